@@ -1,0 +1,82 @@
+"""Contract testing of Chat Completions APIs.
+
+Importing this package costs nothing: public names resolve when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_chatapi.assertions import (
+        assemble,
+        assert_chat_completion,
+        assert_chat_request,
+        assert_chat_stream,
+        assert_error_body,
+        assert_models,
+        assert_usage,
+        check,
+    )
+    from pytest_chatapi.contract.exchange import Exchange, Request, Response, Source
+    from pytest_chatapi.contract.findings import Finding
+    from pytest_chatapi.errors import ChatAPIError, ContractError, ReadError, SettingError
+    from pytest_chatapi.recording.readers import read
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "ChatAPIError": "errors",
+    "ContractError": "errors",
+    "Exchange": "contract.exchange",
+    "Finding": "contract.findings",
+    "ReadError": "errors",
+    "Request": "contract.exchange",
+    "Response": "contract.exchange",
+    "SettingError": "errors",
+    "Source": "contract.exchange",
+    "assemble": "assertions",
+    "assert_chat_completion": "assertions",
+    "assert_chat_request": "assertions",
+    "assert_chat_stream": "assertions",
+    "assert_error_body": "assertions",
+    "assert_models": "assertions",
+    "assert_usage": "assertions",
+    "check": "assertions",
+    "read": "recording.readers",
+}
+
+__all__ = [
+    "ChatAPIError",
+    "ContractError",
+    "Exchange",
+    "Finding",
+    "ReadError",
+    "Request",
+    "Response",
+    "SettingError",
+    "Source",
+    "assemble",
+    "assert_chat_completion",
+    "assert_chat_request",
+    "assert_chat_stream",
+    "assert_error_body",
+    "assert_models",
+    "assert_usage",
+    "check",
+    "read",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        from importlib import import_module
+
+        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""The contract: what a Chat Completions exchange has to look like. Knows no pytest, no HTTP client."""

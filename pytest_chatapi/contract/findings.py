@@ -1,0 +1,70 @@
+"""What a check says: values that carry data. Rendering is pure functions elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from pytest_chatapi.contract.exchange import Source
+
+__all__ = ["LEVELS", "Finding", "Level", "at_least"]
+
+Level = Literal["error", "warning", "note"]
+LEVELS: tuple[Level, ...] = ("error", "warning", "note")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One violation.
+
+    Attributes:
+        code: public code of the rule, such as ``U02``; never changes its meaning.
+        name: kebab-case name of the rule.
+        level: ``error``, ``warning`` or ``note``, as the profile sets it.
+        profile: name of the profile that judged.
+        path: JSON path of the place. ``$`` is the response body; the chunk where `chunk` is set;
+            the request body for the Q family. A header is ``headers.retry-after``.
+        expected: what the contract asks for, in few words.
+        got: what was there, shortened, secrets masked.
+        message: one sentence, without the path.
+        chunk: number of the chunk from 0 (events of the stream in order), or ``None``.
+        repeats: how many more times the same was found in the same exchange.
+        source: file and index, where the exchange came from one.
+    """
+
+    code: str
+    name: str
+    level: Level
+    profile: str
+    path: str
+    expected: str
+    got: str
+    message: str
+    chunk: int | None = None
+    repeats: int = 0
+    source: Source | None = None
+
+    def at(self, source: Source | None) -> Finding:
+        return replace(self, source=source)
+
+    def to_json(self) -> dict[str, Any]:
+        """The public JSON form of ``chatapi check --format json``."""
+        return {
+            "code": self.code,
+            "name": self.name,
+            "level": self.level,
+            "profile": self.profile,
+            "source": None
+            if self.source is None
+            else {"file": self.source.file, "index": self.source.index},
+            "chunk": self.chunk,
+            "path": self.path,
+            "expected": self.expected,
+            "got": self.got,
+            "message": self.message,
+        }
+
+
+def at_least(level: Level) -> frozenset[Level]:
+    """The levels as severe as `level`, itself included."""
+    return frozenset(LEVELS[: LEVELS.index(level) + 1])
