@@ -1,0 +1,98 @@
+"""The rule catalogue: code, name, statement and levels of every rule, from ``schemas/rules.json``."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any, NamedTuple
+
+from pytest_chatapi.contract.bundled import bundled
+from pytest_chatapi.errors import SettingError
+
+__all__ = ["FAMILIES", "Rule", "get_rule", "rules"]
+
+FAMILIES = {
+    "S": "shape of a response",
+    "U": "usage",
+    "T": "stream life cycle",
+    "E": "event-stream framing",
+    "C": "tool calls",
+    "J": "structured output",
+    "L": "logprobs",
+    "K": "the answer against the question",
+    "Q": "the request",
+    "X": "errors",
+    "H": "headers",
+    "D": "models",
+}
+
+
+class Rule(NamedTuple):
+    """One rule.
+
+    Attributes:
+        code: public, never changes its meaning.
+        name: kebab-case.
+        levels: one letter a profile (E, W, N or - for off), in the order of the file's columns.
+        basis: ``doc`` (stated in the reference), ``ex`` (only in its examples), ``obs`` (always
+            so in recorded traffic), ``client`` (clients depend on it), ``derived``.
+        statement: the contract, in one sentence.
+        since: first day on which the rule holds.
+        cases: name of a case to its own levels and what the case is.
+    """
+
+    code: str
+    name: str
+    levels: str
+    basis: str
+    statement: str
+    since: str
+    cases: dict[str, tuple[str, str]]
+
+
+@cache
+def catalogue() -> dict[str, Any]:
+    """The file as it stands."""
+    loaded: dict[str, Any] = json.loads(
+        (bundled("schemas") / "rules.json").read_text(encoding="utf-8")
+    )
+    return loaded
+
+
+@cache
+def rules() -> dict[str, Rule]:
+    """All rules by code, in the order of the catalogue."""
+    return {
+        code: Rule(
+            code,
+            row["name"],
+            row["levels"],
+            row["basis"],
+            row["statement"],
+            row.get("since", ""),
+            {case: (levels, what) for case, (levels, what) in row.get("cases", {}).items()},
+        )
+        for code, row in catalogue()["rules"].items()
+    }
+
+
+def get_rule(code: str) -> Rule:
+    """The rule of this code or name.
+
+    Raises:
+        SettingError: there is none; names the nearest.
+    """
+    known = rules()
+    if code.upper() in known:
+        return known[code.upper()]
+    for rule in known.values():
+        if rule.name == code.lower():
+            return rule
+    from difflib import get_close_matches
+
+    names = [*known, *(rule.name for rule in known.values())]
+    near = get_close_matches(code.upper(), names, 1, 0.5) or get_close_matches(
+        code.lower(), names, 1, 0.5
+    )
+    hint = f": did you mean {near[0]}?" if near else ": `chatapi rules` lists them"
+    raise SettingError(f"unknown rule {code!r}{hint}")

@@ -1,0 +1,149 @@
+"""Collects the findings of one exchange: levels applied, repeats folded, secrets masked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+from pytest_chatapi.contract.catalogue import rules
+from pytest_chatapi.contract.findings import LEVELS, Finding
+from pytest_chatapi.contract.profiles import Profile
+
+__all__ = ["ABSENT", "Ledger", "mask", "show"]
+
+_SECRET = re.compile(r"\b(?:sk-[A-Za-z0-9_-]{16,}|Bearer\s+[A-Za-z0-9._~+/=-]{8,})")
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT: Any = _Absent()
+"""Stands for a member that is not there, which is not the same as ``null``."""
+
+
+def mask(text: str) -> str:
+    """The text with everything that looks like a key masked."""
+    return _SECRET.sub(lambda found: found[0][:3] + "***", text)
+
+
+def show(value: Any, limit: int = 80) -> str:
+    """A value as people read it: JSON, in one line, shortened, secrets masked."""
+    if value is ABSENT:
+        return "absent"
+    if isinstance(value, bytes):
+        value = value[: limit * 4].decode("utf-8", "replace")
+    if isinstance(value, str):
+        value = value if len(value) <= limit else value[: limit - 3] + "..."
+        return mask(json.dumps(value, ensure_ascii=False))
+    try:
+        text = json.dumps(_pruned(value, 4), ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):
+        text = type(value).__name__
+    text = mask(text)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _pruned(value: Any, depth: int) -> Any:
+    # A hostile value may be huge or deep: no more of it is rendered than can be shown.
+    if isinstance(value, dict):
+        if not depth:
+            return "{...}"
+        return {str(k)[:80]: _pruned(v, depth - 1) for k, v, _ in zip(
+            value.keys(), value.values(), range(20), strict=False)}
+    if isinstance(value, list):
+        return [_pruned(v, depth - 1) for v in value[:20]] if depth else "[...]"
+    if isinstance(value, str):
+        return value[:200]
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**40:
+        return "a number of more than 40 digits"
+    return value
+
+
+class Ledger:
+    """The findings of one exchange, in the making."""
+
+    def __init__(self, profile: Profile, as_of: date | None = None) -> None:
+        self.profile = profile
+        self.as_of = as_of
+        self._day = as_of.isoformat() if as_of else "9999-12-31"
+        self._findings: dict[tuple[Any, ...], Finding] = {}
+
+    def __len__(self) -> int:
+        return len(self._findings)
+
+    def has(self, *codes: str) -> bool:
+        """Whether one of these codes was found (and is not off)."""
+        return any(f.code in codes for f in self._findings.values())
+
+    def add(
+        self,
+        code: str,
+        path: str,
+        expected: str,
+        got: Any,
+        message: str,
+        *,
+        case: str = "",
+        chunk: int | None = None,
+    ) -> None:
+        """Records one violation, unless the profile or the day has its rule off.
+
+        Args:
+            got: a value (rendered by `show`); already rendered text goes as `Text`.
+            case: the row of the level matrix beside the code's own, such as ``reasoning``.
+        """
+        level = self.profile.level(code, case)
+        if level is None:
+            return
+        key = (code, path, case) if chunk is not None else (code, path, case, message)
+        earlier = self._findings.get(key)
+        if earlier is not None:
+            if chunk is not None and earlier.chunk is not None and earlier.chunk != chunk:
+                self._findings[key] = replace(earlier, repeats=earlier.repeats + 1)
+            return
+        rule = rules()[code]
+        if rule.since > self._day:
+            return
+        self._findings[key] = Finding(
+            code=code,
+            name=rule.name,
+            level=level,
+            profile=self.profile.name,
+            path=path,
+            expected=mask(expected),
+            got=got if isinstance(got, Text) else show(got),
+            message=mask(message),
+            chunk=chunk,
+        )
+
+    def drop(self, *codes: str) -> None:
+        """Takes back what follows from another finding: one cause, one finding."""
+        for key in [k for k, f in self._findings.items() if f.code in codes]:
+            del self._findings[key]
+
+    def findings(self) -> list[Finding]:
+        """In order of level, then place; the message says how often a finding repeats."""
+        out = []
+        for found in self._findings.values():
+            if found.repeats:
+                more = f"{found.repeats:,} more chunk{'s' if found.repeats > 1 else ''}"
+                found = replace(found, message=f"{found.message} (and {more})")
+            out.append(found)
+        out.sort(key=lambda f: LEVELS.index(f.level))
+        return out
+
+
+class Text(str):
+    """Text for `got` that is shown as it is."""
+
+
+def listed(values: Iterable[Any], limit: int = 8) -> str:
+    """A few values, comma-separated, for `expected`."""
+    items = [show(v, 40) for v in values]
+    return ", ".join(items[:limit]) + (f" and {len(items) - limit} more" if len(items) > limit else "")

@@ -1,0 +1,76 @@
+"""Strict JSON (RFC 8259): what `json.loads` lets pass is an error here.
+
+Duplicate keys, ``NaN``, ``Infinity`` and numbers that overflow break other people's parsers
+or lose data without a word.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+__all__ = ["loads", "loads_bytes"]
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"the key {_short(key)} stands twice in one object")
+            seen.add(key)
+    return members
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number - number != 0:
+        raise ValueError(f"the number {_short(text)} overflows")
+    return number
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:37] + "...")
+
+
+_decode = json.JSONDecoder(
+    object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite
+).decode
+
+
+def loads(text: str) -> Any:
+    """Parses one JSON text.
+
+    Raises:
+        ValueError: in one line, what is wrong and where.
+    """
+    try:
+        return _decode(text)
+    except json.JSONDecodeError as error:
+        near = text[error.pos : error.pos + 20]
+        raise ValueError(
+            f"{error.msg} at line {error.lineno}, column {error.colno}"
+            + (f", near {near!r}" if near else ", where the text ends")
+        ) from None
+    except RecursionError:
+        raise ValueError("nested too deeply to be read") from None
+    except ValueError as error:
+        if "integer string conversion" in str(error):
+            raise ValueError("a number has more than 4,300 digits") from None
+        raise
+
+
+def loads_bytes(body: bytes) -> Any:
+    """As `loads`, for UTF-8 bytes (RFC 8259, 8.1)."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"not UTF-8: byte 0x{body[error.start]:02x} at offset {error.start}"
+        ) from None
+    return loads(text)

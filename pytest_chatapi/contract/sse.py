@@ -1,0 +1,94 @@
+"""Server-sent events from bytes, in any chunking and any legal framing.
+
+Source: HTML standard, section 9.2.6 "Interpreting an event stream". The cost is linear in
+the length of the stream, however small the pieces are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+__all__ = ["Event", "decode_sse", "looks_like_sse"]
+
+_BOM = b"\xef\xbb\xbf"
+_FIELDS = {b"data", b"event", b"id", b"retry"}
+
+Event = tuple[bytes, bytes, str]
+"""``(data, event type, oddity)``; `oddity` names a field line that lost its data, or is empty."""
+
+
+def decode_sse(pieces: Iterable[bytes]) -> Iterator[Event]:
+    """The events of a stream, the last one also where its blank line is missing.
+
+    A block without any ``data`` line dispatches nothing by the standard; it is given only where
+    an oddity has to be reported, with ``data`` empty and `oddity` set.
+    """
+    pending: list[bytes] = []
+    first, line_ended, skip_lf = True, False, False
+    for piece in pieces:
+        if skip_lf or b"\r" in piece:
+            if skip_lf:  # the second half of a CRLF that was split between pieces
+                skip_lf = not piece
+                piece = piece.removeprefix(b"\n")
+            if piece:
+                skip_lf = piece[-1] == 13
+                piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if not piece:
+            continue
+        pending.append(piece)
+        # Joining at each piece would be quadratic: join where an event ends.
+        if b"\n\n" not in piece and not (line_ended and piece[0] == 10):
+            line_ended = piece[-1] == 10
+            continue
+        text = b"".join(pending) if len(pending) > 1 else piece
+        if first:
+            text, first = text.removeprefix(_BOM), False
+        end = text.rfind(b"\n\n")
+        if end < 0:  # the byte-order mark hid that nothing but a line end came
+            pending, line_ended = [text], text[-1:] == b"\n"
+            continue
+        rest = text[end + 2 :]
+        pending, line_ended = ([rest] if rest else []), rest[-1:] == b"\n" or not rest
+        yield from _blocks(text[:end])
+    text = b"".join(pending)
+    if first:
+        text = text.removeprefix(_BOM)
+    if text:
+        yield from _blocks(text)
+
+
+def _blocks(text: bytes) -> Iterator[Event]:
+    for block in text.split(b"\n\n"):
+        if block[:6] == b"data: " and b"\n" not in block:
+            yield block[6:], b"", ""
+        elif block and block != b"\n":
+            yield from _block(block)
+
+
+def _block(block: bytes) -> Iterator[Event]:
+    data: list[bytes] = []
+    kind, oddity = b"", ""
+    for line in block.split(b"\n"):
+        name, colon, value = line.partition(b":")
+        if not name:
+            continue
+        if name in _FIELDS:
+            if name == b"data":
+                data.append(value[1:] if value[:1] == b" " else value)
+            elif name == b"event":
+                kind = value[1:] if value[:1] == b" " else value
+        elif name == b"error" and colon:
+            # No field of the standard: some servers report their errors so.
+            data.append(value[1:] if value[:1] == b" " else value)
+            kind = b"error"
+        elif colon and name.strip().lower() in _FIELDS:
+            oddity = oddity or (name + colon).decode("utf-8", "replace")
+    if data or oddity:
+        yield b"\n".join(data), kind, oddity
+
+
+def looks_like_sse(head: bytes) -> bool:
+    """Whether a body begins as an event stream does (JSON never does)."""
+    text = head.removeprefix(_BOM).lstrip(b"\r\n")
+    name, colon, _ = text[:64].partition(b":")
+    return bool(colon) and (not name or name.strip().lower() in _FIELDS)

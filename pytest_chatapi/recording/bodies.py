@@ -1,0 +1,183 @@
+"""Bodies out of recordings: decompressed by what they are, not by what a header says."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+from pytest_chatapi.recording.files import MAX_DOCUMENT, MAX_RATIO, SMALL, mib
+from pytest_chatapi.recording.yaml_events import MAX_DEPTH
+
+__all__ = ["BodyProblem", "plain_body"]
+
+_TEXT_STARTS = b"{[\"ded:ir \t\r\n"
+
+
+class BodyProblem(Exception):
+    """The reason, in one line, why a recorded body cannot be used."""
+
+
+def plain_body(body: Any, encoding: str = "") -> Any:
+    """`body` as on the wire but decompressed; ``None`` for an empty one.
+
+    Args:
+        body: bytes, text or parsed JSON.
+        encoding: the content-encoding header; it decides only where the bytes cannot.
+    """
+    if isinstance(body, str):
+        if body.startswith("\x1f\x8b\x08"):  # bytes that were recorded as Latin-1 text
+            try:
+                return plain_body(body.encode("latin-1"), encoding)
+            except UnicodeEncodeError:
+                pass
+        return _encodable(body) or None
+    if isinstance(body, (bytes, bytearray)):
+        return _decompressed(bytes(body), encoding.lower()) or None
+    return body if body is None else _parsed(body)
+
+
+def _encodable(text: str) -> str | bytes:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # lone surrogates: what a client made of bytes, or JSON escapes
+            try:
+                return text.encode("utf-8", "surrogateescape")
+            except UnicodeEncodeError:
+                return text.encode("utf-8", "surrogatepass")
+    return text
+
+
+def _limit(size: int) -> int:
+    return min(MAX_DOCUMENT, max(SMALL, size * MAX_RATIO))
+
+
+def _too_large(limit: int) -> BodyProblem:
+    return BodyProblem(f"the body decompresses to more than {mib(limit)}")
+
+
+def _decompressed(body: bytes, encoding: str) -> bytes:
+    if body.startswith(b"\x1f\x8b\x08"):
+        return _gunzip(body)
+    if not body or body[0] in _TEXT_STARTS:
+        return body
+    if body.startswith(b"\x28\xb5\x2f\xfd"):
+        return _unzstd(body)
+    if body[0] & 0x0F == 8 and len(body) > 2 and (body[0] << 8 | body[1]) % 31 == 0:
+        return _inflate(body, zlib.MAX_WBITS)
+    if "deflate" in encoding:
+        return _inflate(body, -zlib.MAX_WBITS)
+    if "br" in encoding:
+        return _unbrotli(body)
+    return body
+
+
+def _gunzip(body: bytes) -> bytes:
+    limit, size = _limit(len(body)), 0
+    parts: list[bytes] = []
+    rest = body
+    while rest.startswith(b"\x1f\x8b"):
+        unzip = zlib.decompressobj(31)
+        try:
+            part = unzip.decompress(rest, limit - size + 1)
+        except zlib.error as error:
+            reason = str(error).rpartition(": ")[2]
+            raise BodyProblem(f"the body is damaged gzip data: {reason}") from None
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        if not unzip.eof:
+            raise BodyProblem("the gzip data of the body is cut off")
+        parts.append(part)
+        rest = unzip.unused_data.lstrip(b"\0")
+    return b"".join(parts)
+
+
+def _inflate(body: bytes, bits: int) -> bytes:
+    unzip = zlib.decompressobj(bits)
+    limit = _limit(len(body))
+    try:
+        data = unzip.decompress(body, limit + 1)
+    except zlib.error:
+        return body
+    if len(data) > limit:
+        raise _too_large(limit)
+    return data if unzip.eof else body
+
+
+def _unzstd(body: bytes) -> bytes:
+    try:
+        import zstandard  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    except ImportError:
+        return body
+    limit = _limit(len(body))
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(body, read_across_frames=True) as reader:
+            data: bytes = reader.read(limit + 1)
+    except zstandard.ZstdError:
+        return body
+    if len(data) > limit:
+        raise _too_large(limit)
+    return data
+
+
+def _unbrotli(body: bytes) -> bytes:
+    try:
+        import brotli  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    except ImportError:
+        return body
+    limit, size = _limit(len(body)), 0
+    parts: list[bytes] = []
+    unbrotli = brotli.Decompressor()
+    step = 16  # a few bytes can stand for megabytes, so the bound is looked at often
+    try:
+        for at in range(0, len(body), step):
+            parts.append(unbrotli.process(body[at : at + step]))
+            size += len(parts[-1])
+            if size > limit:
+                raise _too_large(limit)
+    except brotli.error:
+        return body
+    return b"".join(parts) if unbrotli.is_finished() else body
+
+
+def _parsed(value: Any) -> Any:
+    """`value` as JSON would give it; refused where it is nested too deeply."""
+    odd = False
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below += [v for v in item.values() if v.__class__ not in _LEAVES]
+                odd = odd or not all(key.__class__ is str for key in item)
+            elif isinstance(item, list):
+                below += [v for v in item if v.__class__ not in _LEAVES]
+            elif item.__class__ not in _LEAVES:
+                odd = True
+        if not below:
+            return _as_json(value) if odd else value
+        level = below
+    raise BodyProblem(f"the body is nested deeper than {MAX_DEPTH} levels")
+
+
+_LEAVES = frozenset({str, int, float, bool, type(None)})
+_WORDS = {True: "true", False: "false", None: "null"}
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_key(key): _as_json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_json(item) for item in value]
+    if value.__class__ in _LEAVES:
+        return value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return str(value)
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, bytes):
+        return key.decode("utf-8", "replace")
+    return _WORDS[key] if key is None or isinstance(key, bool) else str(key)

@@ -1,0 +1,140 @@
+"""Wheel, sdist and editable install: each holds, and each finds, what the package needs."""
+
+from __future__ import annotations
+
+import configparser
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "pyproject.toml").is_file(), reason="the tests run beside no checkout"
+)
+pytest.importorskip("hatchling", reason="hatchling is not installed")
+pytest.importorskip("pip", reason="pip is not installed")
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def build(source: Path, target: str, into: Path) -> Path:
+    # The backend itself and no front end: nothing is downloaded, nothing is isolated.
+    run(sys.executable, "-m", "hatchling", "build", "-t", target, "-d", into, cwd=source)
+    (built,) = into.iterdir()
+    return built
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(ROOT, "wheel", tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unpacked source distribution."""
+    archive = build(ROOT, "sdist", tmp_path_factory.mktemp("sdist"))
+    into = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(archive) as file:
+        file.extractall(into, filter="data")
+    (unpacked,) = into.iterdir()
+    return unpacked
+
+
+def test_wheel_holds_code_and_data_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as file:
+        names = {name for name in file.namelist() if ".dist-info/" not in name}
+    expected = {
+        "pytest_chatapi/" + path.relative_to(folder).as_posix()
+        for folder, within in [
+            (ROOT / "pytest_chatapi", "."),
+            (ROOT, "schemas"),
+            (ROOT, "cassettes"),
+        ]
+        for path in (folder / within).rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    assert names == expected
+    assert "pytest_chatapi/py.typed" in names
+    assert any(name.startswith("pytest_chatapi/schemas/") for name in names)
+    assert "pytest_chatapi/cassettes/plain.yaml" in names
+
+
+def test_wheel_declares_plugin_and_command(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as file:
+        names = file.namelist()
+        (entry_points,) = [name for name in names if name.endswith("/entry_points.txt")]
+        text = file.read(entry_points).decode()
+        (metadata,) = [name for name in names if name.endswith("/METADATA")]
+        described = file.read(metadata).decode()
+    declared = configparser.ConfigParser()
+    declared.read_string(text)
+    assert dict(declared["pytest11"]) == {"chatapi": "pytest_chatapi.plugin"}
+    assert dict(declared["console_scripts"]) == {"chatapi": "pytest_chatapi.cli:main"}
+    assert "\nRequires-Python: >=3.11\n" in described
+    assert "\n# pytest-chatapi\n" in described  # the README is the description
+
+
+def test_sdist_holds_what_a_developer_needs(sdist: Path) -> None:
+    folders = ["cassettes", "docs", "pytest_chatapi", "schemas", "tests"]
+    files = ["CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml"]
+    assert [name for name in folders if not (sdist / name).is_dir()] == []
+    assert [name for name in files if not (sdist / name).is_file()] == []
+
+
+def test_distributions_name_no_place_of_this_machine(wheel: Path, sdist: Path) -> None:
+    places = {str(ROOT).encode(), str(Path.home()).encode()} - {b"/", b"/root"}
+    with zipfile.ZipFile(wheel) as file:
+        contents = {name: file.read(name) for name in file.namelist()}
+    contents |= {str(path): path.read_bytes() for path in sdist.rglob("*") if path.is_file()}
+    assert [name for name, data in contents.items() if any(p in data for p in places)] == []
+
+
+@pytest.mark.parametrize("kind", ["wheel", "sdist", "editable"])
+def test_each_install_finds_its_data(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    environment = tmp_path / "env"
+    venv.create(environment, with_pip=False, symlinks=sys.platform != "win32")
+    scripts = environment / ("Scripts" if sys.platform == "win32" else "bin")
+    python = scripts / "python"
+    ours = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path)
+    site_packages = Path(ours.strip())
+
+    what: list[str | Path]
+    if kind == "editable":
+        # pip has to find the build backend; last, so that nothing else is taken from there.
+        (site_packages / "zz-backend.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        what, home = ["--no-build-isolation", "--editable", ROOT], ROOT
+    elif kind == "wheel":
+        what, home = [request.getfixturevalue("wheel")], site_packages / "pytest_chatapi"
+    else:
+        source = request.getfixturevalue("sdist")
+        what = [build(source, "wheel", tmp_path / "built")]
+        home = site_packages / "pytest_chatapi"
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
+    offline = ["--disable-pip-version-check", "--no-deps", "--no-index", "--ignore-installed"]
+    run(*pip, *offline, *what, cwd=tmp_path)
+
+    assert (scripts / ("chatapi.exe" if sys.platform == "win32" else "chatapi")).is_file()
+    code = (
+        "from pytest_chatapi.contract.bundled import bundled\n"
+        "for name in ('schemas', 'cassettes'): print(bundled(name))"
+    )
+    found = [Path(line) for line in run(python, "-c", code, cwd=tmp_path).splitlines()]
+    assert [path.resolve() for path in found] == [
+        (home / "schemas").resolve(),
+        (home / "cassettes").resolve(),
+    ]
+    assert list(found[0].glob("*.json"))
+    assert list(found[1].glob("*.yaml"))
