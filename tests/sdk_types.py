@@ -185,7 +185,7 @@ def _members(branch: Any) -> Iterator[tuple[str, Any, bool | None]]:
     """Name, annotation and required-ness of an object type's members."""
     if typing_extensions.is_typeddict(branch):
         hints = typing_extensions.get_type_hints(branch, include_extras=True)
-        marks = (typing.Required, typing_extensions.Required)
+        marks: tuple[Any, ...] = (typing.Required, typing_extensions.Required)
         for name, hint in hints.items():
             yield name, hint, typing.get_origin(hint) in marks
         return

@@ -96,7 +96,7 @@ def test_members_of_the_dialect_make_sense(name: str) -> None:
         dates += node.get("x-before", {})
         for text in dates:
             assert date.fromisoformat(text).isoformat() == text, path
-            assert "2023-03-01" < text, path
+            assert text > "2023-03-01", path
         assert set(node.get("x-enum-since", {})) <= set(node.get("enum", ())), path
         assert node.get("x-since", "") < node.get("x-until", "9999"), path
         assert node.get("x-observed", True) is True, path
@@ -226,7 +226,7 @@ def changed(name: str, pointer: str, change: dict[str, Any] | None) -> dict[str,
         pytest.param(
             "request",
             "request",
-            "$defs/message/anyOf/3/properties/refusal",
+            "$defs/assistant_message/properties/refusal",
             None,
             "the SDK has $.messages[]<assistant>.refusal, schemas/request.json has not",
             id="field-of-a-branch",
@@ -321,7 +321,13 @@ RESULT = {
 }
 MODEL = {"id": "gpt-4o", "object": "model", "created": 1700000000, "owned_by": "openai"}
 PROBLEM = {"message": "no such model", "type": "invalid_request_error", "param": None}
-PAGE = {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
+PAGE: dict[str, Any] = {
+    "object": "list",
+    "data": [],
+    "first_id": None,
+    "last_id": None,
+    "has_more": False,
+}
 STORED = {"role": "assistant", "content": "Hi", "tool_calls": None, "function_call": None}
 ASK: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}
 
@@ -359,8 +365,10 @@ LEGAL: list[tuple[str, Any]] = [
     ("moderation", {"input": VERDICT, "output": VERDICT}),
     (
         "moderation",
-        {"input": {"type": "moderation_results", "model": "m", "results": [RESULT]},
-         "output": VERDICT},
+        {
+            "input": {"type": "moderation_results", "model": "m", "results": [RESULT]},
+            "output": VERDICT,
+        },
     ),
     ("response", ANSWER),
     ("response", {**ANSWER, "usage": USAGE, "service_tier": None, "moderation": None, "new": 1}),
@@ -380,22 +388,55 @@ LEGAL: list[tuple[str, Any]] = [
     ("model_list", {"object": "list", "data": []}),
     ("model_list", {"object": "list", "data": [MODEL]}),
     ("model_deleted", {"id": "ft:1", "object": "model", "deleted": True}),
-    ("completion_deleted",
-     {"id": "chatcmpl-1", "object": "chat.completion.deleted", "deleted": True}),
+    (
+        "completion_deleted",
+        {"id": "chatcmpl-1", "object": "chat.completion.deleted", "deleted": True},
+    ),
     ("completion_list", PAGE),
-    ("completion_list",
-     {**PAGE, "first_id": "chatcmpl-1", "data": [
-         {**ANSWER, "choices": [{**CHOICE, "message": STORED}], "tools": None, "seed": 1,
-          "metadata": {}, "request_id": "req_1", "response_format": None}]}),
+    (
+        "completion_list",
+        {
+            **PAGE,
+            "first_id": "chatcmpl-1",
+            "data": [
+                {
+                    **ANSWER,
+                    "choices": [{**CHOICE, "message": STORED}],
+                    "tools": None,
+                    "seed": 1,
+                    "metadata": {},
+                    "request_id": "req_1",
+                    "response_format": None,
+                }
+            ],
+        },
+    ),
     ("message_list", PAGE),
-    ("message_list",
-     {**PAGE, "data": [{"id": "chatcmpl-1-0", **STORED, "role": "user", "name": None,
-                        "content_parts": [TEXT, IMAGE]}]}),
+    (
+        "message_list",
+        {
+            **PAGE,
+            "data": [
+                {
+                    "id": "chatcmpl-1-0",
+                    **STORED,
+                    "role": "user",
+                    "name": None,
+                    "content_parts": [TEXT, IMAGE],
+                }
+            ],
+        },
+    ),
     ("request", ASK),
     ("request", ask(say("developer", "Be brief"), say("system", [TEXT]), say("user", [TEXT]))),
     ("request", ask(say("user", [TEXT, IMAGE, AUDIO, FILE], name="any name"))),
-    ("request", ask({"role": "assistant", "tool_calls": [CALL, CUSTOM]},
-                    say("tool", "1", tool_call_id="call_1"))),
+    (
+        "request",
+        ask(
+            {"role": "assistant", "tool_calls": [CALL, CUSTOM]},
+            say("tool", "1", tool_call_id="call_1"),
+        ),
+    ),
     ("request", ask(say("assistant", [{"type": "refusal", "refusal": "No"}]))),
     ("request", ask(say("function", None, name="f"), functions=[{"name": "f"}])),
     ("request", ask(stop=None, temperature=2, n=128, top_logprobs=20, logit_bias={"1": -100})),
@@ -403,8 +444,15 @@ LEGAL: list[tuple[str, Any]] = [
     ("request", ask(tools=[function(), {"type": "custom", "custom": {"name": "any name"}}])),
     ("request", ask(tool_choice="required", function_call="auto")),
     ("request", ask(tool_choice={"type": "function", "function": {"name": "f"}})),
-    ("request", ask(tool_choice={"type": "allowed_tools", "allowed_tools": {
-        "mode": "auto", "tools": [{"type": "function"}]}})),
+    (
+        "request",
+        ask(
+            tool_choice={
+                "type": "allowed_tools",
+                "allowed_tools": {"mode": "auto", "tools": [{"type": "function"}]},
+            }
+        ),
+    ),
     ("request", ask(response_format={"type": "json_schema", "json_schema": {"name": "n"}})),
     ("request", ask(audio={"voice": {"id": "voice_1"}, "format": "wav"}, stream=None)),
     ("request", ask(audio={"voice": "a new voice", "format": "pcm16"}, unknown=True)),
@@ -422,12 +470,18 @@ ILLEGAL: list[tuple[str, Any, str]] = [
     ("response", {**ANSWER, "created": 1.5}, "$.created"),
     ("response", {**ANSWER, "system_fingerprint": None}, "$.system_fingerprint"),
     ("response", {**ANSWER, "usage": None}, "$.usage"),
-    ("response", {**ANSWER, "choices": [{**CHOICE, "finish_reason": "eos"}]},
-     "$.choices[0].finish_reason"),
+    (
+        "response",
+        {**ANSWER, "choices": [{**CHOICE, "finish_reason": "eos"}]},
+        "$.choices[0].finish_reason",
+    ),
     ("response", answer(role="user"), "$.choices[0].message.role"),
     ("response", answer(tool_calls=None), "$.choices[0].message.tool_calls"),
-    ("response", answer(tool_calls=[{**CALL, "type": "other"}]),
-     "$.choices[0].message.tool_calls[0]"),
+    (
+        "response",
+        answer(tool_calls=[{**CALL, "type": "other"}]),
+        "$.choices[0].message.tool_calls[0]",
+    ),
     ("chunk", {**CHUNK, "choices": [{"index": 0}]}, "$.choices[0]"),
     ("chunk", delta(tool_calls=[{"id": "call_1"}]), "$.choices[0].delta.tool_calls[0]"),
     ("chunk", delta(role=""), "$.choices[0].delta.role"),
@@ -451,7 +505,7 @@ ILLEGAL: list[tuple[str, Any, str]] = [
     ("request", ask(metadata={str(n): "" for n in range(17)}), "$.metadata"),
     ("request", ask(metadata={"k" * 65: ""}), "$.metadata"),
     ("request", ask(metadata={"k": "v" * 513}), "$.metadata.k"),
-    ("request", ask(logit_bias={"1": 101}), "$.logit_bias.1"),
+    ("request", ask(logit_bias={"1": 101}), "$.logit_bias['1']"),
     ("request", ask(tools=[function(name="two words")]), "$.tools[0]"),
     ("request", ask(tool_choice="any"), "$.tool_choice"),
     ("request", ask(response_format={"type": "json_schema"}), "$.response_format"),

@@ -28,6 +28,7 @@ class Finding:
         got: what was there, shortened, secrets masked.
         message: one sentence, without the path.
         chunk: number of the chunk from 0 (events of the stream in order), or ``None``.
+        case: the named case of the rule in the level matrix, such as ``reasoning``, or empty.
         repeats: how many more times the same was found in the same exchange.
         source: file and index, where the exchange came from one.
     """
@@ -41,6 +42,7 @@ class Finding:
     got: str
     message: str
     chunk: int | None = None
+    case: str = ""
     repeats: int = 0
     source: Source | None = None
 

@@ -120,12 +120,8 @@ class Ledger:
             got=got if isinstance(got, Text) else show(got),
             message=mask(message),
             chunk=chunk,
+            case=case,
         )
-
-    def drop(self, *codes: str) -> None:
-        """Takes back what follows from another finding: one cause, one finding."""
-        for key in [k for k, f in self._findings.items() if f.code in codes]:
-            del self._findings[key]
 
     def findings(self) -> list[Finding]:
         """In order of level, then place; the message says how often a finding repeats."""

@@ -191,11 +191,12 @@ def _shallow(schema: dict[str, Any]) -> dict[str, Any]:
         if "x-rule" in schema:
             kept["x-rule"] = schema["x-rule"]
         kept["x-expected"] = _expected(schema)  # type: ignore[assignment]
-        if "enum" in schema:  # "a string of this list, or an object"
-            kept["anyOf"] = [  # type: ignore[assignment]
-                {"type": ["object", "array"]},
-                {"enum": schema["enum"]},
-            ]
+        plain = [b for b in schema.get("anyOf", ()) if not _types(b) & {"object", "array"}]
+        if "enum" in schema:
+            plain.append({"enum": schema["enum"]})
+        if any(_VALUE_KEYWORDS & branch.keys() for branch in plain):
+            # "One of these strings, or an object": the object is judged by itself.
+            kept["anyOf"] = [{"type": ["object", "array"]}, *plain]  # type: ignore[assignment]
         return kept
     return schema
 
@@ -221,7 +222,9 @@ class Node:
             if node.branches or node.types & {"object", "array"}
         }
         self.valued = tuple(
-            key for key, sub in properties.items() if _VALUE_KEYWORDS & sub.keys()
+            key
+            for key, sub in properties.items()
+            if _VALUE_KEYWORDS & sub.keys() or "anyOf" in _shallow(sub)
         )
         items = schema.get("items")
         self.items = Node(items) if isinstance(items, dict) else None
@@ -280,8 +283,9 @@ class Node:
                 shape = (shape, *[value.get(key) for key in self.valued])
             try:
                 verdict = self._seen.get(shape)
-            except TypeError:  # a container where a plain value belongs
-                verdict, shape = None, None
+            except TypeError:  # a container where a plain value may stand
+                shape = (shape[0], *map(_hashable, shape[1:]))
+                verdict = self._seen.get(shape)
             if verdict is None:
                 verdict = self._judge(value, shape)
             if verdict.problems:
@@ -391,12 +395,9 @@ class Node:
             known_shape = (
                 *known,
                 *map(type, known.values()),
-                *[value.get(key) for key in self.valued],
+                *[_hashable(value.get(key)) for key in self.valued],
             )
-            try:
-                remembered = self._known.get(known_shape)
-            except TypeError:
-                remembered = self._validate(known)
+            remembered = self._known.get(known_shape)
             if remembered is None:
                 remembered = self._validate(known)
                 self._remember(self._known, known_shape, remembered)
@@ -404,7 +405,7 @@ class Node:
             verdict = remembered._replace(unknown=extra)
             if self.schema.get("additionalProperties") is False:
                 verdict = self._validate(value)
-        if shape is not None and self.memoised:
+        if self.memoised:
             self._remember(self._seen, shape, verdict)
         return verdict
 
@@ -427,9 +428,13 @@ class Node:
             from jsonschema import Draft202012Validator
 
             self._validator = Draft202012Validator(schema).iter_errors
-        for error in self._validator(value):
+        errors = list(self._validator(value))
+        mistyped = {tuple(e.absolute_path) for e in errors if e.validator == "type"}
+        for error in errors:
             path = tuple(error.absolute_path)
             keyword = str(error.validator)
+            if keyword != "type" and keyword != "required" and path in mistyped:
+                continue  # one cause: a value of the wrong type is in no enum either
             leaf: Any = error.schema
             if keyword == "required":
                 missing = error.message.split("'")[1]
@@ -448,6 +453,10 @@ class Node:
                 optional=key is not None and key not in schema.get("required", ()),
                 nullable="null" in _types({k: v for k, v in leaf.items() if k != "anyOf"}),
             )
+
+
+def _hashable(value: Any) -> Any:
+    return type(value) if isinstance(value, dict | list) else value
 
 
 def _admits(schema: dict[str, Any], value: Any) -> bool:

@@ -10,7 +10,7 @@ from pytest_chatapi.recording.yaml_events import MAX_DEPTH
 
 __all__ = ["BodyProblem", "plain_body"]
 
-_TEXT_STARTS = b"{[\"ded:ir \t\r\n"
+_TEXT_STARTS = b'{["ded:ir \t\r\n'
 
 
 class BodyProblem(Exception):

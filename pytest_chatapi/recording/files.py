@@ -13,6 +13,7 @@ from pytest_chatapi.errors import ReadError
 
 __all__ = [
     "BLOCK",
+    "GZIP",
     "MAX_DOCUMENT",
     "MAX_RATIO",
     "MAX_STREAM",
@@ -23,7 +24,9 @@ __all__ = [
     "blocks_of_path",
     "join",
     "lines_of",
+    "mib",
     "os_reason",
+    "starts_with",
 ]
 
 BLOCK = 64 * 1024
@@ -41,7 +44,7 @@ MAX_RATIO = 200
 SMALL = 16 * 1024 * 1024
 """Bytes any gzip data may expand to, however small it is."""
 
-_GZIP = b"\x1f\x8b\x08"
+GZIP = b"\x1f\x8b\x08"
 _REASONS: dict[type[OSError], str] = {
     FileNotFoundError: "no such file or folder",
     PermissionError: "permission denied",
@@ -67,7 +70,7 @@ def blocks_of(file: BinaryIO, name: str) -> Iterator[bytes]:
     """The content of `file` in blocks: unzipped, UTF-16 turned to UTF-8, no byte-order mark."""
     blocks = _peeked(_raw_blocks(file, name))
     head = next(blocks)
-    if head.startswith(_GZIP):
+    if head.startswith(GZIP):
         blocks = _peeked(_unzipped(_chain(head, blocks), name))
         head = next(blocks)
     encoding = _utf16(head)
@@ -84,7 +87,7 @@ def blocks_of_path(path: str, name: str) -> Iterator[bytes]:
     except (OSError, ValueError) as error:
         raise ReadError(name, "", os_reason(error)) from None
     with file:
-        yield from blocks_of(file, name)  # type: ignore[arg-type]
+        yield from blocks_of(file, name)
 
 
 def _raw_blocks(file: BinaryIO, name: str) -> Iterator[bytes]:
@@ -155,7 +158,7 @@ def _unzipped(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
                 block = block.lstrip(b"\0")
                 if not block:
                     break
-                if block[:1] != _GZIP[:1]:
+                if block[:1] != GZIP[:1]:
                     return
                 unzip, inside = zlib.decompressobj(31), False
             try:
@@ -181,15 +184,24 @@ def _zlib_reason(error: zlib.error) -> str:
     return str(error).rpartition(": ")[2]
 
 
-def join(blocks: Iterable[bytes], name: str) -> bytes:
-    """All blocks as one, within `MAX_DOCUMENT`."""
+def join(blocks: Iterable[bytes], name: str, path: str | None = None) -> bytes:
+    """All blocks as one, within `MAX_DOCUMENT`, and within `MAX_RATIO` of a gzip file at `path`."""
+    limit, reason = MAX_DOCUMENT, "the document is larger than"
+    if path is not None and starts_with(path, GZIP):
+        limit = min(limit, max(SMALL, os.path.getsize(path) * MAX_RATIO))
+        reason = "decompresses to more than"
     parts, size = [], 0
     for block in blocks:
         size += len(block)
-        if size > MAX_DOCUMENT:
-            raise ReadError(name, "", f"the document is larger than {mib(MAX_DOCUMENT)}")
+        if size > limit:
+            raise ReadError(name, "", f"{reason} {mib(limit)}")
         parts.append(block)
     return b"".join(parts)
+
+
+def starts_with(path: str, *heads: bytes) -> bool:
+    with open(path, "rb") as file:
+        return file.read(4).startswith(heads)
 
 
 def lines_of(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:

@@ -25,9 +25,7 @@ MAX_ALIASED = 16 * 1024 * 1024
 MAX_DIGITS = 2000
 """Characters of one integer: Python refuses to print longer ones."""
 
-_UNPRINTABLE = re.compile(
-    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
-)
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TAG = "tag:yaml.org,2002:"
 _SHORT = 64
 
@@ -150,11 +148,7 @@ def _documents(get: Callable[[], Any], yaml: Any) -> Iterator[Any]:
                 open_anchors.discard(start.anchor)
             opened = start
             container, append, key, start, before = stack.pop()
-            if (
-                append is None
-                and key is _NO_KEY
-                and isinstance(value, (dict, list))
-            ):
+            if append is None and key is _NO_KEY and isinstance(value, (dict, list)):
                 raise _problem("a mapping key must be a plain value", opened)
         elif kind is alias:
             name = event.anchor

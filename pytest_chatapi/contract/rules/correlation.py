@@ -84,7 +84,7 @@ def check_choice(ledger: Ledger, ask: Ask, answer: Answer, choice: Choice) -> No
     excused = (
         choice.finish in ("length", "content_filter") or choice.refusal.any or not answer.whole
     )
-    if ask.choice == "required" and not calls and not excused:
+    if ask.choice == "required" and ask.body.get("tools") and not calls and not excused:
         ledger.add(
             "K06", f"{where}.message.tool_calls", "at least one call", ABSENT,
             "no call comes although `tool_choice` is required",

@@ -18,11 +18,10 @@ _FLOOR = -9999.0  # documented as "very unlikely"
 class Tokens:
     """The tokens of one choice, checked as they come.
 
-    Their bytes are compared with the text only at the end, by a running hash of each side:
-    neither has to be kept.
+    What is wrong with many tokens is one finding that counts them.
     """
 
-    __slots__ = ("_ask", "_known", "_ledger", "_size", "_spelled")
+    __slots__ = ("_ask", "_found", "_known", "_ledger", "_size", "_spelled")
 
     def __init__(self, ledger: Ledger, ask: Ask) -> None:
         self._ledger = ledger
@@ -30,6 +29,7 @@ class Tokens:
         self._spelled = {"content": bytearray(), "refusal": bytearray()}
         self._known = {"content": True, "refusal": True}
         self._size = {"content": 0, "refusal": 0}
+        self._found: dict[str, list[Any]] = {}  # code -> first finding, and how many
 
     def add(self, member: str, tokens: list[Any], path: str, chunk: int | None) -> None:
         """L02 and L03 for each token; what has the wrong shape is the schema's (L01)."""
@@ -56,23 +56,36 @@ class Tokens:
                             other.get("logprob"), path, position, f".top_logprobs[{at}]", chunk
                         )
                 if self._ask.known and len(top) > most:
-                    self._ledger.add(
+                    self._note(
                         "L03", f"{path}[{position}].top_logprobs", f"at most {most}",
                         Shown(str(len(top))),
-                        f"{len(top)} alternatives, and the request asks for {most}", chunk=chunk,
+                        f"{len(top)} alternatives, and the request asks for {most}", chunk,
                     )
 
     def _range(
         self, value: Any, path: str, position: int, inner: str, chunk: int | None
     ) -> None:
         if type(value) in (int, float) and not _FLOOR <= value <= _CEILING:
-            self._ledger.add(
+            self._note(
                 "L02", f"{path}[{position}]{inner}.logprob", "a number from -9999 to 0", value,
-                "a log probability is out of range", chunk=chunk,
+                "a log probability is out of range", chunk,
             )
 
+    def _note(
+        self, code: str, path: str, expected: str, got: Any, message: str, chunk: int | None
+    ) -> None:
+        found = self._found.get(code)
+        if found is None:
+            self._found[code] = [(path, expected, got, message, chunk), 0]
+        else:
+            found[1] += 1
+
     def end(self, choice: Choice, *, whole: bool) -> None:
-        """L04: only text that was kept, or all of it when it is short, can be compared."""
+        """Reports L02 and L03, one finding a cause, and L04 where the text was kept."""
+        for code, ((path, expected, got, message, chunk), more) in self._found.items():
+            if more:
+                message += f" (and {more:,} more token{'s' * (more > 1)})"
+            self._ledger.add(code, path, expected, got, message, chunk=chunk)
         for member, text in (("content", choice.content), ("refusal", choice.refusal)):
             if not (whole and self._known[member] and self._size[member] and text.kept):
                 continue

@@ -45,6 +45,9 @@ def check_request(ledger: Ledger, ask: Ask, body: Any, why_not: str | None, url:
             )
         else:
             kept.append(violation)
+    # A part of another kind lacks its text too: one cause, one finding.
+    foreign = {path[:-1] for path, problem, _ in kept if problem.code == "Q15"}
+    kept = [v for v in kept if v.problem.code == "Q15" or v.path[:-1] not in foreign]
     shape.report(ledger, kept, (), default="Q00")
     for path in unknown:
         if len(path) == 1:

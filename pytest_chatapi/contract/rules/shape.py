@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from pytest_chatapi.contract.ledger import ABSENT, Ledger, Text, show
 from pytest_chatapi.contract.schemas import Path, Violation, json_path, json_type
 
 __all__ = ["check_created", "check_frame", "report"]
+
+
+_BOUNDS = {
+    "minItems": "has too few items",
+    "maxItems": "has too many items",
+    "maxProperties": "has too many members",
+    "propertyNames": "has a key that is too long",
+    "minimum": "is too low",
+    "maximum": "is too high",
+    "minLength": "is too short",
+    "maxLength": "is too long",
+    "pattern": "has characters that are not allowed",
+}
 
 
 def report(
@@ -48,7 +61,7 @@ def report(
         elif problem.keyword == "type":
             message = f"`{key}` has the wrong type: {json_type(value)}"
         else:
-            message = f"`{key}` is out of bounds"
+            message = f"`{key}` {_BOUNDS.get(problem.keyword, 'is out of bounds')}"
         ledger.add(
             code,
             where,
@@ -106,7 +119,3 @@ def check_frame(ledger: Ledger, body: dict[str, Any], chunk: int | None = None) 
         ledger.add("S02", "$.id", "a non-empty string", "", "`id` is empty", chunk=chunk)
     check_created(ledger, body.get("created"), chunk)
 
-
-def broken_text(parts: Iterator[tuple[str, str]]) -> Iterator[str]:
-    """The paths whose text holds U+FFFD."""
-    return (path for path, text in parts if "\ufffd" in text)

@@ -1,0 +1,33 @@
+"""Readable names of exchanges, for test ids and reports."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from pytest_chatapi.contract.ask import request_json
+from pytest_chatapi.contract.exchange import Exchange
+
+__all__ = ["title_of"]
+
+
+def title_of(exchange: Exchange) -> str:
+    """``0 POST chat/completions gpt-4o stream``: index, method, end of the path, what matters."""
+    parts = [str(exchange.source.index)] if exchange.source is not None else []
+    request, response = exchange.request, exchange.response
+    if request is not None:
+        path = urlsplit(request.url).path.rstrip("/")
+        for marker in ("/chat/completions", "/models"):
+            if marker in path:
+                path = path[path.rindex(marker) + 1 :]
+        parts += [request.method, path]
+        body, _ = request_json(request)
+        if isinstance(body, dict):
+            if isinstance(body.get("model"), str):
+                parts.append(body["model"][:60])
+            if body.get("stream") is True:
+                parts.append("stream")
+    else:
+        parts.append("body")
+    if response is not None and response.status != 200:
+        parts.append(str(response.status))
+    return " ".join("".join(c if c.isprintable() else "?" for c in part) for part in parts)

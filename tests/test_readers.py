@@ -1,0 +1,737 @@
+"""Every recording format: what comes out of it, and how the files to read are found."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_chatapi.contract.exchange import Exchange, Source
+from pytest_chatapi.errors import ReadError
+from pytest_chatapi.recording.readers import NotARecording, find, read, read_file
+from pytest_chatapi.recording.yaml_events import YAMLProblem, load_all
+
+DATA = Path(__file__).parent / "readers_data"
+URL = "https://api.example.test/v1/chat/completions"
+SENT = '{"model":"m","messages":[{"role":"user","content":"Hello"}]}'
+GOT = '{"id":"c1","object":"chat.completion","choices":[]}'
+SSE = 'data: {"id":"c1"}\n\ndata: [DONE]\n\n'
+
+
+def of(content: str | bytes, tmp_path: Path, name: str = "some.file") -> list[Exchange]:
+    file = tmp_path / name
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return list(read(file))
+
+
+def one(content: str | bytes, tmp_path: Path) -> Exchange:
+    (exchange,) = of(content, tmp_path)
+    assert exchange.source == Source(str(tmp_path / "some.file"), 0)
+    return exchange
+
+
+def response(content: str | bytes, tmp_path: Path) -> Any:
+    found = one(content, tmp_path).response
+    assert found is not None
+    return found
+
+
+def request(content: str | bytes, tmp_path: Path) -> Any:
+    found = one(content, tmp_path).request
+    assert found is not None
+    return found
+
+
+def vcr(body: Any, **more: Any) -> dict[str, Any]:
+    interaction = {
+        "request": {"method": "post", "uri": URL, "headers": {"A": ["1", "2"]}, "body": SENT},
+        "response": {
+            "status": {"code": 200, "message": "OK"},
+            "headers": {"Content-Type": ["application/json"]},
+            "body": body,
+        },
+    }
+    return {"interactions": [interaction], "version": 1, **more}
+
+
+# --- vcrpy ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dump", [yaml.safe_dump, json.dumps, lambda v: json.dumps(v, indent=1)])
+def test_vcrpy(dump: Any, tmp_path: Path) -> None:
+    exchange = one(dump(vcr({"string": GOT})), tmp_path)
+    assert exchange.request is not None
+    assert exchange.response is not None
+    assert exchange.request.method == "POST"
+    assert exchange.request.url == URL
+    assert exchange.request.headers == {"a": "1, 2"}
+    assert exchange.request.body == SENT
+    assert exchange.response.status == 200
+    assert exchange.response.headers == {"content-type": "application/json"}
+    assert exchange.response.body == GOT
+
+
+def test_what_vcrpy_itself_writes(tmp_path: Path) -> None:
+    serialize = pytest.importorskip("vcr.serializers.yamlserializer").serialize
+    body = gzip.compress(GOT.encode())
+    assert response(serialize(vcr({"string": body})), tmp_path).body == GOT.encode()
+
+
+@pytest.mark.parametrize(
+    ("recorded", "body"),
+    [
+        (gzip.compress(SSE.encode()), SSE.encode()),
+        (gzip.compress(b"data: 1\n\n") + gzip.compress(b"data: 2\n\n"), b"data: 1\n\ndata: 2\n\n"),
+        (zlib.compress(GOT.encode()), GOT.encode()),
+        (b"\xff\xfe not text", b"\xff\xfe not text"),
+        (b"\x28\xb5\x2f\xfd not zstd", b"\x28\xb5\x2f\xfd not zstd"),
+        (GOT.encode(), GOT.encode()),
+        (b"", None),
+        ("", None),
+        (None, None),
+        (gzip.compress(b""), None),
+        (gzip.compress(GOT.encode()).decode("latin-1"), GOT.encode()),
+        ({"id": "c1"}, {"id": "c1"}),
+        ([1], [1]),
+    ],
+)
+@pytest.mark.parametrize("encoding", [None, "gzip", "identity", "br", "zstd"])
+def test_a_body_is_decompressed_by_its_bytes(
+    recorded: Any, body: Any, encoding: str | None, tmp_path: Path
+) -> None:
+    tape = vcr({"string": recorded})
+    if encoding:
+        tape["interactions"][0]["response"]["headers"]["Content-Encoding"] = [encoding]
+    assert response(yaml.safe_dump(tape), tmp_path).body == body
+
+
+def test_raw_deflate_is_known_by_its_header(tmp_path: Path) -> None:
+    squeeze = zlib.compressobj(wbits=-15)
+    tape = vcr({"string": squeeze.compress(GOT.encode()) + squeeze.flush()})
+    tape["interactions"][0]["response"]["headers"]["content-encoding"] = "deflate"
+    assert response(yaml.safe_dump(tape), tmp_path).body == GOT.encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (None, None),
+        ("", None),
+        (SENT, SENT),
+        (SENT.encode(), SENT.encode()),
+        (gzip.compress(SENT.encode()), SENT.encode()),
+        ({"model": "m"}, {"model": "m"}),
+        ({"string": SENT}, SENT),
+        ({"string": ""}, None),
+        ({"encoding": "UTF-8", "string": SENT}, SENT),
+        ({"encoding": "UTF-8"}, None),
+        ({"base64_string": base64.b64encode(SENT.encode()).decode()}, SENT.encode()),
+    ],
+)
+def test_bodies_of_requests(body: Any, expected: Any, tmp_path: Path) -> None:
+    tape = vcr({"string": GOT})
+    tape["interactions"][0]["request"]["body"] = body
+    assert request(yaml.safe_dump(tape), tmp_path).body == expected
+
+
+def test_parsed_bodies(tmp_path: Path) -> None:
+    tape = vcr(None)
+    for part in ("request", "response"):
+        tape["interactions"][0][part].pop("body")
+        tape["interactions"][0][part]["parsed_body"] = {"part": part, "n": None}
+    exchange = one(yaml.safe_dump(tape), tmp_path)
+    assert exchange.request is not None
+    assert exchange.response is not None
+    assert exchange.request.body == {"part": "request", "n": None}
+    assert exchange.response.body == {"part": "response", "n": None}
+
+
+def test_a_parsed_body_becomes_what_json_can_say(tmp_path: Path) -> None:
+    text = "request: {url: /v1, parsed_body: {no: 1, ~: 2, 3: [!!binary aGk=], !!binary aGk=: x}}\n"
+    body = request(text, tmp_path).body
+    assert body == {"false": 1, "null": 2, "3": ["hi"], "hi": "x"}
+
+
+def test_vcrpy_with_its_first_httpx(tmp_path: Path) -> None:
+    old = {"status_code": 404, "http_version": "HTTP/1.1", "headers": {}, "content": GOT}
+    found = response(json.dumps({"interactions": [{"request": {}, "response": old}]}), tmp_path)
+    assert (found.status, found.body) == (404, GOT)
+
+
+def test_python_tags_are_looked_through(tmp_path: Path) -> None:
+    exchange = one((DATA / "python_tags.yaml").read_bytes(), tmp_path)
+    assert exchange.request is not None
+    assert exchange.response is not None
+    assert exchange.request.method == "POST"
+    assert exchange.request.headers == {"accept": "*/*", "user-agent": "node", "x-old": "yes"}
+    assert exchange.request.body == "été"
+    assert exchange.response.status == 201
+    assert exchange.response.body == b"raw"
+
+
+def test_ruby_vcr(tmp_path: Path) -> None:
+    tape = {"http_interactions": vcr({"encoding": "UTF-8", "string": GOT})["interactions"]}
+    assert response(yaml.safe_dump(tape), tmp_path).body == GOT
+
+
+def test_an_empty_cassette_holds_nothing(tmp_path: Path) -> None:
+    assert of("interactions: []\nversion: 1\n", tmp_path) == []
+    assert of("interactions:\n", tmp_path) == []
+
+
+def test_several_yaml_documents_are_numbered_through(tmp_path: Path) -> None:
+    text = yaml.safe_dump_all([vcr({"string": "1"}), vcr({"string": "2"})])
+    assert [e.source.index for e in of(text, tmp_path) if e.source] == [0, 1]
+
+
+# --- other formats ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["cassetter.yaml", "cassetter.toml"])
+def test_cassetter(name: str) -> None:
+    exchanges = list(read(DATA / name))
+    bodies = [(e.request and e.request.body, e.response and e.response.body) for e in exchanges]
+    as_text = name.endswith("toml")
+    assert bodies == [
+        (
+            '{"model":"m","seed":null}' if as_text else {"model": "m", "seed": None},
+            '{"id":"x","n":null,"choices":[]}'
+            if as_text
+            else {"id": "x", "n": None, "choices": []},
+        ),
+        ("abc", 'data: {"a":1}\n\ndata: [DONE]\n\n'),
+        (None, b"\x89PNG\xff"),
+    ]
+    assert [e.source for e in exchanges] == [Source(str(DATA / name), i) for i in range(3)]
+    first = exchanges[0].request
+    assert first is not None
+    assert (first.method, first.url, first.headers) == ("POST", URL, {"accept": "*/*", "x": "a, b"})
+
+
+def test_cassetter_json_strings_stay_json(tmp_path: Path) -> None:
+    text = 'request: {uri: /, body: {type: json, content: "hi"}}\n'
+    assert request(text, tmp_path).body == '"hi"'
+
+
+@pytest.mark.parametrize("dump", [yaml.safe_dump, json.dumps, lambda v: json.dumps(v, indent=2)])
+def test_a_single_exchange(dump: Any, tmp_path: Path) -> None:
+    single = {
+        "request": {"method": "POST", "url": URL, "headers": {"A": "b"}, "body": SENT},
+        "response": {"status": {"code": 404}, "headers": {}, "body": GOT},
+    }
+    exchange = one(dump(single), tmp_path)
+    assert exchange.request is not None
+    assert exchange.response is not None
+    assert (exchange.request.url, exchange.request.body) == (URL, SENT)
+    assert (exchange.response.status, exchange.response.body) == (404, GOT)
+
+
+def har(**answer: Any) -> str:
+    headers = [{"name": "X-A", "value": "1"}, {"name": "x-a", "value": "2"}, {"name": ":path"}]
+    asked = {"method": "POST", "url": URL, "headers": headers, "postData": {"text": SENT}}
+    answer = {"status": 200, "headers": headers, **answer}
+    return json.dumps(
+        {"log": {"version": "1.2", "entries": [{"request": asked, "response": answer}]}}
+    )
+
+
+def test_har(tmp_path: Path) -> None:
+    exchange = one(har(content={"mimeType": "application/json", "text": GOT}), tmp_path)
+    assert exchange.request is not None
+    assert exchange.response is not None
+    assert exchange.request.body == SENT
+    assert exchange.request.headers == exchange.response.headers == {"x-a": "1, 2"}
+    assert exchange.response.body == GOT
+
+
+def test_har_in_base64(tmp_path: Path) -> None:
+    text = base64.b64encode(SSE.encode()).decode()
+    assert (
+        response(har(content={"text": text, "encoding": "base64"}), tmp_path).body == SSE.encode()
+    )
+    assert response(har(content={"size": 5, "mimeType": "x"}), tmp_path).body is None
+
+
+def test_har_of_a_request_without_an_answer(tmp_path: Path) -> None:
+    assert one(har(status=0, content={}), tmp_path).response is None
+
+
+def line(**answer: Any) -> str:
+    return json.dumps(
+        {
+            "meta": {"n": 1},
+            "request": {"method": "POST", "url": URL, "body": {"model": "m"}},
+            "response": {"status": 200, "headers": {"A": "b"}, "body": GOT, **answer},
+        }
+    )
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n"])
+def test_json_lines(end: str, tmp_path: Path) -> None:
+    text = line() + "\n\n" + line(cut="server") + "\r\n" + line(cut="client", body={"a": 1}) + end
+    exchanges = of(text, tmp_path)
+    assert [e.source.index for e in exchanges if e.source] == [0, 2, 3]
+    assert [e.response.cut for e in exchanges if e.response] == [None, "server", "client"]
+    assert [e.response.body for e in exchanges if e.response] == [GOT, GOT, {"a": 1}]
+    assert exchanges[0].request is not None
+    assert exchanges[0].request.body == {"model": "m"}
+
+
+def test_json_lines_come_one_by_one(tmp_path: Path) -> None:
+    class Endless(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            return line().encode() + b"\n"
+
+    exchanges = read(Endless(), name="tail")  # type: ignore[arg-type]
+    assert [next(exchanges).source for _ in range(3)] == [Source("tail", i) for i in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        (GOT, 200),
+        ('{"object":"chat.completion.chunk","choices":[]}', 200),
+        ('{"choices":[{"delta":{}}]}', 200),
+        ('{"object":"list","data":[]}', 200),
+        ('{"id":"m","object":"model"}', 200),
+        ('{"error":{"message":"no"}}', 400),
+        ('{"error":"no"}', 400),
+        ('{"object":"error","message":"no"}', 400),
+        (json.dumps(json.loads(GOT), indent=2), 200),
+    ],
+)
+@pytest.mark.parametrize("before", ["", "\ufeff", "\n \n"])
+def test_raw_json_bodies(text: str, status: int, before: str, tmp_path: Path) -> None:
+    exchange = one(before + text + "\n", tmp_path)
+    assert exchange.request is None
+    assert exchange.response is not None
+    assert (exchange.response.status, exchange.response.body) == (status, text.encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SSE,
+        'data:{"id":"c1"}\r\n\r\n',
+        ': hello\n\ndata: {"id":"c1"}\n\n',
+        ": only\n\n: comments\n\n",
+        "event: x\nid: 1\ndata: 1\n\nno field\n\n",
+        "\n\n" + SSE,
+        "data: [DONE]",
+    ],
+)
+def test_raw_sse_bodies(text: str, tmp_path: Path) -> None:
+    found = response(text, tmp_path)
+    assert found.status == 200
+    assert found.body is None
+    for _ in range(2):
+        assert b"".join(found.pieces) == text.encode()
+    assert b"".join(pickle.loads(pickle.dumps(found.pieces))) == text.encode()
+
+
+def test_a_long_stream_is_read_in_small_blocks(tmp_path: Path) -> None:
+    stream = b"".join(b'data: {"n": %d}\n\n' % n for n in range(100_000))
+    for content in (stream, gzip.compress(stream, 1)):
+        pieces = list(response(content, tmp_path).pieces)
+        assert b"".join(pieces) == stream
+        assert max(map(len, pieces)) <= 4 * 64 * 1024
+
+
+def test_raw_chunk_lines(tmp_path: Path) -> None:
+    chunks = [{"choices": [{"delta": {"content": str(n)}}]} for n in range(3)]
+    text = "\n".join(map(json.dumps, chunks))
+    for content in (text, text + "\n\n", text + "\n[DONE]\n", gzip.compress(text.encode())):
+        found = response(content, tmp_path)
+        assert list(found.chunks) == chunks == list(found.chunks)
+        assert pickle.loads(pickle.dumps(list(found.chunks))) == chunks
+    assert response(json.dumps(chunks, indent=1), tmp_path).chunks == chunks
+    (piped,) = read(io.BytesIO(text.encode()))
+    assert piped.response is not None
+    assert list(piped.response.chunks or ()) == chunks
+
+
+def test_a_list_of_exchanges_or_bodies(tmp_path: Path) -> None:
+    text = "[\n" + line() + ",\n" + line() + "\n]\n"
+    assert len(of(text, tmp_path)) == 2
+    lines = of(GOT + "\n" + GOT.replace("[]", '[{"message":{}}]') + "\n", tmp_path)
+    assert [e.source.index for e in lines if e.source] == [0]  # two chunks of nothing: a stream
+    whole = GOT.replace("[]", '[{"message":{}}]')
+    lines = of(whole + "\n" + whole + "\n", tmp_path)
+    assert [e.response.body for e in lines if e.response] == [whole.encode()] * 2
+
+
+# --- around the formats -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        str.encode,
+        lambda text: b"\xef\xbb\xbf" + text.encode(),
+        lambda text: text.encode("utf-16"),
+        lambda text: text.encode("utf-16-le"),
+        lambda text: text.encode("utf-16-be"),
+        lambda text: b"\xfe\xff" + text.encode("utf-16-be"),
+    ],
+)
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    [
+        line(body="é") + "\n" + line() + "\n",
+        json.dumps(vcr("é"), indent=1),
+        'data: "é"\n\n',
+        "# x\nrequest: {url: é}",
+    ],
+)
+def test_encodings(text: str, encode: Any, zipped: bool, tmp_path: Path) -> None:
+    data = encode(text)
+    exchange = of(gzip.compress(data) if zipped else data, tmp_path)[0]
+    if exchange.request and exchange.request.url == "é":
+        return
+    assert exchange.response is not None
+    if exchange.response.pieces is not None:
+        assert b"".join(exchange.response.pieces) == text.encode()
+    else:
+        assert exchange.response.body == "é"
+
+
+@pytest.mark.parametrize(
+    ("asked", "method", "url"),
+    [
+        ({}, "POST", ""),
+        ({"url": "/a"}, "POST", "/a"),
+        ({"uri": "/a", "method": "get"}, "GET", "/a"),
+        ({"uri": None, "path": "/a", "method": None}, "POST", "/a"),
+        ({"uri": 5, "method": ["x"]}, "POST", "5"),
+        ({"uri": "/\ud800"}, "POST", "/\\ud800"),
+    ],
+)
+def test_odd_requests(asked: Any, method: str, url: str, tmp_path: Path) -> None:
+    found = request(json.dumps({"request": asked}), tmp_path)
+    assert (found.method, found.url, found.body) == (method, url, None)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        (None, {}),
+        ("x", {}),
+        ([["A", "1"], ["a", "2"]], {"a": "1, 2"}),
+        ([{"name": "A", "value": "1"}, {"value": "2"}, 3], {"a": "1"}),
+        ({"A": [None, 1, {"b": 1}], "B": None}, {"a": "1, "}),
+    ],
+)
+def test_odd_headers(headers: Any, expected: Any, tmp_path: Path) -> None:
+    assert request(json.dumps({"request": {"headers": headers}}), tmp_path).headers == expected
+
+
+@pytest.mark.parametrize(
+    ("part", "status"),
+    [
+        ({"status": 201}, 201),
+        ({"status": "201"}, 201),
+        ({"status": "201 Created"}, 201),
+        ({"status": {"code": 201, "message": "Created"}}, 201),
+        ({"status": {"code": "201"}}, 201),
+        ({"status": 201.0}, 201),
+        ({"status_code": 201}, 201),
+        ({"statusCode": 201}, 201),
+        ({"status": None, "body": "x"}, 200),
+        ({"status": True}, 200),
+        ({"status": -1}, 200),
+        ({"status": float("nan")}, 200),
+        ({"status": float("inf")}, 200),
+        ({"status": 10**30}, 200),
+        ({"status": 0, "body": "x"}, 200),
+        ({"cut": ["server"]}, 200),
+    ],
+)
+def test_odd_statuses(part: Any, status: int, tmp_path: Path) -> None:
+    found = response(json.dumps({"response": part}), tmp_path)
+    assert found.status == status
+    assert found.cut is None
+
+
+def test_a_body_with_lone_surrogates_becomes_bytes(tmp_path: Path) -> None:
+    assert response(line(body="a\udcff"), tmp_path).body == b"a\xff"
+    assert response(line(body="a\ud800"), tmp_path).body == b"a\xed\xa0\x80"
+
+
+def test_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(SSE.encode())))
+    (exchange,) = read("-")
+    assert exchange.source == Source("<stdin>", 0)
+    assert exchange.response is not None
+    for _ in range(2):
+        assert b"".join(exchange.response.pieces or ()) == SSE.encode()
+
+
+def test_an_open_file(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_text(line())
+    with file.open("rb") as opened:
+        assert [e.source for e in read(opened)] == [Source(str(file), 0)]
+    assert [e.source for e in read(io.BytesIO(line().encode()))] == [Source("<file>", 0)]
+    assert [e.source for e in read(file, name="n")] == [Source("n", 0)]
+    with pytest.raises(TypeError, match=r"^open the file in binary mode$"):
+        list(read(io.StringIO(line())))  # type: ignore[arg-type]
+
+
+def test_nothing_heavy_is_imported() -> None:
+    code = (
+        "import sys, pytest_chatapi.recording.readers\n"
+        "print({'yaml', 'vcr', 'httpx', 'pytest', 'tomllib', 'jsonschema'} & set(sys.modules))"
+    )
+    root = Path(__file__).parents[1]
+    # The package's own __init__ is left out: only this part of it is looked at.
+    script = (
+        "import sys, types\n"
+        "package = sys.modules['pytest_chatapi'] = types.ModuleType('pytest_chatapi')\n"
+        f"package.__path__ = [{str(root / 'pytest_chatapi')!r}]\n{code}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
+# --- which files ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("b.yaml", "a.jsonl.gz", "sub/c.SSE", "README.md", ".hidden.json", ".git/d.json"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        text = line().encode()
+        file.write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+    (tmp_path / "package.json").write_text('{"name": "x", "version": "1.0.0"}\n')
+    (tmp_path / "notes.txt").write_text("Nothing: to: see.\n")
+    return tmp_path
+
+
+def test_find(tree: Path) -> None:
+    def names(*paths: Any) -> list[str]:
+        return [path.relative_to(tree).as_posix() for path in find(paths)]
+
+    every = ["a.jsonl.gz", "b.yaml", "notes.txt", "package.json", "sub/c.SSE"]
+    assert names(tree) == every
+    assert names(tree / "README.md", tree, tree / "b.yaml") == ["README.md", *every]
+    assert names(str(tree / "*.y*ml")) == ["b.yaml"]
+    assert names(str(tree / "s*")) == ["sub/c.SSE"]
+    assert find(["-"]) == [Path("-")]
+    odd = tree / "odd[1].yaml"
+    odd.write_text(line())
+    assert names(odd) == ["odd[1].yaml"]
+
+
+def test_a_folder_gives_its_recordings_only(tree: Path) -> None:
+    assert [e.source.file for e in read(tree) if e.source] == [
+        str(tree / name) for name in ("a.jsonl.gz", "b.yaml", "sub/c.SSE")
+    ]
+    assert len(list(read(str(tree / "**" / "*.json*")))) == 1
+
+
+def test_a_damaged_file_does_not_stop_a_folder(tree: Path) -> None:
+    (tree / "a.json").write_text('{"interactions": [')
+    (tree / "z.json").write_text("")
+    given: list[Exchange] = []
+    with pytest.raises(ReadError) as caught:
+        given.extend(read(tree))
+    assert len(given) == 3
+    assert str(caught.value) == (
+        f"{tree / 'a.json'}: line 1, column 19: "
+        "not valid JSON: Expecting value; the text is cut off"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("none.yaml", "no such file or folder"),
+        ("no\0ne.yaml", "no such file or folder"),
+        ("*.none", "no file matches"),
+    ],
+)
+def test_a_path_without_files(name: str, reason: str, tree: Path) -> None:
+    path = f"{tree}/{name}"
+    for call in (lambda: find([path]), lambda: list(read(path))):
+        with pytest.raises(ReadError) as caught:
+            call()
+        assert str(caught.value) == f"{path}: {reason}"
+    errors: list[ReadError] = []
+    assert find([path, tree / "b.yaml"], errors.append) == [tree / "b.yaml"]
+    assert [error.reason for error in errors] == [reason]
+
+
+def test_a_folder_without_recordings(tmp_path: Path) -> None:
+    with pytest.raises(NotARecording) as caught:
+        list(read(tmp_path))
+    assert str(caught.value) == f"{tmp_path}: holds no recordings"
+
+
+def test_no_permission(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise PermissionError(13, "Permission denied", str(tree))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refuse)
+        with pytest.raises(ReadError) as caught:
+            find([tree])
+    assert str(caught.value) == f"{tree}: permission denied"
+    errors: list[ReadError] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", refuse)
+        assert list(read_file(tree / "b.yaml", errors.append)) == []
+    assert list(read_file(tree, errors.append)) == []
+    assert [str(error) for error in errors] == [
+        f"{tree / 'b.yaml'}: permission denied",
+        f"{tree}: is a folder",
+    ]
+
+
+# --- YAML -------------------------------------------------------------------------------------
+
+SNIPPETS = r"""
+a
+'a'
+"a\n\u00e9\x1b"
+! 5
+~
+null
+Null
+NO
+yes
+on
+y
+true
+'true'
+0
+-1
++12
+0o17
+017
+0x1F
+0b101
+1_000
+190:20:30
+1.5
+-1.5e+3
+1e5
+.5
+6.
+.inf
+-.INF
+190:20:30.15
+685_230.15
+[]
+{}
+[a, 'b', "c", 1, ~]
+{a: 1, 2: b, ~: c, true: d}
+[[[]], {a: {b: []}}]
+- a\n- - b\n  - c\n- d: e\n  f:\n  - g
+? a\n: b
+? |\n  a\n: b
+a: |\n  x\n  y\n\n
+a: |+\n  x\n\nb: 1
+a: |-\n  x
+a: >\n  x\n  y\n\n  z
+a: >-\n   x\n\n    y
+'a: ''it''s'''
+a: "x\\\n  y"
+a: x\n  y\n   z
+# c\na: 1 # d\n...
+---\na
+%YAML 1.1\n---\na
+&a [1]
+[&a [1], *a]
+{a: &x {b: 1}, c: *x}
+[&a 5, *a, &a2 5, *a2]
+{<<: {a: 1}, a: 2, b: 3}
+{a: 2, <<: {a: 1, c: 4}}
+{<<: [{a: 1}, {a: 2, b: 3}], c: 4}
+{<<: {a: 1}, <<: {a: 2}}
+- &x {a: 1}\n- <<: *x\n  b: 2
+'<<': 1
+{'<<': 1}
+!!str 5
+!!int '5'
+!!int '0x10'
+!!float 5
+!!float 1
+!!bool 'yes'
+!!null ''
+!!binary aGVsbG8=
+!!binary |\n  aGVs\n  bG8=
+{!!binary aGk=: 1}
+!!map {a: 1}
+!!seq [a]
+{a: 1, a: 2}
+- 😀
+a:
+-
+''
+key with spaces: value with  spaces
+a: b:c
+http://x: y
+- -1
+- '- 1'
+"\0 \t"
+{a, b}
+{a: , b: }
+[a: 1, b]
+"""
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS.splitlines())
+def test_agreement_with_csafeloader(snippet: str) -> None:
+    text = snippet.replace("\\n", "\n") if not snippet.startswith('"') else snippet
+    expected = yaml.load(text, Loader=yaml.CSafeLoader)
+    got = list(load_all(text))
+    assert repr(got) == repr([expected] if got else [])
+    if not got:
+        assert expected is None
+
+
+def test_the_loader_without_libyaml(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delattr(yaml, "CSafeLoader")
+    assert response(yaml.safe_dump(vcr({"string": b"\xff"})), tmp_path).body == b"\xff"
+    with pytest.raises(
+        YAMLProblem, match=r"^the control character U\+0001 is not allowed"
+    ) as caught:
+        list(load_all("a: 1\nb: \x01"))
+    assert (caught.value.line, caught.value.column) == (2, 4)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(exclude_categories=["Cs"]))
+    | st.binary()
+    | st.sampled_from(["=", "<<", "2024-01-01", "1:30", "no", "0x", "-", "~", "!", "&a", "*a"]),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=5) | st.integers(), inner),
+    max_leaves=20,
+)
+
+
+@given(JSON, st.sampled_from([None, True, False]), st.booleans())
+def test_what_pyyaml_dumps_comes_back(value: Any, flow: bool | None, unicode: bool) -> None:
+    text = yaml.safe_dump(value, default_flow_style=flow, allow_unicode=unicode)
+    assert list(load_all(text)) == [value]
