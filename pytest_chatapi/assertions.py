@@ -19,7 +19,7 @@ from pytest_chatapi.contract.exchange import Exchange, Request, Response, fold_h
 from pytest_chatapi.contract.findings import Finding, Level, at_least
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.parse import loads, loads_bytes
-from pytest_chatapi.contract.profiles import get_profile
+from pytest_chatapi.contract.profiles import get_profile, profile_for_url
 from pytest_chatapi.contract.sse import looks_like_sse
 from pytest_chatapi.errors import ContractError, SettingError
 
@@ -130,8 +130,12 @@ def assert_chat_stream(
 
 
 def assert_usage(
-    usage: Any, *, profile: str | None = None, as_of: date | str | None = None,
-    ignore: Iterable[str] = (), strict: bool = False,
+    usage: Any,
+    *,
+    profile: str | None = None,
+    as_of: date | str | None = None,
+    ignore: Iterable[str] = (),
+    strict: bool = False,
 ) -> dict[str, Any]:
     """Asserts that token counts are complete and add up.
 
@@ -165,8 +169,12 @@ def assert_usage(
 
 
 def assert_chat_request(
-    request: Any, *, profile: str | None = None, as_of: date | str | None = None,
-    ignore: Iterable[str] = (), strict: bool = False,
+    request: Any,
+    *,
+    profile: str | None = None,
+    as_of: date | str | None = None,
+    ignore: Iterable[str] = (),
+    strict: bool = False,
 ) -> dict[str, Any]:
     """Asserts that a request is one that the service accepts.
 
@@ -190,8 +198,13 @@ def assert_chat_request(
 
 
 def assert_error_body(
-    response: Any, *, status: int | None = None, profile: str | None = None,
-    as_of: date | str | None = None, ignore: Iterable[str] = (), strict: bool = False,
+    response: Any,
+    *,
+    status: int | None = None,
+    profile: str | None = None,
+    as_of: date | str | None = None,
+    ignore: Iterable[str] = (),
+    strict: bool = False,
 ) -> dict[str, Any]:
     """Asserts that an error is reported in the documented shape.
 
@@ -211,8 +224,6 @@ def assert_error_body(
             f"expected an error status, got {exchange.response.status}: "
             "use assert_chat_completion() for an answer"
         )
-    if exchange.request is None:
-        exchange.request = Request("POST", "/chat/completions")
     _assert(exchange, "the error body", profile, as_of, ignore, strict)
     body = _parsed(exchange)
     inner = body.get("error", body) if isinstance(body, dict) else body
@@ -220,8 +231,12 @@ def assert_error_body(
 
 
 def assert_models(
-    response: Any, *, profile: str | None = None, as_of: date | str | None = None,
-    ignore: Iterable[str] = (), strict: bool = False,
+    response: Any,
+    *,
+    profile: str | None = None,
+    as_of: date | str | None = None,
+    ignore: Iterable[str] = (),
+    strict: bool = False,
 ) -> dict[str, Any]:
     """Asserts that this is a model list, or a single model.
 
@@ -232,8 +247,11 @@ def assert_models(
     _expect_success(exchange, "models")
     body = _parsed(exchange)
     one = isinstance(body, dict) and "data" not in body and body.get("object") != "list"
-    if exchange.request is None:
-        exchange.request = Request("GET", "/v1/models/one" if one else "/v1/models")
+    url = exchange.request.url if exchange.request is not None else ""
+    if profile is None:
+        profile = profile_for_url(url).name
+    # What is asserted decides, and not which path it came from.
+    exchange.request = Request("GET", "/models/one" if one else "/models")
     _assert(exchange, "the model" if one else "the model list", profile, as_of, ignore, strict)
     return body if isinstance(body, dict) else {}
 
@@ -298,8 +316,10 @@ def is_stream(value: Any) -> bool:
 
 
 def _stream_exchange(value: Any, request: Any) -> Exchange:
-    if not isinstance(value, Iterable) or isinstance(value, str | bytes | Mapping) or (
-        _is_response(value) or _is_model(value)
+    if (
+        not isinstance(value, Iterable)
+        or isinstance(value, str | bytes | Mapping)
+        or (_is_response(value) or _is_model(value))
     ):
         return exchange_of(value, request)
     given = _request_of(request) if request is not None else None
@@ -343,7 +363,9 @@ def _dumped(value: Any) -> Any:
 def _response_of(value: Any) -> Response:
     if hasattr(value, "is_stream_consumed") and not hasattr(value, "_content"):
         value.read()
-    return Response(int(value.status_code), fold_headers(_header_pairs(value)), value.content or None)
+    return Response(
+        int(value.status_code), fold_headers(_header_pairs(value)), value.content or None
+    )
 
 
 def _header_pairs(value: Any) -> Any:
@@ -375,9 +397,9 @@ def _request_of(value: Any) -> Request:
             str(value.method).upper(), str(value.url), fold_headers(value.headers), body or None
         )
     if isinstance(value, Mapping):
-        return Request("POST", "/chat/completions", {}, _plain(value))
+        return Request("POST", "", {}, _plain(value))
     if isinstance(value, str | bytes):
-        return Request("POST", "/chat/completions", {}, value)
+        return Request("POST", "", {}, value)
     raise TypeError(
         f"cannot read a {type(value).__name__} as a request: pass a dict, str, bytes, "
         "a request of httpx or httpx2, or a Request"

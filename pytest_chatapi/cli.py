@@ -67,11 +67,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--as-of", metavar="DATE", help="judge by the contract of that day")
     check.add_argument(
-        "--ignore", action="append", default=[], metavar="CODE[:PATH]",
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="CODE[:PATH]",
         help="leave out findings, e.g. S10 or U02:$.usage.total_tokens; may be repeated",
     )
     check.add_argument(
-        "--select", action="append", default=[], metavar="CODE[:PATH]",
+        "--select",
+        action="append",
+        default=[],
+        metavar="CODE[:PATH]",
         help="keep these findings only; a letter takes a whole family",
     )
     check.add_argument("--strict", action="store_true", help="warnings fail too")
@@ -124,7 +130,12 @@ def _check(arguments: argparse.Namespace) -> int:
     named = {os.fspath(path) for path in arguments.paths}
     tasks = [
         _Task(
-            str(file), str(file) in named, arguments.profile, arguments.as_of, ignore, select,
+            str(file),
+            str(file) in named,
+            arguments.profile,
+            arguments.as_of,
+            ignore,
+            select,
             arguments.format == "junit",
         )
         for file in files
@@ -140,9 +151,12 @@ def _check(arguments: argparse.Namespace) -> int:
         print(f"chatapi: {error}", file=sys.stderr)
     coloured = arguments.output is None and _wants_colour()
     text = render(
-        report, arguments.format, **(
+        report,
+        arguments.format,
+        **(
             {"coloured": coloured, "statistics": arguments.statistics, "notes": bool(select)}
-            if arguments.format == "text" else {}
+            if arguments.format == "text"
+            else {}
         ),
     )
     if arguments.output is None:
@@ -157,9 +171,7 @@ def _check(arguments: argparse.Namespace) -> int:
     return int(any(f.level in failing for f in report.findings))
 
 
-def _results(
-    tasks: list[_Task], jobs: int | None
-) -> Iterable[tuple[Report, list[ReadError]]]:
+def _results(tasks: list[_Task], jobs: int | None) -> Iterable[tuple[Report, list[ReadError]]]:
     if jobs is None:
         size = sum(os.path.getsize(t.path) for t in tasks if os.path.isfile(t.path))
         jobs = (os.cpu_count() or 1) if size > _WORTH_PROCESSES else 1
@@ -169,9 +181,7 @@ def _results(
     return _in_processes(tasks, jobs)
 
 
-def _in_processes(
-    tasks: list[_Task], jobs: int
-) -> Iterable[tuple[Report, list[ReadError]]]:
+def _in_processes(tasks: list[_Task], jobs: int) -> Iterable[tuple[Report, list[ReadError]]]:
     from concurrent.futures import ProcessPoolExecutor
 
     with ProcessPoolExecutor(jobs) as pool:

@@ -38,8 +38,9 @@ class CassetteCollector:
         if config.args_source is not pytest.Config.ArgsSource.ARGS or config.getoption(
             "--chatapi-cassettes"
         ):
-            known = [(config.invocation_params.dir / arg.split("::")[0]).resolve()
-                     for arg in config.args]
+            known = [
+                (config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args
+            ]
             config.args += [
                 str(folder)
                 for folder in self.folders
@@ -104,8 +105,7 @@ class ExchangeItem(pytest.Item):
         self.collector.checked += 1
         self.collector.levels.update(f.level for f in findings)
         failing = [
-            f for f in findings
-            if f.level in at_least("warning" if settings["strict"] else "error")
+            f for f in findings if f.level in at_least("warning" if settings["strict"] else "error")
         ]
         if failing:
             raise ContractError(failure_message(findings, self.name, failing), findings)

@@ -14,19 +14,26 @@ if TYPE_CHECKING:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("chatapi", "contract tests of Chat Completions APIs")
     group.addoption(
-        "--chatapi-cassettes", action="append", metavar="DIR",
+        "--chatapi-cassettes",
+        action="append",
+        metavar="DIR",
         help="collect each exchange recorded below DIR as a test (ini: chatapi_cassettes)",
     )
     group.addoption(
-        "--chatapi-profile", metavar="NAME",
+        "--chatapi-profile",
+        metavar="NAME",
         help="judge by this profile instead of by host (ini: chatapi_profile)",
     )
     group.addoption(
-        "--chatapi-ignore", action="append", metavar="CODE[:PATH]",
+        "--chatapi-ignore",
+        action="append",
+        metavar="CODE[:PATH]",
         help="ignore findings, e.g. S10 or U02:$.usage.total_tokens (ini: chatapi_ignore)",
     )
     group.addoption(
-        "--chatapi-strict", action="store_true", default=None,
+        "--chatapi-strict",
+        action="store_true",
+        default=None,
         help="warnings fail too (ini: chatapi_strict)",
     )
     parser.addini(

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from pytest_chatapi import __version__
 from pytest_chatapi.contract.catalogue import FAMILIES, Rule, rules
-from pytest_chatapi.contract.findings import LEVELS, Finding
+from pytest_chatapi.contract.findings import LEVELS, Finding, Level
 from pytest_chatapi.contract.profiles import PROFILES, get_profile
 
 __all__ = ["FORMATS", "Report", "describe", "failure_message", "render", "rules_markdown"]
@@ -90,8 +90,12 @@ def describe(finding: Finding, *, more: str = "", paint: Any = None) -> str:
 
 def _row(label: str, text: str) -> list[str]:
     return textwrap.wrap(
-        text, WIDTH - 2, initial_indent=f"  {label:<8} ", subsequent_indent=" " * 11,
-        break_long_words=False, break_on_hyphens=False,
+        text,
+        WIDTH - 2,
+        initial_indent=f"  {label:<8} ",
+        subsequent_indent=" " * 11,
+        break_long_words=False,
+        break_on_hyphens=False,
     ) or [f"  {label:<8}"]
 
 
@@ -114,7 +118,9 @@ def failure_message(findings: Sequence[Finding], what: str, failing: Sequence[Fi
     """The message of a `ContractError`: the findings that failed, and what to do."""
     count = len(failing)
     first = failing[0]
-    head = f"{what} breaks the contract: {count} finding{'s' * (count != 1)} (profile {first.profile})"
+    head = (
+        f"{what} breaks the contract: {count} finding{'s' * (count != 1)} (profile {first.profile})"
+    )
     blocks = [describe(f) for f in failing[:10]]
     if count > 10:
         blocks.append(f"... and {count - 10} more")
@@ -128,9 +134,11 @@ def failure_message(findings: Sequence[Finding], what: str, failing: Sequence[Fi
     return "\n\n".join([head, *blocks])
 
 
-def _counts(levels: Counter[str]) -> str:
+def _counts(levels: Counter[Level]) -> str:
     return ", ".join(
-        f"{levels[level]:,} {level}{'s' * (levels[level] != 1)}" for level in LEVELS if levels[level]
+        f"{levels[level]:,} {level}{'s' * (levels[level] != 1)}"
+        for level in LEVELS
+        if levels[level]
     )
 
 
@@ -143,11 +151,16 @@ def _text(
     report: Report, *, coloured: bool = False, statistics: bool = False, notes: bool = False
 ) -> str:
     paint = colour if coloured else _plain
-    folded: dict[tuple[str, str, str, str], list[Finding]] = {}
+    folded: dict[tuple[Level, str, str, str], list[Finding]] = {}
     for found in report.findings:
         if found.level != "note" or notes:
             path = re.sub(r"\[\d+\]", "[*]", found.path)
-            key = (found.level, found.code, path, re.sub(r"\d+", "#", found.message.split(" (and ")[0]))
+            key = (
+                found.level,
+                found.code,
+                path,
+                re.sub(r"\d+", "#", found.message.split(" (and ")[0]),
+            )
             folded.setdefault(key, []).append(found)
     blocks = []
     for level in LEVELS:
@@ -224,7 +237,9 @@ def _junit(report: Report, **_: Any) -> str:
         if failing:
             text = "\n\n".join(describe(f) for f in failing)
             title = f"{failing[0].code} {failing[0].name}: {failing[0].message}"
-            inner += f"    <failure message={quoteattr(_xml(title))}>{escape(_xml(text))}</failure>\n"
+            inner += (
+                f"    <failure message={quoteattr(_xml(title))}>{escape(_xml(text))}</failure>\n"
+            )
         rest = [f for f in found_here if f.level != "error"]
         if rest:
             text = "\n\n".join(describe(f) for f in rest)
@@ -248,7 +263,9 @@ def _github(report: Report, **_: Any) -> str:
     for found in report.findings:
         file = found.source.file if found.source is not None else ""
         where = place(found)
-        text = f"{found.message} | {where}: {found.path} | expected {found.expected} | got {found.got}"
+        text = (
+            f"{found.message} | {where}: {found.path} | expected {found.expected} | got {found.got}"
+        )
         title = f"{found.code} {found.name}"
         lines.append(
             f"::{kinds[found.level]} file={_property(file)},title={_property(title)}::{_data(text)}"
@@ -400,10 +417,16 @@ def rule_text(rule: Rule, examples: Iterable[tuple[str, dict[str, Any]]] = ()) -
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             text = text if len(text) <= 300 else text[:297] + "..."
             lines += textwrap.wrap(
-                f"{path} = {text}", WIDTH - 2, initial_indent="  ", subsequent_indent="    ",
+                f"{path} = {text}",
+                WIDTH - 2,
+                initial_indent="  ",
+                subsequent_indent="    ",
                 break_on_hyphens=False,
             )
-    lines += ["", f"ignore: --ignore {rule.code}, or --ignore {rule.code}:$.json.path for one place"]
+    lines += [
+        "",
+        f"ignore: --ignore {rule.code}, or --ignore {rule.code}:$.json.path for one place",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -1,1 +1,4 @@
-"""The contract: what a Chat Completions exchange has to look like. Knows no pytest, no HTTP client."""
+"""The contract: what a Chat Completions exchange has to look like.
+
+Knows no pytest and no HTTP client.
+"""

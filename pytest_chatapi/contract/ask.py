@@ -35,8 +35,23 @@ class Ask:
     """
 
     __slots__ = (
-        "body", "cap", "choice", "format", "include_usage", "known", "logprobs", "modalities",
-        "model", "n", "named", "parallel", "schema", "stops", "stream", "strict", "tools",
+        "body",
+        "cap",
+        "choice",
+        "format",
+        "include_usage",
+        "known",
+        "logprobs",
+        "modalities",
+        "model",
+        "n",
+        "named",
+        "parallel",
+        "schema",
+        "stops",
+        "stream",
+        "strict",
+        "tools",
         "top_logprobs",
     )
 
@@ -84,7 +99,9 @@ class Ask:
             inner = tool.get(kind) if kind in ("function", "custom") else None
             if isinstance(inner, dict) and isinstance(inner.get("name"), str):
                 self.tools[inner["name"]] = (
-                    str(kind), inner.get("parameters"), inner.get("strict") is True
+                    str(kind),
+                    inner.get("parameters"),
+                    inner.get("strict") is True,
                 )
         functions = self.body.get("functions")
         for inner in functions if isinstance(functions, list) else ():

@@ -8,7 +8,6 @@ asks for it: memory stays flat with the length of a stream.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
 __all__ = ["Answer", "Call", "Choice", "Text", "as_completion"]
@@ -24,8 +23,18 @@ _LONGEST_MARKUP = 64
 class Text:
     """Text that comes in pieces."""
 
-    __slots__ = ("_kept", "_pieces", "_scan", "_tail", "_waiting", "any", "broken", "markup",
-                 "stops", "stopped")
+    __slots__ = (
+        "_kept",
+        "_pieces",
+        "_scan",
+        "_tail",
+        "_waiting",
+        "any",
+        "broken",
+        "markup",
+        "stopped",
+        "stops",
+    )
 
     def __init__(self, keep: bool, stops: tuple[str, ...] = (), scan: bool = True) -> None:
         self._pieces: list[str] = []
@@ -109,8 +118,20 @@ class Call:
 class Choice:
     """One choice of an answer."""
 
-    __slots__ = ("audio", "calls", "content", "finish", "function_call", "index", "logprobs",
-                 "parts", "path", "refusal", "role", "tokens")
+    __slots__ = (
+        "audio",
+        "calls",
+        "content",
+        "finish",
+        "function_call",
+        "index",
+        "logprobs",
+        "parts",
+        "path",
+        "refusal",
+        "role",
+        "tokens",
+    )
 
     def __init__(self, index: int, path: str, content: Text, refusal: Text) -> None:
         self.index = index
@@ -124,7 +145,7 @@ class Choice:
         self.audio: Any = None
         self.parts = False  # content that is no text
         self.logprobs = False  # an object of log probabilities came
-        self.tokens: dict[str, list[Any]] | None = None  # kept for `as_completion` only
+        self.tokens: dict[str, Any] | None = None  # kept for `as_completion` only
 
     @property
     def called(self) -> bool:
@@ -225,7 +246,3 @@ def _choice(choice: Choice) -> dict[str, Any]:
 def _call(call: Call) -> dict[str, Any]:
     inner = {"name": call.name, "input" if call.kind == "custom" else "arguments": call.text or ""}
     return {"id": call.id, "type": call.typed or call.kind, call.kind: inner}
-
-
-def join(pieces: Iterable[str] | str | None) -> str:
-    return pieces if isinstance(pieces, str) else "".join(pieces or ())

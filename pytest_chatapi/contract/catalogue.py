@@ -1,4 +1,4 @@
-"""The rule catalogue: code, name, statement and levels of every rule, from ``schemas/rules.json``."""
+"""The rule catalogue of ``schemas/rules.json``: code, name, statement and levels of each rule."""
 
 from __future__ import annotations
 

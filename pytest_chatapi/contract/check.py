@@ -46,7 +46,7 @@ def endpoint(exchange: Exchange) -> str | None:
     The end of the path decides, so placeholder hosts and any base path are fine.
     """
     request = exchange.request
-    if request is None:
+    if request is None or not request.url:
         return _endpoint_of_body(exchange.response)
     try:
         path = urlsplit(request.url).path.rstrip("/")
@@ -103,7 +103,7 @@ def parse_date(value: date | str | None) -> date | None:
         raise SettingError(f"{value!r} is no day: write YYYY-MM-DD") from None
 
 
-class selects:  # noqa: N801 - reads as the predicate that it is
+class selects:
     """Predicate of ``--select`` and ``--ignore``: ``CODE``, ``CODE:json.path``, a family letter,
     or a rule's name.
 
@@ -248,7 +248,10 @@ def _check_response(
     if empty:
         if response.cut == "server":
             ledger.add(
-                "T17", "$", "a body", Shown("nothing"),
+                "T17",
+                "$",
+                "a body",
+                Shown("nothing"),
                 "the server ended the connection before the first byte of the body",
             )
         elif response.cut is None:
@@ -274,7 +277,10 @@ def _check_response(
         from pytest_chatapi.contract.rules.errors import error_message
 
         ledger.add(
-            "X03", "$.error", "an answer, or an error status", value["error"],
+            "X03",
+            "$.error",
+            "an answer, or an error status",
+            value["error"],
             f"an error under status {status}: the server says {error_message(value)}",
         )
         return
@@ -316,10 +322,12 @@ def _check_content_type(
 ) -> None:
     if ask.known and ask.stream != is_stream and not parsed:
         ledger.add(
-            "E02", "headers.content-type" if content_type else "$",
+            "E02",
+            "headers.content-type" if content_type else "$",
             "an event stream" if ask.stream else "JSON",
             Shown("an event stream" if is_stream else "no event stream"),
-            "the request streams and the body is no event stream" if ask.stream
+            "the request streams and the body is no event stream"
+            if ask.stream
             else "the request does not stream and the body is an event stream",
         )
         return
@@ -327,14 +335,20 @@ def _check_content_type(
         return
     if is_stream and content_type != "text/event-stream":
         ledger.add(
-            "E02", "headers.content-type", "text/event-stream", content_type,
+            "E02",
+            "headers.content-type",
+            "text/event-stream",
+            content_type,
             "a stream comes under another content type",
         )
     elif not is_stream and not (
         content_type == "application/json" or content_type.endswith("+json")
     ):
         ledger.add(
-            "E02", "headers.content-type", "application/json", content_type,
+            "E02",
+            "headers.content-type",
+            "application/json",
+            content_type,
             "a plain answer comes under another content type",
         )
 
@@ -352,8 +366,12 @@ def _read_json(ledger: Ledger, response: Response, pieces: Iterable[bytes] | Non
         return body
     if body.startswith(b"\xef\xbb\xbf"):
         ledger.add(
-            "S00", "$", "JSON without a byte-order mark", Shown("a byte-order mark"),
-            "a byte-order mark stands before the JSON", case="byte-order-mark",
+            "S00",
+            "$",
+            "JSON without a byte-order mark",
+            Shown("a byte-order mark"),
+            "a byte-order mark stands before the JSON",
+            case="byte-order-mark",
         )
         body = body[3:]
     try:
@@ -361,7 +379,10 @@ def _read_json(ledger: Ledger, response: Response, pieces: Iterable[bytes] | Non
     except ValueError as error:
         if response.cut == "server":
             ledger.add(
-                "T17", "$", "the whole body", Shown(f"{len(body)} bytes"),
+                "T17",
+                "$",
+                "the whole body",
+                Shown(f"{len(body)} bytes"),
                 "the server ended the connection inside the body",
             )
         elif response.cut is None:
@@ -426,8 +447,12 @@ def _is_filtered(ledger: Ledger, body: dict[str, Any], path: Any, keyword: str) 
     if choice.get("finish_reason") != "content_filter":
         return False
     ledger.add(
-        "S01", f"$.choices[{path[1]}].message", "object", ABSENT,
-        "a choice that the content filter blocked has no message", case="content-filter",
+        "S01",
+        f"$.choices[{path[1]}].message",
+        "object",
+        ABSENT,
+        "a choice that the content filter blocked has no message",
+        case="content-filter",
     )
     return True
 
@@ -464,16 +489,26 @@ def _check_error(ledger: Ledger, response: Response) -> None:
                 value = loads_bytes(body.removeprefix(b"\xef\xbb\xbf"))
             except ValueError:
                 ledger.add(
-                    "X04", "$", "JSON", body, "the body of the error is not JSON",
+                    "X04",
+                    "$",
+                    "JSON",
+                    body,
+                    "the body of the error is not JSON",
                 )
                 return
             body = value
-            if content_type and content_type != "application/json" and not content_type.endswith(
-                "+json"
+            if (
+                content_type
+                and content_type != "application/json"
+                and not content_type.endswith("+json")
             ):
                 ledger.add(
-                    "E02", "headers.content-type", "application/json", content_type,
-                    "a JSON error body comes under another content type", case="error-body",
+                    "E02",
+                    "headers.content-type",
+                    "application/json",
+                    content_type,
+                    "a JSON error body comes under another content type",
+                    case="error-body",
                 )
     if body is None:
         if response.cut is None:
@@ -507,7 +542,10 @@ def _check_document(
         ledger.add(family, "$", "a JSON object", body, "the body is no JSON object")
     elif is_error_body(body):
         ledger.add(
-            "X03", "$.error", "an answer, or an error status", body["error"],
+            "X03",
+            "$.error",
+            "an answer, or an error status",
+            body["error"],
             "an error body under a 2xx status",
         )
     else:
@@ -519,5 +557,3 @@ def _check_document(
         else:
             found, unknown = node.violations(body)
         shape.report(ledger, found, unknown, default=family)
-
-

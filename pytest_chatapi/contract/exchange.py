@@ -26,9 +26,7 @@ def fold_headers(
         elif isinstance(value, str):
             text = value
         elif isinstance(value, Iterable):
-            text = ", ".join(
-                v.decode("latin-1") if isinstance(v, bytes) else str(v) for v in value
-            )
+            text = ", ".join(v.decode("latin-1") if isinstance(v, bytes) else str(v) for v in value)
         else:
             text = str(value)
         key = str(name).lower()

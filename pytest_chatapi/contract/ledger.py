@@ -54,8 +54,10 @@ def _pruned(value: Any, depth: int) -> Any:
     if isinstance(value, dict):
         if not depth:
             return "{...}"
-        return {str(k)[:80]: _pruned(v, depth - 1) for k, v, _ in zip(
-            value.keys(), value.values(), range(20), strict=False)}
+        return {
+            str(k)[:80]: _pruned(v, depth - 1)
+            for k, v, _ in zip(value.keys(), value.values(), range(20), strict=False)
+        }
     if isinstance(value, list):
         return [_pruned(v, depth - 1) for v in value[:20]] if depth else "[...]"
     if isinstance(value, str):
@@ -142,4 +144,6 @@ class Text(str):
 def listed(values: Iterable[Any], limit: int = 8) -> str:
     """A few values, comma-separated, for `expected`."""
     items = [show(v, 40) for v in values]
-    return ", ".join(items[:limit]) + (f" and {len(items) - limit} more" if len(items) > limit else "")
+    return ", ".join(items[:limit]) + (
+        f" and {len(items) - limit} more" if len(items) > limit else ""
+    )

@@ -77,16 +77,19 @@ def _foundry() -> Profile:
 def profile_for_url(url: str) -> Profile:
     """The profile of the server that this URL names.
 
-    Without a host (a path, a placeholder, a lone body) it is ``openai``, unless the path is
-    Azure's ``/openai/deployments/``: the reference is the one thing such a recording names.
+    No URL at all (a lone body) is ``openai``: the reference is all that it can be held against.
+    A URL without a host (a path, a placeholder) may be anybody's server: ``compatible``.
+    Azure's ``/openai/deployments/`` tells itself.
     """
+    if not url:
+        return get_profile("openai")
     if "/openai/deployments/" in url:
         return get_profile("azure")
     try:
         host = (urlsplit(url).hostname or "").rstrip(".")
     except ValueError:
         return get_profile("compatible")
-    if not host or host == "api.openai.com" or host.endswith(".api.openai.com"):
+    if host == "api.openai.com" or host.endswith(".api.openai.com"):
         return get_profile("openai")
     if _AZURE.search(host):
         return get_profile("azure")

@@ -38,9 +38,7 @@ _TYPES = {
     type(None): "null",
 }
 # Keywords whose verdict depends on the value and not only on its type.
-_VALUE_KEYWORDS = frozenset(
-    "enum const minimum maximum minLength maxLength pattern".split()
-)
+_VALUE_KEYWORDS = frozenset("enum const minimum maximum minLength maxLength pattern".split())
 
 
 class Problem(NamedTuple):
@@ -187,16 +185,16 @@ def _shallow(schema: dict[str, Any]) -> dict[str, Any]:
     """A child as its parent's validation sees it: leaves whole, containers by their type."""
     types = _types(schema)
     if "anyOf" in schema or types & {"object", "array"}:
-        kept = {"type": sorted(types)}
+        kept: dict[str, Any] = {"type": sorted(types)}
         if "x-rule" in schema:
             kept["x-rule"] = schema["x-rule"]
-        kept["x-expected"] = _expected(schema)  # type: ignore[assignment]
+        kept["x-expected"] = _expected(schema)
         plain = [b for b in schema.get("anyOf", ()) if not _types(b) & {"object", "array"}]
         if "enum" in schema:
             plain.append({"enum": schema["enum"]})
         if any(_VALUE_KEYWORDS & branch.keys() for branch in plain):
             # "One of these strings, or an object": the object is judged by itself.
-            kept["anyOf"] = [{"type": ["object", "array"]}, *plain]  # type: ignore[assignment]
+            kept["anyOf"] = [{"type": ["object", "array"]}, *plain]
         return kept
     return schema
 
@@ -248,10 +246,13 @@ class Node:
         if len(objects) < 2:
             return None
         for key, sub in objects[0].schema.get("properties", {}).items():
-            if all(
-                {"const", "enum"} & b.schema.get("properties", {}).get(key, {}).keys()
-                for b in objects
-            ) and {"const", "enum"} & sub.keys():
+            if (
+                all(
+                    {"const", "enum"} & b.schema.get("properties", {}).get(key, {}).keys()
+                    for b in objects
+                )
+                and {"const", "enum"} & sub.keys()
+            ):
                 return str(key)
         return None
 
@@ -301,9 +302,7 @@ class Node:
             if self.values is not None:
                 for key, member in value.items():
                     if key not in self.properties:
-                        self.values.walk(
-                            member, (*path, key), found, unknown, self.values.types
-                        )
+                        self.values.walk(member, (*path, key), found, unknown, self.values.types)
         elif kind is list:
             if expected_types is not None and "array" not in expected_types:
                 found.append(self._mistyped(path, value))
@@ -324,12 +323,14 @@ class Node:
         found: list[Violation],
         unknown: list[Path],
     ) -> None:
-        if not node.branches and not node.types & {"object", "array"} and not (
-            _VALUE_KEYWORDS & node.schema.keys()
-        ):
-            # Plain items (the bytes of a token): their types alone decide.
-            if all(_TYPES.get(kind, "") in node.types for kind in set(map(type, value))):
-                return
+        plain = not (
+            node.branches
+            or node.types & {"object", "array"}
+            or _VALUE_KEYWORDS & node.schema.keys()
+        )
+        # Plain items (the bytes of a token): their types alone decide.
+        if plain and all(_TYPES.get(kind) in node.types for kind in set(map(type, value))):
+            return
         for index, item in enumerate(value):
             node.walk(item, (*path, index), found, unknown, node.types)
 
@@ -371,9 +372,7 @@ class Node:
                     tagged = [
                         b
                         for b in fitting
-                        if all(
-                            k in value for k in b.schema.get("required", ()) if k != self.tag
-                        )
+                        if all(k in value for k in b.schema.get("required", ()) if k != self.tag)
                     ]
                     mended = {**value, self.tag: None}
                     if tagged:

@@ -641,8 +641,9 @@ def _har_text(content: dict[str, Any]) -> Any:
 
 
 def _base64(text: Any) -> bytes:
+    data = text if isinstance(text, bytes) else _text(text).encode()
     try:
-        return base64.b64decode(text if isinstance(text, bytes) else _text(text).encode())
+        return base64.b64decode(data.translate(None, b" \t\r\n"), validate=True)
     except (Base64Error, ValueError):
         raise BodyProblem("the body is not base64") from None
 

@@ -19,21 +19,30 @@ def check_answer(ledger: Ledger, ask: Ask, answer: Answer) -> None:
     count = len(answer.choices)
     if count != ask.n and count and answer.whole and not ledger.has("T12"):
         ledger.add(
-            "K01", "$.choices", f"{ask.n} choice{'s' * (ask.n != 1)} (n)", Shown(str(count)),
+            "K01",
+            "$.choices",
+            f"{ask.n} choice{'s' * (ask.n != 1)} (n)",
+            Shown(str(count)),
             f"{count} choice{'s' * (count != 1)} for n = {ask.n}",
         )
     used = _used(ledger, answer)
     if ask.cap is not None and used is not None and used > ask.n * ask.cap:
         ledger.add(
-            "K02", "$.usage.completion_tokens", f"at most {ask.n * ask.cap}", used,
-            "more completion tokens than the request allows", chunk=answer.usage_chunk,
+            "K02",
+            "$.usage.completion_tokens",
+            f"at most {ask.n * ask.cap}",
+            used,
+            "more completion tokens than the request allows",
+            chunk=answer.usage_chunk,
         )
-    if isinstance(ask.model, str) and isinstance(answer.model, str) and answer.model:
-        if not _echoes(ask.model, answer.model):
-            ledger.add(
-                "K09", "$.model", f"{show(ask.model)} or a version of it", answer.model,
-                "the model is not the one asked for",
-            )
+    if _differs(ask.model, answer.model):
+        ledger.add(
+            "K09",
+            "$.model",
+            f"{show(ask.model)} or a version of it",
+            answer.model,
+            "the model is not the one asked for",
+        )
 
 
 def _used(ledger: Ledger, answer: Answer) -> int | None:
@@ -48,9 +57,11 @@ def _used(ledger: Ledger, answer: Answer) -> int | None:
     return used
 
 
-def _echoes(asked: str, got: str) -> bool:
+def _differs(asked: Any, got: Any) -> bool:
+    if not (isinstance(asked, str) and isinstance(got, str) and got):
+        return False
     asked, got = asked.lower(), got.lower()
-    return got.startswith(asked) or asked.endswith("/" + got) or asked.endswith(got)
+    return not (got.startswith(asked) or asked.endswith(got))  # "maker/model" asked
 
 
 def check_choice(ledger: Ledger, ask: Ask, answer: Answer, choice: Choice) -> None:
@@ -63,51 +74,76 @@ def check_choice(ledger: Ledger, ask: Ask, answer: Answer, choice: Choice) -> No
         calls.append(choice.function_call)
     used = (answer.usage or {}).get("completion_tokens")
     if (
-        ask.n == 1 and ask.cap is not None and used == ask.cap
+        ask.n == 1
+        and ask.cap is not None
+        and used == ask.cap
         and choice.finish not in (None, "", "length", "tool_calls")
     ):
         ledger.add(
-            "K03", f"{where}.finish_reason", '"length"', choice.finish,
+            "K03",
+            f"{where}.finish_reason",
+            '"length"',
+            choice.finish,
             f"the answer used all {ask.cap} tokens and does not say so",
         )
     if choice.content.stopped is not None:
         ledger.add(
-            "K04", f"{where}.message.content",
+            "K04",
+            f"{where}.message.content",
             Shown(f"text without the stop sequence {show(choice.content.stopped, 40)}"),
-            choice.content.stopped, "a stop sequence stands in the text",
+            choice.content.stopped,
+            "a stop sequence stands in the text",
         )
     if ask.choice == "none" and calls:
         ledger.add(
-            "K05", f"{where}.message.tool_calls", 'no calls (tool_choice "none")',
-            _names(calls), "calls come although `tool_choice` is none",
+            "K05",
+            f"{where}.message.tool_calls",
+            'no calls (tool_choice "none")',
+            _names(calls),
+            "calls come although `tool_choice` is none",
         )
     excused = (
         choice.finish in ("length", "content_filter") or choice.refusal.any or not answer.whole
     )
     if ask.choice == "required" and ask.body.get("tools") and not calls and not excused:
         ledger.add(
-            "K06", f"{where}.message.tool_calls", "at least one call", ABSENT,
+            "K06",
+            f"{where}.message.tool_calls",
+            "at least one call",
+            ABSENT,
             "no call comes although `tool_choice` is required",
         )
     if ask.choice == "named":
         if not calls and not excused:
             ledger.add(
-                "K07", f"{where}.message.tool_calls", f"a call of {show(ask.named)}", ABSENT,
+                "K07",
+                f"{where}.message.tool_calls",
+                f"a call of {show(ask.named)}",
+                ABSENT,
                 "the tool that `tool_choice` names is not called",
             )
         elif any(isinstance(c.name, str) and c.name != ask.named for c in calls):
             ledger.add(
-                "K07", f"{where}.message.tool_calls", f"calls of {show(ask.named)} only",
-                _names(calls), "another tool than the one `tool_choice` names is called",
+                "K07",
+                f"{where}.message.tool_calls",
+                f"calls of {show(ask.named)} only",
+                _names(calls),
+                "another tool than the one `tool_choice` names is called",
             )
     if ask.parallel is False and len(calls) > 1:
         ledger.add(
-            "K08", f"{where}.message.tool_calls", "at most one call", _names(calls),
+            "K08",
+            f"{where}.message.tool_calls",
+            "at most one call",
+            _names(calls),
             f"{len(calls)} calls although `parallel_tool_calls` is false",
         )
     if choice.audio and "audio" not in ask.modalities:
         ledger.add(
-            "K10", f"{where}.message.audio", "no audio", Shown("audio"),
+            "K10",
+            f"{where}.message.audio",
+            "no audio",
+            Shown("audio"),
             "audio comes although `modalities` does not ask for it",
         )
 

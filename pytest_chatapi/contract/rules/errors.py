@@ -42,8 +42,10 @@ def check_error_body(ledger: Ledger, value: Any, status: int) -> None:
     inner = value.get("error") if isinstance(value, dict) else None
     if not isinstance(inner, dict):
         ledger.add(
-            "X01", "$" if inner is None else "$.error",
-            "{error: {message, type, param, code}}", value if inner is None else inner,
+            "X01",
+            "$" if inner is None else "$.error",
+            "{error: {message, type, param, code}}",
+            value if inner is None else inner,
             f"the error body has another shape; the server says {said}",
         )
         return
@@ -53,7 +55,10 @@ def check_error_body(ledger: Ledger, value: Any, status: int) -> None:
         # One cause, one finding: a body of another make lacks several keys at once.
         names = ", ".join(str(v.path[-1]) for v in lacking)
         ledger.add(
-            "X01", "$.error", "message, type, param and code", Shown(f"no {names}"),
+            "X01",
+            "$.error",
+            "message, type, param and code",
+            Shown(f"no {names}"),
             f"the error lacks {names}; the server says {said}",
         )
         found = [v for v in found if v.problem.keyword != "required"]
@@ -62,8 +67,11 @@ def check_error_body(ledger: Ledger, value: Any, status: int) -> None:
     expected = _STATUS.get(kind) if isinstance(kind, str) else None
     if expected is not None and status not in expected:
         ledger.add(
-            "X06", "$.error.type", f"status {' or '.join(map(str, expected))} for {show(kind)}",
-            Shown(f"status {status}"), "the status does not fit the error's type",
+            "X06",
+            "$.error.type",
+            f"status {' or '.join(map(str, expected))} for {show(kind)}",
+            Shown(f"status {status}"),
+            "the status does not fit the error's type",
         )
 
 
@@ -93,7 +101,10 @@ def check_headers(ledger: Ledger, headers: Mapping[str, str], status: int) -> No
         value = headers["retry-after"].strip()
         if not value.isdigit() and not _is_http_date(value):
             ledger.add(
-                "X05", "headers.retry-after", "whole seconds >= 0, or an HTTP date", value,
+                "X05",
+                "headers.retry-after",
+                "whole seconds >= 0, or an HTTP date",
+                value,
                 "Retry-After cannot be read",
             )
     for name, value in headers.items():
@@ -105,9 +116,17 @@ def check_headers(ledger: Ledger, headers: Mapping[str, str], status: int) -> No
         if not pattern.fullmatch(value.strip()) and not (azure and value.strip() == "-1"):
             what = "a duration such as 12ms or 6m0s" if found[1] == "reset" else "a whole number"
             ledger.add("H02", f"headers.{name}", what, value, f"{name} cannot be read")
-    if headers and "x-request-id" not in headers and not headers.keys() <= {
-        "content-type", "content-length", "transfer-encoding", "date",
-    }:
+    if (
+        headers
+        and "x-request-id" not in headers
+        and not headers.keys()
+        <= {
+            "content-type",
+            "content-length",
+            "transfer-encoding",
+            "date",
+        }
+    ):
         ledger.add(
             "H01", "headers.x-request-id", "an id", ABSENT, "the response has no x-request-id"
         )

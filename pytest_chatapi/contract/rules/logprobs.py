@@ -57,18 +57,23 @@ class Tokens:
                         )
                 if self._ask.known and len(top) > most:
                     self._note(
-                        "L03", f"{path}[{position}].top_logprobs", f"at most {most}",
+                        "L03",
+                        f"{path}[{position}].top_logprobs",
+                        f"at most {most}",
                         Shown(str(len(top))),
-                        f"{len(top)} alternatives, and the request asks for {most}", chunk,
+                        f"{len(top)} alternatives, and the request asks for {most}",
+                        chunk,
                     )
 
-    def _range(
-        self, value: Any, path: str, position: int, inner: str, chunk: int | None
-    ) -> None:
+    def _range(self, value: Any, path: str, position: int, inner: str, chunk: int | None) -> None:
         if type(value) in (int, float) and not _FLOOR <= value <= _CEILING:
             self._note(
-                "L02", f"{path}[{position}]{inner}.logprob", "a number from -9999 to 0", value,
-                "a log probability is out of range", chunk,
+                "L02",
+                f"{path}[{position}]{inner}.logprob",
+                "a number from -9999 to 0",
+                value,
+                "a log probability is out of range",
+                chunk,
             )
 
     def _note(
@@ -91,8 +96,10 @@ class Tokens:
                 continue
             if bytes(self._spelled[member]) != str(text).encode("utf-8", "surrogatepass"):
                 self._ledger.add(
-                    "L04", f"$.choices[{choice.index}].logprobs.{member}",
-                    f"the bytes of the {member}", bytes(self._spelled[member]),
+                    "L04",
+                    f"$.choices[{choice.index}].logprobs.{member}",
+                    f"the bytes of the {member}",
+                    bytes(self._spelled[member]),
                     f"the bytes of the tokens are not the {member}",
                 )
 
@@ -104,11 +111,18 @@ def check_asked(ledger: Ledger, ask: Ask, choice: Choice) -> None:
     path = f"$.choices[{choice.index}].logprobs"
     if ask.logprobs and not choice.logprobs and (choice.content.any or choice.refusal.any):
         ledger.add(
-            "L05", path, "an object", ABSENT,
+            "L05",
+            path,
+            "an object",
+            ABSENT,
             "log probabilities were asked for and did not come",
         )
     elif choice.logprobs and not ask.logprobs:
         ledger.add(
-            "L05", path, "null or absent", Shown("an object"),
-            "log probabilities come unasked", case="unasked",
+            "L05",
+            path,
+            "null or absent",
+            Shown("an object"),
+            "log probabilities come unasked",
+            case="unasked",
         )

@@ -13,9 +13,11 @@ def check_indexes(ledger: Ledger, indexes: list[int]) -> None:
     """S06, for an answer that is no stream."""
     if sorted(indexes) != list(range(len(indexes))):
         ledger.add(
-            "S06", "$.choices[0].index" if len(indexes) == 1 else "$.choices",
+            "S06",
+            "$.choices[0].index" if len(indexes) == 1 else "$.choices",
             "0" if len(indexes) == 1 else f"0 to {len(indexes) - 1}, each once",
-            indexes[0] if len(indexes) == 1 else indexes, "the choice indexes are not 0 to n-1",
+            indexes[0] if len(indexes) == 1 else indexes,
+            "the choice indexes are not 0 to n-1",
         )
 
 
@@ -33,12 +35,18 @@ def check_message(ledger: Ledger, answer: Answer, choice: Choice, where: str) ->
         reasoned = isinstance(details, dict) and details.get("reasoning_tokens")
         if not reasoned:
             ledger.add(
-                "S09", where, "content, a refusal, audio or calls", ABSENT,
+                "S09",
+                where,
+                "content, a refusal, audio or calls",
+                ABSENT,
                 f"the message of choice {choice.index} says nothing",
             )
     for name, text in (("content", choice.content), ("refusal", choice.refusal)):
         if text.broken:
             ledger.add(
-                "S15", f"{where}.{name}", "text without U+FFFD", Shown("U+FFFD"),
+                "S15",
+                f"{where}.{name}",
+                "text without U+FFFD",
+                Shown("U+FFFD"),
                 "a multi-byte character was cut: the text holds a replacement character",
             )

@@ -26,9 +26,7 @@ def check_model_list(ledger: Ledger, body: Any) -> None:
         ledger.add("D01", "$", '{object: "list", data: [...]}', body, "the list is no object")
         return
     if body.get("object") != "list":
-        ledger.add(
-            "D01", "$.object", '"list"', body.get("object"), "`object` is not `list`"
-        )
+        ledger.add("D01", "$.object", '"list"', body.get("object"), "`object` is not `list`")
     data = body.get("data")
     if not isinstance(data, list):
         ledger.add("D01", "$.data", "a list of models", data, "`data` is no list")
@@ -40,7 +38,10 @@ def check_model_list(ledger: Ledger, body: Any) -> None:
         if isinstance(id_, str):
             if id_ in seen:
                 ledger.add(
-                    "D03", f"$.data[{position}].id", "an id of its own", id_,
+                    "D03",
+                    f"$.data[{position}].id",
+                    "an id of its own",
+                    id_,
                     f"the id stands at $.data[{seen[id_]}] too",
                 )
             seen.setdefault(id_, position)

@@ -35,13 +35,21 @@ def check_request(ledger: Ledger, ask: Ask, body: Any, why_not: str | None, url:
             continue  # the deployment in the URL names the model
         if value is None and problem.keyword in ("null", "type") and problem.optional:
             ledger.add(
-                "Q00", json_path(path), problem.expected, None,
-                "null for an optional parameter: leave it out", case="null",
+                "Q00",
+                json_path(path),
+                problem.expected,
+                None,
+                "null for an optional parameter: leave it out",
+                case="null",
             )
         elif path == ("stop",) and value == []:
             ledger.add(
-                "Q00", "$.stop", problem.expected, value,
-                "an empty list of stop sequences: leave it out", case="null",
+                "Q00",
+                "$.stop",
+                problem.expected,
+                value,
+                "an empty list of stop sequences: leave it out",
+                case="null",
             )
         else:
             kept.append(violation)
@@ -52,7 +60,10 @@ def check_request(ledger: Ledger, ask: Ask, body: Any, why_not: str | None, url:
     for path in unknown:
         if len(path) == 1:
             ledger.add(
-                "Q12", json_path(path), "a documented parameter", Shown(str(path[0])[:60]),
+                "Q12",
+                json_path(path),
+                "a documented parameter",
+                Shown(str(path[0])[:60]),
                 f"the reference does not list the parameter `{str(path[0])[:60]}`",
             )
     _parameters(ledger, ask)
@@ -84,34 +95,52 @@ def _parameters(ledger: Ledger, ask: Ask) -> None:
     body = ask.body
     if body.get("top_logprobs") is not None and body.get("logprobs") is not True:
         ledger.add(
-            "Q02", "$.top_logprobs", "logprobs: true beside it", body["top_logprobs"],
+            "Q02",
+            "$.top_logprobs",
+            "logprobs: true beside it",
+            body["top_logprobs"],
             "`top_logprobs` without `logprobs: true`",
         )
     if body.get("stream_options") is not None and not ask.stream:
         ledger.add(
-            "Q03", "$.stream_options", "stream: true beside it", body["stream_options"],
+            "Q03",
+            "$.stream_options",
+            "stream: true beside it",
+            body["stream_options"],
             "`stream_options` without `stream: true`",
         )
     if "audio" in ask.modalities and body.get("audio") is None:
         ledger.add(
-            "Q04", "$.audio", "an object with voice and format", ABSENT,
+            "Q04",
+            "$.audio",
+            "an object with voice and format",
+            ABSENT,
             "`modalities` asks for audio without the `audio` parameter",
         )
     if ask.choice == "named" and ask.named not in ask.tools:
         ledger.add(
-            "Q10", "$.tool_choice", listed(ask.tools) or "a tool of the request", ask.named,
+            "Q10",
+            "$.tool_choice",
+            listed(ask.tools) or "a tool of the request",
+            ask.named,
             "`tool_choice` forces a tool that the request does not have",
         )
     elif ask.choice == "required" and not ask.tools and not body.get("tools"):
         ledger.add(
-            "Q10", "$.tool_choice", "at least one tool", "required",
+            "Q10",
+            "$.tool_choice",
+            "at least one tool",
+            "required",
             "`tool_choice` requires a call, and the request has no tools",
         )
     day = ledger.as_of.isoformat() if ledger.as_of else "9999"
     for name, instead in _DEPRECATED.items():
         if body.get(name) is not None and _DEPRECATED_SINCE[name] <= day:
             ledger.add(
-                "Q13", f"$.{name}", instead or "leave it out", body[name],
+                "Q13",
+                f"$.{name}",
+                instead or "leave it out",
+                body[name],
                 f"`{name}` is deprecated",
             )
 
@@ -133,41 +162,54 @@ def _messages(ledger: Ledger, ask: Ask, messages: list[Any]) -> None:
         calls = message.get("tool_calls")
         if role != "tool" and waiting:
             # Calls have to be answered before the conversation goes on.
-            for id_, at in waiting.items():
+            for open_id, at in waiting.items():
                 ledger.add(
-                    "Q11", at, f"a tool message for {show(id_)} before message {position}",
-                    ABSENT, "the call is not answered",
+                    "Q11",
+                    at,
+                    f"a tool message for {show(open_id)} before message {position}",
+                    ABSENT,
+                    "the call is not answered",
                 )
             waiting = {}
         if role == "assistant":
             content = message.get("content")
             if not (
-                (content is not None and content != []) or calls or message.get("function_call")
-                or message.get("audio") or message.get("refusal")
+                (content is not None and content != [])
+                or calls
+                or message.get("function_call")
+                or message.get("audio")
+                or message.get("refusal")
             ):
                 ledger.add(
-                    "Q08", path, "content or tool_calls", message,
+                    "Q08",
+                    path,
+                    "content or tool_calls",
+                    message,
                     "the assistant message has neither content nor calls",
                 )
-            for at, call in enumerate(calls if isinstance(calls, list) else ()):
+            for number, call in enumerate(calls if isinstance(calls, list) else ()):
                 id_ = call.get("id") if isinstance(call, dict) else None
                 if isinstance(id_, str):
-                    waiting[id_] = f"{path}.tool_calls[{at}]"
+                    waiting[id_] = f"{path}.tool_calls[{number}]"
         elif role == "tool":
             id_ = message.get("tool_call_id")
             if isinstance(id_, str):
                 if waiting.pop(id_, None) is None:
                     twice = id_ in answered
                     ledger.add(
-                        "Q11", f"{path}.tool_call_id", "the id of a call just made", id_,
-                        "the call is answered twice" if twice
+                        "Q11",
+                        f"{path}.tool_call_id",
+                        "the id of a call just made",
+                        id_,
+                        "the call is answered twice"
+                        if twice
                         else "no assistant message before it made this call",
                     )
                 answered.add(id_)
     # The last message may leave calls open only where nothing is asked of the model.
-    for id_, at in waiting.items():
+    for open_id, at in waiting.items():
         ledger.add(
-            "Q11", at, f"a tool message for {show(id_)}", ABSENT, "the call is not answered"
+            "Q11", at, f"a tool message for {show(open_id)}", ABSENT, "the call is not answered"
         )
     if ask.format == "json_object" and not any(
         "json" in text.lower()
@@ -176,7 +218,10 @@ def _messages(ledger: Ledger, ask: Ask, messages: list[Any]) -> None:
         for text in _texts(message.get("content"))
     ):
         ledger.add(
-            "Q14", "$.messages", "the word JSON in a message", ABSENT,
+            "Q14",
+            "$.messages",
+            "the word JSON in a message",
+            ABSENT,
             "`json_object` is asked for, and no message says JSON",
         )
 
@@ -188,7 +233,10 @@ def _secrets(ledger: Ledger, body: dict[str, Any]) -> None:
         if isinstance(value, str):
             if "sk-" in value and (found := _SECRET.search(value)):
                 ledger.add(
-                    "Q16", path, "no key", Shown(f"sk-*** ({len(found[0])} characters)"),
+                    "Q16",
+                    path,
+                    "no key",
+                    Shown(f"sk-*** ({len(found[0])} characters)"),
                     "the body holds what looks like a secret key",
                 )
         elif isinstance(value, dict):
@@ -196,5 +244,6 @@ def _secrets(ledger: Ledger, body: dict[str, Any]) -> None:
                 if isinstance(member, str | dict | list):
                     stack.append((f"{path}.{key}", member))
         elif isinstance(value, list):
-            stack.extend((f"{path}[{i}]", v) for i, v in enumerate(value)
-                         if isinstance(v, str | dict | list))
+            stack.extend(
+                (f"{path}[{i}]", v) for i, v in enumerate(value) if isinstance(v, str | dict | list)
+            )

@@ -108,9 +108,7 @@ def check_created(ledger: Ledger, created: Any, chunk: int | None = None) -> Non
     """S04; a wrong type is the schema's business."""
     if type(created) is int and not 1_000_000_000 <= created <= 100_000_000_000:
         hint = "milliseconds" if created > 100_000_000_000 else "no time"
-        ledger.add(
-            "S04", "$.created", "unix seconds", created, f"`created` is {hint}", chunk=chunk
-        )
+        ledger.add("S04", "$.created", "unix seconds", created, f"`created` is {hint}", chunk=chunk)
 
 
 def check_frame(ledger: Ledger, body: dict[str, Any], chunk: int | None = None) -> None:
@@ -118,4 +116,3 @@ def check_frame(ledger: Ledger, body: dict[str, Any], chunk: int | None = None) 
     if body.get("id") == "":
         ledger.add("S02", "$.id", "a non-empty string", "", "`id` is empty", chunk=chunk)
     check_created(ledger, body.get("created"), chunk)
-

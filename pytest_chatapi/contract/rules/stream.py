@@ -85,7 +85,10 @@ class StreamFold:
         data, kind, oddity = event
         if oddity:
             self.ledger.add(
-                "E01", "$", "data:", Shown(show(oddity)),
+                "E01",
+                "$",
+                "data:",
+                Shown(show(oddity)),
                 f"the field name {oddity!r} is not `data:` and the like: clients skip the line",
                 chunk=self.number,
             )
@@ -124,15 +127,23 @@ class StreamFold:
             self._error_event(data.decode("utf-8", "replace"))
         elif not last:
             self.ledger.add(
-                "T11", "$", "one JSON object", data,
-                f"the data of event {self.number} is not JSON: {why}", chunk=self.number,
+                "T11",
+                "$",
+                "one JSON object",
+                data,
+                f"the data of event {self.number} is not JSON: {why}",
+                chunk=self.number,
             )
             self.number += 1
 
     def _not_a_chunk(self, value: Any) -> None:
         self.ledger.add(
-            "T11", "$", "one JSON object", value,
-            f"the data of event {self.number} is no object", chunk=self.number,
+            "T11",
+            "$",
+            "one JSON object",
+            value,
+            f"the data of event {self.number} is no object",
+            chunk=self.number,
         )
         self.number += 1
 
@@ -141,9 +152,12 @@ class StreamFold:
         inner = value.get("error", value) if isinstance(value, dict) else value
         text = inner.get("message", inner) if isinstance(inner, dict) else inner
         self.ledger.add(
-            "T10", "$.error" if isinstance(value, dict) and "error" in value else "$",
-            "no error after a 200", inner,
-            f"the server reports an error in the stream: {show(text, 200)}", chunk=self.number,
+            "T10",
+            "$.error" if isinstance(value, dict) and "error" in value else "$",
+            "no error after a 200",
+            inner,
+            f"the server reports an error in the stream: {show(text, 200)}",
+            chunk=self.number,
         )
         self.number += 1
 
@@ -190,8 +204,12 @@ class StreamFold:
         if not choices:
             if type(usage) is not dict and chunk.get("moderation") is None:
                 ledger.add(
-                    "T09", "$.choices", "at least one choice", choices,
-                    "`choices` is empty, and this is no usage chunk", chunk=number,
+                    "T09",
+                    "$.choices",
+                    "at least one choice",
+                    choices,
+                    "`choices` is empty, and this is no usage chunk",
+                    chunk=number,
                 )
             return
         seen = -1
@@ -199,17 +217,25 @@ class StreamFold:
             if type(raw) is not dict or type(raw.get("index")) is not int:
                 continue
             index = raw["index"]
-            if index == seen or (position and any(
-                type(c) is dict and c.get("index") == index for c in choices[:position]
-            )):
+            if index == seen or (
+                position
+                and any(type(c) is dict and c.get("index") == index for c in choices[:position])
+            ):
                 ledger.add(
-                    "T12", f"$.choices[{position}].index", "each index once in a chunk", index,
-                    f"choice {index} stands twice in one chunk", chunk=number,
+                    "T12",
+                    f"$.choices[{position}].index",
+                    "each index once in a chunk",
+                    index,
+                    f"choice {index} stands twice in one chunk",
+                    chunk=number,
                 )
             seen = index
             if index < 0 or (self.ask.known and index >= self.ask.n):
                 ledger.add(
-                    "T12", f"$.choices[{position}].index", f"0 to {self.ask.n - 1}", index,
+                    "T12",
+                    f"$.choices[{position}].index",
+                    f"0 to {self.ask.n - 1}",
+                    index,
                     f"choice {index} is out of range: the request asks for n = {self.ask.n}",
                     chunk=number,
                 )
@@ -221,9 +247,13 @@ class StreamFold:
             if "prompt_filter_results" not in chunk or chunk.get("usage"):
                 return False
             self.ledger.add(
-                "T09", "$.choices", "at least one choice", Shown("[] with prompt_filter_results"),
+                "T09",
+                "$.choices",
+                "at least one choice",
+                Shown("[] with prompt_filter_results"),
                 "a content-filter chunk without choices, as Azure sends it first",
-                case="content-filter", chunk=self.number - 1,
+                case="content-filter",
+                chunk=self.number - 1,
             )
             return True
         if not self._azure:
@@ -238,8 +268,12 @@ class StreamFold:
 
     def _varies(self, code: str, key: str, value: Any, number: int) -> None:
         self.ledger.add(
-            code, f"$.{key}", show(self.answer.frame[key]), value,
-            f"`{key}` differs from the first chunk's", chunk=number,
+            code,
+            f"$.{key}",
+            show(self.answer.frame[key]),
+            value,
+            f"`{key}` differs from the first chunk's",
+            chunk=number,
         )
 
     def _choice(self, raw: dict[str, Any], index: int, position: int, number: int) -> None:
@@ -265,14 +299,21 @@ class StreamFold:
                 choice.role = role
             if not first and role != "assistant":
                 ledger.add(
-                    "T04", f"$.choices[{position}].delta.role", '"assistant" or absent', role,
-                    "a later role is not `assistant`", chunk=number,
+                    "T04",
+                    f"$.choices[{position}].delta.role",
+                    '"assistant" or absent',
+                    role,
+                    "a later role is not `assistant`",
+                    chunk=number,
                 )
         elif first and not self._filtered:
             ledger.add(
-                "T04", f"$.choices[{position}].delta.role", '"assistant"',
+                "T04",
+                f"$.choices[{position}].delta.role",
+                '"assistant"',
                 role if "role" in delta else ABSENT,
-                f"the first delta of choice {index} has no role", chunk=number,
+                f"the first delta of choice {index} has no role",
+                chunk=number,
             )
         content = delta.get("content")
         if type(content) is str:
@@ -301,8 +342,11 @@ class StreamFold:
             self._audio(choice, audio)
         if finished and late:
             ledger.add(
-                "T07", f"$.choices[{position}].delta.{late}", "nothing after finish_reason",
-                delta.get(late), f"choice {index} had finished with {show(choice.finish)}",
+                "T07",
+                f"$.choices[{position}].delta.{late}",
+                "nothing after finish_reason",
+                delta.get(late),
+                f"choice {index} had finished with {show(choice.finish)}",
                 chunk=number,
             )
         logprobs = raw.get("logprobs")
@@ -312,8 +356,12 @@ class StreamFold:
         if finish:
             if finished:
                 ledger.add(
-                    "T06", f"$.choices[{position}].finish_reason", "one finish_reason", finish,
-                    f"choice {index} finished before with {show(choice.finish)}", chunk=number,
+                    "T06",
+                    f"$.choices[{position}].finish_reason",
+                    "one finish_reason",
+                    finish,
+                    f"choice {index} finished before with {show(choice.finish)}",
+                    chunk=number,
                 )
             else:
                 choice.finish = finish
@@ -321,14 +369,16 @@ class StreamFold:
             type(audio) is dict and not delta.keys() - {"audio"}
         ):
             ledger.add(
-                "S01", f"$.choices[{position}].finish_reason", "the key, null before the end",
-                ABSENT, "the key `finish_reason` is absent", case="finish-reason-absent",
+                "S01",
+                f"$.choices[{position}].finish_reason",
+                "the key, null before the end",
+                ABSENT,
+                "the key `finish_reason` is absent",
+                case="finish-reason-absent",
                 chunk=number,
             )
 
-    def _calls(
-        self, choice: Choice, raws: list[Any], position: int, number: int
-    ) -> None:
+    def _calls(self, choice: Choice, raws: list[Any], position: int, number: int) -> None:
         for at, raw in enumerate(raws):
             if type(raw) is not dict:
                 continue
@@ -337,15 +387,22 @@ class StreamFold:
             if type(index) is not int:
                 self._unindexed.setdefault(choice.index, number)
                 same = [k for k, c in choice.calls.items() if id_ and c.id == id_]
-                key = same[0] if same else len(choice.calls) if id_ or not choice.calls else max(
-                    choice.calls
+                key = (
+                    same[0]
+                    if same
+                    else len(choice.calls)
+                    if id_ or not choice.calls
+                    else max(choice.calls)
                 )
             else:
                 key = self._moved.get((choice.index, index), index)
             call = choice.calls.get(key)
             if call is not None and id_ and call.id and id_ != call.id and type(index) is int:
                 self.ledger.add(
-                    "C05", f"{path}.index", "another index for another call", index,
+                    "C05",
+                    f"{path}.index",
+                    "another index for another call",
+                    index,
                     f"the calls {show(call.id)} and {show(id_)} share the index {index}",
                     chunk=number,
                 )
@@ -371,13 +428,14 @@ class StreamFold:
         custom = raw.get("custom")
         inner = custom if type(custom) is dict else raw.get("function")
         is_custom = kind == "custom" or type(custom) is dict
-        if not fresh and (is_custom != (call.kind == "custom")) and (
-            kind or type(inner) is dict
-        ):
+        if not fresh and (is_custom != (call.kind == "custom")) and (kind or type(inner) is dict):
             ledger.add(
-                "T16", path, f"fragments of a {call.kind} call",
+                "T16",
+                path,
+                f"fragments of a {call.kind} call",
                 Shown("custom" if is_custom else "function"),
-                "fragments of one call are of two types and cannot be joined", chunk=number,
+                "fragments of one call are of two types and cannot be joined",
+                chunk=number,
             )
             return
         if fresh:
@@ -392,8 +450,12 @@ class StreamFold:
             where = f"{path}.{call.kind}.name" if key == "name" else f"{path}.{key}"
             if not fresh and (earlier is not None or value == ""):
                 ledger.add(
-                    "C06", where, "absent after the call's first fragment", value,
-                    f"`{key}` comes again", chunk=number,
+                    "C06",
+                    where,
+                    "absent after the call's first fragment",
+                    value,
+                    f"`{key}` comes again",
+                    chunk=number,
                 )
             if earlier is None or (earlier == "" and value):
                 if key == "id":
@@ -409,9 +471,7 @@ class StreamFold:
             elif text is not None:
                 call.arguments.append("")
 
-    def _legacy(
-        self, choice: Choice, raw: dict[str, Any], position: int, number: int
-    ) -> None:
+    def _legacy(self, choice: Choice, raw: dict[str, Any], position: int, number: int) -> None:
         call = choice.function_call
         if call is None:
             call = choice.function_call = Call(f"{choice.path}.function_call")
@@ -420,8 +480,12 @@ class StreamFold:
         if type(name) is str:
             if call.name and name and name != call.name:
                 self.ledger.add(
-                    "T16", f"$.choices[{position}].delta.function_call.name", show(call.name),
-                    name, "two names for one function_call cannot be joined", chunk=number,
+                    "T16",
+                    f"$.choices[{position}].delta.function_call.name",
+                    show(call.name),
+                    name,
+                    "two names for one function_call cannot be joined",
+                    chunk=number,
                 )
             call.name = call.name or name
         if type(text) is str:
@@ -458,7 +522,7 @@ class StreamFold:
             if self.keep:
                 if choice.tokens is None:
                     choice.tokens = {}
-                choice.tokens.setdefault(member, values if values is None else list(values))
+                choice.tokens.setdefault(member, None)
 
     # -- the end -------------------------------------------------------------------------
 
@@ -474,7 +538,9 @@ class StreamFold:
         if stopped and cut == "server" and not self.failed:
             after = f"after chunk {self.number - 1}" if self.number else "before the first chunk"
             ledger.add(
-                "T17", "$", "a stream that reaches data: [DONE]",
+                "T17",
+                "$",
+                "a stream that reaches data: [DONE]",
                 Shown(f"the end of the connection {after}"),
                 f"the server ended the connection {after}",
                 chunk=self.number - 1 if self.number else None,
@@ -483,24 +549,33 @@ class StreamFold:
         if answer.whole:
             if framed and not self.number and not ledger.has("E01"):
                 ledger.add(
-                    "T18", "$", "at least one chunk",
-                    Shown("[DONE] alone" if self.done else "no event"), "the stream is empty",
+                    "T18",
+                    "$",
+                    "at least one chunk",
+                    Shown("[DONE] alone" if self.done else "no event"),
+                    "the stream is empty",
                 )
             else:
                 self._ends(framed)
         for index in sorted(self._unindexed):
             calls = answer.choices[index].calls
             ledger.add(
-                "C05", f"$.choices[{index}].delta.tool_calls[0].index", "integer", ABSENT,
+                "C05",
+                f"$.choices[{index}].delta.tool_calls[0].index",
+                "integer",
+                ABSENT,
                 f"a tool call has no `index` ({len(calls)} call{'s' * (len(calls) != 1)})",
-                case="absent" if len(calls) < 2 else "", chunk=self._unindexed[index],
+                case="absent" if len(calls) < 2 else "",
+                chunk=self._unindexed[index],
             )
         for index, choice in answer.choices.items():
             keys = sorted(choice.calls)
             if keys != list(range(len(keys))) and index not in self._unindexed:
                 ledger.add(
-                    "C05", f"$.choices[{index}].delta.tool_calls[0].index",
-                    "0" if keys[0] else f"0 to {len(keys) - 1}", keys if len(keys) > 1 else keys[0],
+                    "C05",
+                    f"$.choices[{index}].delta.tool_calls[0].index",
+                    "0" if keys[0] else f"0 to {len(keys) - 1}",
+                    keys if len(keys) > 1 else keys[0],
                     "the indexes of the calls are not contiguous from 0",
                     chunk=choice.calls[keys[0]].chunk,
                 )
@@ -517,17 +592,27 @@ class StreamFold:
         open_ = [i for i, c in sorted(answer.choices.items()) if not c.finish]
         for index in open_:
             ledger.add(
-                "T05", f"$.choices[{index}].finish_reason", "a finish_reason before the end",
-                ABSENT, f"choice {index} never finishes",
+                "T05",
+                f"$.choices[{index}].finish_reason",
+                "a finish_reason before the end",
+                ABSENT,
+                f"choice {index} never finishes",
             )
         if framed and not self.done and self.number:
             ledger.add(
-                "T08", "$", "data: [DONE] at the end", ABSENT, "the stream ends without [DONE]",
+                "T08",
+                "$",
+                "data: [DONE] at the end",
+                ABSENT,
+                "the stream ends without [DONE]",
                 case="" if open_ or not answer.choices else "all-finished",
             )
         if self.ask.include_usage and answer.usage is None and self.number:
             ledger.add(
-                "T13", "$.usage", "usage on a last chunk with choices: []", ABSENT,
+                "T13",
+                "$.usage",
+                "usage on a last chunk with choices: []",
+                ABSENT,
                 "`include_usage` was asked, and no chunk has usage",
             )
 
@@ -538,20 +623,33 @@ class StreamFold:
         usage = self.answer.usage
         if self._usages > 1:
             ledger.add(
-                "T15", "$.usage", "usage on one chunk only", usage,
-                f"usage stands on {self._usages:,} chunks", chunk=number,
+                "T15",
+                "$.usage",
+                "usage on one chunk only",
+                usage,
+                f"usage stands on {self._usages:,} chunks",
+                chunk=number,
             )
         if self.ask.known and not self.ask.include_usage:
             ledger.add(
-                "T14", "$.usage", "no usage, since `include_usage` was not asked", usage,
-                "usage comes unasked", chunk=number,
+                "T14",
+                "$.usage",
+                "no usage, since `include_usage` was not asked",
+                usage,
+                "usage comes unasked",
+                chunk=number,
             )
         elif self.ask.include_usage and (
             self._choices_after_usage or (self._usages == 1 and self._usage_on_choice)
         ):
             ledger.add(
-                "T13", "$.usage", "usage on a chunk with choices: [] after the last choice", usage,
-                "usage stands on a chunk with choices" if self._usage_on_choice
+                "T13",
+                "$.usage",
+                "usage on a chunk with choices: [] after the last choice",
+                usage,
+                "usage stands on a chunk with choices"
+                if self._usage_on_choice
                 else "usage comes before the last choice",
-                case="on-choice" if self._usage_on_choice else "", chunk=number,
+                case="on-choice" if self._usage_on_choice else "",
+                chunk=number,
             )

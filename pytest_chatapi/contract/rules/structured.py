@@ -46,6 +46,10 @@ def check_structured(ledger: Ledger, ask: Ask, answer: Answer, choice: Choice) -
         if error_ is not None:
             place, why = error_
             ledger.add(
-                code, path, f"what the response_format's schema allows{place}", text,
-                f"the content breaks the schema: {why}", case=case,
+                code,
+                path,
+                f"what the response_format's schema allows{place}",
+                text,
+                f"the content breaks the schema: {why}",
+                case=case,
             )

@@ -8,7 +8,6 @@ from typing import Any
 from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.contract.assemble import Answer, Call, Choice
 from pytest_chatapi.contract.ledger import ABSENT, Ledger, listed, show
-from pytest_chatapi.contract.ledger import Text as Shown
 from pytest_chatapi.contract.parse import loads
 from pytest_chatapi.contract.userschema import SchemaTrouble, first_error
 
@@ -27,11 +26,15 @@ def check_calls(ledger: Ledger, ask: Ask, answer: Answer, choice: Choice) -> Non
     if choice.function_call is not None:
         _arguments(ledger, ask, answer, choice, choice.function_call)
     if ask.known:
-        for call in (*choice.calls.values(), choice.function_call):
-            if call is not None and isinstance(call.name, str) and call.name not in ask.tools:
+        named = [c for c in (*choice.calls.values(), choice.function_call) if c is not None]
+        for call in named:
+            if isinstance(call.name, str) and call.name not in ask.tools:
                 tools = listed(ask.tools) if ask.tools else "no call: the request has no tools"
                 ledger.add(
-                    "C09", f"{call.path}.{_inner(call)}name", tools, call.name,
+                    "C09",
+                    f"{call.path}.{_inner(call)}name",
+                    tools,
+                    call.name,
                     "the call names a tool that the request does not have",
                 )
     finish = choice.finish
@@ -42,18 +45,27 @@ def check_calls(ledger: Ledger, ask: Ask, answer: Answer, choice: Choice) -> Non
             fitting |= {"stop"}
         if finish not in fitting and finish in _DOCUMENTED:
             ledger.add(
-                "C07", f"{where}.finish_reason", '"tool_calls"', finish,
+                "C07",
+                f"{where}.finish_reason",
+                '"tool_calls"',
+                finish,
                 "the message has calls, and the choice does not finish with `tool_calls`",
             )
     if finish == "tool_calls" and not choice.calls and answer.whole:
         ledger.add(
-            "C08", f"{where}.message.tool_calls", "at least one call", ABSENT,
+            "C08",
+            f"{where}.message.tool_calls",
+            "at least one call",
+            ABSENT,
             "the choice finishes with `tool_calls` and has none",
         )
     if choice.content.markup and (ask.tools or not ask.known):
         ledger.add(
-            "C11", f"{where}.message.content", "calls in `tool_calls`, parsed",
-            choice.content.markup, "the content holds the model's raw tool markup",
+            "C11",
+            f"{where}.message.content",
+            "calls in `tool_calls`, parsed",
+            choice.content.markup,
+            "the content holds the model's raw tool markup",
         )
 
 
@@ -73,8 +85,12 @@ def _ids(ledger: Ledger, choice: Choice) -> None:
         if counts[call.id] > 1:
             told.add(call.id)
             ledger.add(
-                "C04", f"{call.path}.id", "an id of its own for each call", call.id,
-                f"{counts[call.id]} calls share one id", case="clash",
+                "C04",
+                f"{call.path}.id",
+                "an id of its own for each call",
+                call.id,
+                f"{counts[call.id]} calls share one id",
+                case="clash",
             )
         elif not call.id:
             ledger.add("C04", f"{call.path}.id", "a non-empty string", "", "the id is empty")
@@ -85,8 +101,13 @@ def _joined_shape(ledger: Ledger, call: Call) -> None:
         if value is None or (key == "name" and value == ""):
             path = f"{call.path}.{call.kind}.name" if key == "name" else f"{call.path}.{key}"
             ledger.add(
-                "C01", path, "a non-empty string", ABSENT if value is None else value,
-                f"no fragment of the call has its `{key}`", case=key, chunk=call.chunk,
+                "C01",
+                path,
+                "a non-empty string",
+                ABSENT if value is None else value,
+                f"no fragment of the call has its `{key}`",
+                case=key,
+                chunk=call.chunk,
             )
 
 
@@ -104,7 +125,10 @@ def _arguments(ledger: Ledger, ask: Ask, answer: Answer, choice: Choice, call: C
         return
     if not isinstance(arguments, dict):
         ledger.add(
-            "C03", path, "a JSON object", text,
+            "C03",
+            path,
+            "a JSON object",
+            text,
             "the arguments are empty" if arguments is ABSENT else "the arguments are no object",
         )
         return
@@ -112,17 +136,16 @@ def _arguments(ledger: Ledger, ask: Ask, answer: Answer, choice: Choice, call: C
     if tool is None or not isinstance(tool[1], dict):
         return
     try:
-        error = first_error(tool[1], arguments)
+        broken = first_error(tool[1], arguments)
     except SchemaTrouble:
         return
-    if error is not None:
-        place, why = error
+    if broken is not None:
+        place, why = broken
         ledger.add(
-            "C10", path, f"what the parameters of {show(call.name)} allow{place}", text,
+            "C10",
+            path,
+            f"what the parameters of {show(call.name)} allow{place}",
+            text,
             f"the arguments break the tool's schema: {why}",
             case="" if tool[2] else "not-strict",
         )
-
-
-def brief(count: int) -> Shown:
-    return Shown(f"{count} call{'s' * (count != 1)}")

@@ -30,7 +30,11 @@ def check_usage(
         value = _count(usage.get(key))
         if value is not None and value < 0:
             ledger.add(
-                "U01", f"{root}.{key}", "an integer >= 0", value, f"`{key}` is negative",
+                "U01",
+                f"{root}.{key}",
+                "an integer >= 0",
+                value,
+                f"`{key}` is negative",
                 chunk=chunk,
             )
     details = usage.get("completion_tokens_details")
@@ -39,12 +43,16 @@ def check_usage(
         if total != prompt + completion:
             beside = bool(reasoning) and total == prompt + completion + (reasoning or 0)
             ledger.add(
-                "U02", f"{root}.total_tokens",
-                f"{prompt + completion} ({prompt} prompt + {completion} completion)", total,
-                f"the total counts the {reasoning} reasoning tokens once more" if beside
+                "U02",
+                f"{root}.total_tokens",
+                f"{prompt + completion} ({prompt} prompt + {completion} completion)",
+                total,
+                f"the total counts the {reasoning} reasoning tokens once more"
+                if beside
                 else f"the total is {abs(total - prompt - completion)} too "
                 f"{'high' if total > prompt + completion else 'low'}",
-                case="reasoning" if beside else "", chunk=chunk,
+                case="reasoning" if beside else "",
+                chunk=chunk,
             )
         beside = bool(reasoning) and total == prompt + completion + (reasoning or 0)
     else:
@@ -52,7 +60,11 @@ def check_usage(
     if answered and prompt is not None and completion is not None and not (prompt and completion):
         key = "completion_tokens" if not completion else "prompt_tokens"
         ledger.add(
-            "U07", f"{root}.{key}", "more than 0", 0, f"`{key}` is 0 for an answer with content",
+            "U07",
+            f"{root}.{key}",
+            "more than 0",
+            0,
+            f"`{key}` is 0 for an answer with content",
             chunk=chunk,
         )
     if isinstance(details, dict):
@@ -62,8 +74,10 @@ def check_usage(
                 part = _count(details.get(key))
                 if part is not None and part > completion >= 0:
                     ledger.add(
-                        "U04", f"{root}.completion_tokens_details.{key}",
-                        f"at most {completion} (completion_tokens)", part,
+                        "U04",
+                        f"{root}.completion_tokens_details.{key}",
+                        f"at most {completion} (completion_tokens)",
+                        part,
                         f"`{key}` is more than completion_tokens",
                         case="reasoning" if key == "reasoning_tokens" and beside else "",
                         chunk=chunk,
@@ -72,10 +86,12 @@ def check_usage(
             rejected = _count(details.get("rejected_prediction_tokens")) or 0
             if accepted >= 0 and rejected >= 0 and accepted + rejected > completion >= 0:
                 ledger.add(
-                    "U04", f"{root}.completion_tokens_details.rejected_prediction_tokens",
+                    "U04",
+                    f"{root}.completion_tokens_details.rejected_prediction_tokens",
                     f"accepted + rejected at most {completion} (completion_tokens)",
                     Shown(f"{accepted} + {rejected}"),
-                    "the prediction tokens are more than completion_tokens", chunk=chunk,
+                    "the prediction tokens are more than completion_tokens",
+                    chunk=chunk,
                 )
     details = usage.get("prompt_tokens_details")
     if isinstance(details, dict):
@@ -86,10 +102,13 @@ def check_usage(
                 part = _count(details.get(key))
                 if part is not None and part > prompt >= 0:
                     ledger.add(
-                        "U03", f"{root}.prompt_tokens_details.{key}",
-                        f"at most {prompt} (prompt_tokens)", part,
+                        "U03",
+                        f"{root}.prompt_tokens_details.{key}",
+                        f"at most {prompt} (prompt_tokens)",
+                        part,
                         f"`{key}` is more than prompt_tokens",
-                        case="cached" if key == "cached_tokens" else "", chunk=chunk,
+                        case="cached" if key == "cached_tokens" else "",
+                        chunk=chunk,
                     )
 
 
@@ -103,6 +122,10 @@ def _members(
     for key, value in details.items():
         if type(value) is int and value < 0:
             ledger.add(
-                code, f"{path}.{key}", "an integer >= 0", value, f"`{key}` is negative",
+                code,
+                f"{path}.{key}",
+                "an integer >= 0",
+                value,
+                f"`{key}` is negative",
                 chunk=chunk,
             )

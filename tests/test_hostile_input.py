@@ -1,0 +1,592 @@
+"""Damaged and malicious recordings: always a ReadError of one line that says where and why."""
+
+from __future__ import annotations
+
+import base64
+import builtins
+import gzip
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pytest_chatapi.contract.exchange import Exchange
+from pytest_chatapi.errors import ReadError
+from pytest_chatapi.recording import bodies, files
+from pytest_chatapi.recording.readers import NotARecording, read, read_file
+from pytest_chatapi.recording.yaml_events import load_all
+
+LINE = b'{"request": {"url": "/v1"}, "response": {"status": 200, "body": "x"}}'
+UNKNOWN = "no known recording format (vcrpy, cassetter, HAR, JSON Lines, JSON or SSE body)"
+
+
+def outcome(data: bytes) -> tuple[list[Exchange], list[str]]:
+    errors: list[ReadError] = []
+    exchanges = list(read_file(io.BytesIO(data), errors.append, name="f"))
+    assert all("\n" not in str(error) for error in errors)
+    return exchanges, [str(error) for error in errors]
+
+
+def problem(data: bytes) -> str:
+    exchanges, errors = outcome(data)
+    assert exchanges == []
+    assert len(errors) == 1
+    with pytest.raises(ReadError) as caught:
+        list(read(io.BytesIO(data), name="f"))
+    assert str(caught.value) == errors[0]
+    return errors[0]
+
+
+def cassette(body: str) -> bytes:
+    text = "interactions:\n- request: {uri: /}\n  response:\n    body: {string: %s}\n"
+    return (text % body).encode()
+
+
+def binary(data: bytes) -> bytes:
+    return cassette("!!binary " + base64.b64encode(data).decode())
+
+
+def bomb(size: int) -> bytes:
+    return gzip.compress(b" " * size)
+
+
+def laughs(levels: int) -> str:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    for n in range(1, levels):
+        lines.append(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        # Empty and foreign files.
+        (b"", "f: is empty"),
+        (b" \n\t\r\n", "f: is empty"),
+        (b"\xef\xbb\xbf", "f: is empty"),
+        (gzip.compress(b""), "f: is empty"),
+        (b'{"name": "x", "version": "1"}', f"f: {UNKNOWN}"),
+        (b'{"name": "x"}\n{"name": "y"}\n', f"f: {UNKNOWN}"),
+        (b"[]", f"f: {UNKNOWN}"),
+        (b"[1, 2]", f"f: {UNKNOWN}"),
+        (b"# Title\n\nProse.\n", f"f: {UNKNOWN}"),
+        (b"services:\n  web: {}\n", f"f: {UNKNOWN}"),
+        (b"[tool]\nx = 1\n", f"f: {UNKNOWN}"),
+        (b"5", f"f: {UNKNOWN}"),
+        (b"# only a comment\n", f"f: {UNKNOWN}"),
+        (b"<html></html>", f"f: {UNKNOWN}"),
+        (b'{"request": "GET /"}', f"f: {UNKNOWN}"),
+        (b'{"interactions": 5}', f"f: {UNKNOWN}"),
+        # Damaged JSON.
+        (
+            b'{"request": {"url": "/v1"',
+            "f: line 1, column 26: not valid JSON: Expecting ',' delimiter; the text is cut off",
+        ),
+        (
+            b'{\n "interactions": [\n  {"request": {"uri": "/v',
+            "f: line 3, column 23: not valid JSON: "
+            "Unterminated string starting at; the text is cut off",
+        ),
+        (
+            b'{\n "interactions": [}\n}',
+            "f: line 2, column 19: not valid JSON: Expecting value",
+        ),
+        (
+            b'{"request": {"url": "a\x00b"}}',
+            "f: line 1, column 23: not valid JSON: Invalid control character at",
+        ),
+        (
+            b'{"request":\n {"url": "\xff"}}',
+            "f: line 2, byte 11: not UTF-8 (0xff); save the file as UTF-8",
+        ),
+        (
+            b'{"request": {"url": "\xff"}}\n',
+            "f: line 1, byte 22: not UTF-8 (0xff); save the file as UTF-8",
+        ),
+        (
+            b'{"request":\n {"body": [' + b"1" * 5000 + b"]}}",
+            "f: line 2, column 12: an integer of more than 4300 digits",
+        ),
+        (b'{"request":' + b"[" * 100_000, "f: the JSON is nested too deeply"),
+        (b'{"request":\n' + b'{"a":' * 100_000, "f: the JSON is nested too deeply"),
+        (
+            b'{"request": {"body": ' + b"[" * 300 + b"]" * 300 + b"}}",
+            "f: line 1: request: the body is nested deeper than 200 levels",
+        ),
+        # Damaged YAML.
+        (
+            b'interactions:\n- request: {uri: "/v',
+            "f: line 2, column 21: not valid YAML: "
+            "while scanning a quoted scalar, found unexpected end of stream",
+        ),
+        (
+            b"interactions:\n- request:\n    a: 1\n   b: 2\n",
+            "f: line 4, column 3: not valid YAML: "
+            "while parsing a block collection, did not find expected '-' indicator",
+        ),
+        (
+            b"interactions:\n- request: {uri: \xff}",
+            "f: line 2, byte 18: not UTF-8 (0xff); save the file as UTF-8",
+        ),
+        (
+            b"interactions:\n- request: {uri: a\x00b}",
+            "f: line 2, column 19: not valid YAML: "
+            "the control character U+0000 is not allowed in YAML",
+        ),
+        (
+            b"\x00\x00\x00\x00",
+            "f: line 1, column 1: not valid YAML: "
+            "the control character U+0000 is not allowed in YAML",
+        ),
+        (
+            b"interactions: " + b"[" * 100_000,
+            "f: line 1, column 214: not valid YAML: nested deeper than 200 levels",
+        ),
+        (
+            b"interactions:\n" + b"- " * 100_000 + b"a",
+            "f: line 2, column 399: not valid YAML: nested deeper than 200 levels",
+        ),
+        (
+            b"interactions: " + b"{a: " * 100_000,
+            "f: line 1, column 811: not valid YAML: nested deeper than 200 levels",
+        ),
+        (
+            b"interactions: &a [*a]",
+            "f: line 1, column 19: not valid YAML: the alias *a refers to itself",
+        ),
+        (
+            b"interactions: *a",
+            "f: line 1, column 15: not valid YAML: the alias *a has no anchor",
+        ),
+        (
+            b"interactions:\n- ? [a]\n  : b",
+            "f: line 2, column 5: not valid YAML: a mapping key must be a plain value",
+        ),
+        (
+            b"interactions:\n- &a [b]\n- ? *a\n  : b",
+            "f: line 3, column 5: not valid YAML: a mapping key must be a plain value",
+        ),
+        (
+            b"interactions:\n- {<<: 5}",
+            "f: line 2, column 9: not valid YAML: the key << takes a mapping or a list of mappings",
+        ),
+        (
+            b"interactions:\n- !!binary a",
+            "f: line 2, column 3: not valid YAML: this !!binary value is not base64",
+        ),
+        (
+            b"interactions:\n- !!int abc",
+            "f: line 2, column 3: not valid YAML: 'abc' is not a valid !!int value",
+        ),
+        (
+            b"interactions:\n- !!float " + b"x" * 99,
+            f"f: line 2, column 3: not valid YAML: '{'x' * 37}...' is not a valid !!float value",
+        ),
+        (
+            b"interactions:\n- " + b"1" * 2001,
+            "f: line 2, column 3: not valid YAML: an integer of more than 2000 digits",
+        ),
+        (
+            b"interactions:\n- 0x" + b"f" * 2001,
+            "f: line 2, column 3: not valid YAML: an integer of more than 2000 digits",
+        ),
+        (
+            b"interactions:\n" + laughs(30).encode(),
+            "f: line 8, column 25: not valid YAML: aliases expand to more than 16 MiB",
+        ),
+        (
+            b"interactions:\n- &a " + b"x" * 100_000 + b"\n- [" + b"*a, " * 200 + b"]",
+            "f: line 3, column 672: not valid YAML: aliases expand to more than 16 MiB",
+        ),
+        # Damaged TOML.
+        (
+            b'[[interactions]]\n[interactions.request]\nuri = "a',
+            "f: not valid TOML: Unterminated string; the file is cut off",
+        ),
+        (
+            b"[[interactions]]\na = ",
+            "f: not valid TOML: Invalid value; the file is cut off",
+        ),
+        (
+            b"[[interactions]]\na = " + b"[" * 100_000,
+            "f: not valid TOML: nested too deeply",
+        ),
+        (
+            b"[[interactions]]\na = " + b"1" * 5000,
+            "f: not valid TOML: an integer of more than 4300 digits",
+        ),
+        # Damaged compression and encoding.
+        (gzip.compress(LINE)[:-12], "f: the gzip data is cut off"),
+        (gzip.compress(LINE)[:12], "f: the gzip data is cut off"),
+        (b"\x1f\x8b\x08\xff" + b"x" * 50, "f: damaged gzip data: unknown header flags set"),
+        (
+            gzip.compress(LINE)[:-8] + bytes(8),
+            "f: damaged gzip data: incorrect data check",
+        ),
+        (b"\xff\xfe{", "f: damaged UTF-16 text; save the file as UTF-8"),
+        (b"\xff\xfe{\x00\x00\xd8{\x00", "f: damaged UTF-16 text; save the file as UTF-8"),
+        # Damaged bodies.
+        (
+            binary(gzip.compress(b"x" * 99)[:-5]),
+            "f: interaction 0: response: the gzip data of the body is cut off",
+        ),
+        (
+            binary(b"\x1f\x8b\x08\xff" + b"x" * 50),
+            "f: interaction 0: response: the body is damaged gzip data: unknown header flags set",
+        ),
+        (
+            binary(bomb(17 << 20)),
+            "f: interaction 0: response: the body decompresses to more than 16 MiB",
+        ),
+        (
+            binary(zlib.compress(b" " * (17 << 20))),
+            "f: interaction 0: response: the body decompresses to more than 16 MiB",
+        ),
+        (
+            b'{"log": {"entries": [{"response": {"content": {"text":"?","encoding":"base64"}}}]}}',
+            "f: interaction 0: response: the body is not base64",
+        ),
+        (
+            b"request: {body: {type: binary, content: xyz}}",
+            "f: interaction 0: request: the binary body is not hexadecimal",
+        ),
+        # Interactions that are none.
+        (b"interactions: [5]", "f: interaction 0: holds neither a request nor a response"),
+        (
+            b'{"response": {"status": 0}}',
+            'f: line 1: holds no exchange: there is neither "request" nor "response"',
+        ),
+    ],
+)
+def test_what_is_said(data: bytes, message: str) -> None:
+    started = time.perf_counter()
+    assert problem(data) == message
+    assert time.perf_counter() - started < 5
+
+
+def test_foreign_files_are_told_from_damaged_ones() -> None:
+    def kind(data: bytes) -> type[ReadError]:
+        errors: list[ReadError] = []
+        assert list(read_file(io.BytesIO(data), errors.append)) == []
+        (error,) = errors
+        return type(error)
+
+    assert kind(b'{"compilerOptions": {}, // comment\n}') is NotARecording
+    assert kind(b"Dear all: this: is prose") is NotARecording
+    assert kind(b"[a]\nb") is NotARecording
+    assert kind(b'{"choices": [') is ReadError
+    assert kind(b"- request:\n  - }") is ReadError
+    assert kind(b"[[interactions]]\nb") is ReadError
+
+
+def test_one_damaged_line_does_not_lose_the_others() -> None:
+    bad = [
+        b'{"request": {',
+        b"[" * 100_000,
+        b'{"request": {"url": "\xc3("}}',
+        b'{"a": 1}',
+        b"5",
+        b"\x00\x00",
+        b'{"request": {"body": ' + b"9" * 4301 + b"}}",
+    ]
+    data = b"\n".join([LINE, *bad, LINE, b""])
+    exchanges, errors = outcome(data)
+    assert [e.source.index for e in exchanges if e.source] == [0, 8]
+    assert errors == [
+        "f: line 2, column 14: not valid JSON: "
+        "Expecting property name enclosed in double quotes; the text is cut off",
+        "f: line 3: the JSON is nested too deeply",
+        "f: line 4, byte 22: not UTF-8 (0xc3); save the file as UTF-8",
+        'f: line 5: holds no exchange: there is neither "request" nor "response"',
+        'f: line 6: holds no exchange: there is neither "request" nor "response"',
+        "f: line 7, column 1: not valid JSON: Expecting value",
+        "f: line 8, column 22: an integer of more than 4300 digits",
+    ]
+    given: list[Exchange] = []
+    with pytest.raises(ReadError, match=r"^f: line 2, column 14: "):
+        given.extend(read(io.BytesIO(data), name="f"))
+    assert len(given) == 2
+
+
+def test_a_damaged_first_line_does_not_either() -> None:
+    exchanges, errors = outcome(LINE[:-3] + b"\n" + LINE + b"\n")
+    assert [e.source.index for e in exchanges if e.source] == [1]
+    assert errors == [
+        "f: line 1, column 65: not valid JSON: Unterminated string starting at; the text is cut off"
+    ]
+
+
+def test_one_damaged_interaction_does_not_lose_the_others() -> None:
+    exchanges, errors = outcome(
+        b"interactions: [5, {request: {url: /a}}, {response: {body: {base64_string: x}}}, {}]"
+    )
+    assert [e.source.index for e in exchanges if e.source] == [1]
+    assert errors == [
+        "f: interaction 0: holds neither a request nor a response",
+        "f: interaction 2: response: the body is not base64",
+        "f: interaction 3: holds neither a request nor a response",
+    ]
+
+
+def test_a_damaged_second_document_does_not_lose_the_first() -> None:
+    exchanges, errors = outcome(b"request: {url: /a}\n---\nrequest: [\n")
+    assert len(exchanges) == 1
+    assert errors == [
+        "f: line 4, column 1: not valid YAML: "
+        "while parsing a flow node, did not find expected node content"
+    ]
+
+
+def test_a_damaged_chunk_line_is_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.write_bytes(b'{"choices": []}\n{"choi\n{"choices": []}\n')
+    errors: list[ReadError] = []
+    (exchange,) = read_file(file, errors.append, name="f")
+    assert exchange.response is not None
+    assert list(exchange.response.chunks or ()) == [{"choices": []}] * 2
+    assert [str(error) for error in errors] == [
+        "f: line 2, column 2: not valid JSON: Unterminated string starting at; the text is cut off"
+    ]
+
+
+def test_a_cut_off_gzip_file_gives_the_lines_before(tmp_path: Path) -> None:
+    data = b"".join(
+        json.dumps({"request": {"url": os.urandom(40).hex()}}).encode() + b"\n" for _ in range(5000)
+    )
+    exchanges, errors = outcome(gzip.compress(data)[:-2000])
+    assert 1000 < len(exchanges) < 5000
+    assert errors == ["f: the gzip data is cut off"]
+    file = tmp_path / "f.sse.gz"
+    file.write_bytes(gzip.compress(b"data: 1\n\n" * 1000)[:-3])
+    with pytest.raises(ReadError) as caught:
+        list(read(file))
+    assert str(caught.value) == f"{file}: the gzip data is cut off"
+
+
+# --- bounds -----------------------------------------------------------------------------------
+
+
+def test_a_gzip_bomb_in_place_of_a_document(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.write_bytes(gzip.compress(b'{"interactions":\n[' + b" " * (17 << 20)))
+    tracemalloc.start()
+    with pytest.raises(ReadError) as caught:
+        list(read(file))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert str(caught.value) == f"{file}: decompresses to more than 16 MiB"
+    assert peak < 64 << 20
+
+
+def test_bounds_of_what_is_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MAX_DOCUMENT", 2 << 20)
+    assert problem(b"interactions:\n" + b" " * (3 << 20)) == "f: the document is larger than 2 MiB"
+    exchanges, errors = outcome(LINE + b"\n" + b" " * (3 << 20))
+    assert len(exchanges) == 1
+    assert errors == ["f: line 2: the line is longer than 2 MiB"]
+    monkeypatch.setattr(bodies, "MAX_DOCUMENT", 2 << 20)
+    message = "f: interaction 0: response: the body decompresses to more than 2 MiB"
+    assert problem(binary(bomb(3 << 20))) == message
+
+
+def test_a_bomb_among_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MAX_STREAM", 1 << 20)
+    stream = b"data: 1\n\n" + b" " * (4 << 20)
+    assert problem(gzip.compress(stream)) == (
+        "f: decompresses to more than 1 MiB, over 200 times its size; "
+        "unzip it yourself if it is meant to"
+    )
+    fair = b"".join(b"data: %s\n\n" % os.urandom(50).hex().encode() for _ in range(20_000))
+    assert outcome(gzip.compress(fair, 1))[1] == []
+
+
+def test_a_body_of_100_mb(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    with file.open("wb") as out:
+        out.write(b'{"request": {"url": "/"}, "response": {"body": "')
+        for _ in range(100):
+            out.write(b"x" * 1_000_000)
+        out.write(b'"}}')
+    (exchange,) = read(file)
+    assert exchange.response is not None
+    assert len(exchange.response.body) == 100_000_000
+
+
+def test_a_long_stream_takes_little_memory(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    with file.open("wb") as out:
+        for _ in range(40):
+            out.write(b"data: {}\n\n" * 100_000)
+    (exchange,) = read(file)
+    assert exchange.response is not None
+    tracemalloc.start()
+    size = sum(map(len, exchange.response.pieces or ()))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size == 40_000_000
+    assert peak < 1 << 20
+
+
+def test_a_stream_that_vanishes(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.write_bytes(b"data: 1\n\n")
+    (exchange,) = read(file)
+    file.unlink()
+    assert exchange.response is not None
+    with pytest.raises(ReadError) as caught:
+        list(exchange.response.pieces or ())
+    assert str(caught.value) == f"{file}: no such file or folder"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(5, "Input/output error"), "f: cannot be read: Input/output error"),
+        (MemoryError(), "f: too large for the memory of this machine"),
+        (RecursionError(), "f: nested too deeply"),
+    ],
+)
+def test_errors_of_the_system(error: BaseException, message: str) -> None:
+    class Broken(io.BytesIO):
+        def read1(self, size: int | None = -1) -> bytes:
+            raise error
+
+    errors: list[ReadError] = []
+    assert list(read_file(Broken(), errors.append, name="f")) == []
+    assert [str(error) for error in errors] == [message]
+
+
+def test_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.BytesIO):
+        def write(self, data: Any) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.tempfile, "SpooledTemporaryFile", lambda size: Full())
+    assert problem(b"data: 1\n\n") == "f: cannot be kept on disk: No space left on device"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_named_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for content in (b"data: 1\n\n", LINE):
+        writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+        writer.start()
+        assert len(list(read(pipe))) == 1
+        writer.join()
+
+
+# --- nothing is executed ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "python/object/apply:os.system",
+        "python/object/apply:subprocess.check_output",
+        "python/object/new:os.system",
+        "python/name:os.system",
+        "python/module:os",
+        "python/object:os.system",
+    ],
+)
+def test_no_tag_is_executed(tag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[Any] = []
+    monkeypatch.setattr(os, "system", called.append)
+    monkeypatch.setattr(subprocess, "check_output", called.append)
+    real = builtins.__import__
+
+    def importer(name: str, *args: Any, **kwargs: Any) -> Any:
+        assert name not in ("os", "subprocess", "os.system")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", importer)
+    for value in ("[touch /tmp/owned]", "{args: [touch /tmp/owned], state: {}}", "'x'"):
+        (loaded,) = load_all(f"a: !!{tag} {value}\n")
+        assert (
+            loaded["a"] in ("touch /tmp/owned", ["touch /tmp/owned"], "x") or "args" in loaded["a"]
+        )
+    assert called == []
+
+
+# --- anything at all --------------------------------------------------------------------------
+
+WORDS = st.sampled_from(
+    [
+        *(
+            b'{ } [ ] , : " \n - & * ! !!binary !!int ? | > << data: event: \x00 \xff 0x1 ~'.split(
+                b" "
+            )
+        ),
+        b"interactions:\n- ",
+        b'"request": {',
+        b"response:",
+        b'"body": ',
+        b"body: ",
+        b'{"interactions": [',
+        b"[[interactions]]\n",
+        b"status: ",
+        b"headers: ",
+        b"\x1f\x8b\x08",
+        b"\xff\xfe",
+        b'"choices": [',
+        b"  ",
+        LINE,
+    ]
+)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(WORDS | st.binary(max_size=4), max_size=25), st.booleans())
+def test_nothing_else_ever_comes_out(words: list[bytes], zipped: bool) -> None:
+    data = b"".join(words)
+    exchanges, errors = outcome(gzip.compress(data) if zipped else data)
+    for exchange in exchanges:
+        assert exchange.request or exchange.response
+        if exchange.response and exchange.response.pieces is not None:
+            list(exchange.response.pieces)
+    assert exchanges or errors or b"interactions" in data
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_cut_and_flipped_recordings(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(["python_tags.yaml", "cassetter.yaml", "cassetter.toml"]))
+    whole = bytearray((Path(__file__).parent / "readers_data" / name).read_bytes())
+    for place in data.draw(st.lists(st.integers(0, len(whole) - 1), max_size=3)):
+        whole[place] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(1, len(whole)))
+    outcome(bytes(whole[:cut]))
+
+
+def test_without_a_large_stack() -> None:
+    """Deep nesting must not crash the interpreter, whatever its recursion limit."""
+    code = (
+        "import io, sys\n"
+        "sys.setrecursionlimit(3000)\n"
+        "from pytest_chatapi.recording.readers import read_file\n"
+        "for data in (b'{\"request\":' + b'[' * 10**6, b'interactions: ' + b'[' * 10**6,\n"
+        "             b'interactions: ' + b'- ' * 10**6):\n"
+        "    list(read_file(io.BytesIO(data), lambda error: print(error.reason), name='f'))\n"
+    )
+    root = str(Path(__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": root},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 3
