@@ -132,8 +132,8 @@ def laughs(levels: int) -> str:
         ),
         (
             b"interactions:\n- request:\n    a: 1\n   b: 2\n",
-            "f: line 4, column 3: not valid YAML: "
-            "while parsing a block collection, did not find expected '-' indicator",
+            "f: line 4, column 4: not valid YAML: "
+            "while parsing a block mapping, did not find expected key",
         ),
         (
             b"interactions:\n- request: {uri: \xff}",
@@ -409,6 +409,30 @@ def test_a_bomb_among_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     fair = b"".join(b"data: %s\n\n" % os.urandom(50).hex().encode() for _ in range(20_000))
     assert outcome(gzip.compress(fair, 1))[1] == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\n" * 3_000_000,
+        b"#\n" * 1_500_000,
+        b" " * 3_000_000,
+        b"interactions:\n" + b" \n" * 1_500_000,
+        b"data:" + b"\n" * 3_000_000,
+        b"{\n" * 1_000_000,
+        b'{"a":\n' + b" " * 3_000_000,
+        b"[\n" + b"{}\n" * 500_000,
+        b"- " + b"a" * 3_000_000,
+        b"interactions: [" + b"5," * 100_000 + b"]",
+        binary(gzip.compress(b"") * 50_000),
+        gzip.compress(b"") * 50_000,
+        binary(b"\x1f\x8b" * 1_000_000),
+    ],
+)
+def test_time_grows_with_size_only(data: bytes) -> None:
+    started = time.perf_counter()
+    outcome(data)
+    assert time.perf_counter() - started < 5
 
 
 def test_a_body_of_100_mb(tmp_path: Path) -> None:

@@ -119,6 +119,21 @@ def test_a_body_is_decompressed_by_its_bytes(
     assert response(yaml.safe_dump(tape), tmp_path).body == body
 
 
+@pytest.mark.parametrize(("module", "encoding"), [("brotli", "br"), ("zstandard", "zstd")])
+def test_brotli_and_zstd_where_installed(module: str, encoding: str, tmp_path: Path) -> None:
+    compress = pytest.importorskip(module).compress
+    tape = vcr(None)
+    answer = tape["interactions"][0]["response"]
+    answer["headers"]["content-encoding"] = encoding
+    answer["body"] = {"string": compress(GOT.encode())}
+    assert response(yaml.safe_dump(tape), tmp_path).body == GOT.encode()
+    answer["body"] = {"string": compress(GOT.encode() * 99)[:9]}
+    assert response(yaml.safe_dump(tape), tmp_path).body == answer["body"]["string"]
+    answer["body"] = {"string": compress(b" " * (17 << 20))}
+    with pytest.raises(ReadError, match="response: the body decompresses to more than 16 MiB$"):
+        of(yaml.safe_dump(tape), tmp_path)
+
+
 def test_raw_deflate_is_known_by_its_header(tmp_path: Path) -> None:
     squeeze = zlib.compressobj(wbits=-15)
     tape = vcr({"string": squeeze.compress(GOT.encode()) + squeeze.flush()})

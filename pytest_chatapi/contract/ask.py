@@ -67,7 +67,7 @@ class Ask:
         self.model = get("model")
         cap = get("max_completion_tokens")
         cap = get("max_tokens") if cap is None else cap
-        self.cap = cap if type(cap) is int and cap > 0 else None
+        self.cap = cap if type(cap) is int and cap >= 0 else None
         stop = get("stop")
         stops = [stop] if isinstance(stop, str) else stop if isinstance(stop, list) else []
         self.stops = tuple(s for s in stops if isinstance(s, str) and s)

@@ -39,8 +39,9 @@ def show(value: Any, limit: int = 80) -> str:
     if isinstance(value, bytes):
         value = value[: limit * 4].decode("utf-8", "replace")
     if isinstance(value, str):
+        value = mask(value[: limit * 4])  # first, or half a key would pass for none
         value = value if len(value) <= limit else value[: limit - 3] + "..."
-        return mask(json.dumps(value, ensure_ascii=False))
+        return json.dumps(value, ensure_ascii=False)
     try:
         text = json.dumps(_pruned(value, 4), ensure_ascii=False, default=str)
     except (ValueError, RecursionError):
@@ -117,9 +118,9 @@ class Ledger:
             name=rule.name,
             level=level,
             profile=self.profile.name,
-            path=path,
+            path=mask(path),
             expected=mask(expected),
-            got=got if isinstance(got, Text) else show(got),
+            got=mask(got) if isinstance(got, Text) else show(got),
             message=mask(message),
             chunk=chunk,
             case=case,

@@ -5,7 +5,14 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-from pytest_chatapi.recording.files import MAX_DOCUMENT, MAX_RATIO, SMALL, mib
+from pytest_chatapi.recording.files import (
+    MAX_DOCUMENT,
+    MAX_RATIO,
+    SMALL,
+    gunzip,
+    mib,
+    zlib_reason,
+)
 from pytest_chatapi.recording.yaml_events import MAX_DEPTH
 
 __all__ = ["BodyProblem", "plain_body"]
@@ -75,21 +82,16 @@ def _decompressed(body: bytes, encoding: str) -> bytes:
 def _gunzip(body: bytes) -> bytes:
     limit, size = _limit(len(body)), 0
     parts: list[bytes] = []
-    rest = body
-    while rest.startswith(b"\x1f\x8b"):
-        unzip = zlib.decompressobj(31)
-        try:
-            part = unzip.decompress(rest, limit - size + 1)
-        except zlib.error as error:
-            reason = str(error).rpartition(": ")[2]
-            raise BodyProblem(f"the body is damaged gzip data: {reason}") from None
-        size += len(part)
-        if size > limit:
-            raise _too_large(limit)
-        if not unzip.eof:
-            raise BodyProblem("the gzip data of the body is cut off")
-        parts.append(part)
-        rest = unzip.unused_data.lstrip(b"\0")
+    try:
+        for part in gunzip(body):
+            size += len(part)
+            if size > limit:
+                raise _too_large(limit)
+            parts.append(part)
+    except zlib.error as error:
+        raise BodyProblem(f"the body is damaged gzip data: {zlib_reason(error)}") from None
+    except EOFError:
+        raise BodyProblem("the gzip data of the body is cut off") from None
     return b"".join(parts)
 
 
@@ -118,7 +120,7 @@ def _unzstd(body: bytes) -> bytes:
         return body
     if len(data) > limit:
         raise _too_large(limit)
-    return data
+    return data or body  # nothing comes of a frame that is cut off
 
 
 def _unbrotli(body: bytes) -> bytes:

@@ -22,11 +22,13 @@ __all__ = [
     "SpooledPieces",
     "blocks_of",
     "blocks_of_path",
+    "gunzip",
     "join",
     "lines_of",
     "mib",
     "os_reason",
     "starts_with",
+    "zlib_reason",
 ]
 
 BLOCK = 64 * 1024
@@ -44,6 +46,7 @@ MAX_RATIO = 200
 SMALL = 16 * 1024 * 1024
 """Bytes any gzip data may expand to, however small it is."""
 
+_STEP = 8 * 1024
 GZIP = b"\x1f\x8b\x08"
 _REASONS: dict[type[OSError], str] = {
     FileNotFoundError: "no such file or folder",
@@ -146,41 +149,60 @@ def _recoded(blocks: Iterator[bytes], encoding: str, name: str) -> Iterator[byte
         raise ReadError(name, "", reason) from None
 
 
-def _unzipped(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """Of any number of gzip members, bytes after the last one ignored as gzip does."""
-    taken = given = 0
+def gunzip(data: bytes) -> Iterator[bytes]:
+    """Of any number of gzip members, bytes after the last one ignored as gzip does.
+
+    Raises:
+        zlib.error: for damaged data.
+        EOFError: for data that is cut off.
+    """
+    return _gunzip([data], [0])
+
+
+def _gunzip(blocks: Iterable[bytes], taken: list[int]) -> Iterator[bytes]:
     unzip = zlib.decompressobj(31)
     inside = False
     for block in blocks:
-        taken += len(block)
-        while block:
-            if unzip.eof:
-                block = block.lstrip(b"\0")
-                if not block:
-                    break
-                if block[:1] != GZIP[:1]:
-                    return
-                unzip, inside = zlib.decompressobj(31), False
-            try:
-                data = unzip.decompress(block, 4 * BLOCK)
-            except zlib.error as error:
-                raise ReadError(name, "", f"damaged gzip data: {_zlib_reason(error)}") from None
-            inside = True
+        # In small steps: what is left after each member is copied.
+        for at in range(0, len(block), _STEP):
+            rest = block[at : at + _STEP]
+            taken[0] += len(rest)
+            while rest:
+                if unzip.eof:
+                    rest = rest.lstrip(b"\0")
+                    if not rest:
+                        break
+                    if rest[:1] != GZIP[:1]:
+                        return
+                    unzip, inside = zlib.decompressobj(31), False
+                data = unzip.decompress(rest, 4 * BLOCK)
+                inside = True
+                if data:
+                    yield data
+                rest = unzip.unused_data if unzip.eof else unzip.unconsumed_tail
+    if inside and not unzip.eof:
+        raise EOFError
+
+
+def _unzipped(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
+    taken, given = [0], 0
+    try:
+        for data in _gunzip(blocks, taken):
             given += len(data)
-            if given > MAX_STREAM and given > taken * MAX_RATIO:
+            if given > MAX_STREAM and given > taken[0] * MAX_RATIO:
                 reason = (
                     f"decompresses to more than {mib(MAX_STREAM)}, "
                     f"over {MAX_RATIO} times its size; unzip it yourself if it is meant to"
                 )
                 raise ReadError(name, "", reason)
-            if data:
-                yield data
-            block = unzip.unused_data if unzip.eof else unzip.unconsumed_tail
-    if inside and not unzip.eof:
-        raise ReadError(name, "", "the gzip data is cut off")
+            yield data
+    except zlib.error as error:
+        raise ReadError(name, "", f"damaged gzip data: {zlib_reason(error)}") from None
+    except EOFError:
+        raise ReadError(name, "", "the gzip data is cut off") from None
 
 
-def _zlib_reason(error: zlib.error) -> str:
+def zlib_reason(error: zlib.error) -> str:
     return str(error).rpartition(": ")[2]
 
 

@@ -1,0 +1,313 @@
+"""T and E: what only a stream can get wrong, in every chunking and framing."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_chatapi import Exchange, Request, Response, assemble
+from pytest_chatapi.contract.check import check_exchange
+from pytest_chatapi.contract.findings import Finding
+from pytest_chatapi.contract.sse import decode_sse
+
+URL = "https://api.openai.com/v1/chat/completions"
+ASK = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Grüße!"}], "stream": True}
+
+
+def chunk(delta: dict[str, Any] | None, finish: str | None = None, **other: Any) -> dict[str, Any]:
+    choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish}]
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1_700_000_000,
+        "model": "gpt-4o-2024-08-06",
+        "choices": choices,
+        **other,
+    }
+
+
+CHUNKS = [
+    chunk({"role": "assistant", "content": ""}),
+    chunk({"content": "Grüße, "}),
+    chunk({"content": "Welt 😀!"}),
+    chunk({}, "stop"),
+]
+
+
+def sse(chunks: list[Any], done: bool = True) -> str:
+    lines = [f"data: {json.dumps(c, ensure_ascii=False)}\n\n" for c in chunks]
+    return "".join(lines) + ("data: [DONE]\n\n" if done else "")
+
+
+def judge(
+    body: Any, ask: dict[str, Any] | None = ASK, *, url: str = URL, cut: Any = None, **kw: Any
+) -> list[Finding]:
+    request = Request("POST", url, {}, ask)
+    response = Response(
+        200,
+        {"content-type": "text/event-stream"},
+        **({"pieces": body} if isinstance(body, list) else {"body": body}),
+        cut=cut,
+    )
+    return check_exchange(Exchange(request, response), **kw).findings
+
+
+def codes(findings: list[Finding]) -> list[str]:
+    return [f.code for f in findings]
+
+
+def test_a_legal_stream_is_silent() -> None:
+    assert judge(sse(CHUNKS)) == []
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        lambda t: t.replace("\n", "\r\n"),
+        lambda t: t.replace("\n", "\r"),
+        lambda t: t.replace("data: ", "data:"),
+        lambda t: "\ufeff" + t,
+        lambda t: t.replace("data: {", ": PROCESSING\n\nevent: message\nid: 7\nretry: 5\ndata: {"),
+        lambda t: t.replace(', "object"', ',\ndata: "object"'),
+        lambda t: t.rstrip("\n"),
+        lambda t: t.replace("[DONE]", "[DONE] "),
+        lambda t: t.replace("data: {", "unknown: x\nno colon\ndata: {"),
+    ],
+    ids="crlf cr no-space bom comments several-data-lines no-last-blank-line space unknown".split(),
+)
+def test_every_legal_framing_is_silent(framing: Any) -> None:
+    assert judge(framing(sse(CHUNKS)).encode()) == []
+
+
+BROKEN = (
+    sse(
+        [
+            CHUNKS[0],
+            {**CHUNKS[1], "id": "chatcmpl-2", "extra": 1},
+            chunk({"content": "a"}, "stop"),
+            chunk({"content": "ü\ufffd"}, "stop"),
+        ],
+        done=False,
+    )
+    .replace("data: {", " data: lost\r\ndata: {", 1)
+    .encode()
+)
+
+
+@given(st.lists(st.integers(0, len(BROKEN)), max_size=40))
+def test_any_chunking_gives_the_same_findings(cuts: list[int]) -> None:
+    bounds = [0, *sorted(cuts), len(BROKEN)]
+    pieces = [BROKEN[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    assert judge(pieces) == judge(BROKEN)
+    assert set(codes(judge(BROKEN))) == {"E01", "T01", "T06", "T07", "T08", "S10", "S15"}
+
+
+def test_an_event_in_single_bytes_is_read_in_linear_time() -> None:
+    # Joining at every piece would copy 2 GB here; the test would take minutes.
+    event = b"data: " + b"x" * 60_000 + b"\ndata: y" * 20_000 + b"\n\n"
+    pieces = [event[i : i + 1] for i in range(len(event))]
+    ((data, kind, oddity),) = decode_sse(pieces)
+    assert (len(data), kind, oddity) == (60_000 + 40_000, b"", "")
+
+
+@pytest.mark.parametrize(
+    ("cut", "at", "expected"),
+    [
+        ("client", 1, []),
+        ("client", 3, []),
+        ("server", 1, ["T17"]),
+        ("server", 3, ["T17"]),
+        (None, 3, ["T05", "T08"]),
+    ],
+)
+def test_who_cut_the_stream_decides(cut: str | None, at: int, expected: list[str]) -> None:
+    assert codes(judge(sse(CHUNKS[:at], done=False), cut=cut)) == expected
+
+
+@pytest.mark.parametrize("size", range(0, 700, 7))
+@pytest.mark.parametrize("cut", ["client", "server"])
+def test_a_cut_anywhere_is_one_finding_at_most(cut: str, size: int) -> None:
+    body = sse(CHUNKS).encode()[:size]
+    found = codes(judge(body, cut=cut))
+    assert found == (["T17"] if cut == "server" and b"[DONE]" not in body else [])
+
+
+def test_truncation_names_the_last_chunk() -> None:
+    (found,) = judge(sse(CHUNKS[:2], done=False), cut="server")
+    assert found.chunk == 1
+    assert found.message == "the server ended the connection after chunk 1"
+
+
+def test_an_error_event_silences_what_follows_from_it() -> None:
+    error = {"error": {"message": "The server is overloaded", "type": "server_error"}}
+    for text in (
+        sse([*CHUNKS[:2], error], done=False),
+        sse(CHUNKS[:2], done=False) + f"event: error\ndata: {json.dumps(error)}\n\n",
+        sse(CHUNKS[:2], done=False) + f"error: {json.dumps(error)}\n\n",
+    ):
+        (found,) = judge(text)
+        assert found.code == "T10"
+        assert "The server is overloaded" in found.message
+
+
+def test_repeats_are_folded_with_their_count() -> None:
+    many = [CHUNKS[0], *[{**CHUNKS[1], "id": f"x{i}"} for i in range(412)], CHUNKS[3]]
+    (found,) = judge(sse(many))
+    assert (found.code, found.chunk, found.repeats) == ("T01", 1, 411)
+    assert found.message == "`id` differs from the first chunk's (and 411 more chunks)"
+
+
+USAGE = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
+ASK_USAGE = {**ASK, "stream_options": {"include_usage": True}}
+NULLS = [{**c, "usage": None} for c in CHUNKS]
+MODERATION = {
+    "input": {"type": "error", "code": "x", "message": "y"},
+    "output": {"type": "error", "code": "x", "message": "y"},
+}
+
+
+@pytest.mark.parametrize(
+    ("chunks", "ask", "expected"),
+    [
+        ([*NULLS, chunk(None, usage=USAGE)], ASK_USAGE, []),
+        ([*CHUNKS, chunk(None, usage=USAGE)], ASK_USAGE, []),
+        (
+            [*NULLS, chunk(None, usage=USAGE), chunk(None, usage=None, moderation=MODERATION)],
+            ASK_USAGE,
+            [],
+        ),
+        (CHUNKS, ASK_USAGE, ["T13"]),
+        ([*CHUNKS[:3], {**CHUNKS[3], "usage": USAGE}], ASK_USAGE, ["T13"]),
+        ([*CHUNKS[:2], chunk(None, usage=USAGE), *CHUNKS[2:]], ASK_USAGE, ["T13"]),
+        ([{**c, "usage": USAGE} for c in CHUNKS], ASK_USAGE, ["T15"]),
+        ([*CHUNKS, chunk(None, usage=USAGE)], ASK, ["T14"]),
+        ([*CHUNKS, chunk(None)], ASK, ["T09"]),
+    ],
+)
+def test_where_usage_stands(chunks: list[Any], ask: dict[str, Any], expected: list[str]) -> None:
+    assert codes(judge(sse(chunks), ask)) == expected
+
+
+AZURE_HEAD = {
+    "id": "",
+    "object": "",
+    "created": 0,
+    "model": "",
+    "choices": [],
+    "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {}}],
+}
+AZURE_ASYNC = {
+    "id": "",
+    "object": "",
+    "created": 0,
+    "model": "",
+    "choices": [{"index": 0, "finish_reason": None, "content_filter_results": {}}],
+}
+
+
+def test_azure_filter_chunks_by_profile() -> None:
+    text = sse([AZURE_HEAD, *CHUNKS])
+    url = "https://x.openai.azure.com/openai/deployments/d/chat/completions?api-version=1"
+    assert [f for f in judge(text, url=url) if f.level != "note"] == []
+    assert [(f.code, f.level) for f in judge(text)] == [("T09", "warning")]
+    no_roles = [AZURE_HEAD, AZURE_ASYNC, *[chunk({"content": "a"})], CHUNKS[3]]
+    assert [f for f in judge(sse(no_roles), url=url) if f.level != "note"] == []
+    foundry = "https://x.services.ai.azure.com/models/chat/completions"
+    assert [f for f in judge(sse(no_roles), url=foundry) if f.level != "note"] == []
+    assert "S01" in codes(judge(sse(no_roles)))
+
+
+def call(index: int | None, **members: Any) -> dict[str, Any]:
+    made = {"function": {"name": "f", "arguments": "{}"}, "id": "call_1", "type": "function"}
+    made.update(members)
+    return made if index is None else {"index": index, **made}
+
+
+TOOLS = {**ASK, "tools": [{"type": "function", "function": {"name": "f"}}]}
+
+
+@pytest.mark.parametrize(
+    ("deltas", "expected"),
+    [
+        ([[call(0)]], []),
+        ([[call(0), call(1, id="call_2")]], []),
+        ([[call(0)], [{"index": 0, "function": {"arguments": " "}}]], []),
+        ([[call(None)]], ["C05"]),
+        ([[call(1)]], ["C05"]),
+        ([[call(0)], [call(0, id="call_2")]], ["C05"]),
+        ([[call(0)], [{"index": 0, "id": "", "function": {"arguments": " "}}]], ["C06"]),
+        ([[call(0), call(1)]], ["C04"]),
+        ([[call(0, function={"name": "f", "arguments": {}})]], ["C02", "C03"]),
+        ([[call(0)], [{"index": 0, "type": "custom", "custom": {"input": "x"}}]], ["T16"]),
+        ([[{"index": 0, "type": "custom", "id": "c", "custom": {"name": "f", "input": "x"}}]], []),
+    ],
+)
+def test_fragments_of_calls(deltas: list[Any], expected: list[str]) -> None:
+    chunks = [chunk({"role": "assistant", "content": None})]
+    chunks += [chunk({"tool_calls": calls}) for calls in deltas]
+    found = codes(judge(sse([*chunks, chunk({}, "tool_calls")]), TOOLS))
+    assert found == expected or found == expected[:1]
+
+
+def test_interleaved_choices_and_their_range() -> None:
+    def piece(index: int, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+        made = chunk(delta, finish)
+        made["choices"][0]["index"] = index
+        return made
+
+    role = {"role": "assistant", "content": ""}
+    two = [piece(1, role), piece(0, role), piece(0, {"content": "a"}), piece(1, {"content": "b"})]
+    two += [piece(1, {}, "stop"), piece(0, {}, "length")]
+    assert judge(sse(two), {**ASK, "n": 2}) == []
+    assert codes(judge(sse(two))) == ["T12"]
+    joined = assemble(two)
+    assert [c["message"]["content"] for c in joined["choices"]] == ["a", "b"]
+
+
+def test_the_audio_update_after_the_end_is_legal() -> None:
+    ask = {**ASK, "modalities": ["text", "audio"], "audio": {"voice": "ash", "format": "wav"}}
+    sound = [
+        chunk({"role": "assistant", "audio": {"id": "a1", "data": "QQ==", "transcript": "A"}}),
+        chunk({}, "stop"),
+    ]
+    update = chunk({"audio": {"expires_at": 1_700_000_100}})
+    del update["choices"][0]["finish_reason"]
+    assert judge(sse([*sound, update]), ask) == []
+    late = copy.deepcopy(sound[0])
+    late["choices"][0]["delta"] = {"audio": {"data": "QQ=="}}
+    assert codes(judge(sse([*sound, late]), ask)) == ["T07"]
+
+
+def test_text_is_scanned_across_chunks() -> None:
+    parts = ["one ST", "OP two", " <tool", "_call>"] * 300
+    chunks = [CHUNKS[0], *[chunk({"content": p}) for p in parts], CHUNKS[3]]
+    ask = {**TOOLS, "stop": ["STOP"]}
+    assert sorted(codes(judge(sse(chunks), ask))) == ["C11", "K04"]
+
+
+def test_assemble_joins_what_came() -> None:
+    joined = assemble(sse([*CHUNKS, chunk(None, usage=USAGE)]))
+    assert joined == {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1_700_000_000,
+        "model": "gpt-4o-2024-08-06",
+        "choices": [
+            {
+                "index": 0,
+                "message": {
+                    "role": "assistant",
+                    "content": "Grüße, Welt 😀!",
+                    "refusal": None,
+                },
+                "logprobs": None,
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": USAGE,
+    }
