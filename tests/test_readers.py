@@ -130,7 +130,7 @@ def test_brotli_and_zstd_where_installed(module: str, encoding: str, tmp_path: P
     answer["body"] = {"string": compress(GOT.encode() * 99)[:9]}
     assert response(yaml.safe_dump(tape), tmp_path).body == answer["body"]["string"]
     answer["body"] = {"string": compress(b" " * (17 << 20))}
-    with pytest.raises(ReadError, match="response: the body decompresses to more than 16 MiB$"):
+    with pytest.raises(ReadError, match=r"the body decompresses to more than 16 MiB$"):
         of(yaml.safe_dump(tape), tmp_path)
 
 
@@ -512,16 +512,7 @@ def test_nothing_heavy_is_imported() -> None:
         "import sys, pytest_chatapi.recording.readers\n"
         "print({'yaml', 'vcr', 'httpx', 'pytest', 'tomllib', 'jsonschema'} & set(sys.modules))"
     )
-    root = Path(__file__).parents[1]
-    # The package's own __init__ is left out: only this part of it is looked at.
-    script = (
-        "import sys, types\n"
-        "package = sys.modules['pytest_chatapi'] = types.ModuleType('pytest_chatapi')\n"
-        f"package.__path__ = [{str(root / 'pytest_chatapi')!r}]\n{code}"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -102,7 +103,7 @@ BROKEN = (
 @given(st.lists(st.integers(0, len(BROKEN)), max_size=40))
 def test_any_chunking_gives_the_same_findings(cuts: list[int]) -> None:
     bounds = [0, *sorted(cuts), len(BROKEN)]
-    pieces = [BROKEN[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    pieces = [BROKEN[a:b] for a, b in pairwise(bounds)]
     assert judge(pieces) == judge(BROKEN)
     assert set(codes(judge(BROKEN))) == {"E01", "T01", "T06", "T07", "T08", "S10", "S15"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.parse import loads, loads_bytes
@@ -54,6 +54,8 @@ class Ask:
         "tools",
         "top_logprobs",
     )
+
+    UNKNOWN: ClassVar[Ask]
 
     def __init__(self, body: Any) -> None:
         self.known = isinstance(body, dict)
@@ -127,3 +129,6 @@ class Ask:
     def needs_text(self) -> bool:
         """Whether a rule needs an answer's text as a whole."""
         return self.logprobs or self.format in ("json_object", "json_schema")
+
+
+Ask.UNKNOWN = Ask(None)

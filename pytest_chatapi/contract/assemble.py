@@ -178,9 +178,12 @@ def read_message(choice: Choice, message: dict[str, Any]) -> None:
     choice.role = message.get("role")
     for name, text in (("content", choice.content), ("refusal", choice.refusal)):
         value = message.get(name)
+        if value is None:
+            continue
         if isinstance(value, str):
             text.add(value)
-        elif value is not None:
+            text.finish()
+        else:
             choice.parts = True
     choice.audio = message.get("audio")
     calls = message.get("tool_calls")

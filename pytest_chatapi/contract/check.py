@@ -72,6 +72,11 @@ def endpoint(exchange: Exchange) -> str | None:
 def _endpoint_of_body(response: Response | None) -> str:
     body = response.body if response is not None else None
     if isinstance(body, str | bytes):
+        # Parsing twice would double the cost of a lone answer: look for what others have first.
+        marks = ('"data"', '"deleted"', '"owned_by"')
+        text = body if isinstance(body, str) else body.decode("latin-1")
+        if not any(mark in text for mark in marks):
+            return "chat"
         try:
             body = loads(body) if isinstance(body, str) else loads_bytes(body)
         except ValueError:
@@ -194,11 +199,11 @@ def check_exchange(
     ledger = Ledger(profile, parse_date(as_of))
     if kind == "chat":
         body, why_not = request_json(request)
-        ask = Ask(body)
+        ask = Ask(body) if body is not None else Ask.UNKNOWN
         if request is not None and (body is not None or why_not is not None):
             check_request(ledger, ask, body, why_not, request.url)
     else:
-        ask = Ask(None)
+        ask = Ask.UNKNOWN
     if exchange.response is not None:
         _check_response(ledger, ask, exchange, exchange.response, kind, judgement, keep)
     found = ledger.findings()
@@ -423,8 +428,6 @@ def _judge_completion(ledger: Ledger, ask: Ask, body: dict[str, Any], prefix: st
         message = raw.get("message")
         if isinstance(message, dict):
             read_message(choice, message)
-            choice.content.finish()
-            choice.refusal.finish()
         logprobs = raw.get("logprobs")
         if isinstance(logprobs, dict):
             choice.logprobs = True

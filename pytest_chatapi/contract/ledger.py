@@ -17,6 +17,8 @@ __all__ = ["ABSENT", "Ledger", "mask", "show"]
 
 _SECRET = re.compile(r"\b(?:sk-[A-Za-z0-9_-]{16,}|Bearer\s+[A-Za-z0-9._~+/=-]{8,})")
 
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
 
 class _Absent:
     def __repr__(self) -> str:
@@ -28,8 +30,15 @@ ABSENT: Any = _Absent()
 
 
 def mask(text: str) -> str:
-    """The text with everything that looks like a key masked."""
-    return _SECRET.sub(lambda found: found[0][:3] + "***", text)
+    """The text with all that looks like a key masked, and all that would drive a terminal
+    (control characters, changes of writing direction) escaped.
+    """
+    text = _SECRET.sub(lambda found: found[0][:3] + "***", text)
+    return text if text.isprintable() else _UNPRINTABLE.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return json.dumps(found[0])[1:-1]
 
 
 def show(value: Any, limit: int = 80) -> str:
@@ -41,7 +50,7 @@ def show(value: Any, limit: int = 80) -> str:
     if isinstance(value, str):
         value = mask(value[: limit * 4])  # first, or half a key would pass for none
         value = value if len(value) <= limit else value[: limit - 3] + "..."
-        return json.dumps(value, ensure_ascii=False)
+        return mask(json.dumps(value, ensure_ascii=False))
     try:
         text = json.dumps(_pruned(value, 4), ensure_ascii=False, default=str)
     except (ValueError, RecursionError):

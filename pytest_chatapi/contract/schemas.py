@@ -279,13 +279,11 @@ class Node:
             if expected_types is not None and "object" not in expected_types:
                 found.append(self._mistyped(path, value))
                 return
-            shape: Any = (*value, *map(type, value.values()))
-            if self.valued:
-                shape = (shape, *[value.get(key) for key in self.valued])
+            shape: Any = (*value, *map(type, value.values()), *map(value.get, self.valued))
             try:
                 verdict = self._seen.get(shape)
             except TypeError:  # a container where a plain value may stand
-                shape = (shape[0], *map(_hashable, shape[1:]))
+                shape = tuple(map(_hashable, shape))
                 verdict = self._seen.get(shape)
             if verdict is None:
                 verdict = self._judge(value, shape)

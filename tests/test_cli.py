@@ -1,0 +1,759 @@
+"""The command, through `main` and through the installed script."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from pytest_chatapi.cli import main
+from pytest_chatapi.contract.bundled import bundled
+from pytest_chatapi.contract.catalogue import FAMILIES, rules
+
+ROOT = Path(__file__).parent.parent
+CHAT = "https://api.openai.com/v1/chat/completions"
+ANSWER: dict[str, Any] = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1750000000,
+    "model": "gpt-4o-mini",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "Hello!", "refusal": None},
+            "logprobs": None,
+            "finish_reason": "stop",
+        }
+    ],
+    "usage": {"prompt_tokens": 9, "completion_tokens": 12, "total_tokens": 21},
+}
+# Why the explanation of one rule may be missing in a checkout.
+needs_examples = pytest.mark.skipif(
+    importlib.util.find_spec("pytest_chatapi.contract.examples") is None
+    or not (bundled("schemas") / "examples.json").is_file(),
+    reason="there are no examples of the rules yet",
+)
+
+
+def answer(total: int = 21, **changes: Any) -> dict[str, Any]:
+    body = copy.deepcopy(ANSWER)
+    body["usage"]["total_tokens"] = total
+    return body | changes
+
+
+def line(
+    body: Any = None, *, url: str = CHAT, status: int = 200, kind: str = "application/json"
+) -> str:
+    asked = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello!"}]}
+    return json.dumps(
+        {
+            "request": {"method": "POST", "url": url, "body": asked},
+            "response": {
+                "status": status,
+                "headers": {"content-type": kind},
+                "body": answer() if body is None else body,
+            },
+        }
+    )
+
+
+def write(name: str, *lines: str) -> str:
+    Path(name).write_text("".join(f"{text}\n" for text in lines), encoding="utf-8")
+    return name
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("FORCE_COLOR", "NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def log() -> str:
+    """One total too low, four too high, one wrong `object`, one clean, one of another API."""
+    return write(
+        "log.jsonl",
+        line(answer(20)),
+        line(answer(22)),
+        line(answer(23)),
+        line(),
+        line({"data": []}, url="https://api.openai.com/v1/embeddings"),
+        line(answer(24)),
+        line(answer(25)),
+        line(answer(object="x")),
+    )
+
+
+@pytest.fixture
+def good() -> str:
+    return write("good.jsonl", line())
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    try:
+        status = main(arguments)
+    except SystemExit as stopped:  # argparse
+        status = int(stopped.code or 0)
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+# -- text ------------------------------------------------------------------------------
+
+
+def test_text(capsys: pytest.CaptureFixture[str], log: str) -> None:
+    status, out, err = run(capsys, "check", log)
+    assert (status, err) == (1, "")
+    assert out == (
+        "error U02 usage-total: the total is 1 too low\n"
+        "  at       log.jsonl, interaction 0: $.usage.total_tokens\n"
+        "  expected 21 (9 prompt + 12 completion)\n"
+        "  got      20\n"
+        "\n"
+        "error U02 usage-total: the total is 1 too high\n"
+        "  at       log.jsonl, interaction 1: $.usage.total_tokens\n"
+        "  expected 21 (9 prompt + 12 completion)\n"
+        "  got      22\n"
+        "  also     log.jsonl, interaction 2; log.jsonl, interaction 5; and 1 more\n"
+        "\n"
+        "error S03 object-constant: `object` is none of the documented values\n"
+        "  at       log.jsonl, interaction 7: $.object\n"
+        '  expected "chat.completion"\n'
+        '  got      "x"\n'
+        "  profile  no error in compatible\n"
+        "\n"
+        "7 exchanges checked in 1 file, 1 skipped: 6 errors\n"
+    )
+
+
+def test_text_keeps_to_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    name = write("a-" * 30 + ".jsonl", line(answer(object="word " * 60)), line(answer(-1)))
+    _, out, _ = run(capsys, "check", "--profile", "documented", name)
+    lines = out.splitlines()
+    assert len(lines) > 5
+    # A file's name is never broken, so that it can be copied.
+    assert [text for text in lines if len(text) > 80 and name not in text] == []
+
+
+def test_no_findings(capsys: pytest.CaptureFixture[str], good: str) -> None:
+    assert run(capsys, "check", good) == (0, "1 exchange checked in 1 file: no findings\n", "")
+
+
+def test_notes_are_counted_and_shown_on_demand(capsys: pytest.CaptureFixture[str]) -> None:
+    # A 200 without a body: the recorder lost it, which is note S16.
+    name = write("lost.jsonl", line("").replace(' "body": ""', ' "body": null'))
+    status, out, _ = run(capsys, "check", name)
+    assert (status, out) == (
+        0,
+        f"notes: S16 {rules()['S16'].name} (1)\n\n1 exchange checked in 1 file: 1 note\n",
+    )
+    status, out, _ = run(capsys, "check", "--select", "S16", name)
+    assert (status, out.startswith(f"note S16 {rules()['S16'].name}: ")) == (0, True)
+
+
+def test_colour(
+    capsys: pytest.CaptureFixture[str], log: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, plain, _ = run(capsys, "check", log)
+    assert "\x1b" not in plain
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    _, coloured, _ = run(capsys, "check", log)
+    assert coloured.startswith("\x1b[31;1merror\x1b[0m \x1b[1mU02\x1b[0m usage-total: ")
+    assert coloured.endswith("\x1b[31;1m6 errors\x1b[0m\n")
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == plain
+    for form in ("json", "junit", "github", "sarif"):
+        assert "\x1b" not in run(capsys, "check", "--format", form, log)[1]
+    run(capsys, "check", "-o", "report.txt", log)
+    assert Path("report.txt").read_text("utf-8") == plain
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert run(capsys, "check", log)[1] == plain
+
+
+@pytest.mark.xfail(strict=True, reason="the message of S10 holds the raw key")
+def test_terminal_escapes_in_a_recording_are_never_sent_to_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    nasty = "\x1b]0;title\x07\x1b[2J\u202eabc"
+    name = write(
+        "nasty.jsonl",
+        line(answer(object=nasty)),
+        line(answer(id=7, **{f"k{nasty}": 1})),
+        line({"error": {"message": nasty, "type": nasty, "param": 3, "code": 3}}, status=400),
+        line({"error": nasty}, status=400),
+    )
+    for form in ("text", "github"):
+        _, out, _ = run(capsys, "check", "--format", form, "--select", "S,X", name)
+        assert "S03" in out
+        assert "X01" in out
+        assert "\x1b" not in out
+        assert "\x07" not in out
+
+
+def test_statistics(capsys: pytest.CaptureFixture[str], log: str, good: str) -> None:
+    counts = "      5  U02  error    usage-total\n      1  S03  error    object-constant\n"
+    _, out, _ = run(capsys, "check", "--statistics", log)
+    assert out.endswith(
+        "  profile  no error in compatible\n\n"
+        f"{counts}\n"
+        "7 exchanges checked in 1 file, 1 skipped: 6 errors\n"
+    )
+    _, out, err = run(capsys, "check", "--statistics", "--format", "jsonl", log)
+    assert [json.loads(text)["code"] for text in out.splitlines()] == ["U02"] * 5 + ["S03"]
+    assert counts in err
+    _, out, _ = run(capsys, "check", "--statistics", good)
+    assert out == "no findings to count\n\n1 exchange checked in 1 file: no findings\n"
+
+
+# -- other formats ---------------------------------------------------------------------
+
+KEYS = ["code", "name", "level", "profile", "source", "chunk", "path", "expected", "got", "message"]
+
+
+def test_json(capsys: pytest.CaptureFixture[str], log: str) -> None:
+    status, out, err = run(capsys, "check", "--format", "json", log)
+    assert (status, err) == (1, "")
+    data = json.loads(out)
+    assert list(data) == ["version", "exchanges", "skipped", "findings"]
+    assert (data["version"], data["exchanges"], data["skipped"]) == (1, 7, 1)
+    assert [list(found) for found in data["findings"]] == [KEYS] * 6
+    assert data["findings"][0] == {
+        "code": "U02",
+        "name": "usage-total",
+        "level": "error",
+        "profile": "openai",
+        "source": {"file": "log.jsonl", "index": 0},
+        "chunk": None,
+        "path": "$.usage.total_tokens",
+        "expected": "21 (9 prompt + 12 completion)",
+        "got": "20",
+        "message": "the total is 1 too low",
+    }
+
+
+def test_json_without_findings(capsys: pytest.CaptureFixture[str], good: str) -> None:
+    _, out, _ = run(capsys, "check", "--format", "json", good)
+    assert json.loads(out) == {"version": 1, "exchanges": 1, "skipped": 0, "findings": []}
+    assert run(capsys, "check", "--format", "jsonl", good) == (0, "", "")
+    assert run(capsys, "check", "--format", "github", good) == (0, "", "")
+
+
+def test_jsonl(capsys: pytest.CaptureFixture[str], log: str) -> None:
+    _, document, _ = run(capsys, "check", "--format", "json", log)
+    status, out, _ = run(capsys, "check", "--format", "jsonl", log)
+    assert status == 1
+    assert [json.loads(text) for text in out.splitlines()] == json.loads(document)["findings"]
+
+
+def test_chunk_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    frame = {"id": "c", "object": "chat.completion.chunk", "created": 1750000000, "model": "m"}
+    deltas: list[Any] = [{"role": "assistant", "content": "H"}, {"content": 5}, {}]
+    events = [
+        {**frame, "choices": [{"index": 0, "delta": d, "finish_reason": "stop" if not d else None}]}
+        for d in deltas
+    ]
+    text = "".join(f"data: {json.dumps(e)}\n\n" for e in events) + "data: [DONE]\n\n"
+    Path("stream.sse").write_text(text)
+    _, out, _ = run(capsys, "check", "--format", "jsonl", "--select", "S01", "stream.sse")
+    (found,) = [json.loads(row) for row in out.splitlines()]
+    assert (found["chunk"], found["path"]) == (1, "$.choices[0].delta.content")
+    _, out, _ = run(capsys, "check", "--select", "S01", "stream.sse")
+    assert "  at       stream.sse, interaction 0, chunk 1: $.choices[0].delta.content\n" in out
+
+
+def test_junit(capsys: pytest.CaptureFixture[str]) -> None:
+    bad = "\x00\x08\x1b\ud800<&\"'>]]>"
+    name = write(
+        "r.jsonl", line(), line(answer(20)), line(answer(object=bad, model=bad, **{bad: 1}))
+    )
+    status, out, _ = run(capsys, "check", "--format", "junit", name)
+    assert status == 1
+    (suite,) = ElementTree.fromstring(out.encode())
+    assert suite.attrib == {
+        "name": "chatapi",
+        "tests": "3",
+        "failures": "2",
+        "errors": "0",
+        "skipped": "0",
+    }
+    cases = list(suite)
+    assert [case.get("classname") for case in cases] == ["r.jsonl"] * 3
+    assert [case.get("name") for case in cases] == [
+        f"{index} POST chat/completions gpt-4o-mini" for index in range(3)
+    ]
+    assert len(cases[0]) == 0
+    (failure,) = cases[1]
+    assert failure.get("message") == "U02 usage-total: the total is 1 too low"
+    assert failure.text == (
+        "error U02 usage-total: the total is 1 too low\n"
+        "  at       r.jsonl, interaction 1: $.usage.total_tokens\n"
+        "  expected 21 (9 prompt + 12 completion)\n"
+        "  got      20"
+    )
+    assert "<&" in (cases[2][0].text or "")
+
+
+def test_junit_control_characters_in_names(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = json.loads(line(answer(20)))
+    asked["request"]["body"]["model"] = 'a\x01\x1b"<&'
+    name = write("a\x02&<.jsonl", json.dumps(asked))
+    _, out, _ = run(capsys, "check", "--format", "junit", name)
+    ((case,),) = ElementTree.fromstring(out.encode())
+    assert case.get("name") == '0 POST chat/completions a??"<&'
+    assert case.get("classname") == "a\ufffd&<.jsonl"
+
+
+@pytest.mark.xfail(strict=True, reason="report._junit knows nothing of --strict")
+def test_junit_fails_what_strict_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    name = write("w.jsonl", line(answer(object="x")))
+    arguments = ("check", "--profile", "compatible", "--format", "junit", name)
+    status, out, _ = run(capsys, *arguments)
+    assert (status, 'failures="0"' in out, "<system-out>" in out) == (0, True, True)
+    status, out, _ = run(capsys, *arguments, "--strict")
+    assert (status, 'failures="1"' in out) == (1, True)
+
+
+def test_github(capsys: pytest.CaptureFixture[str]) -> None:
+    name = write("a,b:c%.jsonl", line(answer(20)), line(answer(object="50%\r\n::x")))
+    status, out, _ = run(capsys, "check", "--format", "github", name)
+    assert status == 1
+    first, second = out.splitlines()
+    assert first == (
+        "::error file=a%2Cb%3Ac%25.jsonl,title=U02 usage-total::the total is 1 too low | "
+        "a,b:c%25.jsonl, interaction 0: $.usage.total_tokens | "
+        "expected 21 (9 prompt + 12 completion) | got 20"
+    )
+    assert second.endswith(r'| got "50%25\r\n::x"')
+    _, out, _ = run(capsys, "check", "--format", "github", "--profile", "compatible", name)
+    assert [text.split()[0] for text in out.splitlines()] == ["::error", "::warning"]
+
+
+def test_sarif(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a b").mkdir()
+    name = write("a b/ü.jsonl", line(answer(20)), line(answer(object="x")), line(answer(22)))
+    status, out, _ = run(capsys, "check", "--format", "sarif", name)
+    assert status == 1
+    data = json.loads(out)
+    assert list(data) == ["$schema", "version", "runs"]
+    assert data["version"] == "2.1.0"
+    (made,) = data["runs"]
+    driver = made["tool"]["driver"]
+    assert driver["name"] == "chatapi"
+    assert [rule["id"] for rule in driver["rules"]] == ["S03", "U02"]
+    assert all(rule["shortDescription"]["text"] for rule in driver["rules"])
+    assert [result["ruleId"] for result in made["results"]] == ["U02", "S03", "U02"]
+    for result in made["results"]:
+        assert driver["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
+        assert result["level"] == "error"
+        (location,) = result["locations"]
+        uri = location["physicalLocation"]["artifactLocation"]["uri"]
+        assert uri == "a%20b/%C3%BC.jsonl"
+    assert made["results"][0]["message"]["text"] == (
+        "the total is 1 too low; expected 21 (9 prompt + 12 completion), got 20"
+    )
+
+
+# -- -o --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["text", "json", "jsonl", "junit", "github", "sarif"])
+def test_output_file(capsys: pytest.CaptureFixture[str], log: str, form: str) -> None:
+    _, shown, _ = run(capsys, "check", "--format", form, log)
+    Path("out").write_text("old")
+    assert run(capsys, "check", "--format", form, "-o", "out", log) == (1, "", "")
+    assert Path("out").read_text("utf-8") == shown
+    assert run(capsys, "check", "--format", form, "--output", "new", log) == (1, "", "")
+    assert sorted(os.listdir()) == ["log.jsonl", "new", "out"]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "nowhere/out",
+        pytest.param(
+            "log.jsonl/out",
+            marks=pytest.mark.xfail(strict=True, reason="cli._write: unlink() fails as well"),
+        ),
+        "folder",
+    ],
+)
+def test_output_that_cannot_be_written(
+    capsys: pytest.CaptureFixture[str], log: str, target: str
+) -> None:
+    Path("folder").mkdir()
+    status, out, err = run(capsys, "check", "-o", target, log)
+    assert (status, out) == (2, "")
+    assert re.fullmatch(rf"chatapi: {target}: cannot be written: .+\n", err)
+    assert sorted(os.listdir()) == ["folder", "log.jsonl"]
+
+
+@pytest.mark.xfail(strict=True, reason="cli._write: with_name() of a path without a name")
+@pytest.mark.parametrize("target", [".", "/", ""])
+def test_output_without_a_name(capsys: pytest.CaptureFixture[str], log: str, target: str) -> None:
+    status, out, err = run(capsys, "check", "-o", target, log)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+
+
+def test_a_report_that_fails_leaves_the_old_one(
+    capsys: pytest.CaptureFixture[str], log: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    Path("out").write_text("old")
+    monkeypatch.setattr(os, "replace", full)
+    status, _, err = run(capsys, "check", "-o", "out", log)
+    assert (status, err) == (2, "chatapi: out: cannot be written: No space left on device\n")
+    assert Path("out").read_text() == "old"
+    assert sorted(os.listdir()) == ["log.jsonl", "out"]
+
+
+# -- settings --------------------------------------------------------------------------
+
+
+def codes(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+    status, out, err = run(capsys, "check", "--format", "jsonl", *arguments)
+    assert err == ""
+    found = [json.loads(text) for text in out.splitlines()]
+    assert status == int(any(f["level"] == "error" for f in found))
+    return [f["code"] for f in found]
+
+
+def test_profile(capsys: pytest.CaptureFixture[str]) -> None:
+    name = write("p.jsonl", line(answer(object="x")))
+    for profile, status in (("documented", 1), ("openai", 1), ("azure", 1), ("compatible", 0)):
+        assert run(capsys, "check", "--profile", profile, name)[0] == status
+    assert run(capsys, "check", "--profile", "compatible", "--strict", name)[0] == 1
+    status, out, err = run(capsys, "check", "--profile", "opennai", name)
+    assert (status, out) == (2, "")
+    assert "invalid choice: 'opennai'" in err.splitlines()[-1]
+
+
+def test_profile_is_chosen_by_host(capsys: pytest.CaptureFixture[str]) -> None:
+    urls = {
+        CHAT: "openai",
+        "https://x.openai.azure.com/openai/deployments/d/chat/completions?api-version=1": "azure",
+        "http://127.0.0.1:8080/v1/chat/completions": "compatible",
+    }
+    name = write("p.jsonl", *(line(answer(20), url=url) for url in urls))
+    _, out, _ = run(capsys, "check", "--format", "jsonl", "--select", "U02", name)
+    assert [json.loads(text)["profile"] for text in out.splitlines()] == list(urls.values())
+
+
+def test_as_of(capsys: pytest.CaptureFixture[str], log: str) -> None:
+    assert codes(capsys, "--as-of", "2026-01-31", log) == ["U02"] * 5 + ["S03"]
+    for wrong in ("yesterday", "2026-02-30", "2026-1-1", ""):
+        status, out, err = run(capsys, "check", "--as-of", wrong, log)
+        assert (status, out, err) == (2, "", f"chatapi: '{wrong}' is no day: write YYYY-MM-DD\n")
+
+
+@pytest.mark.parametrize(
+    ("ignored", "left"),
+    [
+        (["U02"], ["S03"]),
+        (["u02"], ["S03"]),
+        (["usage-total"], ["S03"]),
+        (["U"], ["S03"]),
+        (["U02", "S03"], []),
+        (["U02,S03"], []),
+        (["U02, S03,"], []),
+        (["U02:$.usage.total_tokens"], ["S03"]),
+        (["U02:usage.total_tokens"], ["S03"]),
+        (["U02:usage"], ["S03"]),
+        (["U02:$"], ["S03"]),
+        (["U02:usage.total"], ["U02", "S03"]),
+        (["U02:usage.*"], ["S03"]),
+        (["U02:total_tokens"], ["U02", "S03"]),
+        (["S"], ["U02"]),
+    ],
+)
+def test_ignore(capsys: pytest.CaptureFixture[str], ignored: list[str], left: list[str]) -> None:
+    name = write("i.jsonl", line(answer(20)), line(answer(object="x")))
+    flags = [part for code in ignored for part in ("--ignore", code)]
+    assert codes(capsys, *flags, name) == left
+
+
+def test_ignore_any_index(capsys: pytest.CaptureFixture[str]) -> None:
+    body = answer(20)
+    body["choices"].append({**body["choices"][0], "index": 1})
+    for choice in body["choices"]:
+        choice["finish_reason"] = "x"
+    name = write("i.jsonl", line(body))
+    assert sorted(codes(capsys, "--select", "U02,S07", name)) == ["S07", "S07", "U02"]
+    for pattern in ("$.choices[*].finish_reason", "choices[*]", "choices[].finish_reason"):
+        assert codes(capsys, "--ignore", f"K01,S07:{pattern}", name) == ["U02"]
+    assert codes(capsys, "--ignore", "K01,S07:choices[1]", name).count("S07") == 1
+    assert codes(capsys, "--select", "S07:choices[1].finish_reason", name) == ["S07"]
+
+
+def test_select(capsys: pytest.CaptureFixture[str], log: str) -> None:
+    assert codes(capsys, "--select", "U", log) == ["U02"] * 5
+    assert codes(capsys, "--select", "S03", log) == ["S03"]
+    assert codes(capsys, "--select", "S,U", "--ignore", "U02", log) == ["S03"]
+    assert codes(capsys, "--select", "T", log) == []
+
+
+@pytest.mark.parametrize("flag", ["--ignore", "--select"])
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        ("u2x", "did you mean U02?"),
+        ("usage-totl", "did you mean usage-total?"),
+        ("9!?", "`chatapi rules` lists them"),
+    ],
+)
+def test_unknown_code(
+    capsys: pytest.CaptureFixture[str], good: str, flag: str, code: str, hint: str
+) -> None:
+    expected = (2, "", f"chatapi: unknown rule '{code}': {hint}\n")
+    assert run(capsys, "check", flag, code, good) == expected
+    assert run(capsys, "check", flag, f"U02,{code}:$.usage", good) == expected
+
+
+def test_strict(capsys: pytest.CaptureFixture[str], good: str) -> None:
+    name = write("w.jsonl", line(answer(object="x"), url="http://h/v1/chat/completions"))
+    status, out, _ = run(capsys, "check", name)
+    assert (status, out.splitlines()[-1]) == (0, "1 exchange checked in 1 file: 1 warning")
+    assert run(capsys, "check", "--strict", name)[0] == 1
+    assert run(capsys, "check", "--strict", good)[0] == 0
+
+
+@pytest.mark.parametrize("form", ["text", "json", "junit"])
+def test_jobs(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    names = [write(f"{i}.jsonl", line(answer(20 + i)), line()) for i in range(5)]
+    Path("bad.json").write_text('{"interactions": [')
+    alone = run(capsys, "check", "--jobs", "1", "--format", form, *names, "bad.json")
+    assert alone[0] == 2
+    assert "4.jsonl" in alone[1]
+    assert run(capsys, "check", "--jobs", "2", "--format", form, *names, "bad.json") == alone
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "two", "1.5"])
+def test_jobs_is_a_number(capsys: pytest.CaptureFixture[str], good: str, number: str) -> None:
+    status, out, err = run(capsys, "check", f"--jobs={number}", good)
+    assert (status, out) == (2, "")
+    assert err.endswith(f"'{number}' is no number of processes: use 1 or more\n")
+
+
+# -- what is read ----------------------------------------------------------------------
+
+
+def test_a_damaged_file(capsys: pytest.CaptureFixture[str], good: str) -> None:
+    Path("bad.json").write_text('{"interactions": [')
+    status, out, err = run(capsys, "check", "bad.json", good, "nowhere.yaml")
+    assert (status, out) == (2, "1 exchange checked in 2 files: no findings\n")
+    first, second = err.splitlines()
+    assert first == "chatapi: nowhere.yaml: no such file or folder"
+    assert second.startswith("chatapi: bad.json: line 1, column 19: not valid JSON: ")
+
+
+def test_exit_code_of_a_damaged_file_wins_over_findings(
+    capsys: pytest.CaptureFixture[str], log: str
+) -> None:
+    Path("bad.json").write_text('{"interactions": [')
+    status, out, _ = run(capsys, "check", "bad.json", log)
+    assert (status, out.splitlines()[-1].endswith(": 6 errors")) == (2, True)
+
+
+def test_a_folder_may_hold_other_files(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("folder").mkdir()
+    write("folder/package.json", '{"name": "x", "version": "1.0.0"}')
+    write("folder/README.txt", "Recordings of the test suite.")
+    write("folder/a.jsonl", line())
+    passed = (0, "1 exchange checked in 1 file: no findings\n", "")
+    assert run(capsys, "check", "folder") == passed
+    status, _, err = run(capsys, "check", "folder", "folder/package.json")
+    assert (status, err.count("\n")) == (2, 1)  # who names a file means it
+    assert err.startswith("chatapi: folder/package.json: ")
+
+
+def test_other_traffic_is_skipped(capsys: pytest.CaptureFixture[str]) -> None:
+    other = line({"data": []}, url="https://api.openai.com/v1/embeddings")
+    name = write("other.jsonl", other, other)
+    assert run(capsys, "check", name) == (
+        0,
+        "0 exchanges checked in 1 file, 2 skipped: no findings\n",
+        "",
+    )
+
+
+def test_standard_input(
+    capsys: pytest.CaptureFixture[str], log: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, named, _ = run(capsys, "check", log)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(Path(log).read_bytes())))
+    status, out, err = run(capsys, "check", "-")
+    assert (status, out, err) == (1, named.replace("log.jsonl", "<stdin>"), "")
+
+
+def test_shipped_cassettes_pass(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "check", str(ROOT / "cassettes"))
+    assert (status, err) == (0, "")
+    assert " 0 exchanges" not in out
+
+
+def test_secrets_never_show(capsys: pytest.CaptureFixture[str]) -> None:
+    key = "sk-proj-" + "Ab3dEf6hIj" * 4
+    token = "Zm9vYmFyYmF6cXV4" * 2
+    refused = {
+        "message": f"Incorrect API key provided: {key}. Sent: Authorization: Bearer {token}",
+        "type": f"Bearer {token}",
+        "param": key,
+    }
+    name = write(
+        "secret.jsonl",
+        line(answer(object=key, id=[key], system_fingerprint={"authorization": f"Bearer {token}"})),
+        line(answer(object=f"Bearer {token}", service_tier=key)),
+        line(answer(**{key: 1, "model": [f"Bearer {token}"]})),
+        line({"error": refused}, status=401),
+        line({"error": f"Bearer {token} and {key}"}, status=401),
+        line({"error": refused}),
+        line(f"not JSON at all, Bearer {token}, {key}"),
+        line(f"data: {key}\n\ndata: {{Bearer {token}\n\n", kind="text/event-stream"),
+    )
+    for form in ("text", "json", "jsonl", "junit", "github", "sarif"):
+        for profile in ("documented", "compatible"):
+            _, out, err = run(
+                capsys, "check", "--profile", profile, "--select", "S,T,E,X", "--format", form, name
+            )
+            assert out.count("object-constant") >= 1
+            assert key not in out + err
+            assert token not in out + err
+
+
+# -- rules -----------------------------------------------------------------------------
+
+
+def test_rules(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "rules")
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[:2] == ["S: shape of a response", "  S00  not-json                   error"]
+    assert lines[-1] == "chatapi rules CODE explains one."
+    assert re.findall(r"^  ([A-Z]\d\d)  ", out, re.MULTILINE) == list(rules())
+    assert [text[0] for text in lines if re.match("[A-Z]: ", text)] == list(FAMILIES)
+
+
+def test_rules_json(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "rules", "--format", "json")
+    data = json.loads(out)
+    assert (status, [row["code"] for row in data]) == (0, list(rules()))
+    for row in data:
+        assert list(row) == ["code", "name", "statement", "basis", "since", "levels"]
+        assert list(row["levels"]) == ["documented", "openai", "azure", "compatible"]
+        assert set(row["levels"].values()) <= {"error", "warning", "note", "off"}
+
+
+def test_rules_markdown_is_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    page = ROOT / "docs" / "rules.md"
+    if not page.is_file():
+        pytest.skip("there is no docs/rules.md yet")
+    assert run(capsys, "rules", "--format", "markdown") == (0, page.read_text("utf-8"), "")
+
+
+@needs_examples
+@pytest.mark.parametrize("code", ["U02", "u02", "usage-total"])
+def test_one_rule(capsys: pytest.CaptureFixture[str], code: str) -> None:
+    status, out, err = run(capsys, "rules", code)
+    assert (status, err) == (0, "")
+    assert out.startswith("U02 usage-total\n\n`total_tokens` = prompt + completion.\n\nlevel:  ")
+    assert "\nbreaks it:\n  " in out
+    assert out.endswith(
+        "\nignore: --ignore U02, or --ignore U02:$.json.path for one place\n",
+    )
+
+
+@needs_examples
+def test_every_rule_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    for code in rules():
+        status, out, _ = run(capsys, "rules", code)
+        assert (status, out.splitlines()[0]) == (0, f"{code} {rules()[code].name}")
+        assert "\nbreaks it:\n  " in out
+        assert max(map(len, out.splitlines())) <= 80 or "`" in out
+
+
+@needs_examples
+def test_unknown_rule(capsys: pytest.CaptureFixture[str]) -> None:
+    expected = (2, "", "chatapi: unknown rule 'u2x': did you mean U02?\n")
+    assert run(capsys, "rules", "u2x") == expected
+
+
+# -- usage -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [(), ("check",), ("chek", "x"), ("check", "--frmat", "x")])
+def test_bad_usage(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
+    status, out, err = run(capsys, *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("usage: chatapi")
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    from pytest_chatapi import __version__
+
+    assert run(capsys, "--version") == (0, f"chatapi {__version__}\n", "")
+    status, out, _ = run(capsys, "check", "--help")
+    assert (status, "exit status: 0 nothing at error level" in out) == (0, True)
+
+
+# -- the script itself -----------------------------------------------------------------
+
+SCRIPT = shutil.which("chatapi", path=str(Path(sys.executable).parent))
+needs_script = pytest.mark.skipif(SCRIPT is None, reason="chatapi is not installed as a script")
+
+
+@needs_script
+def test_script(log: str) -> None:
+    done = subprocess.run(
+        [str(SCRIPT), "check", "-"], input=Path(log).read_bytes(), capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert b"\x1b" not in done.stdout
+    assert done.stdout.endswith(b"7 exchanges checked in 1 file, 1 skipped: 6 errors\n")
+
+
+@needs_script
+@pytest.mark.parametrize("command", ["rules", "rules --format json", "check --format json many"])
+def test_broken_pipe(command: str) -> None:
+    write("many", *[line(answer(20))] * 500)
+    reader, writer = os.pipe()
+    os.close(reader)  # as `| head` does when it has seen enough
+    done = subprocess.run(
+        [str(SCRIPT), *command.split()], stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@needs_script
+@pytest.mark.skipif(os.name == "nt", reason="no shell")
+def test_head() -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'"{SCRIPT}" rules | head -n 1'], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("S: shape of a response\n", "")
+
+
+@needs_script
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_output_is_utf_8_whatever_the_terminal(encoding: str) -> None:
+    name = write("ü€.jsonl", line(answer(object="日本\ud800")))
+    done = subprocess.run(
+        [str(SCRIPT), "check", name],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert "ü€.jsonl, interaction 0" in done.stdout.decode()
