@@ -5,7 +5,7 @@ Importing this package costs nothing: public names resolve when they are first u
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # importing `typing` would cost more than all the rest of this module
 
 if TYPE_CHECKING:
     from pytest_chatapi.assertions import (
@@ -68,11 +68,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _HOME:
         from importlib import import_module
 
-        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+        value: object = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,7 +20,7 @@ from pytest_chatapi.contract.bundled import bundled
 from pytest_chatapi.contract.catalogue import get_rule
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 
-__all__ = ["Example", "base", "example"]
+__all__ = ["Example", "changed", "document", "example"]
 
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 
@@ -55,11 +55,6 @@ def document() -> dict[str, Any]:
     return loaded
 
 
-def base(name: str) -> Exchange:
-    """One of the plain exchanges, in which nothing is wrong."""
-    return _exchange(name, {})
-
-
 def example(row: str) -> Example:
     """The example of a rule (``U02``), or of a case of it (``U02/reasoning``).
 
@@ -67,13 +62,10 @@ def example(row: str) -> Example:
         SettingError: no such rule.
         KeyError: no such case.
     """
-    if "/" in row:
-        entry = document()["cases"][row]
-    else:
-        entry = document()["rules"][get_rule(row).code]
+    entry = document()["cases"][row] if "/" in row else document()["rules"][get_rule(row).code]
     return Example(
-        broken=_exchange(entry["base"], entry["broken"]),
-        legal=_exchange(entry.get("legal_base", entry["base"]), entry["legal"]),
+        broken=changed(entry["base"], entry["broken"]),
+        legal=changed(entry.get("legal_base", entry["base"]), entry["legal"]),
         broken_changes=entry["broken"],
         legal_changes=entry["legal"],
         profile=entry.get("profile", "openai"),
@@ -82,7 +74,8 @@ def example(row: str) -> Example:
     )
 
 
-def _exchange(name: str, changes: dict[str, Any]) -> Exchange:
+def changed(name: str, changes: dict[str, Any]) -> Exchange:
+    """One of the plain exchanges, in which nothing is wrong, with these changes."""
     plain = copy.deepcopy(document()["bases"][name])
     for path, value in changes.items():
         _change(plain, path, copy.deepcopy(value))

@@ -17,6 +17,8 @@ __all__ = ["ABSENT", "Ledger", "mask", "show"]
 
 _SECRET = re.compile(r"\b(?:sk-[A-Za-z0-9_-]{16,}|Bearer\s+[A-Za-z0-9._~+/=-]{8,})")
 
+# Findings of one rule in one exchange; what goes beyond is counted in the last one's message.
+_MOST_OF_A_CODE = 100
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -33,7 +35,8 @@ def mask(text: str) -> str:
     """The text with all that looks like a key masked, and all that would drive a terminal
     (control characters, changes of writing direction) escaped.
     """
-    text = _SECRET.sub(lambda found: found[0][:3] + "***", text)
+    if "sk-" in text or "Bearer" in text:
+        text = _SECRET.sub(lambda found: found[0][:3] + "***", text)
     return text if text.isprintable() else _UNPRINTABLE.sub(_escape, text)
 
 
@@ -85,6 +88,10 @@ class Ledger:
         self.as_of = as_of
         self._day = as_of.isoformat() if as_of else "9999-12-31"
         self._findings: dict[tuple[Any, ...], Finding] = {}
+        self._repeats: dict[tuple[Any, ...], int] = {}
+        self._last: dict[str, tuple[Any, ...]] = {}
+        self._counts: dict[str, int] = {}
+        self._more: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._findings)
@@ -92,6 +99,16 @@ class Ledger:
     def has(self, *codes: str) -> bool:
         """Whether one of these codes was found (and is not off)."""
         return any(f.code in codes for f in self._findings.values())
+
+    def full(self, code: str) -> bool:
+        """Whether a code has so many findings that further places are only counted.
+
+        It bounds the memory that a hostile stream can take, and nobody reads the thousandth.
+        """
+        if self._counts.get(code, 0) < _MOST_OF_A_CODE:
+            return False
+        self._more[code] = self._more.get(code, 0) + 1
+        return True
 
     def add(
         self,
@@ -116,12 +133,16 @@ class Ledger:
         key = (code, path, case) if chunk is not None else (code, path, case, message)
         earlier = self._findings.get(key)
         if earlier is not None:
-            if chunk is not None and earlier.chunk is not None and earlier.chunk != chunk:
-                self._findings[key] = replace(earlier, repeats=earlier.repeats + 1)
+            if chunk != earlier.chunk:
+                self._repeats[key] = self._repeats.get(key, 0) + 1
+            return
+        if self.full(code):
             return
         rule = rules()[code]
         if rule.since > self._day:
             return
+        self._last[code] = key
+        self._counts[code] = self._counts.get(code, 0) + 1
         self._findings[key] = Finding(
             code=code,
             name=rule.name,
@@ -138,10 +159,13 @@ class Ledger:
     def findings(self) -> list[Finding]:
         """In order of level, then place; the message says how often a finding repeats."""
         out = []
-        for found in self._findings.values():
-            if found.repeats:
-                more = f"{found.repeats:,} more chunk{'s' if found.repeats > 1 else ''}"
-                found = replace(found, message=f"{found.message} (and {more})")
+        for key, found in self._findings.items():
+            repeats = self._repeats.get(key, 0)
+            places = self._more.get(found.code, 0) if key == self._last[found.code] else 0
+            for count, what in ((repeats, "chunk"), (places, "place")):
+                if count:
+                    more = f"(and {count:,} more {what}{'s' * (count > 1)})"
+                    found = replace(found, message=f"{found.message} {more}", repeats=repeats)
             out.append(found)
         out.sort(key=lambda f: LEVELS.index(f.level))
         return out

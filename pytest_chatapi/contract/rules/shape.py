@@ -72,6 +72,8 @@ def report(
             chunk=chunk,
         )
     for path in unknown:
+        if ledger.full("S10"):
+            continue
         ledger.add(
             "S10",
             "$" + prefix + json_path(path)[1:],
