@@ -262,7 +262,7 @@ def response_rows(rounds: int, repeats: int = 1000) -> Iterator[Row]:
         subject, base, ratio = in_turns(
             rounds,
             lambda exchange=exchange: (
-                lambda: [check_exchange(exchange) for _ in range(repeats)],
+                lambda: drop(check_exchange(exchange) for _ in range(repeats)),
                 lambda: parse([text] * repeats),
             ),
         )

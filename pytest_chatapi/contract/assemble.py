@@ -99,7 +99,7 @@ class Text:
 class Call:
     """One tool call: `arguments` is a function's text, or a custom tool's input."""
 
-    __slots__ = ("arguments", "chunk", "id", "kind", "name", "path", "typed")
+    __slots__ = ("arguments", "broken", "chunk", "id", "kind", "name", "path", "typed")
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -108,10 +108,14 @@ class Call:
         self.kind = "function"
         self.name: Any = None
         self.arguments: Any = None
+        self.broken = False  # a fragment of the arguments is no text
         self.chunk: int | None = None
 
     @property
     def text(self) -> str | None:
+        """The arguments or the input, joined; ``None`` where they are no text."""
+        if self.broken:
+            return None
         if isinstance(self.arguments, list):
             self.arguments = "".join(self.arguments)
         return self.arguments if isinstance(self.arguments, str) else None
@@ -145,7 +149,8 @@ class Choice:
         self.function_call: Call | None = None
         self.finish: Any = None
         self.audio: Any = None
-        self.parts = False  # content that is no text
+        # Something is there that is no text and no list of calls: nothing is called missing.
+        self.parts = False
         self.logprobs = False  # an object of log probabilities came
         self.tokens: dict[str, Any] | None = None  # kept for `as_completion` only
 
@@ -189,6 +194,8 @@ def read_message(choice: Choice, message: dict[str, Any]) -> None:
             choice.parts = True
     choice.audio = message.get("audio")
     calls = message.get("tool_calls")
+    if calls is not None and not isinstance(calls, list):
+        choice.parts = True
     for position, raw in enumerate(calls if isinstance(calls, list) else ()):
         if isinstance(raw, dict):
             call = Call(f"{choice.path}.tool_calls[{position}]")

@@ -61,7 +61,7 @@ def endpoint(exchange: Exchange) -> str | None:
             return named.get(method)
         return {"POST": "chat", "GET": "completion_list"}.get(method)
     if (models := _MODELS.search(path)) is not None:
-        if "anthropic-version" in request.headers or ":" in (models["id"] or "").split("/")[-1]:
+        if "anthropic-version" in request.headers:
             return None  # another API under the same path
         if models["id"]:
             return {"GET": "model", "DELETE": "model_deleted"}.get(method)
@@ -428,6 +428,8 @@ def _judge_completion(ledger: Ledger, ask: Ask, body: dict[str, Any], prefix: st
         message = raw.get("message")
         if isinstance(message, dict):
             read_message(choice, message)
+        else:
+            choice.parts = True
         logprobs = raw.get("logprobs")
         if isinstance(logprobs, dict):
             choice.logprobs = True
@@ -483,10 +485,11 @@ def _judge_answer(ledger: Ledger, ask: Ask, answer: Answer) -> Answer:
 def _check_error(ledger: Ledger, response: Response) -> None:
     pieces, _ = _pieces(response)
     body = _whole(response, pieces)
+    empty = body is None
     content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if isinstance(body, bytes):
         if not body.strip():
-            body = None
+            empty = True
         else:
             try:
                 value = loads_bytes(body.removeprefix(b"\xef\xbb\xbf"))
@@ -513,7 +516,7 @@ def _check_error(ledger: Ledger, response: Response) -> None:
                     "a JSON error body comes under another content type",
                     case="error-body",
                 )
-    if body is None:
+    if empty:
         if response.cut is None:
             ledger.add("X04", "$", "JSON", Shown("nothing"), "the error has no body")
         return
@@ -537,13 +540,7 @@ def _check_document(
             if response.cut is None:
                 ledger.add(family, "$", "JSON", body, f"the body is not JSON: {error}")
             return
-    if kind == "model_list":
-        check_model_list(ledger, body)
-    elif kind == "model":
-        check_model(ledger, body)
-    elif not isinstance(body, dict):
-        ledger.add(family, "$", "a JSON object", body, "the body is no JSON object")
-    elif is_error_body(body):
+    if is_error_body(body):
         ledger.add(
             "X03",
             "$.error",
@@ -551,6 +548,12 @@ def _check_document(
             body["error"],
             "an error body under a 2xx status",
         )
+    elif kind == "model_list":
+        check_model_list(ledger, body)
+    elif kind == "model":
+        check_model(ledger, body)
+    elif not isinstance(body, dict):
+        ledger.add(family, "$", "a JSON object", body, "the body is no JSON object")
     else:
         # A stored completion is a completion with leave to echo its request.
         name = "completion_list" if kind == "completion" else kind

@@ -61,7 +61,8 @@ def _differs(asked: Any, got: Any) -> bool:
     if not (isinstance(asked, str) and isinstance(got, str) and got):
         return False
     asked, got = asked.lower(), got.lower()
-    return not (got.startswith(asked) or asked.endswith(got))  # "maker/model" asked
+    # A router may take the maker off: "maker/model".
+    return not got.split("/")[-1].startswith(asked.split("/")[-1])
 
 
 def check_choice(ledger: Ledger, ask: Ask, answer: Answer, choice: Choice) -> None:

@@ -99,7 +99,7 @@ def check_headers(ledger: Ledger, headers: Mapping[str, str], status: int) -> No
     """H01, H02 and X05. Without any header, none were recorded and nothing is missed."""
     if status in (429, 503) and "retry-after" in headers:
         value = headers["retry-after"].strip()
-        if not value.isdigit() and not _is_http_date(value):
+        if not (value.isascii() and value.isdigit()) and not _is_http_date(value):
             ledger.add(
                 "X05",
                 "headers.retry-after",

@@ -21,31 +21,41 @@ class Tokens:
     What is wrong with many tokens is one finding that counts them.
     """
 
-    __slots__ = ("_ask", "_found", "_known", "_ledger", "_size", "_spelled")
+    __slots__ = ("_ask", "_came", "_found", "_known", "_ledger", "_spelled")
 
     def __init__(self, ledger: Ledger, ask: Ask) -> None:
         self._ledger = ledger
         self._ask = ask
         self._spelled = {"content": bytearray(), "refusal": bytearray()}
         self._known = {"content": True, "refusal": True}
-        self._size = {"content": 0, "refusal": 0}
+        self._came: set[str] = set()
         self._found: dict[str, list[Any]] = {}  # code -> first finding, and how many
 
     def add(self, member: str, tokens: list[Any], path: str, chunk: int | None) -> None:
         """L02 and L03 for each token; what has the wrong shape is the schema's (L01)."""
         spelled, most = self._spelled[member], self._ask.top_logprobs
+        self._came.add(member)
         for position, token in enumerate(tokens):
             if type(token) is not dict:
                 self._known[member] = False
                 continue
-            self._size[member] += 1
             self._range(token.get("logprob"), path, position, "", chunk)
             raw = token.get("bytes")
             if type(raw) is list and self._known[member]:
                 try:
                     spelled += bytes(raw)
-                except (TypeError, ValueError):
+                except TypeError:
+                    self._known[member] = False  # the schema says so
+                except ValueError:
                     self._known[member] = False
+                    self._note(
+                        "L01",
+                        f"{path}[{position}].bytes",
+                        "integers from 0 to 255",
+                        raw,
+                        "`bytes` holds what is no byte",
+                        chunk,
+                    )
             else:
                 self._known[member] = False
             top = token.get("top_logprobs")
@@ -92,7 +102,7 @@ class Tokens:
                 message += f" (and {more:,} more token{'s' * (more > 1)})"
             self._ledger.add(code, path, expected, got, message, chunk=chunk)
         for member, text in (("content", choice.content), ("refusal", choice.refusal)):
-            if not (whole and self._known[member] and self._size[member] and text.kept):
+            if not (whole and self._known[member] and member in self._came and text.kept):
                 continue
             if bytes(self._spelled[member]) != str(text).encode("utf-8", "surrogatepass"):
                 self._ledger.add(

@@ -8,6 +8,9 @@ from pytest_chatapi.contract.ledger import Text as Shown
 
 __all__ = ["check_indexes", "check_message"]
 
+# `tool_calls` without calls is C08.
+_EXCUSES = ("length", "content_filter", "tool_calls")
+
 
 def check_indexes(ledger: Ledger, indexes: list[int]) -> None:
     """S06, for an answer that is no stream."""
@@ -30,7 +33,7 @@ def check_message(ledger: Ledger, answer: Answer, choice: Choice, where: str) ->
     empty = not (
         choice.content.any or choice.refusal.any or choice.audio or choice.called or choice.parts
     )
-    if empty and answer.whole and choice.finish not in ("length", "content_filter"):
+    if empty and answer.whole and choice.finish not in _EXCUSES:
         details = (answer.usage or {}).get("completion_tokens_details")
         reasoned = isinstance(details, dict) and details.get("reasoning_tokens")
         if not reasoned:

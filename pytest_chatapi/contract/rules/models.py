@@ -27,6 +27,8 @@ def check_model_list(ledger: Ledger, body: Any) -> None:
         return
     if body.get("object") != "list":
         ledger.add("D01", "$.object", '"list"', body.get("object"), "`object` is not `list`")
+    _, unknown = load("model_list", ledger.as_of).violations(body)
+    shape.report(ledger, (), [path for path in unknown if len(path) == 1])
     data = body.get("data")
     if not isinstance(data, list):
         ledger.add("D01", "$.data", "a list of models", data, "`data` is no list")

@@ -52,7 +52,8 @@ class StreamFold:
         self._shared: set[tuple[int, int]] = set()
         self._moved: dict[tuple[int, int], int] = {}
         self._tokens: dict[int, logprob_rules.Tokens] = {}
-        self._broken: set[int] = set()
+        self._blank: set[int] = set()
+        self._bare: int | None = None
 
     # -- reading -------------------------------------------------------------------------
 
@@ -203,14 +204,10 @@ class StreamFold:
             self._choices_after_usage = True
         if not choices:
             if type(usage) is not dict and chunk.get("moderation") is None:
-                ledger.add(
-                    "T09",
-                    "$.choices",
-                    "at least one choice",
-                    choices,
-                    "`choices` is empty, and this is no usage chunk",
-                    chunk=number,
-                )
+                if self.ask.include_usage and self._bare is None:
+                    self._bare = number  # the usage chunk without usage? The end tells.
+                else:
+                    self._without_choices(number)
             return
         seen = -1
         for position, raw in enumerate(choices):
@@ -265,6 +262,16 @@ class StreamFold:
                 return False
         self._filtered = True
         return True
+
+    def _without_choices(self, number: int) -> None:
+        self.ledger.add(
+            "T09",
+            "$.choices",
+            "at least one choice",
+            Shown("[]"),
+            "`choices` is empty, and this is no usage chunk",
+            chunk=number,
+        )
 
     def _varies(self, code: str, key: str, value: Any, number: int) -> None:
         self.ledger.add(
@@ -365,6 +372,8 @@ class StreamFold:
                 )
             else:
                 choice.finish = finish
+        elif finish == "":
+            self._blank.add(index)  # S07 says so already
         elif "finish_reason" not in raw and not (
             type(audio) is dict and not delta.keys() - {"audio"}
         ):
@@ -469,7 +478,7 @@ class StreamFold:
             if type(text) is str:
                 call.arguments.append(text)
             elif text is not None:
-                call.arguments.append("")
+                call.broken = True
 
     def _legacy(self, choice: Choice, raw: dict[str, Any], position: int, number: int) -> None:
         call = choice.function_call
@@ -533,7 +542,7 @@ class StreamFold:
             cut: who cut the stream, if somebody did.
             framed: the wire text was at hand, so that ``[DONE]`` can be missed.
         """
-        ledger, ask, answer = self.ledger, self.ask, self.answer
+        ledger, answer = self.ledger, self.answer
         stopped = cut is not None and not self.done
         if stopped and cut == "server" and not self.failed:
             after = f"after chunk {self.number - 1}" if self.number else "before the first chunk"
@@ -583,14 +592,17 @@ class StreamFold:
             choice.refusal.finish()
         for index, tokens in self._tokens.items():
             tokens.end(answer.choices[index], whole=answer.whole)
-        if answer.usage is not None or not ask.include_usage:
-            self._usage_place()
+        if self._bare is not None and answer.usage is not None:
+            self._without_choices(self._bare)
+        self._usage_place()
         return answer
 
     def _ends(self, framed: bool) -> None:
         ledger, answer = self.ledger, self.answer
         open_ = [i for i, c in sorted(answer.choices.items()) if not c.finish]
         for index in open_:
+            if index in self._blank:
+                continue
             ledger.add(
                 "T05",
                 f"$.choices[{index}].finish_reason",
@@ -614,6 +626,7 @@ class StreamFold:
                 "usage on a last chunk with choices: []",
                 ABSENT,
                 "`include_usage` was asked, and no chunk has usage",
+                chunk=self._bare,
             )
 
     def _usage_place(self) -> None:

@@ -51,7 +51,7 @@ def check_calls(ledger: Ledger, ask: Ask, answer: Answer, choice: Choice) -> Non
                 finish,
                 "the message has calls, and the choice does not finish with `tool_calls`",
             )
-    if finish == "tool_calls" and not choice.calls and answer.whole:
+    if finish == "tool_calls" and not choice.calls and not choice.parts and answer.whole:
         ledger.add(
             "C08",
             f"{where}.message.tool_calls",
