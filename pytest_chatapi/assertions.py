@@ -9,6 +9,7 @@ or of ``bytes``. Clients' classes are told by their members, so none of them is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from itertools import chain
 from typing import Any, NoReturn
@@ -87,17 +88,17 @@ def assert_chat_completion(
     Raises:
         ContractError: with a message that tells path, expected, got, and what to do.
     """
+    __tracebackhide__ = True
     exchange = exchange_of(response, request)
     _expect_success(exchange, "a chat completion")
+    if exchange.response is not None and is_stream(exchange.response):
+        raise ContractError(
+            "this is a stream and no plain chat completion: use assert_chat_stream()"
+        )
     judgement = _assert(exchange, "the chat completion", profile, as_of, ignore, strict)
     body = _parsed(exchange)
     if not isinstance(body, dict) or judgement.answer is None:
-        _wrong_kind(exchange, "a chat completion", body)
-    if judgement.answer.streamed:
-        raise ContractError(
-            "this is an event stream and no plain chat completion: use assert_chat_stream()",
-            judgement.findings,
-        )
+        _wrong_kind("a chat completion", body)
     return body
 
 
@@ -118,6 +119,7 @@ def assert_chat_stream(
     Raises:
         ContractError: as `assert_chat_completion`.
     """
+    __tracebackhide__ = True
     exchange = _stream_exchange(stream, request)
     _expect_success(exchange, "a stream of chunks")
     judgement = _assert(exchange, "the stream", profile, as_of, ignore, strict, keep=True)
@@ -145,6 +147,7 @@ def assert_usage(
     Returns:
         The usage as a ``dict``.
     """
+    __tracebackhide__ = True
     from pytest_chatapi.contract.check import selects
     from pytest_chatapi.contract.rules import shape
     from pytest_chatapi.contract.rules.usage import check_usage
@@ -185,6 +188,7 @@ def assert_chat_request(
     Returns:
         The body as a ``dict``.
     """
+    __tracebackhide__ = True
     made = request.request if isinstance(request, Exchange) else _request_of(request)
     if made is None:
         raise TypeError("the exchange has no request")
@@ -214,14 +218,16 @@ def assert_error_body(
     Returns:
         The inner error object: message, type, param, code.
     """
+    __tracebackhide__ = True
     exchange = exchange_of(response, None)
     assert exchange.response is not None
     known = _is_response(response) or isinstance(response, Exchange)
     if status is not None or not known:
-        exchange.response.status = status or 400
-    if exchange.response.status < 400:
+        exchange = replace(exchange, response=replace(exchange.response, status=status or 400))
+    got = exchange.response.status if exchange.response is not None else 0
+    if got < 400:
         raise ContractError(
-            f"expected an error status, got {exchange.response.status}: "
+            f"expected an error status, got {got}: "
             "use assert_chat_completion() for an answer"
         )
     _assert(exchange, "the error body", profile, as_of, ignore, strict)
@@ -243,6 +249,7 @@ def assert_models(
     Returns:
         The body as a ``dict``.
     """
+    __tracebackhide__ = True
     exchange = exchange_of(response, None)
     _expect_success(exchange, "models")
     body = _parsed(exchange)
@@ -251,7 +258,7 @@ def assert_models(
     if profile is None:
         profile = profile_for_url(url).name
     # What is asserted decides, and not which path it came from.
-    exchange.request = Request("GET", "/models/one" if one else "/models")
+    exchange = replace(exchange, request=Request("GET", "/models/one" if one else "/models"))
     _assert(exchange, "the model" if one else "the model list", profile, as_of, ignore, strict)
     return body if isinstance(body, dict) else {}
 
@@ -308,6 +315,14 @@ def exchange_of(value: Any, request: Any = None) -> Exchange:
 
 def is_stream(value: Any) -> bool:
     """Whether a response in any accepted form is a stream."""
+    if isinstance(value, Exchange):
+        value = value.response
+    if isinstance(value, Response):
+        if value.chunks is not None or value.pieces is not None:
+            return True
+        value = value.body
+    if isinstance(value, bytearray | memoryview):
+        value = bytes(value)
     if isinstance(value, str | bytes):
         return looks_like_sse(value[:512].encode() if isinstance(value, str) else value[:512])
     if _is_response(value):
@@ -435,6 +450,7 @@ def _parsed(exchange: Exchange) -> Any:
 
 
 def _expect_success(exchange: Exchange, what: str) -> None:
+    __tracebackhide__ = True
     response = exchange.response
     if response is None:
         raise TypeError("the exchange has no response")
@@ -449,7 +465,8 @@ def _expect_success(exchange: Exchange, what: str) -> None:
         )
 
 
-def _wrong_kind(exchange: Exchange, what: str, body: Any) -> NoReturn:
+def _wrong_kind(what: str, body: Any) -> NoReturn:
+    __tracebackhide__ = True
     from pytest_chatapi.contract.ledger import show
 
     raise ContractError(f"expected {what}, got {show(body)}")
@@ -465,6 +482,7 @@ def _assert(
     *,
     keep: bool = False,
 ) -> Judgement:
+    __tracebackhide__ = True
     judgement = check_exchange(exchange, profile, as_of=as_of, ignore=ignore, keep=keep)
     if judgement.kind is None:
         request = exchange.request
@@ -475,6 +493,7 @@ def _assert(
 
 
 def _fail(findings: list[Finding], what: str, strict: bool) -> None:
+    __tracebackhide__ = True
     limit: Level = "warning" if strict else "error"
     failing = [f for f in findings if f.level in at_least(limit)]
     if failing:

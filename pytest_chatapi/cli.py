@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -156,7 +157,7 @@ def _check(arguments: argparse.Namespace) -> int:
         **(
             {"coloured": coloured, "statistics": arguments.statistics, "notes": bool(select)}
             if arguments.format == "text"
-            else {}
+            else {"strict": arguments.strict}
         ),
     )
     if arguments.output is None:
@@ -217,12 +218,15 @@ def _check_file(task: _Task) -> tuple[Report, list[ReadError]]:
 
 def _write(path: Path, text: str) -> None:
     # Beside the target and renamed: a report is there whole, or not at all.
+    if not path.name or path.is_dir():
+        raise ReadError(str(path), "", "cannot be written: it is a folder, name a file in it")
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
         os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise ReadError(str(path), "", f"cannot be written: {error.strerror}") from None
 
 

@@ -51,7 +51,8 @@ class CassetteCollector:
         self, file_path: Path, parent: pytest.Collector
     ) -> pytest.Collector | None:
         path = file_path.resolve()
-        if not any(path.is_relative_to(folder) for folder in self.folders):
+        inside = [path.relative_to(f).parts for f in self.folders if path.is_relative_to(f)]
+        if not inside or any(part.startswith(".") for part in inside[0]):
             return None
         if not path.name.removesuffix(".gz").endswith(SUFFIXES):
             return None

@@ -116,7 +116,19 @@ def settings_of(item: pytest.Item) -> dict[str, Any]:
     return _valid({**settings, **given}, where)
 
 
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list | tuple | set) and all(isinstance(v, str) for v in value)
+
+
 def _valid(settings: dict[str, Any], where: str) -> dict[str, Any]:
+    profile, ignore, strict = (settings[name] for name in _ARGUMENTS)
+    for name, fits, what in (
+        ("profile", profile is None or isinstance(profile, str), "the name of a profile"),
+        ("ignore", _is_texts(ignore), "a list of rule codes"),
+        ("strict", isinstance(strict, bool), "True or False"),
+    ):
+        if not fits:
+            raise pytest.UsageError(f"{where}: {name} is {what}, not {settings[name]!r}")
     try:
         if settings["profile"] is not None:
             get_profile(settings["profile"])

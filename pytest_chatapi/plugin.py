@@ -49,6 +49,11 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "chatapi(profile=None, ignore=[], strict=False): how chat_contract judges in this test",
     )
+    names = ("profile", "ignore", "strict")
+    if any(config.getoption(f"--chatapi-{n}") or config.getini(f"chatapi_{n}") for n in names):
+        from pytest_chatapi.fixtures import run_settings
+
+        run_settings(config)  # a wrong setting fails once, before any test
     if config.getoption("--chatapi-cassettes") or config.getini("chatapi_cassettes"):
         from pytest_chatapi.collection import CassetteCollector
 

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from pytest_chatapi import __version__
 from pytest_chatapi.contract.catalogue import FAMILIES, Rule, rules
-from pytest_chatapi.contract.findings import LEVELS, Finding, Level
+from pytest_chatapi.contract.findings import LEVELS, Finding, Level, at_least
 from pytest_chatapi.contract.profiles import PROFILES, get_profile
 
 __all__ = ["FORMATS", "Report", "describe", "failure_message", "render", "rules_markdown"]
@@ -221,16 +221,17 @@ def _xml(text: str) -> str:
     return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
 
 
-def _junit(report: Report, **_: Any) -> str:
+def _junit(report: Report, *, strict: bool = False, **_: Any) -> str:
     by_exchange: dict[tuple[str, int], list[Finding]] = {}
     for found in report.findings:
         if found.source is not None:
             by_exchange.setdefault((found.source.file, found.source.index), []).append(found)
+    limit = at_least("warning" if strict else "error")
     failures = 0
     cases = []
     for file, index, name in report.cases:
         found_here = by_exchange.get((file, index), [])
-        failing = [f for f in found_here if f.level == "error"]
+        failing = [f for f in found_here if f.level in limit]
         failures += bool(failing)
         head = f"  <testcase classname={quoteattr(_xml(file))} name={quoteattr(_xml(name))}"
         inner = ""
@@ -240,7 +241,7 @@ def _junit(report: Report, **_: Any) -> str:
             inner += (
                 f"    <failure message={quoteattr(_xml(title))}>{escape(_xml(text))}</failure>\n"
             )
-        rest = [f for f in found_here if f.level != "error"]
+        rest = [f for f in found_here if f.level not in limit]
         if rest:
             text = "\n\n".join(describe(f) for f in rest)
             inner += f"    <system-out>{escape(_xml(text))}</system-out>\n"

@@ -313,7 +313,6 @@ def test_junit_control_characters_in_names(capsys: pytest.CaptureFixture[str]) -
     assert case.get("classname") == "a\ufffd&<.jsonl"
 
 
-@pytest.mark.xfail(strict=True, reason="report._junit knows nothing of --strict")
 def test_junit_fails_what_strict_fails(capsys: pytest.CaptureFixture[str]) -> None:
     name = write("w.jsonl", line(answer(object="x")))
     arguments = ("check", "--profile", "compatible", "--format", "junit", name)
@@ -338,7 +337,6 @@ def test_github(capsys: pytest.CaptureFixture[str]) -> None:
     assert [text.split()[0] for text in out.splitlines()] == ["::error", "::warning"]
 
 
-@pytest.mark.xfail(strict=True, reason="ledger.show escapes control characters twice")
 def test_a_value_is_shown_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     name = write("a.jsonl", line(answer(object="a\r\n\x1bb")))
     _, out, _ = run(capsys, "check", "--format", "jsonl", name)
@@ -387,10 +385,7 @@ def test_output_file(capsys: pytest.CaptureFixture[str], log: str, form: str) ->
     "target",
     [
         "nowhere/out",
-        pytest.param(
-            "log.jsonl/out",
-            marks=pytest.mark.xfail(strict=True, reason="cli._write: unlink() fails as well"),
-        ),
+        pytest.param("log.jsonl/out"),
         "folder",
     ],
 )
@@ -404,7 +399,6 @@ def test_output_that_cannot_be_written(
     assert sorted(os.listdir()) == ["folder", "log.jsonl"]
 
 
-@pytest.mark.xfail(strict=True, reason="cli._write: with_name() of a path without a name")
 @pytest.mark.parametrize("target", [".", "/", ""])
 def test_output_without_a_name(capsys: pytest.CaptureFixture[str], log: str, target: str) -> None:
     status, out, err = run(capsys, "check", "-o", target, log)

@@ -114,7 +114,6 @@ def test_collects_each_exchange(pytester: pytest.Pytester, run: Any, how: str) -
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="CassetteCollector.pytest_collect_file takes hidden files")
 def test_hidden_files_are_left_out(pytester: pytest.Pytester, run: Any) -> None:
     recorded(pytester, "c/a.jsonl", line())
     recorded(pytester, "c/.hidden.jsonl", line(LOW))
@@ -345,22 +344,19 @@ def test_fixture_failure(run: Any) -> None:
     result.stdout.fnmatch_lines(
         [
             "E  *ContractError: the chat completion breaks the contract: 1 finding *",
-            "E           ",
-            "E           error U02 usage-total: the total is 1 too low",
-            "E             at       $.usage.total_tokens",
-            "E             expected 21 (9 prompt + 12 completion)",
-            "E             got      20",
-            "E           ",
-            "E           explain it: chatapi rules U02",
-            'E           ignore it:  ignore=[[]"U02:$.usage.total_tokens"]',
+            "E       ",
+            "E       error U02 usage-total: the total is 1 too low",
+            "E         at       $.usage.total_tokens",
+            "E         expected 21 (9 prompt + 12 completion)",
+            "E         got      20",
+            "E       ",
+            "E       explain it: chatapi rules U02",
+            'E       ignore it:  ignore=[[]"U02:$.usage.total_tokens"]',
         ],
         consecutive=True,
     )
 
 
-@pytest.mark.xfail(
-    strict=True, reason="assertions: no __tracebackhide__ in assert_*, _assert, _fail"
-)
 @pytest.mark.parametrize("call", ["chat_contract(LOW)", "assert_chat_completion(LOW)"])
 def test_failure_shows_no_code_of_ours(run: Any, call: str) -> None:
     result = run(
@@ -436,7 +432,6 @@ def test_wrong_marker(run: Any, marker: str, message: str) -> None:
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
 
 
-@pytest.mark.xfail(strict=True, reason="fixtures._valid: TypeError, an INTERNALERROR of pytest")
 @pytest.mark.parametrize("marker", ["profile=[]", "ignore=3", "ignore=[3]"])
 def test_marker_of_a_wrong_type(run: Any, marker: str) -> None:
     result = run(f"@pytest.mark.chatapi({marker})\ndef test_it(): pass")
@@ -518,7 +513,6 @@ def test_wrong_setting(
     assert [text for text in result.errlines if text] == [f"ERROR: chatapi settings: {message}"]
 
 
-@pytest.mark.xfail(strict=True, reason="plugin.chat_contract: UsageError shown with a traceback")
 @pytest.mark.parametrize(("setting", "value", "message"), WRONG)
 def test_wrong_setting_where_only_the_fixture_sees_it(
     run: Any, setting: str, value: str, message: str

@@ -17,7 +17,8 @@ def request_json(request: Request | None) -> tuple[Any, str | None]:
         if not body.strip():
             return None, None
         try:
-            return (loads(body) if isinstance(body, str) else loads_bytes(body)), None
+            value = loads(body) if isinstance(body, str) else loads_bytes(body)
+            return value, None if value is not None else "it is null"
         except ValueError as error:
             return None, str(error)
     return body, None

@@ -194,7 +194,7 @@ def read_message(choice: Choice, message: dict[str, Any]) -> None:
             choice.parts = True
     choice.audio = message.get("audio")
     calls = message.get("tool_calls")
-    if calls is not None and not isinstance(calls, list):
+    if calls is not None and not (isinstance(calls, list) and all(map(_is_object, calls))):
         choice.parts = True
     for position, raw in enumerate(calls if isinstance(calls, list) else ()):
         if isinstance(raw, dict):
@@ -204,13 +204,19 @@ def read_message(choice: Choice, message: dict[str, Any]) -> None:
             inner = raw.get(call.kind)
             if isinstance(inner, dict):
                 call.name = inner.get("name")
-                call.arguments = inner.get("input" if call.kind == "custom" else "arguments")
+                given = inner.get("input" if call.kind == "custom" else "arguments")
+                call.arguments = given if isinstance(given, str) else None
             choice.calls[position] = call
     legacy = message.get("function_call")
     if isinstance(legacy, dict):
         call = Call(f"{choice.path}.function_call")
-        call.name, call.arguments = legacy.get("name"), legacy.get("arguments")
+        given = legacy.get("arguments")
+        call.name, call.arguments = legacy.get("name"), given if isinstance(given, str) else None
         choice.function_call = call
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 def as_completion(answer: Answer) -> dict[str, Any]:

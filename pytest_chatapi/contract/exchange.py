@@ -25,6 +25,8 @@ def fold_headers(
             text = value.decode("latin-1")
         elif isinstance(value, str):
             text = value
+        elif value is None:
+            text = ""
         elif isinstance(value, Iterable):
             text = ", ".join(v.decode("latin-1") if isinstance(v, bytes) else str(v) for v in value)
         else:

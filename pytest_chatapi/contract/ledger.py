@@ -35,9 +35,14 @@ def mask(text: str) -> str:
     """The text with all that looks like a key masked, and all that would drive a terminal
     (control characters, changes of writing direction) escaped.
     """
-    if "sk-" in text or "Bearer" in text:
-        text = _SECRET.sub(lambda found: found[0][:3] + "***", text)
+    text = _masked(text)
     return text if text.isprintable() else _UNPRINTABLE.sub(_escape, text)
+
+
+def _masked(text: str) -> str:
+    if "sk-" in text or "Bearer" in text:
+        return _SECRET.sub(lambda found: found[0][:3] + "***", text)
+    return text
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -51,7 +56,7 @@ def show(value: Any, limit: int = 80) -> str:
     if isinstance(value, bytes):
         value = value[: limit * 4].decode("utf-8", "replace")
     if isinstance(value, str):
-        value = mask(value[: limit * 4])  # first, or half a key would pass for none
+        value = _masked(value[: limit * 4])  # first, or half a key would pass for none
         value = value if len(value) <= limit else value[: limit - 3] + "..."
         return mask(json.dumps(value, ensure_ascii=False))
     try:

@@ -76,10 +76,10 @@ def json_path(path: Path) -> str:
     for step in path:
         if isinstance(step, int):
             text += f"[{step}]"
-        elif step.replace("_", "a").replace("-", "a").isalnum():
+        elif str(step).replace("_", "a").replace("-", "a").isalnum():
             text += f".{step}"
         else:
-            text += f"[{json.dumps(step, ensure_ascii=False)}]"
+            text += f"[{json.dumps(str(step), ensure_ascii=False)}]"
     return text
 
 
@@ -236,6 +236,18 @@ class Node:
         }
         if self.values is not None:
             self.shallow["additionalProperties"] = True
+        # The branch of a union for a type that only one branch admits.
+        self._only: dict[type, Node] = {}
+        for kind, name in _TYPES.items():
+            fitting = [b for b in self.branches if name in b.types]
+            if len(fitting) == 1:
+                self._only[kind] = fitting[0]
+        self.bounded = not {"minItems", "maxItems"}.isdisjoint(schema)
+        # Items whose types alone decide: the bytes of a token.
+        self.plain = not (
+            self.branches or self.types & {"object", "array"} or _VALUE_KEYWORDS & schema.keys()
+        )
+        self.kinds = {kind for kind, name in _TYPES.items() if name in self.types}
         self._seen: dict[Any, _Verdict] = {}
         self._known: dict[Any, _Verdict] = {}
         self._validator: Callable[[Any], Iterator[Any]] | None = None
@@ -305,8 +317,8 @@ class Node:
             if expected_types is not None and "array" not in expected_types:
                 found.append(self._mistyped(path, value))
                 return
-            if "minItems" in self.schema or "maxItems" in self.schema:
-                for problem in self._errors(value, self.shallow):
+            if self.bounded:
+                for problem in self._length_problems(value):
                     found.append(Violation(path, problem, value))
             if (node_ := self.items) is not None:
                 self._walk_items(node_, value, path, found, unknown)
@@ -321,16 +333,18 @@ class Node:
         found: list[Violation],
         unknown: list[Path],
     ) -> None:
-        plain = not (
-            node.branches
-            or node.types & {"object", "array"}
-            or _VALUE_KEYWORDS & node.schema.keys()
-        )
-        # Plain items (the bytes of a token): their types alone decide.
-        if plain and all(_TYPES.get(kind) in node.types for kind in set(map(type, value))):
+        if node.plain and node.kinds.issuperset(map(type, value)):
             return
         for index, item in enumerate(value):
             node.walk(item, (*path, index), found, unknown, node.types)
+
+    def _length_problems(self, value: list[Any]) -> tuple[Problem, ...]:
+        # `shallow` has no `items`: only the length matters.
+        verdict = self._seen.get(len(value))
+        if verdict is None:
+            verdict = _Verdict(tuple(self._errors(value, self.shallow)), (), ())
+            self._remember(self._seen, len(value), verdict)
+        return verdict.problems
 
     def _scalar_problems(self, value: Any) -> list[Problem]:
         shape = (type(value), value)
@@ -349,6 +363,10 @@ class Node:
     def _walk_union(
         self, value: Any, path: Path, found: list[Violation], unknown: list[Path]
     ) -> None:
+        only = self._only.get(type(value))
+        if only is not None:
+            only.walk(value, path, found, unknown, only.types)
+            return
         kind = json_type(value)
         fitting = [b for b in self.branches if kind in b.types]
         if kind == "object" and len(fitting) > 1 and self.tag is not None:
@@ -399,7 +417,7 @@ class Node:
                 remembered = self._validate(known)
                 self._remember(self._known, known_shape, remembered)
             extra = tuple(k for k in value if k not in known) if self.properties else ()
-            verdict = remembered._replace(unknown=extra)
+            verdict = _Verdict(remembered.problems, extra, remembered.children)
             if self.schema.get("additionalProperties") is False:
                 verdict = self._validate(value)
         if self.memoised:
@@ -422,9 +440,7 @@ class Node:
 
     def _errors(self, value: Any, schema: dict[str, Any]) -> Iterator[Problem]:
         if self._validator is None:
-            from jsonschema import Draft202012Validator
-
-            self._validator = Draft202012Validator(schema).iter_errors
+            self._validator = _validator_class()(schema).iter_errors
         errors = list(self._validator(value))
         mistyped = {tuple(e.absolute_path) for e in errors if e.validator == "type"}
         for error in errors:
@@ -454,6 +470,20 @@ class Node:
 
 def _hashable(value: Any) -> Any:
     return type(value) if isinstance(value, dict | list) else value
+
+
+@cache
+def _validator_class() -> Any:
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
+
+    # JSON Schema calls 5.0 an integer; clients that read into an int do not.
+    checker = Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: type(value) is int
+    )
+    return extend(  # type: ignore[no-untyped-call]
+        Draft202012Validator, type_checker=checker
+    )
 
 
 def _admits(schema: dict[str, Any], value: Any) -> bool:

@@ -58,6 +58,11 @@ def load_all(text: str) -> Iterator[Any]:
     loader = None
     try:
         loader = loader_type(text)
+        if type(loader.peek_event()) is not yaml.events.StreamStartEvent:
+            # `yaml` was imported anew (pytester does that): libyaml still makes the events of
+            # the module that it knew first.
+            loader.dispose()
+            loader = yaml.SafeLoader(text)
         yield from _documents(loader.get_event, yaml)
     except yaml.reader.ReaderError as error:
         found = _UNPRINTABLE.search(text)

@@ -104,7 +104,9 @@ def check_choice(ledger: Ledger, ask: Ask, answer: Answer, choice: Choice) -> No
             "calls come although `tool_choice` is none",
         )
     excused = (
-        choice.finish in ("length", "content_filter") or choice.refusal.any or not answer.whole
+        choice.finish in ("length", "content_filter", "tool_calls")  # the last is C08
+        or choice.refusal.any
+        or not answer.whole
     )
     if ask.choice == "required" and ask.body.get("tools") and not calls and not excused:
         ledger.add(
@@ -114,7 +116,7 @@ def check_choice(ledger: Ledger, ask: Ask, answer: Answer, choice: Choice) -> No
             ABSENT,
             "no call comes although `tool_choice` is required",
         )
-    if ask.choice == "named":
+    if ask.choice == "named" and ask.named in ask.tools:
         if not calls and not excused:
             ledger.add(
                 "K07",

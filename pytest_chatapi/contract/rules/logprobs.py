@@ -65,7 +65,7 @@ class Tokens:
                         self._range(
                             other.get("logprob"), path, position, f".top_logprobs[{at}]", chunk
                         )
-                if self._ask.known and len(top) > most:
+                if self._ask.logprobs and len(top) > most:
                     self._note(
                         "L03",
                         f"{path}[{position}].top_logprobs",

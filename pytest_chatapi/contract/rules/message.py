@@ -26,7 +26,7 @@ def check_indexes(ledger: Ledger, indexes: list[int]) -> None:
 
 def check_message(ledger: Ledger, answer: Answer, choice: Choice, where: str) -> None:
     """S08 (for a joined message), S09 and S15."""
-    if answer.streamed and choice.role not in (None, "assistant", ""):
+    if answer.streamed and choice.role in ("developer", "system", "user", "tool"):
         ledger.add(
             "S08", f"{where}.role", '"assistant"', choice.role, "the role is not `assistant`"
         )

@@ -174,7 +174,7 @@ def _messages(ledger: Ledger, ask: Ask, messages: list[Any]) -> None:
         if role == "assistant":
             content = message.get("content")
             if not (
-                (content is not None and content != [])
+                content is not None
                 or calls
                 or message.get("function_call")
                 or message.get("audio")
@@ -241,6 +241,8 @@ def _secrets(ledger: Ledger, body: dict[str, Any]) -> None:
                 )
         elif isinstance(value, dict):
             for key, member in value.items():
+                if isinstance(key, str) and "sk-" in key:
+                    stack.append((path, key))
                 if isinstance(member, str | dict | list):
                     stack.append((f"{path}.{key}", member))
         elif isinstance(value, list):

@@ -92,14 +92,14 @@ def _case(code: str, path: Path, keyword: str, nullable: bool, value: Any) -> st
     key = path[-1] if path else None
     if code == "S07":
         return "empty" if value == "" else ""
-    if code == "C01" and keyword == "required" and key in ("type", "id"):
+    if code == "C01" and keyword in ("required", "null") and key in ("type", "id"):
         return str(key)
     if code in ("S01", "Q00"):
         if keyword == "required" and nullable:
             return "absent"
         if keyword in ("enum", "const"):
             return "enum"
-        if key == "content" and isinstance(value, list):
+        if code == "S01" and key == "content" and keyword == "type" and isinstance(value, list):
             return "content-parts"
         if key == "content" and value is None and keyword == "required":
             return "absent"

@@ -21,6 +21,7 @@ from pytest_chatapi.contract.sse import Event, decode_sse
 
 __all__ = ["StreamFold"]
 
+_SAME = (("T01", "id"), ("T02", "created"), ("T03", "model"))
 # Reported by the fold itself, which knows how many calls there are.
 _OWN = frozenset({"C05"})
 
@@ -54,6 +55,10 @@ class StreamFold:
         self._tokens: dict[int, logprob_rules.Tokens] = {}
         self._blank: set[int] = set()
         self._bare: int | None = None
+        self._roleless: list[tuple[int, int, Any, int]] = []
+        self._lost_last = False
+        self._lost = False  # an event could not be read: what is missing may have been in it
+        self._mistyped_index: set[int] = set()
 
     # -- reading -------------------------------------------------------------------------
 
@@ -94,7 +99,9 @@ class StreamFold:
                 chunk=self.number,
             )
             if not data:
+                self._lost = self._lost_last = True
                 return
+        self._lost_last = False
         self.events += 1
         if data[:6] == b"[DONE]" and not data[6:].strip():
             if self.done:
@@ -127,6 +134,7 @@ class StreamFold:
         if kind == b"error":
             self._error_event(data.decode("utf-8", "replace"))
         elif not last:
+            self._lost = True
             self.ledger.add(
                 "T11",
                 "$",
@@ -138,6 +146,7 @@ class StreamFold:
             self.number += 1
 
     def _not_a_chunk(self, value: Any) -> None:
+        self._lost = True
         self.ledger.add(
             "T11",
             "$",
@@ -175,18 +184,20 @@ class StreamFold:
         if found or unknown:
             shape.report(ledger, found, unknown, chunk=number, skip=_OWN)
         if type(choices) is not list:
+            self._lost = True
             return
         frame = answer.frame
         id_, created = chunk.get("id"), chunk.get("created")
         if id_ == "" or type(created) is not int or not 1_000_000_000 <= created <= 10**11:
             shape.check_frame(ledger, chunk, number)
         if frame:
-            if id_ != frame["id"] and id_ and frame["id"]:
-                self._varies("T01", "id", id_, number)
-            if created != frame["created"] and created is not None:
-                self._varies("T02", "created", created, number)
-            if chunk.get("model") != frame["model"] and chunk.get("model") is not None:
-                self._varies("T03", "model", chunk.get("model"), number)
+            for code, key in _SAME:
+                value, earlier = chunk.get(key), frame[key]
+                if value != earlier and value:
+                    if not earlier:
+                        frame[key] = value  # the chunks before lacked it, which S01 or S02 says
+                    elif type(value) is type(earlier):
+                        self._varies(code, key, value, number)
         else:
             frame.update(id=id_, created=created, model=chunk.get("model"))
             answer.model = chunk.get("model")
@@ -212,6 +223,7 @@ class StreamFold:
         seen = -1
         for position, raw in enumerate(choices):
             if type(raw) is not dict or type(raw.get("index")) is not int:
+                self._lost = True
                 continue
             index = raw["index"]
             if index == seen or (
@@ -258,8 +270,16 @@ class StreamFold:
         for raw in choices:
             if type(raw) is not dict or "delta" in raw:
                 return False
-            if not any(key.startswith("content_filter") for key in raw):
+            if not any(str(key).startswith("content_filter") for key in raw):
                 return False
+        for raw in choices:
+            choice = self.answer.choices.get(raw.get("index"))
+            if (
+                choice is not None
+                and choice.finish is None
+                and type(raw.get("finish_reason")) is str
+            ):
+                choice.finish = raw["finish_reason"]
         self._filtered = True
         return True
 
@@ -297,12 +317,13 @@ class StreamFold:
             )
             self.answer.choices[index] = choice
         delta = raw.get("delta")
-        delta = delta if type(delta) is dict else {}
+        if type(delta) is not dict:
+            delta, self._lost = {}, True
         finished = choice.finish is not None
         late = ""
         role = delta.get("role")
         if role is not None:
-            if choice.role is None:
+            if choice.role is None and type(role) is str:
                 choice.role = role
             if not first and role != "assistant":
                 ledger.add(
@@ -313,15 +334,8 @@ class StreamFold:
                     "a later role is not `assistant`",
                     chunk=number,
                 )
-        elif first and not self._filtered:
-            ledger.add(
-                "T04",
-                f"$.choices[{position}].delta.role",
-                '"assistant"',
-                role if "role" in delta else ABSENT,
-                f"the first delta of choice {index} has no role",
-                chunk=number,
-            )
+        elif first:
+            self._roleless.append((index, position, role if "role" in delta else ABSENT, number))
         content = delta.get("content")
         if type(content) is str:
             if content:
@@ -360,7 +374,7 @@ class StreamFold:
         if type(logprobs) is dict:
             self._logprobs(choice, logprobs, position, number)
         finish = raw.get("finish_reason")
-        if finish:
+        if finish and type(finish) is str:
             if finished:
                 ledger.add(
                     "T06",
@@ -372,8 +386,8 @@ class StreamFold:
                 )
             else:
                 choice.finish = finish
-        elif finish == "":
-            self._blank.add(index)  # S07 says so already
+        elif finish is not None:
+            self._blank.add(index)  # S07 or S01 says so already
         elif "finish_reason" not in raw and not (
             type(audio) is dict and not delta.keys() - {"audio"}
         ):
@@ -393,20 +407,24 @@ class StreamFold:
                 continue
             path = f"$.choices[{position}].delta.tool_calls[{at}]"
             index, id_ = raw.get("index"), raw.get("id")
-            if type(index) is not int:
+            if type(index) is not int or abs(index) > 10**9:
                 self._unindexed.setdefault(choice.index, number)
+                if index is not None:
+                    self._mistyped_index.add(choice.index)
                 same = [k for k, c in choice.calls.items() if id_ and c.id == id_]
-                key = (
-                    same[0]
-                    if same
-                    else len(choice.calls)
-                    if id_ or not choice.calls
-                    else max(choice.calls)
-                )
+                current = max(choice.calls, default=-1)
+                fresh_call = id_ or current < 0 or self._begins(choice.calls[current], raw)
+                key = same[0] if same else current + 1 if fresh_call else current
+                index = None
             else:
                 key = self._moved.get((choice.index, index), index)
             call = choice.calls.get(key)
-            if call is not None and id_ and call.id and id_ != call.id and type(index) is int:
+            other = (
+                id_ != call.id
+                if call is not None and id_ and call.id
+                else (call is not None and not id_ and self._begins(call, raw))
+            )
+            if call is not None and other and index is not None:
                 self.ledger.add(
                     "C05",
                     f"{path}.index",
@@ -426,6 +444,20 @@ class StreamFold:
                 call.arguments = []
                 choice.calls[key] = call
             self._fragment(call, raw, path, number, fresh=fresh)
+
+    @staticmethod
+    def _begins(call: Call, raw: dict[str, Any]) -> bool:
+        """Whether a fragment without an id begins another call than this one."""
+        inner = raw.get("function")
+        name = inner.get("name") if type(inner) is dict else None
+        if not name or not call.name or type(call.arguments) is not list:
+            return False
+        if name != call.name:
+            return True
+        try:
+            return type(loads("".join(call.arguments))) is dict
+        except ValueError:
+            return False
 
     def _fragment(
         self, call: Call, raw: dict[str, Any], path: str, number: int, *, fresh: bool
@@ -556,7 +588,7 @@ class StreamFold:
             )
         answer.whole = not stopped and not self.failed
         if answer.whole:
-            if framed and not self.number and not ledger.has("E01"):
+            if framed and not answer.choices and not ledger.has("T09", "T11", "T12", "E01", "S01"):
                 ledger.add(
                     "T18",
                     "$",
@@ -566,6 +598,16 @@ class StreamFold:
                 )
             else:
                 self._ends(framed)
+        if not self._filtered and not self._lost:
+            for index, position, role, number in self._roleless:
+                ledger.add(
+                    "T04",
+                    f"$.choices[{position}].delta.role",
+                    '"assistant"',
+                    role,
+                    f"the first delta of choice {index} has no role",
+                    chunk=number,
+                )
         for index in sorted(self._unindexed):
             calls = answer.choices[index].calls
             ledger.add(
@@ -574,7 +616,7 @@ class StreamFold:
                 "integer",
                 ABSENT,
                 f"a tool call has no `index` ({len(calls)} call{'s' * (len(calls) != 1)})",
-                case="absent" if len(calls) < 2 else "",
+                case="absent" if len(calls) < 2 and index not in self._mistyped_index else "",
                 chunk=self._unindexed[index],
             )
         for index, choice in answer.choices.items():
@@ -590,6 +632,7 @@ class StreamFold:
                 )
             choice.content.finish()
             choice.refusal.finish()
+            choice.parts = choice.parts or self._lost or ledger.has("T12")
         for index, tokens in self._tokens.items():
             tokens.end(answer.choices[index], whole=answer.whole)
         if self._bare is not None and answer.usage is not None:
@@ -601,7 +644,7 @@ class StreamFold:
         ledger, answer = self.ledger, self.answer
         open_ = [i for i, c in sorted(answer.choices.items()) if not c.finish]
         for index in open_:
-            if index in self._blank:
+            if index in self._blank or self._lost or ledger.has("T12"):
                 continue
             ledger.add(
                 "T05",
@@ -610,7 +653,7 @@ class StreamFold:
                 ABSENT,
                 f"choice {index} never finishes",
             )
-        if framed and not self.done and self.number:
+        if framed and not self.done and self.number and not self._lost_last:
             ledger.add(
                 "T08",
                 "$",
@@ -619,7 +662,7 @@ class StreamFold:
                 "the stream ends without [DONE]",
                 case="" if open_ or not answer.choices else "all-finished",
             )
-        if self.ask.include_usage and answer.usage is None and self.number:
+        if self.ask.include_usage and answer.usage is None and self.number and not self._lost:
             ledger.add(
                 "T13",
                 "$.usage",

@@ -21,8 +21,10 @@ def check_structured(ledger: Ledger, ask: Ask, answer: Answer, choice: Choice) -
         return
     if choice.finish in ("length", "content_filter") or choice.refusal.any or choice.called:
         return
-    if not choice.content.any:
-        return  # S09
+    if not choice.content.any and ledger.has("S09"):
+        return
+    if answer.streamed and not choice.finish:
+        return  # it may not be whole: T05 says so
     text = str(choice.content)
     path = f"$.choices[{choice.index}].message.content"
     code = "J01" if ask.format == "json_object" else "J02"

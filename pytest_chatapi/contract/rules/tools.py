@@ -22,13 +22,17 @@ def check_calls(ledger: Ledger, ask: Ask, answer: Answer, choice: Choice) -> Non
         for call in choice.calls.values():
             if answer.streamed and answer.whole:
                 _joined_shape(ledger, call)
+            elif call.name == "":
+                _nameless(ledger, call)
             _arguments(ledger, ask, answer, choice, call)
     if choice.function_call is not None:
         _arguments(ledger, ask, answer, choice, choice.function_call)
     if ask.known:
         named = [c for c in (*choice.calls.values(), choice.function_call) if c is not None]
         for call in named:
-            if isinstance(call.name, str) and call.name not in ask.tools:
+            if ask.choice == "none" or (ask.choice == "named" and call.name != ask.named):
+                continue  # K05 or K07
+            if isinstance(call.name, str) and call.name and call.name not in ask.tools:
                 tools = listed(ask.tools) if ask.tools else "no call: the request has no tools"
                 ledger.add(
                     "C09",
@@ -111,11 +115,16 @@ def _joined_shape(ledger: Ledger, call: Call) -> None:
             )
 
 
+def _nameless(ledger: Ledger, call: Call) -> None:
+    path = f"{call.path}.{call.kind}.name"
+    ledger.add("C01", path, "a non-empty string", "", "the call has an empty name")
+
+
 def _arguments(ledger: Ledger, ask: Ask, answer: Answer, choice: Choice, call: Call) -> None:
     text = call.text
     if call.kind == "custom" or text is None or choice.finish == "length" or not answer.whole:
         return
-    if choice.finish == "content_filter":
+    if choice.finish == "content_filter" or (answer.streamed and not choice.finish):
         return
     path = f"{call.path}.{_inner(call)}arguments"
     try:

@@ -26,8 +26,7 @@ def check_usage(
         answered: the answer has content, so that zero tokens cannot be right.
     """
     prompt, completion, total = (_count(usage.get(key)) for key in _COUNTS)
-    for key in _COUNTS:
-        value = _count(usage.get(key))
+    for key, value in zip(_COUNTS, (prompt, completion, total), strict=True):
         if value is not None and value < 0:
             ledger.add(
                 "U01",
@@ -39,7 +38,13 @@ def check_usage(
             )
     details = usage.get("completion_tokens_details")
     reasoning = _count(details.get("reasoning_tokens")) if isinstance(details, dict) else None
-    if prompt is not None and completion is not None and total is not None:
+    beside = False
+    if (
+        prompt is not None
+        and completion is not None
+        and total is not None
+        and min(prompt, completion, total) >= 0
+    ):
         if total != prompt + completion:
             beside = bool(reasoning) and total == prompt + completion + (reasoning or 0)
             ledger.add(
@@ -55,8 +60,6 @@ def check_usage(
                 chunk=chunk,
             )
         beside = bool(reasoning) and total == prompt + completion + (reasoning or 0)
-    else:
-        beside = False
     if answered and prompt is not None and completion is not None and not (prompt and completion):
         key = "completion_tokens" if not completion else "prompt_tokens"
         ledger.add(
@@ -113,7 +116,8 @@ def check_usage(
 
 
 def _count(value: Any) -> int | None:
-    return value if type(value) is int else None
+    # Beyond any count, so that no message has to write down thousands of digits.
+    return value if type(value) is int and abs(value) < 10**18 else None
 
 
 def _members(
