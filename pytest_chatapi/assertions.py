@@ -227,8 +227,7 @@ def assert_error_body(
     got = exchange.response.status if exchange.response is not None else 0
     if got < 400:
         raise ContractError(
-            f"expected an error status, got {got}: "
-            "use assert_chat_completion() for an answer"
+            f"expected an error status, got {got}: use assert_chat_completion() for an answer"
         )
     _assert(exchange, "the error body", profile, as_of, ignore, strict)
     body = _parsed(exchange)

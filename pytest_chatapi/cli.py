@@ -14,7 +14,7 @@ from pytest_chatapi import __version__
 from pytest_chatapi.contract.check import check_exchange, endpoint, parse_date, selects
 from pytest_chatapi.contract.profiles import PROFILES
 from pytest_chatapi.errors import ChatAPIError, ReadError
-from pytest_chatapi.report import FORMATS, Report, render
+from pytest_chatapi.report import FORMATS, Report, render, statistics_text
 
 __all__ = ["main"]
 
@@ -165,7 +165,7 @@ def _check(arguments: argparse.Namespace) -> int:
     else:
         _write(Path(arguments.output), text)
     if arguments.statistics and arguments.format != "text":
-        print(render(report, "text", statistics=True), file=sys.stderr, end="")
+        print(statistics_text(report), file=sys.stderr)
     if unreadable:
         return 2
     failing = {"error", "warning"} if arguments.strict else {"error"}

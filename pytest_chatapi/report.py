@@ -16,7 +16,15 @@ from pytest_chatapi.contract.catalogue import FAMILIES, Rule, rules
 from pytest_chatapi.contract.findings import LEVELS, Finding, Level, at_least
 from pytest_chatapi.contract.profiles import PROFILES, get_profile
 
-__all__ = ["FORMATS", "Report", "describe", "failure_message", "render", "rules_markdown"]
+__all__ = [
+    "FORMATS",
+    "Report",
+    "describe",
+    "failure_message",
+    "render",
+    "rules_markdown",
+    "statistics_text",
+]
 
 WIDTH = 80
 
@@ -169,7 +177,7 @@ def _text(
                 blocks.append(describe(same[0], more=_others(same), paint=paint))
     levels = Counter(f.level for f in report.findings)
     if statistics:
-        blocks.append(_statistics(report))
+        blocks.append(statistics_text(report))
     elif levels["note"] and not notes:
         codes = Counter(f"{f.code} {f.name}" for f in report.findings if f.level == "note")
         listing = ", ".join(f"{name} ({n:,})" for name, n in codes.most_common(6))
@@ -192,7 +200,8 @@ def _others(same: Sequence[Finding]) -> str:
     return shown + (f"; and {len(same) - 3:,} more" if len(same) > 3 else "")
 
 
-def _statistics(report: Report) -> str:
+def statistics_text(report: Report) -> str:
+    """How often each rule was found, most frequent first."""
     counts = Counter((f.code, f.level) for f in report.findings)
     order = {code: position for position, code in enumerate(rules())}
     lines = [
