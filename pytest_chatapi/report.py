@@ -196,7 +196,8 @@ def _text(
 def _others(same: Sequence[Finding]) -> str:
     if len(same) < 2:
         return ""
-    shown = "; ".join(place(f) or f.path for f in same[1:3])
+    here = place(same[0])
+    shown = "; ".join(place(f) if place(f) != here else f.path for f in same[1:3])
     return shown + (f"; and {len(same) - 3:,} more" if len(same) > 3 else "")
 
 
