@@ -36,6 +36,8 @@ from pytest_chatapi.errors import SettingError
 __all__ = ["Judgement", "check_exchange", "endpoint", "parse_date", "selects"]
 
 _CHAT = re.compile(r"/chat/completions(?:/(?P<id>[^/]+)(?P<messages>/messages)?)?$")
+_OTHER = re.compile(r'"(?:data|deleted|owned_by)"')
+_OTHER_BYTES = re.compile(_OTHER.pattern.encode())
 _MODELS = re.compile(r"(?:^|/(?:v\d+|openai))/models(?:/(?P<id>.+))?$")
 
 
@@ -73,9 +75,7 @@ def _endpoint_of_body(response: Response | None) -> str:
     body = response.body if response is not None else None
     if isinstance(body, str | bytes):
         # Parsing twice would double the cost of a lone answer: look for what others have first.
-        marks = ('"data"', '"deleted"', '"owned_by"')
-        text = body if isinstance(body, str) else body.decode("latin-1")
-        if not any(mark in text for mark in marks):
+        if not (_OTHER if isinstance(body, str) else _OTHER_BYTES).search(body):  # type: ignore[arg-type]
             return "chat"
         try:
             body = loads(body) if isinstance(body, str) else loads_bytes(body)

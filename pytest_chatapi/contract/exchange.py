@@ -13,13 +13,22 @@ from typing import Any, Literal
 __all__ = ["Exchange", "Request", "Response", "Source", "fold_headers"]
 
 
+class _Folded(dict[str, str]):
+    """Headers that are folded already."""
+
+
+_NONE = _Folded()
+
+
 def fold_headers(
     headers: Mapping[str, str | bytes | Iterable[str]] | Iterable[tuple[str, str]] | None,
 ) -> dict[str, str]:
     """Header names in lower case, several values of one name joined by ``", "`` (RFC 9110, 5.3)."""
+    if type(headers) is _Folded:
+        return headers
     if not headers:
-        return {}
-    folded: dict[str, str] = {}
+        return _NONE
+    folded = _Folded()
     for name, value in headers.items() if isinstance(headers, Mapping) else headers:
         if isinstance(value, bytes):
             text = value.decode("latin-1")

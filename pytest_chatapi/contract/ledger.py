@@ -103,7 +103,7 @@ class Ledger:
 
     def has(self, *codes: str) -> bool:
         """Whether one of these codes was found (and is not off)."""
-        return any(f.code in codes for f in self._findings.values())
+        return not self._counts.keys().isdisjoint(codes)
 
     def full(self, code: str) -> bool:
         """Whether a code has so many findings that further places are only counted.

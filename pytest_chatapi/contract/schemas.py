@@ -308,7 +308,9 @@ class Node:
             if verdict.unknown:
                 unknown.extend((*path, key) for key in verdict.unknown)
             for key, node in verdict.children:
-                node.walk(value[key], (*path, key), found, unknown)
+                child = value[key]
+                if child or node.bounded or type(child) is dict:
+                    node.walk(child, (*path, key), found, unknown)
             if self.values is not None:
                 for key, member in value.items():
                     if key not in self.properties:
