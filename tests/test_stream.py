@@ -312,3 +312,8 @@ def test_assemble_joins_what_came() -> None:
         ],
         "usage": USAGE,
     }
+
+
+def test_null_usage_was_legal_from_the_first_day_of_usage() -> None:
+    text = sse([*NULLS, chunk(None, usage=USAGE)])
+    assert judge(text, ASK_USAGE, as_of="2024-06-01") == []

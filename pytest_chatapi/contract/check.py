@@ -36,8 +36,8 @@ from pytest_chatapi.errors import SettingError
 __all__ = ["Judgement", "check_exchange", "endpoint", "parse_date", "selects"]
 
 _CHAT = re.compile(r"/chat/completions(?:/(?P<id>[^/]+)(?P<messages>/messages)?)?$")
-_OTHER = re.compile(r'"(?:data|deleted|owned_by)"')
-_OTHER_BYTES = re.compile(_OTHER.pattern.encode())
+_OTHERS = ('"data"', '"deleted"', '"owned_by"')
+_OTHERS_BYTES = tuple(mark.encode() for mark in _OTHERS)
 _MODELS = re.compile(r"(?:^|/(?:v\d+|openai))/models(?:/(?P<id>.+))?$")
 
 
@@ -75,7 +75,8 @@ def _endpoint_of_body(response: Response | None) -> str:
     body = response.body if response is not None else None
     if isinstance(body, str | bytes):
         # Parsing twice would double the cost of a lone answer: look for what others have first.
-        if not (_OTHER if isinstance(body, str) else _OTHER_BYTES).search(body):  # type: ignore[arg-type]
+        marks = _OTHERS if isinstance(body, str) else _OTHERS_BYTES
+        if not any(mark in body for mark in marks):  # type: ignore[operator]
             return "chat"
         try:
             body = loads(body) if isinstance(body, str) else loads_bytes(body)

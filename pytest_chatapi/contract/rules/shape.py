@@ -109,7 +109,8 @@ def _case(code: str, path: Path, keyword: str, nullable: bool, value: Any) -> st
 def check_created(ledger: Ledger, created: Any, chunk: int | None = None) -> None:
     """S04; a wrong type is the schema's business."""
     if type(created) is int and not 1_000_000_000 <= created <= 100_000_000_000:
-        hint = "milliseconds" if created > 100_000_000_000 else "no time"
+        late = created > 100_000_000_000
+        hint = "milliseconds" if late else "too small for unix seconds"
         ledger.add("S04", "$.created", "unix seconds", created, f"`created` is {hint}", chunk=chunk)
 
 
