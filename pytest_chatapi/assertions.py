@@ -15,12 +15,16 @@ from itertools import chain
 from typing import Any, NoReturn
 
 from pytest_chatapi.contract.assemble import as_completion
-from pytest_chatapi.contract.check import Judgement, check_exchange, parse_date
+from pytest_chatapi.contract.check import Judgement, check_exchange, parse_date, selects
 from pytest_chatapi.contract.exchange import Exchange, Request, Response, fold_headers
 from pytest_chatapi.contract.findings import Finding, Level, at_least
-from pytest_chatapi.contract.ledger import Ledger
+from pytest_chatapi.contract.ledger import Ledger, show
 from pytest_chatapi.contract.parse import loads, loads_bytes
 from pytest_chatapi.contract.profiles import get_profile, profile_for_url
+from pytest_chatapi.contract.rules import shape
+from pytest_chatapi.contract.rules.errors import error_message
+from pytest_chatapi.contract.rules.usage import check_usage
+from pytest_chatapi.contract.schemas import load
 from pytest_chatapi.contract.sse import looks_like_sse
 from pytest_chatapi.errors import ContractError, SettingError
 
@@ -148,11 +152,6 @@ def assert_usage(
         The usage as a ``dict``.
     """
     __tracebackhide__ = True
-    from pytest_chatapi.contract.check import selects
-    from pytest_chatapi.contract.rules import shape
-    from pytest_chatapi.contract.rules.usage import check_usage
-    from pytest_chatapi.contract.schemas import load
-
     value = _parsed(exchange_of(usage, None))
     root = "$"
     if isinstance(value, dict) and ("usage" in value or "choices" in value):
@@ -454,8 +453,6 @@ def _expect_success(exchange: Exchange, what: str) -> None:
     if response is None:
         raise TypeError("the exchange has no response")
     if response.status >= 400:
-        from pytest_chatapi.contract.rules.errors import error_message
-
         body = _parsed(exchange)
         said = error_message(body if body is not None else response.body)
         raise ContractError(
@@ -466,8 +463,6 @@ def _expect_success(exchange: Exchange, what: str) -> None:
 
 def _wrong_kind(what: str, body: Any) -> NoReturn:
     __tracebackhide__ = True
-    from pytest_chatapi.contract.ledger import show
-
     raise ContractError(f"expected {what}, got {show(body)}")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import httpx2
 import pytest
+from traffic import ANSWER
 
 import pytest_chatapi as chatapi
 from pytest_chatapi import ContractError, Exchange, Request, Response, SettingError
@@ -20,21 +21,6 @@ URL = "https://api.openai.com/v1/chat/completions"
 QUESTION: dict[str, Any] = {
     "model": "gpt-4o-mini",
     "messages": [{"role": "user", "content": "Hello!"}],
-}
-ANSWER: dict[str, Any] = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 1750000000,
-    "model": "gpt-4o-mini",
-    "choices": [
-        {
-            "index": 0,
-            "message": {"role": "assistant", "content": "Hello!", "refusal": None},
-            "logprobs": None,
-            "finish_reason": "stop",
-        }
-    ],
-    "usage": {"prompt_tokens": 9, "completion_tokens": 12, "total_tokens": 21},
 }
 LOW = copy.deepcopy(ANSWER)
 LOW["usage"]["total_tokens"] = 20

@@ -16,6 +16,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from traffic import ANSWER
 
 from pytest_chatapi.cli import main
 from pytest_chatapi.contract.bundled import bundled
@@ -23,21 +24,6 @@ from pytest_chatapi.contract.catalogue import FAMILIES, rules
 
 ROOT = Path(__file__).parent.parent
 CHAT = "https://api.openai.com/v1/chat/completions"
-ANSWER: dict[str, Any] = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 1750000000,
-    "model": "gpt-4o-mini",
-    "choices": [
-        {
-            "index": 0,
-            "message": {"role": "assistant", "content": "Hello!", "refusal": None},
-            "logprobs": None,
-            "finish_reason": "stop",
-        }
-    ],
-    "usage": {"prompt_tokens": 9, "completion_tokens": 12, "total_tokens": 21},
-}
 # Why the explanation of one rule may be missing in a checkout.
 needs_examples = pytest.mark.skipif(
     importlib.util.find_spec("pytest_chatapi.contract.examples") is None

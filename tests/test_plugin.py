@@ -11,22 +11,8 @@ from typing import Any
 
 import pytest
 import yaml  # noqa: F401  (pytester drops what a run imports; libyaml's classes must not go)
+from traffic import ANSWER
 
-ANSWER: dict[str, Any] = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 1750000000,
-    "model": "gpt-4o-mini",
-    "choices": [
-        {
-            "index": 0,
-            "message": {"role": "assistant", "content": "Hello!", "refusal": None},
-            "logprobs": None,
-            "finish_reason": "stop",
-        }
-    ],
-    "usage": {"prompt_tokens": 9, "completion_tokens": 12, "total_tokens": 21},
-}
 LOW = copy.deepcopy(ANSWER)
 LOW["usage"]["total_tokens"] = 20
 # An error for openai, a warning for compatible.

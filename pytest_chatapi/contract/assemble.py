@@ -26,9 +26,7 @@ class Text:
     __slots__ = (
         "_kept",
         "_pieces",
-        "_scan",
         "_tail",
-        "_waiting",
         "any",
         "broken",
         "markup",
@@ -36,12 +34,10 @@ class Text:
         "stops",
     )
 
-    def __init__(self, keep: bool, stops: tuple[str, ...] = (), scan: bool = True) -> None:
+    def __init__(self, keep: bool, stops: tuple[str, ...] = ()) -> None:
         self._pieces: list[str] = []
         self._kept: list[str] | None = [] if keep else None
         self._tail = ""
-        self._waiting = 0
-        self._scan = scan
         self.any = False
         self.broken = False  # holds U+FFFD
         self.markup = ""
@@ -52,19 +48,17 @@ class Text:
         if piece:
             self.any = True
             self._pieces.append(piece)
-            self._waiting += 1
-            if self._waiting >= 512:
-                self._flush()
+            if len(self._pieces) >= 512:
+                self.finish()
 
-    def _flush(self) -> None:
+    def finish(self) -> None:
+        """Scans what is still waiting."""
         if not self._pieces:
             return
         joined = "".join(self._pieces)
-        self._pieces, self._waiting = [], 0
+        self._pieces = []
         if self._kept is not None:
             self._kept.append(joined)
-        if not self._scan:
-            return
         window = self._tail + joined
         if "\ufffd" in joined:
             self.broken = True
@@ -78,13 +72,9 @@ class Text:
             self.markup = found[0] if found else ""
         self._tail = window[-max(_LONGEST_MARKUP, *map(len, self.stops), 1) :]
 
-    def finish(self) -> None:
-        """Scans what is still waiting."""
-        self._flush()
-
     def __str__(self) -> str:
         """The whole text; only where it was kept."""
-        self._flush()
+        self.finish()
         if self._kept is None:
             raise ValueError("this text was not kept")
         if len(self._kept) > 1:

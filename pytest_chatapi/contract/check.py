@@ -20,7 +20,12 @@ from pytest_chatapi.contract.parse import loads, loads_bytes
 from pytest_chatapi.contract.profiles import Profile, get_profile, profile_for_url
 from pytest_chatapi.contract.rules import shape
 from pytest_chatapi.contract.rules.correlation import check_answer, check_choice
-from pytest_chatapi.contract.rules.errors import check_error_body, check_headers, is_error_body
+from pytest_chatapi.contract.rules.errors import (
+    check_error_body,
+    check_headers,
+    error_message,
+    is_error_body,
+)
 from pytest_chatapi.contract.rules.logprobs import Tokens, check_asked
 from pytest_chatapi.contract.rules.message import check_indexes, check_message
 from pytest_chatapi.contract.rules.models import check_model, check_model_list
@@ -207,7 +212,7 @@ def check_exchange(
     else:
         ask = Ask.UNKNOWN
     if exchange.response is not None:
-        _check_response(ledger, ask, exchange, exchange.response, kind, judgement, keep)
+        _check_response(ledger, ask, exchange.response, kind, judgement, keep)
     found = ledger.findings()
     if exchange.source is not None:
         found = [f.at(exchange.source) for f in found]
@@ -224,21 +229,19 @@ def check_exchange(
 def _check_response(
     ledger: Ledger,
     ask: Ask,
-    exchange: Exchange,
     response: Response,
     kind: str,
     judgement: Judgement,
     keep: bool,
 ) -> None:
     status = response.status
-    headers = fold_headers(response.headers)
-    check_headers(ledger, headers, status)
+    check_headers(ledger, fold_headers(response.headers), status)
     if status >= 400:
         _check_error(ledger, response)
         return
     if not 200 <= status < 300 or status == 204:
         return
-    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    content_type = _media_type(response)
     if response.chunks is not None:
         fold = StreamFold(ledger, ask, keep=keep)
         fold.read_chunks(response.chunks)
@@ -246,12 +249,10 @@ def _check_response(
         return
     pieces, head = _pieces(response)
     parsed = pieces is None
-    empty = pieces is None and response.body is None
-    if not parsed and not head.strip():
-        empty = True
+    empty = response.body is None if parsed else not head
     if kind != "chat":
         if not empty:
-            _check_document(ledger, kind, response, pieces, judgement)
+            _check_document(ledger, kind, response, pieces)
         return
     if empty:
         if response.cut == "server":
@@ -296,8 +297,6 @@ def _judge_body(
         ledger.add("S00", "$", "one JSON object", value, "the body is no JSON object")
         return
     if is_error_body(value):
-        from pytest_chatapi.contract.rules.errors import error_message
-
         ledger.add(
             "X03",
             "$.error",
@@ -307,6 +306,16 @@ def _judge_body(
         )
         return
     judgement.answer = _judge_completion(ledger, ask, value)
+
+
+def _media_type(response: Response) -> str:
+    """The content-type without its parameters, in lower case; empty where there is none."""
+    text = fold_headers(response.headers).get("content-type", "")
+    return text.partition(";")[0].strip().lower()
+
+
+def _is_json(media_type: str) -> bool:
+    return media_type == "application/json" or media_type.endswith("+json")
 
 
 def _pieces(response: Response) -> tuple[Iterable[bytes] | None, bytes]:
@@ -363,9 +372,7 @@ def _check_content_type(
             content_type,
             "a stream comes under another content type",
         )
-    elif not is_stream and not (
-        content_type == "application/json" or content_type.endswith("+json")
-    ):
+    elif not is_stream and not (_is_json(content_type)):
         ledger.add(
             "E02",
             "headers.content-type",
@@ -412,12 +419,12 @@ def _read_json(ledger: Ledger, response: Response, pieces: Iterable[bytes] | Non
         return ABSENT
 
 
-def _judge_completion(ledger: Ledger, ask: Ask, body: dict[str, Any], prefix: str = "") -> Answer:
+def _judge_completion(ledger: Ledger, ask: Ask, body: dict[str, Any]) -> Answer:
     """S to K for a ``chat.completion``."""
     found, unknown = load("response", ledger.as_of).violations(body)
     if found:
         found = [v for v in found if not _is_filtered(ledger, body, v.path, v.problem.keyword)]
-    shape.report(ledger, found, unknown, prefix=prefix)
+    shape.report(ledger, found, unknown)
     shape.check_frame(ledger, body)
     answer = Answer(streamed=False)
     answer.model = body.get("model")
@@ -503,8 +510,7 @@ def _check_error(ledger: Ledger, response: Response) -> None:
     pieces, _ = _pieces(response)
     body = _whole(response, pieces)
     empty = body is None
-    headers = fold_headers(response.headers)
-    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = _media_type(response)
     if isinstance(body, bytes):
         if not body.strip():
             empty = True
@@ -523,16 +529,12 @@ def _check_error(ledger: Ledger, response: Response) -> None:
                 )
                 return
             body = value
-            if (
-                content_type
-                and content_type != "application/json"
-                and not content_type.endswith("+json")
-            ):
+            if media_type and not _is_json(media_type):
                 ledger.add(
                     "E02",
                     "headers.content-type",
                     "application/json",
-                    content_type,
+                    media_type,
                     "a JSON error body comes under another content type",
                     case="error-body",
                 )
@@ -548,7 +550,6 @@ def _check_document(
     kind: str,
     response: Response,
     pieces: Iterable[bytes] | None,
-    judgement: Judgement,
 ) -> None:
     """Everything but the answer to a POST chat/completions."""
     family = "D01" if kind == "model_list" else "D02" if kind.startswith("model") else "S01"

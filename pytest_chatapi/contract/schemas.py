@@ -257,13 +257,10 @@ class Node:
         objects = [b for b in self.branches if "object" in b.types]
         if len(objects) < 2:
             return None
-        for key, sub in objects[0].schema.get("properties", {}).items():
-            if (
-                all(
-                    {"const", "enum"} & b.schema.get("properties", {}).get(key, {}).keys()
-                    for b in objects
-                )
-                and {"const", "enum"} & sub.keys()
+        for key in objects[0].schema.get("properties", {}):
+            if all(
+                {"const", "enum"} & b.schema.get("properties", {}).get(key, {}).keys()
+                for b in objects
             ):
                 return str(key)
         return None
