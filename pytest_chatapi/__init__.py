@@ -20,21 +20,35 @@ if TYPE_CHECKING:
     )
     from pytest_chatapi.contract.exchange import Exchange, Request, Response, Source
     from pytest_chatapi.contract.findings import Finding
-    from pytest_chatapi.errors import ChatAPIError, ContractError, ReadError, SettingError
+    from pytest_chatapi.errors import (
+        ChatAPIError,
+        ContractError,
+        ReadError,
+        SecretError,
+        SettingError,
+        UnrecordedRequest,
+        WriteError,
+    )
     from pytest_chatapi.recording.readers import read
+    from pytest_chatapi.recording.transport import AsyncRecordReplayTransport, RecordReplayTransport
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "AsyncRecordReplayTransport": "recording.transport",
     "ChatAPIError": "errors",
     "ContractError": "errors",
     "Exchange": "contract.exchange",
     "Finding": "contract.findings",
     "ReadError": "errors",
+    "RecordReplayTransport": "recording.transport",
     "Request": "contract.exchange",
     "Response": "contract.exchange",
+    "SecretError": "errors",
     "SettingError": "errors",
     "Source": "contract.exchange",
+    "UnrecordedRequest": "errors",
+    "WriteError": "errors",
     "assemble": "assertions",
     "assert_chat_completion": "assertions",
     "assert_chat_request": "assertions",
@@ -47,15 +61,20 @@ _HOME = {
 }
 
 __all__ = [
+    "AsyncRecordReplayTransport",
     "ChatAPIError",
     "ContractError",
     "Exchange",
     "Finding",
     "ReadError",
+    "RecordReplayTransport",
     "Request",
     "Response",
+    "SecretError",
     "SettingError",
     "Source",
+    "UnrecordedRequest",
+    "WriteError",
     "assemble",
     "assert_chat_completion",
     "assert_chat_request",

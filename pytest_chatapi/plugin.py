@@ -2,13 +2,50 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from pytest_chatapi.fixtures import ChatContract
+    from pytest_chatapi.lifecycle import ChatAPI
+
+_MODES = ("none", "once", "new_episodes", "all", "rewrite")
+_TEST: pytest.StashKey[ChatAPI] = pytest.StashKey()
+_PASSED: pytest.StashKey[bool] = pytest.StashKey()
+_SINCE: pytest.StashKey[str] = pytest.StashKey()
+
+_INI: tuple[tuple[str, str, Any, str], ...] = (
+    ("profile", "string", "", "documented, openai, azure or compatible"),
+    ("ignore", "linelist", [], "findings to ignore, one a line"),
+    ("strict", "bool", None, "warnings fail too"),
+    ("policy", "string", "", "error, strict, warn or off: which findings fail a test"),
+    ("auto", "bool", False, "record and replay every test, as if each had the marker"),
+    ("check_vcr", "bool", False, "check tests with pytest.mark.vcr of other recorders as well"),
+    ("record_mode", "string", "", "none, once, new_episodes, all or rewrite"),
+    ("disable_recording", "bool", False, "talk to the real server; record and replay nothing"),
+    ("serializer", "string", "", "yaml or json, for new cassettes"),
+    ("match_on", "args", [], "method, scheme, host, port, path, query, uri, body"),
+    ("ignore_body", "linelist", [], "JSON paths in request bodies that are not compared"),
+    ("allow_playback_repeats", "bool", None, "the last recording may be played again"),
+    ("redact", "linelist", [], "own secrets: regular expressions or JSON paths, one a line"),
+    ("keep_headers", "args", [], "headers to record besides those that always are"),
+    ("replay_speed", "string", "", "0 at once, 1 as recorded, else a factor"),
+    ("unplayed", "string", "", "fail, warn or ignore: recordings that a test did not ask for"),
+    ("max_age", "string", "", "age of a recording, such as 30d, from which on it is too old"),
+    ("on_expiry", "string", "", "warn or fail where a recording is too old"),
+    ("record_on_failure", "bool", None, "write what a failing test recorded"),
+    ("ignore_hosts", "args", [], "hosts that are neither recorded nor replayed"),
+    ("base_url", "string", "", "of the API, for the client fixtures"),
+    ("organization", "string", "", "for the client fixtures"),
+    ("project", "string", "", "for the client fixtures"),
+    ("http_client", "string", "", "httpx or httpx2: what chatapi_client is"),
+    ("orphans", "bool", False, "list cassettes that no test owns"),
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,37 +73,271 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="warnings fail too (ini: chatapi_strict)",
     )
+    group.addoption(
+        "--chatapi-policy",
+        metavar="POLICY",
+        help="error, strict, warn or off: which findings fail a test (ini: chatapi_policy)",
+    )
+    group.addoption(
+        "--chatapi-replay-speed",
+        metavar="FACTOR",
+        help="0 at once, 1 as recorded, else a factor (ini: chatapi_replay_speed)",
+    )
+    group.addoption(
+        "--chatapi-base-url",
+        metavar="URL",
+        help="of the API, for the client fixtures (ini: chatapi_base_url)",
+    )
+    group.addoption(
+        "--chatapi-orphans",
+        action="store_true",
+        help="list cassettes that no test owns (ini: chatapi_orphans)",
+    )
     parser.addini(
         "chatapi_cassettes", "folders of cassettes to collect as tests", "paths", default=[]
     )
-    parser.addini("chatapi_profile", "documented, openai, azure or compatible", default="")
-    parser.addini("chatapi_ignore", "findings to ignore, one a line", "linelist", default=[])
-    parser.addini("chatapi_strict", "warnings fail too", "bool", default=False)
+    for name, kind, default, text in _INI:
+        parser.addini(f"chatapi_{name}", text, kind, default=default)  # type: ignore[arg-type]
+
+
+def pytest_load_initial_conftests(parser: pytest.Parser) -> None:
+    # By now the other plugins have declared theirs: pytest-recording and cassetter bring these
+    # two, and pytest refuses to have them twice.
+    group = parser.getgroup("chatapi")
+    with contextlib.suppress(ValueError):
+        group.addoption(
+            "--record-mode",
+            choices=_MODES,
+            help="none (default), once, new_episodes, all or rewrite (ini: chatapi_record_mode)",
+        )
+    with contextlib.suppress(ValueError):
+        group.addoption(
+            "--disable-recording",
+            action="store_true",
+            help="talk to the real server (ini: chatapi_disable_recording)",
+        )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "chatapi(profile=None, ignore=[], strict=False): how chat_contract judges in this test",
+        "chatapi(profile=None, ignore=[], policy='error', cassette=None, record_mode='none', ...): "
+        "record and replay the HTTP traffic of this test, and check each exchange",
     )
-    names = ("profile", "ignore", "strict")
-    if any(config.getoption(f"--chatapi-{n}") or config.getini(f"chatapi_{n}") for n in names):
-        from pytest_chatapi.fixtures import run_settings
+    worker = getattr(config, "workerinput", {})
+    config.stash[_SINCE] = worker.get("chatapi_since") or datetime.now(UTC).isoformat(
+        timespec="milliseconds"
+    ).replace("+00:00", "Z")
+    config.pluginmanager.register(_Summary(), "chatapi-summary")
+    given = [name for name, _, default, _ in _INI if config.getini(f"chatapi_{name}") != default]
+    flags = ("profile", "ignore", "strict", "policy", "replay-speed")
+    if given or any(config.getoption(f"--chatapi-{name}") for name in flags):
+        from pytest_chatapi.settings import run_settings
 
         run_settings(config)  # a wrong setting fails once, before any test
     if config.getoption("--chatapi-cassettes") or config.getini("chatapi_cassettes"):
         from pytest_chatapi.collection import CassetteCollector
 
         config.pluginmanager.register(CassetteCollector(config), "chatapi-cassettes")
+    if config.getoption("--chatapi-orphans") or config.getini("chatapi_orphans"):
+        from pytest_chatapi.orphans import Orphans
+
+        config.pluginmanager.register(Orphans(), "chatapi-orphans")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    # The workers of one run agree on when it began.
+    node.workerinput["chatapi_since"] = node.config.stash[_SINCE]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     marked = [item for item in items if item.get_closest_marker("chatapi") is not None]
     if marked:
-        from pytest_chatapi.fixtures import settings_of
+        from pytest_chatapi.settings import marker_arguments
 
         for item in marked:
-            settings_of(item)  # a wrong argument fails before any test runs
+            marker_arguments(item)  # a wrong argument fails before any test runs
+
+
+# -- recording and replay ----------------------------------------------------------------------
+
+_FIXTURES = frozenset(
+    "chatapi chatapi_client chatapi_async_client openai_client async_openai_client".split()
+)
+
+
+def records(item: pytest.Item) -> bool:
+    """Whether a test is recorded and replayed by us.
+
+    Raises:
+        pytest.UsageError: another recorder is turned on for it as well.
+    """
+    asks = [name for name in getattr(item, "fixturenames", ()) if name in _FIXTURES]
+    is_marked = item.get_closest_marker("chatapi") is not None
+    if item.get_closest_marker("vcr") is None:
+        return is_marked or bool(asks) or bool(item.config.getini("chatapi_auto"))
+    from pytest_chatapi.settings import JUDGING, marker_arguments
+
+    ours = [
+        given
+        for given in (marker_arguments(item) if is_marked else [])
+        if not given or not set(given) <= {*JUDGING, "policy"}
+    ]
+    if ours or asks:
+        what = "@pytest.mark.chatapi" if ours else f"the fixture {asks[0]}"
+        raise pytest.UsageError(
+            f"{item.nodeid}: @pytest.mark.vcr and {what} each turn on a recorder: remove one of "
+            "them; to have a test of the other recorder checked, set chatapi_check_vcr = true"
+        )
+    return False
+
+
+@pytest.fixture(scope="session")
+def chatapi_config() -> dict[str, Any]:
+    """Settings for all tests; override it in ``conftest.py``. Takes what the marker takes."""
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def _chatapi_recording(request: pytest.FixtureRequest) -> Iterator[ChatAPI | None]:
+    item = request.node
+    if not records(item):
+        yield None
+        return
+    from pytest_chatapi.lifecycle import open_test
+    from pytest_chatapi.settings import settings_for
+
+    settings = settings_for(item, request.getfixturevalue("chatapi_config"))
+    owner, folder = _fixture(request, "vcr_config"), _fixture(request, "vcr_cassette_dir")
+    item.stash[_PASSED] = True
+    with open_test(
+        item,
+        settings,
+        owner if isinstance(owner, dict) else {},
+        Path(folder) if folder else None,
+        item.config.stash[_SINCE],
+    ) as handle:
+        item.stash[_TEST] = handle
+        try:
+            yield handle
+        finally:
+            del item.stash[_TEST]
+            handle.end_of_teardown(passed=item.stash[_PASSED])
+
+
+def _fixture(request: pytest.FixtureRequest, name: str) -> Any:
+    try:
+        return request.getfixturevalue(name)
+    except pytest.FixtureLookupError:
+        return None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    handle = item.stash.get(_TEST, None)
+    if handle is None:
+        yield
+        if item.config.getini("chatapi_check_vcr") and item.get_closest_marker("vcr") is not None:
+            from pytest_chatapi.others import check_other_recorder
+
+            check_other_recorder(item)
+        return
+    try:
+        yield
+    except BaseException as error:
+        item.stash[_PASSED] = False
+        handle.end_of_call(passed=False)
+        report = handle.report()
+        if report and report not in str(error):
+            item.add_report_section("call", "chatapi", report)
+        raise
+    # unittest keeps its failures to itself.
+    passed = not getattr(item, "_excinfo", None)
+    item.stash[_PASSED] = False
+    handle.end_of_call(passed=passed)
+    item.stash[_PASSED] = passed
+
+
+class _Summary:
+    """Collects, also from xdist's workers, what tests want to be known."""
+
+    def __init__(self) -> None:
+        self._notes: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "teardown" and report.user_properties:
+            self._notes += [
+                f"{report.nodeid}: {text}"
+                for name, text in report.user_properties
+                if name == "chatapi"
+            ]
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self._notes:
+            terminalreporter.write_sep("-", "chat completions")
+            for text in self._notes:
+                terminalreporter.write_line(text)
+
+
+@pytest.fixture
+def chatapi(_chatapi_recording: ChatAPI) -> ChatAPI:
+    """What this test sends and receives: ``.exchanges``, ``.usage``, ``.findings``,
+    ``.transport``, ``.async_transport``, ``.base_url``, ``.cassette``.
+    """
+    return _chatapi_recording
+
+
+@pytest.fixture
+def chatapi_client(chatapi: ChatAPI) -> Iterator[Any]:
+    """An ``httpx.Client`` (or httpx2's, see ``http_client``) of the API."""
+    import importlib
+
+    family = importlib.import_module(chatapi.settings.http_client)
+    with family.Client(
+        base_url=chatapi.base_url, headers=chatapi.client_headers(), transport=chatapi.transport
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+def chatapi_async_client(chatapi: ChatAPI) -> Any:
+    """An ``httpx.AsyncClient`` (or httpx2's) of the API; needs no closing."""
+    import importlib
+
+    family = importlib.import_module(chatapi.settings.http_client)
+    return family.AsyncClient(
+        base_url=chatapi.base_url,
+        headers=chatapi.client_headers(),
+        transport=chatapi.async_transport,
+    )
+
+
+def _sdk_family(openai: Any) -> Any:
+    import importlib
+
+    is_new = int(openai.__version__.partition(".")[0]) >= 3
+    return importlib.import_module("httpx2" if is_new else "httpx")
+
+
+@pytest.fixture
+def openai_client(chatapi: ChatAPI) -> Iterator[Any]:
+    """An ``openai.OpenAI`` of the API."""
+    openai = pytest.importorskip("openai", reason="openai_client needs the package openai")
+    http_client = _sdk_family(openai).Client(transport=chatapi.transport)
+    with openai.OpenAI(**chatapi.client_settings(), http_client=http_client) as client:
+        yield client
+
+
+@pytest.fixture
+def async_openai_client(chatapi: ChatAPI) -> Any:
+    """An ``openai.AsyncOpenAI`` of the API; needs no closing."""
+    openai = pytest.importorskip("openai", reason="async_openai_client needs the package openai")
+    http_client = _sdk_family(openai).AsyncClient(transport=chatapi.async_transport)
+    return openai.AsyncOpenAI(**chatapi.client_settings(), http_client=http_client)
+
+
+# -- the contract ------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -76,7 +347,8 @@ def chat_contract(request: pytest.FixtureRequest) -> ChatContract:
     Set by ``@pytest.mark.chatapi(profile=..., ignore=[...], strict=...)``, else by
     ``--chatapi-profile`` and the like, else by ini.
     """
-    from pytest_chatapi.fixtures import ChatContract, settings_of
+    from pytest_chatapi.fixtures import ChatContract
+    from pytest_chatapi.settings import settings_of
 
     return ChatContract(**settings_of(request.node))
 

@@ -23,6 +23,7 @@ __all__ = [
     "failure_message",
     "render",
     "rules_markdown",
+    "short",
     "statistics_text",
 ]
 
@@ -140,6 +141,11 @@ def failure_message(findings: Sequence[Finding], what: str, failing: Sequence[Fi
         f"ignore it:  ignore=[{json.dumps(f'{first.code}:{first.path}', ensure_ascii=False)}]"
     )
     return "\n\n".join([head, *blocks])
+
+
+def short(finding: Finding) -> str:
+    """One finding in one line."""
+    return f"{finding.code} {finding.message}"
 
 
 def _counts(levels: Counter[Level]) -> str:

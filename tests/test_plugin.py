@@ -19,6 +19,15 @@ LOW["usage"]["total_tokens"] = 20
 ODD = {**ANSWER, "object": "x"}
 
 
+# What the marker takes.
+ALL = (
+    "profile, ignore, strict, policy, cassette, record_mode, serializer, match_on, ignore_body, "
+    "normalize_body, allow_playback_repeats, redact, keep_headers, replay_speed, unplayed, "
+    "max_age, on_expiry, record_on_failure, ignore_hosts, base_url, api_key, organization, project, "
+    "http_client"
+)
+
+
 def line(
     body: Any = None, *, host: str = "https://api.openai.com", path: str = "", **ask: Any
 ) -> str:
@@ -129,7 +138,7 @@ def test_failure(pytester: pytest.Pytester, run: Any) -> None:
     )
     # The path of the file may be longer than a line.
     assert f"  at       {path}, interaction 0: $.usage.total_tokens" in " ".join(
-        result.stdout.str().replace(",\n           ", ", ").splitlines()
+        result.stdout.str().replace("\n           ", " ").splitlines()
     )
     result.stdout.fnmatch_lines(
         [
@@ -400,8 +409,8 @@ class TestIt:
 @pytest.mark.parametrize(
     ("marker", "message"),
     [
-        ("profil='openai'", "has no argument 'profil': it takes profile, ignore, strict"),
-        ("'openai'", "takes named arguments only: profile, ignore, strict"),
+        ("profil='openai'", f"has no argument 'profil' (did you mean profile?): it takes {ALL}"),
+        ("'openai'", f"takes named arguments only: {ALL}"),
         (
             "profile='opennai'",
             "unknown profile 'opennai': choose one of documented, openai, azure, compatible",

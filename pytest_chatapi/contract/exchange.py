@@ -6,7 +6,8 @@ entry, a log line, a mock. Nothing is interpreted here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -62,6 +63,14 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
 
+    def json(self) -> Any:
+        """The body as JSON.
+
+        Raises:
+            ValueError: it is none.
+        """
+        return json.loads(self.body) if isinstance(self.body, str | bytes) else self.body
+
 
 @dataclass(slots=True)
 class Response:
@@ -77,6 +86,7 @@ class Response:
         chunks: the parsed chunks of a stream whose wire text is not at hand, as an SDK gives
             them: framing, ``[DONE]`` and the end of the stream cannot be judged.
         cut: who ended the connection before the body was complete; ``None`` when nobody did.
+        times: for each of `pieces`, seconds from the sending of the request to its arrival.
     """
 
     status: int = 200
@@ -85,6 +95,24 @@ class Response:
     pieces: Iterable[bytes] | None = None
     chunks: Iterable[Any] | None = None
     cut: Literal["server", "client"] | None = None
+    times: Sequence[float] | None = None
+
+    @property
+    def content(self) -> bytes:
+        """The whole body as bytes, as far as its text is at hand."""
+        if isinstance(self.body, str):
+            return self.body.encode("utf-8", "surrogatepass")
+        if self.body is None:
+            return b"".join(self.pieces or ())
+        return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
+
+    def json(self) -> Any:
+        """The body as JSON.
+
+        Raises:
+            ValueError: it is none.
+        """
+        return json.loads(self.content)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,16 @@ from pytest_chatapi.recording.files import (
 )
 from pytest_chatapi.recording.yaml_events import YAMLProblem, load_all
 
-__all__ = ["SUFFIXES", "NotARecording", "find", "read", "read_file"]
+__all__ = [
+    "SUFFIXES",
+    "NotARecording",
+    "exchange_of",
+    "find",
+    "header_pairs",
+    "read",
+    "read_file",
+    "values_of",
+]
 
 SUFFIXES = (".yaml", ".yml", ".json", ".jsonl", ".ndjson", ".toml", ".har", ".txt", ".sse")
 """Of the files that are looked into when a folder is named; each also with ``.gz``."""
@@ -204,6 +213,20 @@ def read_file(
         on_error(ReadError(shown, "", "too large for the memory of this machine"))
 
 
+def values_of(data: bytes, name: str) -> list[Any]:
+    """The interactions of one document (a cassette, a HAR file) as they were parsed.
+
+    Raises:
+        ReadError: it is damaged.
+        NotARecording: it is something else.
+    """
+
+    def failed(error: ReadError) -> None:
+        raise error
+
+    return _Reader(name, None, failed).values(data)
+
+
 def _name_of(file: Any) -> str:
     name = getattr(file, "name", None)
     return name if isinstance(name, str) else "<stdin>" if file is sys.stdin.buffer else "<file>"
@@ -331,17 +354,40 @@ class _Reader:
 
     # Whole documents.
 
-    def _document(self, data: bytes, kind: str) -> Iterator[Exchange]:
+    def values(self, data: bytes) -> list[Any]:
+        kind = _kind(data, True)
+        text = self._decoded(data)
+        value: Any = None
+        if kind == "json":
+            value = self._parsed(text, data)
+        elif kind == "toml":
+            value = self._toml(text, data)
+        elif kind == "yaml":
+            try:
+                value = next(load_all(text), None)
+            except YAMLProblem as error:
+                raise self._damaged(data, error.place, error.text) from None
         try:
-            text = data.decode()
+            return _items(value, raw=False)
+        except _Unknown:
+            raise self._not_a_recording() from None
+
+    def _decoded(self, data: bytes) -> str:
+        try:
+            return data.decode()
         except UnicodeDecodeError as error:
             raise self._damaged(data, *_bad_byte(data, error, 0)) from None
+
+    def _parsed(self, text: str, data: bytes) -> Any:
+        try:
+            return _loads(text)
+        except _Damage as error:
+            raise self._damaged(data, error.place(), error.reason) from None
+
+    def _document(self, data: bytes, kind: str) -> Iterator[Exchange]:
+        text = self._decoded(data)
         if kind == "json":
-            try:
-                value = _loads(text)
-            except _Damage as error:
-                raise self._damaged(data, error.place(), error.reason) from None
-            yield from self._value(value, data)
+            yield from self._value(self._parsed(text, data), data)
         elif kind == "toml":
             yield from self._value(self._toml(text, data), b"")
         else:
@@ -374,8 +420,7 @@ class _Reader:
             except StopIteration:
                 break
             except YAMLProblem as error:
-                place = f"line {error.line}, column {error.column}" if error.line else ""
-                problem = self._damaged(data, place, f"not valid YAML: {error.reason}")
+                problem = self._damaged(data, error.place, error.text)
                 if known and not isinstance(problem, NotARecording):
                     self.on_error(problem)
                     return
@@ -528,6 +573,20 @@ def _items(value: Any, *, raw: bool) -> list[Any]:
     raise _Unknown
 
 
+def exchange_of(interaction: dict[str, Any]) -> Exchange:
+    """One interaction of a cassette, as it was parsed.
+
+    Raises:
+        ValueError: in one line, why it is none.
+    """
+    try:
+        return _from_value(interaction)
+    except _Unknown:
+        raise ValueError("holds neither a request nor a response") from None
+    except (_Problem, BodyProblem) as error:
+        raise ValueError(str(error)) from None
+
+
 def _from_value(value: Any, data: bytes = b"") -> Exchange:
     """One exchange; `data` is the text of `value` where that may be a raw body."""
     if isinstance(value, dict):
@@ -580,7 +639,8 @@ def _response(value: dict[str, Any]) -> Response | None:
         if body is None and status == 0:
             return None  # HAR has this for a request that was never answered
         status = 200
-    cut = part.get("cut", value.get("cut"))
+    ours = part.get("chatapi")
+    cut = (ours if isinstance(ours, dict) else part).get("cut", value.get("cut"))
     side: Literal["server", "client"] | None = cut if cut in ("server", "client") else None
     return Response(status, headers, body, cut=side)
 
@@ -662,6 +722,10 @@ def _status(part: dict[str, Any]) -> int:
 
 
 def _headers(headers: Any) -> dict[str, str]:
+    return fold_headers(header_pairs(headers))
+
+
+def header_pairs(headers: Any) -> list[tuple[str, str]]:
     """Of a mapping, of HAR's list of names and values, or of a list of pairs."""
     pairs: list[tuple[str, str]] = []
     if isinstance(headers, dict):
@@ -675,7 +739,7 @@ def _headers(headers: Any) -> dict[str, str]:
                 pairs.append((_text(item["name"]), _text(item.get("value", ""))))
             elif isinstance(item, (list, tuple)) and len(item) == 2:
                 pairs.append((_text(item[0]), _text(item[1])))
-    return fold_headers([(name, value) for name, value in pairs if name[:1] != ":"])
+    return [(name, value) for name, value in pairs if name[:1] != ":"]
 
 
 def _text(value: Any) -> str:

@@ -37,6 +37,14 @@ class YAMLProblem(Exception):
         super().__init__(reason)
         self.reason, self.line, self.column = reason, line, column
 
+    @property
+    def place(self) -> str:
+        return f"line {self.line}, column {self.column}" if self.line else ""
+
+    @property
+    def text(self) -> str:
+        return f"not valid YAML: {self.reason}"
+
 
 class _Merge:
     """Stands for the key ``<<``."""
@@ -75,6 +83,8 @@ def load_all(text: str) -> Iterator[Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = ", ".join(part for part in (error.context, error.problem) if part)
+        if "maximum nesting depth" in reason:
+            reason = f"nested deeper than {MAX_DEPTH} levels"
         raise YAMLProblem(
             reason or "not YAML", mark.line + 1 if mark else 0, mark.column + 1 if mark else 0
         ) from None
@@ -195,7 +205,7 @@ def _documents(get: Callable[[], Any], yaml: Any) -> Iterator[Any]:
 def _merged(mapping: dict[Any, Any], event: Any) -> dict[Any, Any]:
     """`mapping` with what its ``<<`` keys name; its own keys win, then the first named."""
     result: dict[Any, Any] = {}
-    for value in mapping.pop(_MERGE):
+    for value in reversed(mapping.pop(_MERGE)):
         for part in reversed(value) if isinstance(value, list) else [value]:
             if not isinstance(part, dict):
                 raise _problem("the key << takes a mapping or a list of mappings", event)

@@ -1,0 +1,68 @@
+"""Checks the traffic of tests that another recorder records: pytest-recording, cassetter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_chatapi.contract.check import check_exchange
+from pytest_chatapi.contract.exchange import Exchange
+from pytest_chatapi.lifecycle import judge
+from pytest_chatapi.recording.readers import exchange_of
+from pytest_chatapi.recording.titles import title_of
+from pytest_chatapi.settings import settings_for
+
+__all__ = ["check_other_recorder"]
+
+
+def check_other_recorder(item: pytest.Item) -> None:
+    """Fails the test for what its recorder played or recorded.
+
+    Raises:
+        ContractError: an exchange breaks the contract.
+    """
+    __tracebackhide__ = True
+    funcargs: dict[str, Any] = getattr(item, "funcargs", {})
+    cassette = funcargs.get("vcr") or funcargs.get("cassette")
+    if cassette is None:
+        return
+    settings = settings_for(item, funcargs.get("chatapi_config") or {})
+    found = []
+    for number, exchange in enumerate(_exchanges(cassette)):
+        findings = check_exchange(exchange, settings.profile, ignore=settings.ignore).findings
+        found.append((f"exchange {number}: {title_of(exchange)}", findings))
+    judge(
+        found,
+        settings.policy or "error",
+        lambda text: item.user_properties.append(("chatapi", text)),
+    )
+
+
+def _exchanges(cassette: Any) -> list[Exchange]:
+    exchanges = []
+    for value in _played(cassette):
+        try:
+            exchanges.append(exchange_of(value))
+        except ValueError:  # a body that is no text, of another API
+            continue
+    return exchanges
+
+
+def _played(cassette: Any) -> list[dict[str, Any]]:
+    if hasattr(cassette, "play_counts"):  # vcrpy
+        old = getattr(cassette, "_loaded_count", 0)
+        return [
+            {
+                "request": {
+                    "method": request.method,
+                    "uri": request.uri,
+                    "headers": dict(request.headers),
+                    "body": request.body,
+                },
+                "response": response,
+            }
+            for at, (request, response) in enumerate(cassette.data)
+            if at >= old or cassette.play_counts[at]
+        ]
+    return []

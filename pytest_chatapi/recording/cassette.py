@@ -1,0 +1,384 @@
+"""Cassettes on disk: read lazily, written atomically, merged with what others wrote meanwhile.
+
+A YAML cassette is a list of blocks that begin with ``- request:`` at the margin, whoever wrote
+it. They are found without parsing, a request is parsed when it is first compared, a response
+when it is played, and what stands in a file is written back byte for byte.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.errors import ReadError, SecretError, WriteError
+from pytest_chatapi.recording.files import blocks_of_path, join, os_reason
+from pytest_chatapi.recording.interaction import Interaction, interaction_of, plain_form
+from pytest_chatapi.recording.readers import exchange_of, values_of
+from pytest_chatapi.recording.redaction import Redactor
+from pytest_chatapi.recording.yaml_events import YAMLProblem, load_all
+
+__all__ = ["Cassette", "Entry", "update"]
+
+_START = b"- request:\n"
+_ALIAS = re.compile(rb"[:-] \*\w+\n")
+_MARGIN = re.compile(rb"\n(?=[^ \n])")
+_RESPONSE = b"\n  response:\n"
+_BREAKS = re.compile("[\r\x85\u2028\u2029\ufeff]")
+_ENCODED = (b"\x1f\x8b", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
+_LOCK_SECONDS = 60
+_WRITTEN = (".yaml", ".yml", ".json")
+
+# A request as `_yaml` writes it, which is read without a YAML parser.
+_OWN_REQUEST = re.compile(
+    rb"- request:\n    method: ([A-Z]+)\n    uri: (https?://[\w./:?=&%~-]+)\n"
+    rb"    headers:(?: \{\}\n|\n((?:      [^\n]+\n)+))"
+    rb"    body: (?:null\n|\|(-?)\n((?:      [^\n]*\n|\n)+))"
+)
+
+
+class Entry:
+    """One interaction of a cassette, parsed as far as somebody looked at it."""
+
+    __slots__ = ("_interaction", "_raw", "_request", "_value", "index", "name")
+
+    def __init__(self, name: str, index: int, raw: bytes = b"", value: Any = None) -> None:
+        self.name, self.index = name, index
+        self._raw, self._value = raw, value
+        self._request: Request | None = None
+        self._interaction: Interaction | None = None
+
+    @property
+    def raw(self) -> bytes:
+        """The block of the file that it stands in; empty where the file has no such blocks."""
+        return self._raw
+
+    @property
+    def value(self) -> Any:
+        """As any reader of the format would see it."""
+        if self._value is None:
+            self._value = self._load(self._raw)
+        return self._value
+
+    @property
+    def request(self) -> Request:
+        """The request alone.
+
+        Raises:
+            ReadError: it is damaged.
+        """
+        if self._request is None:
+            if self._interaction is not None:
+                self._request = self._interaction.request
+            elif self._value is not None:
+                self._request = self.interaction.request
+            else:
+                self._request = _own_request(self._raw) or self._parsed_request()
+        return self._request
+
+    def _parsed_request(self) -> Request:
+        end = self._raw.find(_RESPONSE)
+        if end < 0:
+            return self.interaction.request
+        value = self._load(self._raw[: end + 1])
+        try:
+            request = exchange_of(value).request
+        except ValueError as error:
+            raise self._error(str(error)) from None
+        if request is None:
+            raise self._error("holds no request, so it cannot be replayed")
+        return request
+
+    @property
+    def interaction(self) -> Interaction:
+        """All of it.
+
+        Raises:
+            ReadError: it is damaged.
+        """
+        if self._interaction is None:
+            value = self.value
+            if not isinstance(value, dict):
+                raise self._error("is no interaction")
+            try:
+                self._interaction = interaction_of(value)
+            except ValueError as error:
+                raise self._error(str(error)) from None
+            self._value = None if self._raw else value
+        return self._interaction
+
+    @property
+    def own(self) -> bool:
+        """Whether this package recorded it."""
+        if self._raw and self._interaction is None:
+            return b"\n    chatapi:\n" in self._raw
+        return self.interaction.own
+
+    def _load(self, raw: bytes) -> Any:
+        try:
+            value = next(load_all(raw.decode()), None)
+        except YAMLProblem as error:
+            raise self._error(f"not valid YAML: {error.reason}") from None
+        except UnicodeDecodeError:
+            raise self._error("not UTF-8; save the file as UTF-8") from None
+        return value[0] if isinstance(value, list) and value else None
+
+    def _error(self, reason: str) -> ReadError:
+        return ReadError(self.name, f"interaction {self.index}", reason)
+
+
+def _own_request(raw: bytes) -> Request | None:
+    found = _OWN_REQUEST.match(raw)
+    if not found or not raw.startswith(b"  response:\n", found.end()):
+        return None
+    method, uri, headers, chomped, body = found.groups()
+    folded: dict[str, str] = {}
+    if headers:
+        name = ""
+        for line in headers.decode().splitlines():
+            text = line[6:]
+            if text[:2] == "- ":
+                folded[name] = text[2:]
+            else:
+                name = text.rstrip(":")
+        if any(text[:1] in "'\"" for text in folded.values()):
+            return None
+    text = body.replace(b"\n      ", b"\n")[6:] if body is not None else None
+    if text is not None and chomped:
+        text = text[:-1]
+    return Request(method.decode(), uri.decode(), folded, text)
+
+
+class Cassette:
+    """The interactions of one file.
+
+    Args:
+        path: need not exist.
+        name: what to call the file in messages.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], name: str | None = None) -> None:
+        self.path = Path(path)
+        self.name = name or os.fspath(path)
+        self.head, self.tail = b"", b""
+        self.exists = self.path.is_file()
+        self.entries: list[Entry] = self._read() if self.exists else []
+
+    def _read(self) -> list[Entry]:
+        data = self._bytes()
+        if not data.strip():
+            return []
+        blocks = _split(data)
+        if blocks is not None:
+            self.head, raws, self.tail = blocks
+            return [Entry(self.name, index, raw) for index, raw in enumerate(raws)]
+        return [
+            Entry(self.name, index, value=value)
+            for index, value in enumerate(values_of(data, self.name))
+        ]
+
+    def _bytes(self) -> bytes:
+        try:
+            with open(self.path, "rb") as file:
+                head = file.read(4)
+                if not head.startswith(_ENCODED):
+                    file.seek(0)
+                    return file.read()
+        except OSError as error:
+            raise ReadError(self.name, "", os_reason(error)) from None
+        return join(blocks_of_path(os.fspath(self.path), self.name), self.name, str(self.path))
+
+
+def _split(data: bytes) -> tuple[bytes, list[bytes], bytes] | None:
+    """What stands before, between and after the blocks; ``None`` where there are none."""
+    start = data.find(b"\n" + _START) + 1
+    if not start or not data[:start].endswith(b"interactions:\n") or _has_aliases(data):
+        return None
+    head, raws = data[:start], data[start + 2 :].split(b"\n- ")
+    if not all(raw.startswith(_START[2:]) for raw in raws):
+        return None
+    tail = b""
+    after = _MARGIN.search(raws[-1])
+    if after:
+        raws[-1], tail = raws[-1][: after.start()], raws[-1][after.end() :]
+    elif raws[-1].endswith(b"\n"):
+        raws[-1] = raws[-1][:-1]
+    return head, [b"- %b\n" % raw for raw in raws], tail
+
+
+def _has_aliases(data: bytes) -> bool:
+    # Blocks that refer to one another cannot be read alone. Looking for any name costs too much
+    # in a large file; there only those that emitters make up are looked for.
+    if len(data) > 1 << 20:
+        return b"*id0" in data or b"*ref_" in data
+    return _ALIAS.search(data) is not None
+
+
+# -- writing -----------------------------------------------------------------------------------
+
+
+def update(
+    path: Path,
+    name: str,
+    new: Sequence[Interaction],
+    redactor: Redactor,
+    keep: Callable[[Entry], bool] = lambda entry: True,
+) -> None:
+    """Adds to the file what was recorded, under a lock, whole or not at all.
+
+    Args:
+        new: to be written, already redacted.
+        keep: which of the interactions that stand in the file by then stay.
+
+    Raises:
+        SecretError: something in `new` still looks like a secret.
+        WriteError: the file cannot be written.
+        ReadError: what stands there is damaged, so nothing can be added to it.
+    """
+    forms = [plain_form(interaction) for interaction in new]
+    is_json = path.suffix == ".json"
+    if path.suffix not in _WRITTEN:
+        raise WriteError(name, f"is read only: cassettes are written as {', '.join(_WRITTEN)}")
+    if is_json:
+        _json_only(forms, name)
+    blocks = [_json_block(form) if is_json else _yaml_block(form) for form in forms]
+    found = redactor.find_secrets(f"{name}\n" + "".join(blocks))
+    if found:
+        raise SecretError(name, _refusal(forms, blocks, redactor, found))
+    target = Path(os.path.realpath(path))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(target):
+            old = Cassette(target, name)
+            kept = [entry for entry in old.entries if keep(entry)]
+            whole = _json_text(old, kept, forms) if is_json else _yaml_text(old, kept, blocks)
+            _replace(target, whole)
+    except OSError as error:
+        raise WriteError(name, f"cannot be written: {error.strerror or error}") from None
+
+
+def _refusal(forms: list[Any], blocks: list[str], redactor: Redactor, found: list[str]) -> str:
+    for form, block in zip(forms, blocks, strict=True):
+        where = redactor.find_secrets(block)
+        if where:
+            sides = [s for s in form if redactor.find_secrets(json.dumps(form[s], default=repr))]
+            place = " and ".join(sides) or "interaction"
+            request = form["request"]
+            found, what = where, f"the {place} of {request['method']} {request['uri']} still holds"
+            break
+    else:
+        what = "the name of the cassette holds"
+    return (
+        f"not written: {what} {', '.join(found)}; add a pattern for it to redact=[...] "
+        "in the chatapi_config fixture, or keep it out of the test"
+    )
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Held by one process at a time. The lock's file stands outside of the project."""
+    import filelock
+
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir(), f"pytest-chatapi-{user}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:32]
+    try:
+        with filelock.FileLock(folder / f"{name}.lock", timeout=_LOCK_SECONDS):
+            yield
+    except filelock.Timeout:
+        raise OSError(
+            0, f"another process has held it for {_LOCK_SECONDS} s; is a test run still alive?"
+        ) from None
+
+
+def _replace(path: Path, content: bytes) -> None:
+    # Whoever was killed while writing left such a file; under the lock nobody else can be at it.
+    for stale in path.parent.glob(f".{_escaped(path.name)}.*.tmp"):
+        stale.unlink(missing_ok=True)
+    descriptor, partial = tempfile.mkstemp(".tmp", f".{path.name}.", path.parent)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(partial, path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask())
+        os.replace(partial, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(partial)
+        raise
+
+
+def _escaped(name: str) -> str:
+    return re.sub(r"([*?\[])", r"[\1]", name)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _yaml_text(old: Cassette, kept: list[Entry], blocks: list[str]) -> bytes:
+    if not kept:
+        return b"version: 1\ninteractions:\n" + "".join(blocks).encode()
+    if not old.head:  # a YAML file that has no blocks: another layout, aliases, CRLF
+        blocks = [_yaml_block(entry.value) for entry in kept] + blocks
+        return b"version: 1\ninteractions:\n" + "".join(blocks).encode()
+    raws = [entry.raw for entry in kept]
+    return old.head + b"".join(raws) + "".join(blocks).encode() + old.tail
+
+
+def _yaml_block(form: Any) -> str:
+    import yaml
+
+    text: str = yaml.dump(
+        [form], Dumper=_dumper(yaml), sort_keys=False, allow_unicode=True, width=1 << 30
+    )
+    return text.removesuffix("...\n")  # a document's end, after a text that ends in empty lines
+
+
+_DUMPERS: dict[Any, Any] = {}
+
+
+def _dumper(yaml: Any) -> Any:
+    """Writes text of several lines as a literal block wherever that keeps every character."""
+    base = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    if base not in _DUMPERS:
+        dumper: Any = type("CassetteDumper", (base,), {"ignore_aliases": lambda self, data: True})
+        dumper.add_representer(str, _text_node)
+        _DUMPERS[base] = dumper
+    return _DUMPERS[base]
+
+
+def _text_node(dumper: Any, text: str) -> Any:
+    style = None
+    if _BREAKS.search(text):
+        style = '"'  # read as a line break, or not at all, anywhere else
+    elif "\n" in text:
+        style = "|"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+def _json_block(form: Any) -> str:
+    return json.dumps(form, indent=2, ensure_ascii=False)
+
+
+def _json_only(forms: list[Any], name: str) -> None:
+    for form in forms:
+        for body in (form["request"]["body"], form["response"]["body"]["string"]):
+            if isinstance(body, bytes):
+                raise WriteError(name, "a body is no text; write a YAML cassette instead")
+
+
+def _json_text(old: Cassette, kept: list[Entry], forms: list[Any]) -> bytes:
+    values = [entry.value for entry in kept] + forms
+    return _json_block({"version": 1, "interactions": values}).encode() + b"\n"

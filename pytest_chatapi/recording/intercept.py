@@ -1,0 +1,292 @@
+"""Routes the clients that the code under test builds itself through a recorder.
+
+httpx and httpx2 are patched where they hand a request to the network, so that mock transports,
+ASGI apps and whatever wraps a transport stay as they are. Clients on other libraries go through
+vcrpy's own patchers, which read a response whole before the client sees it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import ipaddress
+import re
+import socket
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import ModuleType
+from typing import Any, NoReturn
+
+from pytest_chatapi.recording.recorder import Playback, Recorder, Take
+from pytest_chatapi.recording.transport import ahandle, handle
+
+__all__ = ["intercepted"]
+
+_FAMILIES = ("httpx", "httpx2")
+_OTHERS = ("requests", "urllib3", "aiohttp", "httplib2", "tornado", "boto3")
+
+
+@contextlib.contextmanager
+def intercepted(
+    recorder: Recorder,
+    *,
+    ignore_hosts: Iterable[str] = (),
+    on_network: Callable[[str], NoReturn] | None = None,
+) -> Iterator[None]:
+    """While it lasts, all HTTP clients of the process go through `recorder`.
+
+    Args:
+        ignore_hosts: names of hosts that are talked to as if nothing were here.
+        on_network: called with ``host:port`` where anything else tries to leave this machine;
+            must raise. Without it nothing is refused.
+    """
+    ignored = frozenset(host.lower() for host in ignore_hosts)
+    with contextlib.ExitStack() as stack:
+        if on_network is not None:
+            stack.enter_context(_guarded(on_network, ignored))
+        for name in _FAMILIES:
+            stack.enter_context(_httpx(importlib.import_module(name), recorder, ignored))
+        if recorder.cassette is not None:
+            stack.enter_context(_others(recorder, ignored))
+        yield
+
+
+@contextlib.contextmanager
+def _patched(owner: Any, name: str, value: Any) -> Iterator[None]:
+    own = name in vars(owner)
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        if own:
+            setattr(owner, name, before)
+        else:
+            delattr(owner, name)
+
+
+@contextlib.contextmanager
+def _httpx(family: ModuleType, recorder: Recorder, ignored: frozenset[str]) -> Iterator[None]:
+    send = family.HTTPTransport.handle_request
+    asend = family.AsyncHTTPTransport.handle_async_request
+    active = True
+
+    # Others may keep these functions (vcrpy does, when it is first imported meanwhile), so
+    # afterwards they have to do what they replaced.
+    def handle_request(self: Any, request: Any) -> Any:
+        if not active or request.url.host in ignored or _is_inner(recorder, request):
+            return send(self, request)
+        return handle(recorder, request, lambda request: send(self, request))
+
+    async def handle_async_request(self: Any, request: Any) -> Any:
+        if not active or request.url.host in ignored or _is_inner(recorder, request):
+            return await asend(self, request)
+        return await ahandle(recorder, request, lambda request: asend(self, request))
+
+    with (
+        _patched(family.HTTPTransport, "handle_request", handle_request),
+        _patched(family.AsyncHTTPTransport, "handle_async_request", handle_async_request),
+    ):
+        try:
+            yield
+        finally:
+            active = False
+
+
+def _is_inner(recorder: Recorder, request: Any) -> bool:
+    """Whether one of our transports has this request already and sends it by a patched one."""
+    return request.extensions.get("chatapi") is recorder
+
+
+# -- other HTTP libraries ----------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _others(recorder: Recorder, ignored: frozenset[str]) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        # vcrpy takes longer to patch than a whole replayed request takes: only where needed.
+        if any(name in sys.modules for name in _OTHERS):
+            stack.enter_context(_vcr(recorder, ignored))
+            yield
+            return
+        finder = _Finder(lambda: stack.enter_context(_vcr(recorder, ignored)))
+        sys.meta_path.insert(0, finder)
+        try:
+            yield
+        finally:
+            sys.meta_path.remove(finder)
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Notices when one of the other libraries is imported after all."""
+
+    def __init__(self, found: Callable[[], object]) -> None:
+        self._found: Callable[[], object] | None = found
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname not in _OTHERS or self._found is None:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is None or spec.loader is None:
+            return None
+        found, self._found = self._found, None
+        loader = spec.loader
+        execute = loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            del loader.exec_module
+            execute(module)
+            found()
+
+        loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+@contextlib.contextmanager
+def _vcr(recorder: Recorder, ignored: frozenset[str]) -> Iterator[None]:
+    from vcr.cassette import Cassette  # type: ignore[import-untyped]
+
+    class Bridge(Cassette):  # type: ignore[misc]
+        """vcrpy's side of a recorder: asked for each request, told each response."""
+
+        def can_play_response_for(self, request: Any) -> bool:
+            if request.host in ignored:
+                return False
+            body = request.body_bytes if hasattr(request, "body_bytes") else request.body
+            found = recorder.begin(
+                request.method, request.uri, _pairs(request.headers), _bytes(body)
+            )
+            request.chatapi = found
+            return isinstance(found, Playback)
+
+        def play_response(self, request: Any) -> dict[str, Any]:
+            found: Playback = request.chatapi
+            interaction = found.interaction
+            found.delivered = len(interaction.pieces)
+            headers: dict[str, list[str]] = {}
+            for name, text in interaction.headers:
+                headers.setdefault(name, []).append(text)
+            return {
+                "status": {"code": interaction.status, "message": interaction.reason},
+                "headers": headers,
+                "body": {"string": b"".join(interaction.pieces)},
+            }
+
+        def append(self, request: Any, response: dict[str, Any]) -> None:
+            take = getattr(request, "chatapi", None)
+            if not isinstance(take, Take):
+                return
+            status = response["status"]
+            take.responded(status["code"], status["message"] or "", _pairs(response["headers"]))
+            body = _bytes((response.get("body") or {}).get("string"))
+            if body:
+                take.piece(body)
+            take.ended()
+
+        @property
+        def write_protected(self) -> bool:
+            return False  # what may not be sent has failed in can_play_response_for
+
+        def _load(self) -> None:
+            self.rewound = True
+
+        def _save(self, force: bool = False) -> None: ...
+
+    context = Bridge.use(
+        path=str(recorder.cassette.path if recorder.cassette else ""), skip_patchers=_FAMILIES
+    )
+    with context:
+        yield
+
+
+def _pairs(headers: Any) -> list[tuple[str, str]]:
+    pairs = []
+    for name, value in headers.items():
+        for item in value if isinstance(value, list | tuple) else [value]:
+            pairs.append((_str(name), _str(item)))
+    return pairs
+
+
+def _str(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def _bytes(body: Any) -> bytes:
+    if isinstance(body, str):
+        return body.encode()
+    if isinstance(body, dict | list):  # aiohttp's json=...
+        import json
+
+        return json.dumps(body).encode()
+    if isinstance(body, bytes | bytearray):
+        return bytes(body)
+    return b"" if body is None else b"".join(map(_bytes, body))
+
+
+# -- what no patcher knows ---------------------------------------------------------------------
+
+_LOCAL_NAMES = re.compile(r"(?:.*\.)?localhost\.?|")
+
+
+@contextlib.contextmanager
+def _guarded(refuse: Callable[[str], NoReturn], ignored: frozenset[str]) -> Iterator[None]:
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+    getaddrinfo = socket.getaddrinfo
+    allowed: set[str] = set()
+
+    def look(address: Any) -> None:
+        if not isinstance(address, tuple) or not isinstance(address[0], str):
+            return  # a Unix socket
+        host = address[0]
+        if host.lower() in ignored or host in allowed or _is_local(host):
+            return
+        refuse(f"{host}:{address[1]}")
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        look(address)
+        connect(self, address)
+
+    def guarded_connect_ex(self: socket.socket, address: Any) -> int:
+        look(address)
+        return connect_ex(self, address)
+
+    def guarded_getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+        name = host.decode("ascii", "replace") if isinstance(host, bytes) else host
+        if isinstance(name, str) and name.lower() not in ignored and not _is_local(name):
+            if _is_address(name):
+                return getaddrinfo(host, port, *args, **kwargs)
+            refuse(f"{name}:{port}")
+        found = getaddrinfo(host, port, *args, **kwargs)
+        if isinstance(name, str) and name.lower() in ignored:
+            allowed.update(str(item[4][0]) for item in found)
+        return found
+
+    with (
+        _patched(socket.socket, "connect", guarded_connect),
+        _patched(socket.socket, "connect_ex", guarded_connect_ex),
+        _patched(socket, "getaddrinfo", guarded_getaddrinfo),
+    ):
+        yield
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _is_local(host: str) -> bool:
+    if _LOCAL_NAMES.fullmatch(host.lower()) or host == socket.gethostname():
+        return True
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified

@@ -1,0 +1,186 @@
+"""Which recording answers a request: what is compared, and what the nearest one differs in."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.contract.ledger import ABSENT
+from pytest_chatapi.errors import SettingError
+from pytest_chatapi.recording.jsonpath import JsonPaths, leaves
+from pytest_chatapi.recording.redaction import Redactor
+
+__all__ = ["DEFAULT_MATCH_ON", "MATCHERS", "Matcher", "differences", "streams"]
+
+DEFAULT_MATCH_ON = ("method", "path", "query", "body")
+MATCHERS = ("method", "scheme", "host", "port", "path", "query", "uri", "body")
+"""What may be compared, by vcrpy's names. Headers never are: they change with each version."""
+
+_ALIASES = {"url": "uri", "raw_body": "body"}
+_PORTS = {"https": 443, "http": 80}
+_BOUNDARY = re.compile(r"""boundary=(?:"([^"]+)"|([^;\s]+))""", re.IGNORECASE)
+
+Normalizer = Callable[[Any], Any]
+
+
+class Matcher:
+    """Turns requests into keys: two requests are answered by the same recording if their keys are
+    equal.
+
+    Args:
+        redactor: masks what is secret before anything is compared, since in recordings it is.
+        match_on: some of `MATCHERS`.
+        ignore_body: paths in a JSON body that are not compared.
+        normalize_body: gets a copy of a JSON body (or the text of any other) and returns what
+            is to be compared: the place to even out dates, ids and temporary paths.
+
+    Raises:
+        SettingError: a name or a path that does not exist.
+    """
+
+    def __init__(
+        self,
+        redactor: Redactor,
+        match_on: Iterable[str] = DEFAULT_MATCH_ON,
+        ignore_body: Iterable[str] = (),
+        normalize_body: Normalizer | None = None,
+    ) -> None:
+        self._redactor = redactor
+        self.match_on = tuple(_ALIASES.get(name, name) for name in match_on)
+        for name in self.match_on:
+            if name not in MATCHERS:
+                raise SettingError(f"match_on has no {name!r}: it takes {', '.join(MATCHERS)}")
+        self._ignored = JsonPaths(ignore_body)
+        self._normalize = normalize_body
+
+    def key(self, request: Request) -> bytes:
+        """Equal for requests that count as the same."""
+        parts = self._head(request, self.match_on)
+        if "body" in self.match_on:
+            parts.append(canonical(self.body(request)))
+        return _digest(parts)
+
+    def head_key(self, request: Request, match_on: Iterable[str]) -> bytes:
+        """As `key`, by other rules and without the body, but for its ``stream``."""
+        return _digest([*self._head(request, match_on), str(streams(request))])
+
+    def _head(self, request: Request, match_on: Iterable[str]) -> list[str]:
+        url = self._redactor.url(request.url)
+        split = _split(url)
+        parts = []
+        for name in match_on:
+            if name == "method":
+                parts.append(request.method)
+            elif name == "path":
+                parts.append(split.path or "/")
+            elif name == "query":
+                parts.append(repr(sorted(parse_qsl(split.query, True))) if split.query else "")
+            elif name == "uri":
+                parts.append(url)
+            elif name == "host":
+                parts.append(split.hostname or "")
+            elif name == "scheme":
+                parts.append(split.scheme)
+            elif name == "port":
+                parts.append(str(_port(split)))
+        return parts
+
+    def body(self, request: Request) -> Any:
+        """What is compared of a body: parsed JSON, or text."""
+        body = request.body
+        content_type = request.headers.get("content-type", "")
+        if isinstance(body, str):
+            body = body.encode("utf-8", "surrogatepass")
+        if isinstance(body, bytes):
+            body = self._redactor.body(body, content_type)
+            value = _parsed(body or b"")
+            if value is ABSENT:
+                value = _even_boundary(body or b"", content_type)
+        else:
+            value = copy.deepcopy(body)
+        if isinstance(value, dict) and not value.get("stream", True):
+            del value["stream"]  # some clients say that they do not stream, others say nothing
+        if self._ignored:
+            self._ignored.drop(value)
+        if self._normalize is not None:
+            value = self._normalize(value)
+        return value
+
+
+def canonical(value: Any) -> str:
+    """One text for all spellings of the same JSON value."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def _digest(parts: list[str]) -> bytes:
+    text = "\0".join(parts).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=16).digest()
+
+
+def _number(text: str) -> float | int:
+    # 0 and 0.0 are the same number, and clients differ in how they write it.
+    number = float(text)
+    return int(number) if number.is_integer() else number
+
+
+_decode = json.JSONDecoder(parse_float=_number).decode
+
+
+def _parsed(body: bytes) -> Any:
+    if body[:1] not in (b"{", b"[") and body.lstrip()[:1] not in (b"{", b"["):
+        return ABSENT
+    try:
+        return _decode(body.decode())
+    except (ValueError, RecursionError):
+        return ABSENT
+
+
+def _even_boundary(body: bytes, content_type: str) -> str:
+    """A body that is no JSON as text, without the random boundary of a multipart form."""
+    text = body.decode("utf-8", "backslashreplace")
+    found = _BOUNDARY.search(content_type) if "multipart/" in content_type else None
+    return text.replace(found[1] or found[2], "boundary") if found else text
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:  # a damaged host in a recording
+        return SplitResult("", "", url, "", "")
+
+
+def _port(split: SplitResult) -> int | None:
+    try:
+        return split.port or _PORTS.get(split.scheme)
+    except ValueError:
+        return None
+
+
+def streams(request: Request) -> bool:
+    """Whether a request asks for a stream."""
+    body = request.body
+    if isinstance(body, str | bytes):
+        body = _parsed(body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body)
+    return isinstance(body, Mapping) and bool(body.get("stream"))
+
+
+def differences(recorded: Any, asked: Any) -> list[tuple[str, Any, Any]]:
+    """(path, recorded, asked) for each place where two bodies differ; `ABSENT` for nothing."""
+    old, new = leaves(recorded), leaves(asked)
+    return [
+        (path, old.get(path, ABSENT), new.get(path, ABSENT))
+        for path in [*old, *(path for path in new if path not in old)]
+        if path not in old or path not in new or not _same(old[path], new[path])
+    ]
+
+
+def _same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and bool(one == other)

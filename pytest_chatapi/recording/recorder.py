@@ -1,0 +1,410 @@
+"""Records and replays the exchanges of one test. Knows no HTTP client: `transport` does."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import time
+import zlib
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, NoReturn
+
+from pytest_chatapi.contract.exchange import Exchange, Request, Response, Source, fold_headers
+from pytest_chatapi.errors import UnrecordedRequest
+from pytest_chatapi.recording.bodies import BodyProblem, plain_body
+from pytest_chatapi.recording.cassette import Cassette, Entry, update
+from pytest_chatapi.recording.interaction import Interaction, redacted
+from pytest_chatapi.recording.matching import Matcher
+from pytest_chatapi.recording.miss import Miss, describe, miss_of
+from pytest_chatapi.recording.redaction import Redactor
+
+__all__ = ["RECORD_MODES", "Playback", "Recorder", "Take"]
+
+RECORD_MODES = ("none", "once", "new_episodes", "all", "rewrite")
+
+_DONE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\]")
+
+
+def _raise(miss: Miss) -> NoReturn:
+    raise UnrecordedRequest(describe(miss))
+
+
+@dataclass
+class Recorder:
+    """What one test sends and receives, from a cassette or on the way into one.
+
+    Attributes:
+        cassette: ``None`` for live traffic that is neither recorded nor replayed.
+        mode: one of `RECORD_MODES`.
+        on_miss: called with a request that nothing answers; must raise.
+        replay_speed: 0 hands a recorded stream over at once, 1 at its recorded pace, 2 twice
+            as fast.
+        legacy_match_on: what the owner of a cassette of another recorder compares; a request
+            that differs in its body alone is then answered with a warning.
+        allow_playback_repeats: the last of equal recordings is given again and again.
+        test: who records; written into a cassette that is not this test's alone.
+        since: when the run began; what a cassette holds from before is old (see `rewrite`).
+        exchanges: what was really sent and received, in the order of sending.
+        misses: the requests that nothing answered, told to the client or not.
+    """
+
+    cassette: Cassette | None
+    matcher: Matcher
+    redactor: Redactor
+    mode: str = "none"
+    on_miss: Callable[[Miss], NoReturn] = _raise
+    replay_speed: float = 0
+    legacy_match_on: Sequence[str] = ("method", "scheme", "host", "port", "path", "query")
+    allow_playback_repeats: bool = False
+    test: str = ""
+    since: str = ""
+    exchanges: list[Exchange] = field(default_factory=list)
+    misses: list[Miss] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._lock = threading.RLock()
+        self._entries = self.cassette.entries if self.cassette is not None else []
+        self._fresh = all(
+            bool(self.since) and entry.interaction.recorded_at >= self.since
+            for entry in (self._entries if self.mode in ("once", "rewrite") else ())
+        )
+        self._replays = self.cassette is not None and self.mode not in ("all", "rewrite")
+        self._records = self.cassette is not None and (
+            self.mode in ("new_episodes", "all", "rewrite") or (self.mode == "once" and self._fresh)
+        )
+        self._scanned = 0
+        self._waiting: dict[bytes, deque[int]] = defaultdict(deque)
+        self._last: dict[bytes, int] = {}
+        self._legacy: dict[bytes, deque[int]] | None = None
+        self._keys: dict[int, bytes] = {}
+        self._taken: set[int] = set()
+        self._takes: list[Take] = []
+        self._written = 0
+
+    # -- one request -----------------------------------------------------------------------
+
+    def begin(
+        self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes
+    ) -> Playback | Take:
+        """Decides what becomes of a request: a recording to play, or one to make.
+
+        Raises:
+            UnrecordedRequest: neither (or whatever `on_miss` raises).
+        """
+        pairs = [(name.lower(), text) for name, text in headers]
+        self.redactor.learn(pairs, url)
+        folded = fold_headers(pairs)
+        request = Request(method.upper(), url, folded, _plain(body, folded))
+        with self._lock:
+            exchange = Exchange(request)
+            if self._replays:
+                found = self._find(request)
+                if found is not None:
+                    self.exchanges.append(exchange)
+                    return Playback(self, self._entries[found], exchange)
+            if self.cassette is not None and not self._records:
+                self._miss(request)
+            self.exchanges.append(exchange)
+            take = Take(self, exchange, pairs)
+            self._takes.append(take)
+            return take
+
+    def _find(self, request: Request) -> int | None:
+        key = self.matcher.key(request)
+        waiting = self._waiting[key]
+        while not waiting and self._scanned < len(self._entries):
+            at = self._scanned
+            self._scanned += 1
+            other = self._keys[at] = self.matcher.key(self._entries[at].request)
+            self._waiting[other].append(at)
+        while waiting:
+            at = waiting.popleft()
+            if at not in self._taken:
+                self._taken.add(at)
+                self._last[key] = at
+                return at
+        if self.allow_playback_repeats and key in self._last:
+            return self._last[key]
+        return self._find_legacy(request)
+
+    def _find_legacy(self, request: Request) -> int | None:
+        """What its owner's recorder would have given, although the body is another one."""
+        if "body" in self.legacy_match_on or not self._entries:
+            return None
+        if self._legacy is None:
+            self._legacy = defaultdict(deque)
+            for at, entry in enumerate(self._entries):
+                if not entry.own:
+                    key = self.matcher.head_key(entry.request, self.legacy_match_on)
+                    self._legacy[key].append(at)
+        waiting = self._legacy.get(self.matcher.head_key(request, self.legacy_match_on), deque())
+        while waiting:
+            at = waiting.popleft()
+            if at not in self._taken:
+                self._taken.add(at)
+                self.warnings.append(describe(miss_of(self, request, at, answered=True)))
+                return at
+        return None
+
+    def _miss(self, request: Request) -> None:
+        miss = miss_of(self, request)
+        self.misses.append(miss)
+        self.on_miss(miss)
+
+    def overrun(self, playback: Playback) -> None:
+        """A client reads on where, in the recording, it had stopped."""
+        miss = miss_of(self, playback.exchange.request or Request(), playback.entry.index, cut=True)
+        self.misses.append(miss)
+        self.on_miss(miss)
+
+    def played(self, index: int) -> bool:
+        return index in self._taken
+
+    @property
+    def sends(self) -> bool:
+        """Whether any request may go out to a server."""
+        return self.cassette is None or self._records
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        return self._entries
+
+    # -- the end of a test -----------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Ends what is still under way: who has not read on by now has stopped."""
+        for take in list(self._takes):
+            take.closed()
+
+    def unplayed(self) -> list[Entry]:
+        """Recordings of this test that it did not ask for; empty while it records."""
+        if self.cassette is None or self._records or not self._replays:
+            return []
+        return [
+            entry
+            for at, entry in enumerate(self._entries)
+            if at not in self._taken and entry.interaction.test in ("", self.test)
+        ]
+
+    def save(self) -> bool:
+        """Writes what was recorded since the last time; whether there was anything.
+
+        Raises:
+            WriteError: it could not be written, or holds what looks like a secret.
+            ReadError: what stands there by now is damaged.
+        """
+        with self._lock:
+            if self.cassette is None:
+                return False
+            done = [take for take in self._takes if take.interaction is not None]
+            new = [redacted(t.interaction, self.redactor) for t in done if t.interaction]
+            drops = self.mode == "rewrite" and not self._written
+            if not new and not (drops and self._entries):
+                return False
+            keys = Counter(self.matcher.key(i.request) for i in new)
+
+            def keep(entry: Entry) -> bool:
+                old = not self.since or entry.interaction.recorded_at < self.since
+                if drops and old:
+                    return False
+                # As vcrpy has it, what is recorded anew takes the place of what it matches.
+                return not (self.mode == "all" and old and self.matcher.key(entry.request) in keys)
+
+            if new:
+                update(self.cassette.path, self.cassette.name, new, self.redactor, keep)
+            self._written += len(new)
+            self._takes = [take for take in self._takes if take not in done]
+            return bool(new)
+
+
+def _plain(body: bytes, headers: dict[str, str]) -> bytes | str | None:
+    try:
+        plain = plain_body(body, headers.get("content-encoding", ""))
+    except BodyProblem:
+        return body
+    return plain if isinstance(plain, bytes | str) or plain is None else body
+
+
+class Take:
+    """One exchange on its way to the server and back, while the client already reads it."""
+
+    __slots__ = (
+        "_error",
+        "_exhausted",
+        "_headers",
+        "_reason",
+        "_recorder",
+        "_sent",
+        "_started",
+        "_status",
+        "exchange",
+        "interaction",
+        "pieces",
+        "times",
+    )
+
+    def __init__(self, recorder: Recorder, exchange: Exchange, sent: list[tuple[str, str]]) -> None:
+        self._recorder, self.exchange, self._sent = recorder, exchange, sent
+        self._started = time.perf_counter()
+        self._status = 0
+        self._reason, self._error = "", ""
+        self._headers: list[tuple[str, str]] = []
+        self._exhausted = False
+        self.pieces: list[bytes] = []
+        self.times: list[float] = []
+        self.interaction: Interaction | None = None
+
+    def responded(self, status: int, reason: str, headers: Iterable[tuple[str, str]]) -> None:
+        """The head of the response has come."""
+        self._status, self._reason = status, reason
+        self._headers = [(name.lower(), text) for name, text in headers]
+        self._recorder.redactor.learn(self._headers)
+
+    def piece(self, data: bytes) -> None:
+        """Bytes of the body, as they came off the wire."""
+        self.times.append(time.perf_counter() - self._started)
+        self.pieces.append(data)
+
+    def ended(self) -> None:
+        """The body is complete."""
+        self._exhausted = True
+        self._close(None)
+
+    def failed(self, error: BaseException, by: Literal["server", "client"]) -> None:
+        """The body ended before it was complete."""
+        self._error = type(error).__name__ if isinstance(error, Exception) else ""
+        self._close(by)
+
+    def closed(self) -> None:
+        """The client reads no further."""
+        self._close("client")
+
+    def unanswered(self) -> None:
+        """There is no response: nothing to record."""
+        with self._recorder._lock, contextlib.suppress(ValueError):
+            self._recorder._takes.remove(self)
+
+    def _close(self, cut: Literal["server", "client"] | None) -> None:
+        if self.exchange.response is not None or not self._status:
+            return
+        headers = fold_headers(self._headers)
+        pieces, times = _decoded(self.pieces, self.times, headers.get("content-encoding", ""))
+        if cut == "client" and not self._error and self._is_whole(headers, pieces):
+            cut = None
+        self.exchange.response = Response(
+            self._status, headers, pieces=tuple(pieces), cut=cut, times=tuple(times)
+        )
+        if self._recorder.cassette is None:
+            self.unanswered()
+            return
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self.interaction = Interaction(
+            self.exchange.request or Request(),
+            self._status,
+            self._reason,
+            self._headers,
+            pieces,
+            times,
+            cut,
+            self._error,
+            now,
+            self._recorder.test,
+            True,
+            self._sent,
+        )
+
+    def _is_whole(self, headers: dict[str, str], pieces: Sequence[bytes]) -> bool:
+        """Whether a client that closed had all of it: SDKs close after ``[DONE]``."""
+        request = self.exchange.request
+        if self._status in (204, 304) or (request is not None and request.method == "HEAD"):
+            return True
+        length = headers.get("content-length", "")
+        if length.isdigit():
+            return sum(map(len, self.pieces)) >= int(length)
+        return _is_done(pieces)
+
+
+def _is_done(pieces: Sequence[bytes]) -> bool:
+    return _DONE.search(b"".join(pieces[-8:])[-4096:]) is not None
+
+
+def _decoded(
+    pieces: list[bytes], times: list[float], encoding: str
+) -> tuple[list[bytes], list[float]]:
+    """Decompressed, still in the pieces in which it came; as it is where that fails."""
+    unzip: Any = None
+    name = encoding.strip().lower()
+    with contextlib.suppress(ImportError):
+        if name in ("gzip", "x-gzip"):
+            unzip = zlib.decompressobj(31)
+        elif name == "deflate":
+            zipped = pieces and pieces[0][:1] and pieces[0][0] & 0x0F == 8
+            unzip = zlib.decompressobj(zlib.MAX_WBITS if zipped else -zlib.MAX_WBITS)
+        elif name == "br":
+            import brotli  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+            unzip = brotli.Decompressor()
+        elif name == "zstd":
+            import zstandard  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+            unzip = zstandard.ZstdDecompressor().decompressobj()
+    if unzip is None:
+        return list(pieces), list(times)
+    step = unzip.process if name == "br" else unzip.decompress
+    plain, when = [], []
+    try:
+        for piece, at in zip(pieces, times, strict=True):
+            data = step(piece)
+            if data:
+                plain.append(data)
+                when.append(at)
+    except Exception:  # each library has its own error, and a body that lies is kept as it came
+        return list(pieces), list(times)
+    return plain, when
+
+
+class Playback:
+    """A recording that is being played to a client."""
+
+    __slots__ = ("_recorder", "delivered", "entry", "exchange", "interaction")
+
+    def __init__(self, recorder: Recorder, entry: Entry, exchange: Exchange) -> None:
+        self._recorder, self.entry, self.exchange = recorder, entry, exchange
+        self.interaction = interaction = entry.interaction
+        self.delivered = 0
+        exchange.source = Source(entry.name, entry.index)
+        exchange.response = Response(
+            interaction.status,
+            fold_headers(interaction.headers),
+            pieces=interaction.pieces,
+            cut=interaction.cut,
+            times=interaction.times,
+        )
+
+    @property
+    def waits(self) -> list[float] | None:
+        """Seconds to wait before each piece; ``None`` for no waiting."""
+        speed, times = self._recorder.replay_speed, self.interaction.times
+        if not speed or not times:
+            return None
+        return [
+            max(0.0, (time - before) / speed)
+            for before, time in zip([0.0, *times], times, strict=False)
+        ]
+
+    def closed(self) -> None:
+        """The client reads no further: what it left unread, it never received."""
+        pieces, response = self.interaction.pieces, self.exchange.response
+        if self.delivered >= len(pieces) or response is None:
+            return
+        got = pieces[: self.delivered]
+        if not _is_done(got):
+            response.pieces, response.cut = tuple(got), "client"
+
+    def overrun(self) -> None:
+        self._recorder.overrun(self)
