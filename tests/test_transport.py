@@ -1,0 +1,368 @@
+"""Record and replay over a socket: httpx and httpx2, sync and async, whole and cut short."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stub_server
+import yaml
+
+from pytest_chatapi import (
+    AsyncRecordReplayTransport,
+    RecordReplayTransport,
+    SecretError,
+    SettingError,
+    UnrecordedRequest,
+    check,
+)
+
+FAMILIES = ["httpx", "httpx2"]
+PATH = "/chat/completions"
+SECRET = "s3cret-key-1234"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Any]:
+    with stub_server.running() as server:
+        yield server
+
+
+def ask(text: str = "Hi", **more: Any) -> dict[str, Any]:
+    return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}], **more}
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request: pytest.FixtureRequest) -> Any:
+    return importlib.import_module(request.param)
+
+
+class Session:
+    """Opens clients on one cassette."""
+
+    def __init__(self, family: Any, path: Path, url: str) -> None:
+        self.family, self.path, self.url = family, path, url
+
+    def client(self, mode: str = "none", **settings: Any) -> Any:
+        transport = RecordReplayTransport(self.path, record_mode=mode, **settings)
+        return self.family.Client(
+            base_url=self.url,
+            transport=transport,
+            headers={"authorization": "Bearer s3cret-key-1234"},
+        )
+
+    def aclient(self, mode: str = "none", **settings: Any) -> Any:
+        transport = AsyncRecordReplayTransport(self.path, record_mode=mode, **settings)
+        return self.family.AsyncClient(base_url=self.url, transport=transport)
+
+
+@pytest.fixture
+def session(family: Any, tmp_path: Path, server: Any) -> Session:
+    return Session(family, tmp_path / "c.yaml", server.url)
+
+
+def exchanges(client: Any) -> list[Any]:
+    return client._transport.recorder.exchanges
+
+
+def test_whole_answer(session: Session) -> None:
+    with session.client("once") as client:
+        live = client.post(PATH, json=ask())
+    with session.client() as client:
+        replayed = client.post(PATH, json=ask(stream=False))
+        (exchange,) = exchanges(client)
+    assert replayed.content == live.content
+    assert (replayed.status_code, replayed.reason_phrase) == (200, "OK")
+    assert exchange.source.index == 0
+    assert exchange.request.json()["model"] == "gpt-4o-mini"
+    assert exchange.response.json() == live.json()
+    assert check(exchange) == []
+
+
+def test_stream_arrives_as_it_comes_and_replays_in_the_same_pieces(session: Session) -> None:
+    body = ask("SLOW", stream=True)
+    with session.client("once") as client, client.stream("POST", PATH, json=body) as response:
+        arrived = []
+        for piece in response.iter_raw():
+            arrived.append((piece, time.perf_counter()))
+    assert [piece for piece, _ in arrived] == stub_server.events()
+    assert arrived[-1][1] - arrived[0][1] > 0.2
+    with session.client() as client, client.stream("POST", PATH, json=body) as response:
+        started = time.perf_counter()
+        assert list(response.iter_raw()) == stub_server.events()
+        assert time.perf_counter() - started < 0.1
+        times = exchanges(client)[0].response.times
+    assert list(times) == sorted(times)
+    assert times[-1] - times[0] > 0.2
+    with (
+        session.client(replay_speed=2) as client,
+        client.stream("POST", PATH, json=body) as response,
+    ):
+        started = time.perf_counter()
+        list(response.iter_raw())
+        assert 0.1 < time.perf_counter() - started < 0.3
+
+
+def test_compressed_bodies_are_kept_readable(session: Session) -> None:
+    with session.client("once") as client:
+        live = client.post(PATH, json=ask("GZIP"))
+    (recorded,) = yaml.safe_load(session.path.read_text())["interactions"]
+    assert json.loads(recorded["response"]["body"]["string"]) == live.json()
+    assert "content-encoding" not in recorded["response"]["headers"]
+    with session.client() as client:
+        assert client.post(PATH, json=ask("GZIP")).json() == live.json()
+
+
+def test_a_server_that_dies(session: Session) -> None:
+    body = ask("DIE", stream=True)
+
+    def read(client: Any) -> tuple[list[bytes], type[Exception]]:
+        got: list[bytes] = []
+        try:
+            with client.stream("POST", PATH, json=body) as response:
+                for piece in response.iter_raw():
+                    got.append(piece)
+        except session.family.TransportError as error:
+            return got, type(error)
+        raise AssertionError("the connection was not cut")
+
+    with session.client("once") as client:
+        live = read(client)
+    with session.client() as client:
+        assert read(client) == live
+        (exchange,) = exchanges(client)
+    assert live[0] == stub_server.events()[:3]
+    assert exchange.response.cut == "server"
+    assert [finding.code for finding in check(exchange)] == ["T17"]
+
+
+def test_a_client_that_stops(session: Session) -> None:
+    body = ask(stream=True)
+
+    def first(client: Any) -> bytes:
+        with client.stream("POST", PATH, json=body) as response:
+            for piece in response.iter_raw():
+                return bytes(piece)
+        return b""
+
+    with session.client("once") as client:
+        assert first(client) == stub_server.events()[0]
+    with session.client() as client:
+        assert first(client) == stub_server.events()[0]
+        (exchange,) = exchanges(client)
+        assert exchange.response.cut == "client"
+        assert check(exchange) == []
+    with (
+        session.client() as client,
+        pytest.raises(UnrecordedRequest, match="ends where its client stopped") as caught,
+        client.stream("POST", PATH, json=body) as response,
+    ):
+        list(response.iter_raw())
+    assert "interaction 0" in str(caught.value)
+
+
+def test_a_cut_inside_a_character_keeps_the_text_readable(session: Session) -> None:
+    body = ask("SPLIT", stream=True)
+
+    def first(client: Any) -> bytes:
+        with client.stream("POST", PATH, json=body) as response:
+            return bytes(next(response.iter_raw()))
+
+    with session.client("once") as client:
+        live = first(client)
+    assert live.endswith(b"\xc3")
+    assert "!!binary" not in session.path.read_text()
+    with session.client() as client:
+        assert first(client) == live
+
+
+def test_a_client_that_closes_after_done_had_everything(session: Session) -> None:
+    with session.client("once") as client:
+        with client.stream("POST", PATH, json=ask(stream=True)) as response:
+            for line in response.iter_lines():
+                if line == "data: [DONE]":
+                    break
+        (exchange,) = exchanges(client)
+    assert exchange.response.cut is None
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_async(session: Session, loop: str) -> None:
+    body = ask("SLOW", stream=True)
+
+    async def go(mode: str) -> list[bytes]:
+        async with session.aclient(mode) as client:
+            plain = await client.post(PATH, json=ask())
+            assert plain.json()["object"] == "chat.completion"
+            async with client.stream("POST", PATH, json=body) as response:
+                return [piece async for piece in response.aiter_raw()]
+
+    def run(function: Callable[..., Any], *args: Any) -> Any:
+        if loop == "trio":
+            import trio
+
+            return trio.run(function, *args)
+        return asyncio.run(function(*args))
+
+    assert run(go, "once") == stub_server.events()
+    assert run(go, "none") == stub_server.events()
+
+
+def test_a_cancelled_task_replays_as_one(session: Session) -> None:
+    body = ask("SLOW", stream=True)
+
+    async def go(mode: str) -> list[bytes]:
+        got: list[bytes] = []
+
+        async def read(client: Any) -> None:
+            async with client.stream("POST", PATH, json=body) as response:
+                async for piece in response.aiter_raw():
+                    got.append(piece)
+
+        async with session.aclient(mode) as client:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(read(client), 0.12)
+        return got
+
+    live = asyncio.run(go("once"))
+    assert 0 < len(live) < len(stub_server.events())
+    assert asyncio.run(go("none")) == live
+
+
+def test_concurrent_requests_get_their_own_answers(session: Session) -> None:
+    texts = [f"ECHO {number}" for number in range(20)]
+
+    async def go(mode: str, order: list[str]) -> dict[str, str]:
+        async with session.aclient(mode) as client:
+            answers = await asyncio.gather(*(client.post(PATH, json=ask(text)) for text in order))
+        said = [a.json()["choices"][0]["message"]["content"] for a in answers]
+        return dict(zip(order, said, strict=True))
+
+    wanted = {text: text for text in texts}
+    assert asyncio.run(go("once", texts)) == wanted
+    assert asyncio.run(go("none", texts[::-1])) == wanted
+
+
+def test_equal_requests_replay_in_order_and_then_miss(session: Session) -> None:
+    with session.client("once") as client:
+        statuses = [client.post(PATH, json=ask(f"LIMIT {session.path}")).status_code for _ in "ab"]
+    assert statuses == [429, 200]
+    with session.client() as client:
+        assert [
+            client.post(PATH, json=ask(f"LIMIT {session.path}")).status_code for _ in "ab"
+        ] == statuses
+        with pytest.raises(UnrecordedRequest, match="has it 2 times, all played by now"):
+            client.post(PATH, json=ask(f"LIMIT {session.path}"))
+    with session.client(allow_playback_repeats=True) as client:
+        assert [
+            client.post(PATH, json=ask(f"LIMIT {session.path}")).status_code for _ in "abc"
+        ] == [429, 200, 200]
+
+
+def test_miss(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    session.path = Path("c.yaml")
+    with session.client("once") as client:
+        client.post(PATH, json=ask("Hi", temperature=0.5))
+    with session.client() as client, pytest.raises(UnrecordedRequest) as caught:
+        client.post(PATH, json=ask("Ho", temperature=0.5, seed=1))
+    assert str(caught.value).splitlines() == [
+        "no recording for POST chat/completions gpt-4o-mini",
+        "  because   c.yaml has no such request",
+        "  nearest   interaction 0",
+        "    $.messages[0].content",
+        '      recorded "Hi"',
+        '      asked    "Ho"',
+        "    $.seed",
+        "      recorded absent",
+        "      asked    1",
+    ]
+
+
+def test_the_stream_flag_always_counts(session: Session) -> None:
+    with session.client("once") as client:
+        client.post(PATH, json=ask())
+    with session.client(ignore_body=["$.messages"]) as client:
+        with pytest.raises(UnrecordedRequest, match=r"\$\.stream"):
+            client.post(PATH, json=ask("other", stream=True))
+        assert client.post(PATH, json=ask("other")).status_code == 200
+
+
+def test_modes(session: Session) -> None:
+    def post(mode: str, *texts: str) -> None:
+        with session.client(mode) as client:
+            for text in texts:
+                assert client.post(PATH, json=ask(text)).status_code == 200
+
+    def recorded() -> list[str]:
+        return [
+            json.loads(i["request"]["body"])["messages"][0]["content"]
+            for i in yaml.safe_load(session.path.read_text())["interactions"]
+        ]
+
+    post("once", "a", "b")
+    with pytest.raises(UnrecordedRequest):
+        post("once", "c")
+    assert recorded() == ["a", "b"]
+    before = session.path.read_bytes()
+    post("new_episodes", "a", "c")
+    assert recorded() == ["a", "b", "c"]
+    assert session.path.read_bytes().startswith(before)
+    post("all", "b", "d")
+    assert recorded() == ["a", "c", "b", "d"]
+    post("rewrite", "z")
+    assert recorded() == ["z"]
+
+
+def test_what_is_sent_keeps_its_secrets(session: Session) -> None:
+    with session.client("once") as client:
+        answer = client.post(f"{PATH}?api-key={SECRET}", json=ask(f"ECHO my key is {SECRET}"))
+        assert SECRET in answer.text
+        assert client.post(PATH, json=ask("again")).headers["set-cookie"]
+    text = session.path.read_text()
+    for leak in (
+        SECRET,
+        "s3cretC00kie99",
+        "acme-org-1x",
+        "req_0123",
+        "authorization",
+        "set-cookie",
+    ):
+        assert leak not in text, leak
+    with session.client() as client:
+        replayed = client.post(f"{PATH}?api-key={SECRET}", json=ask(f"ECHO my key is {SECRET}"))
+        assert replayed.json()["choices"][0]["message"]["content"] == "ECHO my key is REDACTED"
+        assert replayed.headers["openai-organization"] == "org-REDACTED"
+
+
+def test_what_redaction_cannot_mask_is_not_written(session: Session) -> None:
+    key = "sk-" + "a1B2" * 6
+    escaped = "".join(f"%{ord(char):02x}" for char in key)
+    client = session.client("once")
+    client.post(PATH, json=ask(f"ECHO {escaped}"))
+    with pytest.raises(SecretError) as caught:
+        client.close()
+    assert str(caught.value).startswith(f"{session.path}: not written: the request and response of")
+    assert key not in str(caught.value)
+    assert not session.path.exists()
+
+
+def test_settings_are_checked(tmp_path: Path) -> None:
+    for settings, message in (
+        (
+            {"record_mode": "allways"},
+            "record_mode is one of none, once, new_episodes, all",
+        ),
+        ({"match_on": ["headers"]}, "match_on has no 'headers': it takes method, scheme"),
+        ({"ignore_body": ["user"]}, "'user' is no path: write one like"),
+        ({"redact": ["("]}, "redact: '[(]' is no regular expression"),
+        ({"replay_speed": -1}, "replay_speed is 0, 1 or another factor, not -1"),
+    ):
+        with pytest.raises(SettingError, match=message):
+            RecordReplayTransport(tmp_path / "c.yaml", **settings)
