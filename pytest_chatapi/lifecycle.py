@@ -16,7 +16,7 @@ import pytest
 from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import Finding, at_least
-from pytest_chatapi.errors import ChatAPIError, ContractError
+from pytest_chatapi.errors import ChatAPIError
 from pytest_chatapi.recording.intercept import intercepted
 from pytest_chatapi.recording.miss import Miss, describe
 from pytest_chatapi.recording.opening import open_recorder
@@ -180,13 +180,11 @@ class ChatAPI:
         if self.recorder.misses:
             text = self.report()
             pytest.fail(text, pytrace=False)
-        judge(
-            [(f"exchange {first + at}: {title_of(e)}", self._judge(e)) for at, e in enumerate(new)]
-            if self.settings.policy != "off"
-            else [],
-            self.settings.policy or "error",
-            self.warn,
-        )
+        if self.settings.policy != "off":
+            found = [
+                (f"exchange {at}: {_title(e)}", self._judge(e)) for at, e in enumerate(new, first)
+            ]
+            judge(found, self.settings.policy or "error", self.warn)
 
     def _judge_cassette(self) -> None:
         cassette, settings = self.recorder.cassette, self.settings
@@ -197,7 +195,7 @@ class ChatAPI:
         if own:
             lines = [
                 f"{len(own)} recording{'s' * (len(own) != 1)} in {cassette.name} not asked for:",
-                *(f"  {_title(e.index, e.request)}" for e in own[:10]),
+                *(f"  interaction {e.index}: {_title(Exchange(e.request))}" for e in own[:10]),
                 *([f"  ... and {len(own) - 10} more"] if len(own) > 10 else []),
                 f"record again: {how_to_record(self._item, 'rewrite')}",
             ]
@@ -220,17 +218,13 @@ class ChatAPI:
                 self.warn(text)
 
 
-def _title(index: int, request: Any) -> str:
-    return f"interaction {index}: {title_of(Exchange(request))}"
+def _title(exchange: Exchange) -> str:
+    """Without the number that it has in its cassette."""
+    return title_of(Exchange(exchange.request, exchange.response))
 
 
 def judge(found: Sequence[tuple[str, list[Finding]]], policy: str, warn: Any) -> None:
-    """Fails for findings, as the policy says.
-
-    Raises:
-        ContractError: there are some.
-    """
-    __tracebackhide__ = True
+    """Fails the test for findings, as the policy says."""
     if policy == "off":
         return
     levels = at_least("error" if policy == "error" else "warning")
@@ -242,7 +236,7 @@ def judge(found: Sequence[tuple[str, list[Finding]]], policy: str, warn: Any) ->
         elif failing:
             messages.append(failure_message(findings, title, failing))
     if messages:
-        raise ContractError("\n\n".join(messages), [f for _, findings in found for f in findings])
+        pytest.fail("\n\n".join(messages), pytrace=False)
 
 
 # -- opening ---------------------------------------------------------------------------------

@@ -17,12 +17,7 @@ __all__ = ["check_other_recorder"]
 
 
 def check_other_recorder(item: pytest.Item) -> None:
-    """Fails the test for what its recorder played or recorded.
-
-    Raises:
-        ContractError: an exchange breaks the contract.
-    """
-    __tracebackhide__ = True
+    """Fails the test for what its recorder played or recorded."""
     funcargs: dict[str, Any] = getattr(item, "funcargs", {})
     cassette = funcargs.get("vcr") or funcargs.get("cassette")
     if cassette is None:

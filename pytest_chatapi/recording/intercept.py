@@ -74,15 +74,24 @@ def _httpx(family: ModuleType, recorder: Recorder, ignored: frozenset[str]) -> I
     asend = family.AsyncHTTPTransport.handle_async_request
     active = True
 
+    def passes(request: Any) -> bool:
+        return (
+            not active
+            or request.url.host in ignored
+            # One of our transports has it already and sends it by a patched one.
+            or request.extensions.get("chatapi") is recorder
+            or _is_mocked(request)
+        )
+
     # Others may keep these functions (vcrpy does, when it is first imported meanwhile), so
     # afterwards they have to do what they replaced.
     def handle_request(self: Any, request: Any) -> Any:
-        if not active or request.url.host in ignored or _is_inner(recorder, request):
+        if passes(request):
             return send(self, request)
         return handle(recorder, request, lambda request: send(self, request))
 
     async def handle_async_request(self: Any, request: Any) -> Any:
-        if not active or request.url.host in ignored or _is_inner(recorder, request):
+        if passes(request):
             return await asend(self, request)
         return await ahandle(recorder, request, lambda request: asend(self, request))
 
@@ -96,9 +105,14 @@ def _httpx(family: ModuleType, recorder: Recorder, ignored: frozenset[str]) -> I
             active = False
 
 
-def _is_inner(recorder: Recorder, request: Any) -> bool:
-    """Whether one of our transports has this request already and sends it by a patched one."""
-    return request.extensions.get("chatapi") is recorder
+def _is_mocked(request: Any) -> bool:
+    """Whether a router of respx, which stands below us, waits for this request."""
+    respx = sys.modules.get("respx.mocks")
+    return respx is not None and any(
+        route.pattern is not None and route.pattern.match(request)
+        for router in respx.HTTPCoreMocker.routers
+        for route in router.routes
+    )
 
 
 # -- other HTTP libraries ----------------------------------------------------------------------

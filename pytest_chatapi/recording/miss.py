@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.contract.ledger import mask, show
@@ -30,6 +31,7 @@ class Miss:
         nearest: the recording that differs least, e.g. ``interaction 3 of FILE``, or ``""``.
         differences: (path, recorded, asked), all that differ.
         remedy: what to do, set by whoever knows.
+        answered: it was answered all the same, with what came nearest.
     """
 
     request: str
@@ -37,6 +39,7 @@ class Miss:
     nearest: str = ""
     differences: list[tuple[str, Any, Any]] = field(default_factory=list)
     remedy: str = ""
+    answered: bool = False
 
 
 def miss_of(
@@ -91,16 +94,14 @@ def miss_of(
     _, at, found = best
     state = " (already played)" if recorder.played(at) and not answered else ""
     reason = (
-        f"answered by the rules of {cassette.name}, which do not compare bodies"
+        f"the rules of {cassette.name} do not compare bodies"
         if answered
         else f"{cassette.name} has no such request"
     )
-    return Miss(title, reason, f"interaction {at}{state}", found)
+    return Miss(title, reason, f"interaction {at}{state}", found, answered=answered)
 
 
 def _heads(asked: Request, recorded: Request) -> list[tuple[str, Any, Any]]:
-    from urllib.parse import urlsplit
-
     found: list[tuple[str, Any, Any]] = []
     if asked.method != recorded.method:
         found.append(("method", recorded.method, asked.method))
@@ -114,7 +115,8 @@ def _heads(asked: Request, recorded: Request) -> list[tuple[str, Any, Any]]:
 
 def describe(miss: Miss) -> str:
     """A miss as lines for a terminal of 80 columns."""
-    lines = _row("no recording for", miss.request) if not miss.nearest.endswith("!") else []
+    head = "another body in" if miss.answered else "no recording for"
+    lines = _row(head, miss.request)
     lines += _row("  because", miss.reason)
     if miss.nearest:
         lines += _row("  nearest", miss.nearest)

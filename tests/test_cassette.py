@@ -1,0 +1,248 @@
+"""Cassettes on disk: what is written is read, by us and by vcrpy; nothing is lost or torn."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from vcr.persisters.filesystem import FilesystemPersister
+from vcr.serializers import jsonserializer, yamlserializer
+
+from pytest_chatapi import ReadError, Request, WriteError
+from pytest_chatapi.recording.cassette import Cassette, update
+from pytest_chatapi.recording.interaction import Interaction, redacted
+from pytest_chatapi.recording.redaction import Redactor
+
+REDACTOR = Redactor(environ={})
+URL = "https://api.openai.com/v1/chat/completions"
+
+
+def interaction(
+    body: bytes = b"{}", answer: bytes = b"{}", cut: Any = None, sizes: list[int] | None = None
+) -> Interaction:
+    pieces, at = [], 0
+    for size in sizes or [len(answer)]:
+        pieces.append(answer[at : at + size])
+        at += size
+    headers = [("content-type", "application/json"), ("x-ratelimit-limit-requests", "60")]
+    return Interaction(
+        Request("POST", URL, {"content-type": "application/json"}, body),
+        200,
+        "OK",
+        headers,
+        [piece for piece in pieces if piece],
+        None,
+        cut,
+        "",
+        "2026-11-25T10:00:00.000Z",
+        request_headers=[("content-type", "application/json")],
+    )
+
+
+def write(path: Path, *new: Interaction, **more: Any) -> None:
+    update(path, path.name, [redacted(i, REDACTOR) for i in new], REDACTOR, **more)
+
+
+# Line breaks of all kinds, what YAML gives a meaning, and what it cannot hold.
+TEXTS = st.text(
+    st.sampled_from("ab \n\r\t:#-'\"\\{}[]|>&*!%@`~?,\u0085\u2028\ufeff\u00e9\x00\x1b\U0001f600"),
+    max_size=30,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(TEXTS, TEXTS | st.binary(max_size=9)), min_size=1, max_size=4))
+def test_what_is_written_is_read(
+    tmp_path_factory: pytest.TempPathFactory, bodies: list[tuple[str, Any]]
+) -> None:
+    path = tmp_path_factory.mktemp("c") / "c.yaml"
+    plain = [(a.encode(), b.encode() if isinstance(b, str) else b) for a, b in bodies]
+    for sent, answer in plain:  # one at a time, so that blocks are put behind blocks
+        write(path, interaction(sent, answer))
+    read = Cassette(path)
+    assert len(read.entries) == len(plain)
+    requests, responses = FilesystemPersister.load_cassette(path, yamlserializer)
+    for entry, request, response, (sent, answer) in zip(
+        read.entries, requests, responses, plain, strict=True
+    ):
+        assert b"".join(entry.interaction.pieces) == answer
+        assert response["body"]["string"] == answer
+        if sent[:1] not in (b"{", b"["):
+            got = entry.request.body
+            assert (got.encode() if isinstance(got, str) else got or b"") == sent
+            assert (request.body or b"") == sent
+
+
+def test_layout(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "c.yaml"
+    answer = b'data: {"a": 1}\n\ndata: [DONE]\n\n'
+    write(path, interaction(b'{"model": "m", "n": 1}', answer, "server", [16, 14]))
+    assert (
+        path.read_text()
+        == """\
+version: 1
+interactions:
+- request:
+    method: POST
+    uri: https://api.openai.com/v1/chat/completions
+    headers:
+      content-type:
+      - application/json
+    body: |-
+      {
+        "model": "m",
+        "n": 1
+      }
+  response:
+    status:
+      code: 200
+      message: OK
+    headers:
+      content-type:
+      - application/json
+      x-ratelimit-limit-requests:
+      - '60'
+    body:
+      string: |+
+        data: {"a": 1}
+
+        data: [DONE]
+
+    chatapi:
+      recorded_at: '2026-11-25T10:00:00.000Z'
+      pieces: 16@0.0 14@0.0
+      cut: server
+"""
+    )
+
+
+def test_json(tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    write(path, interaction(b'{"a": 1}', b"caf\xc3\xa9"))
+    write(path, interaction(b'{"a": 2}'))
+    read = Cassette(path)
+    assert [json.loads(e.request.body)["a"] for e in read.entries] == [1, 2]
+    assert all(entry.own for entry in read.entries)
+    requests, responses = FilesystemPersister.load_cassette(path, jsonserializer)
+    assert len(requests) == 2
+    assert responses[0]["body"]["string"] == b"caf\xc3\xa9"
+    with pytest.raises(WriteError, match=r"c.json: a body is no text; write a YAML cassette"):
+        write(path, interaction(answer=b"\xff"))
+    assert len(Cassette(path).entries) == 2
+
+
+def test_what_others_wrote_stays_byte_for_byte(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    theirs = [
+        {
+            "request": {"method": "POST", "uri": URL, "body": "{}\n\n- request:\n", "headers": {}},
+            "response": {
+                "status": {"code": 200, "message": "OK"},
+                "headers": {},
+                "body": {"string": "x"},
+            },
+        }
+    ] * 2
+    text = yaml.dump({"interactions": theirs, "version": 1}, Dumper=NoAliases)
+    path.write_text(text)
+    write(path, interaction())
+    assert path.read_text().startswith(text.removesuffix("version: 1\n"))
+    read = Cassette(path)
+    assert [entry.own for entry in read.entries] == [False, False, True]
+    assert read.entries[0].request.body == "{}\n\n- request:\n"
+    # With aliases no block can be read alone.
+    path.write_text(yaml.dump({"interactions": theirs, "version": 1}))
+    assert "*id001" in path.read_text()
+    assert len(Cassette(path).entries) == 2
+    write(path, interaction())
+    assert [entry.own for entry in Cassette(path).entries] == [False, False, True]
+
+
+class NoAliases(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\n", "c.yaml: no known recording format"),
+        ("interactions:\n- request:\n    a: [\n", "c.yaml: interaction 0: not valid YAML"),
+        (
+            "interactions:\n- request:\n    method: GET\n",
+            "c.yaml: interaction 0: holds no response",
+        ),
+    ],
+)
+def test_damage_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(ReadError, match=message):
+        _ = [entry.interaction for entry in Cassette(path, "c.yaml").entries]
+
+
+def test_formats_that_are_read_only(tmp_path: Path) -> None:
+    with pytest.raises(WriteError, match=r"is read only: cassettes are written as .yaml"):
+        write(tmp_path / "c.toml", interaction())
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    with pytest.raises(WriteError, match=r"c\.yaml: cannot be written: "):
+        write(tmp_path / "a" / "c.yaml", interaction())
+
+
+WORKER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_cassette import interaction, write
+path = Path(sys.argv[1])
+for number in range(10_000):
+    write(path, interaction(b'{{"worker": %d, "n": %d}}' % (int(sys.argv[2]), number)))
+    print(number, flush=True)
+"""
+
+
+def test_two_writers_that_are_killed_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    code = WORKER.format(tests=str(Path(__file__).parent))
+    chance = random.Random(7)
+    rounds = int(os.environ.get("CHATAPI_KILLS", "6"))
+    for turn in range(rounds):
+        workers = [
+            subprocess.Popen(
+                [sys.executable, "-c", code, str(path), str(turn * 2 + side)],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for side in (0, 1)
+        ]
+        said: list[list[str]] = []
+        time.sleep(0.6 + chance.random() * 0.3)
+        for worker in workers:
+            worker.send_signal(signal.SIGKILL)
+        for worker in workers:
+            out, _ = worker.communicate()
+            said.append(out.split())
+        found: dict[int, list[int]] = {}
+        for entry in Cassette(path).entries if path.exists() else []:
+            body = json.loads(entry.request.body)
+            found.setdefault(body["worker"], []).append(body["n"])
+        for side, numbers in enumerate(said):
+            committed = [int(number) for number in numbers]
+            assert found.get(turn * 2 + side, [])[: len(committed)] == committed
+    assert path.exists()
+    write(path, interaction())
+    assert [p.name for p in tmp_path.iterdir()] == ["c.yaml"]  # what a killed one left is gone

@@ -1,0 +1,437 @@
+"""The marker and the fixtures of record and replay, in runs of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stub_server
+import yaml
+
+HEAD = """
+import pytest, httpx, httpx2, openai
+def ask(text="Hi", **more):
+    return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}], **more}
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Any]:
+    with stub_server.running() as server:
+        yield server
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, server: Any) -> Any:
+    """Runs pytest in a process of its own, on the module that is given."""
+    for name in ("CI", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    monkeypatch.setenv("OPENAI_API_KEY", "k3y-of-the-test")
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def go(test: str = "", *flags: str, ini: str = "") -> pytest.RunResult:
+        if test:
+            pytester.makepyfile(test_it=HEAD + test)
+        pytester.makeini(f"[pytest]\nasyncio_default_fixture_loop_scope = function\n{ini}\n")
+        return pytester.runpytest_subprocess("-p", "no:cacheprovider", *flags)
+
+    return go
+
+
+def bodies(path: Path) -> list[str]:
+    return [str(i["request"]["body"]) for i in yaml.safe_load(path.read_text())["interactions"]]
+
+
+PLAIN = """
+@pytest.mark.chatapi
+def test_a(openai_client, chatapi):
+    answer = openai_client.chat.completions.create(**ask())
+    assert answer.choices[0].message.content
+    assert chatapi.usage.total_tokens == answer.usage.total_tokens
+    assert [e.response.status for e in chatapi.exchanges] == [200]
+    assert chatapi.findings == []
+"""
+
+
+def test_records_once_and_replays_without_network_or_key(
+    pytester: pytest.Pytester, run: Any, monkeypatch: pytest.MonkeyPatch, server: Any
+) -> None:
+    run(PLAIN, "--record-mode=once").assert_outcomes(passed=1)
+    assert len(bodies(pytester.path / "cassettes" / "test_it" / "test_a.yaml")) == 1
+    seen = len(server.seen)
+    monkeypatch.delenv("OPENAI_API_KEY")
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://api.example.org/v1")
+    run().assert_outcomes(passed=1)
+    assert len(server.seen) == seen
+
+
+def test_own_clients_are_intercepted(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    test = """
+import asyncio, os, threading
+URL = os.environ["OPENAI_BASE_URL"] + "/chat/completions"
+pytestmark = pytest.mark.chatapi
+
+@pytest.mark.parametrize("family", [httpx, httpx2])
+def test_sync(family):
+    assert family.post(URL, json=ask()).status_code == 200
+
+@pytest.mark.parametrize("family", [httpx, httpx2])
+def test_async(family):
+    async def go():
+        async with family.AsyncClient() as client:
+            return await client.post(URL, json=ask())
+    assert asyncio.run(go()).status_code == 200
+
+def test_sdk():
+    assert openai.OpenAI().chat.completions.create(**ask()).choices
+    assert list(openai.OpenAI().chat.completions.create(**ask(), stream=True))
+
+def test_thread(chatapi):
+    thread = threading.Thread(target=lambda: httpx.post(URL, json=ask()))
+    thread.start(); thread.join()
+    assert len(chatapi.exchanges) == 1
+
+def test_requests():
+    import requests
+    assert requests.post(URL, json=ask()).json()["choices"]
+
+def test_urllib3():
+    import urllib3, json
+    body = json.dumps(ask()).encode()
+    assert urllib3.PoolManager().request("POST", URL, body=body).status == 200
+
+def test_aiohttp(chatapi):
+    import aiohttp
+    async def go():
+        async with aiohttp.ClientSession() as session, session.post(URL, json=ask()) as response:
+            return await response.json()
+    assert asyncio.run(go())["choices"]
+    assert len(chatapi.exchanges) == 1
+
+async def get():
+    async with httpx2.AsyncClient() as client:
+        return await client.post(URL, json=ask())
+
+@pytest.mark.asyncio
+async def test_asyncio():
+    assert (await get()).status_code == 200
+
+@pytest.mark.anyio
+async def test_anyio():
+    assert (await get()).status_code == 200
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request):
+    return request.param
+"""
+    run(test, "--record-mode=once").assert_outcomes(passed=12)
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://api.example.org/v1")
+    result = run()
+    result.assert_outcomes(passed=12)
+
+
+def test_a_miss_passes_through_what_the_sdk_catches(run: Any) -> None:
+    run(PLAIN, "--record-mode=once")
+    result = run(PLAIN.replace("ask()", "ask('Ho')"))
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "no recording for POST chat/completions gpt-4o-mini",
+            "  because   cassettes/test_it/test_a.yaml has no such request",
+            "  nearest   interaction 0",
+            "    $.messages[[]0].content",
+            '      recorded "Hi"',
+            '      asked    "Ho"',
+            "  record it pytest test_it.py::test_a --record-mode=rewrite",
+            "*short test summary*",
+        ],
+        consecutive=True,
+    )
+
+
+def test_a_miss_that_was_swallowed_fails_at_the_end(run: Any) -> None:
+    result = run(
+        """
+@pytest.mark.chatapi
+def test_a(chatapi_client):
+    try:
+        chatapi_client.post("/chat/completions", json=ask())
+    except BaseException:
+        pass
+"""
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "no recording for POST chat/completions gpt-4o-mini",
+            "  because   the cassette cassettes/test_it/test_a.yaml does not exist",
+            "  record it pytest test_it.py::test_a --record-mode=once",
+        ],
+        consecutive=True,
+    )
+
+
+def test_a_finding_fails_the_call_and_nothing_is_written(
+    pytester: pytest.Pytester, run: Any
+) -> None:
+    test = """
+@pytest.mark.chatapi(profile="openai")
+def test_a(chatapi_client):
+    chatapi_client.post("/chat/completions", json=ask("ODD"))
+"""
+    result = run(test, "--record-mode=once")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["exchange 0: POST * breaks the contract: 1 finding*"])
+    assert not (pytester.path / "cassettes").exists()
+    run(test, "--record-mode=once", "--chatapi-policy=off").assert_outcomes(passed=1)
+    result = run("", "--chatapi-policy=warn")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["-* chat completions -*", "test_it.py::test_a: exchange 0: POST *: S03 *"]
+    )
+    run("", ini="chatapi_policy = off").assert_outcomes(passed=1)
+    run("").assert_outcomes(failed=1)
+
+
+@pytest.mark.parametrize("way", ["assert 0", "raise ValueError", "pytest.skip()"])
+def test_a_test_that_fails_writes_nothing(pytester: pytest.Pytester, run: Any, way: str) -> None:
+    test = PLAIN + f"    {way}\n"
+    run(test, "--record-mode=once")
+    assert not (pytester.path / "cassettes").exists()
+    run(test, "--record-mode=once", ini="chatapi_record_on_failure = true")
+    assert (pytester.path / "cassettes").exists()
+
+
+def test_unplayed_recordings(run: Any) -> None:
+    test = """
+@pytest.mark.chatapi
+def test_a(chatapi_client):
+    for text in TEXTS:
+        chatapi_client.post("/chat/completions", json=ask(text))
+"""
+    run("TEXTS = 'ab'" + test, "--record-mode=once").assert_outcomes(passed=1)
+    result = run("TEXTS = 'a'" + test)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "1 recording in cassettes/test_it/test_a.yaml not asked for:",
+            "  interaction 1: POST chat/completions gpt-4o-mini",
+            "record again: pytest test_it.py::test_a --record-mode=rewrite",
+            "or allow it: unplayed='ignore'",
+        ],
+        consecutive=True,
+    )
+    result = run("", ini="chatapi_unplayed = warn")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*test_a: 1 recording in cassettes*"])
+    result = run("", ini="chatapi_unplayed = ignore")
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*recording in*")
+
+
+def test_ci_never_records_unless_asked(
+    pytester: pytest.Pytester, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    test = PLAIN.replace("chatapi\n", "chatapi(record_mode='all')\n", 1)
+    run(test).assert_outcomes(failed=1)
+    assert not (pytester.path / "cassettes").exists()
+    run(test, "--record-mode=once").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("plugin", ["recording", "own"])
+def test_record_mode_is_there_once(run: Any, plugin: str) -> None:
+    flags = ["-p", "no:recording"] if plugin == "own" else []
+    run(PLAIN, "--record-mode", "once", *flags).assert_outcomes(passed=1)
+    result = run("", "--record-mode=sometimes", *flags)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--record-mode: invalid choice: 'sometimes'*"])
+
+
+def test_two_recorders_are_refused(run: Any) -> None:
+    result = run("@pytest.mark.vcr\n" + PLAIN.lstrip())
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["*@pytest.mark.vcr and @pytest.mark.chatapi each turn on a rec*"])
+
+
+def test_vcr_tests_are_checked_where_asked(run: Any) -> None:
+    test = """
+import os
+@pytest.mark.chatapi(profile="openai")
+@pytest.mark.vcr
+def test_a():
+    httpx.post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=ask("ODD"))
+"""
+    run(test, "--record-mode=once").assert_outcomes(passed=1)
+    run().assert_outcomes(passed=1)
+    result = run(ini="chatapi_check_vcr = true")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*exchange 0: POST chat/completions gpt-4o-mini breaks the cont*"])
+
+
+VCR = """
+import os
+@pytest.mark.{marker}
+def test_a():
+    response = httpx.post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=ask({text!r}))
+    assert response.json()["choices"]
+"""
+
+
+def test_cassettes_of_pytest_recording_replay_here_and_ours_there(run: Any) -> None:
+    for first, second in (("vcr", "chatapi"), ("chatapi", "vcr")):
+        run(VCR.format(marker=first, text="Hi"), "--record-mode=rewrite").assert_outcomes(passed=1)
+        run(VCR.format(marker=second, text="Hi")).assert_outcomes(passed=1)
+
+
+def test_an_older_cassette_keeps_the_rules_of_its_owner(run: Any) -> None:
+    run(VCR.format(marker="vcr", text="Hi"), "--record-mode=once")
+    result = run(VCR.format(marker="chatapi", text="Ho"))
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["*another body in POST chat*", "*do not compare bodies*", "*asked*Ho*"]
+    )
+    strict = "@pytest.fixture\ndef vcr_config(): return {'match_on': ['method', 'body']}\n"
+    run(strict + VCR.format(marker="chatapi", text="Ho")).assert_outcomes(failed=1)
+
+
+def test_nothing_leaves_the_machine(run: Any) -> None:
+    result = run(
+        """
+import socket
+@pytest.mark.chatapi
+def test_a():
+    socket.create_connection(("192.0.2.1", 80), 1)
+"""
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["no recording for a connection to 192.0.2.1:80"])
+
+
+def test_xdist_workers_share_a_cassette(pytester: pytest.Pytester, run: Any) -> None:
+    test = """
+@pytest.mark.parametrize("number", range(12))
+@pytest.mark.chatapi(cassette="shared")
+def test_a(chatapi_client, number):
+    chatapi_client.post("/chat/completions", json=ask(f"number {number}"))
+"""
+    for mode in ("once", "rewrite"):
+        run(test, "--record-mode", mode, "-n", "2").assert_outcomes(passed=12)
+        shared = pytester.path / "cassettes" / "test_it" / "shared.yaml"
+        assert len(set(bodies(shared))) == 12 == len(bodies(shared))
+    run().assert_outcomes(passed=12)
+    run("", "-k", "3").assert_outcomes(passed=1, deselected=11)
+
+
+def test_reruns_start_anew(run: Any) -> None:
+    test = """
+tries = []
+@pytest.mark.flaky(reruns=1)
+@pytest.mark.chatapi
+def test_a(chatapi_client):
+    chatapi_client.post("/chat/completions", json=ask())
+    tries.append(1)
+    assert len(tries) == 2
+"""
+    run(test, "--record-mode=once").assert_outcomes(passed=1)
+    run().assert_outcomes(passed=1)
+
+
+def test_orphans(pytester: pytest.Pytester, run: Any) -> None:
+    run(PLAIN, "--record-mode=once")
+    folder = pytester.path / "cassettes"
+    (folder / "test_it" / "test_gone.yaml").write_text("interactions: []\n")
+    (folder / "test_moved").mkdir()
+    (folder / "test_moved" / "test_a.yaml").write_text("interactions: []\n")
+    run("", "--chatapi-orphans").stdout.fnmatch_lines(
+        [
+            "-* cassettes that no test owns -*",
+            os.path.join("cassettes", "test_it", "test_gone.yaml"),
+            os.path.join("cassettes", "test_moved", "test_a.yaml"),
+        ],
+        consecutive=True,
+    )
+
+
+def test_old_recordings(pytester: pytest.Pytester, run: Any) -> None:
+    run(PLAIN, "--record-mode=once")
+    path = pytester.path / "cassettes" / "test_it" / "test_a.yaml"
+    path.write_text(path.read_text().replace("recorded_at: '20", "recorded_at: '19"))
+    result = run("", ini="chatapi_max_age = 30d")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*test_a.yaml was recorded on 19*, over 30d ago; record again:*"])
+    run("", ini="chatapi_max_age = 30d\nchatapi_on_expiry = fail").assert_outcomes(failed=1)
+    result = run("", ini="chatapi_max_age = old")
+    result.stderr.fnmatch_lines(["*max_age is a number of days, hours or weeks such as 30d*"])
+
+
+def test_config_fixture_and_marker(run: Any) -> None:
+    test = """
+@pytest.fixture(scope="session")
+def chatapi_config():
+    return {"base_url": "http://x.example/v1", "api_key": "k", "organization": "acme"}
+
+@pytest.mark.chatapi(http_client="httpx2", project="q")
+def test_a(chatapi_client, chatapi_async_client, chatapi, openai_client, async_openai_client):
+    assert isinstance(chatapi_client, httpx2.Client)
+    assert isinstance(chatapi_async_client, httpx2.AsyncClient)
+    assert chatapi.base_url == "http://x.example/v1"
+    headers = chatapi_client.headers
+    assert headers["authorization"] == "Bearer k"
+    assert (headers["openai-organization"], headers["openai-project"]) == ("acme", "q")
+    assert (openai_client.organization, async_openai_client.project) == ("acme", "q")
+"""
+    run(test).assert_outcomes(passed=1)
+    result = run(test.replace('"api_key"', '"apikey"'))
+    result.stdout.fnmatch_lines(["*chatapi_config has no 'apikey' (did you mean api_key?)*"])
+
+
+def test_mocks_of_other_libraries_work_inside(run: Any) -> None:
+    test = """
+import respx
+@pytest.mark.chatapi
+def test_respx(respx_mock):
+    respx_mock.get("http://x.example/").respond(json={"a": 1})
+    assert httpx.get("http://x.example/").json() == {"a": 1}
+
+@pytest.mark.chatapi
+def test_pytest_httpx(httpx_mock):
+    httpx_mock.add_response(json={"a": 1})
+    assert httpx.get("http://x.example/").json() == {"a": 1}
+
+@pytest.mark.chatapi
+def test_transports_of_ones_own():
+    mock = httpx.MockTransport(lambda request: httpx.Response(204))
+    assert httpx.Client(transport=mock).get("http://x.example/").status_code == 204
+"""
+    run(test).assert_outcomes(passed=3)
+
+
+def test_auto_and_json(pytester: pytest.Pytester, run: Any) -> None:
+    test = """
+import os
+def test_a():
+    assert httpx.post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=ask()).json()
+"""
+    ini = "chatapi_auto = true\nchatapi_serializer = json"
+    run(test, "--record-mode=once", ini=ini).assert_outcomes(passed=1)
+    assert (pytester.path / "cassettes" / "test_it" / "test_a.json").exists()
+    run("", ini=ini).assert_outcomes(passed=1)
+
+
+def test_live(pytester: pytest.Pytester, run: Any) -> None:
+    run(PLAIN, "--disable-recording").assert_outcomes(passed=1)
+    assert not (pytester.path / "cassettes").exists()
+
+
+def test_a_damaged_cassette(pytester: pytest.Pytester, run: Any) -> None:
+    path = pytester.path / "cassettes" / "test_it" / "test_a.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("interactions: [\n")
+    result = run(PLAIN)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["chatapi: cassettes/test_it/test_a.yaml: line 2, column 1: *"])
