@@ -47,24 +47,32 @@ _OWN_REQUEST = re.compile(
 class Entry:
     """One interaction of a cassette, parsed as far as somebody looked at it."""
 
-    __slots__ = ("_interaction", "_raw", "_request", "_value", "index", "name")
+    __slots__ = ("_data", "_interaction", "_place", "_request", "_value", "index", "name")
 
-    def __init__(self, name: str, index: int, raw: bytes = b"", value: Any = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        index: int,
+        data: bytes = b"",
+        place: tuple[int, int] = (0, 0),
+        value: Any = None,
+    ) -> None:
         self.name, self.index = name, index
-        self._raw, self._value = raw, value
+        self._data, self._place, self._value = data, place, value
         self._request: Request | None = None
         self._interaction: Interaction | None = None
 
     @property
     def raw(self) -> bytes:
         """The block of the file that it stands in; empty where the file has no such blocks."""
-        return self._raw
+        raw = self._data[slice(*self._place)]
+        return raw if raw.endswith(b"\n") or not raw else raw + b"\n"
 
     @property
     def value(self) -> Any:
         """As any reader of the format would see it."""
         if self._value is None:
-            self._value = self._load(self._raw)
+            self._value = self._load(self.raw)
         return self._value
 
     @property
@@ -80,14 +88,15 @@ class Entry:
             elif self._value is not None:
                 self._request = self.interaction.request
             else:
-                self._request = _own_request(self._raw) or self._parsed_request()
+                self._request = _own_request(self.raw) or self._parsed_request()
         return self._request
 
     def _parsed_request(self) -> Request:
-        end = self._raw.find(_RESPONSE)
+        raw = self.raw
+        end = raw.find(_RESPONSE)
         if end < 0:
             return self.interaction.request
-        value = self._load(self._raw[: end + 1])
+        value = self._load(raw[: end + 1])
         try:
             request = exchange_of(value).request
         except ValueError as error:
@@ -111,24 +120,29 @@ class Entry:
                 self._interaction = interaction_of(value)
             except ValueError as error:
                 raise self._error(str(error)) from None
-            self._value = None if self._raw else value
+            self._value = None if self._data else value
         return self._interaction
 
     @property
     def own(self) -> bool:
         """Whether this package recorded it."""
-        if self._raw and self._interaction is None:
-            return b"\n    chatapi:\n" in self._raw
+        if self._data and self._interaction is None:
+            return self._data.find(b"\n    chatapi:\n", *self._place) >= 0
         return self.interaction.own
 
     def _load(self, raw: bytes) -> Any:
         try:
             value = next(load_all(raw.decode()), None)
         except YAMLProblem as error:
-            raise self._error(f"not valid YAML: {error.reason}") from None
+            reason = f"not valid YAML: {error.reason}"
+            if "alias" in error.reason:
+                reason += "; interactions of a file this large must not refer to one another"
+            raise self._error(reason) from None
         except UnicodeDecodeError:
             raise self._error("not UTF-8; save the file as UTF-8") from None
-        return value[0] if isinstance(value, list) and value else None
+        if not isinstance(value, list) or len(value) != 1:
+            raise self._error("the file mixes interactions of several layouts")
+        return value[0]
 
     def _error(self, reason: str) -> ReadError:
         return ReadError(self.name, f"interaction {self.index}", reason)
@@ -177,8 +191,8 @@ class Cassette:
             return []
         blocks = _split(data)
         if blocks is not None:
-            self.head, raws, self.tail = blocks
-            return [Entry(self.name, index, raw) for index, raw in enumerate(raws)]
+            self.head, places, self.tail = blocks
+            return [Entry(self.name, index, data, place) for index, place in enumerate(places)]
         return [
             Entry(self.name, index, value=value)
             for index, value in enumerate(values_of(data, self.name))
@@ -186,7 +200,8 @@ class Cassette:
 
     def _bytes(self) -> bytes:
         try:
-            with open(self.path, "rb") as file:
+            # Unbuffered, or a large file would stand in memory twice.
+            with open(self.path, "rb", buffering=0) as file:
                 head = file.read(4)
                 if not head.startswith(_ENCODED):
                     file.seek(0)
@@ -196,29 +211,25 @@ class Cassette:
         return join(blocks_of_path(os.fspath(self.path), self.name), self.name, str(self.path))
 
 
-def _split(data: bytes) -> tuple[bytes, list[bytes], bytes] | None:
-    """What stands before, between and after the blocks; ``None`` where there are none."""
+def _split(data: bytes) -> tuple[bytes, list[tuple[int, int]], bytes] | None:
+    """What stands before and after the blocks, and where each begins and ends; ``None`` where
+    there are none. Nothing is copied: a cassette may have many megabytes.
+    """
     start = data.find(b"\n" + _START) + 1
     if not start or not data[:start].endswith(b"interactions:\n") or _has_aliases(data):
         return None
-    head, raws = data[:start], data[start + 2 :].split(b"\n- ")
-    if not all(raw.startswith(_START[2:]) for raw in raws):
-        return None
-    tail = b""
-    after = _MARGIN.search(raws[-1])
-    if after:
-        raws[-1], tail = raws[-1][: after.start()], raws[-1][after.end() :]
-    elif raws[-1].endswith(b"\n"):
-        raws[-1] = raws[-1][:-1]
-    return head, [b"- %b\n" % raw for raw in raws], tail
+    starts = [start]
+    while at := data.find(b"\n" + _START, starts[-1]) + 1:
+        starts.append(at)
+    after = _MARGIN.search(data, starts[-1])
+    end = after.end() if after else len(data)
+    return data[:start], list(zip(starts, [*starts[1:], end], strict=True)), data[end:]
 
 
 def _has_aliases(data: bytes) -> bool:
-    # Blocks that refer to one another cannot be read alone. Looking for any name costs too much
-    # in a large file; there only those that emitters make up are looked for.
-    if len(data) > 1 << 20:
-        return b"*id0" in data or b"*ref_" in data
-    return _ALIAS.search(data) is not None
+    # Blocks that refer to one another cannot be read alone. In a large file looking for that
+    # costs as much as all the rest, so there it is found when a block is parsed.
+    return len(data) < 1 << 20 and _ALIAS.search(data) is not None
 
 
 # -- writing -----------------------------------------------------------------------------------

@@ -73,6 +73,13 @@ def interaction_of(value: dict[str, Any]) -> Interaction:
     Raises:
         ValueError: in one line, why it is no interaction.
     """
+    part = value.get("response")
+    body = None
+    if isinstance(part, dict) and isinstance(part.get(OURS), dict):
+        # Ours is kept decompressed; what looks compressed came damaged, and is to go so again.
+        body = _kept(part.get("body"))
+        if body is not None:
+            value = {**value, "response": {**part, "body": None}}
     exchange = exchange_of(value)
     request, response = exchange.request, exchange.response
     if request is None or response is None:
@@ -83,7 +90,8 @@ def interaction_of(value: dict[str, Any]) -> Interaction:
     own = isinstance(ours, dict)
     notes: dict[str, Any] = ours if isinstance(ours, dict) else {}
     status = part.get("status")
-    body = response.content
+    if body is None:
+        body = response.content
     if isinstance(notes.get("tail"), str):
         body += base64.b64decode(notes["tail"])
     pieces, times = _pieces(body, notes.get("pieces"))
@@ -104,6 +112,11 @@ def interaction_of(value: dict[str, Any]) -> Interaction:
         _text(notes, "test"),
         own,
     )
+
+
+def _kept(body: Any) -> bytes | None:
+    text = body.get("string") if isinstance(body, dict) else None
+    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
 
 
 def _text(values: dict[str, Any], name: str) -> str:

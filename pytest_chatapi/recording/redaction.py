@@ -53,7 +53,6 @@ _SHAPES = re.compile(
         (
             # A prefix, and a run that is no prose: with a digit or a capital, or very long.
             rf"(?P<key>(?<![A-Za-z0-9])sk-)(?!{MASK})(?:(?={_U}*[0-9A-Z]){_U}{{16,}}|{_U}{{32,}})",
-            rf"{_U}*T3BlbkFJ{_U}*",
             r"(?P<org>\borg-)(?=[A-Za-z]*[0-9])[A-Za-z0-9]{16,}",
             r"(?P<project>\bproj_)(?=[A-Za-z]*[0-9])[A-Za-z0-9]{16,}",
             r"(?P<user>\buser-)(?=[A-Za-z]*[0-9])[A-Za-z0-9]{16,}",
@@ -69,10 +68,15 @@ _SHAPES = re.compile(
         )
     )
 )
+_MARKER = "T3BlbkFJ"
+"""Stands inside every key of OpenAI: base64 of its name."""
+
+_MARKED = re.compile(rf"{_U}*{_MARKER}{_U}*")
 # The regular expression costs; in most texts none of these stands.
 _HINTS = (
-    "sk-", "T3Blbk", "org-", "proj_", "user-", "req_", "earer ", "asic ", "gsk_", "xai-", "r8_",
-    "pplx-", "hf_", "gh", "glpat-", "xox", "AIza", "AKIA", "ASIA", "eyJ", "PRIVATE KEY",
+    "sk-", "org-", "proj_", "user-", "req_", "earer ", "asic ", "gsk_", "xai-", "r8_",
+    "pplx-", "hf_", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-", "xox",
+    "AIza", "AKIA", "ASIA", "eyJ", "PRIVATE KEY",
 )  # fmt: skip
 _KINDS = {
     "key": "an API key (sk-...)",
@@ -86,7 +90,7 @@ _KINDS = {
 _ENCODED = re.compile(r"[A-Za-z0-9+/_-]{20,}={0,2}")
 _HEX = re.compile(r"\b(?:[0-9a-f]{2}){10,}\b|\b(?:[0-9A-F]{2}){10,}\b")
 _WRAPPED = re.compile(
-    r"(?:[A-Za-z0-9+/]{40,80}(?:\\r)?(?:\\n|\r?\n)[ \t]*){2,}[A-Za-z0-9+/]+={0,2}"
+    r"(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{40,80}(?:\\r)?(?:\\n|\r?\n)[ \t]*){2,}[A-Za-z0-9+/]+={0,2}"
 )
 _ESCAPE = re.compile(r"\\+u00([2-7][0-9a-fA-F])|\\+/")
 _MASK64 = base64.b64encode(MASK.encode()).decode()
@@ -128,6 +132,8 @@ class Redactor:
         self._keep = [name.lower() for name in keep_headers]
         self._known: dict[str, str] = {}
         self._seen: set[str] = set()
+        self._runs: dict[str, bool] = {}
+        self._spelled: list[str] = []
         self._values: re.Pattern[str] | None = None
         for name, value in (os.environ if environ is None else environ).items():
             if name in _ENVIRONMENT_IDS or _ENVIRONMENT.search(name):
@@ -190,8 +196,9 @@ class Redactor:
                 data.hex().upper(),
             ):
                 spelled[text] = None
-        ordered = sorted(spelled, key=len, reverse=True)
+        ordered = self._spelled = sorted(spelled, key=len, reverse=True)
         self._values = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+        self._runs.clear()
 
     # -- masking -------------------------------------------------------------------------------
 
@@ -286,14 +293,15 @@ class Redactor:
         """(start, end, replacement) of each secret."""
         cuts = [(a, b, by) for a, b, by, _ in self._plain(text)]
         for found in _ENCODED.finditer(text):
-            if self._hides(found[0]):
+            if self._is_hiding(found[0]):
                 cuts.append((found.start(), found.end(), _MASK64))
         if "\\u00" in text or "\\/" in text:
             cuts += self._escaped(text)
         return _merged(cuts)
 
     def _plain(self, text: str) -> Iterator[tuple[int, int, str, str]]:
-        if self._values is not None:
+        # Looking for each is quicker than the expression, and mostly none is there.
+        if self._values is not None and any(value in text for value in self._spelled):
             for found in self._values.finditer(text):
                 yield found.start(), found.end(), MASK, self._known.get(found[0], "a known secret")
         if any(hint in text for hint in _HINTS):
@@ -306,6 +314,9 @@ class Redactor:
                     f"{prefix}{MASK}",
                     _KINDS.get(name or "", "a key or token"),
                 )
+        if _MARKER in text:
+            for found in _MARKED.finditer(text):
+                yield found.start(), found.end(), MASK, "an API key"
         for pattern in self._own:
             for found in pattern.finditer(text):
                 group = "secret" if "secret" in pattern.groupindex else 0
@@ -327,6 +338,17 @@ class Redactor:
             plain.append(char)
             places.append(places[-1] + 1)
         return [(places[a], places[b], by) for a, b, by, _ in self._plain("".join(plain))]
+
+    def _is_hiding(self, run: str) -> bool:
+        """As `_hides`, remembered: the ids of a stream stand in each of its chunks."""
+        if len(run) > 200:
+            return self._hides(run)
+        known = self._runs.get(run)
+        if known is None:
+            if len(self._runs) > 1000:
+                self._runs.clear()
+            known = self._runs[run] = self._hides(run)
+        return known
 
     def _hides(self, run: str, depth: int = 0) -> bool:
         return any(self._has(view, depth) for view in _views(run))
@@ -367,7 +389,7 @@ class Redactor:
         for view in _decoded_views(text):
             found |= {f"{kind}, encoded": None for _, _, _, kind in self._plain(view)}
         for run in _ENCODED.finditer(text):
-            if run[0] != _MASK64 and self._hides(run[0]):
+            if run[0] != _MASK64 and self._is_hiding(run[0]):
                 found["a secret in base64"] = None
         for cut in self._split(text.encode("utf-8", "surrogatepass"), text, [], "utf-8"):
             if cut[2]:

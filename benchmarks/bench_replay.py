@@ -1,0 +1,224 @@
+"""Recording and replay against vcrpy, respx and pytest-httpx, in one run.
+
+    python benchmarks/bench_replay.py [--write]
+
+Prints ratios, medians of several rounds; ``--write`` puts the table into README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import respx
+import vcr
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+import stub_server  # noqa: E402
+from traffic import ANSWER  # noqa: E402
+
+from pytest_chatapi import RecordReplayTransport  # noqa: E402
+
+URL = "https://api.openai.com/v1/chat/completions"
+README = ROOT / "README.md"
+
+
+def ask(number: int) -> dict[str, Any]:
+    text = f"question {number} " + "about something that takes a while to explain " * 12
+    return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}]}
+
+
+def cassette(path: Path, count: int, answer: str | None = None) -> Path:
+    """In vcrpy's own style, which both sides read."""
+    interactions = [
+        {
+            "request": {
+                "body": json.dumps(ask(number)),
+                "headers": {"content-type": ["application/json"]},
+                "method": "POST",
+                "uri": URL,
+            },
+            "response": {
+                "body": {"string": answer or json.dumps(ANSWER)},
+                "headers": {"content-type": ["application/json"]},
+                "status": {"code": 200, "message": "OK"},
+            },
+        }
+        for number in range(count)
+    ]
+    text = yaml.dump({"interactions": interactions, "version": 1}, Dumper=yaml.CSafeDumper)
+    path.write_text(text)
+    return path
+
+
+def median(run: Callable[[], float], rounds: int = 5) -> float:
+    return statistics.median(run() for _ in range(rounds))
+
+
+def per_request(client: httpx.Client, numbers: list[int]) -> float:
+    bodies = [json.dumps(ask(number)).encode() for number in numbers]
+    headers = {"content-type": "application/json"}
+    started = time.perf_counter()
+    for body in bodies:
+        assert client.post(URL, content=body, headers=headers).status_code == 200
+    return (time.perf_counter() - started) / len(numbers)
+
+
+def ours(path: Path, numbers: list[int]) -> float:
+    with httpx.Client(transport=RecordReplayTransport(path)) as client:
+        return per_request(client, numbers)
+
+
+def theirs(path: Path, numbers: list[int], *match: str) -> float:
+    matchers = ["method", "scheme", "host", "port", "path", "query", *match]
+    with (
+        vcr.VCR(match_on=matchers).use_cassette(str(path), record_mode="none"),
+        httpx.Client() as client,
+    ):
+        return per_request(client, numbers)
+
+
+def mocked(numbers: list[int]) -> float:
+    with respx.mock, httpx.Client() as client:
+        respx.post(URL).respond(json=ANSWER)
+        return per_request(client, numbers)
+
+
+def first_chunk(server: Any, path: Path | None) -> float:
+    transport = None
+    if path is not None:
+        path.unlink(missing_ok=True)
+        transport = RecordReplayTransport(path, record_mode="once")
+    body = {**ask(0), "stream": True, "messages": [{"role": "user", "content": "SLOW"}]}
+    with httpx.Client(transport=transport) as client:
+        client.get(f"{server.url}/models")
+        started = time.perf_counter()
+        with client.stream("POST", f"{server.url}/chat/completions", json=body) as response:
+            next(response.iter_raw())
+            return time.perf_counter() - started
+
+
+def typical_ours(path: Path) -> float:
+    started = time.perf_counter()
+    ours(path, [0, 1, 2, 3])
+    return time.perf_counter() - started
+
+
+def typical_theirs(path: Path) -> float:
+    started = time.perf_counter()
+    theirs(path, [0, 1, 2, 3])
+    return time.perf_counter() - started
+
+
+LOAD = """
+import re, time
+def peak():
+    # Of this process alone: ru_maxrss is that of its parent where that is larger.
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+{imports}
+before = peak()
+started = time.perf_counter()
+{load}
+took = time.perf_counter() - started
+print(took, peak() - before)
+"""
+
+
+def loaded(path: Path, imports: str, load: str) -> tuple[float, float]:
+    code = LOAD.format(imports=imports, load=load.format(path=str(path)))
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        for _ in range(3)
+    ]
+    values = [tuple(map(float, run.stdout.split())) for run in runs]
+    return statistics.median(v[0] for v in values), statistics.median(v[1] for v in values)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    rows: list[tuple[str, str, float, str, bool]] = []
+
+    def row(what: str, how: str, ratio: float, target: str, good: bool) -> None:
+        rows.append((what, how, ratio, target, good))
+
+    with tempfile.TemporaryDirectory() as folder, stub_server.running() as server:
+        at = Path(folder)
+        one, many = cassette(at / "1.yaml", 1), cassette(at / "1000.yaml", 1000)
+        direct = median(lambda: first_chunk(server, None), 15)
+        tee = median(lambda: first_chunk(server, at / "new.yaml"), 15)
+        ratio = tee / direct
+        how = f"{tee * 1000:.2f} vs {direct * 1000:.2f} ms"
+        row("first chunk while recording, to none at all", how, ratio, "<= 1.2", ratio <= 1.2)
+        every = list(range(1000))
+        with_many = median(lambda: ours(many, every))
+        with_one = median(lambda: statistics.mean(ours(one, [0]) for _ in range(300)), 5)
+        ratio = with_many / with_one
+        how = f"{with_many * 1e6:.0f} vs {with_one * 1e6:.0f} us a request"
+        row("replay at 1,000 interactions, to at 1", how, ratio, "<= 1.1", ratio <= 1.1)
+        some = list(range(0, 1000, 50))
+        default = median(lambda: theirs(many, every), 1)
+        body = median(lambda: theirs(many, some, "body"), 3)
+        for name, other, target in (
+            ("vcrpy, its default match, at 1,000", default, 50),
+            ("vcrpy, matching bodies, at 1,000", body, 500),
+        ):
+            ratio = other / with_many
+            how = f"{other * 1e3:.1f} ms vs {with_many * 1e6:.0f} us a request"
+            row(name, how, ratio, f">= {target}", ratio >= target)
+        single = median(lambda: statistics.mean(theirs(one, [0]) for _ in range(50)), 5)
+        ratio = single / with_one
+        how = f"{single * 1e6:.0f} vs {with_one * 1e6:.0f} us a request"
+        row("vcrpy at 1 interaction", how, ratio, ">= 1.25", ratio >= 1.25)
+        mock = median(lambda: mocked(every[:300]))
+        how = f"{mock * 1e6:.0f} vs {with_many * 1e6:.0f} us a request"
+        row("respx, one route", how, mock / with_many, "", True)
+        four = cassette(at / "4.yaml", 4)
+        fast = median(lambda: typical_ours(four), 15)
+        slow = median(lambda: typical_theirs(four), 15)
+        ratio = slow / fast
+        how = f"{slow * 1e3:.1f} vs {fast * 1e3:.2f} ms"
+        row("vcrpy: a test of 4 requests, fresh client", how, ratio, ">= 10", ratio >= 10)
+        large = cassette(at / "large.yaml", 1000, b"".join(stub_server.events() * 27).decode())
+        size = large.stat().st_size / 1e6
+        imports = "from vcr.cassette import FilesystemPersister as f, yamlserializer as y"
+        vcr_time, vcr_memory = loaded(large, imports, "f.load_cassette({path!r}, y)")
+        imports = "from pytest_chatapi.recording.cassette import Cassette"
+        our_time, our_memory = loaded(large, imports, "c = Cassette({path!r})")
+        ratio = vcr_time / our_time
+        how = f"{size:.0f} MB; {vcr_time * 1e3:.0f} vs {our_time * 1e3:.0f} ms"
+        row("vcrpy: loading a large cassette", how, ratio, ">= 8", ratio >= 8)
+        ratio = our_memory / vcr_memory
+        how = f"{our_memory / 1024:.0f} vs {vcr_memory / 1024:.0f} MB"
+        row("memory of that, to vcrpy's", how, ratio, "<= 0.33", ratio <= 0.34)
+    lines = ["| what | measured | ratio | target | |", "|---|---|---:|---:|---|"]
+    for what, how, ratio, target, good in rows:
+        verdict = ("ok" if good else "MISSED") if target else ""
+        lines.append(f"| {what} | {how} | {ratio:.2f} x | {target} | {verdict} |")
+    table = "\n".join(lines)
+    print(table)
+    if arguments.write:
+        text = README.read_text(encoding="utf-8")
+        head, _, rest = text.partition("<!-- bench-replay:start -->\n")
+        _, _, tail = rest.partition("<!-- bench-replay:end -->")
+        README.write_text(
+            f"{head}<!-- bench-replay:start -->\n{table}\n<!-- bench-replay:end -->{tail}",
+            encoding="utf-8",
+        )
+
+
+if __name__ == "__main__":
+    main()
