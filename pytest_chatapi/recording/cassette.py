@@ -187,7 +187,7 @@ class Cassette:
 
     def _read(self) -> list[Entry]:
         data = self._bytes()
-        if not data.strip():
+        if data.isspace() or not data:
             return []
         blocks = _split(data)
         if blocks is not None:
