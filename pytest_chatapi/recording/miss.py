@@ -82,7 +82,8 @@ def miss_of(
         if index is None and matcher.key(other) == own:
             same.append(at)
             continue
-        found = [*_heads(plain, other), *differences(matcher.body(other), plain.body)]
+        # What is asked of another endpoint has nothing to compare.
+        found = _heads(plain, other) or differences(matcher.body(other), plain.body)
         is_near = matcher.head_key(other, [n for n in matcher.match_on if n != "body"]) == head
         rank = (not is_near, recorder.played(at), len(found), at)
         if best is None or rank < best[0]:
