@@ -103,7 +103,7 @@ class Matcher:
             if value is ABSENT:
                 value = _even_boundary(body or b"", content_type)
         else:
-            value = copy.deepcopy(body)
+            value = "" if body is None else copy.deepcopy(body)
         if isinstance(value, dict) and not value.get("stream", True):
             del value["stream"]  # some clients say that they do not stream, others say nothing
         if self._ignored:
