@@ -318,6 +318,8 @@ def test_modes(session: Session) -> None:
     assert recorded() == ["a", "c", "b", "d"]
     post("rewrite", "z")
     assert recorded() == ["z"]
+    post("rewrite")
+    assert not session.path.exists()  # as with pytest-recording
 
 
 def test_what_is_sent_keeps_its_secrets(session: Session) -> None:

@@ -245,7 +245,7 @@ def update(
     """Adds to the file what was recorded, under a lock, whole or not at all.
 
     Args:
-        new: to be written, already redacted.
+        new: to be written, already redacted. A file that nothing is left in goes.
         keep: which of the interactions that stand in the file by then stay.
 
     Raises:
@@ -269,8 +269,11 @@ def update(
         with _locked(target):
             old = Cassette(target, name)
             kept = [entry for entry in old.entries if keep(entry)]
-            whole = _json_text(old, kept, forms) if is_json else _yaml_text(old, kept, blocks)
-            _replace(target, whole)
+            if kept or new:
+                whole = _json_text(kept, forms) if is_json else _yaml_text(old, kept, blocks)
+                _replace(target, whole)
+            else:
+                target.unlink(missing_ok=True)
     except OSError as error:
         raise WriteError(name, f"cannot be written: {error.strerror or error}") from None
 
@@ -390,6 +393,6 @@ def _json_only(forms: list[Any], name: str) -> None:
                 raise WriteError(name, "a body is no text; write a YAML cassette instead")
 
 
-def _json_text(old: Cassette, kept: list[Entry], forms: list[Any]) -> bytes:
+def _json_text(kept: list[Entry], forms: list[Any]) -> bytes:
     values = [entry.value for entry in kept] + forms
     return _json_block({"version": 1, "interactions": values}).encode() + b"\n"

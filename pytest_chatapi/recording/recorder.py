@@ -84,7 +84,7 @@ class Recorder:
         self._keys: dict[int, bytes] = {}
         self._taken: set[int] = set()
         self._takes: list[Take] = []
-        self._written = 0
+        self._written = False
 
     # -- one request -----------------------------------------------------------------------
 
@@ -205,7 +205,7 @@ class Recorder:
             new = [redacted(t.interaction, self.redactor) for t in done if t.interaction]
             drops = self.mode == "rewrite" and not self._written
             if not new and not (drops and self._entries):
-                return False
+                return False  # nothing to add, nothing to take away
             keys = Counter(self.matcher.key(i.request) for i in new)
 
             def keep(entry: Entry) -> bool:
@@ -215,9 +215,8 @@ class Recorder:
                 # As vcrpy has it, what is recorded anew takes the place of what it matches.
                 return not (self.mode == "all" and old and self.matcher.key(entry.request) in keys)
 
-            if new:
-                update(self.cassette.path, self.cassette.name, new, self.redactor, keep)
-            self._written += len(new)
+            update(self.cassette.path, self.cassette.name, new, self.redactor, keep)
+            self._written = True
             self._takes = [take for take in self._takes if take not in done]
             return bool(new)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
 import os
 import re
@@ -424,22 +425,21 @@ def _spread(
 
 def _views(run: str) -> Iterator[str]:
     """What a run of base64 characters may say."""
-    body = run.rstrip("=")
-    for text in {body.replace("-", "+").replace("_", "/")}:
-        for skip in range(4 if len(text) > 24 else 1):
-            cut = text[skip:]
-            cut = cut[: len(cut) // 4 * 4 if len(cut) % 4 == 1 else len(cut)]
-            try:
-                data = base64.b64decode(cut + "=" * (-len(cut) % 4))
-            except (ValueError, binascii.Error):
-                continue
-            if data[:2] in (b"\x1f\x8b", b"\x78\x9c", b"\x78\x01", b"\x78\xda"):
-                try:
-                    unzip = zlib.decompressobj(47)
-                    data = unzip.decompress(data, _MOST_DECODED)
-                except zlib.error:
-                    pass
-            yield data.decode("latin-1")
+    text = run.rstrip("=").replace("-", "+").replace("_", "/")
+    # Other characters of the alphabet may stand before a short one, as in a path; and an image
+    # of megabytes is decoded once.
+    for skip in range(4 if 24 < len(text) < 10_000 else 1):
+        cut = text[skip:]
+        if len(cut) % 4 == 1:
+            cut = cut[:-1]
+        try:
+            data = base64.b64decode(cut + "=" * (-len(cut) % 4))
+        except (ValueError, binascii.Error):
+            continue
+        if data[:2] in (b"\x1f\x8b", b"\x78\x9c", b"\x78\x01", b"\x78\xda"):
+            with contextlib.suppress(zlib.error):
+                data = zlib.decompressobj(47).decompress(data, _MOST_DECODED)
+        yield data.decode("latin-1")
 
 
 def _decoded_views(text: str) -> Iterator[str]:
