@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 VARIABLE = "CHATAPI_TEST_SERVERS"
-HOW = f"run `.ci/servers/setup DIR` in a checkout and set {VARIABLE}=DIR"
+HOW = f"run `.ci/servers/setup DIR .` in a checkout and set {VARIABLE}=DIR"
 KEY = "sk-test"  # llama-server wants it, the others take any
 MODEL = "tiny"  # llama-server wants it, the others take any
 PATIENCE = 30.0
@@ -34,8 +34,11 @@ def part(name: str) -> Path:
 
 
 def python(name: str) -> Path:
-    """The interpreter of an environment."""
-    return part(name) / "bin" / "python"
+    """The interpreter of an environment that has clients and this package."""
+    folder = part(name)
+    if not any(folder.glob("lib/python*/site-packages/pytest_chatapi-*.dist-info")):
+        raise Unavailable(f"needs pytest-chatapi in {name}: run `.ci/servers/setup DIR .`")
+    return folder / "bin" / "python"
 
 
 def llama_server(port: int) -> list[str | Path]:
@@ -58,7 +61,8 @@ def aimock(port: int) -> list[str | Path]:
 
 
 def litserve(port: int) -> list[str | Path]:
-    return [python("litserve"), part("litserve").parent / "litserve_app.py", str(port)]
+    folder = part("litserve")
+    return [folder / "bin" / "python", folder.parent / "litserve_app.py", str(port)]
 
 
 COMMANDS = {"llama": llama_server, "aimock": aimock, "litserve": litserve}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -14,11 +14,14 @@ import real_servers
 from pytest_chatapi import Exchange, assemble, assert_error_body, check
 from pytest_chatapi.contract.exchange import Request, Response
 
-SERVERS = ["llama", "aimock", "litserve"]
+# The warnings that streams of theirs may have: LitServe makes a new id for each chunk, llama-server
+# looks at the clock for each.
+SERVERS: dict[str, set[str]] = {"llama": {"T02"}, "aimock": set(), "litserve": {"T01"}}
 TOOL = {
     "type": "function",
     "function": {
         "name": "get_weather",
+        "description": "The weather in a city",
         "parameters": {
             "type": "object",
             "properties": {"city": {"type": "string", "enum": ["Oslo", "Rome"]}},
@@ -50,7 +53,7 @@ def ask(text: str = "Hello!", **more: Any) -> dict[str, Any]:
 def stream(client: httpx.Client, question: dict[str, Any]) -> Exchange:
     """The exchange in the pieces in which it came, as far as it came."""
     pieces: list[bytes] = []
-    cut = None
+    cut: Literal["server"] | None = None
     with client.stream("POST", "/chat/completions", json=question) as response:
         try:
             pieces.extend(response.iter_bytes())
@@ -82,8 +85,7 @@ def test_streams(client: httpx.Client, request: pytest.FixtureRequest) -> None:
     assert exchange.response is not None
     assert exchange.response.headers["content-type"].startswith("text/event-stream")
     assert exchange.response.content.endswith(b"data: [DONE]\n\n")
-    # LitServe makes a new id for each chunk.
-    assert codes(exchange) == ({"T01"} if "litserve" in request.node.name else set())
+    assert codes(exchange) <= SERVERS[request.node.callspec.params["client"]]
     completion = assemble(exchange.response.content)
     assert completion["choices"][0]["message"]["content"]
     assert completion["usage"]["completion_tokens"] > 0
@@ -97,10 +99,10 @@ def test_stream_comes_token_by_token(client: httpx.Client) -> None:
 
 
 @on(*SERVERS)
-def test_calls_tools(client: httpx.Client) -> None:
-    response = client.post(
-        "/chat/completions", json=ask(tools=[TOOL], tool_choice="required", temperature=0)
-    )
+def test_calls_tools(client: httpx.Client, request: pytest.FixtureRequest) -> None:
+    # Without the word the tiny model calls nothing, and LitServe does not know the word.
+    choice = {"tool_choice": "required"} if "llama" in request.node.name else {}
+    response = client.post("/chat/completions", json=ask(tools=[TOOL], temperature=0, **choice))
     assert response.status_code == 200
     (call, *_) = response.json()["choices"][0]["message"]["tool_calls"]
     assert call["function"]["name"] == "get_weather"
@@ -148,22 +150,20 @@ def test_error_in_midstream(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "modules"),
+    ("environment", "packages"),
     [
-        ("clients", "openai langchain_openai pydantic_ai.models.openai litellm aiohttp requests"),
+        ("clients", "aiohttp langchain_openai litellm openai pydantic_ai requests"),
         ("openai2", "openai"),
         ("cassetter", "cassetter openai"),
     ],
 )
-def test_environments(environment: str, modules: str, request: pytest.FixtureRequest) -> None:
+def test_environments(environment: str, packages: str, request: pytest.FixtureRequest) -> None:
     python: Path = request.getfixturevalue(f"{environment}_python")
-    code = f"import {', '.join(modules.split())}; print(openai.__version__)"
-    done = subprocess.run(
-        [python, "-c", code],
-        capture_output=True,
-        text=True,
-        env={"LITELLM_LOCAL_MODEL_COST_MAP": "True"},
-        check=False,
+    code = (
+        "import importlib.metadata, importlib.util, sys\n"
+        "print([name for name in sys.argv[1:] if not importlib.util.find_spec(name)])\n"
+        "print(importlib.metadata.version('openai').partition('.')[0])"
     )
-    assert done.returncode == 0, done.stderr
-    assert (done.stdout < "3") == (environment == "openai2")
+    command: list[str | Path] = [python, "-c", code, "pytest_chatapi", *packages.split()]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed.split() == ["[]", "2" if environment == "openai2" else "3"]
