@@ -45,6 +45,10 @@ def _exchanges(cassette: Any) -> list[Exchange]:
 
 
 def _played(cassette: Any) -> list[dict[str, Any]]:
+    """What this test played or recorded, in the form that cassettes have on disk."""
+    if hasattr(cassette, "played_indices"):  # cassetter, where a new recording counts as played
+        pairs = zip(cassette.interactions, cassette.played_indices, strict=True)
+        return [_cassetter_form(interaction) for interaction, played in pairs if played]
     if hasattr(cassette, "play_counts"):  # vcrpy
         old = getattr(cassette, "_loaded_count", 0)
         return [
@@ -61,3 +65,20 @@ def _played(cassette: Any) -> list[dict[str, Any]]:
             if at >= old or cassette.play_counts[at]
         ]
     return []
+
+
+def _cassetter_form(interaction: Any) -> dict[str, Any]:
+    request, response = interaction.request, interaction.response
+    return {
+        "request": {
+            "method": request.method,
+            "uri": request.uri,
+            "headers": request.headers,
+            "body": {"type": request.body.body_type, "content": request.body.content},
+        },
+        "response": {
+            "status": response.status,
+            "headers": response.headers,
+            "body": {"type": response.body.body_type, "content": response.body.content},
+        },
+    }
