@@ -20,8 +20,14 @@ from vcr.persisters.filesystem import FilesystemPersister
 from vcr.serializers import jsonserializer, yamlserializer
 
 from pytest_chatapi import ReadError, Request, WriteError
-from pytest_chatapi.recording.cassette import Cassette, update
-from pytest_chatapi.recording.interaction import Interaction, redacted
+from pytest_chatapi.recording.cassette import Cassette, _yaml_block, update
+from pytest_chatapi.recording.interaction import (
+    Interaction,
+    interaction_of,
+    plain_form,
+    redacted,
+)
+from pytest_chatapi.recording.own_layout import own_interaction, own_request
 from pytest_chatapi.recording.redaction import Redactor
 
 REDACTOR = Redactor(environ={})
@@ -82,6 +88,39 @@ def test_what_is_written_is_read(
             got = entry.request.body
             assert (got.encode() if isinstance(got, str) else got or b"") == sent
             assert (request.body or b"") == sent
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.tuples(TEXTS, TEXTS | st.binary(max_size=9)),
+    st.lists(st.tuples(st.sampled_from(["x-a", "x-b", "date"]), TEXTS), max_size=3),
+    st.sampled_from(["OK", "", "Not Found", "No", "it's"]),
+    st.sampled_from([None, "client", "server"]),
+)
+def test_the_quick_reader_agrees_with_the_parser(
+    bodies: tuple[str, Any], headers: list[tuple[str, str]], reason: str, cut: Any
+) -> None:
+    answer = bodies[1].encode() if isinstance(bodies[1], str) else bodies[1]
+    made = interaction(bodies[0].encode(), answer, cut)
+    made.headers, made.reason, made.error, made.test = headers, reason, "ReadError", "a[b: c]"
+    block = _yaml_block(plain_form(made))
+    slow = interaction_of(yaml.load(block, Loader=yaml.CSafeLoader)[0])
+    quick = own_interaction(block.encode())
+    if quick is not None:
+        assert quick == slow
+    request = own_request(block.encode())
+    assert request is None or request == slow.request
+
+
+def test_the_quick_reader_reads_what_is_usual() -> None:
+    for answer in (b'{"id": "it\'s"}', b'{\n  "id": 1\n}\n', b"data: 1\n\ndata: caf\xc3\xa9\n\n"):
+        block = _yaml_block(plain_form(interaction(b'{"a": [1]}', answer))).encode()
+        quick = own_interaction(block)
+        assert quick is not None
+        assert b"".join(quick.pieces) == answer
+    # What somebody changed by hand is the parser's business, and so is another line end.
+    for change in ((b"code: 200", b"code: 0x20"), (b"OK", b"OK # fine"), (b"\n", b"\r\n")):
+        assert own_interaction(block.replace(*change)) is None
 
 
 def test_layout(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.errors import ReadError, SecretError, WriteError
 from pytest_chatapi.recording.files import blocks_of_path, join, os_reason
 from pytest_chatapi.recording.interaction import Interaction, interaction_of, plain_form
+from pytest_chatapi.recording.own_layout import own_interaction, own_request
 from pytest_chatapi.recording.readers import exchange_of, values_of
 from pytest_chatapi.recording.redaction import Redactor
 from pytest_chatapi.recording.yaml_events import YAMLProblem, load_all
@@ -35,13 +36,6 @@ _BREAKS = re.compile("[\r\x85\u2028\u2029\ufeff]")
 _ENCODED = (b"\x1f\x8b", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
 _LOCK_SECONDS = 60
 _WRITTEN = (".yaml", ".yml", ".json")
-
-# A request as `_yaml` writes it, which is read without a YAML parser.
-_OWN_REQUEST = re.compile(
-    rb"- request:\n    method: ([A-Z]+)\n    uri: (https?://[\w./:?=&%~-]+)\n"
-    rb"    headers:(?: \{\}\n|\n((?:      [^\n]+\n)+))"
-    rb"    body: (?:null\n|\|(-?)\n((?:      [^\n]*\n|\n)+))"
-)
 
 
 class Entry:
@@ -88,7 +82,7 @@ class Entry:
             elif self._value is not None:
                 self._request = self.interaction.request
             else:
-                self._request = _own_request(self.raw) or self._parsed_request()
+                self._request = own_request(self.raw) or self._parsed_request()
         return self._request
 
     def _parsed_request(self) -> Request:
@@ -112,6 +106,8 @@ class Entry:
         Raises:
             ReadError: it is damaged.
         """
+        if self._interaction is None and self._data:
+            self._interaction = own_interaction(self.raw, self._request)
         if self._interaction is None:
             value = self.value
             if not isinstance(value, dict):
@@ -146,28 +142,6 @@ class Entry:
 
     def _error(self, reason: str) -> ReadError:
         return ReadError(self.name, f"interaction {self.index}", reason)
-
-
-def _own_request(raw: bytes) -> Request | None:
-    found = _OWN_REQUEST.match(raw)
-    if not found or not raw.startswith(b"  response:\n", found.end()):
-        return None
-    method, uri, headers, chomped, body = found.groups()
-    folded: dict[str, str] = {}
-    if headers:
-        name = ""
-        for line in headers.decode().splitlines():
-            text = line[6:]
-            if text[:2] == "- ":
-                folded[name] = text[2:]
-            else:
-                name = text.rstrip(":")
-        if any(text[:1] in "'\"" for text in folded.values()):
-            return None
-    text = body.replace(b"\n      ", b"\n")[6:] if body is not None else None
-    if text is not None and chomped:
-        text = text[:-1]
-    return Request(method.decode(), uri.decode(), folded, text)
 
 
 class Cassette:

@@ -26,7 +26,7 @@ from pytest_chatapi.contract.parse import loads
 from pytest_chatapi.recording.readers import exchange_of, header_pairs
 from pytest_chatapi.recording.redaction import Redactor
 
-__all__ = ["OURS", "Interaction", "interaction_of", "plain_form", "redacted"]
+__all__ = ["OURS", "Interaction", "from_parts", "interaction_of", "plain_form", "redacted"]
 
 OURS = "chatapi"
 
@@ -87,30 +87,48 @@ def interaction_of(value: dict[str, Any]) -> Interaction:
         raise ValueError(f"holds no {missing}, so it cannot be replayed")
     part = value["response"]
     ours = part.get(OURS)
-    own = isinstance(ours, dict)
-    notes: dict[str, Any] = ours if isinstance(ours, dict) else {}
     status = part.get("status")
-    if body is None:
-        body = response.content
-    if isinstance(notes.get("tail"), str):
-        body += base64.b64decode(notes["tail"])
-    pieces, times = _pieces(body, notes.get("pieces"))
-    return Interaction(
+    made = from_parts(
         request,
         response.status,
         str(status.get("message") or "") if isinstance(status, dict) else "",
-        [
-            (name, text)
-            for name, text in header_pairs(part.get("headers"))
-            if name.lower() not in _OF_THE_WIRE
-        ],
+        header_pairs(part.get("headers")),
+        response.content if body is None else body,
+        ours if isinstance(ours, dict) else {},
+    )
+    made.own, made.cut = isinstance(ours, dict), response.cut
+    made.recorded_at = made.recorded_at or _text(value, "recorded_at")
+    return made
+
+
+def from_parts(
+    request: Request,
+    status: int,
+    reason: str,
+    headers: Iterable[tuple[str, str]],
+    body: bytes,
+    notes: dict[str, Any],
+) -> Interaction:
+    """Out of what stands in a cassette, the body split as it arrived.
+
+    Args:
+        notes: what stands under `OURS`.
+    """
+    if isinstance(notes.get("tail"), str):
+        body += base64.b64decode(notes["tail"])
+    pieces, times = _pieces(body, notes.get("pieces"))
+    cut = notes.get("cut")
+    return Interaction(
+        request,
+        status,
+        reason,
+        [(name, text) for name, text in headers if name.lower() not in _OF_THE_WIRE],
         pieces,
         times,
-        response.cut,
+        cut if cut in ("server", "client") else None,
         _text(notes, "error"),
-        _text(notes, "recorded_at") or _text(value, "recorded_at"),
+        _text(notes, "recorded_at"),
         _text(notes, "test"),
-        own,
     )
 
 
