@@ -15,14 +15,14 @@ __all__ = ["own_interaction", "own_request"]
 
 _REQUEST = re.compile(
     rb"- request:\n    method: ([A-Z]+)\n    uri: (https?://[\w./:?=&%~-]+)\n"
-    rb"    headers:(?: \{\}\n|\n((?:      [^\n]+\n)+))"
-    rb"    body: (?:null\n|\|(-?)\n((?:      [^\n]*\n|\n)+))"
+    rb"    headers:(?: \{\}\n|\n((?:      [^\n]++\n)++))"
+    rb"    body: (?:null\n|\|(-?)\n((?:      [^\n]*+\n|\n)++))"
     rb"(?=  response:\n)"
 )
 _RESPONSE = re.compile(
     rb"  response:\n    status:\n      code: (\d{3})\n      message: ([A-Z][A-Za-z -]*|'')\n"
-    rb"    headers:(?: \{\}\n|\n((?:      [^\n]+\n)+))"
-    rb"    body:\n      string: (?:'((?:[^'\n]|'')*)'\n|\|([-+]?)\n((?:        [^\n]*\n|\n)+))"
+    rb"    headers:(?: \{\}\n|\n((?:      [^\n]++\n)++))"
+    rb"    body:\n      string: (?:'((?:[^'\n]++|'')*+)'\n|\|([-+]?)\n((?:        [^\n]*+\n|\n)++))"
     rb"    chatapi:\n((?:      \w+: [^\n]+\n)+)\Z"
 )
 _BREAKS = re.compile("[\x85\u2028\u2029\ufeff]")
