@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import pytest
 
 from pytest_chatapi.contract.check import check_exchange
-from pytest_chatapi.contract.exchange import Exchange
+from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.contract.findings import Finding, at_least
 from pytest_chatapi.errors import ChatAPIError
 from pytest_chatapi.recording.intercept import intercepted
@@ -50,17 +50,12 @@ class ChatAPI:
     Attributes:
         recorder: what records and replays.
         settings: of this test.
-        base_url: of the API, as the clients have it.
     """
 
     def __init__(self, recorder: Recorder, settings: Settings, item: pytest.Item) -> None:
         self.recorder, self.settings = recorder, settings
-        self.base_url = (
-            settings.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
-        ).rstrip("/")
         self._item = item
         self._judged = 0
-        self._findings: list[Finding] = []
         self._told = 0
 
     @property
@@ -108,6 +103,17 @@ class ChatAPI:
         """For an async client of httpx or httpx2."""
         return AsyncRecordReplayTransport(self.recorder)
 
+    @property
+    def base_url(self) -> str:
+        """Of the API, as the clients have it; on replay without any setting, as recorded."""
+        given = self.settings.base_url or os.environ.get("OPENAI_BASE_URL")
+        if not given and not self.recorder.sends:
+            for entry in self.recorder.entries:
+                head, found, _ = entry.request.url.rpartition("/chat/completions")
+                if found:
+                    return head
+        return (given or DEFAULT_BASE_URL).rstrip("/")
+
     def client_settings(self) -> dict[str, Any]:
         """``api_key``, ``base_url``, ``organization`` and ``project``, as the SDK names them."""
         settings = self.settings
@@ -139,83 +145,154 @@ class ChatAPI:
 
     # -- the ends of the phases ------------------------------------------------------------
 
-    def end_of_call(self, *, passed: bool) -> None:
+    def setup_failed(self) -> None:
+        """Whoever reads the error of the setup has been told."""
+        self._told = len(self.recorder.misses)
+
+    def call_passed(self) -> None:
         """Fails the test for what it got away with, and writes what it recorded."""
-        self._settle()
-        if passed:
-            self._judge_all()
-            self._judge_cassette()
-        if passed or self.settings.record_on_failure:
+        self._end_phase()
+        self._fail_for_misses()
+        self._judge_new()
+        self._judge_cassette()
+        self._save()
+
+    def call_failed(self, error: BaseException) -> None:
+        """Adds to the report what explains a failure, or fails for a better reason.
+
+        Raises:
+            pytest.fail.Exception: instead of `error`.
+        """
+        self._end_phase()
+        said = [str(leaf) for leaf in _leaves(error)]
+        untold = [text for text in map(describe, self.recorder.misses) if text not in said]
+        self._told = len(self.recorder.misses)
+        is_expected = self._item.get_closest_marker("xfail") is not None
+        if is_expected and self.recorder.misses:
+            self.warn(f"xfail for want of a recording\n{describe(self.recorder.misses[0])}")
+        if self.settings.record_on_failure or (is_expected and not self.recorder.misses):
             try:
                 self.recorder.save()
-            except ChatAPIError as error:
-                pytest.fail(f"chatapi: {error}", pytrace=False)
+            except ChatAPIError as refused:
+                untold.append(f"chatapi: {refused}")
+        if isinstance(error, pytest.skip.Exception | BaseExceptionGroup):
+            # A skip hides what was missing; a group hides it in the frames of libraries.
+            ours = [describe(miss) for miss in self.recorder.misses]
+            if ours and (isinstance(error, pytest.skip.Exception) or set(said) <= set(ours)):
+                raise pytest.fail.Exception("\n\n".join(ours), pytrace=False) from None
+        if isinstance(error, pytest.skip.Exception):
+            return
+        for title, findings in self._new_findings():
+            failing = [f for f in findings if f.level in self._levels()]
+            if failing:
+                untold.append(failure_message(findings, title, failing))
+        if untold:
+            self._item.add_report_section("call", "chatapi", "\n\n".join(untold))
 
-    def end_of_teardown(self, *, passed: bool) -> None:
-        """The same for what fixtures did since."""
-        self._settle()
-        if passed:
-            self._judge_all()
-        if passed or self.settings.record_on_failure:
-            self.recorder.save()
+    def torn_down(self, error: BaseException | None, *, passed: bool) -> None:
+        """The same for what fixtures did after the test.
 
-    def report(self) -> str:
-        """What a test that failed for a reason of its own should know."""
-        untold = self.recorder.misses
-        return "\n\n".join(describe(miss) for miss in untold)
+        Args:
+            error: what the teardown raised.
+            passed: whether the test itself did.
+        """
+        self._end_phase()
+        if error is not None or not passed:
+            return
+        self._fail_for_misses()
+        self._judge_new()
+        self._judge_unplayed("teardown")
+        self._save()
 
     def warn(self, text: str) -> None:
+        """Shows something at the end of the run."""
         self._item.user_properties.append(("chatapi", text))
 
-    def _settle(self) -> None:
-        self.recorder.finish()
-        for text in self.recorder.warnings[self._told :][:1] if not self._told else ():
-            self.warn(text)
-        self._told = len(self.recorder.warnings)
+    def _end_phase(self) -> None:
+        recorder = self.recorder
+        recorder.finish()
+        recorder.phase = "teardown"
+        for text in recorder.warnings[:1]:
+            more = len(recorder.warnings) - 1
+            self.warn(text + (f"\n  ... and {more} more requests" if more else ""))
+        if recorder.unanswered:
+            count = len(recorder.unanswered)
+            self.warn(
+                f"{count} request{'s' * (count != 1)} got no answer, so nothing was recorded "
+                f"to replay: {', '.join(recorder.unanswered[:3])}"
+            )
+        recorder.warnings, recorder.unanswered = [], []
 
-    def _judge_all(self) -> None:
-        new = self.exchanges[self._judged :]
-        first = self._judged
-        self._judged = len(self.exchanges)
-        if self.recorder.misses:
-            text = self.report()
-            pytest.fail(text, pytrace=False)
-        if self.settings.policy != "off":
-            found = [
-                (f"exchange {at}: {_title(e)}", self._judge(e)) for at, e in enumerate(new, first)
-            ]
-            judge(found, self.settings.policy or "error", self.warn)
+    def _fail_for_misses(self) -> None:
+        untold = self.recorder.misses[self._told :]
+        self._told = len(self.recorder.misses)
+        if untold:
+            pytest.fail("\n\n".join(map(describe, untold)), pytrace=False)
+
+    def _new_findings(self) -> list[tuple[str, list[Finding]]]:
+        first, self._judged = self._judged, len(self.exchanges)
+        if self.settings.policy == "off":
+            return []
+        new = enumerate(self.exchanges[first:], first)
+        return [(f"exchange {at}: {_title(e)}", self._judge(e)) for at, e in new]
+
+    def _levels(self) -> Any:
+        return at_least("error" if self.settings.policy == "error" else "warning")
+
+    def _judge_new(self) -> None:
+        judge(self._new_findings(), self.settings.policy or "error", self.warn)
 
     def _judge_cassette(self) -> None:
         cassette, settings = self.recorder.cassette, self.settings
-        if cassette is None:
+        self._judge_unplayed("")
+        if cassette is None or not settings.max_age:
             return
-        left = self.recorder.unplayed() if settings.unplayed != "ignore" else []
-        own = [entry for entry in left if entry.own]
-        if own:
-            lines = [
+        old = [e.recorded_at for e in self.recorder.entries]
+        old = [day for day in old if is_older(day, settings.max_age)]
+        if old:
+            text = (
+                f"{cassette.name} was recorded on {min(old)[:10]}, over {settings.max_age} ago; "
+                f"record again: {how_to_record(self._item, 'rewrite', settings)}"
+            )
+            if settings.on_expiry == "fail":
+                pytest.fail(text, pytrace=False)
+            self.warn(text)
+
+    def _judge_unplayed(self, phase: str) -> None:
+        cassette, settings = self.recorder.cassette, self.settings
+        if cassette is None or settings.unplayed == "ignore":
+            return
+        own = [entry for entry in self.recorder.unplayed(phase=phase) if entry.own]
+        if not own:
+            return
+        text = "\n".join(
+            [
                 f"{len(own)} recording{'s' * (len(own) != 1)} in {cassette.name} not asked for:",
                 *(f"  interaction {e.index}: {_title(Exchange(e.request))}" for e in own[:10]),
                 *([f"  ... and {len(own) - 10} more"] if len(own) > 10 else []),
-                f"record again: {how_to_record(self._item, 'rewrite')}",
+                f"record again: {how_to_record(self._item, 'rewrite', settings)}",
             ]
-            if settings.unplayed == "fail":
-                pytest.fail("\n".join([*lines, "or allow it: unplayed='ignore'"]), pytrace=False)
-            self.warn("\n".join(lines))
-        if settings.max_age:
-            old = [
-                e.interaction.recorded_at
-                for e in self.recorder.entries
-                if is_older(e.interaction.recorded_at, settings.max_age)
-            ]
-            if old:
-                text = (
-                    f"{cassette.name} was recorded on {min(old)[:10]}, over {settings.max_age} "
-                    f"ago; record again: {how_to_record(self._item, 'rewrite')}"
-                )
-                if settings.on_expiry == "fail":
-                    pytest.fail(text, pytrace=False)
-                self.warn(text)
+        )
+        if settings.unplayed == "fail":
+            pytest.fail(f"{text}\nor allow it: unplayed='ignore'", pytrace=False)
+        self.warn(text)
+
+    def _save(self) -> None:
+        refused = ""
+        try:
+            self.recorder.save()
+        except ChatAPIError as error:
+            refused = f"chatapi: {error}"
+        if refused:
+            pytest.fail(refused, pytrace=False)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
 
 
 def _title(exchange: Exchange) -> str:
@@ -241,51 +318,72 @@ def judge(found: Sequence[tuple[str, list[Finding]]], policy: str, warn: Any) ->
 
 # -- opening ---------------------------------------------------------------------------------
 
+_SUFFIXES = (".yaml", ".yml", ".json", ".toml", ".har", ".gz")
 
-def cassette_path(item: pytest.Item, settings: Settings, folder: Path | None = None) -> Path:
-    """Where a test's cassette is: pytest-recording's folders and names."""
+
+def cassette_path(
+    item: pytest.Item, settings: Settings, folder: Path | None = None, name: str | None = None
+) -> Path:
+    """Where a test's cassette is: pytest-recording's folders and names.
+
+    Args:
+        folder, name: what pytest-recording's fixtures say, where it is installed.
+    """
     folder = folder or item.path.parent / "cassettes" / item.path.stem
     if settings.cassette:
         path = Path(settings.cassette)
-        if path.suffix not in (".yaml", ".yml", ".json", ".toml", ".har", ".gz"):
+        if path.suffix not in _SUFFIXES:
             path = path.with_name(f"{path.name}.{settings.serializer}")
         return folder / path
-    owner = getattr(item, "cls", None)
-    name = f"{owner.__name__}.{item.name}" if owner else item.name
-    for char in r"<>?%*:|\"'/\\":
-        name = name.replace(char, "-")
-    suffix = settings.serializer  # without its dot, as pytest-recording measures it
-    if len(name) + len(suffix) + (suffix == "yaml") > _LONGEST_NAME:
+    if name is None:
+        owner = getattr(item, "cls", None)
+        name = f"{owner.__name__}.{item.name}" if owner else item.name
+        for char in r"<>?%*:|\"'/\\":
+            name = name.replace(char, "-")
+    suffix = ".yaml" if settings.serializer == "yaml" else "json"  # as pytest-recording measures
+    if len(name) + len(suffix) > _LONGEST_NAME:
         digest = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
-        name = f"{name[: _LONGEST_NAME - len(suffix) - (suffix == 'yaml') - 32 - 3]}...{digest}"
-    return folder / f"{name}.{settings.serializer}"
+        name = f"{name[: _LONGEST_NAME - len(suffix) - 32 - 3]}...{digest}"
+    ending = f".{settings.serializer}"
+    return folder / (name if name.endswith(ending) else f"{name}{ending}")
 
 
-def how_to_record(item: pytest.Item, mode: str) -> str:
+def how_to_record(item: pytest.Item, mode: str, settings: Settings) -> str:
     """The command that records one test."""
     config = item.config
     name = item.nodeid
     with contextlib.suppress(ValueError):
         path = item.path.relative_to(config.invocation_params.dir)
         name = f"{path.as_posix()}::{item.nodeid.partition('::')[2]}"
-    return f"pytest {shlex.quote(name)} --record-mode={mode}"
+    command = f"pytest {shlex.quote(name)}"
+    if settings.mode_from:
+        return f"{command} with record_mode={mode!r} in {settings.mode_from}"
+    return f"{command} --record-mode={mode}"
+
+
+def is_live(config: pytest.Config) -> bool:
+    """Whether a run records and replays nothing."""
+    return bool(config.getoption("--disable-recording", False)) or bool(
+        config.getini("chatapi_disable_recording")
+    )
 
 
 @contextlib.contextmanager
 def open_test(
-    item: pytest.Item, settings: Settings, owner: Mapping[str, Any], folder: Path | None, since: str
+    item: pytest.Item,
+    settings: Settings,
+    owner: Mapping[str, Any],
+    since: str,
+    **place: Any,
 ) -> Iterator[ChatAPI]:
     """The handle of a test, with all clients routed through it.
 
     Args:
         owner: the fixture ``vcr_config``: by its rules an older cassette is matched.
-        folder: of cassettes, where a fixture says.
         since: when the run began.
+        place: what fixtures say of the cassette, see `cassette_path`.
     """
-    live = bool(item.config.getoption("--disable-recording", False)) or bool(
-        item.config.getini("chatapi_disable_recording")
-    )
-    path = None if live else cassette_path(item, settings, folder)
+    path = None if is_live(item.config) else cassette_path(item, settings, **place)
     name = None
     if path is not None:
         name = os.fspath(path)
@@ -294,12 +392,17 @@ def open_test(
 
     def fail(miss: Miss) -> NoReturn:
         mode = "rewrite" if recorder.cassette is not None and recorder.cassette.exists else "once"
-        miss.remedy = how_to_record(item, mode)
-        pytest.fail(describe(miss), pytrace=False)
+        miss.remedy = how_to_record(item, mode, settings)
+        raise pytest.fail.Exception(describe(miss), pytrace=False) from None
 
-    legacy: dict[str, Any] = {}
-    if isinstance(owner.get("match_on"), list | tuple):
-        legacy["legacy_match_on"] = [n for n in owner["match_on"] if isinstance(n, str)]
+    def refuse_second() -> NoReturn:
+        raise pytest.fail.Exception(
+            f"{item.nodeid}: a cassette of vcrpy is opened while @pytest.mark.chatapi records and "
+            "replays this test: use one of the two",
+            pytrace=False,
+        )
+
+    wrong = ""
     try:
         recorder = open_recorder(
             path,
@@ -316,23 +419,88 @@ def open_test(
             on_miss=fail,
             test=item.nodeid if settings.cassette else "",
             since=since,
-            **legacy,
+            **legacy_rules(owner),
         )
     except ChatAPIError as error:
-        pytest.fail(f"chatapi: {error}", pytrace=False)
-
-    def refuse(address: str) -> NoReturn:
-        miss = Miss(
-            f"a connection to {address}",
-            "record mode none lets nothing leave this machine, and no recorder knows this client",
-            remedy=f"or let it pass: ignore_hosts=[{address.rpartition(':')[0]!r}]",
-        )
-        recorder.misses.append(miss)
-        pytest.fail(describe(miss), pytrace=False)
-
-    with intercepted(
-        recorder,
-        ignore_hosts=settings.ignore_hosts,
-        on_network=None if recorder.sends else refuse,
-    ):
+        wrong = f"chatapi: {error}"
+    if wrong:
+        pytest.fail(wrong, pytrace=False)
+    hosts = [*settings.ignore_hosts, *ignored_hosts(owner)]
+    with intercepted(recorder, ignore_hosts=hosts, on_second=refuse_second):
         yield ChatAPI(recorder, settings, item)
+
+
+_FILTERS = (
+    "filter_query_parameters",
+    "filter_post_data_parameters",
+    "before_record_request",
+    "before_record",
+)
+
+
+def legacy_rules(owner: Mapping[str, Any]) -> dict[str, Any]:
+    """What the recorder is told of the fixture ``vcr_config``."""
+    rules: dict[str, Any] = {}
+    if isinstance(owner.get("match_on"), list | tuple):
+        names = [name for name in owner["match_on"] if isinstance(name, str)]
+        rules["legacy_match_on"] = ["uri" if name == "url" else name for name in names]
+    given = {name: owner[name] for name in _FILTERS if owner.get(name)}
+    if given:
+        from vcr import VCR  # type: ignore[import-untyped]
+        from vcr.request import Request as Recorded  # type: ignore[import-untyped]
+
+        prepare = VCR(**given).get_merged_config()["before_record_request"]
+
+        def filtered(request: Request) -> Request | None:
+            body = request.body.encode() if isinstance(request.body, str) else request.body
+            made = Recorded(request.method, request.url, body, dict(request.headers))
+            left = prepare(made)
+            if left is None:
+                return None
+            return Request(left.method, left.uri, request.headers, left.body)
+
+        rules["legacy_filter"] = filtered
+    return rules
+
+
+def ignored_hosts(owner: Mapping[str, Any]) -> list[str]:
+    """The hosts that ``vcr_config`` leaves alone."""
+    hosts = [host for host in owner.get("ignore_hosts") or () if isinstance(host, str)]
+    return [*hosts, *(("localhost", "127.0.0.1", "::1") if owner.get("ignore_localhost") else ())]
+
+
+def refusal(
+    item: pytest.Item, early: Settings, current: Callable[[], ChatAPI | None]
+) -> Callable[[str, str], None]:
+    """What is asked before anything leaves the machine while a test is set up, run, torn down.
+
+    Args:
+        early: settings for as long as the test has no handle.
+        current: the handle, once there is one.
+    """
+
+    def refuse(host: str, port: str) -> None:
+        handle = current()
+        settings = early if handle is None else handle.settings
+        sends = (
+            is_live(item.config) or early.record_mode != "none"
+            if handle is None
+            else handle.recorder.sends
+        )
+        if sends or host in {name.lower() for name in settings.ignore_hosts}:
+            return
+        who = (
+            "a fixture of wider scope than the test, whose requests nobody records"
+            if handle is None
+            else "a client that no recorder knows"
+        )
+        miss = Miss(
+            f"a connection to {host}:{port}",
+            f"nothing leaves this machine in record mode none, and this is {who}; "
+            f"to let it pass: ignore_hosts=[{host!r}]",
+        )
+        if handle is not None:
+            handle.recorder.misses.append(miss)
+        raise pytest.fail.Exception(describe(miss), pytrace=False) from None
+
+    return refuse

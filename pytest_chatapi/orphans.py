@@ -11,7 +11,7 @@ import pytest
 from pytest_chatapi.lifecycle import cassette_path
 from pytest_chatapi.plugin import records
 from pytest_chatapi.recording.readers import SUFFIXES
-from pytest_chatapi.settings import settings_for
+from pytest_chatapi.settings import SERIALIZERS, settings_for
 
 __all__ = ["Orphans"]
 
@@ -32,7 +32,9 @@ class Orphans:
         for item in items:
             modules.add(item.path)
             if item.get_closest_marker("vcr") is not None or records(item):
-                owned.add(cassette_path(item, settings_for(item, {})))
+                settings = settings_for(item, {})
+                for settings.serializer in SERIALIZERS:  # a fixture may say which
+                    owned.add(cassette_path(item, settings))
                 for marker in item.iter_markers("vcr"):
                     folder = item.path.parent / "cassettes" / item.path.stem
                     owned |= {folder / str(name) for name in marker.args}

@@ -22,7 +22,9 @@ def check_other_recorder(item: pytest.Item) -> None:
     cassette = funcargs.get("vcr") or funcargs.get("cassette")
     if cassette is None:
         return
-    settings = settings_for(item, funcargs.get("chatapi_config") or {})
+    request = getattr(item, "_request", None)
+    config = request.getfixturevalue("chatapi_config") if request is not None else {}
+    settings = settings_for(item, config)
     found = []
     for number, exchange in enumerate(_exchanges(cassette)):
         findings = check_exchange(exchange, settings.profile, ignore=settings.ignore).findings

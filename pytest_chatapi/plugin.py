@@ -16,8 +16,15 @@ if TYPE_CHECKING:
 
 _MODES = ("none", "once", "new_episodes", "all", "rewrite")
 _TEST: pytest.StashKey[ChatAPI] = pytest.StashKey()
+"""The handle of the test that runs, once it has one."""
+
+_RECORDS: pytest.StashKey[bool] = pytest.StashKey()
+_REFUSED: pytest.StashKey[str] = pytest.StashKey()
 _PASSED: pytest.StashKey[bool] = pytest.StashKey()
+_GUARD: pytest.StashKey[contextlib.ExitStack] = pytest.StashKey()
+_CONFIG: pytest.StashKey[Any] = pytest.StashKey()
 _SINCE: pytest.StashKey[str] = pytest.StashKey()
+_FAILED: pytest.StashKey[set[str]] = pytest.StashKey()
 
 _INI: tuple[tuple[str, str, Any, str], ...] = (
     ("profile", "string", "", "documented, openai, azure or compatible"),
@@ -128,7 +135,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SINCE] = worker.get("chatapi_since") or datetime.now(UTC).isoformat(
         timespec="milliseconds"
     ).replace("+00:00", "Z")
-    config.pluginmanager.register(_Summary(), "chatapi-summary")
+    failed = config.stash[_FAILED] = set()
+    config.pluginmanager.register(_Summary(failed), "chatapi-summary")
     given = [name for name, _, default, _ in _INI if config.getini(f"chatapi_{name}") != default]
     flags = ("profile", "ignore", "strict", "policy", "replay-speed")
     if given or any(config.getoption(f"--chatapi-{name}") for name in flags):
@@ -152,12 +160,30 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    marked = [item for item in items if item.get_closest_marker("chatapi") is not None]
-    if marked:
-        from pytest_chatapi.settings import marker_arguments
+    for item in items:
+        try:
+            records_it = records(item)
+        except TwoRecorders as error:  # one test's mistake is no reason to run none
+            item.stash[_REFUSED] = str(error)
+            continue
+        if not records_it:
+            continue
+        from pytest_chatapi.settings import settings_for
 
-        for item in marked:
-            marker_arguments(item)  # a wrong argument fails before any test runs
+        settings_for(item, {})  # a wrong setting fails before any test runs
+        item.stash[_RECORDS] = True
+        names = getattr(item, "fixturenames", None)
+        if names is not None and "_chatapi_marked" not in names:
+            names.insert(_after_wider_scopes(item, names), "_chatapi_marked")
+
+
+def _after_wider_scopes(item: pytest.Item, names: list[str]) -> int:
+    """Where a fixture of the test's own scope comes first."""
+    known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    for at, name in enumerate(names):
+        if name in known and known[name][-1].scope == "function":
+            return at
+    return len(names)
 
 
 # -- recording and replay ----------------------------------------------------------------------
@@ -167,16 +193,23 @@ _FIXTURES = frozenset(
 )
 
 
+class TwoRecorders(Exception):
+    """One test turns on two recorders; the message says which."""
+
+
 def records(item: pytest.Item) -> bool:
     """Whether a test is recorded and replayed by us.
 
     Raises:
-        pytest.UsageError: another recorder is turned on for it as well.
+        TwoRecorders: another recorder is turned on for it as well.
+        pytest.UsageError: a marker is wrong.
     """
-    asks = [name for name in getattr(item, "fixturenames", ()) if name in _FIXTURES]
     is_marked = item.get_closest_marker("chatapi") is not None
+    asks = _FIXTURES.intersection(getattr(item, "fixturenames", ()))
+    if not is_marked and not asks and not item.config.getini("chatapi_auto"):
+        return False
     if item.get_closest_marker("vcr") is None:
-        return is_marked or bool(asks) or bool(item.config.getini("chatapi_auto"))
+        return True
     from pytest_chatapi.settings import JUDGING, marker_arguments
 
     ours = [
@@ -185,10 +218,10 @@ def records(item: pytest.Item) -> bool:
         if not given or not set(given) <= {*JUDGING, "policy"}
     ]
     if ours or asks:
-        what = "@pytest.mark.chatapi" if ours else f"the fixture {asks[0]}"
-        raise pytest.UsageError(
-            f"{item.nodeid}: @pytest.mark.vcr and {what} each turn on a recorder: remove one of "
-            "them; to have a test of the other recorder checked, set chatapi_check_vcr = true"
+        what = "@pytest.mark.chatapi" if ours else f"the fixture {min(asks)}"
+        raise TwoRecorders(
+            f"@pytest.mark.vcr and {what} each turn on a recorder: remove one of them;\n"
+            "to have a test of the other recorder checked, set chatapi_check_vcr = true"
         )
     return False
 
@@ -199,31 +232,38 @@ def chatapi_config() -> dict[str, Any]:
     return {}
 
 
-@pytest.fixture(autouse=True)
-def _chatapi_recording(request: pytest.FixtureRequest) -> Iterator[ChatAPI | None]:
-    item = request.node
-    if not records(item):
-        yield None
-        return
+@pytest.fixture
+def _chatapi_marked(request: pytest.FixtureRequest) -> None:
+    # Tests that are made of one function share their list of fixtures, so ask again.
+    if request.node.stash.get(_RECORDS, False):
+        request.getfixturevalue("_chatapi_recording")
+
+
+@pytest.fixture
+def _chatapi_recording(request: pytest.FixtureRequest) -> Iterator[ChatAPI]:
     from pytest_chatapi.lifecycle import open_test
     from pytest_chatapi.settings import settings_for
 
-    settings = settings_for(item, request.getfixturevalue("chatapi_config"))
+    item = request.node
+    config = item.config.stash[_CONFIG] = request.getfixturevalue("chatapi_config")
+    settings = settings_for(item, config)
     owner, folder = _fixture(request, "vcr_config"), _fixture(request, "vcr_cassette_dir")
-    item.stash[_PASSED] = True
-    with open_test(
-        item,
-        settings,
-        owner if isinstance(owner, dict) else {},
-        Path(folder) if folder else None,
-        item.config.stash[_SINCE],
-    ) as handle:
+    with contextlib.ExitStack() as stack:
+        if item.stash.get(_GUARD, None) is None:  # asked for in the middle of a test
+            _guard(item, stack)
+        handle = stack.enter_context(
+            open_test(
+                item,
+                settings,
+                owner if isinstance(owner, dict) else {},
+                item.config.stash[_SINCE],
+                folder=Path(folder) if folder else None,
+                name=_fixture(request, "default_cassette_name"),
+            )
+        )
         item.stash[_TEST] = handle
-        try:
-            yield handle
-        finally:
-            del item.stash[_TEST]
-            handle.end_of_teardown(passed=item.stash[_PASSED])
+        item.stash[_PASSED] = False
+        yield handle
 
 
 def _fixture(request: pytest.FixtureRequest, name: str) -> Any:
@@ -233,39 +273,91 @@ def _fixture(request: pytest.FixtureRequest, name: str) -> Any:
         return None
 
 
+def _guard(item: pytest.Item, stack: contextlib.ExitStack) -> None:
+    from pytest_chatapi.lifecycle import refusal
+    from pytest_chatapi.recording.intercept import guarded
+    from pytest_chatapi.settings import settings_for
+
+    early = settings_for(item, item.config.stash.get(_CONFIG, {}))
+    stack.enter_context(guarded(refusal(item, early, lambda: item.stash.get(_TEST, None))))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    refused = item.stash.get(_REFUSED, "")
+    if refused:
+        pytest.fail(refused, pytrace=False)
+    if not item.stash.get(_RECORDS, False):
+        yield
+        return
+    item.config.stash[_FAILED].discard(item.nodeid)
+    stack = item.stash[_GUARD] = contextlib.ExitStack()
+    _guard(item, stack)
+    try:
+        yield
+    except BaseException:
+        handle = item.stash.get(_TEST, None)
+        if handle is not None:
+            handle.setup_failed()
+        raise
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        handle = item.stash.get(_TEST, None)
+        if handle is not None:
+            handle.call_failed(error)
+        raise
     handle = item.stash.get(_TEST, None)
     if handle is None:
-        yield
         if item.config.getini("chatapi_check_vcr") and item.get_closest_marker("vcr") is not None:
             from pytest_chatapi.others import check_other_recorder
 
             check_other_recorder(item)
         return
+    # unittest keeps its failures to itself, and those of subtests are only reported.
+    hidden = getattr(item, "_excinfo", None) or item.nodeid in item.config.stash[_FAILED]
+    if hidden:
+        handle.call_failed(hidden[0].value if isinstance(hidden, list) else AssertionError())
+        return
+    handle.call_passed()
+    item.stash[_PASSED] = True
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    handle = item.stash.get(_TEST, None)
     try:
         yield
     except BaseException as error:
-        item.stash[_PASSED] = False
-        handle.end_of_call(passed=False)
-        report = handle.report()
-        if report and report not in str(error):
-            item.add_report_section("call", "chatapi", report)
+        if handle is not None:
+            handle.torn_down(error, passed=item.stash[_PASSED])
         raise
-    # unittest keeps its failures to itself.
-    passed = not getattr(item, "_excinfo", None)
-    item.stash[_PASSED] = False
-    handle.end_of_call(passed=passed)
-    item.stash[_PASSED] = passed
+    else:
+        if handle is not None:
+            handle.torn_down(None, passed=item.stash[_PASSED])
+    finally:
+        if handle is not None:
+            del item.stash[_TEST]
+        stack = item.stash.get(_GUARD, None)
+        if stack is not None:
+            del item.stash[_GUARD]
+            stack.close()
 
 
 class _Summary:
     """Collects, also from xdist's workers, what tests want to be known."""
 
-    def __init__(self) -> None:
+    def __init__(self, failed: set[str]) -> None:
         self._notes: list[str] = []
+        self._failed = failed
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and report.when == "call":
+            self._failed.add(report.nodeid)
         if report.when == "teardown" and report.user_properties:
             self._notes += [
                 f"{report.nodeid}: {text}"
@@ -350,7 +442,7 @@ def chat_contract(request: pytest.FixtureRequest) -> ChatContract:
     from pytest_chatapi.fixtures import ChatContract
     from pytest_chatapi.settings import settings_of
 
-    return ChatContract(**settings_of(request.node))
+    return ChatContract(**settings_of(request.node, request.getfixturevalue("chatapi_config")))
 
 
 def cassette_folders(config: pytest.Config) -> list[Path]:

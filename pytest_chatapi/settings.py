@@ -11,7 +11,7 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +20,9 @@ import pytest
 from pytest_chatapi.contract.check import selects
 from pytest_chatapi.contract.profiles import get_profile
 from pytest_chatapi.errors import SettingError
+from pytest_chatapi.recording import clock
+from pytest_chatapi.recording.matching import Matcher
+from pytest_chatapi.recording.redaction import Redactor
 
 __all__ = [
     "JUDGING",
@@ -91,9 +94,11 @@ class Settings:
     organization: str | None = None
     project: str | None = None
     http_client: str = "httpx"
+    mode_from: str = field(default="", init=False)
+    """Who sets `record_mode` and thereby wins over the command line, or ``""``."""
 
 
-ARGUMENTS = tuple(field.name for field in fields(Settings))
+ARGUMENTS = tuple(field.name for field in fields(Settings) if field.init)
 _CHOICES = {
     "policy": POLICIES,
     "record_mode": _MODES,
@@ -164,13 +169,16 @@ def _unknown(name: str) -> str:
     return f"{name!r}{meant}: it takes {', '.join(ARGUMENTS)}"
 
 
-def settings_of(item: pytest.Item) -> dict[str, Any]:
-    """Profile, ignores and strictness of one test: markers, then those of the run.
+def settings_of(item: pytest.Item, configured: Mapping[str, Any]) -> dict[str, Any]:
+    """Profile, ignores and strictness of one test.
+
+    Args:
+        configured: what the fixture ``chatapi_config`` gave.
 
     Raises:
         pytest.UsageError: a setting is wrong.
     """
-    merged = _of_run(item.config)
+    merged = _of_run(item.config) | _configured(configured)
     for given in marker_arguments(item):
         merged |= given
     return {name: merged.get(name, getattr(Settings, name)) for name in JUDGING}
@@ -185,15 +193,9 @@ def settings_for(item: pytest.Item, configured: Mapping[str, Any]) -> Settings:
     Raises:
         pytest.UsageError: a setting is wrong.
     """
-    where = "the fixture chatapi_config"
-    if not isinstance(configured, Mapping):
-        raise pytest.UsageError(f"{where} returns a dict, not {type(configured).__name__}")
-    for name in configured:
-        if name not in ARGUMENTS:
-            raise pytest.UsageError(f"{where} has no {_unknown(name)}")
     merged: dict[str, Any] = {}
     redact: list[str] = []
-    layers = [_of_run(item.config), _valid(dict(configured), where), *marker_arguments(item)]
+    layers = [_of_run(item.config), _configured(configured), *marker_arguments(item)]
     for given in layers:
         redact += given.get("redact", ())
         merged |= given
@@ -201,10 +203,27 @@ def settings_for(item: pytest.Item, configured: Mapping[str, Any]) -> Settings:
         "--record-mode", None
     ):
         merged["record_mode"] = "none"
+        layers[1:] = [{}]  # whatever these say of the mode does not count
     settings = Settings(**{**merged, "redact": redact})
+    if any("record_mode" in given for given in layers[2:]):
+        settings.mode_from = "the marker"
+    elif "record_mode" in layers[1]:
+        settings.mode_from = _CONFIG
     settings.record_mode = settings.record_mode or "none"
     settings.policy = settings.policy or ("strict" if settings.strict else "error")
     return settings
+
+
+_CONFIG = "the fixture chatapi_config"
+
+
+def _configured(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise pytest.UsageError(f"{_CONFIG} returns a dict, not {type(value).__name__}")
+    for name in value:
+        if name not in ARGUMENTS:
+            raise pytest.UsageError(f"{_CONFIG} has no {_unknown(name)}")
+    return _valid(dict(value), _CONFIG)
 
 
 def _valid(given: dict[str, Any], where: str) -> dict[str, Any]:
@@ -235,6 +254,11 @@ def _valid(given: dict[str, Any], where: str) -> dict[str, Any]:
         selects(given.get("ignore", ()))
         if given.get("max_age"):
             age_of(given["max_age"])
+        redactor = Redactor(given.get("redact", ()), environ={})
+        Matcher(redactor, given.get("match_on", ()), given.get("ignore_body", ()))
+        url = given.get("base_url")
+        if url and not url.startswith(("http://", "https://")):
+            raise SettingError(f"base_url begins with http:// or https://, not {url!r}")
     except SettingError as error:
         raise pytest.UsageError(f"{where}: {error}") from None
     return given
@@ -265,4 +289,5 @@ def is_older(recorded_at: str, age: str) -> bool:
         made = datetime.fromisoformat(recorded_at)
     except ValueError:
         return False
-    return datetime.now(UTC) - made.replace(tzinfo=made.tzinfo or UTC) > age_of(age)
+    today = datetime.fromisoformat(clock.now())
+    return today - made.replace(tzinfo=made.tzinfo or UTC) > age_of(age)

@@ -32,6 +32,8 @@ _START = b"- request:\n"
 _ALIAS = re.compile(rb"[:-] \*\w+\n")
 _MARGIN = re.compile(rb"\n(?=[^ \n])")
 _RESPONSE = b"\n  response:\n"
+_TEST = re.compile(rb"\n      test: '?([^\n]+?)'?\n")
+_RECORDED_AT = re.compile(rb"\n      recorded_at: '([^'\n]+)'\n")
 _BREAKS = re.compile("[\r\x85\u2028\u2029\ufeff]")
 _ENCODED = (b"\x1f\x8b", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
 _LOCK_SECONDS = 60
@@ -118,6 +120,25 @@ class Entry:
                 raise self._error(str(error)) from None
             self._value = None if self._data else value
         return self._interaction
+
+    @property
+    def test(self) -> str:
+        """Who recorded it, see `Interaction`."""
+        if self._interaction is None and self._data:
+            return self._note(_TEST)
+        return self.interaction.test
+
+    @property
+    def recorded_at(self) -> str:
+        """When it was recorded, see `Interaction`."""
+        if self._interaction is None and self._data:
+            return self._note(_RECORDED_AT) or self.interaction.recorded_at
+        return self.interaction.recorded_at
+
+    def _note(self, pattern: re.Pattern[bytes]) -> str:
+        # Asked of every entry of a file, so without parsing it.
+        found = pattern.search(self._data, *self._place)
+        return found[1].decode().replace("''", "'") if found else ""
 
     @property
     def own(self) -> bool:
@@ -289,9 +310,11 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _replace(path: Path, content: bytes) -> None:
     # Whoever was killed while writing left such a file; under the lock nobody else can be at it.
-    for stale in path.parent.glob(f".{_escaped(path.name)}.*.tmp"):
+    # Its name is short, since the cassette's may be as long as a file's can be.
+    prefix = f".chatapi-{hashlib.sha256(path.name.encode()).hexdigest()[:16]}-"
+    for stale in path.parent.glob(f"{prefix}*.tmp"):
         stale.unlink(missing_ok=True)
-    descriptor, partial = tempfile.mkstemp(".tmp", f".{path.name}.", path.parent)
+    descriptor, partial = tempfile.mkstemp(".tmp", prefix, path.parent)
     try:
         with open(descriptor, "wb") as file:
             file.write(content)
@@ -303,10 +326,6 @@ def _replace(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(partial)
         raise
-
-
-def _escaped(name: str) -> str:
-    return re.sub(r"([*?\[])", r"[\1]", name)
 
 
 def _umask() -> int:

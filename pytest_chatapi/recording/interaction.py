@@ -10,6 +10,7 @@ vcrpy and cassetter keep and ignore:
       error: RemoteProtocolError      what the client's own family raised then
       tail: 8J8=                      base64: bytes of a character that was cut
       test: tests/test_a.py::test_b   who recorded it, in a cassette that tests share
+      phase: teardown                 it was sent after the test, by its fixtures
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Interaction:
         recorded_at: UTC, as ISO 8601; ``""`` where unknown.
         test: the test that recorded it; only in a cassette that has no test of its own.
         own: whether this package recorded it.
+        phase: ``teardown`` for what was sent when the test was over, else ``""``.
     """
 
     request: Request
@@ -64,6 +66,7 @@ class Interaction:
     recorded_at: str = ""
     test: str = ""
     own: bool = True
+    phase: str = ""
     request_headers: Sequence[tuple[str, str]] = field(default_factory=list)
 
 
@@ -122,13 +125,18 @@ def from_parts(
         request,
         status,
         reason,
-        [(name, text) for name, text in headers if name.lower() not in _OF_THE_WIRE],
+        [
+            (name, text)
+            for name, text in headers
+            if request.method == "HEAD" or name.lower() not in _OF_THE_WIRE
+        ],
         pieces,
         times,
         cut if cut in ("server", "client") else None,
         _text(notes, "error"),
         _text(notes, "recorded_at"),
         _text(notes, "test"),
+        phase=_text(notes, "phase"),
     )
 
 
@@ -191,7 +199,8 @@ def redacted(interaction: Interaction, redactor: Redactor) -> Interaction:
             (name, text)
             for name, text in redactor.headers(interaction.headers, response=True)
             if name not in _OF_THE_WIRE
-        ],
+        ]
+        + (_length(interaction) if request.method == "HEAD" else []),
         _cut_up(body, sizes),
         interaction.times,
         interaction.cut,
@@ -199,8 +208,14 @@ def redacted(interaction: Interaction, redactor: Redactor) -> Interaction:
         interaction.recorded_at,
         interaction.test,
         True,
+        interaction.phase,
         redactor.headers(interaction.request_headers, response=False),
     )
+
+
+def _length(interaction: Interaction) -> list[tuple[str, str]]:
+    # The answer to HEAD has no body that it could be wrong for.
+    return [(name, text) for name, text in interaction.headers if name == "content-length"]
 
 
 def plain_form(interaction: Interaction) -> dict[str, Any]:
@@ -210,6 +225,8 @@ def plain_form(interaction: Interaction) -> dict[str, Any]:
     ours: dict[str, Any] = {"recorded_at": interaction.recorded_at}
     if interaction.test:
         ours["test"] = interaction.test
+    if interaction.phase:
+        ours["phase"] = interaction.phase
     if interaction.pieces:
         times = interaction.times or [0.0] * len(interaction.pieces)
         ours["pieces"] = " ".join(

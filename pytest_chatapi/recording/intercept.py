@@ -13,17 +13,19 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import ipaddress
+import json
 import re
 import socket
 import sys
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, NoReturn
 
 from pytest_chatapi.recording.recorder import Playback, Recorder, Take
-from pytest_chatapi.recording.transport import ahandle, handle
+from pytest_chatapi.recording.transport import ahandle, handle, is_sending
 
-__all__ = ["intercepted"]
+__all__ = ["guarded", "intercepted"]
 
 _FAMILIES = ("httpx", "httpx2")
 _OTHERS = ("requests", "urllib3", "aiohttp", "httplib2", "tornado", "boto3")
@@ -34,23 +36,20 @@ def intercepted(
     recorder: Recorder,
     *,
     ignore_hosts: Iterable[str] = (),
-    on_network: Callable[[str], NoReturn] | None = None,
+    on_second: Callable[[], NoReturn] | None = None,
 ) -> Iterator[None]:
     """While it lasts, all HTTP clients of the process go through `recorder`.
 
     Args:
         ignore_hosts: names of hosts that are talked to as if nothing were here.
-        on_network: called with ``host:port`` where anything else tries to leave this machine;
-            must raise. Without it nothing is refused.
+        on_second: called where the code turns on vcrpy as well; must raise.
     """
     ignored = frozenset(host.lower() for host in ignore_hosts)
     with contextlib.ExitStack() as stack:
-        if on_network is not None:
-            stack.enter_context(_guarded(on_network, ignored))
         for name in _FAMILIES:
             stack.enter_context(_httpx(importlib.import_module(name), recorder, ignored))
         if recorder.cassette is not None:
-            stack.enter_context(_others(recorder, ignored))
+            stack.enter_context(_others(recorder, ignored, on_second))
         yield
 
 
@@ -75,23 +74,21 @@ def _httpx(family: ModuleType, recorder: Recorder, ignored: frozenset[str]) -> I
     active = True
 
     def passes(request: Any) -> bool:
-        return (
-            not active
-            or request.url.host in ignored
-            # One of our transports has it already and sends it by a patched one.
-            or request.extensions.get("chatapi") is recorder
-            or _is_mocked(request)
-        )
+        return request.url.host in ignored or is_sending(recorder) or _is_mocked(request)
 
     # Others may keep these functions (vcrpy does, when it is first imported meanwhile), so
     # afterwards they have to do what they replaced.
     def handle_request(self: Any, request: Any) -> Any:
-        if passes(request):
+        if active:
+            request.read()
+        if not active or passes(request):
             return send(self, request)
         return handle(recorder, request, lambda request: send(self, request))
 
     async def handle_async_request(self: Any, request: Any) -> Any:
-        if passes(request):
+        if active:
+            await request.aread()
+        if not active or passes(request):
             return await asend(self, request)
         return await ahandle(recorder, request, lambda request: asend(self, request))
 
@@ -109,7 +106,7 @@ def _is_mocked(request: Any) -> bool:
     """Whether a router of respx, which stands below us, waits for this request."""
     respx = sys.modules.get("respx.mocks")
     return respx is not None and any(
-        route.pattern is not None and route.pattern.match(request)
+        not route.is_pass_through and route.pattern is not None and route.pattern.match(request)
         for router in respx.HTTPCoreMocker.routers
         for route in router.routes
     )
@@ -119,36 +116,67 @@ def _is_mocked(request: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _others(recorder: Recorder, ignored: frozenset[str]) -> Iterator[None]:
+def _others(
+    recorder: Recorder, ignored: frozenset[str], on_second: Callable[[], NoReturn] | None
+) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
-        # vcrpy takes longer to patch than a whole replayed request takes: only where needed.
-        if any(name in sys.modules for name in _OTHERS):
+        waiting: dict[str, Callable[[], object]] = {}
+
+        def bridge() -> None:
+            for name in _OTHERS:
+                waiting.pop(name, None)
             stack.enter_context(_vcr(recorder, ignored))
-            yield
-            return
-        finder = _Finder(lambda: stack.enter_context(_vcr(recorder, ignored)))
+
+        def alone() -> None:
+            if on_second is not None:
+                stack.enter_context(_no_second(on_second))
+
+        # vcrpy takes longer to patch than a whole replayed request takes: only where needed.
+        waiting |= dict.fromkeys(_OTHERS, bridge)
+        waiting["vcr.cassette"] = alone
+        loaded = [name for name in waiting if name in sys.modules]
+        finder = _Finder(waiting)
         sys.meta_path.insert(0, finder)
         try:
+            for name in loaded:
+                if name in waiting:
+                    waiting.pop(name)()
             yield
         finally:
             sys.meta_path.remove(finder)
 
 
-class _Finder(importlib.abc.MetaPathFinder):
-    """Notices when one of the other libraries is imported after all."""
+@contextlib.contextmanager
+def _no_second(refuse: Callable[[], NoReturn]) -> Iterator[None]:
+    """Lets nobody turn on vcrpy while we are at work."""
+    from vcr.cassette import CassetteContextDecorator  # type: ignore[import-untyped]
 
-    def __init__(self, found: Callable[[], object]) -> None:
-        self._found: Callable[[], object] | None = found
+    enter = CassetteContextDecorator.__enter__
+
+    def guarded_enter(self: Any) -> Any:
+        if not hasattr(self.cls, "chatapi"):
+            refuse()
+        return enter(self)
+
+    with _patched(CassetteContextDecorator, "__enter__", guarded_enter):
+        yield
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Calls a function once a module that is waited for has been imported after all."""
+
+    def __init__(self, waiting: dict[str, Callable[[], object]]) -> None:
+        self._waiting = waiting
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname not in _OTHERS or self._found is None:
+        if fullname not in self._waiting:
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is None or spec.loader is None:
             return None
-        found, self._found = self._found, None
+        found = self._waiting.pop(fullname)
         loader = spec.loader
         execute = loader.exec_module
 
@@ -163,20 +191,29 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 @contextlib.contextmanager
 def _vcr(recorder: Recorder, ignored: frozenset[str]) -> Iterator[None]:
-    from vcr.cassette import Cassette  # type: ignore[import-untyped]
+    from vcr.cassette import Cassette
+
+    taken: dict[tuple[str, str], deque[Take]] = defaultdict(deque)
 
     class Bridge(Cassette):  # type: ignore[misc]
         """vcrpy's side of a recorder: asked for each request, told each response."""
 
+        chatapi = True
+
         def can_play_response_for(self, request: Any) -> bool:
             if request.host in ignored:
                 return False
+            request.chatapi = found = self._begin(request)
+            return isinstance(found, Playback)
+
+        def _begin(self, request: Any) -> Playback | Take:
             body = request.body_bytes if hasattr(request, "body_bytes") else request.body
             found = recorder.begin(
                 request.method, request.uri, _pairs(request.headers), _bytes(body)
             )
-            request.chatapi = found
-            return isinstance(found, Playback)
+            if isinstance(found, Take):
+                taken[request.method, request.uri].append(found)
+            return found
 
         def play_response(self, request: Any) -> dict[str, Any]:
             found: Playback = request.chatapi
@@ -192,7 +229,11 @@ def _vcr(recorder: Recorder, ignored: frozenset[str]) -> Iterator[None]:
             }
 
         def append(self, request: Any, response: dict[str, Any]) -> None:
-            take = getattr(request, "chatapi", None)
+            if request.host in ignored:
+                return
+            # aiohttp's stub makes requests of its own for the hops of a redirect.
+            waiting = taken[request.method, request.uri]
+            take = waiting.popleft() if waiting else self._begin(request)
             if not isinstance(take, Take):
                 return
             status = response["status"]
@@ -231,15 +272,23 @@ def _str(value: Any) -> str:
 
 
 def _bytes(body: Any) -> bytes:
+    """A body as far as it can be had without taking it from the client."""
+    if isinstance(body, bytes | bytearray):
+        return bytes(body)
     if isinstance(body, str):
         return body.encode()
     if isinstance(body, dict | list):  # aiohttp's json=...
-        import json
-
-        return json.dumps(body).encode()
-    if isinstance(body, bytes | bytearray):
-        return bytes(body)
-    return b"" if body is None else b"".join(map(_bytes, body))
+        with contextlib.suppress(TypeError, ValueError):
+            return json.dumps(body).encode()
+    if hasattr(body, "read") and hasattr(body, "seek"):
+        place = body.tell()
+        data = body.read()
+        body.seek(place)
+        return _bytes(data)
+    if body is None:
+        return b""
+    # A form or an iterator, which only its client can read: what it is has to do.
+    return f"<{type(body).__name__}>".encode()
 
 
 # -- what no patcher knows ---------------------------------------------------------------------
@@ -248,7 +297,10 @@ _LOCAL_NAMES = re.compile(r"(?:.*\.)?localhost\.?|")
 
 
 @contextlib.contextmanager
-def _guarded(refuse: Callable[[str], NoReturn], ignored: frozenset[str]) -> Iterator[None]:
+def guarded(refuse: Callable[[str, str], object]) -> Iterator[None]:
+    """While it lasts, `refuse` is asked before anything leaves this machine: a Python socket that
+    connects, a name that is looked up. It gets host and port, and raises to forbid it.
+    """
     connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
     getaddrinfo = socket.getaddrinfo
     allowed: set[str] = set()
@@ -257,9 +309,8 @@ def _guarded(refuse: Callable[[str], NoReturn], ignored: frozenset[str]) -> Iter
         if not isinstance(address, tuple) or not isinstance(address[0], str):
             return  # a Unix socket
         host = address[0]
-        if host.lower() in ignored or host in allowed or _is_local(host):
-            return
-        refuse(f"{host}:{address[1]}")
+        if host not in allowed and not _is_local(host):
+            refuse(host.lower(), str(address[1]))
 
     def guarded_connect(self: socket.socket, address: Any) -> None:
         look(address)
@@ -271,13 +322,11 @@ def _guarded(refuse: Callable[[str], NoReturn], ignored: frozenset[str]) -> Iter
 
     def guarded_getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
         name = host.decode("ascii", "replace") if isinstance(host, bytes) else host
-        if isinstance(name, str) and name.lower() not in ignored and not _is_local(name):
-            if _is_address(name):
-                return getaddrinfo(host, port, *args, **kwargs)
-            refuse(f"{name}:{port}")
+        if not isinstance(name, str) or _is_local(name) or _is_address(name):
+            return getaddrinfo(host, port, *args, **kwargs)
+        refuse(name.lower(), str(port))
         found = getaddrinfo(host, port, *args, **kwargs)
-        if isinstance(name, str) and name.lower() in ignored:
-            allowed.update(str(item[4][0]) for item in found)
+        allowed.update(str(item[4][0]) for item in found)
         return found
 
     with (

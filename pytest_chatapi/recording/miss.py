@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Miss", "describe", "miss_of"]
 
 _SHOWN = 8
-_LOOKED_AT = 200
+_COMPARED = 200
 
 
 @dataclass
@@ -67,30 +67,29 @@ def miss_of(
     if cut:
         where = f"interaction {index} of {cassette.name}"
         reason = f"{where} ends where its client stopped reading, and this one reads on"
-        return Miss(title, reason)
+        hint = "; where time decides when it stops, replay_speed=1 keeps the recorded pace"
+        return Miss(title, reason + hint * (recorder.replay_speed == 0))
     entries = recorder.entries
     if not entries:
         state = "is empty" if cassette.exists else "does not exist"
         return Miss(title, f"the cassette {cassette.name} {state}")
-    same: list[int] = []
-    best: tuple[Any, ...] | None = None
-    head = matcher.head_key(request, [n for n in matcher.match_on if n != "body"])
-    chosen = range(len(entries)) if index is None else [index]
-    own = matcher.key(request)
-    for at in list(chosen)[:_LOOKED_AT]:
-        other = entries[at].request
-        if index is None and matcher.key(other) == own:
-            same.append(at)
-            continue
-        # What is asked of another endpoint has nothing to compare.
-        found = _heads(plain, other) or differences(matcher.body(other), plain.body)
-        is_near = matcher.head_key(other, [n for n in matcher.match_on if n != "body"]) == head
-        rank = (not is_near, recorder.played(at), len(found), at)
-        if best is None or rank < best[0]:
-            best = (rank, at, found)
+    same = recorder.recordings_of(request) if index is None else []
     if same:
         times = f"{len(same)} time{'s' * (len(same) != 1)}"
         return Miss(title, f"{cassette.name} has it {times}, all played by now")
+    best: tuple[Any, ...] | None = None
+    heads = [name for name in matcher.match_on if name != "body"]
+    head = matcher.head_key(request, heads)
+    # Comparing is dear, and a test hardly means a recording that is far from the end.
+    near = [at for at, e in enumerate(entries) if matcher.head_key(e.request, heads) == head]
+    chosen = (near or range(len(entries)))[-_COMPARED:] if index is None else [index]
+    for at in chosen:
+        other = entries[at].request
+        # What is asked of another endpoint has nothing to compare.
+        found = _heads(plain, other) or differences(matcher.body(other), plain.body)
+        rank = (recorder.played(at), len(found), at)
+        if best is None or rank < best[0]:
+            best = (rank, at, found)
     assert best is not None
     _, at, found = best
     state = " (already played)" if recorder.played(at) and not answered else ""
@@ -128,8 +127,8 @@ def describe(miss: Miss) -> str:
         more = len(miss.differences) - _SHOWN
         if more > 0:
             lines.append(f"    ... and {more} more difference{'s' * (more != 1)}")
-    if miss.remedy:
-        lines += _row("  record it", miss.remedy)
+    if miss.remedy:  # in one line, however long: it is there to be pasted
+        lines.append(f"  record it {miss.remedy}")
     return "\n".join(lines)
 
 

@@ -5,22 +5,22 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-import time
 import zlib
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Literal, NoReturn
 
 from pytest_chatapi.contract.exchange import Exchange, Request, Response, Source, fold_headers
-from pytest_chatapi.errors import UnrecordedRequest
+from pytest_chatapi.errors import ChatAPIError, UnrecordedRequest
+from pytest_chatapi.recording import clock
 from pytest_chatapi.recording.bodies import BodyProblem, plain_body
 from pytest_chatapi.recording.cassette import Cassette, Entry, update
 from pytest_chatapi.recording.interaction import Interaction, redacted
 from pytest_chatapi.recording.matching import Matcher
 from pytest_chatapi.recording.miss import Miss, describe, miss_of
 from pytest_chatapi.recording.redaction import Redactor
+from pytest_chatapi.recording.titles import title_of
 
 __all__ = ["RECORD_MODES", "Playback", "Recorder", "Take"]
 
@@ -46,10 +46,15 @@ class Recorder:
         legacy_match_on: what the owner of a cassette of another recorder compares; a request
             that differs in its body alone is then answered with a warning.
         allow_playback_repeats: the last of equal recordings is given again and again.
+        legacy_filter: what that owner does to a request before it is compared; ``None`` for
+            one that it leaves alone.
         test: who records; written into a cassette that is not this test's alone.
+        phase: written with what is recorded from now on, see `Interaction`.
         since: when the run began; what a cassette holds from before is old (see `rewrite`).
         exchanges: what was really sent and received, in the order of sending.
         misses: the requests that nothing answered, told to the client or not.
+        warnings: what was answered although it differs, as text.
+        unanswered: what was sent and got no response, so that nothing could be recorded.
     """
 
     cassette: Cassette | None
@@ -59,32 +64,44 @@ class Recorder:
     on_miss: Callable[[Miss], NoReturn] = _raise
     replay_speed: float = 0
     legacy_match_on: Sequence[str] = ("method", "scheme", "host", "port", "path", "query")
+    legacy_filter: Callable[[Request], Request | None] | None = None
     allow_playback_repeats: bool = False
     test: str = ""
+    phase: str = ""
     since: str = ""
     exchanges: list[Exchange] = field(default_factory=list)
     misses: list[Miss] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    unanswered: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
         self._entries = self.cassette.entries if self.cassette is not None else []
         self._fresh = all(
-            bool(self.since) and entry.interaction.recorded_at >= self.since
+            bool(self.since) and entry.recorded_at >= self.since
             for entry in (self._entries if self.mode in ("once", "rewrite") else ())
         )
         self._replays = self.cassette is not None and self.mode not in ("all", "rewrite")
         self._records = self.cassette is not None and (
             self.mode in ("new_episodes", "all", "rewrite") or (self.mode == "once" and self._fresh)
         )
+        # Of equal recordings in a shared cassette, a test's own come first.
+        self._order = (
+            sorted(range(len(self._entries)), key=lambda at: self._rank(self._entries[at].test))
+            if self.test
+            else range(len(self._entries))
+        )
         self._scanned = 0
         self._waiting: dict[bytes, deque[int]] = defaultdict(deque)
         self._last: dict[bytes, int] = {}
         self._legacy: dict[bytes, deque[int]] | None = None
-        self._keys: dict[int, bytes] = {}
+        self._learned = False
         self._taken: set[int] = set()
         self._takes: list[Take] = []
         self._written = False
+
+    def _rank(self, test: str) -> int:
+        return 0 if test == self.test else 2 if test else 1
 
     # -- one request -----------------------------------------------------------------------
 
@@ -97,16 +114,28 @@ class Recorder:
             UnrecordedRequest: neither (or whatever `on_miss` raises).
         """
         pairs = [(name.lower(), text) for name, text in headers]
+        if not self._learned:  # by now, fixtures have set what they set
+            self._learned = True
+            self.redactor.learn_environment()
         self.redactor.learn(pairs, url)
         folded = fold_headers(pairs)
         request = Request(method.upper(), url, folded, _plain(body, folded))
         with self._lock:
             exchange = Exchange(request)
             if self._replays:
-                found = self._find(request)
-                if found is not None:
+                try:
+                    found = self._find(request)
+                    playback = (
+                        Playback(self, self._entries[found], exchange)
+                        if found is not None
+                        else None
+                    )
+                except ChatAPIError as error:  # a damaged recording, or a hook of the user's
+                    self._tell(Miss(self.redactor.text(f"{method} {url}"), str(error)))
+                    raise
+                if playback is not None:
                     self.exchanges.append(exchange)
-                    return Playback(self, self._entries[found], exchange)
+                    return playback
             if self.cassette is not None and not self._records:
                 self._miss(request)
             self.exchanges.append(exchange)
@@ -118,10 +147,9 @@ class Recorder:
         key = self.matcher.key(request)
         waiting = self._waiting[key]
         while not waiting and self._scanned < len(self._entries):
-            at = self._scanned
+            at = self._order[self._scanned]
             self._scanned += 1
-            other = self._keys[at] = self.matcher.key(self._entries[at].request)
-            self._waiting[other].append(at)
+            self._waiting[self.matcher.key(self._entries[at].request)].append(at)
         while waiting:
             at = waiting.popleft()
             if at not in self._taken:
@@ -134,7 +162,9 @@ class Recorder:
 
     def _find_legacy(self, request: Request) -> int | None:
         """What its owner's recorder would have given, although the body is another one."""
-        if "body" in self.legacy_match_on or not self._entries:
+        asked = self.legacy_filter(request) if self.legacy_filter is not None else request
+        compares = "body" in self.legacy_match_on
+        if asked is None or (compares and asked is request):
             return None
         if self._legacy is None:
             self._legacy = defaultdict(deque)
@@ -142,25 +172,35 @@ class Recorder:
                 if not entry.own:
                     key = self.matcher.head_key(entry.request, self.legacy_match_on)
                     self._legacy[key].append(at)
-        waiting = self._legacy.get(self.matcher.head_key(request, self.legacy_match_on), deque())
-        while waiting:
-            at = waiting.popleft()
-            if at not in self._taken:
-                self._taken.add(at)
-                self.warnings.append(describe(miss_of(self, request, at, answered=True)))
-                return at
+        waiting = self._legacy.get(self.matcher.head_key(asked, self.legacy_match_on), ())
+        left = [at for at in waiting if at not in self._taken]
+        body = self.matcher.body(asked)
+        equal = [at for at in left if self.matcher.body(self._entries[at].request) == body]
+        for at in equal or ([] if compares else left):
+            self._taken.add(at)
+            if not equal:
+                self.warnings.append(describe(miss_of(self, asked, at, answered=True)))
+            return at
         return None
 
     def _miss(self, request: Request) -> None:
-        miss = miss_of(self, request)
+        self._tell(miss_of(self, request))
+
+    def _tell(self, miss: Miss) -> None:
         self.misses.append(miss)
         self.on_miss(miss)
 
+    def recordings_of(self, request: Request) -> list[int]:
+        """The index of each recording that answers a request, played or not."""
+        key = self.matcher.key(request)
+        return [
+            at for at, entry in enumerate(self._entries) if self.matcher.key(entry.request) == key
+        ]
+
     def overrun(self, playback: Playback) -> None:
         """A client reads on where, in the recording, it had stopped."""
-        miss = miss_of(self, playback.exchange.request or Request(), playback.entry.index, cut=True)
-        self.misses.append(miss)
-        self.on_miss(miss)
+        request = playback.exchange.request or Request()
+        self._tell(miss_of(self, request, playback.entry.index, cut=True))
 
     def played(self, index: int) -> bool:
         return index in self._taken
@@ -181,14 +221,20 @@ class Recorder:
         for take in list(self._takes):
             take.closed()
 
-    def unplayed(self) -> list[Entry]:
-        """Recordings of this test that it did not ask for; empty while it records."""
+    def unplayed(self, *, phase: str = "") -> list[Entry]:
+        """Recordings of this test that it did not ask for; empty while it records.
+
+        Args:
+            phase: of the recording, see `Interaction`.
+        """
         if self.cassette is None or self._records or not self._replays:
             return []
         return [
             entry
             for at, entry in enumerate(self._entries)
-            if at not in self._taken and entry.interaction.test in ("", self.test)
+            if at not in self._taken
+            and entry.test in ("", self.test)
+            and entry.interaction.phase == phase
         ]
 
     def save(self) -> bool:
@@ -201,6 +247,7 @@ class Recorder:
         with self._lock:
             if self.cassette is None:
                 return False
+            self.redactor.learn_environment()
             done = [take for take in self._takes if take.interaction is not None]
             new = [redacted(t.interaction, self.redactor) for t in done if t.interaction]
             drops = self.mode == "rewrite" and not self._written
@@ -209,15 +256,18 @@ class Recorder:
             keys = Counter(self.matcher.key(i.request) for i in new)
 
             def keep(entry: Entry) -> bool:
-                old = not self.since or entry.interaction.recorded_at < self.since
-                if drops and old:
-                    return False
+                if not drops and self.mode != "all":
+                    return True
+                if entry.test not in ("", self.test):
+                    return True  # what another test recorded is that test's to drop
+                if self.since and entry.recorded_at >= self.since:
+                    return True
                 # As vcrpy has it, what is recorded anew takes the place of what it matches.
-                return not (self.mode == "all" and old and self.matcher.key(entry.request) in keys)
+                return not drops and self.matcher.key(entry.request) not in keys
 
             update(self.cassette.path, self.cassette.name, new, self.redactor, keep)
             self._written = True
-            self._takes = [take for take in self._takes if take not in done]
+            self._takes = [take for take in self._takes if take.interaction is None]
             return bool(new)
 
 
@@ -249,7 +299,7 @@ class Take:
 
     def __init__(self, recorder: Recorder, exchange: Exchange, sent: list[tuple[str, str]]) -> None:
         self._recorder, self.exchange, self._sent = recorder, exchange, sent
-        self._started = time.perf_counter()
+        self._started = clock.elapsed()
         self._status = 0
         self._reason, self._error = "", ""
         self._headers: list[tuple[str, str]] = []
@@ -266,7 +316,7 @@ class Take:
 
     def piece(self, data: bytes) -> None:
         """Bytes of the body, as they came off the wire."""
-        self.times.append(time.perf_counter() - self._started)
+        self.times.append(clock.elapsed() - self._started)
         self.pieces.append(data)
 
     def ended(self) -> None:
@@ -283,10 +333,14 @@ class Take:
         """The client reads no further."""
         self._close("client")
 
-    def unanswered(self) -> None:
-        """There is no response: nothing to record."""
-        with self._recorder._lock, contextlib.suppress(ValueError):
-            self._recorder._takes.remove(self)
+    def unanswered(self, error: BaseException | None = None) -> None:
+        """There is no response: nothing to record, and nothing to replay later."""
+        recorder = self._recorder
+        with recorder._lock:
+            recorder._takes = [take for take in recorder._takes if take is not self]
+            if isinstance(error, Exception) and recorder.cassette is not None:
+                what = title_of(Exchange(self.exchange.request))
+                recorder.unanswered.append(f"{what}: {type(error).__name__}")
 
     def _close(self, cut: Literal["server", "client"] | None) -> None:
         if self.exchange.response is not None or not self._status:
@@ -301,7 +355,6 @@ class Take:
         if self._recorder.cassette is None:
             self.unanswered()
             return
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self.interaction = Interaction(
             self.exchange.request or Request(),
             self._status,
@@ -311,9 +364,10 @@ class Take:
             times,
             cut,
             self._error,
-            now,
+            clock.now(),
             self._recorder.test,
             True,
+            self._recorder.phase,
             self._sent,
         )
 

@@ -661,7 +661,8 @@ _OF_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding"}
 _KEPT_OF_REQUESTS = {"content-type", "accept", "openai-beta"}
 _KEPT_OF_RESPONSES = frozenset(
     "content-type date location openai-model openai-organization openai-processing-ms "
-    "openai-version retry-after retry-after-ms x-request-id x-should-retry".split()
+    "openai-version retry-after retry-after-ms www-authenticate x-request-id "
+    "x-should-retry".split()
 )
 _MASKED = {
     "x-request-id": f"req_{_REDACTED}",
@@ -771,10 +772,15 @@ class Redactor:
         self._learned: set[tuple[str, str]] = set()
         self._clean: set[str] = set()
         self._clean_runs: set[str] = set()
+        self._environ = os.environ if environ is None else environ
+        self.learn_environment()
+
+    def learn_environment(self) -> None:
+        """Remembers what variables that are named like keys hold by now: fixtures set some."""
         self._know(
             (
                 (value.strip(), f"the value of {name}")
-                for name, value in (os.environ if environ is None else environ).items()
+                for name, value in self._environ.items()
                 if name.endswith(_SECRET_VARIABLES) or name in _ACCOUNT_VARIABLES
             ),
             12,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,16 @@ else:
     # Clients of either family take whatever has the methods, so neither has to be imported.
     _Sync = _Async = object
 
-__all__ = ["AsyncRecordReplayTransport", "RecordReplayTransport", "ahandle", "family_of", "handle"]
+__all__ = [
+    "AsyncRecordReplayTransport",
+    "RecordReplayTransport",
+    "ahandle",
+    "family_of",
+    "handle",
+    "is_sending",
+]
+
+_SENDING: ContextVar[Recorder | None] = ContextVar("chatapi_sending", default=None)
 
 _STALL = 10.0
 """Seconds that an async client gets to stop where it had stopped in the recording."""
@@ -182,21 +192,32 @@ def _begin(recorder: Recorder, request: Any, body: bytes) -> Playback | Take:
 
 def _tee(family: ModuleType, response: Any, take: Take, stream: type) -> Any:
     take.responded(response.status_code, response.reason_phrase, response.headers.multi_items())
+    if response.is_closed or response.is_stream_consumed:  # a mock, or a transport that looked
+        if response.content:
+            take.piece(response.content)
+        take.ended()
+        return response
     response.stream = _stream_type(family, stream)(family, response.stream, take)
     return response
+
+
+def is_sending(recorder: Recorder) -> bool:
+    """Whether one of our transports has taken a request and is just sending it, by whatever
+    transports of httpx it was given.
+    """
+    return _SENDING.get() is recorder
 
 
 def handle(recorder: Recorder, request: Any, send: Callable[[Any], Any]) -> Any:
     """Answers a request from the cassette, or sends it and records what comes."""
     family = family_of(request)
     found = _begin(recorder, request, request.read())
-    request.extensions = {**request.extensions, "chatapi": recorder}
     if isinstance(found, Playback):
         return _response(family, found, _Replay)
     try:
         response = send(request)
-    except BaseException:
-        found.unanswered()
+    except BaseException as error:
+        found.unanswered(error)
         raise
     return _tee(family, response, found, _Tee)
 
@@ -205,13 +226,12 @@ async def ahandle(recorder: Recorder, request: Any, send: Callable[[Any], Any]) 
     """As `handle`, for async clients on any event loop."""
     family = family_of(request)
     found = _begin(recorder, request, await request.aread())
-    request.extensions = {**request.extensions, "chatapi": recorder}
     if isinstance(found, Playback):
         return _response(family, found, _AsyncReplay)
     try:
         response = await send(request)
-    except BaseException:
-        found.unanswered()
+    except BaseException as error:
+        found.unanswered(error)
         raise
     return _tee(family, response, found, _AsyncTee)
 
@@ -236,7 +256,11 @@ class RecordReplayTransport(_Sync):
     def _send(self, request: Any) -> Any:
         if self._transport is None:
             self._transport = family_of(request).HTTPTransport()
-        return self._transport.handle_request(request)
+        token = _SENDING.set(self.recorder)
+        try:
+            return self._transport.handle_request(request)
+        finally:
+            _SENDING.reset(token)
 
     def __enter__(self) -> Any:
         return self
@@ -274,7 +298,11 @@ class AsyncRecordReplayTransport(_Async):
             # Nobody may close this one, and another test has another event loop.
             limits = family.Limits(max_keepalive_connections=0)
             self._transport = family.AsyncHTTPTransport(limits=limits)
-        return await self._transport.handle_async_request(request)
+        token = _SENDING.set(self.recorder)
+        try:
+            return await self._transport.handle_async_request(request)
+        finally:
+            _SENDING.reset(token)
 
     async def __aenter__(self) -> Any:
         return self

@@ -1,0 +1,22 @@
+"""The real time, also where a test has frozen it: recordings of one run are told by their time."""
+
+from __future__ import annotations
+
+import time
+
+__all__ = ["elapsed", "now"]
+
+# freezegun replaces these functions in every module that holds them by name.
+_REAL = (time.time, time.perf_counter)
+
+
+def now() -> str:
+    """UTC to the millisecond, e.g. ``2026-11-25T10:45:00.123Z``; sorts as text."""
+    seconds = _REAL[0]()
+    day = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{day}.{int(seconds % 1 * 1000):03}Z"
+
+
+def elapsed() -> float:
+    """Seconds since some moment of this process."""
+    return _REAL[1]()
