@@ -356,8 +356,8 @@ def how_to_record(item: pytest.Item, mode: str, settings: Settings) -> str:
         path = item.path.relative_to(config.invocation_params.dir)
         name = f"{path.as_posix()}::{item.nodeid.partition('::')[2]}"
     command = f"pytest {shlex.quote(name)}"
-    if settings.mode_from:
-        return f"{command} with record_mode={mode!r} in {settings.mode_from}"
+    if settings.mode_from:  # which wins over the flag
+        return f"set record_mode={mode!r} in {settings.mode_from}, then {command}"
     return f"{command} --record-mode={mode}"
 
 

@@ -136,7 +136,7 @@ def pytest_configure(config: pytest.Config) -> None:
         timespec="milliseconds"
     ).replace("+00:00", "Z")
     failed = config.stash[_FAILED] = set()
-    config.pluginmanager.register(_Summary(failed), "chatapi-summary")
+    config.pluginmanager.register(_Run(failed), "chatapi-run")
     given = [name for name, _, default, _ in _INI if config.getini(f"chatapi_{name}") != default]
     flags = ("profile", "ignore", "strict", "policy", "replay-speed")
     if given or any(config.getoption(f"--chatapi-{name}") for name in flags):
@@ -284,9 +284,6 @@ def _guard(item: pytest.Item, stack: contextlib.ExitStack) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
-    refused = item.stash.get(_REFUSED, "")
-    if refused:
-        pytest.fail(refused, pytrace=False)
     if not item.stash.get(_RECORDS, False):
         yield
         return
@@ -348,12 +345,20 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
             stack.close()
 
 
-class _Summary:
-    """Collects, also from xdist's workers, what tests want to be known."""
+class _Run:
+    """One run: refuses what cannot be, and collects what tests want to be known, also from the
+    workers of xdist.
+    """
 
     def __init__(self, failed: set[str]) -> None:
         self._notes: list[str] = []
         self._failed = failed
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        refused = item.stash.get(_REFUSED, "")
+        if refused:
+            pytest.fail(refused, pytrace=False)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed and report.when == "call":

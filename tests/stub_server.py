@@ -44,12 +44,25 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *args: Any) -> None: ...
 
     def do_GET(self) -> None:
-        self.answer(b'{"object": "list", "data": []}')
+        server: Any = self.server
+        server.seen.append((dict(self.headers), b""))
+        if self.path.endswith("/moved"):
+            self.answer(b"", 302, {"location": "/v1/models"})
+        elif self.path.endswith("/digest") and "authorization" not in self.headers:
+            self.answer(b"", 401, {"www-authenticate": 'Digest realm="x", nonce="abc", qop="auth"'})
+        else:
+            self.answer(b'{"object": "list", "data": []}')
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
+        if "chunked" in self.headers.get("transfer-encoding", ""):
+            body = b"".join(iter(self.chunk, b""))
+        else:
+            body = self.rfile.read(int(self.headers["content-length"]))
         server: Any = self.server
         server.seen.append((dict(self.headers), body))
+        if self.path.endswith("/form"):
+            self.answer(b"{}")
+            return
         asked = json.loads(body)
         text = asked["messages"][-1]["content"]
         if asked.get("stream"):
@@ -71,6 +84,11 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(json.dumps(said).encode())
         else:
             self.answer(json.dumps(ANSWER).encode())
+
+    def chunk(self) -> bytes:
+        data = self.rfile.read(int(self.rfile.readline(), 16))
+        self.rfile.readline()
+        return data
 
     def answer(self, body: bytes, status: int = 200, more: dict[str, str] | None = None) -> None:
         self.send_response(status)

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pytest_chatapi.contract.exchange import Request
-from pytest_chatapi.contract.ledger import ABSENT
+from pytest_chatapi.contract.ledger import ABSENT, show
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.recording.jsonpath import JsonPaths, leaves
 from pytest_chatapi.recording.redaction import Redactor
@@ -37,8 +37,8 @@ class Matcher:
         redactor: masks what is secret before anything is compared, since in recordings it is.
         match_on: some of `MATCHERS`.
         ignore_body: paths in a JSON body that are not compared.
-        normalize_body: gets a copy of a JSON body (or the text of any other) and returns what
-            is to be compared: the place to even out dates, ids and temporary paths.
+        normalize_body: gets a copy of a JSON body (or the text of any other that is not empty)
+            and returns what is to be compared: the place to even out dates, ids and temporary paths.
 
     Raises:
         SettingError: a name or a path that does not exist.
@@ -108,8 +108,15 @@ class Matcher:
             del value["stream"]  # some clients say that they do not stream, others say nothing
         if self._ignored:
             self._ignored.drop(value)
-        if self._normalize is not None:
-            value = self._normalize(value)
+        if self._normalize is not None and value != "":
+            try:
+                value = self._normalize(value)
+            except Exception as error:  # whatever the user's function raises
+                name = getattr(self._normalize, "__qualname__", "normalize_body")
+                raise SettingError(
+                    f"normalize_body: {name} failed on {show(value)}: "
+                    f"{type(error).__name__}: {error}"
+                ) from error
         return value
 
 
