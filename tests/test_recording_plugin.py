@@ -3,48 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import stub_server
-import yaml
-
-HEAD = """
-import pytest, httpx, httpx2, openai
-def ask(text="Hi", **more):
-    return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}], **more}
-"""
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    with stub_server.running() as server:
-        yield server
-
-
-@pytest.fixture
-def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, server: Any) -> Any:
-    """Runs pytest in a process of its own, on the module that is given."""
-    for name in ("CI", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-    monkeypatch.setenv("OPENAI_API_KEY", "k3y-of-the-test")
-    monkeypatch.setenv("COLUMNS", "100")
-
-    def go(test: str = "", *flags: str, ini: str = "") -> pytest.RunResult:
-        if test:
-            pytester.makepyfile(test_it=HEAD + test)
-        pytester.makeini(f"[pytest]\nasyncio_default_fixture_loop_scope = function\n{ini}\n")
-        return pytester.runpytest_subprocess("-p", "no:cacheprovider", *flags)
-
-    return go
-
-
-def bodies(path: Path) -> list[str]:
-    return [str(i["request"]["body"]) for i in yaml.safe_load(path.read_text())["interactions"]]
-
+from recording_runs import VCR, bodies
 
 PLAIN = """
 @pytest.mark.chatapi
@@ -271,15 +233,6 @@ def test_a():
     result = run(ini="chatapi_check_vcr = true")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*exchange 0: POST chat/completions gpt-4o-mini breaks the cont*"])
-
-
-VCR = """
-import os
-@pytest.mark.{marker}
-def test_a():
-    response = httpx.post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=ask({text!r}))
-    assert response.json()["choices"]
-"""
 
 
 def test_cassettes_of_pytest_recording_replay_here_and_ours_there(run: Any) -> None:

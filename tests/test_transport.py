@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,6 @@ from pytest_chatapi import (
 FAMILIES = ["httpx", "httpx2"]
 PATH = "/chat/completions"
 SECRET = "s3cret-key-1234"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    with stub_server.running() as server:
-        yield server
 
 
 def ask(text: str = "Hi", **more: Any) -> dict[str, Any]:

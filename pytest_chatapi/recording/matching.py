@@ -37,8 +37,8 @@ class Matcher:
         redactor: masks what is secret before anything is compared, since in recordings it is.
         match_on: some of `MATCHERS`.
         ignore_body: paths in a JSON body that are not compared.
-        normalize_body: gets a copy of a JSON body (or the text of any other that is not empty)
-            and returns what is to be compared: the place to even out dates, ids and temporary paths.
+        normalize_body: gets a copy of a JSON body (or the text of any other that is not empty) and
+            returns what is to be compared: the place to even out dates, ids and temporary paths.
 
     Raises:
         SettingError: a name or a path that does not exist.

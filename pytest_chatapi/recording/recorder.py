@@ -283,8 +283,8 @@ class Take:
     """One exchange on its way to the server and back, while the client already reads it."""
 
     __slots__ = (
+        "_closed",
         "_error",
-        "_exhausted",
         "_headers",
         "_reason",
         "_recorder",
@@ -303,7 +303,7 @@ class Take:
         self._status = 0
         self._reason, self._error = "", ""
         self._headers: list[tuple[str, str]] = []
-        self._exhausted = False
+        self._closed = False
         self.pieces: list[bytes] = []
         self.times: list[float] = []
         self.interaction: Interaction | None = None
@@ -313,6 +313,10 @@ class Take:
         self._status, self._reason = status, reason
         self._headers = [(name.lower(), text) for name, text in headers]
         self._recorder.redactor.learn(self._headers)
+        # Who looks while the body is still under way sees as much of it as has come.
+        self.exchange.response = Response(
+            status, fold_headers(self._headers), pieces=self.pieces, cut="client", times=self.times
+        )
 
     def piece(self, data: bytes) -> None:
         """Bytes of the body, as they came off the wire."""
@@ -321,7 +325,6 @@ class Take:
 
     def ended(self) -> None:
         """The body is complete."""
-        self._exhausted = True
         self._close(None)
 
     def failed(self, error: BaseException, by: Literal["server", "client"]) -> None:
@@ -343,8 +346,9 @@ class Take:
                 recorder.unanswered.append(f"{what}: {type(error).__name__}")
 
     def _close(self, cut: Literal["server", "client"] | None) -> None:
-        if self.exchange.response is not None or not self._status:
+        if self._closed or not self._status:
             return
+        self._closed = True
         headers = fold_headers(self._headers)
         pieces, times = _decoded(self.pieces, self.times, headers.get("content-encoding", ""))
         if cut == "client" and not self._error and self._is_whole(headers, pieces):
