@@ -63,6 +63,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.path.endswith("/form"):
             self.answer(b"{}")
             return
+        if self.headers.get("content-encoding") == "gzip":
+            body = gzip.decompress(body)
         asked = json.loads(body)
         text = asked["messages"][-1]["content"]
         if asked.get("stream"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import random
@@ -11,7 +12,9 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -19,7 +22,7 @@ from hypothesis import strategies as st
 from vcr.persisters.filesystem import FilesystemPersister
 from vcr.serializers import jsonserializer, yamlserializer
 
-from pytest_chatapi import ReadError, Request, WriteError
+from pytest_chatapi import ReadError, RecordReplayTransport, Request, WriteError
 from pytest_chatapi.recording.cassette import Cassette, _yaml_block, update
 from pytest_chatapi.recording.interaction import (
     Interaction,
@@ -211,6 +214,46 @@ def test_what_others_wrote_stays_byte_for_byte(tmp_path: Path) -> None:
 class NoAliases(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+
+PARSED = """\
+interactions:
+- request:
+    headers: {{content-type: [application/json]}}
+    method: POST
+    parsed_body: {{messages: [{{content: Hi, role: user}}], model: m, stream: false}}
+    uri: {url}
+  response:
+    headers: {{content-type: [application/json]}}
+    parsed_body: {{id: chatcmpl-1, object: chat.completion}}
+    status: {{code: 200, message: OK}}
+version: 1
+"""
+
+
+@pytest.mark.parametrize("form", ["parsed_body", "cassetter.yaml", "cassetter.toml", "gzip"])
+def test_cassettes_of_others_are_played(tmp_path: Path, form: str) -> None:
+    path = tmp_path / f"c.{form}"
+    parsed = PARSED.format(url=URL)
+    if form.startswith("cassetter"):
+        path = Path(__file__).parent / "readers_data" / form
+    else:
+        path.write_bytes(gzip.compress(parsed.encode()) if form == "gzip" else parsed.encode())
+    recorded = Cassette(path).entries
+    assert len(recorded) > 0
+    with httpx.Client(transport=RecordReplayTransport(path)) as client:
+        for entry in recorded:
+            request, answer = entry.request, entry.interaction
+            body = request.body if isinstance(request.body, str | bytes) else None
+            got = client.request(
+                request.method,
+                f"https://elsewhere.example{urlsplit(request.url).path}",
+                params=urlsplit(request.url).query or None,
+                content=body,
+                json=request.body if body is None and request.body is not None else None,
+            )
+            assert got.status_code == answer.status
+            assert got.content == b"".join(answer.pieces)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import gzip
 import importlib
 import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import stub_server
@@ -335,6 +338,46 @@ def test_what_is_sent_keeps_its_secrets(session: Session) -> None:
         replayed = client.post(f"{PATH}?api-key={SECRET}", json=ask(f"ECHO my key is {SECRET}"))
         assert replayed.json()["choices"][0]["message"]["content"] == "ECHO my key is REDACTED"
         assert replayed.headers["openai-organization"] == "org-REDACTED"
+
+
+def test_not_one_byte_of_a_planted_secret_reaches_the_disk(session: Session) -> None:
+    """Two keys, one that looks like a key and one that was sent as one, everywhere at once."""
+    shaped = "sk-" + "a1B2" * 6
+    for key in (shaped, SECRET):
+        data = key.encode()
+        forms = {
+            "plain": key,
+            "base64": base64.b64encode(data).decode(),
+            "base64 of gzip": base64.b64encode(gzip.compress(data)).decode(),
+            "url-safe": base64.urlsafe_b64encode(b"\xff\xfe\xfd" + data).decode(),
+            "hex": data.hex(),
+            "percent": "".join(f"%{byte:02X}" for byte in data),
+            "reversed twice": base64.b64encode(base64.b64encode(data)).decode(),
+        }
+        session.path = session.path.with_name(f"{len(key)}.yaml")
+        with session.client("once") as client:
+            for number, form in enumerate(forms.values()):
+                answer = client.post(
+                    f"{PATH}?api-key={quote(form)}&n={number}",
+                    json=ask(f"ECHO {form}", metadata={form[:64]: form}),
+                    headers={"x-custom": form, "cookie": f"session={form}", "api-key": form},
+                )
+                assert form in answer.json()["choices"][0]["message"]["content"]
+            body = json.dumps(ask("GZIP " + key)).encode()
+            zipped = gzip.compress(body)
+            client.post(PATH, content=zipped, headers={"content-encoding": "gzip"})
+        disk = session.path.read_bytes()
+        assert b"REDACTED" in disk
+        for name, form in forms.items():
+            assert form.encode() not in disk, name
+        assert not list(session.path.parent.glob("*.tmp"))
+        with session.client() as client:
+            for number, form in enumerate(forms.values()):
+                client.post(
+                    f"{PATH}?api-key=other&n={number}",
+                    json=ask(f"ECHO {form}", metadata={form[:64]: form}),
+                    headers={"api-key": form},
+                )
 
 
 def test_what_redaction_cannot_mask_is_not_written(session: Session) -> None:
