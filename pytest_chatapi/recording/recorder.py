@@ -149,7 +149,9 @@ class Recorder:
         while not waiting and self._scanned < len(self._entries):
             at = self._order[self._scanned]
             self._scanned += 1
-            self._waiting[self.matcher.key(self._entries[at].request)].append(at)
+            recorded = self._entries[at].request
+            same = _is_spelled_alike(recorded, request)
+            self._waiting[key if same else self.matcher.key(recorded)].append(at)
         while waiting:
             at = waiting.popleft()
             if at not in self._taken:
@@ -277,6 +279,22 @@ def _plain(body: bytes, headers: dict[str, str]) -> bytes | str | None:
     except BodyProblem:
         return body
     return plain if isinstance(plain, bytes | str) or plain is None else body
+
+
+def _is_spelled_alike(one: Request, other: Request) -> bool:
+    """Whether nothing has to be parsed to see that two requests are the same."""
+    return (
+        _bytes(one.body) == _bytes(other.body) is not None
+        and one.url == other.url
+        and one.method == other.method
+        and one.headers.get("content-type") == other.headers.get("content-type")
+    )
+
+
+def _bytes(body: Any) -> bytes | None:
+    if isinstance(body, str):
+        return body.encode("utf-8", "surrogatepass")
+    return body if isinstance(body, bytes) else None
 
 
 class Take:
