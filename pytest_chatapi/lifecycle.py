@@ -426,8 +426,22 @@ def open_test(
     if wrong:
         pytest.fail(wrong, pytrace=False)
     hosts = [*settings.ignore_hosts, *ignored_hosts(owner)]
-    with intercepted(recorder, ignore_hosts=hosts, on_second=refuse_second):
+    with intercepted(recorder, ignore_hosts=hosts, on_second=refuse_second), _some_key(recorder):
         yield ChatAPI(recorder, settings, item)
+
+
+@contextlib.contextmanager
+def _some_key(recorder: Recorder) -> Iterator[None]:
+    """SDKs refuse to be built without a key, even where nothing is sent."""
+    if recorder.sends or os.environ.get("OPENAI_API_KEY"):
+        yield
+        return
+    os.environ["OPENAI_API_KEY"] = _REPLAY_KEY
+    try:
+        yield
+    finally:
+        if os.environ.get("OPENAI_API_KEY") == _REPLAY_KEY:
+            del os.environ["OPENAI_API_KEY"]
 
 
 _FILTERS = (

@@ -80,6 +80,10 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(
                 gzip.compress(json.dumps(ANSWER).encode()), 200, {"content-encoding": "gzip"}
             )
+        elif "LONG" in text:
+            said = json.loads(json.dumps(ANSWER))
+            said["choices"][0]["message"]["content"] = "long " * 100_000
+            self.answer(json.dumps(said).encode())
         elif "ECHO" in text:
             said = json.loads(json.dumps(ANSWER))
             said["choices"][0]["message"]["content"] = text
@@ -104,7 +108,8 @@ class Handler(BaseHTTPRequestHandler):
         }.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        with contextlib.suppress(OSError):  # a client that has left
+            self.wfile.write(body)
 
     def stream(self, text: str) -> None:
         self.send_response(200)

@@ -31,6 +31,20 @@ def test_records_once_and_replays_without_network_or_key(
     assert len(server.seen) == seen
 
 
+def test_the_sdk_needs_no_key_to_replay(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    test = """
+import os
+@pytest.mark.chatapi
+def test_a():
+    assert openai.OpenAI().chat.completions.create(**ask()).choices
+def test_b():
+    assert not os.environ.get("OPENAI_API_KEY")
+"""
+    run(test, "--record-mode=once", "-k", "test_a").assert_outcomes(passed=1, deselected=1)
+    monkeypatch.delenv("OPENAI_API_KEY")
+    run().assert_outcomes(passed=2)
+
+
 def test_own_clients_are_intercepted(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     test = """
 import asyncio, os, threading

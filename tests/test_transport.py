@@ -106,6 +106,30 @@ def test_stream_arrives_as_it_comes_and_replays_in_the_same_pieces(session: Sess
         assert 0.1 < time.perf_counter() - started < 0.3
 
 
+def test_a_client_that_leaves_before_the_announced_length(session: Session) -> None:
+    with session.client("once") as client:
+        with client.stream("POST", PATH, json=ask("LONG")) as response:
+            assert int(response.headers["content-length"]) > 200_000
+            first = next(response.iter_raw(1000))
+        (exchange,) = exchanges(client)
+        assert exchange.response.cut == "client"
+    assert len(first) == 1000
+    assert "cut: client" in session.path.read_text()
+
+
+def test_what_was_given_for_another_body_is_not_given_again(session: Session) -> None:
+    with session.client("once") as client:
+        client.post(PATH, json=ask("recorded"))
+    foreign = yaml.safe_load(session.path.read_text())
+    del foreign["interactions"][0]["response"]["chatapi"]
+    session.path.write_text(yaml.safe_dump(foreign))
+    with session.client() as client:
+        assert client.post(PATH, json=ask("another")).status_code == 200
+        assert len(client._transport.recorder.warnings) == 1
+        with pytest.raises(UnrecordedRequest):
+            client.post(PATH, json=ask("recorded"))
+
+
 def test_compressed_bodies_are_kept_readable(session: Session) -> None:
     with session.client("once") as client:
         live = client.post(PATH, json=ask("GZIP"))
