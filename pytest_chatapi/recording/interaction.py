@@ -43,6 +43,7 @@ class Interaction:
 
     Attributes:
         request: with the body as text or parsed JSON.
+        status: 0 where no response came at all; never recorded.
         headers: of the response, in order, a name as often as it came.
         pieces: the response body, decompressed, in the pieces in which it arrived.
         times: seconds from the sending of the request to the arrival of each piece; ``None``
@@ -53,6 +54,7 @@ class Interaction:
         test: the test that recorded it; only in a cassette that has no test of its own.
         own: whether this package recorded it.
         phase: ``teardown`` for what was sent when the test was over, else ``""``.
+        stalls: it is about `times`, which hold at any replay speed; never recorded.
     """
 
     request: Request
@@ -68,6 +70,7 @@ class Interaction:
     own: bool = True
     phase: str = ""
     request_headers: Sequence[tuple[str, str]] = field(default_factory=list)
+    stalls: bool = False
 
 
 def interaction_of(value: dict[str, Any]) -> Interaction:

@@ -9,7 +9,7 @@ import zlib
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, Protocol
 
 from pytest_chatapi.contract.exchange import Exchange, Request, Response, Source, fold_headers
 from pytest_chatapi.errors import ChatAPIError, UnrecordedRequest
@@ -22,7 +22,7 @@ from pytest_chatapi.recording.miss import Miss, describe, miss_of
 from pytest_chatapi.recording.redaction import Redactor
 from pytest_chatapi.recording.titles import title_of
 
-__all__ = ["RECORD_MODES", "Playback", "Recorder", "Take"]
+__all__ = ["RECORD_MODES", "Answers", "FaultLike", "PlanLike", "Playback", "Recorder", "Take"]
 
 RECORD_MODES = ("none", "once", "new_episodes", "all", "rewrite")
 
@@ -31,6 +31,44 @@ _DONE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\]")
 
 def _raise(miss: Miss) -> NoReturn:
     raise UnrecordedRequest(describe(miss))
+
+
+class Answers(Protocol):
+    """What answers without having been recorded: a mock."""
+
+    def answer(self, request: Request, *, keep: bool = False) -> Interaction | None:
+        """The answer to a request, ``None`` where there is none.
+
+        Args:
+            keep: the same question may come again, and is to get the same answer then.
+        """
+
+    def miss(self, request: Request) -> Miss:
+        """Why there is none."""
+
+
+class FaultLike(Protocol):
+    """What goes wrong with one answer."""
+
+    @property
+    def alone(self) -> bool:
+        """It takes the place of an answer, so that none is needed."""
+
+    @property
+    def retried(self) -> bool:
+        """A client that got this asks again."""
+
+    def apply(self, answer: Interaction | None, request: Request) -> Interaction | None:
+        """What comes instead of `answer`; ``None`` where there is nothing to change in it."""
+
+
+class PlanLike(Protocol):
+    """Decides which answers arrive as they are."""
+
+    def next(self, request: Request) -> FaultLike | None: ...
+
+    def done(self, fault: FaultLike) -> None:
+        """It really happened."""
 
 
 @dataclass
@@ -51,6 +89,8 @@ class Recorder:
         test: who records; written into a cassette that is not this test's alone.
         phase: written with what is recorded from now on, see `Interaction`.
         since: when the run began; what a cassette holds from before is old (see `rewrite`).
+        answers: a mock, in place of cassette and network.
+        faults: what goes wrong with answers that come from a cassette or a mock.
         exchanges: what was really sent and received, in the order of sending.
         misses: the requests that nothing answered, told to the client or not.
         warnings: what was answered although it differs, as text.
@@ -69,6 +109,8 @@ class Recorder:
     test: str = ""
     phase: str = ""
     since: str = ""
+    answers: Answers | None = None
+    faults: PlanLike | None = None
     exchanges: list[Exchange] = field(default_factory=list)
     misses: list[Miss] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -122,26 +164,52 @@ class Recorder:
         request = Request(method.upper(), url, folded, _plain(body, folded))
         with self._lock:
             exchange = Exchange(request)
-            if self._replays:
-                try:
-                    found = self._find(request)
-                    playback = (
-                        Playback(self, self._entries[found], exchange)
-                        if found is not None
-                        else None
-                    )
-                except ChatAPIError as error:  # a damaged recording, or a hook of the user's
-                    self._tell(Miss(self.redactor.text(f"{method} {url}"), str(error)))
-                    raise
-                if playback is not None:
-                    self.exchanges.append(exchange)
-                    return playback
-            if self.cassette is not None and not self._records:
+            try:
+                playback = self._answer(request, exchange)
+            except ChatAPIError as error:  # a damaged recording, or a hook of the user's
+                self._tell(Miss(self.redactor.text(f"{method} {url}"), str(error)))
+                raise
+            if playback is not None:
+                self.exchanges.append(exchange)
+                return playback
+            if not self.sends:
                 self._miss(request)
             self.exchanges.append(exchange)
             take = Take(self, exchange, pairs)
             self._takes.append(take)
             return take
+
+    def _answer(self, request: Request, exchange: Exchange) -> Playback | None:
+        """What is sent to nobody: a recording or a mock's reply, with whatever goes wrong."""
+        fault = self.faults.next(request) if self.faults is not None else None
+        if self.faults is not None and fault is not None and fault.alone:
+            made = fault.apply(None, request)
+            assert made is not None
+            self.faults.done(fault)
+            return Playback(self, made, exchange)
+        keep = fault is not None and fault.retried
+        source = give_back = None
+        answer: Interaction | None = None
+        if self.answers is not None:
+            answer = self.answers.answer(request, keep=keep)
+        elif self._replays and (found := self._find(request)) is not None:
+            entry = self._entries[found]
+            answer, source = entry.interaction, Source(entry.name, entry.index)
+
+            def give_back() -> None:
+                self._taken.discard(found)
+                self._waiting[self.matcher.key(request)].appendleft(found)
+
+            if keep:
+                give_back()
+        if answer is None:
+            return None
+        if self.faults is not None and fault is not None:
+            changed = fault.apply(answer, request)
+            if changed is not None:
+                self.faults.done(fault)
+                return Playback(self, changed, exchange, source, give_back)
+        return Playback(self, answer, exchange, source)
 
     def _find(self, request: Request) -> int | None:
         key = self.matcher.key(request)
@@ -186,7 +254,9 @@ class Recorder:
         return None
 
     def _miss(self, request: Request) -> None:
-        self._tell(miss_of(self, request))
+        self._tell(
+            self.answers.miss(request) if self.answers is not None else miss_of(self, request)
+        )
 
     def _tell(self, miss: Miss) -> None:
         self.misses.append(miss)
@@ -202,7 +272,8 @@ class Recorder:
     def overrun(self, playback: Playback) -> None:
         """A client reads on where, in the recording, it had stopped."""
         request = playback.exchange.request or Request()
-        self._tell(miss_of(self, request, playback.entry.index, cut=True))
+        source = playback.exchange.source
+        self._tell(miss_of(self, request, source.index if source else 0, cut=True))
 
     def played(self, index: int) -> bool:
         return index in self._taken
@@ -210,7 +281,7 @@ class Recorder:
     @property
     def sends(self) -> bool:
         """Whether any request may go out to a server."""
-        return self.cassette is None or self._records
+        return self.answers is None and (self.cassette is None or self._records)
 
     @property
     def entries(self) -> Sequence[Entry]:
@@ -444,27 +515,43 @@ def _decoded(
 
 
 class Playback:
-    """A recording that is being played to a client."""
+    """An answer that is being played to a client.
 
-    __slots__ = ("_recorder", "delivered", "entry", "exchange", "interaction")
+    Attributes:
+        interaction: with status 0 where no response comes, but the error that it names.
+        delivered: how many of its pieces the client has taken.
+        broke_off: called where the client gets an error of its own, and so will ask again.
+    """
 
-    def __init__(self, recorder: Recorder, entry: Entry, exchange: Exchange) -> None:
-        self._recorder, self.entry, self.exchange = recorder, entry, exchange
-        self.interaction = interaction = entry.interaction
+    __slots__ = ("_recorder", "broke_off", "delivered", "exchange", "interaction")
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        interaction: Interaction,
+        exchange: Exchange,
+        source: Source | None = None,
+        broke_off: Callable[[], None] | None = None,
+    ) -> None:
+        self._recorder, self.exchange = recorder, exchange
+        self.interaction, self.broke_off = interaction, broke_off
         self.delivered = 0
-        exchange.source = Source(entry.name, entry.index)
-        exchange.response = Response(
-            interaction.status,
-            fold_headers(interaction.headers),
-            pieces=interaction.pieces,
-            cut=interaction.cut,
-            times=interaction.times,
-        )
+        exchange.source = source
+        if interaction.status:
+            exchange.response = Response(
+                interaction.status,
+                fold_headers(interaction.headers),
+                pieces=interaction.pieces,
+                cut=interaction.cut,
+                times=interaction.times,
+            )
 
     @property
     def waits(self) -> list[float] | None:
         """Seconds to wait before each piece; ``None`` for no waiting."""
         speed, times = self._recorder.replay_speed, self.interaction.times
+        if self.interaction.stalls:
+            speed = 1
         if not speed or not times:
             return None
         return [

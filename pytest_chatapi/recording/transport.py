@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.recording.recorder import Playback, Recorder, Take
 
 if TYPE_CHECKING:
@@ -116,15 +117,16 @@ class _AsyncTee:
 
 
 class _Replay:
-    def __init__(self, family: ModuleType, playback: Playback) -> None:
-        self._family, self._playback = family, playback
+    def __init__(self, family: ModuleType, playback: Playback, patience: float | None) -> None:
+        self._family, self._playback, self._patience = family, playback, patience
 
     def __iter__(self) -> Iterator[bytes]:
         playback = self._playback
         waits = playback.waits
         for at, piece in enumerate(playback.interaction.pieces):
             if waits is not None:
-                time.sleep(waits[at])
+                time.sleep(_within(waits[at], self._patience))
+                _lose_patience(self._family, playback, waits[at], self._patience)
             playback.delivered += 1
             yield piece
         if playback.interaction.cut is not None:
@@ -135,15 +137,16 @@ class _Replay:
 
 
 class _AsyncReplay:
-    def __init__(self, family: ModuleType, playback: Playback) -> None:
-        self._family, self._playback = family, playback
+    def __init__(self, family: ModuleType, playback: Playback, patience: float | None) -> None:
+        self._family, self._playback, self._patience = family, playback, patience
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         playback = self._playback
         waits = playback.waits
         for at, piece in enumerate(playback.interaction.pieces):
             if waits is not None:
-                await _sleep(waits[at])
+                await _sleep(_within(waits[at], self._patience))
+                _lose_patience(self._family, playback, waits[at], self._patience)
             playback.delivered += 1
             yield piece
         cut = playback.interaction.cut
@@ -166,14 +169,52 @@ def _raise_cut(family: ModuleType, playback: Playback) -> None:
     interaction = playback.interaction
     if interaction.cut == "client" and not interaction.error:
         playback.overrun()
-    kind = getattr(family, interaction.error or "", None)
-    if not (isinstance(kind, type) and issubclass(kind, family.TransportError)):
-        kind = family.RemoteProtocolError
     count = len(interaction.pieces)
-    raise kind(f"the connection ended here in the recording, after {count} pieces")
+    raise _error_of(family, interaction)(
+        f"the connection ended here in the recording, after {count} pieces"
+    )
 
 
-def _response(family: ModuleType, playback: Playback, stream: type) -> Any:
+def _error_of(family: ModuleType, interaction: Interaction) -> Any:
+    kind = getattr(family, interaction.error or "", None)
+    if isinstance(kind, type) and issubclass(kind, family.TransportError):
+        return kind
+    return family.RemoteProtocolError
+
+
+def _within(wait: float, patience: float | None) -> float:
+    return wait if patience is None else min(wait, patience)
+
+
+def _lose_patience(
+    family: ModuleType, playback: Playback, wait: float, patience: float | None
+) -> None:
+    """A client's read timeout ends a replayed wait as it would end a real one."""
+    if patience is not None and wait > patience:
+        if playback.broke_off is not None:
+            playback.broke_off()
+        raise family.ReadTimeout(f"nothing came for {patience:g} s")
+
+
+def _timeout(request: Any, name: str) -> float | None:
+    found: float | None = request.extensions.get("timeout", {}).get(name)
+    return found
+
+
+def _fail(family: ModuleType, playback: Playback, request: Any) -> None:
+    """Raises what a client gets where no response comes at all."""
+    kind = _error_of(family, playback.interaction)
+    raise kind(playback.interaction.reason or kind.__name__, request=request)
+
+
+def _wait_in_vain(playback: Playback, request: Any) -> float:
+    """Seconds that a client waits before it gives up."""
+    names = {"ConnectTimeout": "connect", "ReadTimeout": "read"}
+    name = names.get(playback.interaction.error)
+    return (_timeout(request, name) or 0.0) if name else 0.0
+
+
+def _response(family: ModuleType, playback: Playback, stream: type, request: Any) -> Any:
     interaction = playback.interaction
     extensions: dict[str, Any] = {"http_version": b"HTTP/1.1"}
     if interaction.reason:
@@ -181,7 +222,7 @@ def _response(family: ModuleType, playback: Playback, stream: type) -> Any:
     return family.Response(
         interaction.status,
         headers=list(interaction.headers),
-        stream=_stream_type(family, stream)(family, playback),
+        stream=_stream_type(family, stream)(family, playback, _timeout(request, "read")),
         extensions=extensions,
     )
 
@@ -213,7 +254,10 @@ def handle(recorder: Recorder, request: Any, send: Callable[[Any], Any]) -> Any:
     family = family_of(request)
     found = _begin(recorder, request, request.read())
     if isinstance(found, Playback):
-        return _response(family, found, _Replay)
+        if not found.interaction.status:
+            time.sleep(_wait_in_vain(found, request))
+            _fail(family, found, request)
+        return _response(family, found, _Replay, request)
     try:
         response = send(request)
     except BaseException as error:
@@ -227,7 +271,10 @@ async def ahandle(recorder: Recorder, request: Any, send: Callable[[Any], Any]) 
     family = family_of(request)
     found = _begin(recorder, request, await request.aread())
     if isinstance(found, Playback):
-        return _response(family, found, _AsyncReplay)
+        if not found.interaction.status:
+            await _sleep(_wait_in_vain(found, request))
+            _fail(family, found, request)
+        return _response(family, found, _AsyncReplay, request)
     try:
         response = await send(request)
     except BaseException as error:
