@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -25,6 +25,11 @@ from pytest_chatapi.recording.titles import title_of
 from pytest_chatapi.recording.transport import AsyncRecordReplayTransport, RecordReplayTransport
 from pytest_chatapi.report import failure_message, short
 from pytest_chatapi.settings import Settings, is_older
+
+if TYPE_CHECKING:
+    from pytest_chatapi.faults import Fault, Plan
+    from pytest_chatapi.faults.virtual_time import VirtualTime
+    from pytest_chatapi.mock.chat_mock import ChatMock
 
 __all__ = ["ChatAPI", "Usage", "cassette_path", "judge", "open_test"]
 
@@ -52,9 +57,13 @@ class ChatAPI:
         settings: of this test.
     """
 
-    def __init__(self, recorder: Recorder, settings: Settings, item: pytest.Item) -> None:
+    def __init__(
+        self, recorder: Recorder, settings: Settings, item: pytest.Item, stack: contextlib.ExitStack
+    ) -> None:
         self.recorder, self.settings = recorder, settings
-        self._item = item
+        self._item, self._stack = item, stack
+        self._clock: VirtualTime | None = None
+        self._scenario: Plan | None = None
         self._judged = 0
         self._told = 0
 
@@ -143,6 +152,58 @@ class ChatAPI:
             headers["OpenAI-Project"] = given["project"]
         return headers
 
+    # -- mock and faults ----------------------------------------------------------------------
+
+    @property
+    def mock(self) -> ChatMock | None:
+        """What the fixture ``chatapi_mock`` gives."""
+        answers: Any = self.recorder.answers
+        return answers  # type: ignore[no-any-return]
+
+    def inject(self, *steps: Fault | str) -> Plan:
+        """What goes wrong with the coming answers, one step for each.
+
+        Args:
+            steps: of `pytest_chatapi.faults`, or as text: ``"2*rate_limit, cut(chunks=3), ok"``.
+
+        Returns:
+            the plan, with what happened of it.
+
+        Raises:
+            SettingError: there is no such fault.
+        """
+        from pytest_chatapi.faults import Plan
+
+        plan = self.recorder.faults = Plan(*steps)
+        self.make_time_virtual()
+        return plan
+
+    @property
+    def slept(self) -> list[float]:
+        """Seconds of each sleep that took no time, in order."""
+        return self._clock.slept if self._clock is not None else []
+
+    def make_time_virtual(self) -> None:
+        if self._clock is None and self.settings.virtual_time:
+            from pytest_chatapi.faults.virtual_time import VirtualTime
+
+            self._clock = self._stack.enter_context(VirtualTime())
+
+    def run_scenario(self, plan: Plan) -> None:
+        """One of those that ``@pytest.mark.chatapi_faults`` names."""
+        self._scenario = self.recorder.faults = plan
+        self.make_time_virtual()
+
+    def _end_scenario(self) -> None:
+        plan = self._scenario
+        if plan is not None and not plan.happened:
+            why = (
+                "nothing in this traffic it could change"
+                if self.exchanges
+                else "no chat completion was asked for"
+            )
+            pytest.skip(f"{', '.join(map(str, plan.steps))}: {why}")
+
     # -- the ends of the phases ------------------------------------------------------------
 
     def setup_failed(self) -> None:
@@ -155,7 +216,9 @@ class ChatAPI:
         self._fail_for_misses()
         self._judge_new()
         self._judge_cassette()
+        self._judge_unused()
         self._save()
+        self._end_scenario()
 
     def call_failed(self, error: BaseException) -> None:
         """Adds to the report what explains a failure, or fails for a better reason.
@@ -260,7 +323,7 @@ class ChatAPI:
 
     def _judge_unplayed(self, phase: str) -> None:
         cassette, settings = self.recorder.cassette, self.settings
-        if cassette is None or settings.unplayed == "ignore":
+        if cassette is None or settings.unplayed == "ignore" or self.recorder.faults is not None:
             return
         own = [entry for entry in self.recorder.unplayed(phase=phase) if entry.own]
         if not own:
@@ -275,6 +338,15 @@ class ChatAPI:
         )
         if settings.unplayed == "fail":
             pytest.fail(f"{text}\nor allow it: unplayed='ignore'", pytrace=False)
+        self.warn(text)
+
+    def _judge_unused(self) -> None:
+        unused = self.mock.unused if self.mock is not None else []
+        if not unused or self.settings.unplayed == "ignore" or self.recorder.faults is not None:
+            return
+        text = "\n".join(["the mock has what was not asked for:", *(f"  {u}" for u in unused[:10])])
+        if self.settings.unplayed == "fail":
+            pytest.fail(f"{text}\nleave it out, or allow it: unplayed='ignore'", pytrace=False)
         self.warn(text)
 
     def _save(self) -> None:
@@ -340,12 +412,27 @@ def cassette_path(
         name = f"{owner.__name__}.{item.name}" if owner else item.name
         for char in r"<>?%*:|\"'/\\":
             name = name.replace(char, "-")
+    name = _without_scenario(item, name)
     suffix = ".yaml" if settings.serializer == "yaml" else "json"  # as pytest-recording measures
     if len(name) + len(suffix) > _LONGEST_NAME:
         digest = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
         name = f"{name[: _LONGEST_NAME - len(suffix) - 32 - 3]}...{digest}"
     ending = f".{settings.serializer}"
     return folder / (name if name.endswith(ending) else f"{name}{ending}")
+
+
+def _without_scenario(item: pytest.Item, name: str) -> str:
+    """All scenarios of ``chatapi_faults`` disturb the same cassette. Its id comes last."""
+    callspec = getattr(item, "callspec", None)
+    scenario = callspec.params.get("_chatapi_scenario") if callspec is not None else None
+    if scenario is None:
+        return name
+    for char in r"<>?%*:|\"'/\\":
+        scenario = scenario.replace(char, "-")
+    for end, instead in ((f"[{scenario}]", ""), (f"-{scenario}]", "]")):
+        if name.endswith(end):
+            return name.removesuffix(end) + instead
+    return name
 
 
 def how_to_record(item: pytest.Item, mode: str, settings: Settings) -> str:
@@ -374,16 +461,21 @@ def open_test(
     settings: Settings,
     owner: Mapping[str, Any],
     since: str,
+    *,
+    mocks: bool = False,
+    scenario: Plan | None = None,
     **place: Any,
 ) -> Iterator[ChatAPI]:
     """The handle of a test, with all clients routed through it.
 
     Args:
+        mocks: a mock answers, in place of a cassette.
+        scenario: what goes wrong.
         owner: the fixture ``vcr_config``: by its rules an older cassette is matched.
         since: when the run began.
         place: what fixtures say of the cassette, see `cassette_path`.
     """
-    path = None if is_live(item.config) else cassette_path(item, settings, **place)
+    path = None if mocks or is_live(item.config) else cassette_path(item, settings, **place)
     name = None
     if path is not None:
         name = os.fspath(path)
@@ -391,6 +483,8 @@ def open_test(
             name = path.relative_to(item.config.invocation_params.dir).as_posix()
 
     def fail(miss: Miss) -> NoReturn:
+        if miss.routes is not None:
+            raise pytest.fail.Exception(describe(miss), pytrace=False) from None
         mode = "rewrite" if recorder.cassette is not None and recorder.cassette.exists else "once"
         miss.remedy = how_to_record(item, mode, settings)
         raise pytest.fail.Exception(describe(miss), pytrace=False) from None
@@ -419,6 +513,7 @@ def open_test(
             on_miss=fail,
             test=item.nodeid if settings.cassette else "",
             since=since,
+            answers=_new_mock(item, settings) if mocks else None,
             **legacy_rules(owner),
         )
     except ChatAPIError as error:
@@ -426,8 +521,21 @@ def open_test(
     if wrong:
         pytest.fail(wrong, pytrace=False)
     hosts = [*settings.ignore_hosts, *ignored_hosts(owner)]
-    with intercepted(recorder, ignore_hosts=hosts, on_second=refuse_second), _some_key(recorder):
-        yield ChatAPI(recorder, settings, item)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(intercepted(recorder, ignore_hosts=hosts, on_second=refuse_second))
+        stack.enter_context(_some_key(recorder))
+        handle = ChatAPI(recorder, settings, item, stack)
+        if mocks:
+            handle.make_time_virtual()
+        if scenario is not None:
+            handle.run_scenario(scenario)
+        yield handle
+
+
+def _new_mock(item: pytest.Item, settings: Settings) -> ChatMock:
+    from pytest_chatapi.mock.chat_mock import ChatMock
+
+    return ChatMock(item.nodeid, settings.profile)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_chatapi.fixtures import ChatContract
     from pytest_chatapi.lifecycle import ChatAPI
+    from pytest_chatapi.mock.chat_mock import ChatMock
 
 _MODES = ("none", "once", "new_episodes", "all", "rewrite")
 _TEST: pytest.StashKey[ChatAPI] = pytest.StashKey()
@@ -51,6 +52,7 @@ _INI: tuple[tuple[str, str, Any, str], ...] = (
     ("organization", "string", "", "for the client fixtures"),
     ("project", "string", "", "for the client fixtures"),
     ("http_client", "string", "", "httpx or httpx2: what chatapi_client is"),
+    ("virtual_time", "bool", None, "with a mock or faults, sleeping takes no time (default: true)"),
     ("orphans", "bool", False, "list cassettes that no test owns"),
 )
 
@@ -131,6 +133,11 @@ def pytest_configure(config: pytest.Config) -> None:
         "chatapi(profile=None, ignore=[], policy='error', cassette=None, record_mode='none', ...): "
         "record and replay the HTTP traffic of this test, and check each exchange",
     )
+    config.addinivalue_line(
+        "markers",
+        "chatapi_faults(*scenarios): run this test once for each fault, plan of faults "
+        "('2*rate_limit, cut(chunks=3)') or fault of a set ('resilience', 'compatible-servers')",
+    )
     worker = getattr(config, "workerinput", {})
     config.stash[_SINCE] = worker.get("chatapi_since") or datetime.now(UTC).isoformat(
         timespec="milliseconds"
@@ -189,7 +196,10 @@ def _after_wider_scopes(item: pytest.Item, names: list[str]) -> int:
 # -- recording and replay ----------------------------------------------------------------------
 
 _FIXTURES = frozenset(
-    "chatapi chatapi_client chatapi_async_client openai_client async_openai_client".split()
+    (
+        "chatapi chatapi_client chatapi_async_client openai_client async_openai_client "
+        "chatapi_mock _chatapi_scenario"
+    ).split()
 )
 
 
@@ -246,7 +256,13 @@ def _chatapi_recording(request: pytest.FixtureRequest) -> Iterator[ChatAPI]:
 
     item = request.node
     config = item.config.stash[_CONFIG] = request.getfixturevalue("chatapi_config")
-    settings = settings_for(item, config)
+    mocks = "chatapi_mock" in request.fixturenames
+    scenario = (
+        request.getfixturevalue("_chatapi_scenario")
+        if "_chatapi_scenario" in request.fixturenames
+        else None
+    )
+    settings = settings_for(item, config, "off" if mocks or scenario is not None else "error")
     owner, folder = _fixture(request, "vcr_config"), _fixture(request, "vcr_cassette_dir")
     with contextlib.ExitStack() as stack:
         if item.stash.get(_GUARD, None) is None:  # asked for in the middle of a test
@@ -257,6 +273,8 @@ def _chatapi_recording(request: pytest.FixtureRequest) -> Iterator[ChatAPI]:
                 settings,
                 owner if isinstance(owner, dict) else {},
                 item.config.stash[_SINCE],
+                mocks=mocks,
+                scenario=scenario,
                 folder=Path(folder) if folder else None,
                 name=_fixture(request, "default_cassette_name"),
             )
@@ -383,6 +401,39 @@ def chatapi(_chatapi_recording: ChatAPI) -> ChatAPI:
     ``.transport``, ``.async_transport``, ``.base_url``, ``.cassette``.
     """
     return _chatapi_recording
+
+
+@pytest.fixture
+def chatapi_mock(_chatapi_recording: ChatAPI) -> ChatMock:
+    """Answers this test's requests: ``.reply(...)``, ``.script([...])``,
+    ``.chat(prompt__contains="weather").reply(...)``, ``.route(...)``, ``.models``.
+    """
+    mock = _chatapi_recording.mock
+    if mock is None:
+        pytest.fail(
+            "chatapi_mock is asked for in the middle of a test: name it among its arguments",
+            pytrace=False,
+        )
+    return mock
+
+
+@pytest.fixture
+def _chatapi_scenario(request: pytest.FixtureRequest) -> Any:
+    from pytest_chatapi.faults import Plan
+
+    return Plan(request.param)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    marker = metafunc.definition.get_closest_marker("chatapi_faults")
+    if marker is None:
+        return
+    from pytest_chatapi.settings import scenarios_of
+
+    texts = scenarios_of(metafunc.definition, marker)
+    metafunc.fixturenames.append("_chatapi_scenario")
+    metafunc.parametrize("_chatapi_scenario", texts, indirect=True, ids=texts)
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ __all__ = [
     "age_of",
     "marker_arguments",
     "run_settings",
+    "scenarios_of",
     "settings_for",
     "settings_of",
 ]
@@ -62,12 +63,13 @@ class Settings:
         allow_playback_repeats: the last recording of a request is given again and again.
         redact, keep_headers: see `recording.redaction.Redactor`.
         replay_speed: 0 at once, 1 as recorded, else a factor.
-        unplayed: what to do about recordings that a test did not ask for.
+        unplayed: what to do about recordings, and replies of a mock, that a test did not ask for.
         max_age, on_expiry: ``30d``, ``12h``, ``8w``, and what to do about older recordings.
         record_on_failure: write what a failing test recorded.
         ignore_hosts: hosts that are talked to as if there were no recorder.
         base_url, api_key, organization, project: of the clients that the fixtures give.
         http_client: which library the fixture ``chatapi_client`` is of.
+        virtual_time: with a mock or faults, sleeping takes no time.
     """
 
     profile: str | None = None
@@ -94,6 +96,7 @@ class Settings:
     organization: str | None = None
     project: str | None = None
     http_client: str = "httpx"
+    virtual_time: bool = True
     mode_from: str = field(default="", init=False)
     """Who sets `record_mode` and thereby wins over the command line, or ``""``."""
 
@@ -108,7 +111,7 @@ _CHOICES = {
     "http_client": HTTP_CLIENTS,
 }
 _LISTS = ("ignore", "match_on", "ignore_body", "redact", "keep_headers", "ignore_hosts")
-_FLAGS = ("strict", "allow_playback_repeats", "record_on_failure")
+_FLAGS = ("strict", "allow_playback_repeats", "record_on_failure", "virtual_time")
 _TEXTS = ("profile", "cassette", "max_age", "base_url", "api_key", "organization", "project")
 _FROM_INI = tuple(
     name for name in ARGUMENTS if name not in ("cassette", "api_key", "normalize_body")
@@ -163,6 +166,29 @@ def marker_arguments(item: pytest.Item) -> list[dict[str, Any]]:
     return found
 
 
+def scenarios_of(item: Any, marker: pytest.Mark) -> list[str]:
+    """What ``@pytest.mark.chatapi_faults`` names, each as the text of a plan; sets expanded.
+
+    Raises:
+        pytest.UsageError: a name is wrong, or there is none.
+    """
+    from pytest_chatapi.faults import SETS, Plan
+
+    where = f"{item.nodeid}: @pytest.mark.chatapi_faults"
+    if marker.kwargs or not marker.args:
+        raise pytest.UsageError(f"{where} takes names of faults, plans or sets: {', '.join(SETS)}")
+    found: dict[str, None] = {}
+    for given in marker.args:
+        members = SETS.get(given, (given,)) if isinstance(given, str) else (given,)
+        for member in members:
+            try:
+                steps = Plan(member).steps
+            except SettingError as error:
+                raise pytest.UsageError(f"{where}: {error}") from None
+            found[str(member) if isinstance(member, str) else ", ".join(map(str, steps))] = None
+    return list(found)
+
+
 def _unknown(name: str) -> str:
     near = difflib.get_close_matches(str(name), ARGUMENTS, 1)
     meant = f" (did you mean {near[0]}?)" if near else ""
@@ -184,11 +210,14 @@ def settings_of(item: pytest.Item, configured: Mapping[str, Any]) -> dict[str, A
     return {name: merged.get(name, getattr(Settings, name)) for name in JUDGING}
 
 
-def settings_for(item: pytest.Item, configured: Mapping[str, Any]) -> Settings:
+def settings_for(
+    item: pytest.Item, configured: Mapping[str, Any], policy: str = "error"
+) -> Settings:
     """All settings of one test.
 
     Args:
         configured: what the fixture ``chatapi_config`` gave.
+        policy: where nothing is set.
 
     Raises:
         pytest.UsageError: a setting is wrong.
@@ -210,7 +239,7 @@ def settings_for(item: pytest.Item, configured: Mapping[str, Any]) -> Settings:
     elif "record_mode" in layers[1]:
         settings.mode_from = _CONFIG
     settings.record_mode = settings.record_mode or "none"
-    settings.policy = settings.policy or ("strict" if settings.strict else "error")
+    settings.policy = settings.policy or ("strict" if settings.strict else policy)
     return settings
 
 

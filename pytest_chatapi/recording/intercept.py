@@ -48,7 +48,7 @@ def intercepted(
     with contextlib.ExitStack() as stack:
         for name in _FAMILIES:
             stack.enter_context(_httpx(importlib.import_module(name), recorder, ignored))
-        if recorder.cassette is not None:
+        if recorder.cassette is not None or recorder.answers is not None:
             stack.enter_context(_others(recorder, ignored, on_second))
         yield
 
@@ -219,6 +219,10 @@ def _vcr(recorder: Recorder, ignored: frozenset[str]) -> Iterator[None]:
             found = getattr(request, "chatapi", None) or self._begin(request)
             assert isinstance(found, Playback)  # or it would not be asked for
             interaction = found.interaction
+            if not interaction.status or interaction.cut == "server":
+                slow = interaction.error.endswith("Timeout")
+                what = interaction.reason or "the connection ended here"
+                raise (TimeoutError if slow else ConnectionResetError)(what)
             found.delivered = len(interaction.pieces)
             headers: dict[str, list[str]] = {}
             for name, text in interaction.headers:

@@ -32,6 +32,7 @@ class Miss:
         differences: (path, recorded, asked), all that differ.
         remedy: what to do, set by whoever knows.
         answered: it was answered all the same, with what came nearest.
+        routes: of a mock, each with why it does not answer; ``None`` for a recorder.
     """
 
     request: str
@@ -40,6 +41,7 @@ class Miss:
     differences: list[tuple[str, Any, Any]] = field(default_factory=list)
     remedy: str = ""
     answered: bool = False
+    routes: list[str] | None = None
 
 
 def miss_of(
@@ -115,7 +117,9 @@ def _heads(asked: Request, recorded: Request) -> list[tuple[str, Any, Any]]:
 
 def describe(miss: Miss) -> str:
     """A miss as lines for a terminal of 80 columns."""
-    head = "another body in" if miss.answered else "no recording for"
+    is_mocked = miss.routes is not None
+    head = "no reply for" if is_mocked else "no recording for"
+    head = "another body in" if miss.answered else head
     lines = _row(head, miss.request)
     lines += _row("  because", miss.reason)
     if miss.nearest:
@@ -127,8 +131,10 @@ def describe(miss: Miss) -> str:
         more = len(miss.differences) - _SHOWN
         if more > 0:
             lines.append(f"    ... and {more} more difference{'s' * (more != 1)}")
+    for route in miss.routes or ():
+        lines += _row("", route)
     if miss.remedy:  # in one line, however long: it is there to be pasted
-        lines.append(f"  record it {miss.remedy}")
+        lines.append(f"  {'reply' if is_mocked else 'record it':<9} {miss.remedy}")
     return "\n".join(lines)
 
 

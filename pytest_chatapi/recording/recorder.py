@@ -156,10 +156,11 @@ class Recorder:
             UnrecordedRequest: neither (or whatever `on_miss` raises).
         """
         pairs = [(name.lower(), text) for name, text in headers]
-        if not self._learned:  # by now, fixtures have set what they set
-            self._learned = True
-            self.redactor.learn_environment()
-        self.redactor.learn(pairs, url)
+        if self.answers is None:  # what a mock is asked is never written
+            if not self._learned:  # by now, fixtures have set what they set
+                self._learned = True
+                self.redactor.learn_environment()
+            self.redactor.learn(pairs, url)
         folded = fold_headers(pairs)
         request = Request(method.upper(), url, folded, _plain(body, folded))
         with self._lock:
@@ -167,7 +168,8 @@ class Recorder:
             try:
                 playback = self._answer(request, exchange)
             except ChatAPIError as error:  # a damaged recording, or a hook of the user's
-                self._tell(Miss(self.redactor.text(f"{method} {url}"), str(error)))
+                routes = [] if self.answers is not None else None
+                self._tell(Miss(self.redactor.text(f"{method} {url}"), str(error), routes=routes))
                 raise
             if playback is not None:
                 self.exchanges.append(exchange)
@@ -545,6 +547,19 @@ class Playback:
                 cut=interaction.cut,
                 times=interaction.times,
             )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is one piece that a mock made, so that nothing can happen on its way."""
+        made = self.interaction
+        return (
+            self.exchange.source is None
+            and made.status != 0
+            and len(made.pieces) == 1
+            and made.cut is None
+            and not made.times
+            and not made.reason
+        )
 
     @property
     def waits(self) -> list[float] | None:

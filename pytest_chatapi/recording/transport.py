@@ -216,6 +216,10 @@ def _wait_in_vain(playback: Playback, request: Any) -> float:
 
 def _response(family: ModuleType, playback: Playback, stream: type, request: Any) -> Any:
     interaction = playback.interaction
+    if playback.is_plain:
+        (body,) = interaction.pieces
+        playback.delivered = 1
+        return family.Response(interaction.status, headers=list(interaction.headers), content=body)
     extensions: dict[str, Any] = {"http_version": b"HTTP/1.1"}
     if interaction.reason:
         extensions["reason_phrase"] = interaction.reason.encode("ascii", "replace")

@@ -1,0 +1,1 @@
+"""Answers without a server: replies, refusals and what is stored."""

@@ -1,0 +1,273 @@
+"""The mock: what answers a Chat Completions API's requests without there being one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from respx.patterns import Pattern
+
+from pytest_chatapi.contract.check import endpoint
+from pytest_chatapi.contract.exchange import Exchange, Request
+from pytest_chatapi.contract.ledger import mask
+from pytest_chatapi.contract.sse import looks_like_sse
+from pytest_chatapi.errors import SettingError
+from pytest_chatapi.mock import refusals, replies
+from pytest_chatapi.mock.routes import CHAT_PATH, Asked, Route, Table
+from pytest_chatapi.mock.store import Store
+from pytest_chatapi.recording.interaction import Interaction
+from pytest_chatapi.recording.miss import Miss
+from pytest_chatapi.recording.titles import title_of
+
+__all__ = ["ChatMock"]
+
+_JSON = "application/json"
+_STREAM = "text/event-stream; charset=utf-8"
+_DONE = b"data: [DONE]\n\n"
+_LISTED = 8
+_REMEMBERED = 256
+
+
+class ChatMock:
+    """Routes, and what they reply.
+
+    A request that the service would refuse is refused: it gets the service's error, and no
+    route is asked. Models and stored completions are served without a route.
+
+    Args:
+        test: what names the test: replies are stamped by it, the same in every run.
+        profile: by which requests are judged; ``compatible`` accepts what imitators accept.
+
+    Attributes:
+        requests: what was asked, in order.
+        refused: those of them that broke the request contract, with the error's message.
+    """
+
+    def __init__(self, test: str = "", profile: str | None = None) -> None:
+        self.test, self.profile = test, profile
+        self.requests: list[Request] = []
+        self.refused: list[tuple[Request, str]] = []
+        self._table = Table()
+        self._store = Store()
+        self._any_model = True
+        self._number = 0
+        self._judged: dict[bytes, tuple[Any, refusals.Refusal | None]] = {}
+
+    # -- what is answered ------------------------------------------------------------------
+
+    def reply(self, reply: Any = "Hello!") -> Route:
+        """Answers every chat completion that no earlier route answers; see `Route.reply`."""
+        return self.chat().reply(reply)
+
+    def script(self, turns: Iterable[Any], **lookups: Any) -> Route:
+        """Answers chat completions turn by turn, each reply once; see `Route.script`."""
+        return self.chat(**lookups).script(turns)
+
+    def chat(self, *patterns: Pattern, **lookups: Any) -> Route:
+        """A route for chat completions.
+
+        Args:
+            patterns, lookups: as respx has them (``json``, ``json__temperature``, ``headers``,
+                ``content__contains`` ...), and ``model`` and ``prompt``, the text of the last
+                user message, each plain or with ``__contains``, ``__startswith``, ``__regex``,
+                ``__in``.
+        """
+        return self.route(*patterns, method="POST", path__regex=CHAT_PATH, **lookups)
+
+    def route(self, *patterns: Pattern, **lookups: Any) -> Route:
+        """A route for anything, as ``respx.route``; answer with `Route.reply` or respx's own
+        ``respond`` and ``mock``.
+        """
+        try:
+            return self._table.add(Route(*patterns, **lookups))
+        except (KeyError, NotImplementedError) as error:
+            raise SettingError(f"route: {error.args[0]!s}") from None
+
+    @property
+    def models(self) -> list[str]:
+        """What ``GET /models`` lists. Once it is set, other models get 404 model_not_found."""
+        return self._store.models
+
+    @models.setter
+    def models(self, names: Iterable[str]) -> None:
+        self._store.models = list(names)
+        self._any_model = False
+
+    @property
+    def unused(self) -> list[str]:
+        """What was never given: routes, and turns of a script."""
+        left = []
+        for route in self._table.routes:
+            name = f"chat({route.title})" if route.title else "chat()"
+            if route.turns:
+                total = route.given + len(route.turns)
+                left.append(f"{name}: {len(route.turns)} of the {total} turns of its script")
+            elif not route.given and not route.called and route.turns is None:
+                left.append(f"{name}: never asked")
+        return left
+
+    # -- answering -------------------------------------------------------------------------
+
+    def answer(self, request: Request, *, keep: bool = False) -> Interaction | None:
+        """The answer to a request; ``None`` where there is none.
+
+        Args:
+            keep: the question will come again, and the same reply has to be there then.
+        """
+        self.requests.append(request)
+        if request.method == "POST" and CHAT_PATH.search(request.url.partition("?")[0]):
+            body, refused = self._judge(request)
+            if refused is not None:
+                self.refused.append((request, refused[1]["error"]["message"]))
+                return _plain(request, *refused)
+        else:
+            body = None
+        asked = Asked(request, body)
+        for route in self._table.matching(asked):
+            if route.is_spent:
+                continue
+            if route.has_replies:
+                return self._reply(route, asked, keep)
+            resolved = route.match(asked)  # type: ignore[arg-type]
+            if resolved is not None:
+                route.calls.record(asked, resolved)  # type: ignore[arg-type]
+                return _raw(request, resolved)
+        stored = self._store.answer(request)
+        if stored is not None:
+            return _plain(request, *stored)
+        if body is None and endpoint(Exchange(request)) is None and not self._table.routes:
+            return _plain(request, *refusals.unknown_url(request.method, _path(request)))
+        return None
+
+    def _judge(self, request: Request) -> tuple[Any, refusals.Refusal | None]:
+        body = request.body
+        key = body.encode() if isinstance(body, str) else body or b""
+        if key not in self._judged:
+            if len(self._judged) >= _REMEMBERED:
+                self._judged.clear()
+            refused = refusals.refusal_of(request, self.profile)
+            parsed: Any = None if refused is not None else json.loads(key)
+            if refused is None and not self._any_model and parsed["model"] not in self.models:
+                refused = refusals.not_found(parsed["model"])
+            self._judged[key] = parsed, refused
+        return self._judged[key]
+
+    def _reply(self, route: Route, asked: Asked, keep: bool) -> Interaction:
+        turns = route.turns
+        if turns is None:
+            reply: Any = route.always
+        else:
+            reply = turns[0] if keep else turns.popleft()
+        if not keep:
+            route.given += 1
+        return self._made(route, reply, asked, keep)
+
+    def _made(self, route: Route, reply: Any, asked: Asked, keep: bool) -> Interaction:
+        if hasattr(reply, "apply"):  # a fault
+            return self._disturbed(route, reply, asked, keep)
+        if callable(reply) and not hasattr(reply, "completion"):
+            reply = reply(asked.request)
+            if hasattr(reply, "__await__"):
+                reply.close()
+                raise SettingError("a function that makes a reply is not async: use `def`")
+            return self._made(route, reply, asked, keep)
+        if isinstance(reply, str):
+            reply = replies.text(reply)
+        if hasattr(reply, "completion"):
+            return self._built(reply, asked)
+        if isinstance(reply, dict):
+            return _plain(asked.request, 200, reply)
+        if hasattr(reply, "status_code"):
+            return _raw(asked.request, reply)
+        raise SettingError(f"a function made no reply, but {type(reply).__name__}")
+
+    def _disturbed(self, route: Route, fault: Any, asked: Asked, keep: bool) -> Interaction:
+        """A fault in a script: it strikes the next reply, and where the client then asks again
+        that reply is still there.
+        """
+        if fault.alone:
+            made: Interaction = fault.apply(None, asked.request)
+            return made
+        if not route.turns:
+            raise SettingError(f"{fault} is the last of a script: a reply it can strike comes next")
+        if fault.retried or keep:
+            answer = self._made(route, route.turns[0], asked, True)
+        else:
+            answer = self._reply(route, asked, False)
+        changed: Interaction | None = fault.apply(answer, asked.request)
+        if changed is None:
+            raise SettingError(f"{fault} has nothing to change in {route.turns or 'the reply'}")
+        return changed
+
+    def _built(self, reply: Any, asked: Asked) -> Interaction:
+        body = asked.body if isinstance(asked.body, dict) else {}
+        stamp = replies.stamp_of(self.test, self._number)
+        self._number += 1
+        headers = _headers(self._number)
+        if body.get("stream"):
+            pieces = [b"data: " + _dump(chunk) + b"\n\n" for chunk in reply.chunks(body, stamp)]
+            return Interaction(
+                asked.request, 200, "OK", [("content-type", _STREAM), *headers], [*pieces, _DONE]
+            )
+        completion = reply.completion(body, stamp)
+        if body.get("store") is True:
+            self._store.keep(body, completion)
+        return Interaction(
+            asked.request, 200, "", [("content-type", _JSON), *headers], [_dump(completion)]
+        )
+
+    # -- where there is no answer ----------------------------------------------------------
+
+    def miss(self, request: Request) -> Miss:
+        """What was asked, and why no route answers it."""
+        body = self._judge(request)[0] if CHAT_PATH.search(_path(request)) else None
+        asked = Asked(request, body)
+        routes = self._table.routes
+        lines = [
+            f"{number}. {f'chat({route.title})' if route.title else 'chat()'}: "
+            f"{route.why_not(asked)}"
+            for number, route in enumerate(routes[:_LISTED], 1)
+        ]
+        if len(routes) > _LISTED:
+            lines.append(f"... and {len(routes) - _LISTED} more")
+        reason = "no route of the mock answers it" if routes else "the mock has no routes"
+        return Miss(
+            mask(title_of(Exchange(request))),
+            reason,
+            routes=lines,
+            remedy="chatapi_mock.reply(...), or chatapi_mock.chat(prompt=...).reply(...)",
+        )
+
+
+def _path(request: Request) -> str:
+    return urlsplit(request.url).path
+
+
+def _dump(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(
+        "utf-8", "surrogatepass"
+    )
+
+
+def _headers(number: int) -> list[tuple[str, str]]:
+    return [("openai-version", "2020-10-01"), ("x-request-id", f"req_mock_{number}")]
+
+
+def _plain(request: Request, status: int, body: Any) -> Interaction:
+    return Interaction(request, status, "", [("content-type", _JSON)], [_dump(body)])
+
+
+def _raw(request: Request, response: Any) -> Interaction:
+    """A response of httpx or httpx2 as it stands; a stream in its events."""
+    data = response.read()
+    headers = [
+        (name, value)
+        for name, value in response.headers.multi_items()
+        if name.lower() not in ("content-length", "transfer-encoding", "content-encoding")
+    ]
+    pieces = [data] if data else []
+    if looks_like_sse(data):
+        pieces = [part + b"\n\n" for part in data.split(b"\n\n") if part]
+    return Interaction(request, response.status_code, response.reason_phrase, headers, pieces)

@@ -1,0 +1,230 @@
+"""What the service keeps: its models, and the completions of requests with ``store: true``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from pytest_chatapi.contract.ask import request_json
+from pytest_chatapi.contract.check import endpoint
+from pytest_chatapi.contract.exchange import Exchange, Request
+from pytest_chatapi.mock.refusals import (
+    NO_JSON,
+    Refusal,
+    invalid_type,
+    invalid_value,
+    metadata_refusal,
+    missing,
+    out_of_range,
+    refusal,
+)
+
+__all__ = ["Store"]
+
+_MODELS = (
+    "gpt-4o",
+    "gpt-4o-mini",
+    "gpt-4.1",
+    "gpt-4.1-mini",
+    "gpt-5",
+    "gpt-5-mini",
+    "o3",
+    "o4-mini",
+)
+_CREATED = 1_686_935_002
+_LIMIT, _MOST = 20, 100
+
+# Settings that a stored completion repeats, and their values where the request has none.
+_ECHOED: dict[str, Any] = {
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "seed": None,
+    "tools": None,
+    "tool_choice": None,
+    "response_format": None,
+}
+
+
+@dataclass(slots=True)
+class _Kept:
+    completion: dict[str, Any]
+    messages: list[dict[str, Any]]
+    model: Any
+
+
+class Store:
+    """Answers for all endpoints but ``POST /chat/completions``.
+
+    Attributes:
+        models: ids that ``GET /models`` lists, in this order.
+    """
+
+    def __init__(self) -> None:
+        self.models: list[str] = list(_MODELS)
+        self._kept: dict[str, _Kept] = {}
+
+    def keep(self, body: dict[str, Any], completion: dict[str, Any]) -> None:
+        """Keeps a completion with its metadata and messages, as for ``store: true``.
+
+        Args:
+            body: the request, which the contract allows.
+            completion: the answer, a whole ``chat.completion``.
+        """
+        given = {key: body[key] for key in _ECHOED if body.get(key) is not None}
+        stored = {
+            **completion,
+            **_ECHOED,
+            **given,
+            "input_user": body.get("user"),
+            "metadata": body.get("metadata") or {},
+        }
+        id_ = completion["id"]
+        messages = [_message(m, f"{id_}-{i}") for i, m in enumerate(body["messages"])]
+        self._kept[id_] = _Kept(stored, messages, body.get("model"))
+
+    def answer(self, request: Request) -> tuple[int, Any] | None:
+        """Status and JSON body; ``None`` where another than this store has to answer.
+
+        The end of the path decides, so any host and base path are fine.
+        """
+        kind = endpoint(Exchange(request)) if request.url else None
+        if kind is None or kind == "chat":
+            return None
+        path, _, query = request.url.partition("?")
+        asked = dict(parse_qsl(query.partition("#")[0]))
+        path = path.rstrip("/")
+        if kind == "model_list":
+            ids = dict.fromkeys(self.models)
+            return 200, {"object": "list", "data": [_model(id_) for id_ in ids]}
+        if kind.startswith("model"):
+            id_ = unquote(path.partition("/models/")[2])
+            return self._model(id_) if kind == "model" else self._delete_model(id_)
+        if kind == "completion_list":
+            return self._list(asked)
+        id_ = unquote(path.removesuffix("/messages").rpartition("/")[2])
+        kept = self._kept.get(id_)
+        if kept is None:
+            return _no_completion(id_)
+        if kind == "message_list":
+            return _page(kept.messages, asked)
+        if kind == "completion_deleted":
+            del self._kept[id_]
+            return 200, {"object": "chat.completion.deleted", "id": id_, "deleted": True}
+        if request.method.upper() == "POST":
+            return _update(kept, request)
+        return 200, kept.completion
+
+    def _model(self, id_: str) -> tuple[int, Any]:
+        return (200, _model(id_)) if id_ in self.models else _no_model(id_)
+
+    def _delete_model(self, id_: str) -> tuple[int, Any]:
+        if id_ not in self.models:
+            return _no_model(id_)
+        if not id_.startswith("ft:"):
+            message = "You have insufficient permissions for this operation."
+            return refusal(message, status=403)
+        self.models.remove(id_)
+        return 200, {"id": id_, "object": "model", "deleted": True}
+
+    def _list(self, asked: dict[str, str]) -> tuple[int, Any]:
+        wanted = {
+            key[len("metadata[") : -1]: value
+            for key, value in asked.items()
+            if key.startswith("metadata[") and key.endswith("]")
+        }
+        model = asked.get("model")
+        chosen = [
+            kept.completion
+            for kept in list(self._kept.values())
+            if (model is None or model in (kept.model, kept.completion["model"]))
+            and wanted.items() <= kept.completion["metadata"].items()
+        ]
+        return _page(chosen, asked)
+
+
+def _page(items: Sequence[dict[str, Any]], asked: dict[str, str]) -> tuple[int, Any]:
+    """One page of a list, which is in ascending order."""
+    limit = _limit(asked.get("limit"))
+    if not isinstance(limit, int):
+        return limit
+    order = asked.get("order", "asc")
+    if order not in ("asc", "desc"):
+        return invalid_value("order", order, ("asc", "desc"))
+    ordered = list(items) if order == "asc" else list(reversed(items))
+    after = asked.get("after")
+    if after is not None:
+        ids = [item["id"] for item in ordered]
+        if after not in ids:
+            return refusal(f"No item with id '{after}' found.", "after", status=404)
+        del ordered[: ids.index(after)]
+    data = ordered[:limit]
+    return 200, {
+        "object": "list",
+        "data": data,
+        "first_id": data[0]["id"] if data else None,
+        "last_id": data[-1]["id"] if data else None,
+        "has_more": len(ordered) > limit,
+    }
+
+
+def _limit(text: str | None) -> int | Refusal:
+    if text is None:
+        return _LIMIT
+    try:
+        limit = int(text)
+    except ValueError:
+        return invalid_type("limit", "an integer", text)
+    if limit < 1:
+        return out_of_range("limit", limit, "integer", low=1)
+    return limit if limit <= _MOST else out_of_range("limit", limit, "integer", high=_MOST)
+
+
+def _update(kept: _Kept, request: Request) -> tuple[int, Any]:
+    body, why_not = request_json(request)
+    if why_not is not None:
+        return refusal(NO_JSON)
+    if not isinstance(body, dict) or "metadata" not in body:
+        return missing("metadata")
+    metadata = body["metadata"]
+    broken = metadata_refusal(metadata)
+    if broken is not None:
+        return broken
+    # What was answered before stays as it was.
+    kept.completion = {**kept.completion, "metadata": metadata or {}}
+    return 200, kept.completion
+
+
+def _message(message: dict[str, Any], id_: str) -> dict[str, Any]:
+    content = message.get("content")
+    stored = {
+        "id": id_,
+        "role": message["role"],
+        "content": content,
+        "name": message.get("name"),
+        "refusal": message.get("refusal"),
+        "content_parts": None,
+    }
+    if isinstance(content, list):
+        stored["content"] = None
+        # The reference has no place for sound, files and refusals here.
+        stored["content_parts"] = [p for p in content if p["type"] in ("text", "image_url")]
+    for key in ("tool_calls", "function_call"):
+        if message.get(key):
+            stored[key] = message[key]
+    return stored
+
+
+def _model(id_: str) -> dict[str, Any]:
+    return {"id": id_, "object": "model", "created": _CREATED, "owned_by": "openai"}
+
+
+def _no_model(id_: str) -> Refusal:
+    return refusal(f"The model '{id_}' does not exist", "model", "model_not_found", status=404)
+
+
+def _no_completion(id_: str) -> Refusal:
+    return refusal(f"Chat completion with id '{id_}' not found.", status=404)
