@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pytest_chatapi.faults.virtual_time import VirtualTime
     from pytest_chatapi.mock.chat_mock import ChatMock
 
-__all__ = ["ChatAPI", "Usage", "cassette_path", "judge", "open_test"]
+__all__ = ["ChatAPI", "Usage", "cassette_path", "judge", "open_test", "scenario_of"]
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 _REPLAY_KEY = "sk-replay"
@@ -63,7 +63,7 @@ class ChatAPI:
         self.recorder, self.settings = recorder, settings
         self._item, self._stack = item, stack
         self._clock: VirtualTime | None = None
-        self._scenario: Plan | None = None
+        self._scenario = ""
         self._judged = 0
         self._told = 0
 
@@ -189,20 +189,20 @@ class ChatAPI:
 
             self._clock = self._stack.enter_context(VirtualTime())
 
-    def run_scenario(self, plan: Plan) -> None:
+    def run_scenario(self, text: str) -> None:
         """One of those that ``@pytest.mark.chatapi_faults`` names."""
-        self._scenario = self.recorder.faults = plan
-        self.make_time_virtual()
+        self._scenario = text
+        self.inject(text)
 
     def _end_scenario(self) -> None:
-        plan = self._scenario
-        if plan is not None and not plan.happened:
+        plan: Any = self.recorder.faults
+        if self._scenario and not plan.happened:
             why = (
                 "nothing in this traffic it could change"
                 if self.exchanges
                 else "no chat completion was asked for"
             )
-            pytest.skip(f"{', '.join(map(str, plan.steps))}: {why}")
+            pytest.skip(f"{self._scenario}: {why}")
 
     # -- the ends of the phases ------------------------------------------------------------
 
@@ -421,11 +421,16 @@ def cassette_path(
     return folder / (name if name.endswith(ending) else f"{name}{ending}")
 
 
+def scenario_of(item: pytest.Item) -> str:
+    """Which of the scenarios of ``chatapi_faults`` an item is, or ``""``."""
+    callspec = getattr(item, "callspec", None)
+    return str(callspec.params.get("_chatapi_scenario", "")) if callspec is not None else ""
+
+
 def _without_scenario(item: pytest.Item, name: str) -> str:
     """All scenarios of ``chatapi_faults`` disturb the same cassette. Its id comes last."""
-    callspec = getattr(item, "callspec", None)
-    scenario = callspec.params.get("_chatapi_scenario") if callspec is not None else None
-    if scenario is None:
+    scenario = scenario_of(item)
+    if not scenario:
         return name
     for char in r"<>?%*:|\"'/\\":
         scenario = scenario.replace(char, "-")
@@ -463,7 +468,7 @@ def open_test(
     since: str,
     *,
     mocks: bool = False,
-    scenario: Plan | None = None,
+    scenario: str = "",
     **place: Any,
 ) -> Iterator[ChatAPI]:
     """The handle of a test, with all clients routed through it.
@@ -527,7 +532,7 @@ def open_test(
         handle = ChatAPI(recorder, settings, item, stack)
         if mocks:
             handle.make_time_virtual()
-        if scenario is not None:
+        if scenario:
             handle.run_scenario(scenario)
         yield handle
 

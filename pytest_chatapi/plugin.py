@@ -197,8 +197,7 @@ def _after_wider_scopes(item: pytest.Item, names: list[str]) -> int:
 
 _FIXTURES = frozenset(
     (
-        "chatapi chatapi_client chatapi_async_client openai_client async_openai_client "
-        "chatapi_mock _chatapi_scenario"
+        "chatapi chatapi_client chatapi_async_client openai_client async_openai_client chatapi_mock"
     ).split()
 )
 
@@ -214,7 +213,7 @@ def records(item: pytest.Item) -> bool:
         TwoRecorders: another recorder is turned on for it as well.
         pytest.UsageError: a marker is wrong.
     """
-    is_marked = item.get_closest_marker("chatapi") is not None
+    is_marked = any(item.get_closest_marker(name) for name in ("chatapi", "chatapi_faults"))
     asks = _FIXTURES.intersection(getattr(item, "fixturenames", ()))
     if not is_marked and not asks and not item.config.getini("chatapi_auto"):
         return False
@@ -251,18 +250,14 @@ def _chatapi_marked(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def _chatapi_recording(request: pytest.FixtureRequest) -> Iterator[ChatAPI]:
-    from pytest_chatapi.lifecycle import open_test
+    from pytest_chatapi.lifecycle import open_test, scenario_of
     from pytest_chatapi.settings import settings_for
 
     item = request.node
     config = item.config.stash[_CONFIG] = request.getfixturevalue("chatapi_config")
     mocks = "chatapi_mock" in request.fixturenames
-    scenario = (
-        request.getfixturevalue("_chatapi_scenario")
-        if "_chatapi_scenario" in request.fixturenames
-        else None
-    )
-    settings = settings_for(item, config, "off" if mocks or scenario is not None else "error")
+    scenario = scenario_of(item)
+    settings = settings_for(item, config, "off" if mocks or scenario else "error")
     owner, folder = _fixture(request, "vcr_config"), _fixture(request, "vcr_cassette_dir")
     with contextlib.ExitStack() as stack:
         if item.stash.get(_GUARD, None) is None:  # asked for in the middle of a test
@@ -418,10 +413,9 @@ def chatapi_mock(_chatapi_recording: ChatAPI) -> ChatMock:
 
 
 @pytest.fixture
-def _chatapi_scenario(request: pytest.FixtureRequest) -> Any:
-    from pytest_chatapi.faults import Plan
-
-    return Plan(request.param)
+def _chatapi_scenario(request: pytest.FixtureRequest) -> str:
+    text: str = request.param
+    return text
 
 
 @pytest.hookimpl(trylast=True)

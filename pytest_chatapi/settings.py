@@ -172,21 +172,19 @@ def scenarios_of(item: Any, marker: pytest.Mark) -> list[str]:
     Raises:
         pytest.UsageError: a name is wrong, or there is none.
     """
-    from pytest_chatapi.faults import SETS, Plan
+    from pytest_chatapi.faults import SETS, parse
 
     where = f"{item.nodeid}: @pytest.mark.chatapi_faults"
     if marker.kwargs or not marker.args:
         raise pytest.UsageError(f"{where} takes names of faults, plans or sets: {', '.join(SETS)}")
-    found: dict[str, None] = {}
+    found: list[str] = []
     for given in marker.args:
-        members = SETS.get(given, (given,)) if isinstance(given, str) else (given,)
-        for member in members:
-            try:
-                steps = Plan(member).steps
-            except SettingError as error:
-                raise pytest.UsageError(f"{where}: {error}") from None
-            found[str(member) if isinstance(member, str) else ", ".join(map(str, steps))] = None
-    return list(found)
+        try:
+            steps = parse(str(given))
+        except SettingError as error:
+            raise pytest.UsageError(f"{where}: {error}") from None
+        found += map(str, steps) if given in SETS else [str(given)]
+    return list(dict.fromkeys(found))
 
 
 def _unknown(name: str) -> str:

@@ -1,1 +1,55 @@
-"""Answers without a server: replies, refusals and what is stored."""
+"""Answers without a server: replies, and the mock that gives them.
+
+    from pytest_chatapi.mock import text, tool_call
+
+    def test_loop(chatapi_mock):
+        chatapi_mock.script([tool_call("get_weather", {"city": "Paris"}), text("It is sunny.")])
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_chatapi.mock.replies import (
+    BUILDERS,
+    Reply,
+    audio,
+    choices,
+    content_filter,
+    custom_tool_call,
+    length_cut,
+    reasoning,
+    refusal,
+    structured,
+    text,
+    tool_call,
+    tool_calls,
+)
+
+if TYPE_CHECKING:
+    from pytest_chatapi.mock.chat_mock import ChatMock
+
+__all__ = [
+    "BUILDERS",
+    "ChatMock",
+    "Reply",
+    "audio",
+    "choices",
+    "content_filter",
+    "custom_tool_call",
+    "length_cut",
+    "reasoning",
+    "refusal",
+    "structured",
+    "text",
+    "tool_call",
+    "tool_calls",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "ChatMock":  # brings respx with it
+        from pytest_chatapi.mock.chat_mock import ChatMock
+
+        return ChatMock
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

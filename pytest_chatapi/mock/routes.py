@@ -88,7 +88,7 @@ class Route(respx.Route):
         return self.turns is not None and not self.turns
 
     def fits(self, asked: Asked) -> bool:
-        return self._pattern is None or bool(self._pattern.match(asked))
+        return self._pattern is None or bool(self._pattern.match(asked))  # type: ignore[arg-type]
 
     def why_not(self, asked: Asked) -> str:
         """What does not fit, in one line."""

@@ -314,8 +314,8 @@ class _Maker:
     def _arrays(self, schema: dict[str, Any], path: str, around: Refs) -> Iterator[Any]:
         first = schema.get("prefixItems", [])
         items, contains = schema.get("items", True), schema.get("contains")
-        least, most = schema.get("minItems", 0), schema.get("maxItems", _LONGEST)
-        least = max(least, schema.get("minContains", 1) if contains is not None else 0)
+        least, most = _sizes(schema, "minItems", "maxItems")
+        least = max(least, int(schema.get("minContains", 1)) if contains is not None else 0)
         if least > _LONGEST:
             raise _Impossible(f"{path}/minItems", f"{least} items are too many")
         length = min(max(least, len(first), 1), most)
@@ -351,7 +351,7 @@ class _Maker:
     # -- texts and numbers ---------------------------------------------------------------
 
     def _strings(self, schema: dict[str, Any], path: str, around: Refs) -> Iterator[Any]:
-        least, most = schema.get("minLength", 0), schema.get("maxLength", _LONGEST)
+        least, most = _sizes(schema, "minLength", "maxLength")
         if least > _LONGEST:
             raise _Impossible(f"{path}/minLength", f"{least} characters are too many")
         pattern, format_ = schema.get("pattern"), schema.get("format")
@@ -394,6 +394,11 @@ class _Maker:
         inside = [spot for spot in spots if _is_inside(schema, _number(spot))]
         yield from map(_number, dict.fromkeys(inside))
         yield from (int(value) for value in _multiples(schema, Fraction(1)))
+
+
+def _sizes(schema: dict[str, Any], least: str, most: str) -> tuple[int, int]:
+    # JSON Schema takes 2.0 for an integer.
+    return int(schema.get(least, 0)), min(int(schema.get(most, _LONGEST)), _LONGEST)
 
 
 def _bounds(schema: dict[str, Any]) -> tuple[Fraction | None, Fraction | None, Fraction]:

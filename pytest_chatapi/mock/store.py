@@ -91,11 +91,11 @@ class Store:
 
         The end of the path decides, so any host and base path are fine.
         """
-        kind = endpoint(Exchange(request)) if request.url else None
+        kind = endpoint(Exchange(request))
         if kind is None or kind == "chat":
             return None
         path, _, query = request.url.partition("?")
-        asked = dict(parse_qsl(query.partition("#")[0]))
+        asked = dict(parse_qsl(query))
         path = path.rstrip("/")
         if kind == "model_list":
             ids = dict.fromkeys(self.models)
@@ -160,7 +160,7 @@ def _page(items: Sequence[dict[str, Any]], asked: dict[str, str]) -> tuple[int, 
         ids = [item["id"] for item in ordered]
         if after not in ids:
             return refusal(f"No item with id '{after}' found.", "after", status=404)
-        del ordered[: ids.index(after)]
+        del ordered[: ids.index(after) + 1]
     data = ordered[:limit]
     return 200, {
         "object": "list",

@@ -67,7 +67,7 @@ class PlanLike(Protocol):
 
     def next(self, request: Request) -> FaultLike | None: ...
 
-    def done(self, fault: FaultLike) -> None:
+    def done(self, fault: Any) -> None:
         """It really happened."""
 
 
@@ -168,7 +168,7 @@ class Recorder:
             try:
                 playback = self._answer(request, exchange)
             except ChatAPIError as error:  # a damaged recording, or a hook of the user's
-                routes = [] if self.answers is not None else None
+                routes: list[str] | None = [] if self.answers is not None else None
                 self._tell(Miss(self.redactor.text(f"{method} {url}"), str(error), routes=routes))
                 raise
             if playback is not None:

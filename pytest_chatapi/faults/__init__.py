@@ -1,0 +1,17 @@
+"""Whatever can go wrong with an answer, each as a function: ``faults.rate_limit(retry_after=2)``.
+
+`CATALOGUE` has them all by name, `SETS` the named sets, `parse` reads their text form, and a
+`Plan` says which comes when.
+"""
+
+from __future__ import annotations
+
+from pytest_chatapi.faults.deviations import *  # noqa: F403
+from pytest_chatapi.faults.fault import CATALOGUE as CATALOGUE
+from pytest_chatapi.faults.fault import Fault as Fault
+from pytest_chatapi.faults.plan import SETS as SETS
+from pytest_chatapi.faults.plan import Plan as Plan
+from pytest_chatapi.faults.plan import parse as parse
+from pytest_chatapi.faults.responses import *  # noqa: F403
+from pytest_chatapi.faults.streams import *  # noqa: F403
+from pytest_chatapi.faults.table import table as table

@@ -1,0 +1,238 @@
+"""Faults of a good answer on its way: cut, stalled, broken off, empty, damaged."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate
+from typing import Any
+
+from pytest_chatapi.faults.body import Body, Event, dump
+from pytest_chatapi.faults.fault import stream
+from pytest_chatapi.recording.interaction import Interaction
+
+__all__ = [
+    "cut",
+    "cut_mid_character",
+    "cut_mid_json",
+    "empty_body",
+    "ends_early",
+    "error_body_200",
+    "error_chunk",
+    "error_event",
+    "error_field",
+    "gzip_cut",
+    "gzip_header_lies",
+    "ok",
+    "stall",
+]
+
+
+@stream(kind="none", retried=False, sdk={})
+def ok(body: Body, /) -> None:
+    """The answer arrives as it is."""
+
+
+_CUT = {
+    "whole": "APIConnectionError after 3 tries",
+    "stream": "APIConnectionError in mid-stream",
+    "stream 2": "httpx.RemoteProtocolError in mid-stream",
+}
+
+
+def _cut(answer: Interaction, size: int) -> Interaction:
+    """The first `size` bytes, then the end of the connection."""
+    pieces: list[bytes] = []
+    for piece in answer.pieces:
+        if size > 0:
+            pieces.append(piece[:size])
+            size -= len(piece)
+    times = answer.times and answer.times[: len(pieces)]
+    return replace(answer, pieces=pieces, times=times, cut="server", error="RemoteProtocolError")
+
+
+def _after_chunk(events: Sequence[Event], chunks: int) -> int | None:
+    """The place behind so many chunks; ``None`` where no more comes behind it."""
+    ends = list(accumulate(int(event.value is not None) for event in events))
+    if chunks == 0:
+        return 0 if ends and ends[-1] else None
+    return ends.index(chunks) + 1 if chunks in ends[:-1] else None
+
+
+@stream(sdk=_CUT, finds="T17: error", samples=({"chunks": 1}, {"bytes": 400}))
+def cut(
+    body: Body, /, *, chunks: int | None = None, bytes: int | None = None
+) -> Interaction | None:
+    """The connection ends after so many chunks or bytes of the answer, whichever comes first."""
+    size = None if bytes is None or bytes >= len(body.data) else bytes
+    if chunks is not None or bytes is None:
+        at = _after_chunk(body.events, 1 if chunks is None else chunks)
+        if at is not None:
+            behind = sum(len(event.raw) for event in body.events[:at])
+            size = behind if size is None else min(size, behind)
+    return None if size is None else _cut(body.plain, size)
+
+
+@stream(sdk=_CUT, finds="T17: error")
+def cut_mid_character(body: Body, /) -> Interaction | None:
+    """The connection ends inside a character of several bytes; one is put in where none is."""
+    at = next((at for at, byte in enumerate(body.data) if byte > 0x7F), None)
+    if at is not None:
+        return _cut(body.plain, at + 1)
+    texts = [(inner, "content") for _, inner in body.messages()]
+    texts += [(call["function"], "arguments") for _, call, _ in body.calls()]
+    for inner, name in texts:
+        if isinstance(inner.get(name), str) and inner[name]:
+            inner[name] += "é"
+            written = body.written()
+            return _cut(written, b"".join(written.pieces).index("é".encode()) + 1)
+    return None
+
+
+@stream(sdk=_CUT, finds="T17: error")
+def cut_mid_json(body: Body, /) -> Interaction | None:
+    """The connection ends inside the JSON of an event: the second, or the only one."""
+    if body.document is not None:
+        return _cut(body.plain, len(body.data) // 2)
+    at = _after_chunk(body.events, 1)
+    if at is None:
+        return None
+    while body.events[at].value is None and at < len(body.events) - 1:
+        at += 1
+    behind = sum(len(event.raw) for event in body.events[:at])
+    return _cut(body.plain, behind + len(body.events[at].raw) // 2)
+
+
+@stream(
+    sdk={"stream": "`finish_reason` is None, `content` is 'Hello'"},
+    finds={"stream": "T05 T08: error"},
+)
+def ends_early(body: Body, /, *, chunks: int = 2) -> Interaction | None:
+    """A stream ends properly after so many chunks, without `finish_reason` and `[DONE]`."""
+    at = _after_chunk(body.events, chunks)
+    finished = body.find(lambda choice: choice.get("finish_reason"))
+    if at is None or (finished is not None and finished < at):
+        return None
+    del body.events[at:]
+    return body.written()
+
+
+@stream(
+    sdk={
+        "whole": "late; with a shorter timeout, APITimeoutError after 3 tries",
+        "stream": "late; with a shorter timeout, APITimeoutError in mid-stream",
+        "stream 2": "late; with a shorter timeout, httpx.ReadTimeout in mid-stream",
+    },
+    finds="",
+    retried=False,
+)
+def stall(body: Body, /, *, seconds: float = 60.0, chunks: int = 1) -> Interaction | None:
+    """Nothing comes for so many seconds: after so many chunks, or before an answer in one piece."""
+    at = _after_chunk(body.events, chunks) if body.streamed else 0
+    if at is None:
+        return None
+    written = body.written()
+    waits = [0.0] * at + [seconds] * (len(written.pieces) - at)
+    return replace(written, times=waits, stalls=True)
+
+
+@stream(
+    sdk={"whole": "json.JSONDecodeError after 1 try", "stream": "AssertionError in `stream()`"},
+    finds={"whole": "S16: note", "stream": "S16: note"},
+)
+def empty_body(body: Body, /) -> Interaction:
+    """200 and the usual headers, and no body."""
+    return body.arriving([], [])
+
+
+@stream(
+    sdk={
+        "whole": "json.JSONDecodeError after 1 try",
+        "stream": "`finish_reason` is None, `content` is 'Hello'",
+    }
+)
+def gzip_cut(body: Body, /) -> Interaction | None:
+    """The body is compressed, and ends before the gzip data does."""
+    events = [event.raw for event in body.events] or [body.data]
+    zipper = zlib.compressobj(wbits=31)
+    pieces = [zipper.compress(event) + zipper.flush(zlib.Z_SYNC_FLUSH) for event in events]
+    kept = pieces[: (len(pieces) + 1) // 2]
+    kept[-1] = kept[-1][: len(kept[-1]) // 2]
+    body.headers.append(("content-encoding", "gzip"))
+    times = [event.time for event in body.events] or body.times[-1:]
+    return body.arriving(kept, times[: len(kept)])
+
+
+@stream(
+    sdk={
+        "whole": "APIConnectionError after 3 tries",
+        "stream": "APIConnectionError instead of a chunk",
+        "stream 2": "httpx.DecodingError instead of a chunk",
+    },
+    finds="",
+)
+def gzip_header_lies(body: Body, /) -> Interaction:
+    """`Content-Encoding: gzip` over a body that is not compressed."""
+    body.headers.append(("content-encoding", "gzip"))
+    return body.plain
+
+
+# -- an error under a 200 ------------------------------------------------------------------
+
+_ERROR = {
+    "message": "The server had an error while processing your request. Sorry about that!",
+    "type": "server_error",
+    "param": None,
+    "code": None,
+}
+
+
+def _failing(body: Body, raw: bytes) -> Interaction | None:
+    """The stream up to its middle, then `raw` and no more."""
+    if not body.chunks:
+        return None
+    at = _after_chunk(body.events, max(1, len(body.chunks) // 2)) or body.end
+    del body.events[at:]
+    body.events.append(Event(raw, body.events[-1].time))
+    return body.written()
+
+
+@stream(sdk={"stream": "APIError in mid-stream"}, finds={"stream": "T10: error"})
+def error_event(body: Body, /) -> Interaction | None:
+    """`event: error` in mid-stream, as of Groq, and the stream ends."""
+    return _failing(body, b"event: error\ndata: " + dump({"error": _ERROR}) + b"\n\n")
+
+
+@stream(
+    sdk={"stream": "`finish_reason` is None, `content` is 'Hello'"},
+    finds={"stream": "T10: error"},
+)
+def error_field(body: Body, /) -> Interaction | None:
+    """A line `error: {...}` in mid-stream, which is no field of events, and the stream ends."""
+    return _failing(body, b"error: " + dump(_ERROR) + b"\n\n")
+
+
+@stream(sdk={"stream": "APIError in mid-stream"}, finds={"stream": "T10: error"})
+def error_chunk(body: Body, /) -> Interaction | None:
+    """A chunk with `error` in mid-stream, as of OpenRouter, and the stream ends."""
+    if not body.chunks:
+        return None
+    choice: dict[str, Any] = {"index": 0, "delta": {"content": ""}, "finish_reason": "error"}
+    error = {"code": 502, "message": "Provider returned error"}
+    chunk = {**body.frame(), "error": error, "choices": [choice]}
+    return _failing(body, b"data: " + dump(chunk) + b"\n\n")
+
+
+@stream(
+    sdk={
+        "whole": "`id` is None, `choices` is None and 7 more",
+        "stream": "AssertionError in `stream()`",
+    },
+    finds="X03: error",
+)
+def error_body_200(body: Body, /) -> Interaction:
+    """200 with an error body in place of the answer."""
+    body.headers = [(n, v) for n, v in body.headers if n.lower() != "content-type"]
+    body.headers.append(("content-type", "application/json"))
+    return body.arriving([dump({"error": _ERROR}, 2)], body.times[:1])

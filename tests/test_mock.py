@@ -1,0 +1,372 @@
+"""The mock: routes, scripts, refusals, misses; through httpx and httpx2, sync and async."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from respx.patterns import M
+
+from pytest_chatapi import (
+    AsyncRecordReplayTransport,
+    RecordReplayTransport,
+    SettingError,
+    UnrecordedRequest,
+    assemble,
+    check,
+    faults,
+)
+from pytest_chatapi.mock import ChatMock, text, tool_call
+from pytest_chatapi.recording.opening import open_recorder
+
+URL = "https://api.openai.com/v1/chat/completions"
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
+    },
+}
+
+
+def ask(text: str = "Hi", **more: Any) -> dict[str, Any]:
+    return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}], **more}
+
+
+class Run:
+    """A mock, with clients that it answers."""
+
+    def __init__(self, family: Any = httpx, **given: Any) -> None:
+        self.mock = ChatMock("test_mock", **given)
+        self.recorder = open_recorder(None, answers=self.mock)
+        self.family = family
+        self.http = family.Client(transport=RecordReplayTransport(self.recorder))
+
+    def ask(self, *args: Any, **more: Any) -> Any:
+        return self.http.post(URL, json=ask(*args, **more))
+
+    def said(self, *args: Any, **more: Any) -> str:
+        response = self.ask(*args, **more)
+        assert response.status_code == 200, response.text
+        content: str = response.json()["choices"][0]["message"]["content"]
+        return content
+
+
+@pytest.fixture(params=["httpx", "httpx2"])
+def run(request: pytest.FixtureRequest) -> Run:
+    return Run(importlib.import_module(request.param))
+
+
+def test_one_line_serves_both(run: Run) -> None:
+    run.mock.reply("Hello there!")
+    assert run.said() == "Hello there!"
+    streamed = run.ask(stream=True, stream_options={"include_usage": True})
+    assert streamed.headers["content-type"].startswith("text/event-stream")
+    whole = assemble(streamed.content)
+    assert whole["choices"][0]["message"]["content"] == "Hello there!"
+    assert whole["usage"]["completion_tokens"] == 3
+    for exchange in run.recorder.exchanges:
+        assert check(exchange, profile="documented") == []
+
+
+def test_async(run: Run) -> None:
+    run.mock.reply("Hello!")
+
+    async def go() -> list[bytes]:
+        transport = AsyncRecordReplayTransport(run.recorder)
+        async with (
+            run.family.AsyncClient(transport=transport) as client,
+            client.stream("POST", URL, json=ask(stream=True)) as response,
+        ):
+            return [piece async for piece in response.aiter_raw()]
+
+    pieces = asyncio.run(go())
+    assert len(pieces) > 3
+    assert pieces[-1] == b"data: [DONE]\n\n"
+
+
+def test_the_same_in_every_run() -> None:
+    answers = []
+    for _ in range(2):
+        run = Run()
+        run.mock.reply("Hello!")
+        answers.append([run.ask().content, run.ask().content, run.ask(stream=True).content])
+    assert answers[0] == answers[1]
+    first, second, _ = answers[0]
+    assert json.loads(first)["id"] != json.loads(second)["id"]
+
+
+def test_a_tool_loop(run: Run) -> None:
+    run.mock.script(
+        [
+            tool_call("get_weather", {"city": "Paris"}),
+            lambda request: f"It is {request.json()['messages'][-1]['content']}.",
+        ]
+    )
+    client = openai.OpenAI(
+        api_key="x",
+        http_client=importlib.import_module("httpx2").Client(
+            transport=RecordReplayTransport(run.recorder)
+        ),
+    )
+    messages: list[Any] = [{"role": "user", "content": "Weather in Paris?"}]
+    answer = client.chat.completions.create(model="gpt-4o", messages=messages, tools=[WEATHER])
+    (call,) = answer.choices[0].message.tool_calls
+    assert json.loads(call.function.arguments) == {"city": "Paris"}
+    messages += [
+        answer.choices[0].message,
+        {"role": "tool", "tool_call_id": call.id, "content": "sunny"},
+    ]
+    answer = client.chat.completions.create(model="gpt-4o", messages=messages, tools=[WEATHER])
+    assert answer.choices[0].message.content == "It is sunny."
+    assert run.mock.unused == []
+    for exchange in run.recorder.exchanges:
+        assert check(exchange, profile="documented") == []
+
+
+# -- routes --------------------------------------------------------------------------------
+
+
+ROUTES: dict[str, Callable[[ChatMock], Any]] = {
+    "prompt": lambda mock: mock.chat(prompt="Hi"),
+    "prompt in": lambda mock: mock.chat(prompt__in=["Hi", "Ho"]),
+    "prompt contains": lambda mock: mock.chat(prompt__contains="i"),
+    "prompt startswith": lambda mock: mock.chat(prompt__startswith="H"),
+    "prompt regex": lambda mock: mock.chat(prompt__regex="^H.$"),
+    "model": lambda mock: mock.chat(model="gpt-4o-mini"),
+    "model startswith": lambda mock: mock.chat(model__startswith="gpt-4o"),
+    "json": lambda mock: mock.chat(json=ask("Hi", n=1)),
+    "json path": lambda mock: mock.chat(json__messages__0__content="Hi"),
+    "json path eq": lambda mock: mock.chat(json__n__eq=1),
+    "content": lambda mock: mock.chat(content__contains=b'"n":1'),
+    "headers": lambda mock: mock.chat(headers={"accept": "*/*"}),
+    "host": lambda mock: mock.chat(host="api.openai.com"),
+    "pattern": lambda mock: mock.chat(M(prompt="Hi") | M(prompt="Ho")),
+    "two": lambda mock: mock.chat(prompt="Hi", model="gpt-4o-mini"),
+    "url": lambda mock: mock.route(url=URL),
+}
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_routes(run: Run, name: str) -> None:
+    ROUTES[name](run.mock).reply("it")
+    run.mock.reply("other")
+    assert run.said("Hi", n=1) == "it"
+    other = run.http.post(
+        "https://other.example/v1/chat/completions",
+        json={**ask("You", n=2), "model": "o3"},
+        headers={"accept": "application/json"},
+    )
+    assert other.json()["choices"][0]["message"]["content"] == "other"
+
+
+def test_the_first_that_fits_answers(run: Run) -> None:
+    run.mock.chat(model="gpt-4o-mini").reply("by model")
+    run.mock.chat(prompt="Hi").reply("by prompt")
+    assert run.said("Hi") == "by model"
+
+
+def test_the_prompt_is_the_last_of_the_user_and_may_come_in_parts(run: Run) -> None:
+    run.mock.chat(prompt="now").reply("yes")
+    messages = [
+        {"role": "user", "content": "then"},
+        {"role": "assistant", "content": "Hm."},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "no"}, {"type": "text", "text": "w"}],
+        },
+        {"role": "system", "content": "later"},
+    ]
+    assert run.http.post(URL, json={"model": "m", "messages": messages}).status_code == 200
+
+
+def test_keyed_routes_keep_their_order(run: Run) -> None:
+    for number in range(20):
+        run.mock.chat(prompt=f"{number}").reply(f"a{number}")
+    run.mock.chat(prompt__contains="1").reply("contains")
+    run.mock.chat(prompt="11").reply("never")
+    run.mock.chat(prompt="21").reply("never either")
+    assert [run.said(str(n)) for n in (3, 19, 11, 21, 31)] == [
+        "a3", "a19", "a11", "contains", "contains",
+    ]  # fmt: skip
+
+
+def test_what_is_not_respx_is_told(run: Run) -> None:
+    with pytest.raises(SettingError, match="'promt' is not a valid Pattern"):
+        run.mock.chat(promt="Hi")
+    with pytest.raises(SettingError, match="does not support 'startswith'"):
+        run.mock.chat(content__startswith="Hi")
+
+
+def test_routes_of_respx_answer_by_its_own_means(run: Run) -> None:
+    run.mock.route(path="/v1/embeddings").respond(201, json={"data": []})
+    route = run.mock.route(path="/v1/files").mock(side_effect=[httpx.Response(204)])
+    assert run.http.post("https://api.openai.com/v1/embeddings").status_code == 201
+    assert run.http.get("https://api.openai.com/v1/files").status_code == 204
+    assert route.call_count == 1
+
+
+# -- replies -------------------------------------------------------------------------------
+
+
+def test_raw_replies(run: Run) -> None:
+    given = {"id": "x", "choices": []}
+    run.mock.script(
+        [given, run.family.Response(418, json={"a": 1}, headers={"x-it": "1"}), lambda _: given]
+    )
+    assert run.ask().json() == given
+    teapot = run.ask()
+    assert (teapot.status_code, teapot.json(), teapot.headers["x-it"]) == (418, {"a": 1}, "1")
+    assert run.ask().json() == given
+
+
+@pytest.mark.parametrize("reply", [None, 5, ["a"]])
+def test_what_is_no_reply(run: Run, reply: Any) -> None:
+    with pytest.raises(SettingError, match="a reply is a text, a reply of pytest_chatapi.mock"):
+        run.mock.reply(reply)
+    with pytest.raises(SettingError, match="a reply is"):
+        run.mock.script([reply])
+
+
+def test_what_a_function_may_not_make(run: Run) -> None:
+    async def later(request: Any) -> str:
+        return "x"
+
+    run.mock.script([lambda request: 5, later])
+    with pytest.raises(UnrecordedRequest, match="made no reply, but int"):
+        run.ask()
+    with pytest.raises(UnrecordedRequest, match="is not async"):
+        run.ask()
+
+
+def test_a_reply_that_does_not_fit_is_told_and_not_sent(run: Run) -> None:
+    run.mock.reply(tool_call("get_wether", {"city": "Paris"}))
+    with pytest.raises(UnrecordedRequest, match=r"no reply for[\s\S]*get_weather"):
+        run.ask(tools=[WEATHER])
+
+
+def test_unused_replies(run: Run) -> None:
+    run.mock.chat(prompt="Never").reply("x")
+    run.mock.script(["a", "b", "c"], model__startswith="gpt")
+    run.mock.reply("rest")
+    assert run.said() == "a"
+    assert run.mock.unused == [
+        'chat(prompt="Never"): never asked',
+        'chat(model__startswith="gpt"): 2 of the 3 turns of its script',
+        "chat(): never asked",
+    ]
+    assert [run.said(), run.said(), run.said(), run.said()] == ["b", "c", "rest", "rest"]
+    assert run.mock.unused == ['chat(prompt="Never"): never asked']
+
+
+def test_no_route_fits(run: Run) -> None:
+    run.mock.chat(prompt="Hello").reply("x")
+    run.mock.script(["once"], model="gpt-4o-mini")
+    run.said()
+    with pytest.raises(UnrecordedRequest) as raised:
+        run.ask()
+    assert str(raised.value).splitlines() == [
+        "no reply for POST chat/completions gpt-4o-mini",
+        "  because   no route of the mock answers it",
+        '            1. chat(prompt="Hello"): prompt is "Hi"',
+        '            2. chat(model="gpt-4o-mini"): used up',
+        "  reply     chatapi_mock.reply(...), or chatapi_mock.chat(prompt=...).reply(...)",
+    ]
+
+
+def test_no_routes_at_all(run: Run) -> None:
+    with pytest.raises(UnrecordedRequest, match="the mock has no routes"):
+        run.ask()
+
+
+def test_many_routes_are_not_all_listed(run: Run) -> None:
+    for number in range(30):
+        run.mock.chat(prompt=str(number)).reply("x")
+    with pytest.raises(UnrecordedRequest, match=r"8\. chat.*\n +\.\.\. and 22 more\n"):
+        run.ask()
+
+
+# -- requests ------------------------------------------------------------------------------
+
+
+def test_what_the_service_refuses_is_refused(run: Run) -> None:
+    route = run.mock.reply("x")
+    response = run.ask(temperature=3)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "temperature"
+    assert response.json()["error"]["type"] == "invalid_request_error"
+    assert route.given == 0
+    ((request, message),) = run.mock.refused
+    assert request.json()["temperature"] == 3
+    assert "temperature" in message
+    assert run.ask(top_k=5).status_code == 400
+    assert check(run.recorder.exchanges[0], profile="documented", ignore=["Q00"]) == []
+
+
+def test_what_imitators_accept(run: Run) -> None:
+    run.mock.profile = "compatible"
+    run.mock.reply("x")
+    assert run.ask(top_k=5).status_code == 200
+
+
+def test_models(run: Run) -> None:
+    base = "https://api.openai.com/v1/models"
+    run.mock.reply("x")
+    assert "gpt-4o" in [model["id"] for model in run.http.get(base).json()["data"]]
+    run.mock.models = ["mine"]
+    assert [model["id"] for model in run.http.get(base).json()["data"]] == ["mine"]
+    assert run.http.get(f"{base}/mine").json()["id"] == "mine"
+    assert run.http.get(f"{base}/other").json()["error"]["code"] == "model_not_found"
+    refused = run.ask()
+    assert (refused.status_code, refused.json()["error"]["code"]) == (404, "model_not_found")
+
+
+def test_stored_completions(run: Run) -> None:
+    run.mock.reply("kept")
+    id_ = run.ask(store=True, metadata={"a": "b"}).json()["id"]
+    run.ask("not stored")
+    assert [c["id"] for c in run.http.get(URL).json()["data"]] == [id_]
+    messages = run.http.get(f"{URL}/{id_}/messages").json()["data"]
+    assert [message["content"] for message in messages] == ["Hi"]
+
+
+# -- faults --------------------------------------------------------------------------------
+
+
+def test_a_fault_before_a_reply_strikes_it_and_leaves_it_for_the_next(run: Run) -> None:
+    run.mock.script([faults.rate_limit(), faults.cut(chunks=2), text("whole"), "next"])
+    assert run.ask(stream=True).status_code == 429
+    with pytest.raises(run.family.RemoteProtocolError):
+        run.ask(stream=True)
+    assert assemble(run.ask(stream=True).content)["choices"][0]["message"]["content"] == "whole"
+    assert run.said() == "next"
+    assert run.mock.unused == []
+
+
+def test_a_deviation_takes_the_reply_with_it(run: Run) -> None:
+    run.mock.script([faults.usage_null_details(), "one", "two"])
+    usage = run.ask().json()["usage"]
+    assert usage["prompt_tokens_details"] is None
+    assert run.said() == "two"
+
+
+def test_a_fault_with_nothing_behind_it(run: Run) -> None:
+    run.mock.script([faults.cut(chunks=1)])
+    with pytest.raises(UnrecordedRequest, match="is the last of a script"):
+        run.ask(stream=True)
+
+
+def test_a_fault_with_nothing_to_change(run: Run) -> None:
+    run.mock.script([faults.tool_index_missing(), "text"])
+    with pytest.raises(UnrecordedRequest, match="has nothing to change"):
+        run.ask()

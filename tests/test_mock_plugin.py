@@ -1,0 +1,327 @@
+"""The mock and faults as pytest shows them: fixtures, marker, virtual time, messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from recording_runs import bodies
+
+MOCK = """
+from pytest_chatapi import faults
+from pytest_chatapi.mock import text, tool_call
+URL = "https://api.openai.com/v1/chat/completions"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_server(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    monkeypatch.delenv("OPENAI_API_KEY")
+
+
+def test_every_client_is_answered(run: Any) -> None:
+    test = (
+        MOCK
+        + """
+import asyncio, requests
+
+def test_sdk(chatapi_mock):
+    chatapi_mock.reply("Hello!")
+    answer = openai.OpenAI().chat.completions.create(**ask())
+    assert answer.choices[0].message.content == "Hello!"
+    stream = openai.OpenAI().chat.completions.create(**ask(), stream=True)
+    assert "".join(c.choices[0].delta.content or "" for c in stream) == "Hello!"
+
+def test_async_sdk(chatapi_mock):
+    chatapi_mock.reply("Hello!")
+    async def go():
+        async with openai.AsyncOpenAI() as client:
+            return await client.chat.completions.create(**ask())
+    assert asyncio.run(go()).choices[0].message.content == "Hello!"
+
+@pytest.mark.parametrize("family", [httpx, httpx2])
+def test_httpx(chatapi_mock, family):
+    chatapi_mock.reply("Hello!")
+    assert family.post(URL, json=ask()).status_code == 200
+
+def test_requests(chatapi_mock):
+    chatapi_mock.reply("Hello!")
+    assert requests.post(URL, json=ask()).json()["choices"][0]["message"]["content"] == "Hello!"
+
+def test_aiohttp(chatapi_mock):
+    import aiohttp
+    chatapi_mock.reply("Hello!")
+    async def go():
+        async with aiohttp.ClientSession() as session, session.post(URL, json=ask()) as response:
+            return await response.json()
+    assert asyncio.run(go())["choices"][0]["message"]["content"] == "Hello!"
+
+def test_fixtures(chatapi_mock, chatapi, openai_client, chatapi_client):
+    chatapi_mock.reply("Hello!")
+    assert openai_client.chat.completions.create(**ask()).choices
+    assert chatapi_client.post("/chat/completions", json=ask()).status_code == 200
+    assert [e.response.status for e in chatapi.exchanges] == [200, 200]
+    assert chatapi.findings == []
+    assert chatapi.usage.total_tokens > 0
+    assert len(chatapi_mock.requests) == 2
+"""
+    )
+    run(test).assert_outcomes(passed=7)
+
+
+def test_the_same_answer_in_every_run(run: Any) -> None:
+    test = (
+        MOCK
+        + """
+def test_a(chatapi_mock, openai_client):
+    chatapi_mock.reply("Hello!")
+    print("ID", openai_client.chat.completions.create(**ask()).id)
+"""
+    )
+    ids = [run(test, "-s").stdout.str().partition("ID ")[2].split()[0] for _ in range(2)]
+    assert ids[0] == ids[1]
+
+
+def test_unused_replies_fail(run: Any) -> None:
+    test = (
+        MOCK
+        + """
+def test_a(chatapi_mock, openai_client):
+    chatapi_mock.script(["Hello!", "again", "and again"])
+    chatapi_mock.chat(prompt="Never").reply("x")
+    openai_client.chat.completions.create(**ask())
+"""
+    )
+    result = run(test)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "the mock has what was not asked for:",
+            "  chat(): 2 of the 3 turns of its script",
+            '  chat(prompt="Never"): never asked',
+            "leave it out, or allow it: unplayed='ignore'",
+        ],
+        consecutive=True,
+    )
+    run(MOCK, ini="chatapi_unplayed = ignore").assert_outcomes()
+    run(test, ini="chatapi_unplayed = ignore").assert_outcomes(passed=1)
+    run(test, ini="chatapi_unplayed = warn").stdout.fnmatch_lines(
+        ["test_it.py::test_a: the mock has what was not asked for:"]
+    )
+
+
+def test_an_unmatched_request_fails_even_where_code_hides_it(run: Any) -> None:
+    test = (
+        MOCK
+        + """
+def test_a(chatapi_mock, openai_client):
+    chatapi_mock.chat(prompt="Hello").reply("x")
+    openai_client.chat.completions.create(**ask("Hello"))
+    try:
+        openai_client.chat.completions.create(**ask("Goodbye"))
+    except BaseException:
+        pass
+"""
+    )
+    result = run(test)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "no reply for POST chat/completions gpt-4o-mini",
+            "  because   no route of the mock answers it",
+            '            1. chat(prompt="Hello"): prompt is "Goodbye"',
+            "  reply     chatapi_mock.reply(...), or chatapi_mock.chat(prompt=...).reply(...)",
+        ],
+        consecutive=True,
+    )
+
+
+def test_the_network_is_out_of_reach(run: Any) -> None:
+    test = (
+        MOCK
+        + """
+import socket
+def test_a(chatapi_mock):
+    socket.create_connection(("192.0.2.1", 80), timeout=1)
+"""
+    )
+    run(test).stdout.fnmatch_lines(["*no recording for a connection to 192.0.2.1:80*"])
+
+
+def test_hand_made_answers_are_judged_where_a_policy_says_so(run: Any) -> None:
+    test = (
+        MOCK
+        + """
+def test_a(chatapi_mock, chatapi_client):
+    chatapi_mock.reply({"id": "x"})
+    chatapi_client.post("/chat/completions", json=ask())
+"""
+    )
+    run(test).assert_outcomes(passed=1)
+    run(test, "--chatapi-policy=error").assert_outcomes(failed=1)
+
+
+def test_retries_take_no_time_and_are_on_the_handle(run: Any) -> None:
+    test = (
+        MOCK
+        + """
+import time
+def test_a(chatapi_mock, chatapi, openai_client):
+    chatapi_mock.script([faults.rate_limit(retry_after=7), faults.rate_limit(retry_after=9), "Hi"])
+    started = time.perf_counter()
+    assert openai_client.chat.completions.create(**ask()).choices[0].message.content == "Hi"
+    assert chatapi.slept == [7, 9]
+    assert time.perf_counter() - started < 5
+
+async def go():
+    async with openai.AsyncOpenAI() as client:
+        return await client.chat.completions.create(**ask())
+
+def test_async(chatapi_mock, chatapi):
+    import asyncio
+    chatapi_mock.script([faults.rate_limit(retry_after=7), "Hi"])
+    asyncio.run(go())
+    assert chatapi.slept == [7]
+
+@pytest.mark.chatapi(virtual_time=False)
+def test_real(chatapi_mock, chatapi, openai_client):
+    chatapi_mock.script([faults.server_error(), "Hi"])
+    started = time.perf_counter()
+    openai_client.chat.completions.create(**ask())
+    assert time.perf_counter() - started > 0.3
+    assert chatapi.slept == []
+"""
+    )
+    run(test).assert_outcomes(passed=3)
+
+
+def test_injected_faults(run: Any) -> None:
+    test = (
+        MOCK
+        + """
+def test_a(chatapi_mock, chatapi, openai_client):
+    plan = chatapi.inject("2*rate_limit, cut(chunks=3), ok")
+    chatapi_mock.reply("A long answer in several chunks")
+    stream = openai_client.chat.completions.create(**ask(), stream=True)
+    with pytest.raises((openai.APIConnectionError, httpx.RemoteProtocolError)):
+        list(stream)
+    assert list(openai_client.chat.completions.create(**ask(), stream=True))
+    assert [str(fault) for fault in plan.happened] == ["rate_limit", "rate_limit", "cut(chunks=3)"]
+    assert len(chatapi.slept) == 2
+"""
+    )
+    run(test).assert_outcomes(passed=1)
+
+
+RECORDED = (
+    MOCK
+    + """
+import os
+def converse():
+    client = openai.OpenAI(base_url=os.environ.get("SERVER"), api_key="k3y-of-the-test")
+    for attempt in range(2):
+        try:
+            said = ""
+            for chunk in client.chat.completions.create(**ask(), stream=True):
+                said += chunk.choices[0].delta.content or "" if chunk.choices else ""
+            return said
+        except (openai.APIError, httpx.HTTPError):
+            if attempt:
+                raise
+"""
+)
+
+
+def test_faults_on_a_cassette(
+    run: Any, pytester: pytest.Pytester, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVER", server.url)
+    test = (
+        RECORDED
+        + """
+@pytest.mark.chatapi_faults("rate_limit", "server_error", "cut(chunks=3)",
+                            "2*server_error, cut(chunks=1)")
+@pytest.mark.parametrize("who", ["a", "b"])
+def test_survives(who):
+    assert converse() == "Hello caf\\u00e9!"
+"""
+    )
+    plain = (
+        RECORDED
+        + """
+@pytest.mark.chatapi
+@pytest.mark.parametrize("who", ["a", "b"])
+def test_survives(who):
+    assert converse() == "Hello caf\\u00e9!"
+"""
+    )
+    run(plain, "--record-mode=once").assert_outcomes(passed=2)
+    recorded = {p.name for p in (pytester.path / "cassettes" / "test_it").iterdir()}
+    assert recorded == {"test_survives[a].yaml", "test_survives[b].yaml"}
+    seen = len(server.seen)
+    result = run(test, "-v")
+    result.assert_outcomes(passed=8)
+    result.stdout.fnmatch_lines(["*::test_survives[[]a-2*server_error, cut(chunks=1)[]] PASSED*"])
+    assert len(server.seen) == seen
+    assert len(bodies(pytester.path / "cassettes" / "test_it" / "test_survives[a].yaml")) == 1
+
+
+def test_what_a_fault_cannot_change_is_skipped(run: Any) -> None:
+    test = (
+        MOCK
+        + """
+@pytest.mark.chatapi_faults("tool_index_missing", "usage_null_details")
+def test_a(chatapi_mock, openai_client):
+    chatapi_mock.reply("text")
+    openai_client.chat.completions.create(**ask())
+
+@pytest.mark.chatapi_faults("rate_limit")
+def test_b(chatapi_mock): ...
+"""
+    )
+    result = run(test, "-rs")
+    result.assert_outcomes(passed=1, skipped=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*tool_index_missing: nothing in this traffic it could change",
+            "*rate_limit: no chat completion was asked for",
+        ]
+    )
+
+
+def test_a_set_is_one_test_for_each(run: Any) -> None:
+    test = (
+        MOCK
+        + """
+@pytest.mark.chatapi_faults("resilience", "compatible-servers")
+def test_a(chatapi_mock):
+    chatapi_mock.reply("A text of a few words")
+    client = openai.OpenAI(max_retries=3, timeout=5)
+    try:
+        client.chat.completions.create(**ask())
+    except openai.APIError:
+        pass
+"""
+    )
+    # Of a body that ends early, or is none, the SDK makes an error of the JSON parser.
+    result = run(test)
+    outcomes = result.parseoutcomes()
+    assert outcomes["passed"] > 40
+    assert outcomes["failed"] == 2
+    result.stdout.fnmatch_lines(["FAILED *[[]empty_body[]]*", "FAILED *[[]gzip_cut[]]*"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ('"rate_limt"', "*unknown fault 'rate_limt': did you mean rate_limit?*"),
+        ('"resilence"', "*unknown fault 'resilence': did you mean resilience?*"),
+        ("", "*@pytest.mark.chatapi_faults takes names of faults, plans or sets: resilience,*"),
+        ("name=1", "*@pytest.mark.chatapi_faults takes names of faults, plans or sets*"),
+    ],
+)
+def test_wrong_scenarios(run: Any, arguments: str, said: str) -> None:
+    result = run(f"@pytest.mark.chatapi_faults({arguments})\ndef test_a(): ...")
+    assert result.ret != 0
+    (result.stderr if result.stderr.lines else result.stdout).fnmatch_lines([said])

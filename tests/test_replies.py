@@ -1,0 +1,954 @@
+"""The mock's replies: every builder, whole and streamed, is an answer the contract accepts."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from pytest_chatapi import Exchange, Request, Response, SettingError, assemble, check
+from pytest_chatapi.mock import replies, schema_values
+from pytest_chatapi.mock.replies import BUILDERS, Reply, stamp_of, tokens
+from pytest_chatapi.mock.schema_values import fitting_json, fitting_value
+
+STAMP = stamp_of("tests/test_shop.py::test_order", 0)
+URL = "https://api.openai.com/v1/chat/completions"
+ORDER = {
+    "type": "object",
+    "properties": {"item": {"type": "string"}, "count": {"type": "integer", "minimum": 2}},
+    "required": ["item", "count"],
+    "additionalProperties": False,
+}
+BODY: dict[str, Any] = {
+    "model": "gpt-4o-mini",
+    "messages": [{"role": "user", "content": "Answer as JSON, please."}],
+}
+TOOLS = [
+    {
+        "type": "function",
+        "function": {"name": "order", "parameters": ORDER, "strict": True},
+    },
+    {"type": "function", "function": {"name": "list_items"}},
+    {"type": "custom", "custom": {"name": "run_code"}},
+]
+SCHEMA = {
+    "type": "json_schema",
+    "json_schema": {"name": "order", "schema": ORDER, "strict": True},
+}
+SPEECH = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}
+
+
+def asked(**more: Any) -> dict[str, Any]:
+    return copy.deepcopy({**BODY, **more})
+
+
+def streamed(body: dict[str, Any]) -> dict[str, Any]:
+    return {**body, "stream": True}
+
+
+def findings(body: dict[str, Any], answer: dict[str, Any] | list[dict[str, Any]]) -> list[str]:
+    """Codes of all that the contract says, over the wire, under the strictest profile."""
+    if isinstance(answer, list):
+        body = streamed(body)
+        events = [f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n" for chunk in answer]
+        wire, kind = "".join([*events, "data: [DONE]\n\n"]), "text/event-stream"
+    else:
+        wire, kind = json.dumps(answer, ensure_ascii=False), "application/json"
+    response = Response(headers={"content-type": kind, "x-request-id": "req_1"}, body=wire.encode())
+    request = Request("POST", URL, {"content-type": "application/json"}, json.dumps(body))
+    found = check(Exchange(request, response), profile="documented")
+    # What the request itself is told is none of the reply's business.
+    return [f"{f.code} {f.path}: {f.message}" for f in found if not f.code.startswith("Q")]
+
+
+def both(reply: Reply, body: dict[str, Any]) -> dict[str, Any]:
+    """The completion, when it and its stream are legal and say the same."""
+    whole = reply.completion(body, STAMP)
+    assert findings(body, whole) == []
+    for include_usage in (False, True):
+        stream = {**streamed(body), "stream_options": {"include_usage": include_usage}}
+        chunks = reply.chunks(stream, STAMP)
+        assert findings(stream, chunks) == []
+        joined = assemble(chunks)
+        same = copy.deepcopy(whole)
+        for choice in same["choices"]:
+            assert choice["message"].pop("annotations") == []
+        if not include_usage:
+            del same["usage"]
+        assert joined == same
+    return whole
+
+
+CASES = {
+    "text": (replies.text(), {}),
+    "text-reasoning": (replies.text("Yes.", reasoning_tokens=9, cached_tokens=100), {}),
+    "reasoning": (replies.reasoning(), {}),
+    "tool_call": (replies.tool_call("order"), {"tools": TOOLS}),
+    "tool_call-given": (
+        replies.tool_call("order", {"item": "chäir", "count": 2}),
+        {"tools": TOOLS},
+    ),
+    "tool_call-legacy": (
+        replies.tool_call("order"),
+        {"functions": [{"name": "order", "parameters": ORDER}]},
+    ),
+    "tool_call-named": (
+        replies.tool_call("order"),
+        {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "order"}}},
+    ),
+    "custom_tool_call": (replies.custom_tool_call("run_code", "print('hi')\n"), {"tools": TOOLS}),
+    "tool_calls": (
+        replies.tool_calls(
+            replies.tool_call("order"),
+            replies.custom_tool_call("run_code", ""),
+            replies.tool_call("list_items"),
+            content="One moment.",
+        ),
+        {"tools": TOOLS},
+    ),
+    "tool_calls-silent": (
+        replies.tool_calls(replies.tool_call("order"), replies.tool_call("order"), content=""),
+        {"tools": TOOLS, "tool_choice": "required"},
+    ),
+    "structured": (replies.structured(), {"response_format": SCHEMA}),
+    "structured-given": (
+        replies.structured({"item": "sofa", "count": 3}),
+        {"response_format": SCHEMA},
+    ),
+    "structured-object": (replies.structured(), {"response_format": {"type": "json_object"}}),
+    "refusal": (replies.refusal(), {"response_format": SCHEMA, "tools": TOOLS}),
+    "length_cut": (replies.length_cut(), {"response_format": SCHEMA}),
+    "content_filter": (replies.content_filter(), {}),
+    "content_filter-empty": (replies.content_filter(""), {}),
+    "audio": (replies.audio("Hello, how are you today?"), SPEECH),
+}
+ASKED = {
+    "plain": {},
+    "n": {"n": 2},
+    "logprobs": {"logprobs": True},
+    "top_logprobs": {"logprobs": True, "top_logprobs": 3, "n": 2},
+    "cap": {"max_completion_tokens": 3},
+    "nothing": {"max_completion_tokens": 0},
+    "stop": {"stop": ["ZZ", "QQ"]},
+    "bare": {"stream_options": {"include_obfuscation": False}},
+    "priority": {"service_tier": "fast"},
+}
+
+
+@pytest.mark.parametrize("more", ASKED.values(), ids=ASKED)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_every_reply_is_legal(case: tuple[Reply, dict[str, Any]], more: dict[str, Any]) -> None:
+    reply, needed = case
+    body = asked(**needed, **more)
+    both(reply, body)
+
+
+def test_every_builder_has_a_case_and_a_summary() -> None:
+    assert {name.partition("-")[0] for name in CASES} | {"choices"} == set(BUILDERS)
+    for name, (build, summary) in BUILDERS.items():
+        assert build is getattr(replies, name)
+        assert summary.endswith(".")
+        assert "\n" not in summary
+
+
+# -- what the parts say ------------------------------------------------------------------
+
+
+def only(answer: dict[str, Any]) -> dict[str, Any]:
+    (choice,) = answer["choices"]
+    return choice
+
+
+def test_text_and_its_usage() -> None:
+    body = asked(messages=[{"role": "user", "content": "x" * 40}])
+    answer = both(replies.text("One two, three."), body)
+    assert only(answer) == {
+        "index": 0,
+        "message": {
+            "role": "assistant",
+            "content": "One two, three.",
+            "refusal": None,
+            "annotations": [],
+        },
+        "logprobs": None,
+        "finish_reason": "stop",
+    }
+    assert answer["usage"] == {
+        "prompt_tokens": 17,
+        "completion_tokens": 5,
+        "total_tokens": 22,
+        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": 0,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+    assert (answer["model"], answer["service_tier"]) == ("gpt-4o-mini", "default")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "tier"),
+    [(None, "default"), ("auto", "default"), ("fast", "priority"), ("flex", "flex")],
+)
+def test_service_tier(wanted: str | None, tier: str) -> None:
+    body = asked(service_tier=wanted)
+    assert replies.text().completion(body, STAMP)["service_tier"] == tier
+    assert {c["service_tier"] for c in replies.text().chunks(body, STAMP)} == {tier}
+
+
+def test_usage_counts_reasoning_and_cache() -> None:
+    usage = both(replies.text("Yes.", reasoning_tokens=9, cached_tokens=100), asked())["usage"]
+    assert usage["completion_tokens"] == 9 + 2
+    assert usage["completion_tokens_details"]["reasoning_tokens"] == 9
+    assert usage["prompt_tokens"] == usage["prompt_tokens_details"]["cached_tokens"] == 100
+    twice = both(replies.reasoning("Yes.", 9), asked(n=2))["usage"]
+    assert twice["completion_tokens"] == 2 * (9 + 2)
+    assert twice["completion_tokens_details"]["reasoning_tokens"] == 18
+
+
+def test_prompt_tokens_count_all_parts_of_a_request() -> None:
+    def prompt(**more: Any) -> int:
+        return replies.refusal().completion(asked(**more), STAMP)["usage"]["prompt_tokens"]
+
+    plain = prompt()
+    picture = {"type": "image_url", "image_url": {"url": "data:,"}}
+    sound = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+    words = {"type": "text", "text": BODY["messages"][0]["content"]}
+    assert prompt(messages=[{"role": "user", "content": [words]}]) == plain
+    assert prompt(messages=[{"role": "user", "content": [words, picture]}]) > plain
+    assert prompt(tools=TOOLS) > plain
+    assert prompt(functions=[TOOLS[0]["function"]]) > plain
+    assert prompt(response_format=SCHEMA) > plain
+    body = asked(messages=[{"role": "user", "content": [words, sound]}], **SPEECH)
+    details = both(replies.audio(), body)["usage"]["prompt_tokens_details"]
+    assert details["audio_tokens"] > 0
+    assert details["audio_tokens"] + details["text_tokens"] > plain
+    calls = [{"id": "c", "type": "function", "function": {"name": "a", "arguments": "{}" * 99}}]
+    turn = {"role": "assistant", "content": None, "tool_calls": calls}
+    assert prompt(messages=[BODY["messages"][0], turn]) > plain + 40
+
+
+def test_a_cap_cuts_and_says_so() -> None:
+    reply = replies.text("One two, three.")
+    cut = only(both(reply, asked(max_completion_tokens=3)))
+    assert (cut["message"]["content"], cut["finish_reason"]) == ("One two,", "length")
+    assert only(both(reply, asked(max_tokens=5)))["finish_reason"] == "length"
+    assert only(both(reply, asked(max_completion_tokens=6)))["finish_reason"] == "stop"
+    thought = both(replies.reasoning("Yes.", 64), asked(max_completion_tokens=64))
+    assert only(thought)["message"]["content"] == ""
+    assert only(thought)["finish_reason"] == "length"
+    assert thought["usage"]["completion_tokens"] == 64
+    refused = only(both(replies.refusal("No, no."), asked(max_tokens=1)))
+    assert (refused["message"]["refusal"], refused["finish_reason"]) == ("No", "length")
+
+
+def test_a_cap_cuts_calls() -> None:
+    pair = replies.tool_calls(replies.tool_call("order"), replies.tool_call("order"))
+    for cap in range(1, 40):
+        choice = only(both(pair, asked(tools=TOOLS, max_completion_tokens=cap)))
+        calls = choice["message"]["tool_calls"]
+        if cap == 1:
+            assert [call["function"]["arguments"] for call in calls] == [""]
+        if choice["finish_reason"] == "tool_calls":
+            assert json.loads(calls[1]["function"]["arguments"]) == {"item": "text", "count": 2}
+            break
+        assert choice["finish_reason"] == "length"
+    else:
+        raise AssertionError("never whole")
+    assert cap > 10
+    call = both(replies.tool_call("order"), asked(tools=TOOLS))
+    assert call["usage"]["completion_tokens"] == len(tokens('order{"item":"text","count":2}'))
+
+
+def test_a_stop_sequence_ends_the_text() -> None:
+    reply = replies.text("One two, three.", finish_reason="length")
+    choice = only(both(reply, asked(stop=["three", ", "], logprobs=True)))
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("One two", "stop")
+    assert [token["token"] for token in choice["logprobs"]["content"]] == ["One", " two"]
+    assert only(both(reply, asked(stop="wo")))["message"]["content"] == "One t"
+
+
+def test_log_probabilities_as_asked() -> None:
+    body = asked(logprobs=True, top_logprobs=4)
+    found = only(both(replies.text("Grüß Gott"), body))["logprobs"]
+    assert found["refusal"] is None
+    assert "".join(token["token"] for token in found["content"]) == "Grüß Gott"
+    for token in found["content"]:
+        best = token["top_logprobs"]
+        assert len({other["token"] for other in best}) == 4
+        assert best[0] == {key: token[key] for key in ("token", "logprob", "bytes")}
+        values = [other["logprob"] for other in best]
+        assert values == sorted(values, reverse=True)
+        assert max(values) < 0
+    found = only(both(replies.refusal("No."), asked(logprobs=True)))["logprobs"]
+    assert found["content"] is None
+    assert [token["top_logprobs"] for token in found["refusal"]] == [[], []]
+    most = only(both(replies.text(" the, a"), asked(logprobs=True, top_logprobs=20)))["logprobs"]
+    for token in most["content"]:
+        assert len({other["token"] for other in token["top_logprobs"]}) == 20
+    assert len({token["logprob"] for token in most["content"]}) == 3
+
+
+def test_choices_differ() -> None:
+    reply = replies.choices(
+        replies.text("One."), replies.refusal("No."), replies.tool_call("order")
+    )
+    answer = both(reply, asked(n=3, tools=TOOLS))
+    assert [c["finish_reason"] for c in answer["choices"]] == ["stop", "stop", "tool_calls"]
+    assert answer["choices"][1]["message"]["refusal"] == "No."
+
+
+def test_choices_take_turns_in_a_stream() -> None:
+    chunks = replies.text("a b c").chunks(asked(n=2, stream=True), STAMP)
+    order = [chunk["choices"][0]["index"] for chunk in chunks]
+    assert order == [0, 1] * (len(order) // 2)
+    assert len(order) == 2 * (1 + 3 + 1)
+
+
+def test_a_stream_chunk_by_chunk() -> None:
+    body = asked(stream=True, stream_options={"include_usage": True})
+    chunks = replies.text("Hello, world").chunks(body, STAMP)
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks[:-1]]
+    assert deltas == [
+        {"role": "assistant", "content": "", "refusal": None},
+        {"content": "Hello"},
+        {"content": ","},
+        {"content": " world"},
+        {},
+    ]
+    assert [c["choices"][0]["finish_reason"] for c in chunks[:-1]] == [None] * 4 + ["stop"]
+    assert [c["usage"] for c in chunks[:-1]] == [None] * 5
+    assert chunks[-1]["choices"] == []
+    assert {(c["id"], c["created"], c["system_fingerprint"]) for c in chunks} == {STAMP}
+
+
+def test_obfuscation_hides_lengths_unless_told_not_to() -> None:
+    reply = replies.text("I see: extraordinarily")
+    padded = reply.chunks(asked(stream=True), STAMP)
+    assert len({len(json.dumps(chunk)) % 16 for chunk in padded[1:-1]}) == 1
+    assert len({chunk["obfuscation"] for chunk in padded}) == len(padded)
+    for said in (True, None):
+        body = asked(stream=True, stream_options={"include_obfuscation": said})
+        assert reply.chunks(body, STAMP) == padded
+    bare = asked(stream=True, stream_options={"include_obfuscation": False})
+    assert not any("obfuscation" in chunk for chunk in reply.chunks(bare, STAMP))
+
+
+def test_a_single_call_begins_with_the_role() -> None:
+    chunks = replies.tool_call("order", '{"item":"x"', id="call_1").chunks(
+        asked(tools=[{"type": "function", "function": {"name": "order"}}], stream=True), STAMP
+    )
+    first, *fragments, last = (chunk["choices"][0] for chunk in chunks)
+    assert first["delta"]["role"] == "assistant"
+    assert first["delta"]["tool_calls"] == [
+        {
+            "index": 0,
+            "id": "call_1",
+            "type": "function",
+            "function": {"name": "order", "arguments": ""},
+        }
+    ]
+    assert len(fragments) > 2
+    pieces = [f["delta"]["tool_calls"][0]["function"]["arguments"] for f in fragments]
+    assert "".join(pieces) == '{"item":"x"'
+    assert (last["delta"], last["finish_reason"]) == ({}, "tool_calls")
+
+
+def test_calls_finish_as_the_service_does() -> None:
+    call = replies.tool_call("order")
+    named = {"type": "function", "function": {"name": "order"}}
+    assert only(both(call, asked(tools=TOOLS, tool_choice=named)))["finish_reason"] == "stop"
+    legacy = asked(functions=[{"name": "order", "parameters": ORDER}])
+    choice = only(both(call, legacy))
+    assert choice["finish_reason"] == "function_call"
+    assert choice["message"]["function_call"] == {
+        "name": "order",
+        "arguments": '{"item":"text","count":2}',
+    }
+    assert "tool_calls" not in choice["message"]
+
+
+def test_calls_have_ids_of_their_own() -> None:
+    pair = replies.tool_calls(replies.tool_call("order"), replies.tool_call("order", id="mine"))
+    answer = pair.completion(asked(tools=TOOLS, n=2), STAMP)
+    ids = [call["id"] for c in answer["choices"] for call in c["message"]["tool_calls"]]
+    assert ids.count("mine") == 2
+    made = [id_ for id_ in ids if id_ != "mine"]
+    assert len(set(made)) == 2
+    assert all(re.fullmatch("call_[A-Za-z0-9]{24}", id_) for id_ in made)
+    other = pair.completion(asked(tools=TOOLS), stamp_of("test", 1))
+    assert only(other)["message"]["tool_calls"][0]["id"] not in ids
+
+
+def test_allowed_tools() -> None:
+    def body(mode: str, *names: str) -> dict[str, Any]:
+        named = [{"type": "function", "function": {"name": name}} for name in names]
+        allowed = {"mode": mode, "tools": named}
+        return asked(tools=TOOLS, tool_choice={"type": "allowed_tools", "allowed_tools": allowed})
+
+    both(replies.tool_call("order"), body("required", "order"))
+    both(replies.text(), body("auto", "order"))
+    misfit(replies.tool_call("list_items"), body("auto", "order"), 'allows "order"')
+    misfit(replies.text(), body("required", "order"), "tool_choice is required")
+
+
+def test_audio_is_silence_in_the_format_asked_for() -> None:
+    answer = both(replies.audio("Hello there."), asked(**SPEECH))
+    sound = only(answer)["message"]["audio"]
+    data = base64.b64decode(sound["data"], validate=True)
+    assert (data[:4], data[8:12]) == (b"RIFF", b"WAVE")
+    assert int.from_bytes(data[4:8], "little") == len(data) - 8
+    assert int.from_bytes(data[40:44], "little") == len(data) - 44
+    assert sound["transcript"] == "Hello there."
+    assert sound["expires_at"] == STAMP.created + 3600
+    assert only(answer)["message"]["content"] is None
+    details = answer["usage"]["completion_tokens_details"]
+    assert details["audio_tokens"] + details["text_tokens"] == answer["usage"]["completion_tokens"]
+    for format_ in ("pcm16", "mp3"):
+        body = asked(modalities=["audio"], audio={"voice": "alloy", "format": format_})
+        raw = base64.b64decode(only(both(replies.audio(), body))["message"]["audio"]["data"])
+        assert raw.strip(b"\0") == (
+            b"" if format_ == "pcm16" else b"silence that is not encoded as mp3"
+        )
+
+
+def test_audio_in_a_stream() -> None:
+    chunks = replies.audio("Hello there.").chunks(asked(**SPEECH, stream=True), STAMP)
+    first, *rest, finish, update = (chunk["choices"][0] for chunk in chunks)
+    assert first["delta"]["audio"].keys() == {"id", "transcript"}
+    assert not any("id" in c["delta"]["audio"] for c in rest)  # clients join what comes again
+    assert (finish["delta"], finish["finish_reason"]) == ({}, "stop")
+    assert update == {"index": 0, "delta": {"audio": {"expires_at": STAMP.created + 3600}}}
+    pieces = [c["delta"]["audio"]["data"] for c in rest if "data" in c["delta"]["audio"]]
+    assert len(pieces) == 2
+    assert all(base64.b64decode(piece, validate=True) for piece in pieces)
+
+
+def test_replies_and_stamps_are_the_same_each_time() -> None:
+    body = asked(n=2, logprobs=True, top_logprobs=2)
+    reply = replies.text("Hello, world")
+    first = reply.completion(body, STAMP)
+    first["choices"][0]["logprobs"]["content"].clear()
+    first["choices"][0]["message"]["content"] = "spoiled"
+    again = replies.text("Hello, world").completion(
+        body, stamp_of("tests/test_shop.py::test_order", 0)
+    )
+    assert again == reply.completion(body, STAMP)
+    assert again["choices"][0]["message"]["content"] == "Hello, world"
+    assert body == asked(n=2, logprobs=True, top_logprobs=2)
+    with pytest.raises(AttributeError):
+        reply.label = "other"  # type: ignore[misc]
+
+
+def test_stamps() -> None:
+    first, second, other = stamp_of("a", 0), stamp_of("a", 1), stamp_of("b", 0)
+    assert re.fullmatch("chatcmpl-[A-Za-z0-9]{29}", first.id)
+    assert re.fullmatch("fp_[0-9a-f]{10}", first.fingerprint)
+    assert len({first.id, second.id, other.id}) == 3
+    assert first.fingerprint == second.fingerprint != other.fingerprint
+    assert second.created == first.created + 1
+
+
+@given(st.text())
+def test_tokens_join_to_the_text(text: str) -> None:
+    assert "".join(tokens(text)) == text
+
+
+def test_tokens_are_about_four_characters() -> None:
+    english = "The quick brown fox jumps over the lazy dog, and nobody knows why it does so. " * 9
+    assert 3 < len(english) / len(tokens(english)) < 5
+
+
+# -- any content, any request ------------------------------------------------------------
+
+_TEXTS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\ufffd<["), max_size=60
+)
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> dict[str, Any]:
+    body = asked(
+        messages=draw(
+            st.lists(
+                st.fixed_dictionaries({"role": st.just("user"), "content": _TEXTS}),
+                min_size=1,
+                max_size=3,
+            )
+        )
+    )
+    options: dict[str, Any] = {
+        "n": st.integers(1, 4),
+        "max_completion_tokens": st.integers(1, 20),
+        "max_tokens": st.integers(1, 20),
+        "stop": st.one_of(_TEXTS, st.lists(_TEXTS, min_size=1, max_size=4)),
+        "logprobs": st.booleans(),
+        "service_tier": st.sampled_from(["auto", "default", "flex", "scale", "priority", "fast"]),
+        "parallel_tool_calls": st.just(True),
+        "tools": st.just(TOOLS),
+        "tool_choice": st.just("auto"),
+        "temperature": st.just(0.5),
+    }
+    for name in draw(st.sets(st.sampled_from(sorted(options)))):
+        body[name] = draw(options[name])
+    if body.get("logprobs"):
+        body["top_logprobs"] = draw(st.integers(0, 20))
+    return body
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(bodies(), _TEXTS, st.integers(0, 30))
+def test_any_text_answers_any_request(body: dict[str, Any], content: str, thoughts: int) -> None:
+    reply = replies.text(content, reasoning_tokens=thoughts)
+    whole = reply.completion(body, STAMP)
+    # Nothing said, and no reason given: the one thing that a caller may ask for nevertheless.
+    silent = whole["choices"][0]["message"]["content"] == "" and not thoughts
+    legal = {"S09"} if silent and whole["choices"][0]["finish_reason"] == "stop" else set()
+    assert {found[:3] for found in findings(body, whole)} == legal
+    chunks = reply.chunks({**streamed(body), "stream_options": {"include_usage": True}}, STAMP)
+    stream = {**streamed(body), "stream_options": {"include_usage": True}}
+    assert {found[:3] for found in findings(stream, chunks)} == legal
+    joined = assemble(chunks)
+    for choice in whole["choices"]:
+        del choice["message"]["annotations"]
+    assert joined == whole
+
+
+@settings(max_examples=100, deadline=None)
+@given(bodies(), _TEXTS.filter(bool), st.dictionaries(_TEXTS, _TEXTS, max_size=3))
+def test_any_refusal_and_any_call(body: dict[str, Any], text: str, given_: dict[str, str]) -> None:
+    both(replies.refusal(text), body)
+    body["tools"] = TOOLS
+    call = replies.tool_call("list_items", given_)
+    both(replies.tool_calls(call, replies.custom_tool_call("run_code", text)), body)
+
+
+# -- what is no answer -------------------------------------------------------------------
+
+
+def misfit(reply: Reply, body: dict[str, Any], message: str) -> None:
+    for answer in (reply.completion, reply.chunks):
+        with pytest.raises(SettingError, match=re.escape(message)) as caught:
+            answer(body, STAMP)
+        assert "\n" not in str(caught.value)
+        assert " is no answer to this request: " in str(caught.value)
+
+
+NAMED = {"type": "function", "function": {"name": "order"}}
+ONE = replies.tool_call("list_items", {})
+MISFITS = {
+    "not-offered": (replies.tool_call("odrer", {}), {"tools": TOOLS}, "(did you mean 'order'?)"),
+    "no-tools": (ONE, {}, "it offers no tools; offer the tool in `tools`, or reply with text()"),
+    "custom": (replies.tool_call("run_code"), {"tools": TOOLS}, "use custom_tool_call()"),
+    "function": (replies.custom_tool_call("order", ""), {"tools": TOOLS}, "use tool_call()"),
+    "strict": (
+        replies.tool_call("order", {"item": "x"}),
+        {"tools": TOOLS},
+        'the tool is strict, and "{\\"item\\":\\"x\\"}" breaks its schema: \'count\' is a required',
+    ),
+    "strict-text": (replies.tool_call("order", "{"), {"tools": TOOLS}, "is not JSON"),
+    "none": (ONE, {"tools": TOOLS, "tool_choice": "none"}, "its tool_choice is none"),
+    "other": (ONE, {"tools": TOOLS, "tool_choice": NAMED}, 'its tool_choice forces "order"'),
+    "required": (
+        replies.text(),
+        {"tools": TOOLS, "tool_choice": "required"},
+        "its tool_choice is required; reply with tool_call('order')",
+    ),
+    "forced": (replies.text(), {"tools": TOOLS, "tool_choice": NAMED}, 'forces "order"; reply'),
+    "parallel": (
+        replies.tool_calls(ONE, ONE),
+        {"tools": TOOLS, "parallel_tool_calls": False},
+        "its parallel_tool_calls is false; make one call",
+    ),
+    "legacy-parallel": (
+        replies.tool_calls(ONE, ONE),
+        {"functions": [{"name": "list_items"}]},
+        "called one at a time",
+    ),
+    "audio": (replies.audio(), {}, 'its modalities are ["text"]; ask for'),
+    "audio-format": (replies.audio(), {"modalities": ["audio"]}, "it has no `audio` parameter"),
+    "structured": (replies.structured({}), {}, "it has no response_format; send one"),
+    "structured-text": (
+        replies.structured(),
+        {"response_format": {"type": "text"}},
+        "it has no response_format",
+    ),
+    "structured-broken": (
+        replies.structured({"item": "x", "count": 1}),
+        {"response_format": SCHEMA},
+        "breaks its schema at $.count: 1 is less than the minimum of 2",
+    ),
+    "structured-object": (
+        replies.structured([1]),
+        {"response_format": {"type": "json_object"}},
+        "[1] is not of type 'object'",
+    ),
+    "structured-stop": (
+        replies.structured(),
+        {"response_format": SCHEMA, "stop": ","},
+        "is not JSON",
+    ),
+    "text-for-json": (
+        replies.text(),
+        {"response_format": SCHEMA},
+        'its response_format is json_schema, and "Hello!" is not JSON',
+    ),
+    "audio-for-json": (replies.audio(), {**SPEECH, "response_format": SCHEMA}, "is not JSON"),
+    "choices": (
+        replies.choices(replies.text(), replies.text()),
+        {},
+        "it has 2 choices and the request asks for n = 1; ask for n = 2, or give 1",
+    ),
+    "choices-few": (replies.choices(replies.text()), {"n": 3}, "ask for n = 1, or give 3"),
+    "arguments": (
+        replies.tool_call("order"),
+        {
+            "tools": [
+                {
+                    "type": "function",
+                    "function": {
+                        "name": "order",
+                        "parameters": {
+                            "properties": {"a": {"type": "string", "pattern": "^(?!x)(?=x)$"}},
+                            "required": ["a"],
+                        },
+                    },
+                }
+            ]
+        },
+        "at #/properties/a/pattern: no text for '^(?!x)(?=x)$' can be made up",
+    ),
+    "schema": (
+        replies.structured(),
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "x", "schema": {"not": {}}},
+            }
+        },
+        "no value can be made for the schema at #: no value that was tried fits; give the value",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MISFITS.values(), ids=MISFITS)
+def test_what_is_no_answer(case: tuple[Reply, dict[str, Any], str]) -> None:
+    reply, more, message = case
+    misfit(reply, asked(**more), message)
+
+
+def test_what_is_not_strict_may_be_broken() -> None:
+    """So that a client's handling of it can be tested; the contract warns."""
+    loose = [{"type": "function", "function": {"name": "order", "parameters": ORDER}}]
+    body = asked(tools=loose)
+    broken = replies.tool_call("order", '{"item": "x')
+    assert [f[:3] for f in findings(body, broken.completion(body, STAMP))] == ["C03"]
+    body = asked(
+        response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": ORDER}}
+    )
+    answer = replies.structured({"item": 1}).completion(body, STAMP)
+    assert [f[:3] for f in findings(body, answer)] == ["J02"]
+
+
+BAD_CALLS = {
+    "text": (lambda: replies.text({"a": 1}), "for JSON there is structured()"),
+    "surrogate": (lambda: replies.text("ab\ud83d"), "surrogate pair at character 2"),
+    "finish": (lambda: replies.text("", finish_reason="stopped"), "choose one of stop, length"),
+    "tokens": (lambda: replies.reasoning("", -1), "reasoning_tokens is a number of tokens from 0"),
+    "cached": (lambda: replies.text("", cached_tokens=True), "cached_tokens is a number"),
+    "nan": (lambda: replies.structured(float("nan")), "is not JSON (Out of range"),
+    "object": (lambda: replies.tool_call("a", {"b": {1}}), "give what json.dumps takes"),
+    "input": (lambda: replies.custom_tool_call("a", {}), "takes a str"),
+    "refusal": (lambda: replies.refusal(""), "an empty one refuses nothing"),
+    "calls": (lambda: replies.tool_calls(replies.text()), 'takes calls: text("Hello!") is none'),
+    "no-calls": (lambda: replies.tool_calls(), "at least one"),
+    "choices": (lambda: replies.choices(), "one reply for each choice"),
+    "no-reply": (lambda: replies.choices("One"), 'takes replies, not "One": write text(...)'),
+    "nested": (lambda: replies.choices(replies.choices(replies.text())), "no choices() inside"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CALLS.values(), ids=BAD_CALLS)
+def test_what_no_reply_can_be_made_of(case: tuple[Any, str]) -> None:
+    build, message = case
+    with pytest.raises(SettingError, match=re.escape(message)):
+        build()
+
+
+def test_structured_takes_pydantic_models() -> None:
+    pydantic = pytest.importorskip("pydantic")
+    model = pydantic.create_model("Order", item=(str, ...), count=(int, ...))
+    choice = only(
+        both(replies.structured(model(item="sofa", count=2)), asked(response_format=SCHEMA))
+    )
+    assert choice["message"]["content"] == '{"item":"sofa","count":2}'
+
+
+# -- values for schemas ------------------------------------------------------------------
+
+NODE = {
+    "$defs": {
+        "Node": {
+            "type": "object",
+            "properties": {
+                "next": {"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]},
+                "kids": {"type": "array", "items": {"$ref": "#/$defs/Node"}},
+            },
+            "required": ["next", "kids"],
+        },
+        "Loop": {
+            "type": "object",
+            "properties": {"self": {"$ref": "#/$defs/Loop"}},
+            "required": ["self"],
+        },
+        "Base": {"properties": {"a": {"const": 1}}, "required": ["a"]},
+        "More": {"allOf": [{"$ref": "#/$defs/Base"}, {"required": ["b"]}]},
+    }
+}
+VALUES: list[tuple[Any, Any]] = [
+    (True, "text"),
+    ({}, "text"),
+    ({"type": "object", "properties": {"a": {}}}, {}),
+    ({"type": ["null", "integer"], "minimum": 5}, 5),
+    ({"type": "null"}, None),
+    ({"type": "boolean"}, True),
+    ({"const": {"a": None}}, {"a": None}),
+    ({"enum": [None, "b"]}, "b"),
+    ({"enum": ["a", "b"], "not": {"const": "a"}}, "b"),
+    ({"type": "string", "examples": [1, "Paris"], "default": "Rome"}, "Paris"),
+    ({"type": "string", "default": "Rome"}, "Rome"),
+    ({"minimum": 3}, 3),
+    ({"type": "integer", "exclusiveMinimum": -4, "maximum": -2}, -2),
+    ({"type": "integer", "minimum": 1.5, "exclusiveMaximum": 2.5}, 2),
+    ({"type": "integer", "multipleOf": 7, "minimum": 100, "maximum": 106}, 105),
+    ({"type": "integer", "multipleOf": 1.5}, 3),
+    ({"type": "number"}, 1.5),
+    ({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.001}, 0.0005),
+    ({"type": "number", "multipleOf": 0.1, "minimum": 0.25, "maximum": 0.4}, 0.4),
+    ({"type": "string", "minLength": 6}, "textte"),
+    ({"type": "string", "maxLength": 2}, "te"),
+    ({"type": "string", "maxLength": 0}, ""),
+    ({"type": "string", "pattern": r"^[A-Z]{3}-\d{4}$"}, "AAA-1111"),
+    ({"type": "string", "pattern": "^[a-z]+-[a-z]+$", "minLength": 8, "maxLength": 8}, "ffffff-f"),
+    ({"type": "string", "pattern": r"^(?!a)\w+$"}, "bb"),
+    ({"type": "string", "pattern": r"^(\d)-\1[^\w-]$"}, "1-1 "),
+    ({"type": "string", "pattern": "^(?:x|y)[^a].?$"}, "xb"),
+    ({"type": "string", "format": "date"}, "2025-01-15"),
+    ({"type": "string", "format": "made-up"}, "text"),
+    ({"type": "array"}, ["text"]),
+    ({"type": "array", "maxItems": 0.0}, []),
+    ({"type": "array", "minItems": 2.0}, ["text", "text"]),
+    ({"type": "string", "minLength": 5.0, "maxLength": 5.0}, "textt"),
+    ({"type": "array", "items": {"type": "integer"}, "minItems": 3}, [1, 1, 1]),
+    (
+        {"type": "array", "items": {"type": "integer"}, "minItems": 3, "uniqueItems": True},
+        [1, 2, 0],
+    ),
+    (
+        {"type": "array", "items": {"enum": ["a", "b"]}, "minItems": 2, "uniqueItems": True},
+        ["a", "b"],
+    ),
+    (
+        {"type": "array", "items": {"type": "string"}, "minItems": 2, "uniqueItems": True},
+        ["text", "text2"],
+    ),
+    (
+        {"items": {"type": "string", "maxLength": 4}, "minItems": 2, "uniqueItems": True},
+        ["text", "tex2"],
+    ),
+    ({"type": "string", "pattern": "^[a-z]{1,2}[0-9]*$", "minLength": 5}, "ee444"),
+    ({"type": "array", "prefixItems": [{"type": "null"}, {"type": "boolean"}]}, [None, True]),
+    ({"type": "array", "contains": {"const": 5}, "minContains": 2}, [5, 5]),
+    ({"type": "object", "minProperties": 1, "properties": {"a": {"type": "null"}}}, {"a": None}),
+    (
+        {"minProperties": 2, "propertyNames": {"pattern": r"^k\d+$"}, "additionalProperties": {}},
+        {"k1": "text", "k22": "text"},
+    ),
+    (
+        {
+            "type": "object",
+            "minProperties": 1,
+            "patternProperties": {"^x-": {"type": "integer"}},
+            "additionalProperties": False,
+        },
+        {"x-": 1},
+    ),
+    ({"required": ["a"], "dependentRequired": {"a": ["b"]}}, {"a": "text", "b": "text"}),
+    (
+        {
+            "properties": {"kind": {"enum": ["a", "b"]}},
+            "required": ["kind"],
+            "if": {"properties": {"kind": {"const": "a"}}},
+            "then": {"required": ["x"]},
+        },
+        {"kind": "a", "x": "text"},
+    ),
+    ({"anyOf": [{"type": "null"}, {"type": "integer"}]}, 1),
+    ({"anyOf": [{"type": "string", "pattern": "^(?=x)$"}, {"type": "integer"}]}, 1),
+    ({"oneOf": [{"type": "number"}, {"type": "integer"}]}, 1.5),
+    ({"not": {"type": "string"}}, {}),
+    ({"type": "object", "properties": {"a": {"type": "null"}}, "not": {"const": {}}}, {"a": None}),
+    ({"type": "array", "not": {"minItems": 1}}, []),
+    ({"allOf": [{"type": "number"}, {"type": "integer"}]}, 1),
+    ({"allOf": [{"type": "integer"}, {"type": ["number", "null"]}]}, 1),
+    ({"allOf": [{"enum": ["a", "b"]}, {"enum": ["b", "c"]}]}, "b"),
+    (
+        {
+            "allOf": [
+                {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+                {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+            ]
+        },
+        1,
+    ),
+    (NODE | {"$ref": "#/$defs/Node"}, {"next": None, "kids": []}),
+    (
+        NODE | {"allOf": [{"$ref": "#/$defs/Base"}, {"$ref": "#/$defs/More"}], "type": "object"},
+        {"a": 1, "b": "text"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("schema", "value"), VALUES, ids=[str(v[0])[:60] for v in VALUES])
+def test_a_value_fits(schema: Any, value: Any) -> None:
+    made = fitting_value(schema)
+    assert made == value
+    assert type(made) is type(value)
+    Draft202012Validator(schema).validate(made)
+
+
+@pytest.mark.parametrize("name", schema_values._FORMATS)
+def test_formats(name: str) -> None:
+    schema = {"type": "string", "format": name}
+    made = fitting_value(schema)
+    assert made == schema_values._FORMATS[name]
+    Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(made)
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        (False, "at #: nothing is allowed here"),
+        ({"enum": []}, "at #: no value that was tried fits"),
+        ({"type": "integer", "minimum": 5, "maximum": 3}, "at #: no value"),
+        ({"type": "wat"}, "at #: 'wat' is not valid"),
+        ({"$ref": "https://example.com/x"}, "at #: Unresolvable"),
+        ({"$ref": "#/$defs/gone"}, "at #: "),
+        (NODE | {"$ref": "#/$defs/Loop"}, "at #/properties/self: #/$defs/Loop holds itself"),
+        ({"$ref": "#"}, "recursive without end"),
+        ({"type": "string", "minLength": 10**7}, "at #/minLength: 10000000 characters"),
+        ({"type": "array", "minItems": 10**7}, "at #/minItems: 10000000 items"),
+        ({"type": "string", "pattern": "abc", "maxLength": 2}, "at #/pattern: no text for 'abc'"),
+        (
+            {
+                "properties": {"a": {"type": "array", "items": {"enum": []}, "minItems": 1}},
+                "required": ["a"],
+            },
+            "at #/properties/a/items: no value",
+        ),
+        (
+            {"type": "array", "items": {"type": "boolean"}, "minItems": 3, "uniqueItems": True},
+            "at #: no value",
+        ),
+        (
+            {"properties": {"a": False}, "required": ["a"]},
+            "at #/properties/a: nothing is allowed here",
+        ),
+        (
+            {
+                "properties": {"a": {"anyOf": [{"enum": []}, {}]}, "b": {"enum": []}},
+                "required": ["a", "b"],
+            },
+            "at #/properties/b: no value",
+        ),
+    ],
+)
+def test_no_value_fits(schema: Any, message: str) -> None:
+    with pytest.raises(SettingError, match=re.escape(message)) as caught:
+        fitting_value(schema)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tangle_is_given_up() -> None:
+    names = "abcdefgh"
+    every = {name: {"$ref": f"#/$defs/{name}"} for name in names}
+    node = {"type": "object", "properties": every, "anyOf": [{"required": [n]} for n in names]}
+    with pytest.raises(SettingError, match="at #: it is too tangled"):
+        fitting_value({"$defs": dict.fromkeys(names, node), "$ref": "#/$defs/a"})
+
+
+def schemas() -> st.SearchStrategy[dict[str, Any]]:
+    """Schemas that some value fits."""
+
+    def bounded(low: str, high: str, numbers: st.SearchStrategy[Any]) -> Any:
+        pairs = st.tuples(numbers, numbers).map(sorted)
+        return pairs.map(lambda pair: {low: pair[0], high: pair[1]}) | st.just({})
+
+    sizes = st.integers(0, 9)
+    leaves = st.one_of(
+        st.just({"type": "null"}),
+        st.just({"type": "boolean"}),
+        bounded("minimum", "maximum", st.integers(-50, 50)).map({"type": "integer"}.__or__),
+        bounded("minimum", "maximum", st.floats(-1e6, 1e6)).map({"type": "number"}.__or__),
+        st.integers(1, 40).map(lambda step: {"type": "integer", "multipleOf": step, "minimum": 7}),
+        bounded("minLength", "maxLength", sizes).map({"type": "string"}.__or__),
+        st.sampled_from(sorted(schema_values._FORMATS)).map(
+            lambda name: {"type": "string", "format": name}
+        ),
+        st.lists(st.integers() | st.text(max_size=3) | st.none(), min_size=1, max_size=3).map(
+            lambda values: {"enum": values}
+        ),
+        st.sampled_from([r"^\d{3}$", "^a+b?$", r"^[A-F0-9]{2,4}$", r"\w+@\w+\.com"]).map(
+            lambda pattern: {"type": "string", "pattern": pattern}
+        ),
+        st.just({}),
+    )
+
+    def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+        members = st.dictionaries(st.sampled_from("abcd"), inner, max_size=3)
+        objects = st.tuples(members, st.sets(st.sampled_from("abcd")), st.booleans()).map(
+            lambda drawn: {
+                "type": "object",
+                "properties": drawn[0],
+                "required": sorted(drawn[1] & drawn[0].keys()),
+                "additionalProperties": drawn[2],
+            }
+        )
+        lists = st.tuples(inner, bounded("minItems", "maxItems", sizes)).map(
+            lambda drawn: {"type": "array", "items": drawn[0], **drawn[1]}
+        )
+        either = st.lists(inner, min_size=1, max_size=3).map(lambda parts: {"anyOf": parts})
+        every = inner.map(lambda part: {"allOf": [part, {"description": "x"}]})
+        return st.one_of(objects, lists, either, every)
+
+    return st.recursive(leaves, nested, max_leaves=8)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(schemas())
+def test_any_schema_gets_a_value(schema: dict[str, Any]) -> None:
+    made = fitting_value(schema)
+    checker = Draft202012Validator.FORMAT_CHECKER
+    Draft202012Validator(schema, format_checker=checker).validate(made)
+    assert fitting_json(json.dumps(schema)) == fitting_json(json.dumps(schema))
+    assert json.loads(fitting_json(json.dumps(schema))) == made
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(schemas(), st.booleans())
+def test_any_schema_in_a_request(schema: dict[str, Any], strict: bool) -> None:
+    inner = {"type": "object", "properties": {"value": schema}, "required": ["value"]}
+    tool = {"name": "use", "parameters": inner, "strict": strict}
+    both(replies.tool_call("use"), asked(tools=[{"type": "function", "function": tool}]))
+    wanted = {"name": "made", "schema": schema, "strict": strict}
+    body = asked(response_format={"type": "json_schema", "json_schema": wanted})
+    both(replies.structured(), body)
