@@ -230,9 +230,9 @@ def test_raw_replies(run: Run) -> None:
     assert run.ask().json() == given
 
 
-@pytest.mark.parametrize("reply", [None, 5, ["a"]])
+@pytest.mark.parametrize("reply", [5, ["a"]])
 def test_what_is_no_reply(run: Run, reply: Any) -> None:
-    with pytest.raises(SettingError, match="a reply is a text, a reply of pytest_chatapi.mock"):
+    with pytest.raises(SettingError, match=r"a reply is a text, a reply of pytest_chatapi\.mock"):
         run.mock.reply(reply)
     with pytest.raises(SettingError, match="a reply is"):
         run.mock.script([reply])
@@ -294,6 +294,48 @@ def test_many_routes_are_not_all_listed(run: Run) -> None:
         run.mock.chat(prompt=str(number)).reply("x")
     with pytest.raises(UnrecordedRequest, match=r"8\. chat.*\n +\.\.\. and 22 more\n"):
         run.ask()
+
+
+CUSTOM = {"type": "custom", "custom": {"name": "shell"}}
+SCHEMA = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "x",
+        "strict": True,
+        "schema": {
+            "type": "object",
+            "properties": {"age": {"type": "integer", "minimum": 7}},
+            "required": ["age"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "holds"),
+    [
+        ({}, "Hello!"),
+        ({"tools": [WEATHER]}, "Hello!"),
+        ({"tools": [WEATHER], "tool_choice": "required"}, "get_weather"),
+        (
+            {
+                "tools": [WEATHER, CUSTOM],
+                "tool_choice": {"type": "custom", "custom": {"name": "shell"}},
+            },
+            "shell",
+        ),
+        ({"response_format": SCHEMA}, '{\\"age\\":'),
+        (
+            {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}},
+            '"transcript":"Hello!"',
+        ),
+    ],
+)
+def test_a_reply_to_anything(run: Run, more: dict[str, Any], holds: str) -> None:
+    run.mock.reply()
+    assert holds in run.ask(**more).text
+    assert check(run.recorder.exchanges[0], profile="documented") == []
 
 
 # -- requests ------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from respx.patterns import Pattern
 
+from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.check import endpoint
 from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.contract.ledger import mask
@@ -21,7 +22,7 @@ from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.recording.miss import Miss
 from pytest_chatapi.recording.titles import title_of
 
-__all__ = ["ChatMock"]
+__all__ = ["ChatMock", "fitting_reply"]
 
 _JSON = "application/json"
 _STREAM = "text/event-stream; charset=utf-8"
@@ -57,9 +58,14 @@ class ChatMock:
 
     # -- what is answered ------------------------------------------------------------------
 
-    def reply(self, reply: Any = "Hello!") -> Route:
-        """Answers every chat completion that no earlier route answers; see `Route.reply`."""
-        return self.chat().reply(reply)
+    def reply(self, reply: Any = None) -> Route:
+        """Answers every chat completion that no earlier route answers; see `Route.reply`.
+
+        Args:
+            reply: ``None`` for whatever fits the request: a tool call where one is required,
+                JSON where a schema is given, else a few words.
+        """
+        return self.chat().reply(fitting_reply if reply is None else reply)
 
     def script(self, turns: Iterable[Any], **lookups: Any) -> Route:
         """Answers chat completions turn by turn, each reply once; see `Route.script`."""
@@ -239,6 +245,21 @@ class ChatMock:
             routes=lines,
             remedy="chatapi_mock.reply(...), or chatapi_mock.chat(prompt=...).reply(...)",
         )
+
+
+def fitting_reply(request: Request) -> replies.Reply:
+    """What answers a request that says what it wants."""
+    ask = Ask(request_json(request)[0])
+    if ask.choice in ("required", "named") and ask.tools:
+        name = ask.named or next(iter(ask.tools))
+        if ask.tools[name][0] == "custom":
+            return replies.custom_tool_call(name, "Hello!")
+        return replies.tool_call(name)
+    if ask.format in ("json_object", "json_schema"):
+        return replies.structured()
+    if "audio" in ask.modalities:
+        return replies.audio("Hello!")
+    return replies.text("Hello!")
 
 
 def _path(request: Request) -> str:
