@@ -152,7 +152,7 @@ def test_every_reply_is_legal(case: tuple[Reply, dict[str, Any]], more: dict[str
 
 def test_every_builder_has_a_case_and_a_summary() -> None:
     assert {name.partition("-")[0] for name in CASES} | {"choices"} == set(BUILDERS)
-    for name, (build, summary) in BUILDERS.items():
+    for name, (build, summary, _) in BUILDERS.items():
         assert build is getattr(replies, name)
         assert summary.endswith(".")
         assert "\n" not in summary

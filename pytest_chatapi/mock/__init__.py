@@ -1,9 +1,9 @@
 """Answers without a server: replies, and the mock that gives them.
 
-    from pytest_chatapi.mock import text, tool_call
+from pytest_chatapi.mock import text, tool_call
 
-    def test_loop(chatapi_mock):
-        chatapi_mock.script([tool_call("get_weather", {"city": "Paris"}), text("It is sunny.")])
+def test_loop(chatapi_mock):
+    chatapi_mock.script([tool_call("get_weather", {"city": "Paris"}), text("It is sunny.")])
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import difflib
 import hashlib
+import inspect
 import json
 import math
 import re
@@ -39,6 +40,7 @@ __all__ = [
     "Reply",
     "Stamp",
     "audio",
+    "builders_table",
     "choices",
     "content_filter",
     "custom_tool_call",
@@ -699,10 +701,15 @@ def _silence(format_: Any, length: int) -> str:
 
 
 class Builder(NamedTuple):
-    """A row of the table of builders."""
+    """A row of the table of builders.
+
+    Attributes:
+        sdk: where the openai SDK has it: an expression of ``choice`` and ``usage``.
+    """
 
     build: Callable[..., Reply]
     summary: str
+    sdk: str
 
 
 BUILDERS: dict[str, Builder] = {}
@@ -711,12 +718,25 @@ BUILDERS: dict[str, Builder] = {}
 _Build = TypeVar("_Build", bound=Callable[..., Reply])
 
 
-def _builder(summary: str) -> Callable[[_Build], _Build]:
+def _builder(summary: str, sdk: str) -> Callable[[_Build], _Build]:
     def register(build: _Build) -> _Build:
-        BUILDERS[build.__name__] = Builder(build, summary)
+        BUILDERS[build.__name__] = Builder(build, summary, sdk)
         return build
 
     return register
+
+
+def builders_table() -> str:
+    """The builders in Markdown, for the documentation."""
+    lines = ["| builder | what it answers | in the openai SDK |", "| --- | --- | --- |"]
+    for name, builder in BUILDERS.items():
+        parameters = inspect.signature(builder.build).parameters.values()
+        given = ", ".join(
+            str(p).partition(":")[0] + ("" if p.default is p.empty else f"={p.default!r}")
+            for p in parameters
+        )
+        lines.append(f"| `{name}({given})` | {builder.summary} | `{builder.sdk}` |")
+    return "\n".join(lines) + "\n"
 
 
 def _label(name: str, *values: Any) -> str:
@@ -783,7 +803,7 @@ def _said(
     )
 
 
-@_builder("Text.")
+@_builder("Text.", "choice.message.content")
 def text(
     content: str = "Hello!",
     *,
@@ -808,7 +828,10 @@ def text(
     return _said(_label("text", content), content, finish_reason, reasoning_tokens, cached_tokens)
 
 
-@_builder("A call of a function; without arguments, such as fit its parameters' schema.")
+@_builder(
+    "A call of a function; without arguments, such as fit its parameters' schema.",
+    "choice.message.tool_calls[0].function.arguments",
+)
 def tool_call(name: str, arguments: Any = None, *, id: str | None = None) -> Reply:
     """A call of one of the request's functions.
 
@@ -832,7 +855,7 @@ def tool_call(name: str, arguments: Any = None, *, id: str | None = None) -> Rep
     return Reply(label, _calls=(call,))
 
 
-@_builder("A call of a custom tool, with free text.")
+@_builder("A call of a custom tool, with free text.", "choice.message.tool_calls[0].custom.input")
 def custom_tool_call(name: str, input: str) -> Reply:
     """A call of one of the request's custom tools.
 
@@ -848,7 +871,10 @@ def custom_tool_call(name: str, input: str) -> Reply:
     return Reply(label, _calls=(call,))
 
 
-@_builder("Several calls in one message, with or without text before them.")
+@_builder(
+    "Several calls in one message, with or without text before them.",
+    "choice.message.tool_calls[1].function.name",
+)
 def tool_calls(*calls: Reply, content: str | None = None) -> Reply:
     """Calls in parallel.
 
@@ -869,7 +895,10 @@ def tool_calls(*calls: Reply, content: str | None = None) -> Reply:
     return Reply(label, _content=said, _calls=tuple(c for reply in calls for c in reply._calls))
 
 
-@_builder("Structured output; without a value, one that fits the request's JSON Schema.")
+@_builder(
+    "Structured output; without a value, one that fits the request's JSON Schema.",
+    "choice.message.content",
+)
 def structured(value: Any = None) -> Reply:
     """A message whose content is JSON, as the request's ``response_format`` asks.
 
@@ -885,7 +914,7 @@ def structured(value: Any = None) -> Reply:
     return Reply(label, _content=_json_of(label, value), _is_structured=True)
 
 
-@_builder("A refusal: no content, and text that says why.")
+@_builder("A refusal: no content, and text that says why.", "choice.message.refusal")
 def refusal(text: str = "I'm sorry, but I can't help with that.") -> Reply:
     """A message that refuses, which is an answer to any request.
 
@@ -898,7 +927,7 @@ def refusal(text: str = "I'm sorry, but I can't help with that.") -> Reply:
     return Reply(label, _refusal=text)
 
 
-@_builder("Text that was cut: finishes with `length`.")
+@_builder("Text that was cut: finishes with `length`.", "choice.finish_reason == 'length'")
 def length_cut(content: str = "The answer to that is") -> Reply:
     """A message that ran out of tokens, whatever the request's cap.
 
@@ -908,7 +937,10 @@ def length_cut(content: str = "The answer to that is") -> Reply:
     return _said(_label("length_cut", content), content, "length")
 
 
-@_builder("Text that was stopped: finishes with `content_filter`.")
+@_builder(
+    "Text that was stopped: finishes with `content_filter`.",
+    "choice.finish_reason == 'content_filter'",
+)
 def content_filter(content: str = "The answer to that is") -> Reply:
     """A message that the content filter stopped after some text, or before any.
 
@@ -918,7 +950,10 @@ def content_filter(content: str = "The answer to that is") -> Reply:
     return _said(_label("content_filter", content), content, "content_filter")
 
 
-@_builder("Speech with its transcript, where the request asks for audio.")
+@_builder(
+    "Speech with its transcript, where the request asks for audio.",
+    "choice.message.audio.transcript",
+)
 def audio(transcript: str = "Hello!") -> Reply:
     """A message that is spoken: silence, in ``wav`` or ``pcm16``, as long as the transcript.
 
@@ -931,7 +966,10 @@ def audio(transcript: str = "Hello!") -> Reply:
     return Reply(label, _transcript=_text_of(label, transcript))
 
 
-@_builder("Text after reasoning, whose tokens are in the usage.")
+@_builder(
+    "Text after reasoning, whose tokens are in the usage.",
+    "usage.completion_tokens_details.reasoning_tokens",
+)
 def reasoning(content: str = "Hello!", reasoning_tokens: int = 64) -> Reply:
     """A message of a model that thought first; the thoughts themselves are never sent.
 
@@ -942,7 +980,7 @@ def reasoning(content: str = "Hello!", reasoning_tokens: int = 64) -> Reply:
     return _said(label, content, reasoning_tokens=reasoning_tokens)
 
 
-@_builder("A reply of its own for each of the request's `n` choices.")
+@_builder("A reply of its own for each of the request's `n` choices.", "choice.message.content")
 def choices(*replies: Reply) -> Reply:
     """Different choices; any other reply is repeated for the request's ``n``.
 
