@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from pytest_chatapi.contract.check import check_exchange, endpoint, parse_date, 
 from pytest_chatapi.contract.profiles import PROFILES
 from pytest_chatapi.errors import ChatAPIError, ReadError
 from pytest_chatapi.report import FORMATS, Report, render, statistics_text
+from pytest_chatapi.serve import add_to as add_serve
 
 __all__ = ["main"]
 
@@ -92,6 +94,18 @@ def _parser() -> argparse.ArgumentParser:
     rules.add_argument("code", nargs="?", metavar="CODE")
     rules.add_argument("--format", choices=("text", "json", "markdown"), default="text")
     rules.set_defaults(run=_rules)
+
+    faults = commands.add_parser(
+        "faults",
+        help="list what can be made to go wrong",
+        description="Every fault of chatapi.inject(), chatapi serve --fault and the marker "
+        "chatapi_faults, or the named ones.",
+    )
+    faults.add_argument("names", nargs="*", metavar="NAME")
+    faults.add_argument("--format", choices=("text", "markdown"), default="text")
+    faults.set_defaults(run=_faults)
+
+    add_serve(commands)
     return parser
 
 
@@ -282,4 +296,27 @@ def _rules(arguments: argparse.Namespace) -> int:
             rule, [("breaks it", shown.broken_changes), ("legal", shown.legal_changes)]
         )
     )
+    return 0
+
+
+def _faults(arguments: argparse.Namespace) -> int:
+    from pytest_chatapi.faults import SETS, table
+    from pytest_chatapi.faults.plan import parse
+
+    if arguments.format == "markdown":
+        sys.stdout.write(table())
+        return 0
+    named = arguments.names or [*SETS]
+    listed = {fault.name: fault for name in named for fault in parse(name)}
+    width = max(len(name) for name in listed)
+    for name, fault in listed.items():
+        sys.stdout.write(
+            textwrap.fill(
+                fault.summary,
+                80,
+                initial_indent=f"{name:<{width}}  ",
+                subsequent_indent=" " * (width + 2),
+            )
+            + "\n"
+        )
     return 0

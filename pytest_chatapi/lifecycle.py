@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -203,6 +204,37 @@ class ChatAPI:
                 else "no chat completion was asked for"
             )
             pytest.skip(f"{self._scenario}: {why}")
+
+    @contextlib.contextmanager
+    def served(self) -> Iterator[str]:
+        """Serves this test's cassette or mock on a socket; gives the base URL.
+
+        Raises:
+            pytest.fail.Exception: the extra ``server`` is not installed.
+        """
+        missing = ""
+        try:
+            from pytest_chatapi.server.app import make_app
+            from pytest_chatapi.server.run import running
+        except ModuleNotFoundError as error:
+            missing = error.name or ""
+        if missing:
+            pytest.fail(
+                f"{missing} is not installed: pip install 'pytest-chatapi[server]'", pytrace=False
+            )
+        upstream = self.base_url if self.recorder.sends else None
+        with running(make_app(self.recorder, upstream=upstream)) as server:
+            port = urlsplit(server.url).port or 0
+            self.recorder.ports.add(port)
+            before = os.environ.get("OPENAI_BASE_URL")
+            os.environ["OPENAI_BASE_URL"] = server.url
+            try:
+                yield server.url
+            finally:
+                os.environ.pop("OPENAI_BASE_URL", None)
+                if before is not None:
+                    os.environ["OPENAI_BASE_URL"] = before
+                self.recorder.ports.discard(port)
 
     # -- the ends of the phases ------------------------------------------------------------
 

@@ -413,6 +413,15 @@ def chatapi_mock(_chatapi_recording: ChatAPI) -> ChatMock:
 
 
 @pytest.fixture
+def chatapi_server(chatapi: ChatAPI) -> Iterator[str]:
+    """The base URL of a server on this machine that answers from this test's cassette, or from
+    ``chatapi_mock``; ``OPENAI_BASE_URL`` is set to it, for subprocesses.
+    """
+    with chatapi.served() as url:
+        yield url
+
+
+@pytest.fixture
 def _chatapi_scenario(request: pytest.FixtureRequest) -> str:
     text: str = request.param
     return text

@@ -21,6 +21,7 @@ from traffic import ANSWER
 from pytest_chatapi.cli import main
 from pytest_chatapi.contract.bundled import bundled
 from pytest_chatapi.contract.catalogue import FAMILIES, rules
+from pytest_chatapi.faults import CATALOGUE
 
 ROOT = Path(__file__).parent.parent
 CHAT = "https://api.openai.com/v1/chat/completions"
@@ -743,3 +744,31 @@ def test_output_is_utf_8_whatever_the_terminal(encoding: str) -> None:
     )
     assert (done.returncode, done.stderr) == (1, b"")
     assert "ü€.jsonl, interaction 0" in done.stdout.decode()
+
+
+# -- faults ------------------------------------------------------------------------------
+
+
+def test_faults(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "faults")
+    assert (status, err) == (0, "")
+    names = re.findall(r"^(\w+)  +\S", out, re.MULTILINE)
+    assert sorted(names) == sorted(name for name in CATALOGUE if name != "ok")
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_some_faults(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "faults", "cut(chunks=3)", "rate_limit")
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines() if line[0] != " "] == ["cut", "rate_limit"]
+    status, out, err = run(capsys, "faults", "rate_limt")
+    assert (status, out) == (2, "")
+    assert err == (
+        "chatapi: unknown fault 'rate_limt': did you mean rate_limit?; `chatapi faults` lists all\n"
+    )
+
+
+def test_faults_markdown(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "faults", "--format", "markdown")
+    assert status == 0
+    assert out in (ROOT / "docs" / "faults.md").read_text("utf-8")

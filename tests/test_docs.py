@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
+import write_docs_tables
 
 from pytest_chatapi.cli import main
 from pytest_chatapi.contract.bundled import bundled
@@ -47,6 +50,76 @@ def test_example(
         if words[0] == "chatapi" and "|" not in words and ">" not in words:
             status = main(words[1:])
             assert status in (0, 1), (command, capsys.readouterr().err)
+
+
+# What the examples take for granted.
+CONFTEST = """
+import json, openai, pytest
+
+TOOLS = [{"type": "function", "function": {"name": "get_weather", "parameters": {
+    "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}]
+
+class Agent:
+    def run(self, question):
+        client = openai.OpenAI()
+        messages = [{"role": "user", "content": question}]
+        while True:
+            answer = client.chat.completions.create(
+                model="gpt-4o", messages=messages, tools=TOOLS, temperature=0)
+            message = answer.choices[0].message
+            if not message.tool_calls:
+                return message.content
+            messages.append(message)
+            for call in message.tool_calls:
+                messages.append({"role": "tool", "tool_call_id": call.id, "content": "sunny"})
+
+class Application:
+    def answer(self, question):
+        messages = [{"role": "user", "content": question}]
+        try:
+            answer = openai.OpenAI().chat.completions.create(model="gpt-4o", messages=messages)
+            return answer.choices[0].message.content or "Please try again later."
+        except (openai.APIError, ValueError, TypeError):
+            return "Please try again later."
+
+agent = pytest.fixture(lambda: Agent())
+application = pytest.fixture(lambda: Application())
+"""
+COMMAND = f"""#!{sys.executable}
+import openai
+messages = [{{"role": "user", "content": "Hi"}}]
+print(openai.OpenAI().chat.completions.create(model="m", messages=messages).choices[0].message)
+"""
+
+
+@pytest.mark.parametrize(("page", "passed"), [("mock", 4), ("faults", 28), ("server", 1)])
+def test_the_tests_of_a_page_pass(
+    page: str, passed: int, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "CI"):
+        monkeypatch.delenv(name, raising=False)
+    pytester.makeconftest(CONFTEST)
+    pytester.makeini(
+        "[pytest]\nasyncio_default_fixture_loop_scope = function\nchatapi_unplayed = ignore\n"
+    )
+    command = pytester.path / "my-command"
+    command.write_text(COMMAND)
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{pytester.path}{os.pathsep}{os.environ['PATH']}")
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    for number, (kind, code) in enumerate(FENCE.findall(text)):
+        if kind == "python":
+            (pytester.path / f"test_{number}.py").write_text(code)
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(
+        passed=passed, skipped=4 * (page == "faults")
+    )
+
+
+@pytest.mark.parametrize("name", write_docs_tables.TABLES)
+def test_tables_are_those_of_the_code(name: str) -> None:
+    _, there, made = write_docs_tables.with_table(name)
+    assert there == made, "run python tests/write_docs_tables.py"
+    assert there.count(f"<!-- {name}:start -->") == 1
 
 
 def test_links_lead_somewhere() -> None:

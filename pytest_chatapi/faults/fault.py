@@ -132,7 +132,7 @@ class Fault:
     def __init__(self, name: str, parameters: Mapping[str, Any] | None = None) -> None:
         if name not in CATALOGUE:
             raise SettingError(
-                f"unknown fault {name!r}{nearest(name, CATALOGUE)}; `faults.CATALOGUE` has all"
+                f"unknown fault {name!r}{nearest(name, CATALOGUE)}; `chatapi faults` lists all"
             )
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "parameters", CATALOGUE[name].checked(parameters or {}))

@@ -80,7 +80,7 @@ def _step(node: ast.expr, text: str) -> list[Fault]:
     if name not in CATALOGUE:
         raise SettingError(
             f"unknown fault {name!r}{nearest(name, [*CATALOGUE, *SETS])}"
-            "; `faults.CATALOGUE` has all"
+            "; `chatapi faults` lists all"
         )
     return [Fault(name)]
 

@@ -60,11 +60,16 @@ def _after_chunk(events: Sequence[Event], chunks: int) -> int | None:
     return ends.index(chunks) + 1 if chunks in ends[:-1] else None
 
 
-@stream(sdk=_CUT, finds="T17: error", samples=({"chunks": 1}, {"bytes": 400}))
+@stream(sdk=_CUT, finds="T17: error", samples=({}, {"bytes": 400}))
 def cut(
     body: Body, /, *, chunks: int | None = None, bytes: int | None = None
 ) -> Interaction | None:
-    """The connection ends after so many chunks or bytes of the answer, whichever comes first."""
+    """The connection ends after so many chunks or bytes of the answer, whichever comes first.
+
+    Neither given: after the first chunk of a stream, in the middle of any other answer.
+    """
+    if chunks is None and bytes is None and body.document is not None:
+        bytes = len(body.data) // 2
     size = None if bytes is None or bytes >= len(body.data) else bytes
     if chunks is not None or bytes is None:
         at = _after_chunk(body.events, 1 if chunks is None else chunks)

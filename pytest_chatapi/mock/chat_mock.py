@@ -40,14 +40,15 @@ class ChatMock:
     Args:
         test: what names the test: replies are stamped by it, the same in every run.
         profile: by which requests are judged; ``compatible`` accepts what imitators accept.
+        keeps: whether `requests` and `refused` are kept; a server runs for long.
 
     Attributes:
         requests: what was asked, in order.
         refused: those of them that broke the request contract, with the error's message.
     """
 
-    def __init__(self, test: str = "", profile: str | None = None) -> None:
-        self.test, self.profile = test, profile
+    def __init__(self, test: str = "", profile: str | None = None, *, keeps: bool = True) -> None:
+        self.test, self.profile, self._keeps = test, profile, keeps
         self.requests: list[Request] = []
         self.refused: list[tuple[Request, str]] = []
         self._table = Table()
@@ -122,11 +123,13 @@ class ChatMock:
         Args:
             keep: the question will come again, and the same reply has to be there then.
         """
-        self.requests.append(request)
+        if self._keeps:
+            self.requests.append(request)
         if request.method == "POST" and CHAT_PATH.search(request.url.partition("?")[0]):
             body, refused = self._judge(request)
             if refused is not None:
-                self.refused.append((request, refused[1]["error"]["message"]))
+                if self._keeps:
+                    self.refused.append((request, refused[1]["error"]["message"]))
                 return _plain(request, *refused)
         else:
             body = None

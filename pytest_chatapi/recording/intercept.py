@@ -74,7 +74,12 @@ def _httpx(family: ModuleType, recorder: Recorder, ignored: frozenset[str]) -> I
     active = True
 
     def passes(request: Any) -> bool:
-        return request.url.host in ignored or is_sending(recorder) or _is_mocked(request)
+        return (
+            request.url.host in ignored
+            or is_sending(recorder)
+            or _is_served(recorder, request.url.host, request.url.port)
+            or _is_mocked(request)
+        )
 
     # Others may keep these functions (vcrpy does, when it is first imported meanwhile), so
     # afterwards they have to do what they replaced.
@@ -100,6 +105,11 @@ def _httpx(family: ModuleType, recorder: Recorder, ignored: frozenset[str]) -> I
             yield
         finally:
             active = False
+
+
+def _is_served(recorder: Recorder, host: str, port: int | None) -> bool:
+    """Whether a server of our own will ask the recorder."""
+    return port in recorder.ports and _is_local(host)
 
 
 def _is_mocked(request: Any) -> bool:
@@ -201,7 +211,7 @@ def _vcr(recorder: Recorder, ignored: frozenset[str]) -> Iterator[None]:
         chatapi = True
 
         def can_play_response_for(self, request: Any) -> bool:
-            if request.host in ignored:
+            if request.host in ignored or _is_served(recorder, request.host, request.port):
                 return False
             request.chatapi = found = self._begin(request)
             return isinstance(found, Playback)
@@ -234,7 +244,7 @@ def _vcr(recorder: Recorder, ignored: frozenset[str]) -> Iterator[None]:
             }
 
         def append(self, request: Any, response: dict[str, Any]) -> None:
-            if request.host in ignored:
+            if request.host in ignored or _is_served(recorder, request.host, request.port):
                 return
             # aiohttp's stub makes requests of its own for the hops of a redirect.
             waiting = taken[request.method, request.uri]

@@ -95,6 +95,7 @@ class Recorder:
         misses: the requests that nothing answered, told to the client or not.
         warnings: what was answered although it differs, as text.
         unanswered: what was sent and got no response, so that nothing could be recorded.
+        ports: of servers on this machine that ask this recorder themselves.
     """
 
     cassette: Cassette | None
@@ -115,6 +116,7 @@ class Recorder:
     misses: list[Miss] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
+    ports: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
@@ -482,7 +484,7 @@ def _is_done(pieces: Sequence[bytes]) -> bool:
 
 
 def _decoded(
-    pieces: list[bytes], times: list[float], encoding: str
+    pieces: list[bytes], times: Sequence[float], encoding: str
 ) -> tuple[list[bytes], list[float]]:
     """Decompressed, still in the pieces in which it came; as it is where that fails."""
     unzip: Any = None
@@ -540,12 +542,14 @@ class Playback:
         self.delivered = 0
         exchange.source = source
         if interaction.status:
+            headers = fold_headers(interaction.headers)
+            pieces, times = interaction.pieces, interaction.times
+            if "content-encoding" in headers:  # a fault's doing: what is kept is plain
+                pieces, times = _decoded(
+                    list(pieces), times or [0.0] * len(pieces), headers["content-encoding"]
+                )
             exchange.response = Response(
-                interaction.status,
-                fold_headers(interaction.headers),
-                pieces=interaction.pieces,
-                cut=interaction.cut,
-                times=interaction.times,
+                interaction.status, headers, pieces=pieces, cut=interaction.cut, times=times
             )
 
     @property

@@ -5,6 +5,7 @@ A response goes to the client piece by piece as it arrives; the recorder only lo
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -34,6 +35,7 @@ __all__ = [
     "family_of",
     "handle",
     "is_sending",
+    "sending",
 ]
 
 _SENDING: ContextVar[Recorder | None] = ContextVar("chatapi_sending", default=None)
@@ -246,6 +248,16 @@ def _tee(family: ModuleType, response: Any, take: Take, stream: type) -> Any:
     return response
 
 
+@contextlib.contextmanager
+def sending(recorder: Recorder) -> Iterator[None]:
+    """Around a request that a recorder has decided to send."""
+    token = _SENDING.set(recorder)
+    try:
+        yield
+    finally:
+        _SENDING.reset(token)
+
+
 def is_sending(recorder: Recorder) -> bool:
     """Whether one of our transports has taken a request and is just sending it, by whatever
     transports of httpx it was given.
@@ -307,11 +319,8 @@ class RecordReplayTransport(_Sync):
     def _send(self, request: Any) -> Any:
         if self._transport is None:
             self._transport = family_of(request).HTTPTransport()
-        token = _SENDING.set(self.recorder)
-        try:
+        with sending(self.recorder):
             return self._transport.handle_request(request)
-        finally:
-            _SENDING.reset(token)
 
     def __enter__(self) -> Any:
         return self
@@ -349,11 +358,8 @@ class AsyncRecordReplayTransport(_Async):
             # Nobody may close this one, and another test has another event loop.
             limits = family.Limits(max_keepalive_connections=0)
             self._transport = family.AsyncHTTPTransport(limits=limits)
-        token = _SENDING.set(self.recorder)
-        try:
+        with sending(self.recorder):
             return await self._transport.handle_async_request(request)
-        finally:
-            _SENDING.reset(token)
 
     async def __aenter__(self) -> Any:
         return self

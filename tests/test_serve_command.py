@@ -1,0 +1,249 @@
+"""``chatapi serve`` in a process of its own: what it prints, how it ends, what it refuses."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import stub_server
+
+from pytest_chatapi.cli import main
+
+pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+
+SHIPPED = Path(__file__).parent.parent / "cassettes"
+KEY = "sk-proj-Zx81kLmQ02vNs7RtYw3uPd5"
+START = "import sys; from pytest_chatapi.cli import main; sys.exit(main(sys.argv[1:]))"
+PATIENCE = 30
+
+
+class Served:
+    """A command that runs."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str, head: str) -> None:
+        self.process, self.url, self.head = process, url, head
+
+    def end(self, how: int = signal.SIGTERM) -> tuple[int, str, str]:
+        """Status, and what it printed after its first lines."""
+        self.process.send_signal(how)
+        out, err = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, out, err
+
+
+@contextlib.contextmanager
+def served(*arguments: str | Path, cwd: Path, **environment: str) -> Iterator[Served]:
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", START, "serve", "--port", "0", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment},
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        head, export = process.stdout.readline(), process.stdout.readline()
+        assert export.startswith("export OPENAI_BASE_URL=http://127.0.0.1:"), process.stderr.read()
+        yield Served(process, export.strip().partition("=")[2], head.strip())
+    finally:
+        process.kill()
+        process.communicate(timeout=PATIENCE)
+
+
+def ask(url: str, said: str = "Hi", **more: Any) -> httpx.Response:
+    question = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": said}], **more}
+    headers = {"authorization": f"Bearer {KEY}"}
+    with httpx.Client(trust_env=False, verify=False, timeout=PATIENCE, headers=headers) as client:
+        return client.post(f"{url}/chat/completions?api_key={KEY}", json=question)
+
+
+def record(path: Path, *said: str, **more: Any) -> None:
+    with (
+        stub_server.running() as stub,
+        served("--record", path.name, "--upstream", stub.url, cwd=path.parent) as server,
+    ):
+        assert server.head == f"recording {stub.url} in {path.name} on {server.url}"
+        for text in said:
+            assert ask(server.url, text, **more).status_code == 200
+        status, out, err = server.end()
+    assert (status, err) == (0, "")
+    assert len(out.splitlines()) == len(said)
+    assert KEY not in out
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_record_and_serve(tmp_path: Path, how: int) -> None:
+    path = tmp_path / "c.yaml"
+    record(path, "Hi")
+    assert KEY not in path.read_text()
+    with served("c.yaml", cwd=tmp_path) as server:
+        assert server.head == f"serving c.yaml (1 interaction) on {server.url}"
+        first = ask(server.url)
+        assert first.status_code == 200
+        assert ask(server.url).content == first.content  # a server repeats itself
+        assert ask(server.url, "Other").status_code == 404
+        status, out, err = server.end(how)
+    assert status == 0
+    lines = out.splitlines()
+    assert [line.split(" bytes")[0].rsplit(" ", 2)[1] for line in lines] == ["200", "200", "404"]
+    assert lines[0].startswith("POST /v1/chat/completions?api_key=REDACTED 200 ")
+    assert 'asked    "Other"' in err
+    assert err.endswith("  record it chatapi serve --record c.yaml --upstream URL\n")
+    assert KEY not in out + err
+
+
+def test_several_cassettes_are_served_together(tmp_path: Path) -> None:
+    (tmp_path / "all").mkdir()
+    for said in ("ECHO 1", "ECHO 2", "ECHO 3"):
+        record(tmp_path / "all" / f"{said[-1]}.yaml", said)
+    for arguments in (["all/1.yaml", "all/2.yaml", "all/3.yaml"], ["all"]):
+        with served(*arguments, cwd=tmp_path) as server:
+            assert server.head.startswith(f"serving all{os.sep}1.yaml and 2 more (3 interactions)")
+            for said in ("ECHO 3", "ECHO 1", "ECHO 2"):
+                assert said in ask(server.url, said).text
+
+
+def test_a_stream_that_is_open_does_not_keep_it(tmp_path: Path) -> None:
+    record(tmp_path / "c.yaml", "SLOW", stream=True)
+    question = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "SLOW"}]}
+    with (
+        served("c.yaml", "--speed", "0.0001", cwd=tmp_path) as server,
+        httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE) as client,
+        client.stream(
+            "POST",
+            "/chat/completions",
+            params={"api_key": KEY},
+            json={**question, "stream": True},
+        ) as response,
+    ):
+        assert response.status_code == 200
+        status, out, _ = server.end()
+    assert status == 0
+    assert "the client left" in out
+
+
+def test_the_key_comes_from_the_environment(tmp_path: Path) -> None:
+    record(tmp_path / "c.yaml", "Hi")
+    for arguments, environment in (
+        (["--api-key", KEY[:-1]], {}),
+        ([], {"CHATAPI_SERVER_KEY": KEY[:-1]}),
+    ):
+        with served("c.yaml", *arguments, cwd=tmp_path, **environment) as server:
+            assert ask(server.url).status_code == 401
+    with served("c.yaml", "--api-key", KEY, "--max-body", "10", cwd=tmp_path) as server:
+        assert ask(server.url).status_code == 413
+
+
+def test_what_is_compared(tmp_path: Path) -> None:
+    record(tmp_path / "c.yaml", "Hi")
+    with served("c.yaml", "--match-on", "method, path", cwd=tmp_path) as server:
+        assert ask(server.url, "Other").status_code == 200
+
+
+def test_faults_come_first(tmp_path: Path) -> None:
+    record(tmp_path / "c.yaml", "Hi")
+    with served(
+        "c.yaml", "--fault", "2*rate_limit, ok", "--fault", "reset", cwd=tmp_path
+    ) as server:
+        assert [ask(server.url).status_code for _ in range(3)] == [429, 429, 200]
+        with pytest.raises(httpx.ReadError):
+            ask(server.url)
+        assert ask(server.url).status_code == 200
+
+
+def test_a_reader_of_its_lines_may_go(tmp_path: Path) -> None:
+    record(tmp_path / "c.yaml", "Hi")
+    with served("c.yaml", cwd=tmp_path) as server:
+        assert server.process.stdout is not None
+        server.process.stdout.close()
+        for _ in range(3):
+            assert ask(server.url).status_code == 200
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(PATIENCE) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gone.yaml"], "gone.yaml: "),
+        (["--record", "c.yaml"], "--record needs --upstream URL as well"),
+        (["--upstream", "http://x/v1"], "--upstream needs --record CASSETTE as well"),
+        (["a.yaml", "--mock", "m.py"], "cassettes and --mock exclude each other"),
+        (["a.yaml", "--record", "c.yaml", "--upstream", "http://x/v1"], "exclude each other"),
+        (["--record", "c.yaml", "--upstream", "x"], "upstream is a base URL such as https"),
+        (["ok.yaml", "--host", "0.0.0.0"], "--allow-remote"),
+        (
+            ["ok.yaml", "--fault", "rate_limt"],
+            "unknown fault 'rate_limt': did you mean rate_limit?",
+        ),
+        (["ok.yaml", "--speed", "-1"], "replay_speed"),
+        (["ok.yaml", "--match-on", "bodi"], "match_on has no 'bodi'"),
+        (["--record", "c.yaml", "--upstream", "http://x/v1", "--record-mode", "x"], "record_mode"),
+    ],
+)
+def test_what_it_refuses(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(SHIPPED / "plain.yaml", "ok.yaml")
+    assert main(["serve", "--port", "0", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("chatapi: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_port_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(SHIPPED / "plain.yaml", "ok.yaml")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["serve", "--port", str(port), "ok.yaml"]) == 2
+    err = capsys.readouterr().err
+    assert f"chatapi: cannot listen on 127.0.0.1 port {port}: " in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--port", "65536"], ["--port", "x"], ["--max-body", "-1"]])
+def test_bad_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["serve", *arguments])
+    assert caught.value.code == 2
+    assert arguments[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("missing", ["uvicorn", "starlette"])
+def test_without_the_extra(missing: str) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None\n{START}"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "serve", "c.yaml"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"chatapi: {missing} is not installed: pip install 'pytest-chatapi[server]'\n"
+    )

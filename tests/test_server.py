@@ -1,0 +1,848 @@
+"""The server over real sockets: what is played, what is cut, what is recorded on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import importlib
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+import stub_server
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from traffic import ANSWER
+
+from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.errors import SettingError
+from pytest_chatapi.faults import CATALOGUE, Plan
+from pytest_chatapi.recording.interaction import Interaction
+from pytest_chatapi.recording.miss import Miss
+from pytest_chatapi.recording.opening import open_recorder
+from pytest_chatapi.recording.recorder import Recorder
+from pytest_chatapi.recording.transport import RecordReplayTransport
+
+pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+from pytest_chatapi.server import app as app_module
+from pytest_chatapi.server.app import make_app
+from pytest_chatapi.server.run import running
+
+KEY = "sk-proj-Zx81kLmQ02vNs7RtYw3uPd5"
+JSON = [("content-type", "application/json")]
+SSE = [("content-type", "text/event-stream")]
+FAR = 3600.0
+PATIENCE = 20
+
+
+class Told:
+    """A mock that does as a test tells it."""
+
+    def __init__(self, answer: Callable[[Request], Interaction | None]) -> None:
+        self._answer = answer
+
+    def answer(self, request: Request, *, keep: bool = False) -> Interaction | None:
+        return self._answer(request)
+
+    def miss(self, request: Request) -> Miss:
+        return Miss(f"{request.method} {request.url}", "there is no route")
+
+
+def told(answer: Interaction | Callable[[Request], Interaction | None], **more: Any) -> Recorder:
+    made = answer if callable(answer) else lambda _: answer
+    return open_recorder(None, answers=Told(made), replay_speed=1, **more)
+
+
+def text(request: Request) -> str:
+    said: str = request.json()["messages"][-1]["content"]
+    return said
+
+
+def answer(*pieces: bytes, **more: Any) -> Interaction:
+    return Interaction(Request(), headers=more.pop("headers", SSE), pieces=pieces, **more)
+
+
+def ask(said: str = "Hi", **more: Any) -> dict[str, Any]:
+    return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": said}], **more}
+
+
+@pytest.fixture(params=["h11", "httptools"])
+def protocol(request: pytest.FixtureRequest) -> str:
+    pytest.importorskip(request.param)
+    return str(request.param)
+
+
+@contextlib.contextmanager
+def serving(recorder: Recorder, protocol: str = "auto", **more: Any) -> Iterator[str]:
+    with running(make_app(recorder, **more), protocol=protocol) as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def client(url: str, **more: Any) -> Iterator[httpx.Client]:
+    more = {"timeout": PATIENCE, "trust_env": False, "verify": False, **more}
+    with httpx.Client(base_url=url, **more) as made:
+        yield made
+
+
+def post(url: str, body: Any = None, **more: Any) -> httpx.Response:
+    with client(url) as made:
+        return made.post("/chat/completions", json=body or ask(), **more)
+
+
+def pieces_until_error(url: str, timeout: float = PATIENCE) -> tuple[list[bytes], str]:
+    got: list[bytes] = []
+    with client(url, timeout=timeout) as made:
+        try:
+            with made.stream("POST", "/chat/completions", json=ask()) as response:
+                got.extend(response.iter_raw())
+        except httpx.TransportError as error:
+            return got, type(error).__name__
+    return got, ""
+
+
+def connected(url: str) -> socket.socket:
+    port = httpx.URL(url).port
+    assert port is not None
+    return socket.create_connection(("127.0.0.1", port), PATIENCE)
+
+
+def raw_request(said: str = "Hi") -> bytes:
+    body = json.dumps(ask(said)).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def to_end(connection: socket.socket) -> bytes:
+    parts = []
+    with contextlib.suppress(ConnectionResetError):
+        while data := connection.recv(65536):
+            parts.append(data)
+    return b"".join(parts)
+
+
+# -- what is played ----------------------------------------------------------------------------
+
+
+def test_a_whole_answer(protocol: str) -> None:
+    body = json.dumps(ANSWER).encode()
+    headers = [*JSON, ("x-request-id", "req_1"), ("transfer-encoding", "chunked")]
+    with serving(told(answer(body, headers=headers)), protocol) as url:
+        response = post(url)
+    assert response.status_code == 200
+    assert response.json() == ANSWER
+    assert dict(response.headers) == {
+        "content-type": "application/json",
+        "x-request-id": "req_1",
+        "content-length": str(len(body)),
+    }
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
+def test_answers_without_a_body(protocol: str, method: str, status: int) -> None:
+    made = answer(headers=[("content-length", "7")], status=status)
+    with serving(told(made), protocol) as url, client(url) as asking:
+        for _ in range(2):  # on one connection, so what follows has not gone wrong
+            response = asking.request(method, "/models")
+            assert (response.status_code, response.content) == (status, b"")
+            length = "7" if method == "HEAD" else None
+            assert response.headers.get("content-length") == length
+
+
+def test_a_piece_arrives_while_the_next_is_far(protocol: str) -> None:
+    made = answer(b"data: 1\n\n", b"data: 2\n\n", times=[0.01, FAR])
+    recorder = told(made)
+    with (
+        serving(recorder, protocol) as url,
+        client(url) as asking,
+        asking.stream("POST", "/chat/completions", json=ask()) as got,
+    ):
+        assert got.headers["transfer-encoding"] == "chunked"
+        assert next(got.iter_raw()) == b"data: 1\n\n"
+    # The client left there.
+    (exchange,) = recorder.exchanges
+    assert exchange.response is not None
+    assert exchange.response.cut == "client"
+    assert exchange.response.content == b"data: 1\n\n"
+
+
+def test_speed(protocol: str) -> None:
+    made = answer(b"1", b"2", times=[FAR, 2 * FAR])
+    for speed in (0, 1e6):
+        recorder = told(made)
+        recorder.replay_speed = speed
+        with serving(recorder, protocol) as url:
+            assert post(url).content == b"12"
+
+
+def test_what_stalls_does_so_at_any_speed() -> None:
+    recorder = told(answer(b"1", b"2", times=[0, FAR], stalls=True))
+    recorder.replay_speed = 0
+    with serving(recorder) as url:
+        assert pieces_until_error(url, timeout=0.3) == ([b"1"], "ReadTimeout")
+
+
+def test_pace_is_kept_where_a_test_froze_the_time() -> None:
+    freezegun = pytest.importorskip("freezegun")
+    with (
+        freezegun.freeze_time("2026-01-01"),
+        serving(told(answer(b"1", b"2", times=[0.01, 0.02]))) as url,
+        connected(url) as connection,
+    ):
+        connection.sendall(raw_request().replace(b"host: x", b"connection: close"))
+        assert to_end(connection).endswith(b"1\r\n2\r\n0\r\n\r\n")
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(pieces=st.lists(st.binary(min_size=1, max_size=300), max_size=150), data=st.data())
+def test_any_pieces_arrive(pieces: list[bytes], data: st.DataObject) -> None:
+    made = answer(*pieces, cut=data.draw(st.sampled_from([None, "server"])))
+    kind = data.draw(st.sampled_from(["h11", "httptools"]))
+    with serving(told(made), kind) as url:
+        got, error = pieces_until_error(url)
+    assert b"".join(got) == b"".join(pieces)
+    assert error == ("RemoteProtocolError" if made.cut else "")
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"cut": "server"}, "RemoteProtocolError"),
+        ({"cut": "server", "error": "RemoteProtocolError"}, "RemoteProtocolError"),
+        ({"cut": "server", "error": "ReadError"}, "ReadError"),
+        ({"cut": "client", "error": "ReadTimeout"}, "ReadTimeout"),
+    ],
+)
+@pytest.mark.parametrize("length", [[], [("content-length", "1000")]])
+def test_cuts(protocol: str, more: dict[str, Any], expected: str, length: Any) -> None:
+    made = answer(b"data: 1\n\n", b"dat", headers=[*SSE, *length], **more)
+    with serving(told(made), protocol) as url:
+        got, error = pieces_until_error(url, timeout=0.2 if "Timeout" in expected else PATIENCE)
+    assert (b"".join(got), error) == (b"data: 1\n\ndat", expected)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ("ReadError", "ReadError"),
+        ("ConnectError", "ReadError"),
+        ("", "ReadError"),
+        ("RemoteProtocolError", "RemoteProtocolError"),
+        ("ReadTimeout", "ReadTimeout"),
+        ("ConnectTimeout", "ReadTimeout"),
+    ],
+)
+def test_no_response(protocol: str, error: str, expected: str) -> None:
+    with serving(told(answer(status=0, error=error)), protocol) as url:
+        timeout = 0.2 if "Timeout" in error else PATIENCE
+        assert pieces_until_error(url, timeout) == ([], expected)
+        assert pieces_until_error(url, timeout) == ([], expected)
+
+
+def test_a_client_that_reads_on_where_another_had_stopped(
+    protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = answer(b"data: 1\n\n", cut="client")
+    monkeypatch.setattr(app_module, "_STALL", FAR)
+    recorder = told(made)
+    with serving(recorder, protocol) as url:
+        assert pieces_until_error(url, 0.3) == ([b"data: 1\n\n"], "ReadTimeout")
+    assert recorder.misses == []
+    monkeypatch.setattr(app_module, "_STALL", 0.01)
+    with serving(recorder, protocol) as url:
+        assert pieces_until_error(url) == ([b"data: 1\n\n"], "RemoteProtocolError")
+    assert len(recorder.misses) == 1
+
+
+def seen(asking: httpx.Client, streams: bool) -> tuple[Any, ...]:
+    got: list[bytes] = []
+    status, error = 0, ""
+    try:
+        with asking.stream("POST", "/chat/completions", json=ask(stream=streams)) as response:
+            status = response.status_code
+            got.extend(response.iter_bytes())
+    except httpx.DecodingError:
+        return ()  # how far it came is a matter of pieces
+    except httpx.TransportError as raised:
+        error = type(raised).__name__
+    return status, b"".join(got), error
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("name", [n for n, e in CATALOGUE.items() if e.kind != "deviation"])
+def test_faults_are_those_of_the_replay(name: str, streams: bool) -> None:
+    def recorder() -> Recorder:
+        made = told(sdk_answers)
+        made.faults = Plan(name)
+        made.replay_speed = 0
+        return made
+
+    transport = RecordReplayTransport(recorder())
+    with client("http://x/v1", transport=transport, timeout=0.2) as asking:
+        expected = seen(asking, streams)
+    timeout = 0.2 if "Timeout" in str(expected) else PATIENCE
+    with serving(recorder()) as url, client(url, timeout=timeout) as asking:
+        found = seen(asking, streams)
+    # Who accepts connections cannot refuse them.
+    instead = {"ConnectError": "ReadError", "ConnectTimeout": "ReadTimeout"}
+    assert found == tuple(instead.get(part, part) for part in expected)
+
+
+def test_headers_that_no_wire_may_carry(protocol: str) -> None:
+    headers = [
+        ("x-a", "1\r\nset-cookie: b"),
+        ("x b", "2"),
+        ("x-c", "caf\u00e9 \u20ac\0"),
+        ("", "3"),
+        ("x-d\r\ne", "4"),
+        ("keep-alive", "5"),
+        ("connection", "x-f"),
+        ("x-f", "6"),
+    ]
+    with serving(told(answer(b"{}", headers=headers)), protocol) as url:
+        response = post(url)
+    assert {n: v for n, v in response.headers.raw if n != b"content-length"} == {
+        b"x-a": b"1  set-cookie: b",
+        b"x-c": "caf\u00e9 ?".encode("latin-1"),
+    }
+
+
+# -- what is refused ---------------------------------------------------------------------------
+
+
+def error_of(response: httpx.Response) -> dict[str, Any]:
+    error: dict[str, Any] = response.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    return error
+
+
+def test_a_miss_says_why(protocol: str) -> None:
+    recorder = told(lambda request: None)
+    with serving(recorder, protocol) as url:
+        response = post(url)
+        assert response.status_code == 404
+        assert error_of(response)["code"] == "no_recording"
+        assert "there is no route" in error_of(response)["message"]
+        with (
+            openai.OpenAI(base_url=url, api_key=KEY) as sdk,
+            pytest.raises(openai.NotFoundError, match="there is no route"),
+        ):
+            sdk.chat.completions.create(**ask())
+    assert len(recorder.misses) == 2
+
+
+def test_a_broken_hook_ends_no_server() -> None:
+    def broken(request: Request) -> Interaction:
+        if text(request) == "Hi":
+            raise ZeroDivisionError("of a hook")
+        return answer(b"{}")
+
+    lines: list[str] = []
+    with serving(told(broken), on_exchange=lines.append) as url:
+        assert post(url).status_code >= 400
+        assert post(url, ask("Ho")).status_code == 200
+    assert len(lines) == 2
+
+
+def test_the_key_is_checked_where_there_is_one(protocol: str) -> None:
+    lines: list[str] = []
+    recorder = told(answer(b"{}", headers=JSON))
+    with serving(recorder, protocol, api_key=KEY, on_exchange=lines.append) as url:
+        for headers in ({}, {"authorization": "Basic eDp5"}, {"authorization": "Bearer"}):
+            response = post(url, headers=headers)
+            assert response.status_code == 401
+            assert "didn't provide an API key" in error_of(response)["message"]
+        wrong = KEY[:-1] + "x"
+        for given in (wrong, "short", "caf\u00e9".encode()):
+            value = given if isinstance(given, str) else given.decode("latin-1")
+            response = post(url, headers={"authorization": f"Bearer {value}".encode("latin-1")})
+            assert response.status_code == 401
+            assert error_of(response)["code"] == "invalid_api_key"
+            assert wrong[4:-4] not in response.text
+            assert "short" not in response.text
+        assert recorder.exchanges == []
+        assert post(url, headers={"authorization": f"bearer {KEY}"}).status_code == 200
+    assert KEY not in "".join(lines)
+
+
+def chunked(size: int) -> Iterator[bytes]:
+    for _ in range(size // 65536):
+        yield b"x" * 65536
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_body_has_a_limit(protocol: str, is_chunked: bool) -> None:
+    size = 8 * 1024 * 1024
+    content: Any = chunked(size) if is_chunked else b"x" * size
+    recorder = told(answer(b"{}", headers=JSON))
+    with (
+        serving(recorder, protocol, max_body=100_000) as url,
+        client(url) as asking,
+    ):
+        response = asking.post("/chat/completions", content=content)
+        assert response.status_code == 413
+        assert error_of(response)["code"] == "request_too_large"
+        assert asking.post("/chat/completions", content=b"x" * 100_000).status_code == 200
+        assert asking.post("/chat/completions", content=b"x" * 100_001).status_code == 413
+    assert len(recorder.exchanges) == 1
+
+
+def test_headers_have_an_end(protocol: str) -> None:
+    with serving(told(answer(b"{}")), protocol) as url, connected(url) as connection:
+        connection.sendall(b"GET /v1/models HTTP/1.1\r\nhost: x\r\n")
+        with contextlib.suppress(OSError):
+            for _ in range(100):
+                connection.sendall(b"x-long: " + b"x" * 4096 + b"\r\n")
+        assert b" 200 " not in to_end(connection)
+
+
+def test_what_is_no_http_is_let_go(protocol: str, caplog: pytest.LogCaptureFixture) -> None:
+    with serving(told(answer(b"{}")), protocol) as url:
+        with connected(url) as connection:
+            connection.sendall(b"\x16\x03\x01 hello?\r\n\r\n")
+            assert b" 200 " not in to_end(connection)
+        assert post(url).status_code == 200
+
+
+def test_others_are_kept_out() -> None:
+    app = make_app(told(answer()))
+    for host in ("0.0.0.0", "::", "192.0.2.1"):
+        with (
+            pytest.raises(SettingError, match=r"not this machine's loopback"),
+            running(app, host=host),
+        ):
+            pass
+    with (
+        pytest.raises(SettingError, match=r"cannot listen on 192\.0\.2\.1"),
+        running(app, host="192.0.2.1", allow_remote=True),
+    ):
+        pass
+    with pytest.raises(SettingError, match="is no address"), running(app, host="no such host"):
+        pass
+    with running(app, host="localhost") as one:
+        port = httpx.URL(one.url).port
+        assert port is not None
+        with (
+            pytest.raises(SettingError, match=f"port {port}.*in use.*--port 0"),
+            running(app, host="localhost", port=port),
+        ):
+            pass
+
+
+@pytest.mark.parametrize(
+    "upstream", ["api.openai.com/v1", "ftp://x/v1", "https://", "http://x/?a=b"]
+)
+def test_an_upstream_is_a_url(upstream: str) -> None:
+    with pytest.raises(SettingError, match="upstream is a base URL"):
+        make_app(told(answer()), upstream=upstream)
+
+
+# -- many clients ------------------------------------------------------------------------------
+
+
+def test_200_streams_at_once_beside_clients_that_do_not_read(protocol: str) -> None:
+    words = 20
+
+    def reply(request: Request) -> Interaction:
+        said = text(request)
+        if said == "LOTS":
+            return answer(*[b"x" * 100_000] * 200)
+        times = [0.3 + 0.01 * at for at in range(words)]
+        return answer(*(f"{said}-{at};".encode() for at in range(words)), times=times)
+
+    async def one(asking: httpx.AsyncClient, number: int) -> bool:
+        parts = []
+        async with asking.stream("POST", "/chat/completions", json=ask(f"n{number}")) as got:
+            async for part in got.aiter_raw():
+                parts.append(part)
+        return b"".join(parts).decode() == "".join(f"n{number}-{at};" for at in range(words))
+
+    async def all_of_them(url: str) -> list[bool]:
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(
+            base_url=url, limits=limits, timeout=60, trust_env=False
+        ) as asking:
+            return await asyncio.gather(*(one(asking, number) for number in range(200)))
+
+    lines: list[str] = []
+    recorder = told(reply)
+    with (
+        serving(recorder, protocol, on_exchange=lines.append) as url,
+        contextlib.ExitStack() as open_,
+    ):
+        for _ in range(5):
+            open_.enter_context(connected(url)).sendall(raw_request("LOTS"))
+        with connected(url) as vanishing:
+            vanishing.sendall(raw_request("LOTS"))
+            vanishing.recv(10)
+        with connected(url) as half:
+            half.sendall(raw_request("LOTS")[:-3])
+        assert asyncio.run(all_of_them(url)) == [True] * 200
+        finished = [line for line in lines if ", " not in line]
+        assert len(finished) == 200
+    # They ended with the server.
+    assert len([line for line in lines if line.endswith("the client left")]) >= 6
+
+
+def test_a_request_that_takes_the_recorder_long_keeps_no_stream(protocol: str) -> None:
+    taken, go_on = threading.Event(), threading.Event()
+
+    def reply(request: Request) -> Interaction:
+        if len(text(request)) > 3:
+            taken.set()
+            assert go_on.wait(PATIENCE)
+        return answer(b"1", b"2", b"3", times=[0, 0.3, 0.35])
+
+    with serving(told(reply), protocol) as url, contextlib.ExitStack() as asked:
+        with (
+            client(url) as asking,
+            asking.stream("POST", "/chat/completions", json=ask()) as response,
+        ):
+            for said in ("x" * 100_000, "Hi"):  # what comes then waits for its turn as well
+                asked.enter_context(connected(url)).sendall(raw_request(said))
+            assert taken.wait(PATIENCE)
+            assert response.read() == b"123"
+            assert not go_on.is_set()
+        go_on.set()
+        assert post(url).content == b"123"
+
+
+def test_it_stops_with_streams_open(protocol: str) -> None:
+    threads = set(threading.enumerate())
+    made = {
+        "stalls": answer(b"1", b"2", times=[0, FAR]),
+        "holds": answer(status=0, error="ReadTimeout"),
+        "lots": answer(*[b"x" * 100_000] * 200),
+    }
+    recorder = told(lambda request: made[text(request)])
+    with contextlib.ExitStack() as clients:
+        with serving(recorder, protocol) as url:
+            for said in made:
+                connection = clients.enter_context(connected(url))
+                connection.sendall(raw_request(said))
+                if said != "holds":
+                    assert connection.recv(1)
+            idle = clients.enter_context(connected(url))
+            early = clients.enter_context(connected(url))
+            early.sendall(b"POST /v1/chat/completions HTTP/1.1\r\n")
+            post(url, ask("lots"))
+        assert set(threading.enumerate()) == threads
+        assert to_end(idle) == b""
+    with pytest.raises(httpx.ConnectError):
+        post(url)
+    gc.collect()  # what is left open would warn, and warnings are errors
+
+
+def test_loggers_of_uvicorn_are_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", seen.append)
+    names = ("uvicorn", "uvicorn.error", "uvicorn.access")
+    loggers = [logging.getLogger(name) for name in names]
+    monkeypatch.setattr(loggers[2], "handlers", [handler])
+    monkeypatch.setattr(loggers[2], "level", logging.DEBUG)
+    before = [(x.handlers[:], x.level, x.propagate) for x in loggers]
+    with serving(told(answer(b"{}"))) as url:
+        post(url)
+    assert [(x.handlers, x.level, x.propagate) for x in loggers] == before
+    assert seen == []
+
+
+# -- cassettes and the proxy -------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def proxy(path: Path, upstream: str, mode: str = "new_episodes", **more: Any) -> Iterator[str]:
+    recorder = open_recorder(path, record_mode=mode)
+    with serving(recorder, upstream=upstream, save=recorder.save, **more) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def replay(path: Path) -> Iterator[str]:
+    with serving(open_recorder(path)) as url:
+        yield url
+
+
+def interactions(path: Path) -> list[Any]:
+    found: list[Any] = yaml.safe_load(path.read_text())["interactions"]
+    return found
+
+
+def talk(url: str) -> list[Any]:
+    """All kinds of answers that the stub has, as the client sees them."""
+    got: list[Any] = []
+    headers = {"authorization": f"Bearer {KEY}", "openai-organization": "acme-org-1x"}
+    with client(url, headers=headers) as asking:
+        for said in ("Hi", "GZIP", "LIMIT", "LIMIT"):
+            response = asking.post("/chat/completions", json=ask(said))
+            got.append((response.status_code, response.json()))
+        for said in ("SLOW", "SPLIT"):
+            question = ask(said, stream=True)
+            with asking.stream("POST", "/chat/completions", json=question) as response:
+                got.append((response.status_code, list(response.iter_raw())))
+        got.append(asking.get("/models?limit=2").json())
+    return got
+
+
+@pytest.fixture
+def stub() -> Iterator[Any]:
+    with stub_server.running() as server:
+        yield server
+
+
+def test_round_trip_through_the_proxy(stub: Any, tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    lines: list[str] = []
+    kept = threading.Semaphore(0)
+
+    def line_of(line: str) -> None:
+        lines.append(line)
+        kept.release()
+
+    with proxy(path, stub.url, on_exchange=line_of) as url:
+        live = talk(url)
+        assert all(kept.acquire(timeout=PATIENCE) for _ in live)
+        # Each was written when it was over, not at the end.
+        assert len(interactions(path)) == 7
+    assert [status for status, _ in live[:6]] == [200, 200, 429, 200, 200, 200]
+    asked = len(stub.seen)
+    with replay(path) as url:
+        assert talk(url) == live
+    assert len(stub.seen) == asked
+    written = path.read_text()
+    assert f"uri: {stub.url}/chat/completions" in written
+    assert f"uri: {stub.url}/models?limit=2" in written
+    for secret in (KEY, "acme-org-1x", "s3cretC00kie99"):
+        assert secret not in written
+        assert secret not in "\n".join(lines)
+    assert len(lines) == 7
+    assert lines[0].startswith("POST /v1/chat/completions 200 ")
+
+
+def test_what_goes_upstream(stub: Any, tmp_path: Path) -> None:
+    with proxy(tmp_path / "c.yaml", stub.url) as url:
+        post(
+            url,
+            headers={
+                "authorization": f"Bearer {KEY}",
+                "openai-project": "proj_1",
+                "connection": "x-hop, keep-alive",
+                "x-hop": "1",
+                "te": "trailers",
+                "accept-encoding": "br, gzip, zstd",
+            },
+        )
+        post(url, headers={"accept-encoding": "br", "user-agent": "mine"})
+        with client(url.removesuffix("/v1")) as asking:
+            response = asking.get("/elsewhere")
+            assert response.status_code == 404
+            assert "Invalid URL (GET /elsewhere)" in error_of(response)["message"]
+    sent, plain = ({k.lower(): v for k, v in head.items()} for head, _ in stub.seen)
+    assert sent["authorization"] == f"Bearer {KEY}"
+    assert sent["openai-project"] == "proj_1"
+    assert sent["host"] == stub.url.split("/")[2]
+    assert sent["accept-encoding"] == "gzip"
+    assert not {"x-hop", "te", "connection"} & set(sent)
+    assert plain["accept-encoding"] == "identity"
+    assert plain["user-agent"] == "mine"
+
+
+@pytest.mark.parametrize("mode", ["new_episodes", "all", "once", "none"])
+def test_the_mode_decides_what_goes_upstream(stub: Any, tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "c.yaml"
+    with proxy(path, stub.url) as url:
+        post(url, ask("Hi"))
+    with proxy(path, stub.url, mode) as url:
+        same, other = post(url, ask("Hi")), post(url, ask("Ho"))
+    assert same.status_code == 200
+    assert other.status_code == (200 if mode in ("new_episodes", "all") else 404)
+    assert len(stub.seen) == {"new_episodes": 2, "all": 3}.get(mode, 1)
+    assert len(interactions(path)) == (1 if mode in ("once", "none") else 2)
+
+
+def test_an_upstream_that_dies(stub: Any, tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    question = ask("DIE", stream=True)
+
+    def try_it(url: str) -> list[bytes]:
+        got: list[bytes] = []
+        with (
+            client(url) as asking,
+            pytest.raises(httpx.RemoteProtocolError),
+            asking.stream("POST", "/chat/completions", json=question) as response,
+        ):
+            got.extend(response.iter_raw())
+        return got
+
+    lines: list[str] = []
+    with proxy(path, stub.url, on_exchange=lines.append) as url:
+        live = try_it(url)
+    assert b"".join(live) == b"".join(stub_server.events()[:3])
+    (found,) = interactions(path)
+    assert found["response"]["chatapi"]["cut"] == "server"
+    assert "cut by the upstream" in lines[0]
+    with replay(path) as url:
+        assert b"".join(try_it(url)) == b"".join(live)
+
+
+def test_an_upstream_that_is_not_there(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        gone = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
+        with proxy(tmp_path / "c.yaml", gone) as url:
+            response = post(url)
+    assert response.status_code == 502
+    assert "ConnectError" in error_of(response)["message"]
+    assert not (tmp_path / "c.yaml").exists()
+
+
+def test_the_proxy_streams_and_ends_when_its_client_does(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    said = {
+        "far": answer(b"data: 1\n\n", b"data: 2\n\n", times=[0, FAR]),
+        "silent": answer(status=0, error="ReadTimeout"),
+    }
+    left = threading.Semaphore(0)
+    upstream = told(lambda request: said[text(request)])
+    with (
+        serving(upstream, on_exchange=lambda line: left.release()) as origin,
+        proxy(path, origin) as url,
+    ):
+        with (
+            client(url) as asking,
+            asking.stream("POST", "/chat/completions", json=ask("far")) as got,
+        ):
+            assert next(got.iter_raw()) == b"data: 1\n\n"
+        assert left.acquire(timeout=PATIENCE)
+        with client(url, timeout=0.3) as asking, pytest.raises(httpx.ReadTimeout):
+            asking.post("/chat/completions", json=ask("silent"))
+        assert left.acquire(timeout=PATIENCE)
+    (found,) = interactions(path)
+    assert found["response"]["chatapi"]["cut"] == "client"
+    assert found["response"]["body"]["string"] == "data: 1\n\n"
+
+
+def test_clients_at_once_are_all_recorded(stub: Any, tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+
+    async def all_of_them(url: str) -> list[str]:
+        async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as asking:
+            calls = (
+                asking.post("/chat/completions", json=ask(f"ECHO {number}")) for number in range(60)
+            )
+            return [
+                r.json()["choices"][0]["message"]["content"] for r in await asyncio.gather(*calls)
+            ]
+
+    with proxy(path, stub.url) as url:
+        expected = [f"ECHO {number}" for number in range(60)]
+        assert asyncio.run(all_of_them(url)) == expected
+    with replay(path) as url:
+        assert asyncio.run(all_of_them(url)) == expected
+
+
+def test_what_cannot_be_written_is_told(stub: Any, tmp_path: Path) -> None:
+    recorder = open_recorder(tmp_path / "c.yaml", record_mode="all")
+    (tmp_path / "c.yaml").mkdir()
+    lines: list[str] = []
+    app = make_app(recorder, upstream=stub.url, save=recorder.save, on_exchange=lines.append)
+    with pytest.raises(Exception, match=r"c\.yaml") as caught, running(app) as server:
+        assert post(server.url).status_code == 200
+    assert isinstance(caught.value, importlib.import_module("pytest_chatapi.errors").ChatAPIError)
+    assert "c.yaml" in lines[0]
+
+
+def test_recording_without_an_upstream_is_no_crash(tmp_path: Path) -> None:
+    with serving(open_recorder(tmp_path / "c.yaml", record_mode="all")) as url:
+        assert post(url).status_code == 404
+
+
+RECORDED = """interactions:
+- request:
+    method: POST
+    uri: https://api.groq.com/openai/v1/chat/completions
+    headers: {}
+    body: '{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}'
+  response:
+    status: {code: 200, message: OK}
+    headers: {content-type: [application/json]}
+    body: {string: '{"id": 1}'}
+version: 1
+"""
+
+
+@pytest.mark.parametrize("base", ["/v1", "/openai/v1"])
+def test_other_base_urls_are_served_below_v1_too(tmp_path: Path, base: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(RECORDED)
+    recorder = open_recorder(path, match_on=["host", "path", "body"] if base == "/v1" else ["path"])
+    with serving(recorder) as url:
+        assert post(url.removesuffix("/v1") + base).json() == {"id": 1}
+        assert post(url.removesuffix("/v1") + base).status_code == 404
+
+
+# -- clients of others -------------------------------------------------------------------------
+
+
+def sdk_answers(request: Request) -> Interaction:
+    if request.method == "GET":
+        return answer(b'{"object": "list", "data": []}', headers=JSON)
+    if request.json().get("stream"):
+        return answer(*stub_server.events(), times=[0.002 * n for n in range(7)])
+    return answer(json.dumps(ANSWER).encode(), headers=JSON)
+
+
+def test_the_sdk(protocol: str) -> None:
+    async def asynchronously(url: str) -> str:
+        async with openai.AsyncOpenAI(base_url=url, api_key=KEY) as sdk:
+            assert [model async for model in sdk.models.list()] == []
+            words = ""
+            async for chunk in await sdk.chat.completions.create(**ask(), stream=True):
+                words += chunk.choices[0].delta.content or ""
+            return words
+
+    with serving(told(sdk_answers), protocol, api_key=KEY) as url:
+        with openai.OpenAI(base_url=url, api_key=KEY) as sdk:
+            said = sdk.chat.completions.create(**ask()).choices[0].message.content
+            chunks = list(sdk.chat.completions.create(**ask(), stream=True))
+        assert said == "Hello!"
+        whole = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+        assert whole == "".join(stub_server.WORDS) == asyncio.run(asynchronously(url))
+
+
+IN_A_SUBPROCESS = """
+import openai
+sdk = openai.OpenAI()
+question = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
+print(sdk.chat.completions.create(**question).choices[0].message.content)
+for chunk in sdk.chat.completions.create(**question, stream=True):
+    print(ascii(chunk.choices[0].delta.content or ""), end="")
+"""
+
+
+def test_the_sdk_in_a_subprocess() -> None:
+    with serving(told(sdk_answers)) as url:
+        environment = {**os.environ, "OPENAI_BASE_URL": url, "OPENAI_API_KEY": KEY}
+        done = subprocess.run(
+            [sys.executable, "-c", IN_A_SUBPROCESS],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.stdout == "Hello!\n''" + "".join(map(ascii, stub_server.WORDS)) + "''", done.stderr

@@ -1,0 +1,132 @@
+"""The fixture ``chatapi_server``: subprocesses are recorded, replayed, mocked and judged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from recording_runs import bodies
+
+CHILD = '''
+import subprocess, sys
+from pytest_chatapi import faults
+CODE = """
+import openai
+stream = openai.OpenAI().chat.completions.create(
+    model="gpt-4o-mini", messages=[{"role": "user", "content": "Hi"}], stream=True)
+print("".join(c.choices[0].delta.content or "" for c in stream if c.choices))
+"""
+def child():
+    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True)
+    return (done.stdout + done.stderr).strip()
+'''
+
+
+def test_a_subprocess_is_recorded_and_replayed(
+    run: Any, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, server: Any
+) -> None:
+    test = (
+        CHILD
+        + """
+def test_a(chatapi_server, chatapi):
+    assert chatapi_server.startswith("http://127.0.0.1:")
+    assert child() == "Hello caf\\u00e9!"
+    (exchange,) = chatapi.exchanges
+    assert exchange.request.url.endswith("/v1/chat/completions")
+"""
+    )
+    seen = len(server.seen)
+    run(test, "--record-mode=once").assert_outcomes(passed=1)
+    assert len(server.seen) == seen + 1
+    path = pytester.path / "cassettes" / "test_it" / "test_a.yaml"
+    assert len(bodies(path)) == 1
+    assert server.url.rpartition(":")[2] in path.read_text()
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    monkeypatch.delenv("OPENAI_API_KEY")
+    run().assert_outcomes(passed=1)
+    assert len(server.seen) == seen + 1
+
+
+def test_a_subprocess_without_recording_fails_the_test(run: Any) -> None:
+    result = run(CHILD + "def test_a(chatapi_server): child()")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "no recording for POST chat/completions gpt-4o-mini stream",
+            "  because   the cassette cassettes/test_it/test_a.yaml does not exist",
+        ]
+    )
+
+
+def test_a_mock_behind_the_server(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    monkeypatch.delenv("OPENAI_API_KEY")
+    test = (
+        CHILD
+        + """
+import os
+def test_a(chatapi_mock, chatapi_server, chatapi):
+    chatapi_mock.script([faults.overloaded(), "Hello there!"])
+    assert child() == "Hello there!"
+    assert len(chatapi_mock.requests) == 2
+
+def test_in_this_process(chatapi_mock, chatapi_server, chatapi, openai_client):
+    chatapi_mock.reply("Hello!")
+    for family in (httpx, httpx2):
+        assert family.post(chatapi_server + "/chat/completions", json=ask()).status_code == 200
+    import requests
+    assert requests.post(chatapi_server + "/chat/completions", json=ask()).status_code == 200
+    assert openai.OpenAI().chat.completions.create(**ask()).choices
+    assert len(chatapi.exchanges) == 4
+
+def test_stalls_are_real_and_backoff_is_not(chatapi_mock, chatapi_server, chatapi):
+    import time
+    chatapi.inject("overloaded, stall(seconds=0.4)")
+    chatapi_mock.reply("Hello!")
+    started = time.perf_counter()
+    client = openai.OpenAI()
+    assert list(client.chat.completions.create(**ask(), stream=True))
+    assert 0.4 <= time.perf_counter() - started < 10
+    assert len(chatapi.slept) == 1
+
+def test_after():
+    assert "OPENAI_BASE_URL" not in os.environ
+"""
+    )
+    run(test).assert_outcomes(passed=4)
+
+
+def test_a_cut_is_one_on_the_wire(run: Any) -> None:
+    test = (
+        CHILD
+        + """
+@pytest.mark.chatapi_faults("cut(chunks=3)", "reset")
+def test_a(chatapi_mock, chatapi_server):
+    chatapi_mock.reply("Hello there, whoever you may be!")
+    said = child()
+    assert "Error" in said or "Hello there" in said
+"""
+    )
+    run(test).assert_outcomes(passed=2)
+
+
+def test_in_process_clients_are_recorded_once(
+    run: Any, pytester: pytest.Pytester, server: Any
+) -> None:
+    test = """
+@pytest.mark.parametrize("family", [httpx, httpx2])
+def test_a(chatapi_server, family):
+    assert family.post(chatapi_server + "/chat/completions", json=ask()).status_code == 200
+"""
+    run(test, "--record-mode=once").assert_outcomes(passed=2)
+    for path in (pytester.path / "cassettes" / "test_it").iterdir():
+        assert len(bodies(path)) == 1
+
+
+def test_the_extra_is_named(run: Any, pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        "import sys; sys.modules['uvicorn'] = None; sys.modules['starlette'] = None"
+    )
+    result = run("def test_a(chatapi_server): ...")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["* is not installed: pip install 'pytest-chatapi[[]server]'"])
