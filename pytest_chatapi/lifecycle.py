@@ -56,13 +56,20 @@ class ChatAPI:
     Attributes:
         recorder: what records and replays.
         settings: of this test.
+        hosts: that are left alone, by the settings or by ``vcr_config``.
     """
 
     def __init__(
-        self, recorder: Recorder, settings: Settings, item: pytest.Item, stack: contextlib.ExitStack
+        self,
+        recorder: Recorder,
+        settings: Settings,
+        item: pytest.Item,
+        stack: contextlib.ExitStack,
+        hosts: Sequence[str],
     ) -> None:
         self.recorder, self.settings = recorder, settings
         self._item, self._stack = item, stack
+        self.hosts = frozenset(host.lower() for host in hosts)
         self._clock: VirtualTime | None = None
         self._scenario = ""
         self._judged = 0
@@ -561,7 +568,7 @@ def open_test(
     with contextlib.ExitStack() as stack:
         stack.enter_context(intercepted(recorder, ignore_hosts=hosts, on_second=refuse_second))
         stack.enter_context(_some_key(recorder))
-        handle = ChatAPI(recorder, settings, item, stack)
+        handle = ChatAPI(recorder, settings, item, stack, hosts)
         if mocks:
             handle.make_time_virtual()
         if scenario:
@@ -640,13 +647,15 @@ def refusal(
 
     def refuse(host: str, port: str) -> None:
         handle = current()
-        settings = early if handle is None else handle.settings
+        left_alone = (
+            {name.lower() for name in early.ignore_hosts} if handle is None else handle.hosts
+        )
         sends = (
             is_live(item.config) or early.record_mode != "none"
             if handle is None
             else handle.recorder.sends
         )
-        if sends or host in {name.lower() for name in settings.ignore_hosts}:
+        if sends or host in left_alone:
             return
         who = (
             "a fixture of wider scope than the test, whose requests nobody records"

@@ -124,6 +124,12 @@ def test_the_quick_reader_reads_what_is_usual() -> None:
     # What somebody changed by hand is the parser's business, and so is another line end.
     for change in ((b"code: 200", b"code: 0x20"), (b"OK", b"OK # fine"), (b"\n", b"\r\n")):
         assert own_interaction(block.replace(*change)) is None
+    # So are empty lines at the end of a text, unless they are all said to count.
+    for mark in (b"|", b"|-"):
+        assert own_interaction(block.replace(b"|+", mark)) is None
+        begun = block.replace(b"body: |-", b"body: " + mark)
+        assert own_request(begun) is not None
+        assert own_request(begun.replace(b"      }\n", b"      }\n\n", 1)) is None
 
 
 def test_layout(tmp_path: Path) -> None:

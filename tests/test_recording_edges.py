@@ -384,6 +384,104 @@ def test_a(chatapi):
     run().assert_outcomes(passed=1)
 
 
+def test_a_mock_sees_a_body_that_is_made_while_it_is_sent(run: Any) -> None:
+    test = (
+        START
+        + """
+import respx
+from respx.patterns import Lookup, Pattern
+
+class Whole(Pattern):
+    key, lookups = "whole", (Lookup.EQUAL,)
+    def parse(self, request):
+        return request.content  # respx has read it by then
+
+@pytest.mark.chatapi
+def test_a(chatapi):
+    def body():
+        yield b'{"a": 1}'
+    async def abody():
+        yield b'{"a": 1}'
+    async def go():
+        async with httpx.AsyncClient() as client:
+            return await client.post("http://x.example/", content=abody())
+    with respx.mock(using="httpcore") as mock:
+        mock.route(Whole(b'{"a": 1}')).respond(json={"b": 2})
+        assert httpx.post("http://x.example/", content=body()).json() == {"b": 2}
+        assert asyncio.run(go()).json() == {"b": 2}
+    assert chatapi.exchanges == []
+"""
+    )
+    run(test).assert_outcomes(passed=1)
+
+
+# A name that leads back to this machine.
+FAR = """
+import socket
+PORT = int(os.environ["OPENAI_BASE_URL"].rpartition(":")[2].partition("/")[0])
+look_up = socket.getaddrinfo
+def found_here(host, *args, **kwargs):
+    name = host.decode() if isinstance(host, bytes) else str(host)
+    return look_up("127.0.0.1" if name.lower() == "far.example" else host, *args, **kwargs)
+socket.getaddrinfo = found_here
+def connect(host="Far.example"):
+    socket.create_connection((host, PORT)).close()
+"""
+
+
+def test_hosts_that_are_left_alone(pytester: pytest.Pytester, run: Any) -> None:
+    test = (
+        START
+        + FAR
+        + """
+@pytest.fixture
+def vcr_config(request):
+    return getattr(request, "param", {})
+
+@pytest.fixture(scope="module")
+def module():
+    connect()
+
+def passes(chatapi, host):
+    import requests
+    url = f"http://{host}:{PORT}/v1/models"
+    assert httpx.get(url).json() == requests.get(url).json() == {"object": "list", "data": []}
+    async def go():
+        async with httpx.AsyncClient() as client:
+            return await client.get(url)
+    assert asyncio.run(go()).status_code == 200
+    assert chatapi.exchanges == []
+
+@pytest.mark.chatapi(ignore_hosts=["far.EXAMPLE"])
+def test_far(module, chatapi):
+    connect()
+    passes(chatapi, "Far.example")
+
+@pytest.mark.chatapi
+@pytest.mark.parametrize(
+    "vcr_config", [{"ignore_hosts": ["127.0.0.1"]}, {"ignore_localhost": True}], indirect=True
+)
+def test_of_vcrpy(vcr_config, chatapi):
+    passes(chatapi, "127.0.0.1")
+
+@pytest.mark.chatapi
+@pytest.mark.parametrize("vcr_config", [{"ignore_hosts": ["far.example"]}], indirect=True)
+def test_far_of_vcrpy(vcr_config, chatapi):
+    connect()
+    passes(chatapi, "far.example")
+"""
+    )
+    run(test).assert_outcomes(passed=4)
+    run(test, "--record-mode=once").assert_outcomes(passed=4)
+    assert not (pytester.path / "cassettes").exists()
+
+
+def test_while_it_records_anything_may_leave_the_machine(run: Any) -> None:
+    test = START + FAR + "@pytest.mark.chatapi\ndef test_a(): connect()\n"
+    run(test, "--record-mode=once").assert_outcomes(passed=1)
+    run(test).assert_outcomes(failed=1)
+
+
 @pytest.mark.parametrize("first", ["import vcr\n", ""])
 def test_a_second_recorder_inside_is_refused(run: Any, first: str) -> None:
     test = (

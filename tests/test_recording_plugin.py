@@ -357,6 +357,25 @@ def test_a(chatapi_client, chatapi_async_client, chatapi, openai_client, async_o
     result.stdout.fnmatch_lines(["*chatapi_config has no 'apikey' (did you mean api_key?)*"])
 
 
+def test_what_is_to_be_redacted_adds_up(pytester: pytest.Pytester, run: Any) -> None:
+    test = """
+pytestmark = pytest.mark.chatapi(redact="module-[0-9]+")
+
+@pytest.fixture(scope="session")
+def chatapi_config():
+    return {"redact": ["config-[0-9]+"]}
+
+@pytest.mark.chatapi(redact=["marker-[0-9]+"])
+def test_a(chatapi_client):
+    text = "ini-1111 config-2222 module-3333 marker-4444"
+    assert chatapi_client.post("/chat/completions", json=ask(text)).status_code == 200
+"""
+    run(test, "--record-mode=once", ini="chatapi_redact = ini-[0-9]+").assert_outcomes(passed=1)
+    (body,) = bodies(pytester.path / "cassettes" / "test_it" / "test_a.yaml")
+    assert [digits for digits in ("1111", "2222", "3333", "4444") if digits in body] == []
+    assert body.count("REDACTED") == 4
+
+
 def test_mocks_of_other_libraries_work_inside(run: Any) -> None:
     test = """
 import respx

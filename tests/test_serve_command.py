@@ -21,6 +21,8 @@ from pytest_chatapi.cli import main
 
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
+from pytest_chatapi.server import app as app_module
+from pytest_chatapi.server import run as run_module
 
 SHIPPED = Path(__file__).parent.parent / "cassettes"
 KEY = "sk-proj-Zx81kLmQ02vNs7RtYw3uPd5"
@@ -172,6 +174,28 @@ def test_a_reader_of_its_lines_may_go(tmp_path: Path) -> None:
             assert ask(server.url).status_code == 200
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(PATIENCE) == 0
+        assert server.process.stderr is not None
+        assert server.process.stderr.read() == ""
+
+
+def test_it_remembers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorders: list[Any] = []
+    make_app, running = app_module.make_app, run_module.running
+
+    def made(recorder: Any, **more: Any) -> Any:
+        recorders.append(recorder)
+        return make_app(recorder, **more)
+
+    def serve(app: Any, **more: Any) -> int:
+        with running(app) as server:
+            ask(server.url), ask(server.url)
+        return 0
+
+    monkeypatch.setattr(app_module, "make_app", made)
+    monkeypatch.setattr(run_module, "serve", serve)
+    shutil.copy(SHIPPED / "plain.yaml", tmp_path / "c.yaml")
+    assert main(["serve", str(tmp_path / "c.yaml"), "--match-on", "method"]) == 0
+    assert (recorders[0].exchanges, recorders[0].misses) == ([], [])
 
 
 @pytest.mark.parametrize(

@@ -357,6 +357,18 @@ def test_a_broken_hook_ends_no_server() -> None:
     assert len(lines) == 2
 
 
+def test_what_goes_wrong_in_the_middle_is_a_cut(
+    protocol: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines: list[str] = []
+    made = answer(b"12", b"345", headers=[("content-length", "4")], cut="server")
+    with serving(told(made), protocol, on_exchange=lines.append) as url:
+        got, error = pieces_until_error(url)
+    assert (got, error) == ([b"12"], "RemoteProtocolError")
+    assert "Error: " in lines[0]
+    assert caplog.records == []
+
+
 def test_the_key_is_checked_where_there_is_one(protocol: str) -> None:
     lines: list[str] = []
     recorder = told(answer(b"{}", headers=JSON))
@@ -395,9 +407,16 @@ def test_a_body_has_a_limit(protocol: str, is_chunked: bool) -> None:
         response = asking.post("/chat/completions", content=content)
         assert response.status_code == 413
         assert error_of(response)["code"] == "request_too_large"
+        assert response.headers["connection"] == "close"
         assert asking.post("/chat/completions", content=b"x" * 100_000).status_code == 200
         assert asking.post("/chat/completions", content=b"x" * 100_001).status_code == 413
     assert len(recorder.exchanges) == 1
+
+
+def test_a_body_that_is_announced_is_not_waited_for(protocol: str) -> None:
+    with serving(told(answer()), protocol, max_body=10) as url, connected(url) as connection:
+        connection.sendall(b"POST /v1/x HTTP/1.1\r\nhost: x\r\ncontent-length: 11\r\n\r\n")
+        assert to_end(connection).startswith(b"HTTP/1.1 413 ")
 
 
 def test_headers_have_an_end(protocol: str) -> None:
@@ -493,8 +512,9 @@ def test_200_streams_at_once_beside_clients_that_do_not_read(protocol: str) -> N
         assert asyncio.run(all_of_them(url)) == [True] * 200
         finished = [line for line in lines if ", " not in line]
         assert len(finished) == 200
+    assert not [line for line in lines if "no answer" in line or "Error" in line]
     # They ended with the server.
-    assert len([line for line in lines if line.endswith("the client left")]) >= 6
+    assert len([line for line in lines if line.endswith("the client left")]) >= 7
 
 
 def test_a_request_that_takes_the_recorder_long_keeps_no_stream(protocol: str) -> None:
@@ -503,7 +523,7 @@ def test_a_request_that_takes_the_recorder_long_keeps_no_stream(protocol: str) -
     def reply(request: Request) -> Interaction:
         if len(text(request)) > 3:
             taken.set()
-            assert go_on.wait(PATIENCE)
+            assert go_on.wait(2 * PATIENCE)
         return answer(b"1", b"2", b"3", times=[0, 0.3, 0.35])
 
     with serving(told(reply), protocol) as url, contextlib.ExitStack() as asked:
@@ -550,14 +570,17 @@ def test_loggers_of_uvicorn_are_the_users(monkeypatch: pytest.MonkeyPatch) -> No
     seen: list[logging.LogRecord] = []
     handler = logging.Handler()
     monkeypatch.setattr(handler, "emit", seen.append)
-    names = ("uvicorn", "uvicorn.error", "uvicorn.access")
-    loggers = [logging.getLogger(name) for name in names]
+    loggers = [logging.getLogger(f"uvicorn{part}") for part in ("", ".error", ".access")]
     monkeypatch.setattr(loggers[2], "handlers", [handler])
-    monkeypatch.setattr(loggers[2], "level", logging.DEBUG)
-    before = [(x.handlers[:], x.level, x.propagate) for x in loggers]
-    with serving(told(answer(b"{}"))) as url:
-        post(url)
-    assert [(x.handlers, x.level, x.propagate) for x in loggers] == before
+    level = loggers[2].level
+    loggers[2].setLevel(logging.DEBUG)
+    try:
+        before = [(x.handlers[:], x.level, x.propagate) for x in loggers]
+        with serving(told(answer(b"{}"))) as url:
+            post(url)
+        assert [(x.handlers, x.level, x.propagate) for x in loggers] == before
+    finally:
+        loggers[2].setLevel(level)
     assert seen == []
 
 
@@ -629,6 +652,7 @@ def test_round_trip_through_the_proxy(stub: Any, tmp_path: Path) -> None:
     for secret in (KEY, "acme-org-1x", "s3cretC00kie99"):
         assert secret not in written
         assert secret not in "\n".join(lines)
+    assert [thread for thread in threading.enumerate() if "chatapi" in thread.name] == []
     assert len(lines) == 7
     assert lines[0].startswith("POST /v1/chat/completions 200 ")
 
@@ -736,6 +760,25 @@ def test_the_proxy_streams_and_ends_when_its_client_does(tmp_path: Path) -> None
     assert found["response"]["body"]["string"] == "data: 1\n\n"
 
 
+def test_any_number_of_streams_passes_the_proxy(tmp_path: Path) -> None:
+    upstream = told(answer(b"data: 1\n\n", b"data: 2\n\n", times=[0, FAR]))
+    path = tmp_path / "c.yaml"
+    with (
+        contextlib.ExitStack() as open_,
+        serving(upstream) as origin,
+        proxy(path, origin) as url,
+    ):
+        clients = [open_.enter_context(connected(url)) for _ in range(120)]
+        for one in clients:
+            one.sendall(raw_request())
+        for one in clients:
+            got = b""
+            while b"data: 1" not in got:
+                got += one.recv(4096)
+    # Those that were open at the end are kept as far as they came.
+    assert [i["response"]["chatapi"]["cut"] for i in interactions(path)] == ["client"] * 120
+
+
 def test_clients_at_once_are_all_recorded(stub: Any, tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
 
@@ -793,6 +836,16 @@ def test_other_base_urls_are_served_below_v1_too(tmp_path: Path, base: str) -> N
     with serving(recorder) as url:
         assert post(url.removesuffix("/v1") + base).json() == {"id": 1}
         assert post(url.removesuffix("/v1") + base).status_code == 404
+
+
+def test_a_damaged_recording_hides_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    damaged = "- request:\n    method: [\n  response: {}\n"
+    path.write_text(RECORDED.replace("interactions:\n", f"interactions:\n{damaged}", 1))
+    with serving(open_recorder(path, match_on=["method"])) as url:
+        response = post(url)
+        assert response.status_code == 404
+        assert "interaction 0: not valid YAML" in error_of(response)["message"]
 
 
 # -- clients of others -------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import gzip
 import importlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +17,7 @@ import pytest
 import stub_server
 import yaml
 
+import pytest_chatapi.recording.recorder
 from pytest_chatapi import (
     AsyncRecordReplayTransport,
     RecordReplayTransport,
@@ -130,6 +131,26 @@ def test_what_was_given_for_another_body_is_not_given_again(session: Session) ->
             client.post(PATH, json=ask("recorded"))
 
 
+def test_what_ends_while_it_is_saved_is_saved_next(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with session.client("once") as client:
+        recorder = client._transport.recorder
+        client.post(PATH, json=ask("first"))
+        take = recorder.begin("POST", session.url + PATH, [], json.dumps(ask("late")).encode())
+        take.responded(200, "OK", [])
+        real = pytest_chatapi.recording.recorder.update
+
+        def update(*args: Any) -> None:
+            real(*args)
+            take.ended()
+
+        monkeypatch.setattr(pytest_chatapi.recording.recorder, "update", update)
+        recorder.save()
+        recorder.save()
+    assert len(yaml.safe_load(session.path.read_text())["interactions"]) == 2
+
+
 def test_compressed_bodies_are_kept_readable(session: Session) -> None:
     with session.client("once") as client:
         live = client.post(PATH, json=ask("GZIP"))
@@ -161,6 +182,85 @@ def test_a_server_that_dies(session: Session) -> None:
     assert live[0] == stub_server.events()[:3]
     assert exchange.response.cut == "server"
     assert [finding.code for finding in check(exchange)] == ["T17"]
+
+
+@pytest.mark.parametrize(
+    ("error", "by", "codes"),
+    [("ReadTimeout", "client", []), ("ReadError", "server", ["T17"])],
+)
+def test_what_broke_a_body_breaks_it_again(
+    session: Session, error: str, by: str, codes: list[str]
+) -> None:
+    kind = getattr(session.family, error)
+
+    class Breaks(session.family.SyncByteStream, session.family.AsyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield stub_server.events()[0]
+            raise kind("it broke")
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for piece in self:
+                yield piece
+
+    def breaks(request: Any) -> Any:
+        return session.family.Response(200, stream=Breaks())
+
+    body = ask(stream=True)
+
+    async def read(client: Any) -> None:
+        async with client, client.stream("POST", PATH, json=body) as response:
+            async for _ in response.aiter_raw():
+                pass
+
+    for mode, more in (("once", {"transport": session.family.MockTransport(breaks)}), ("none", {})):
+        with session.client(mode, **more) as client:
+            with pytest.raises(kind), client.stream("POST", PATH, json=body) as response:
+                list(response.iter_raw())
+            (exchange,) = exchanges(client)
+        assert list(exchange.response.pieces) == stub_server.events()[:1]
+        assert exchange.response.cut == by
+        assert [finding.code for finding in check(exchange)] == codes
+        aclient = session.aclient("all" if mode == "once" else mode, **more)
+        with pytest.raises(kind):
+            asyncio.run(read(aclient))
+        assert exchanges(aclient)[0].response.cut == by
+
+
+@pytest.mark.parametrize("looks", [False, True])
+def test_a_body_that_is_there_before_its_client_reads_is_recorded(
+    session: Session, looks: bool
+) -> None:
+    """A mock has it at once, and a transport may read what it hands on."""
+    family = session.family
+    mock = family.MockTransport(lambda request: family.Response(200, json={"mocked": True}))
+
+    class Looks(family.BaseTransport, family.AsyncBaseTransport):
+        def handle_request(self, request: Any) -> Any:
+            with family.HTTPTransport() as inner:
+                response = inner.handle_request(request)
+                response.read()
+            return response
+
+        async def handle_async_request(self, request: Any) -> Any:
+            async with family.AsyncHTTPTransport() as inner:
+                response = await inner.handle_async_request(request)
+                await response.aread()
+            return response
+
+    async def post(mode: str, **more: Any) -> Any:
+        async with session.aclient(mode, **more) as client:
+            return (await client.post(PATH, json=ask())).json()
+
+    with session.client("once", transport=Looks() if looks else mock) as client:
+        live = client.post(PATH, json=ask()).json()
+        assert exchanges(client)[0].response.cut is None
+    assert bool(live.get("mocked")) is not looks
+    with session.client() as client:
+        assert client.post(PATH, json=ask()).json() == live
+        assert exchanges(client)[0].response.cut is None
+    session.path.unlink()
+    assert asyncio.run(post("once", transport=Looks() if looks else mock)) == live
+    assert asyncio.run(post("none")) == live
 
 
 def test_a_client_that_stops(session: Session) -> None:
@@ -341,6 +441,18 @@ def test_modes(session: Session) -> None:
     assert recorded() == ["z"]
     post("rewrite")
     assert not session.path.exists()  # as with pytest-recording
+    session.path = session.path.parent / "folder" / "c.yaml"
+    post("rewrite")
+    assert not session.path.parent.exists()
+
+
+def test_who_closes_twice_drops_what_was_there_once(session: Session) -> None:
+    for text in "ab":
+        transport = RecordReplayTransport(session.path, record_mode="rewrite")
+        with transport, session.family.Client(transport=transport) as client:
+            client.post(session.url + PATH, json=ask(text))
+    (left,) = yaml.safe_load(session.path.read_text())["interactions"]
+    assert json.loads(left["request"]["body"]) == ask("b")
 
 
 def test_what_is_sent_keeps_its_secrets(session: Session) -> None:

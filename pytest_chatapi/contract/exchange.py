@@ -29,6 +29,11 @@ def fold_headers(
         return headers
     if not headers:
         return _NONE
+    if type(headers) is list:
+        # Nearly always lower case, text and without repeats: then there is nothing to fold.
+        folded = _Folded(headers)
+        if len(folded) == len(headers) and _is_plain(folded):
+            return folded
     folded = _Folded()
     for name, value in headers.items() if isinstance(headers, Mapping) else headers:
         if isinstance(value, bytes):
@@ -44,6 +49,15 @@ def fold_headers(
         key = str(name).lower()
         folded[key] = f"{folded[key]}, {text}" if key in folded else text
     return folded
+
+
+def _is_plain(folded: dict[str, Any]) -> bool:
+    try:
+        names = "".join(folded)
+        "".join(folded.values())
+    except TypeError:
+        return False
+    return names.islower()
 
 
 @dataclass(slots=True)

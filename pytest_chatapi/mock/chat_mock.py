@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from respx.patterns import Pattern
@@ -31,6 +31,18 @@ _LISTED = 8
 _REMEMBERED = 256
 
 
+class _Known(NamedTuple):
+    """What is known of a request body that has come before.
+
+    Attributes:
+        answers: what a reply made of it, behind the stamp.
+    """
+
+    body: Any
+    refused: refusals.Refusal | None
+    answers: dict[replies.Reply, bytes]
+
+
 class ChatMock:
     """Routes, and what they reply.
 
@@ -48,14 +60,14 @@ class ChatMock:
     """
 
     def __init__(self, test: str = "", profile: str | None = None, *, keeps: bool = True) -> None:
-        self.test, self.profile, self._keeps = test, profile, keeps
+        self.test, self._profile, self._keeps = test, profile, keeps
         self.requests: list[Request] = []
         self.refused: list[tuple[Request, str]] = []
         self._table = Table()
         self._store = Store()
         self._any_model = True
         self._number = 0
-        self._judged: dict[bytes, tuple[Any, refusals.Refusal | None]] = {}
+        self._known: dict[bytes, _Known] = {}
 
     # -- what is answered ------------------------------------------------------------------
 
@@ -93,6 +105,15 @@ class ChatMock:
             raise SettingError(f"route: {error.args[0]!s}") from None
 
     @property
+    def profile(self) -> str | None:
+        return self._profile
+
+    @profile.setter
+    def profile(self, name: str | None) -> None:
+        self._profile = name
+        self._known.clear()
+
+    @property
     def models(self) -> list[str]:
         """What ``GET /models`` lists. Once it is set, other models get 404 model_not_found."""
         return self._store.models
@@ -101,6 +122,7 @@ class ChatMock:
     def models(self, names: Iterable[str]) -> None:
         self._store.models = list(names)
         self._any_model = False
+        self._known.clear()
 
     @property
     def unused(self) -> list[str]:
@@ -126,14 +148,14 @@ class ChatMock:
         if self._keeps:
             self.requests.append(request)
         if request.method == "POST" and CHAT_PATH.search(request.url.partition("?")[0]):
-            body, refused = self._judge(request)
-            if refused is not None:
+            known = self._judge(request)
+            if known.refused is not None:
                 if self._keeps:
-                    self.refused.append((request, refused[1]["error"]["message"]))
-                return _plain(request, *refused)
+                    self.refused.append((request, known.refused[1]["error"]["message"]))
+                return _plain(request, *known.refused)
         else:
-            body = None
-        asked = Asked(request, body)
+            known = _Known(None, None, {})
+        asked = Asked(request, known.body, known.answers)
         for route in self._table.matching(asked):
             if route.is_spent:
                 continue
@@ -146,22 +168,23 @@ class ChatMock:
         stored = self._store.answer(request)
         if stored is not None:
             return _plain(request, *stored)
-        if body is None and endpoint(Exchange(request)) is None and not self._table.routes:
+        if known.body is None and endpoint(Exchange(request)) is None and not self._table.routes:
             return _plain(request, *refusals.unknown_url(request.method, _path(request)))
         return None
 
-    def _judge(self, request: Request) -> tuple[Any, refusals.Refusal | None]:
+    def _judge(self, request: Request) -> _Known:
         body = request.body
         key = body.encode() if isinstance(body, str) else body or b""
-        if key not in self._judged:
-            if len(self._judged) >= _REMEMBERED:
-                self._judged.clear()
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
             refused = refusals.refusal_of(request, self.profile)
             parsed: Any = None if refused is not None else json.loads(key)
             if refused is None and not self._any_model and parsed["model"] not in self.models:
                 refused = refusals.not_found(parsed["model"])
-            self._judged[key] = parsed, refused
-        return self._judged[key]
+            known = self._known[key] = _Known(parsed, refused, {})
+        return known
 
     def _reply(self, route: Route, asked: Asked, keep: bool) -> Interaction:
         turns = route.turns
@@ -220,19 +243,24 @@ class ChatMock:
             return Interaction(
                 asked.request, 200, "OK", [("content-type", _STREAM), *headers], [*pieces, _DONE]
             )
-        completion = reply.completion(body, stamp)
-        if body.get("store") is True:
-            self._store.keep(body, completion)
-        return Interaction(
-            asked.request, 200, "", [("content-type", _JSON), *headers], [_dump(completion)]
-        )
+        answer = asked.answers.get(reply)
+        if answer is None:
+            completion = reply.completion(body, stamp)
+            whole = _dump(completion)
+            if body.get("store") is True:
+                self._store.keep(body, completion)
+            elif reply.is_fixed:
+                asked.answers[reply] = whole[len(_head(stamp)) :]
+        else:
+            whole = _head(stamp) + answer
+        return Interaction(asked.request, 200, "", [("content-type", _JSON), *headers], [whole])
 
     # -- where there is no answer ----------------------------------------------------------
 
     def miss(self, request: Request) -> Miss:
         """What was asked, and why no route answers it."""
-        body = self._judge(request)[0] if CHAT_PATH.search(_path(request)) else None
-        asked = Asked(request, body)
+        is_chat = CHAT_PATH.search(_path(request)) is not None
+        asked = Asked(request, self._judge(request).body if is_chat else None, {})
         routes = self._table.routes
         lines = [
             f"{number}. {f'chat({route.title})' if route.title else 'chat()'}: "
@@ -273,6 +301,11 @@ def _dump(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(
         "utf-8", "surrogatepass"
     )
+
+
+def _head(stamp: replies.Stamp) -> bytes:
+    """How a completion begins: all of it that two answers to one question differ in."""
+    return f'{{"id":"{stamp.id}","object":"chat.completion","created":{stamp.created}'.encode()
 
 
 def _headers(number: int) -> list[tuple[str, str]]:

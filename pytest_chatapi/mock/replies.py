@@ -164,6 +164,13 @@ class Reply:
     def __repr__(self) -> str:
         return self.label
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether two of its completions for one request differ in ``id`` and ``created`` alone:
+        calls and sounds have ids of their own.
+        """
+        return not (self._calls or self._transcript is not None or self._parts)
+
     def completion(self, body: dict[str, Any], stamp: Stamp) -> dict[str, Any]:
         """The answer as a ``chat.completion``.
 

@@ -29,10 +29,15 @@ _url = lru_cache(maxsize=64)(httpx.URL)  # most tests ask one URL, and parsing i
 
 
 class Asked:
-    """A request in the form in which respx's patterns read it."""
+    """A request in the form in which respx's patterns read it.
 
-    def __init__(self, request: Request, body: Any) -> None:
-        self.request, self.body = request, body
+    Attributes:
+        body: parsed; ``None`` where it is not of a chat completion.
+        answers: what replies made of an equal body before.
+    """
+
+    def __init__(self, request: Request, body: Any, answers: dict[Any, bytes]) -> None:
+        self.request, self.body, self.answers = request, body, answers
         self.method = request.method
 
     @property

@@ -344,7 +344,8 @@ class Recorder:
 
             update(self.cassette.path, self.cassette.name, new, self.redactor, keep)
             self._written = True
-            self._takes = [take for take in self._takes if take.interaction is None]
+            # Others may have ended meanwhile, in other threads: those are for the next time.
+            self._takes = [take for take in self._takes if take not in done]
             return bool(new)
 
 

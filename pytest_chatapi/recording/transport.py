@@ -239,7 +239,7 @@ def _begin(recorder: Recorder, request: Any, body: bytes) -> Playback | Take:
 
 def _tee(family: ModuleType, response: Any, take: Take, stream: type) -> Any:
     take.responded(response.status_code, response.reason_phrase, response.headers.multi_items())
-    if response.is_closed or response.is_stream_consumed:  # a mock, or a transport that looked
+    if response.is_closed:  # a mock, or a transport that looked
         if response.content:
             take.piece(response.content)
         take.ended()

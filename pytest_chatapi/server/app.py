@@ -161,7 +161,6 @@ class _Answer:
         headers = [
             ("content-type", "application/json"),
             ("content-length", str(len(body))),
-            ("x-should-retry", "false"),
         ]
         if status == 413:  # what is still to come of the body is not waited for
             headers.append(("connection", "close"))

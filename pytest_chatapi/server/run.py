@@ -152,7 +152,6 @@ async def _run(
         server.close()
         for connection in list(state.connections):
             connection.transport.abort()
-        await asyncio.sleep(0)  # so that all of them are lost
         if state.tasks:
             await asyncio.wait(state.tasks, timeout=_LAST_SECONDS)
 
