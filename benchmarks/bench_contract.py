@@ -1,15 +1,15 @@
 """What a check costs, as ratios to the cheapest thing that has to be done anyway.
 
-    python benchmarks/bench_contract.py [--rounds N] [--check]
+    python benchmarks/bench_contract.py [--rounds N] [--write] [--check]
 
 Ratios hold between machines where microseconds do not. Subject and base are measured in turns,
 in the same process, with the garbage collector as users have it; each figure is the median of
-the rounds. ``--check`` ends with 1 when a target is missed.
+the rounds. ``--write`` puts the table into README.md; ``--check`` ends with 1 when a target is
+missed.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import subprocess
@@ -22,9 +22,12 @@ from itertools import count
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import table
+from table import ROOT, Row
+
+sys.path.insert(0, str(ROOT))
 
 from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.exchange import Exchange, Request, Response, fold_headers
@@ -35,28 +38,6 @@ WORDS = "The quick brown fox, it is said, jumps over lazy dogs at night.\n".spli
 URL = "https://api.openai.com/v1/chat/completions"
 Call = Callable[[], object]
 drop = deque[object](maxlen=0).extend  # exhausts an iterable and keeps nothing of it
-
-
-class Row(NamedTuple):
-    """One line of the table; `figure` is held against `target`."""
-
-    name: str
-    detail: str
-    figure: float | None  # None: cannot be measured here
-    target: float | None = None
-    unit: str = "x"
-
-    def __str__(self) -> str:
-        figure = "n/a" if self.figure is None else f"{self.figure:.2f} {self.unit}"
-        target = "" if self.target is None else f"<= {self.target:g} {self.unit}"
-        verdict = "" if self.target is None or self.figure is None else "ok"
-        return f"| {self.name} | {self.detail} | {figure} | {target} | " + (
-            "MISSED |" if self.missed else f"{verdict} |"
-        )
-
-    @property
-    def missed(self) -> bool:
-        return self.target is not None and self.figure is not None and self.figure > self.target
 
 
 # --- data -------------------------------------------------------------------------------------
@@ -271,7 +252,7 @@ def response_rows(rounds: int, repeats: int = 1000) -> Iterator[Row]:
         )
         detail = f"{len(body)} B; json.loads {base / repeats * 1e6:.1f} us, ratio {ratio:.1f}"
         target = None if asked else 40  # the target is about the response
-        yield Row(f"one response, {name}", detail, subject / repeats * 1e6, target, "us")
+        yield Row(f"one response, {name}", detail, subject / repeats * 1e6, target, unit="us")
 
 
 def peer_rows(rounds: int) -> Iterator[Row]:
@@ -330,12 +311,12 @@ print(tracemalloc.get_traced_memory()[1])
 
 
 def memory_row() -> Row:
-    root, peaks = str(Path(__file__).resolve().parent.parent), []
+    peaks = []
     with tempfile.TemporaryDirectory() as folder:
         for size in (CHUNKS, CHUNKS * 10):
             path = Path(folder) / f"{size}.sse"
             path.write_bytes(sse(text_stream(random.Random(7), size)))
-            command = [sys.executable, "-c", PEAK, str(path), root]
+            command = [sys.executable, "-c", PEAK, str(path), str(ROOT)]
             run = subprocess.run(command, capture_output=True, text=True, check=True)
             peaks.append(int(run.stdout))
     detail = f"10,000: {peaks[0] / 1e3:,.0f} kB, 100,000: {peaks[1] / 1e3:,.0f} kB"
@@ -352,7 +333,7 @@ def process_row(name: str, rounds: int, folder: str, subject: list[str], base: l
 
 
 def start_rows(rounds: int) -> Iterator[Row]:
-    root = str(Path(__file__).resolve().parent.parent)
+    root = str(ROOT)
     yield process_row(
         "import pytest_chatapi", rounds, root, ["-c", "import pytest_chatapi"], ["-c", "pass"]
     )
@@ -376,16 +357,10 @@ def rows(rounds: int) -> Iterator[Row]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = table.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
     options = parser.parse_args()
-    print("| what | measured | result | target | |\n|---|---|---:|---:|---|")
-    missed = False
-    for row in rows(options.rounds):
-        print(row, flush=True)
-        missed |= row.missed
-    return int(missed and options.check)
+    return table.show(rows(options.rounds), "bench-contract", options)
 
 
 if __name__ == "__main__":

@@ -8,15 +8,15 @@ puts the table into README.md.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
+import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import httpx
 import respx
+import table
 
 from pytest_chatapi import RecordReplayTransport
 from pytest_chatapi.mock import ChatMock, text
@@ -24,7 +24,6 @@ from pytest_chatapi.mock.replies import stamp_of
 from pytest_chatapi.recording.opening import open_recorder
 
 URL = "https://api.openai.com/v1/chat/completions"
-README = Path(__file__).resolve().parent.parent / "README.md"
 REPLY = text("A text of some words. " * 27)
 COUNT = 500
 ROUNDS = 9
@@ -94,33 +93,20 @@ ROWS: list[tuple[str, str, str, float | None]] = [
 ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true")
-    arguments = parser.parse_args()
+def rows() -> Iterator[table.Row]:
     times: dict[str, list[float]] = {name: [] for name in SIDES}
     for _ in range(ROUNDS):
         for name, run in SIDES.items():
             times[name].append(run())
     medians = {name: statistics.median(found) for name, found in times.items()}
-    lines = ["| what | measured | ratio | target | |", "|---|---|---:|---:|---|"]
     for what, one, other, most in ROWS:
-        ratio = medians[one] / medians[other]
         how = f"{medians[one] * 1e6:.0f} vs {medians[other] * 1e6:.0f} us a request"
-        target = f"<= {most}" if most else ""
-        verdict = ("ok" if ratio <= most else "MISSED") if most else ""
-        lines.append(f"| {what} | {how} | {ratio:.2f} x | {target} | {verdict} |")
-    table = "\n".join(lines)
-    print(f"{len(json.dumps(COMPLETION))} bytes\n{table}")
-    if arguments.write:
-        page = README.read_text(encoding="utf-8")
-        head, _, rest = page.partition("<!-- bench-mock:start -->\n")
-        _, _, tail = rest.partition("<!-- bench-mock:end -->")
-        README.write_text(
-            f"{head}<!-- bench-mock:start -->\n{table}\n<!-- bench-mock:end -->{tail}",
-            encoding="utf-8",
-        )
+        yield table.Row(what, how, medians[one] / medians[other], most=most)
+
+
+def main() -> int:
+    return table.show(rows(), "bench-mock", table.parser(__doc__).parse_args())
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

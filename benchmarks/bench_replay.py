@@ -1,6 +1,6 @@
 """Recording and replay against vcrpy, respx and pytest-httpx, in one run.
 
-    python benchmarks/bench_replay.py [--write]
+    python benchmarks/bench_replay.py [--write] [--check]
 
 Prints ratios, medians of several rounds, each side with a cassette that it recorded itself and
 asked for every interaction in order; ``--write`` puts the table into README.md.
@@ -8,35 +8,34 @@ asked for every interaction in order; ``--write`` puts the table into README.md.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import respx
+import table
 import vcr
 import yaml
+from table import ROOT, Row, median
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-import stub_server  # noqa: E402
-from traffic import ANSWER  # noqa: E402
+import stub_server
+from traffic import ANSWER
 
-from pytest_chatapi import RecordReplayTransport, Request  # noqa: E402
-from pytest_chatapi.recording.cassette import update  # noqa: E402
-from pytest_chatapi.recording.interaction import Interaction, redacted  # noqa: E402
-from pytest_chatapi.recording.redaction import Redactor  # noqa: E402
+from pytest_chatapi import RecordReplayTransport, Request
+from pytest_chatapi.recording.cassette import update
+from pytest_chatapi.recording.interaction import Interaction, redacted
+from pytest_chatapi.recording.redaction import Redactor
 
 URL = "https://api.openai.com/v1/chat/completions"
-README = ROOT / "README.md"
 
 
 def ask(number: int) -> dict[str, Any]:
@@ -86,10 +85,6 @@ def cassette(path: Path, count: int, answer: str | None = None) -> Path:
     text = yaml.dump({"interactions": interactions, "version": 1}, Dumper=yaml.CSafeDumper)
     path.write_text(text)
     return path
-
-
-def median(run: Callable[[], float], rounds: int = 5) -> float:
-    return statistics.median(run() for _ in range(rounds))
 
 
 def per_request(client: httpx.Client, numbers: list[int]) -> float:
@@ -171,15 +166,7 @@ def loaded(path: Path, imports: str, load: str) -> tuple[float, float]:
     return statistics.median(v[0] for v in values), statistics.median(v[1] for v in values)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true")
-    arguments = parser.parse_args()
-    rows: list[tuple[str, str, float, str, bool]] = []
-
-    def row(what: str, how: str, ratio: float, target: str, good: bool) -> None:
-        rows.append((what, how, ratio, target, good))
-
+def rows() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder, stub_server.running() as server:
         at = Path(folder)
         one, many = cassette(at / "1.yaml", 1), cassette(at / "1000.yaml", 1000)
@@ -188,13 +175,13 @@ def main() -> None:
         tee = median(lambda: first_chunk(server, at / "new.yaml"), 15)
         ratio = tee / direct
         how = f"{tee * 1000:.2f} vs {direct * 1000:.2f} ms"
-        row("first chunk while recording, to none at all", how, ratio, "<= 1.2", ratio <= 1.2)
+        yield Row("first chunk while recording, to none at all", how, ratio, most=1.2)
         every = list(range(1000))
         with_many = median(lambda: ours(own_many, every))
         with_one = median(lambda: statistics.mean(ours(own_one, [0]) for _ in range(300)), 5)
         ratio = with_many / with_one
         how = f"{with_many * 1e6:.0f} vs {with_one * 1e6:.0f} us a request"
-        row("replay at 1,000 interactions, to at 1", how, ratio, "<= 1.1", ratio <= 1.1)
+        yield Row("replay at 1,000 interactions, to at 1", how, ratio, most=1.1)
         some = list(range(0, 1000, 50))
         default = median(lambda: theirs(many, every), 1)
         body = median(lambda: theirs(many, some, "body"), 3)
@@ -204,20 +191,20 @@ def main() -> None:
         ):
             ratio = other / with_many
             how = f"{other * 1e3:.1f} ms vs {with_many * 1e6:.0f} us a request"
-            row(name, how, ratio, f">= {target}", ratio >= target)
+            yield Row(name, how, ratio, least=target)
         single = median(lambda: statistics.mean(theirs(one, [0]) for _ in range(50)), 5)
         ratio = single / with_one
         how = f"{single * 1e6:.0f} vs {with_one * 1e6:.0f} us a request"
-        row("vcrpy at 1 interaction", how, ratio, ">= 1.25", ratio >= 1.25)
+        yield Row("vcrpy at 1 interaction", how, ratio, least=1.25)
         mock = median(lambda: mocked(every[:300]))
         how = f"{mock * 1e6:.0f} vs {with_many * 1e6:.0f} us a request"
-        row("respx, one route", how, mock / with_many, "", True)
+        yield Row("respx, one route", how, mock / with_many)
         four, own_four = cassette(at / "4.yaml", 4), own_cassette(at / "o4.yaml", 4)
         fast = median(lambda: typical_ours(own_four), 15)
         slow = median(lambda: typical_theirs(four), 15)
         ratio = slow / fast
         how = f"{slow * 1e3:.1f} vs {fast * 1e3:.2f} ms"
-        row("vcrpy: a test of 4 requests, fresh client", how, ratio, ">= 10", ratio >= 10)
+        yield Row("vcrpy: a test of 4 requests, fresh client", how, ratio, least=10)
         large = cassette(at / "large.yaml", 1000, b"".join(stub_server.events() * 27).decode())
         size = large.stat().st_size / 1e6
         imports = "from vcr.cassette import FilesystemPersister as f, yamlserializer as y"
@@ -226,25 +213,15 @@ def main() -> None:
         our_time, our_memory = loaded(large, imports, "c = Cassette({path!r})")
         ratio = vcr_time / our_time
         how = f"{size:.0f} MB; {vcr_time * 1e3:.0f} vs {our_time * 1e3:.0f} ms"
-        row("vcrpy: loading a large cassette", how, ratio, ">= 8", ratio >= 8)
+        yield Row("vcrpy: loading a large cassette", how, ratio, least=8)
         ratio = our_memory / vcr_memory
         how = f"{our_memory / 1024:.0f} vs {vcr_memory / 1024:.0f} MB"
-        row("memory of that, to vcrpy's", how, ratio, "<= 0.33", ratio <= 0.34)
-    lines = ["| what | measured | ratio | target | |", "|---|---|---:|---:|---|"]
-    for what, how, ratio, target, good in rows:
-        verdict = ("ok" if good else "MISSED") if target else ""
-        lines.append(f"| {what} | {how} | {ratio:.2f} x | {target} | {verdict} |")
-    table = "\n".join(lines)
-    print(table)
-    if arguments.write:
-        text = README.read_text(encoding="utf-8")
-        head, _, rest = text.partition("<!-- bench-replay:start -->\n")
-        _, _, tail = rest.partition("<!-- bench-replay:end -->")
-        README.write_text(
-            f"{head}<!-- bench-replay:start -->\n{table}\n<!-- bench-replay:end -->{tail}",
-            encoding="utf-8",
-        )
+        yield Row("memory of that, to vcrpy's", how, ratio, most=0.33)
+
+
+def main() -> int:
+    return table.show(rows(), "bench-replay", table.parser(__doc__).parse_args())
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

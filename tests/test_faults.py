@@ -32,9 +32,6 @@ STREAMS = [name for name in ANSWERS if name.endswith(("stream", "usage"))]
 # What an answer with more in it cannot but break as well, since a part of it is gone.
 BESIDE = {
     "ends_early": {"stream-usage": {"T13"}, "two-stream": {"K01"}},
-    "content_parts": {"logprobs": {"L04"}, "logprobs-stream": {"L04"}},
-    "content_object": {"logprobs": {"L04"}, "logprobs-stream": {"L04"}},
-    "filtered_without_message": {"logprobs": {"L04"}},
 }
 
 by_name = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)

@@ -38,6 +38,11 @@ def first_error(schema: dict[str, Any], value: Any) -> tuple[str, str] | None:
     except Exception as trouble:
         # jsonschema lets errors of re, of referencing and of odd keyword values through.
         raise SchemaTrouble(str(trouble)) from trouble
+    except BaseException as panic:
+        if type(panic).__name__ != "PanicException":
+            raise
+        # Of the Rust below `referencing`, for some references that lead in a circle.
+        raise SchemaTrouble("recursive without end") from None
     if error is None:
         return None
     place = error.json_path

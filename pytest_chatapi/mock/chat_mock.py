@@ -16,7 +16,7 @@ from pytest_chatapi.contract.ledger import mask
 from pytest_chatapi.contract.sse import looks_like_sse
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.mock import refusals, replies
-from pytest_chatapi.mock.routes import CHAT_PATH, Asked, Route, Table
+from pytest_chatapi.mock.routes import ANY_CHAT, CHAT_PATH, Asked, Route, Table
 from pytest_chatapi.mock.store import Store
 from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.recording.miss import Miss
@@ -93,7 +93,7 @@ class ChatMock:
                 user message, each plain or with ``__contains``, ``__startswith``, ``__regex``,
                 ``__in``.
         """
-        return self.route(*patterns, method="POST", path__regex=CHAT_PATH, **lookups)
+        return self.route(*patterns, **ANY_CHAT, **lookups)
 
     def route(self, *patterns: Pattern, **lookups: Any) -> Route:
         """A route for anything, as ``respx.route``; answer with `Route.reply` or respx's own

@@ -77,11 +77,14 @@ def stamp_of(test: str, number: int) -> Stamp:
         test: what names the test, such as its node id.
         number: which reply of the test it is, from 0.
     """
-    return Stamp(
-        f"chatcmpl-{_letters(f'{test}#{number}', 29)}",
-        _EPOCH + number,
-        f"fp_{hashlib.blake2b(test.encode('utf-8', 'surrogatepass'), digest_size=5).hexdigest()}",
-    )
+    digest = hashlib.blake2b(f"{test}#{number}".encode("utf-8", "surrogatepass"), digest_size=15)
+    return Stamp(f"chatcmpl-{digest.hexdigest()[:29]}", _EPOCH + number, _fingerprint(test))
+
+
+@lru_cache(maxsize=64)
+def _fingerprint(test: str) -> str:
+    digest = hashlib.blake2b(test.encode("utf-8", "surrogatepass"), digest_size=5)
+    return f"fp_{digest.hexdigest()}"
 
 
 @lru_cache(maxsize=256)

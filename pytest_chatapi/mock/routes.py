@@ -21,6 +21,7 @@ from pytest_chatapi.mock import patterns
 __all__ = ["Asked", "Route", "Table"]
 
 CHAT_PATH = re.compile(r"/chat/completions/?$")
+ANY_CHAT = {"method": "POST", "path__regex": CHAT_PATH}
 _KEYED = {"json", "model", "prompt"}
 _LOOKUPS = {"eq", "contains", "startswith", "regex", "in"}
 
@@ -62,6 +63,7 @@ class Route(respx.Route):
     def __init__(self, *given: Pattern, **lookups: Any) -> None:
         self.title = _title(given, lookups)
         super().__init__(*given, **lookups)
+        self.is_any_chat = not given and lookups == ANY_CHAT
         self.always: Any = None
         self.turns: deque[Any] | None = None
         self.given = 0
@@ -93,6 +95,8 @@ class Route(respx.Route):
         return self.turns is not None and not self.turns
 
     def fits(self, asked: Asked) -> bool:
+        if self.is_any_chat and asked.body is not None:
+            return True  # that is how it came to have one
         return self._pattern is None or bool(self._pattern.match(asked))  # type: ignore[arg-type]
 
     def why_not(self, asked: Asked) -> str:

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 VARIABLE = "CHATAPI_TEST_SERVERS"
@@ -84,10 +84,11 @@ def end(process: subprocess.Popen[bytes]) -> None:
             process.wait(seconds)
 
 
-def is_healthy(port: int) -> bool:
+def is_healthy(port: int, path: str = "/health") -> bool:
     # By hand, because HTTP clients may be under recording or replay where this is asked.
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 2) as ask:
-        ask.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+        ask.sendall(head.encode())
         return ask.recv(12) == b"HTTP/1.1 200"
     return False
 
@@ -95,7 +96,15 @@ def is_healthy(port: int) -> bool:
 @contextlib.contextmanager
 def running(name: str, log: Path) -> Iterator[str]:
     """The base URL of a server that runs until the block is left; what it prints is in the log."""
-    command = COMMANDS[name]
+    with started(COMMANDS[name], log) as port:
+        yield f"http://127.0.0.1:{port}/v1"
+
+
+@contextlib.contextmanager
+def started(
+    command: Callable[[int], list[str | Path]], log: Path, path: str = "/health"
+) -> Iterator[int]:
+    """The port of the server that a command starts, once it answers at the path."""
     for _ in range(3):  # another process may take the port first
         port = free_port()
         with log.open("wb") as printed:
@@ -109,10 +118,10 @@ def running(name: str, log: Path) -> Iterator[str]:
         until = time.monotonic() + PATIENCE
         try:
             while process.poll() is None and time.monotonic() < until:
-                if is_healthy(port):
-                    yield f"http://127.0.0.1:{port}/v1"
+                if is_healthy(port, path):
+                    yield port
                     return
                 time.sleep(0.05)
         finally:
             end(process)
-    raise RuntimeError(f"{name} does not start:\n{log.read_text(errors='replace')}")
+    raise RuntimeError(f"{command.__name__} does not start:\n{log.read_text(errors='replace')}")

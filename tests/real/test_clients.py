@@ -5,6 +5,8 @@ replayed without it.
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -203,6 +205,18 @@ def test_faults(
     assert recorded.startswith("0 "), recorded
     replayed = run(python, tmp_path, GONE)
     assert replayed.startswith("0 "), replayed
+
+
+def test_faults_and_builders_with_openai_2(openai2_python: Path, tmp_path: Path) -> None:
+    for name in ("test_faults_sdk.py", "test_builders_sdk.py", "fault_answers.py"):
+        shutil.copy(Path(__file__).parent.parent / name, tmp_path)
+    strict = ("-W", "error", "-W", "ignore:The configuration option", "--strict-markers")
+    done = run(openai2_python, tmp_path, GONE, *strict)
+    # All of them, none skipped.
+    counted = re.search(r"^(\d+) passed in ", done, re.MULTILINE)
+    assert done.startswith("0 "), done
+    assert counted, done
+    assert int(counted[1]) > 300, done
 
 
 CASSETTER = """

@@ -101,6 +101,7 @@ class Tokens:
             if more:
                 message += f" (and {more:,} more token{'s' * (more > 1)})"
             self._ledger.add(code, path, expected, got, message, chunk=chunk)
+        whole = whole and not choice.parts  # what is no text has been told
         for member, text in (("content", choice.content), ("refusal", choice.refusal)):
             if not (whole and self._known[member] and member in self._came and text.kept):
                 continue

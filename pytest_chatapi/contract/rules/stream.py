@@ -352,6 +352,8 @@ class StreamFold:
         if calls and type(calls) is list:
             late = "tool_calls"
             self._calls(choice, calls, position, number)
+        elif calls:
+            choice.parts = True
         legacy = delta.get("function_call")
         if type(legacy) is dict:
             self._legacy(choice, legacy, position, number)
@@ -506,10 +508,12 @@ class StreamFold:
                 else:
                     call.name = value
         if type(inner) is dict:
-            text = inner.get("input" if call.kind == "custom" else "arguments")
+            text = inner.get("input" if call.kind == "custom" else "arguments", ABSENT)
             if type(text) is str:
+                if not call.arguments:
+                    call.broken = False  # a null came before
                 call.arguments.append(text)
-            elif text is not None:
+            elif text is not ABSENT and (text is not None or not call.arguments):
                 call.broken = True
 
     def _legacy(self, choice: Choice, raw: dict[str, Any], position: int, number: int) -> None:
