@@ -8,6 +8,7 @@ puts the table into README.md.
 
 from __future__ import annotations
 
+import gc
 import json
 import statistics
 import sys
@@ -97,6 +98,7 @@ def rows() -> Iterator[table.Row]:
     times: dict[str, list[float]] = {name: [] for name in SIDES}
     for _ in range(ROUNDS):
         for name, run in SIDES.items():
+            gc.collect()  # what one side leaves behind is not for the next to clear away
             times[name].append(run())
     medians = {name: statistics.median(found) for name, found in times.items()}
     for what, one, other, most in ROWS:

@@ -24,7 +24,7 @@ ALL = (
     "profile, ignore, strict, policy, cassette, record_mode, serializer, match_on, ignore_body, "
     "normalize_body, allow_playback_repeats, redact, keep_headers, replay_speed, unplayed, "
     "max_age, on_expiry, record_on_failure, ignore_hosts, base_url, api_key, organization, "
-    "project, http_client"
+    "project, http_client, virtual_time"
 )
 
 

@@ -32,6 +32,12 @@ GOT = '{"id":"c1","object":"chat.completion","choices":[]}'
 SSE = 'data: {"id":"c1"}\n\ndata: [DONE]\n\n'
 
 
+def zipped(data: bytes) -> bytes:
+    """Without the time, since test ids are made of it and xdist's workers have to agree."""
+    return gzip.compress(data, mtime=0)
+
+
+
 def of(content: str | bytes, tmp_path: Path, name: str = "some.file") -> list[Exchange]:
     file = tmp_path / name
     file.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -87,15 +93,15 @@ def test_vcrpy(dump: Any, tmp_path: Path) -> None:
 
 def test_what_vcrpy_itself_writes(tmp_path: Path) -> None:
     serialize = pytest.importorskip("vcr.serializers.yamlserializer").serialize
-    body = gzip.compress(GOT.encode())
+    body = zipped(GOT.encode())
     assert response(serialize(vcr({"string": body})), tmp_path).body == GOT.encode()
 
 
 @pytest.mark.parametrize(
     ("recorded", "body"),
     [
-        (gzip.compress(SSE.encode()), SSE.encode()),
-        (gzip.compress(b"data: 1\n\n") + gzip.compress(b"data: 2\n\n"), b"data: 1\n\ndata: 2\n\n"),
+        (zipped(SSE.encode()), SSE.encode()),
+        (zipped(b"data: 1\n\n") + zipped(b"data: 2\n\n"), b"data: 1\n\ndata: 2\n\n"),
         (zlib.compress(GOT.encode()), GOT.encode()),
         (b"\xff\xfe not text", b"\xff\xfe not text"),
         (b"\x28\xb5\x2f\xfd not zstd", b"\x28\xb5\x2f\xfd not zstd"),
@@ -103,8 +109,8 @@ def test_what_vcrpy_itself_writes(tmp_path: Path) -> None:
         (b"", None),
         ("", None),
         (None, None),
-        (gzip.compress(b""), None),
-        (gzip.compress(GOT.encode()).decode("latin-1"), GOT.encode()),
+        (zipped(b""), None),
+        (zipped(GOT.encode()).decode("latin-1"), GOT.encode()),
         ({"id": "c1"}, {"id": "c1"}),
         ([1], [1]),
     ],
@@ -148,7 +154,7 @@ def test_raw_deflate_is_known_by_its_header(tmp_path: Path) -> None:
         ("", None),
         (SENT, SENT),
         (SENT.encode(), SENT.encode()),
-        (gzip.compress(SENT.encode()), SENT.encode()),
+        (zipped(SENT.encode()), SENT.encode()),
         ({"model": "m"}, {"model": "m"}),
         ({"string": SENT}, SENT),
         ({"string": ""}, None),
@@ -369,7 +375,7 @@ def test_a_long_stream_is_read_in_small_blocks(tmp_path: Path) -> None:
 def test_raw_chunk_lines(tmp_path: Path) -> None:
     chunks = [{"choices": [{"delta": {"content": str(n)}}]} for n in range(3)]
     text = "\n".join(map(json.dumps, chunks))
-    for content in (text, text + "\n\n", text + "\n[DONE]\n", gzip.compress(text.encode())):
+    for content in (text, text + "\n\n", text + "\n[DONE]\n", zipped(text.encode())):
         found = response(content, tmp_path)
         assert list(found.chunks) == chunks == list(found.chunks)
         assert pickle.loads(pickle.dumps(list(found.chunks))) == chunks
@@ -403,7 +409,7 @@ def test_a_list_of_exchanges_or_bodies(tmp_path: Path) -> None:
         lambda text: b"\xfe\xff" + text.encode("utf-16-be"),
     ],
 )
-@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("is_zipped", [False, True])
 @pytest.mark.parametrize(
     "text",
     [
@@ -413,9 +419,9 @@ def test_a_list_of_exchanges_or_bodies(tmp_path: Path) -> None:
         "# x\nrequest: {url: é}",
     ],
 )
-def test_encodings(text: str, encode: Any, zipped: bool, tmp_path: Path) -> None:
+def test_encodings(text: str, encode: Any, is_zipped: bool, tmp_path: Path) -> None:
     data = encode(text)
-    exchange = of(gzip.compress(data) if zipped else data, tmp_path)[0]
+    exchange = of(zipped(data) if is_zipped else data, tmp_path)[0]
     if exchange.request and exchange.request.url == "é":
         return
     assert exchange.response is not None
@@ -525,7 +531,7 @@ def tree(tmp_path: Path) -> Path:
         file = tmp_path / name
         file.parent.mkdir(exist_ok=True)
         text = line().encode()
-        file.write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+        file.write_bytes(zipped(text) if name.endswith("gz") else text)
     (tmp_path / "package.json").write_text('{"name": "x", "version": "1.0.0"}\n')
     (tmp_path / "notes.txt").write_text("Nothing: to: see.\n")
     return tmp_path

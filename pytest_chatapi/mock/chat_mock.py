@@ -309,7 +309,7 @@ def _head(stamp: replies.Stamp) -> bytes:
 
 
 def _headers(number: int) -> list[tuple[str, str]]:
-    return [("openai-version", "2020-10-01"), ("x-request-id", f"req_mock_{number}")]
+    return [("x-request-id", f"req_mock_{number}")]
 
 
 def _plain(request: Request, status: int, body: Any) -> Interaction:

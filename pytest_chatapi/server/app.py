@@ -178,8 +178,9 @@ def _on_the_wire(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]
 
 
 def _field(text: str) -> bytes:
-    plain = "".join(char if char.isprintable() or char == "\t" else " " for char in text)
-    return plain.strip().encode("latin-1", "replace")
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() or char == "\t" else " " for char in text)
+    return text.strip().encode("latin-1", "replace")
 
 
 class _Endpoint:
@@ -388,19 +389,19 @@ class _Endpoint:
 
 
 async def _play_response(playback: Playback, answer: _Answer) -> None:
-    interaction = playback.interaction
+    interaction, outlet = playback.interaction, answer.connection.outlet
     pieces, whole = interaction.pieces, interaction.cut is None
-    await answer.start(interaction.status, _played_headers(interaction, answer.method))
     waits = playback.waits
-    for at, piece in enumerate(pieces):
-        if waits is not None:
-            await asyncio.sleep(waits[at])
-        elif at % _TURN == _TURN - 1:
-            await asyncio.sleep(0)
-        await answer.piece(piece, last=whole and at == len(pieces) - 1)
-        playback.delivered += 1
-    if whole and not pieces:
-        await answer.piece(b"", last=True)
+    with outlet.holding():
+        await answer.start(interaction.status, _played_headers(interaction, answer.method))
+        for at, piece in enumerate(pieces):
+            if waits is not None or at % _TURN == _TURN - 1:
+                outlet.flush()
+                await asyncio.sleep(0 if waits is None else waits[at])
+            await answer.piece(piece, last=whole and at == len(pieces) - 1)
+            playback.delivered += 1
+        if whole and not pieces:
+            await answer.piece(b"", last=True)
 
 
 def _played_headers(interaction: Interaction, method: str) -> list[tuple[str, str]]:

@@ -9,41 +9,84 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["Connection", "Gone"]
+__all__ = ["Connection", "Gone", "Outlet"]
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER for no time: what is left is thrown away, with RST
+_MOST_HELD = 64 * 1024
 
 
 class Gone(Exception):
     """The client has left."""
 
 
+class Outlet:
+    """A transport that can hold back what is written, to send it at once: to send costs more than
+    all else that is done for a chunk.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._held: bytearray | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        """A block that has to `flush` before it waits."""
+        self._held = bytearray()
+        try:
+            yield
+        finally:
+            self.flush()
+            self._held = None
+
+    def flush(self) -> None:
+        if self._held:
+            held, self._held = self._held, bytearray()
+            if not self._transport.is_closing():
+                self._transport.write(held)
+
+    def write(self, data: bytes) -> None:
+        if self._held is None:
+            self._transport.write(data)
+            return
+        self._held += data
+        if len(self._held) > _MOST_HELD:
+            self.flush()
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+
 class Connection:
     """One client's connection.
 
     Attributes:
+        outlet: what is written goes through it.
         lost: done when the connection is no more, whoever ended it.
     """
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
+    def __init__(self, outlet: Outlet, loop: asyncio.AbstractEventLoop) -> None:
+        self.outlet = outlet
         self.lost: asyncio.Future[None] = loop.create_future()
 
     async def cut(self) -> None:
         """Ends it after what was sent, in the middle of whatever that is."""
-        self._transport.close()
+        self.outlet.close()
         await self.lost
 
     async def reset(self) -> None:
         """Ends it at once, so that the client gets an error and no end."""
         with contextlib.suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self._transport.abort()
+        self.outlet.abort()
         await self.lost
 
     @property
     def _socket(self) -> Any:
-        return self._transport.get_extra_info("socket")
+        return self.outlet.get_extra_info("socket")
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:

@@ -21,7 +21,7 @@ from uvicorn.server import ServerState
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.faults.virtual_time import keeps_real_time
 from pytest_chatapi.recording import clock
-from pytest_chatapi.server.connection import Connection
+from pytest_chatapi.server.connection import Connection, Outlet
 
 __all__ = ["Server", "running", "serve"]
 
@@ -170,8 +170,9 @@ class _Watched:
         self._head = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        super().connection_made(transport)  # type: ignore[misc]
-        self._connection = connection = Connection(transport, self.loop)
+        outlet = Outlet(transport)
+        super().connection_made(outlet)  # type: ignore[misc]
+        self._connection = connection = Connection(outlet, self.loop)
         app = self.app
 
         async def with_connection(scope: Any, receive: Any, send: Any) -> None:
