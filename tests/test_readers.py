@@ -37,7 +37,6 @@ def zipped(data: bytes) -> bytes:
     return gzip.compress(data, mtime=0)
 
 
-
 def of(content: str | bytes, tmp_path: Path, name: str = "some.file") -> list[Exchange]:
     file = tmp_path / name
     file.write_bytes(content.encode() if isinstance(content, str) else content)
