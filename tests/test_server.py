@@ -179,6 +179,22 @@ def test_a_piece_arrives_while_the_next_is_far(protocol: str) -> None:
     assert exchange.response.content == b"data: 1\n\n"
 
 
+def test_what_does_not_wait_goes_out_as_one(protocol: str) -> None:
+    pieces = [b"data: %d\n\n" % number for number in range(20)]
+    with serving(told(answer(*pieces)), protocol) as url, connected(url) as connection:
+        connection.sendall(raw_request())
+        got = connection.recv(65536)
+    assert got.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert got.endswith(b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in pieces) + b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("size", [1, 70_000])
+def test_many_pieces(protocol: str, size: int) -> None:
+    pieces = [bytes([65 + number % 26]) * size for number in range(150)]
+    with serving(told(answer(*pieces)), protocol) as url:
+        assert post(url).content == b"".join(pieces)
+
+
 def test_speed(protocol: str) -> None:
     made = answer(b"1", b"2", times=[FAR, 2 * FAR])
     for speed in (0, 1e6):
