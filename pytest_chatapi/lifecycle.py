@@ -17,7 +17,7 @@ import pytest
 from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.contract.findings import Finding, at_least
-from pytest_chatapi.errors import ChatAPIError
+from pytest_chatapi.errors import ChatAPIError, SettingError
 from pytest_chatapi.recording.intercept import intercepted
 from pytest_chatapi.recording.miss import Miss, describe
 from pytest_chatapi.recording.opening import open_recorder
@@ -182,7 +182,15 @@ class ChatAPI:
         """
         from pytest_chatapi.faults import Plan
 
-        plan = self.recorder.faults = Plan(*steps)
+        __tracebackhide__ = True
+        wrong = ""
+        try:
+            plan = Plan(*steps)
+        except SettingError as error:
+            wrong = str(error)
+        if wrong:  # without the frames of the parser
+            raise SettingError(wrong)
+        self.recorder.faults = plan
         self.make_time_virtual()
         return plan
 

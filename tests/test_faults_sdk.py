@@ -56,6 +56,8 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 class StandIn:
     """Answers everything with one interaction."""
 
+    give_back = None
+
     def __init__(self, answer: Interaction) -> None:
         self._answer = answer
 

@@ -22,6 +22,8 @@ from pytest_chatapi import (
     check,
     faults,
 )
+from pytest_chatapi.faults import Plan
+from pytest_chatapi.faults.virtual_time import VirtualTime
 from pytest_chatapi.mock import ChatMock, text, tool_call
 from pytest_chatapi.recording.opening import open_recorder
 
@@ -247,6 +249,29 @@ def test_what_a_function_may_not_make(run: Run) -> None:
         run.ask()
     with pytest.raises(UnrecordedRequest, match="is not async"):
         run.ask()
+
+
+def test_a_function_that_fails_is_told_at_once(run: Run) -> None:
+    def bad(request: Any) -> str:
+        raise KeyError("oops")
+
+    run.mock.reply(bad)
+    with pytest.raises(UnrecordedRequest, match=r"failed: KeyError: 'oops'\s+\(.*test_mock.py:\d+"):
+        run.ask()
+
+
+@pytest.mark.parametrize("how", ["script", "plan"])
+def test_a_reply_that_came_too_late_is_there_for_the_next_try(run: Run, how: str) -> None:
+    stall = faults.stall(seconds=90)
+    run.mock.script([stall, "x", "y"] if how == "script" else ["x", "y"])
+    run.recorder.faults = Plan(stall, faults.ok()) if how == "plan" else None
+    run.http.timeout = 20
+    with VirtualTime() as clock:
+        with pytest.raises(run.family.ReadTimeout):
+            run.ask()
+        assert clock.slept == [20]
+        assert [run.said(), run.said()] == ["x", "y"]
+    assert run.mock.unused == []
 
 
 def test_a_reply_that_does_not_fit_is_told_and_not_sent(run: Run) -> None:

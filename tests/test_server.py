@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -39,6 +40,7 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 from pytest_chatapi.server import app as app_module
 from pytest_chatapi.server.app import make_app
+from pytest_chatapi.server.connection import Outlet
 from pytest_chatapi.server.run import running
 
 KEY = "sk-proj-Zx81kLmQ02vNs7RtYw3uPd5"
@@ -50,6 +52,8 @@ PATIENCE = 20
 
 class Told:
     """A mock that does as a test tells it."""
+
+    give_back = None
 
     def __init__(self, answer: Callable[[Request], Interaction | None]) -> None:
         self._answer = answer
@@ -186,6 +190,17 @@ def test_what_does_not_wait_goes_out_as_one(protocol: str) -> None:
         got = connection.recv(65536)
     assert got.startswith(b"HTTP/1.1 200 OK\r\n")
     assert got.endswith(b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in pieces) + b"0\r\n\r\n")
+
+
+def test_little_is_held_back() -> None:
+    sent: list[bytes] = []
+    transport: Any = SimpleNamespace(write=sent.append, is_closing=lambda: False)
+    outlet = Outlet(transport)
+    with outlet.holding():
+        outlet.write(b"a" * 1000)
+        assert not sent
+        outlet.write(b"b" * 100_000)
+        assert sent == [b"a" * 1000 + b"b" * 100_000]
 
 
 @pytest.mark.parametrize("size", [1, 70_000])

@@ -80,6 +80,14 @@ def test_a_deadline_strikes_before_a_longer_sleep_ends(clock: VirtualTime) -> No
     assert asyncio.run(main()) == "struck"
 
 
+def test_wait_for_strikes_as_well(clock: VirtualTime) -> None:
+    async def main() -> None:
+        await asyncio.wait_for(asyncio.sleep(60), 5)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(main())
+
+
 def test_no_deadline_strikes_for_a_shorter_sleep(clock: VirtualTime) -> None:
     async def main() -> None:
         async with asyncio.timeout(60):

@@ -14,6 +14,8 @@ __all__ = ["VirtualTime", "keeps_real_time"]
 _SHORT = 0.1
 """Seconds below which a sleep is real: so short are the pauses of those who poll for something."""
 
+_TURNS = 8
+
 _real_here = threading.local()
 
 
@@ -76,8 +78,9 @@ class VirtualTime:
             wake = self._begin(delay)
             await real(0)  # who sleeps beside us starts from the same moment
             self._reach(wake)
-            # Twice, so that a deadline that has passed meanwhile comes before us.
-            await real(0)
+            # Some turns of the loop, so that a deadline that has passed meanwhile comes before us.
+            for _ in range(_TURNS):
+                await real(0)
             return await real(0, *result)
 
         self._patch(module, "sleep", sleep)

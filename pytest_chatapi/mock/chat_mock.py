@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -57,6 +60,7 @@ class ChatMock:
     Attributes:
         requests: what was asked, in order.
         refused: those of them that broke the request contract, with the error's message.
+        give_back: puts the turn of a script that was just given back.
     """
 
     def __init__(self, test: str = "", profile: str | None = None, *, keeps: bool = True) -> None:
@@ -67,6 +71,7 @@ class ChatMock:
         self._store = Store()
         self._any_model = True
         self._number = 0
+        self.give_back: Callable[[], None] | None = None
         self._known: dict[bytes, _Known] = {}
 
     # -- what is answered ------------------------------------------------------------------
@@ -78,10 +83,12 @@ class ChatMock:
             reply: ``None`` for whatever fits the request: a tool call where one is required,
                 JSON where a schema is given, else a few words.
         """
+        __tracebackhide__ = True
         return self.chat().reply(fitting_reply if reply is None else reply)
 
     def script(self, turns: Iterable[Any], **lookups: Any) -> Route:
         """Answers chat completions turn by turn, each reply once; see `Route.script`."""
+        __tracebackhide__ = True
         return self.chat(**lookups).script(turns)
 
     def chat(self, *patterns: Pattern, **lookups: Any) -> Route:
@@ -93,12 +100,14 @@ class ChatMock:
                 user message, each plain or with ``__contains``, ``__startswith``, ``__regex``,
                 ``__in``.
         """
+        __tracebackhide__ = True
         return self.route(*patterns, **ANY_CHAT, **lookups)
 
     def route(self, *patterns: Pattern, **lookups: Any) -> Route:
         """A route for anything, as ``respx.route``; answer with `Route.reply` or respx's own
         ``respond`` and ``mock``.
         """
+        __tracebackhide__ = True
         try:
             return self._table.add(Route(*patterns, **lookups))
         except (KeyError, NotImplementedError) as error:
@@ -145,6 +154,7 @@ class ChatMock:
         Args:
             keep: the question will come again, and the same reply has to be there then.
         """
+        self.give_back = None
         if self._keeps:
             self.requests.append(request)
         if request.method == "POST" and CHAT_PATH.search(request.url.partition("?")[0]):
@@ -194,13 +204,15 @@ class ChatMock:
             reply = turns[0] if keep else turns.popleft()
         if not keep:
             route.given += 1
+            if turns is not None and not hasattr(reply, "apply"):
+                self.give_back = partial(_put_back, route, turns, reply)
         return self._made(route, reply, asked, keep)
 
     def _made(self, route: Route, reply: Any, asked: Asked, keep: bool) -> Interaction:
         if hasattr(reply, "apply"):  # a fault
             return self._disturbed(route, reply, asked, keep)
         if callable(reply) and not hasattr(reply, "completion"):
-            reply = reply(asked.request)
+            reply = _called(reply, asked.request)
             if hasattr(reply, "__await__"):
                 reply.close()
                 raise SettingError("a function that makes a reply is not async: use `def`")
@@ -276,6 +288,22 @@ class ChatMock:
             routes=lines,
             remedy="chatapi_mock.reply(...), or chatapi_mock.chat(prompt=...).reply(...)",
         )
+
+
+def _put_back(route: Route, turns: deque[Any], reply: Any) -> None:
+    turns.appendleft(reply)
+    route.given -= 1
+
+
+def _called(function: Callable[[Request], Any], request: Request) -> Any:
+    try:
+        return function(request)
+    except Exception as error:  # whatever the user's function raises: a client would swallow it
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise SettingError(
+            f"a function that makes a reply failed: {type(error).__name__}: {error} "
+            f"({place.filename}:{place.lineno})"
+        ) from error
 
 
 def fitting_reply(request: Request) -> replies.Reply:

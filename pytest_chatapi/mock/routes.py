@@ -78,12 +78,14 @@ class Route(respx.Route):
                 JSON as it stands; a response of httpx or httpx2; or a function that is given the
                 `Request` and returns one of these.
         """
+        __tracebackhide__ = True
         self.always, self.turns = _checked(reply), None
         return self
 
     def script(self, replies: Iterable[Any]) -> Route:
         """Answers turn by turn, each reply once; a fault before a reply strikes that reply."""
-        self.turns = deque(_checked(reply) for reply in replies)
+        __tracebackhide__ = True
+        self.turns = deque(map(_checked, replies))
         return self
 
     @property
@@ -113,6 +115,7 @@ class Route(respx.Route):
 
 
 def _checked(reply: Any) -> Any:
+    __tracebackhide__ = True
     kinds = (str, dict)
     if (
         isinstance(reply, kinds)

@@ -36,6 +36,9 @@ def _raise(miss: Miss) -> NoReturn:
 class Answers(Protocol):
     """What answers without having been recorded: a mock."""
 
+    give_back: Callable[[], None] | None
+    """Puts the reply that was just given back, where it would not be given again anyway."""
+
     def answer(self, request: Request, *, keep: bool = False) -> Interaction | None:
         """The answer to a request, ``None`` where there is none.
 
@@ -192,28 +195,32 @@ class Recorder:
             self.faults.done(fault)
             return Playback(self, made, exchange)
         keep = fault is not None and fault.retried
-        source = give_back = None
+        source: Source | None = None
+        give_back: Callable[[], None] | None = None
         answer: Interaction | None = None
         if self.answers is not None:
             answer = self.answers.answer(request, keep=keep)
+            give_back = self.answers.give_back
         elif self._replays and (found := self._find(request)) is not None:
             entry = self._entries[found]
             answer, source = entry.interaction, Source(entry.name, entry.index)
 
-            def give_back() -> None:
+            def put_back() -> None:
                 self._taken.discard(found)
                 self._waiting[self.matcher.key(request)].appendleft(found)
 
             if keep:
-                give_back()
+                put_back()
+            else:
+                give_back = put_back
         if answer is None:
             return None
         if self.faults is not None and fault is not None:
             changed = fault.apply(answer, request)
             if changed is not None:
                 self.faults.done(fault)
-                return Playback(self, changed, exchange, source, give_back)
-        return Playback(self, answer, exchange, source)
+                answer = changed
+        return Playback(self, answer, exchange, source, give_back)
 
     def _find(self, request: Request) -> int | None:
         key = self.matcher.key(request)
