@@ -38,6 +38,9 @@ _STALL = 10.0
 _CONNECT = 30.0
 """Seconds to reach the upstream; how long it then thinks is its own business."""
 
+_LINGER = 2.0
+"""Seconds in which a client that sends too much may still do so, to learn that it is too much."""
+
 _TURN = 64
 """Pieces that go out at once before it is another client's turn."""
 
@@ -162,10 +165,23 @@ class _Answer:
             ("content-type", "application/json"),
             ("content-length", str(len(body))),
         ]
-        if status == 413:  # what is still to come of the body is not waited for
+        too_large = status == 413
+        if too_large:
             headers.append(("connection", "close"))
         await self.start(status, headers)
-        await self.piece(body, last=True)
+        await self.piece(body, last=not too_large)
+        if too_large:
+            # A connection that is closed while its client still sends is reset, and the client
+            # would never read why.
+            await self._drain()
+            await self.piece(b"", last=True)
+
+    async def _drain(self) -> None:
+        """Takes what is still to come of the body, for a while."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER):
+                while (await self._receive()).get("more_body"):
+                    pass
 
 
 def _on_the_wire(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

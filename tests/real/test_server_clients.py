@@ -35,6 +35,8 @@ CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments
 class Everything:
     """What a service answers, by the last message."""
 
+    give_back = None
+
     def answer(self, request: Request, *, keep: bool = False) -> Interaction | None:
         if request.method == "GET":
             listed: Any = {"object": "list", "data": [MODEL]}
