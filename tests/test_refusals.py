@@ -604,3 +604,33 @@ def test_refuses_what_the_rules_find_and_nothing_else(changes: list[Any]) -> Non
     found = check(Exchange(Request("POST", URL, body=body), None), "openai")
     refusing = [f for f in found if f.level != "note" and f.code not in ("Q13", "Q16")]
     assert (refused(body) is not None) == bool(refusing)
+
+
+@pytest.mark.parametrize(
+    ("changes", "param", "said"),
+    [
+        ({"tools": []}, "tools", "empty array"),
+        (
+            {"messages": [USER, {"role": "assistant", "content": "x", "tool_calls": []}, USER]},
+            "messages[1].tool_calls",
+            "empty array",
+        ),
+        ({"max_completion_tokens": 0}, "max_completion_tokens", "below minimum value"),
+        ({"max_tokens": 0}, "max_tokens", "Expected a value >= 1, but got 0"),
+        ({"tool_choice": "auto"}, "tool_choice", "only allowed when 'tools' are specified"),
+        ({"parallel_tool_calls": False}, "parallel_tool_calls", "only allowed when 'tools'"),
+        (
+            {"stream": True, "stream_options": {"include_usage": True, "x": 1}},
+            "stream_options.x",
+            "Unknown parameter",
+        ),
+    ],
+)
+def test_what_the_reference_allows_and_the_service_refuses(
+    changes: dict[str, Any], param: str, said: str
+) -> None:
+    error = refused(ask(**changes))
+    assert error is not None
+    assert error["param"] == param
+    assert said in error["message"]
+    assert refused(ask(**changes), "compatible") is None

@@ -93,11 +93,9 @@ def refusal_of(request: Request, profile: str | None = None) -> Refusal | None:
     if body is None:
         return refusal(_NO_MODEL)
     check_request(ledger, Ask(body), body, None, request.url)
-    if not len(ledger):
-        return None
     found = [f for f in ledger.findings() if f.level != "note" and f.code not in _ACCEPTED]
     if not found:
-        return None
+        return _undocumented(body) if profile != "compatible" else None
     if not isinstance(body, dict):
         got = _got(body)
         return refusal(
@@ -134,6 +132,38 @@ def not_found(model: str) -> Refusal:
 def unknown_url(method: str, path: str) -> Refusal:
     """The answer under a path where there is nothing."""
     return refusal(f"Invalid URL ({method} {path})", status=404)
+
+
+def _undocumented(body: dict[str, Any]) -> Refusal | None:
+    """What the service refuses although the reference allows it."""
+    for position, message in enumerate(body["messages"]):
+        if message.get("tool_calls") == []:
+            return _empty(f"messages[{position}].tool_calls")
+    if body.get("tools") == []:
+        return _empty("tools")
+    for name in ("max_completion_tokens", "max_tokens"):
+        if body.get(name) == 0:
+            return out_of_range(name, 0, "integer", low=1)
+    options = body.get("stream_options") or {}
+    for name in sorted(options.keys() - {"include_usage", "include_obfuscation"}):
+        param = f"stream_options.{_short(name)}"
+        return refusal(f"Unknown parameter: '{param}'.", param, "unknown_parameter")
+    for name in ("tool_choice", "parallel_tool_calls"):
+        if body.get(name) is not None and not body.get("tools"):
+            return refusal(
+                f"Invalid value for '{name}': '{name}' is only allowed when 'tools' are specified.",
+                name,
+            )
+    return None
+
+
+def _empty(param: str) -> Refusal:
+    return refusal(
+        f"Invalid '{param}': empty array. Expected an array with minimum length 1, but got an "
+        "empty array instead.",
+        param,
+        "empty_array",
+    )
 
 
 def refusal(
