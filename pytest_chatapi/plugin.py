@@ -226,6 +226,11 @@ def records(item: pytest.Item) -> bool:
         for given in (marker_arguments(item) if is_marked else [])
         if not given or not set(given) <= {*JUDGING, "policy"}
     ]
+    if item.get_closest_marker("chatapi_faults") is not None:
+        raise TwoRecorders(
+            "@pytest.mark.chatapi_faults disturbs no cassette of @pytest.mark.vcr: "
+            "use @pytest.mark.chatapi, which plays the same cassette"
+        )
     if ours or asks:
         what = "@pytest.mark.chatapi" if ours else f"the fixture {min(asks)}"
         raise TwoRecorders(

@@ -437,3 +437,46 @@ def test_a_fault_with_nothing_to_change(run: Run) -> None:
     run.mock.script([faults.tool_index_missing(), "text"])
     with pytest.raises(UnrecordedRequest, match="has nothing to change"):
         run.ask()
+
+
+def test_faults_of_a_script_compose(run: Run) -> None:
+    turns = [faults.cut(), faults.rate_limit(), faults.cut_mid_json(), "a", faults.ok(), "b"]
+    run.mock.script(turns)
+    for broken in (True, False, True):
+        if broken:
+            with pytest.raises(run.family.RemoteProtocolError):
+                run.ask()
+        else:
+            assert run.ask().status_code == 429
+    assert [run.said(), run.said()] == ["a", "b"]
+    assert run.mock.unused == []
+
+
+def test_who_gives_up_after_a_fault_left_nothing_unused(run: Run) -> None:
+    run.mock.script([faults.cut(), "a"])
+    with pytest.raises(run.family.RemoteProtocolError):
+        run.ask()
+    assert run.mock.unused == []
+    other = Run()
+    other.mock.script([faults.rate_limit(), "x", "y"])
+    assert other.ask().status_code == 429
+    assert other.mock.unused == ["chat(): 1 of the 2 turns of its script"]
+
+
+def test_a_fault_that_waits_keeps_no_reply_back(run: Run) -> None:
+    run.mock.script(["a", "b"])
+    run.recorder.faults = Plan("cut(chunks=1)")
+    assert [run.said(), run.said()] == ["a", "b"]
+
+
+def test_slips_are_told(run: Run) -> None:
+    with pytest.raises(SettingError, match="a script is a list of replies"):
+        run.mock.script("Hello")
+    with pytest.raises(SettingError, match="a script is a list of replies"):
+        run.mock.script(text("x"))  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match=r"models is a list of names: \['gpt-4o'\]"):
+        run.mock.models = "gpt-4o"
+    with pytest.raises(SettingError, match=r"by name: rate_limit\(retry_after=\.\.\.\)"):
+        faults.rate_limit(7)
+    with pytest.raises(SettingError, match="a step is a fault such as"):
+        Plan(faults.rate_limit)

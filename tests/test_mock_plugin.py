@@ -325,3 +325,13 @@ def test_wrong_scenarios(run: Any, arguments: str, said: str) -> None:
     result = run(f"@pytest.mark.chatapi_faults({arguments})\ndef test_a(): ...")
     assert result.ret != 0
     (result.stderr if result.stderr.lines else result.stdout).fnmatch_lines([said])
+
+
+def test_scenarios_disturb_no_other_recorder(run: Any) -> None:
+    result = run("""
+@pytest.mark.vcr
+@pytest.mark.chatapi_faults("rate_limit")
+def test_a(): ...
+""")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["@pytest.mark.chatapi_faults disturbs no cassette of *"])

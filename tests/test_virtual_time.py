@@ -56,7 +56,7 @@ def test_async_sleep(clock: VirtualTime, backend: str) -> None:
 
 
 def test_the_result_of_asyncio_sleep(clock: VirtualTime) -> None:
-    assert asyncio.run(asyncio.sleep(9, "result")) == "result"
+    assert asyncio.run(asyncio.sleep(9, result="result")) == "result"
 
 
 def test_who_sleeps_at_the_same_time_sleeps_together(clock: VirtualTime) -> None:
@@ -110,6 +110,24 @@ def test_a_server_thread_keeps_real_time(clock: VirtualTime) -> None:
     thread.join()
     assert took[0] >= 0.2
     assert clock.slept == []
+
+
+def test_the_wall_clock_moves_on(clock: VirtualTime) -> None:
+    before = time.time()
+    time.sleep(100)
+    assert 100 <= time.time() - before < 102
+
+
+def test_what_was_taken_by_name_is_real_again_afterwards() -> None:
+    with VirtualTime() as clock:
+        from time import monotonic, sleep
+
+        sleep(100)
+    started, before = time.perf_counter(), monotonic()
+    sleep(0.15)
+    assert really(started) >= 0.15
+    assert monotonic() - before < 5
+    assert clock.slept == [100]
 
 
 def test_sleeping_for_ever_is_left_alone(clock: VirtualTime) -> None:

@@ -215,6 +215,9 @@ def _register(
 
         @wraps(function)
         def make(*args: _P.args, **parameters: _P.kwargs) -> Fault:
+            if args:
+                named = ", ".join(f"{key}=..." for key in CATALOGUE[name].defaults)
+                raise SettingError(f"fault {name} takes its parameters by name: {name}({named})")
             return Fault(name, parameters)
 
         make.__signature__ = signature.replace(  # type: ignore[attr-defined]

@@ -105,6 +105,10 @@ class Plan:
     def __init__(self, *steps: Fault | str) -> None:
         self._steps: deque[Fault] = deque()
         for step in steps:
+            if not isinstance(step, str | Fault):
+                raise SettingError(
+                    f"a step is a fault such as faults.rate_limit(), or its text, not {step!r:.60}"
+                )
             self._steps += parse(step) if isinstance(step, str) else [step]
         self._goes_on = False
         self.happened: list[Fault] = []

@@ -31,7 +31,7 @@ def keeps_real_time() -> Iterator[None]:
 
 class VirtualTime:
     """While it is entered, ``time.sleep`` and the ``sleep`` of asyncio, anyio and trio return at
-    once, and ``time.monotonic`` (which event loops and deadlines go by) moves on instead.
+    once, and ``time.monotonic`` (which event loops and deadlines go by) and ``time.time`` move on.
 
     Attributes:
         slept: seconds, each time that somebody slept, in order.
@@ -40,12 +40,17 @@ class VirtualTime:
     def __init__(self) -> None:
         self.slept: list[float] = []
         self._ahead = 0.0
+        self._on = False
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> VirtualTime:
         monotonic = time.monotonic
         self._real_monotonic = monotonic
-        self._patch(time, "monotonic", lambda: monotonic() + self._ahead)
+        self._on = True
+        wall = time.time
+        # Who took these functions by name meanwhile keeps them, so they have to end by themselves.
+        self._patch(time, "monotonic", lambda: monotonic() + (self._ahead if self._on else 0))
+        self._patch(time, "time", lambda: wall() + (self._ahead if self._on else 0))
         real_sleep = time.sleep
 
         def sleep(seconds: float, /) -> None:
@@ -63,6 +68,7 @@ class VirtualTime:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        self._on = False
         self._stack.close()
 
     def _patch(self, module: Any, name: str, value: Any) -> None:
@@ -72,21 +78,24 @@ class VirtualTime:
     def _patch_async(self, module: Any) -> None:
         real = module.sleep
 
-        async def sleep(delay: float, *result: Any) -> Any:
+        async def sleep(delay: float, result: Any = None) -> Any:
             if self._is_real(delay):
-                return await real(delay, *result)
+                await real(delay)
+                return result
             wake = self._begin(delay)
             await real(0)  # who sleeps beside us starts from the same moment
             self._reach(wake)
             # Some turns of the loop, so that a deadline that has passed meanwhile comes before us.
             for _ in range(_TURNS):
                 await real(0)
-            return await real(0, *result)
+            return result
 
         self._patch(module, "sleep", sleep)
 
     def _is_real(self, seconds: Any) -> bool:
-        return getattr(_real_here, "on", False) or not _SHORT <= seconds < float("inf")
+        return (
+            not self._on or getattr(_real_here, "on", False) or not _SHORT <= seconds < float("inf")
+        )
 
     def _begin(self, seconds: float) -> float:
         self.slept.append(seconds)

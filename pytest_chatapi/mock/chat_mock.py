@@ -129,6 +129,8 @@ class ChatMock:
 
     @models.setter
     def models(self, names: Iterable[str]) -> None:
+        if isinstance(names, str):
+            raise SettingError(f"models is a list of names: [{names!r}]")
         self._store.models = list(names)
         self._any_model = False
         self._known.clear()
@@ -141,7 +143,10 @@ class ChatMock:
             name = f"chat({route.title})" if route.title else "chat()"
             if route.turns:
                 total = route.given + len(route.turns)
-                left.append(f"{name}: {len(route.turns)} of the {total} turns of its script")
+                # Who got a fault instead may well give up.
+                waiting = [turn for turn in route.turns if id(turn) not in route.struck]
+                if waiting:
+                    left.append(f"{name}: {len(waiting)} of the {total} turns of its script")
             elif not route.given and not route.called and route.turns is None:
                 left.append(f"{name}: never asked")
         return left
@@ -233,16 +238,25 @@ class ChatMock:
         """
         if fault.alone:
             made: Interaction = fault.apply(None, asked.request)
+            route.struck.update(id(turn) for turn in list(route.turns or ())[:1])
             return made
-        if not route.turns:
+        turns = route.turns or ()
+        at = next((at for at, turn in enumerate(turns) if not hasattr(turn, "apply")), None)
+        if at is None or route.turns is None:
             raise SettingError(f"{fault} is the last of a script: a reply it can strike comes next")
-        if fault.retried or keep:
-            answer = self._made(route, route.turns[0], asked, True)
-        else:
-            answer = self._reply(route, asked, False)
-        changed: Interaction | None = fault.apply(answer, asked.request)
+        reply = turns[at]
+        if fault.kind == "none":
+            return self._reply(route, asked, keep)
+        changed: Interaction | None = fault.apply(
+            self._made(route, reply, asked, True), asked.request
+        )
         if changed is None:
-            raise SettingError(f"{fault} has nothing to change in {route.turns or 'the reply'}")
+            raise SettingError(f"{fault} has nothing to change in {reply!r}")
+        route.struck.add(id(reply))
+        if not (fault.retried or keep):
+            del route.turns[at]
+            route.given += 1
+            self.give_back = partial(_put_back, route, route.turns, reply)
         return changed
 
     def _built(self, reply: Any, asked: Asked) -> Interaction:

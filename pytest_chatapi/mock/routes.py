@@ -67,6 +67,7 @@ class Route(respx.Route):
         self.always: Any = None
         self.turns: deque[Any] | None = None
         self.given = 0
+        self.struck: set[int] = set()  # replies that a fault kept from arriving, by id
         # Found by the value of one pattern, instead of trying route after route.
         self.key = None if given else _key(lookups)
 
@@ -85,6 +86,8 @@ class Route(respx.Route):
     def script(self, replies: Iterable[Any]) -> Route:
         """Answers turn by turn, each reply once; a fault before a reply strikes that reply."""
         __tracebackhide__ = True
+        if isinstance(replies, str) or not isinstance(replies, Iterable):
+            raise SettingError("a script is a list of replies, one for each turn; for one, reply()")
         self.turns = deque(map(_checked, replies))
         return self
 

@@ -194,25 +194,20 @@ class Recorder:
             assert made is not None
             self.faults.done(fault)
             return Playback(self, made, exchange)
-        keep = fault is not None and fault.retried
         source: Source | None = None
         give_back: Callable[[], None] | None = None
         answer: Interaction | None = None
         if self.answers is not None:
-            answer = self.answers.answer(request, keep=keep)
+            answer = self.answers.answer(request)
             give_back = self.answers.give_back
         elif self._replays and (found := self._find(request)) is not None:
             entry = self._entries[found]
             answer, source = entry.interaction, Source(entry.name, entry.index)
 
-            def put_back() -> None:
+            def give_back() -> None:
                 self._taken.discard(found)
                 self._waiting[self.matcher.key(request)].appendleft(found)
 
-            if keep:
-                put_back()
-            else:
-                give_back = put_back
         if answer is None:
             return None
         if self.faults is not None and fault is not None:
@@ -220,6 +215,9 @@ class Recorder:
             if changed is not None:
                 self.faults.done(fault)
                 answer = changed
+                if fault.retried and give_back is not None:
+                    give_back()
+                    give_back = None
         return Playback(self, answer, exchange, source, give_back)
 
     def _find(self, request: Request) -> int | None:
