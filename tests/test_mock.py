@@ -460,7 +460,7 @@ def test_who_gives_up_after_a_fault_left_nothing_unused(run: Run) -> None:
     other = Run()
     other.mock.script([faults.rate_limit(), "x", "y"])
     assert other.ask().status_code == 429
-    assert other.mock.unused == ["chat(): 1 of the 2 turns of its script"]
+    assert other.mock.unused == ["chat(): 1 of the 3 turns of its script"]
 
 
 def test_a_fault_that_waits_keeps_no_reply_back(run: Run) -> None:
