@@ -25,6 +25,7 @@ from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.recording.titles import title_of
 from pytest_chatapi.recording.transport import AsyncRecordReplayTransport, RecordReplayTransport
 from pytest_chatapi.report import failure_message, short
+from pytest_chatapi.server import require_extra
 from pytest_chatapi.settings import Settings, is_older
 
 if TYPE_CHECKING:
@@ -183,13 +184,10 @@ class ChatAPI:
         from pytest_chatapi.faults import Plan
 
         __tracebackhide__ = True
-        wrong = ""
         try:
             plan = Plan(*steps)
-        except SettingError as error:
-            wrong = str(error)
-        if wrong:  # without the frames of the parser
-            raise SettingError(wrong)
+        except SettingError as error:  # without the frames of the parser
+            raise SettingError(str(error)) from None
         self.recorder.faults = plan
         self.make_time_virtual()
         return plan
@@ -229,26 +227,25 @@ class ChatAPI:
         """
         missing = ""
         try:
-            from pytest_chatapi.server.app import make_app
-            from pytest_chatapi.server.run import running
-        except ModuleNotFoundError as error:
-            missing = error.name or ""
+            require_extra()
+        except SettingError as error:
+            missing = str(error)
         if missing:
-            pytest.fail(
-                f"{missing} is not installed: pip install 'pytest-chatapi[server]'", pytrace=False
-            )
+            pytest.fail(missing, pytrace=False)
+        from pytest_chatapi.server.app import make_app
+        from pytest_chatapi.server.run import running
+
         upstream = self.base_url if self.recorder.sends else None
-        with running(make_app(self.recorder, upstream=upstream)) as server:
+        with (
+            running(make_app(self.recorder, upstream=upstream)) as server,
+            pytest.MonkeyPatch.context() as patch,
+        ):
             port = urlsplit(server.url).port or 0
             self.recorder.ports.add(port)
-            before = os.environ.get("OPENAI_BASE_URL")
-            os.environ["OPENAI_BASE_URL"] = server.url
+            patch.setenv("OPENAI_BASE_URL", server.url)
             try:
                 yield server.url
             finally:
-                os.environ.pop("OPENAI_BASE_URL", None)
-                if before is not None:
-                    os.environ["OPENAI_BASE_URL"] = before
                 self.recorder.ports.discard(port)
 
     # -- the ends of the phases ------------------------------------------------------------
@@ -370,7 +367,7 @@ class ChatAPI:
 
     def _judge_unplayed(self, phase: str) -> None:
         cassette, settings = self.recorder.cassette, self.settings
-        if cassette is None or settings.unplayed == "ignore" or self.recorder.faults is not None:
+        if cassette is None or not self._minds_unplayed:
             return
         own = [entry for entry in self.recorder.unplayed(phase=phase) if entry.own]
         if not own:
@@ -383,17 +380,22 @@ class ChatAPI:
                 f"record again: {how_to_record(self._item, 'rewrite', settings)}",
             ]
         )
-        if settings.unplayed == "fail":
-            pytest.fail(f"{text}\nor allow it: unplayed='ignore'", pytrace=False)
-        self.warn(text)
+        self._tell_unplayed(text, "or")
 
     def _judge_unused(self) -> None:
-        unused = self.mock.unused if self.mock is not None else []
-        if not unused or self.settings.unplayed == "ignore" or self.recorder.faults is not None:
-            return
-        text = "\n".join(["the mock has what was not asked for:", *(f"  {u}" for u in unused[:10])])
+        unused = self.mock.unused if self.mock is not None and self._minds_unplayed else []
+        if unused:
+            lines = ["the mock has what was not asked for:", *(f"  {u}" for u in unused[:10])]
+            self._tell_unplayed("\n".join(lines), "leave it out, or")
+
+    @property
+    def _minds_unplayed(self) -> bool:
+        # Who gets a fault instead of an answer may well give up.
+        return self.settings.unplayed != "ignore" and self.recorder.faults is None
+
+    def _tell_unplayed(self, text: str, instead: str) -> None:
         if self.settings.unplayed == "fail":
-            pytest.fail(f"{text}\nleave it out, or allow it: unplayed='ignore'", pytrace=False)
+            pytest.fail(f"{text}\n{instead} allow it: unplayed='ignore'", pytrace=False)
         self.warn(text)
 
     def _save(self) -> None:

@@ -196,9 +196,8 @@ def _after_wider_scopes(item: pytest.Item, names: list[str]) -> int:
 # -- recording and replay ----------------------------------------------------------------------
 
 _FIXTURES = frozenset(
-    (
-        "chatapi chatapi_client chatapi_async_client openai_client async_openai_client chatapi_mock"
-    ).split()
+    "chatapi chatapi_mock chatapi_client chatapi_async_client "
+    "openai_client async_openai_client".split()
 )
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pytest_chatapi.errors import ReadError, SettingError, UnrecordedRequest
+from pytest_chatapi.server import require_extra
 
 if TYPE_CHECKING:  # the other commands start faster without all this
     from pytest_chatapi.recording.cassette import Cassette
@@ -110,18 +111,14 @@ def make_answers(file: str | None) -> Answers:
         mock.reply()
         return mock
     try:
-        script = runpy.run_path(file)
+        answer = runpy.run_path(file).get("answer")
+        if callable(answer):
+            answer(mock)
+            return mock
     except Exception as error:  # whatever the script raises
         where = _place_in(file, error)
         raise SettingError(f"{where}: {type(error).__name__}: {error}") from None
-    if not callable(script.get("answer")):
-        raise SettingError(f"{file} has no function answer(mock): see docs/server.md")
-    try:
-        script["answer"](mock)
-    except Exception as error:
-        where = _place_in(file, error)
-        raise SettingError(f"{where}: {type(error).__name__}: {error}") from None
-    return mock
+    raise SettingError(f"{file} has no function answer(mock): see docs/server.md")
 
 
 def _place_in(file: str, error: BaseException) -> str:
@@ -137,16 +134,10 @@ def _place_in(file: str, error: BaseException) -> str:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    try:
-        from pytest_chatapi.server.app import MAX_BODY, make_app
-        from pytest_chatapi.server.run import serve
-    except ModuleNotFoundError as missing:
-        package = (missing.name or "").partition(".")[0]
-        if package not in ("starlette", "uvicorn"):
-            raise
-        raise SettingError(
-            f"{package} is not installed: pip install 'pytest-chatapi[server]'"
-        ) from None
+    require_extra()
+    from pytest_chatapi.server.app import MAX_BODY, make_app
+    from pytest_chatapi.server.run import serve
+
     _check(arguments)
     recorder, what = _opened(arguments)
     if arguments.fault:

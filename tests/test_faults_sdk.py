@@ -61,7 +61,7 @@ class StandIn:
     def __init__(self, answer: Interaction) -> None:
         self._answer = answer
 
-    def answer(self, request: Request, *, keep: bool = False) -> Interaction:
+    def answer(self, request: Request) -> Interaction:
         return self._answer
 
     def miss(self, request: Request) -> Miss:

@@ -58,7 +58,7 @@ class Told:
     def __init__(self, answer: Callable[[Request], Interaction | None]) -> None:
         self._answer = answer
 
-    def answer(self, request: Request, *, keep: bool = False) -> Interaction | None:
+    def answer(self, request: Request) -> Interaction | None:
         return self._answer(request)
 
     def miss(self, request: Request) -> Miss:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.faults.body import Body
-from pytest_chatapi.faults.fault import deviation, responding, status
+from pytest_chatapi.faults.fault import WORDLESS, deviation, responding, status
 from pytest_chatapi.recording.interaction import Interaction
 
 __all__ = [
@@ -944,6 +944,7 @@ def content_type_missing(body: Body, /) -> bool:
 # -- bodies of errors ----------------------------------------------------------------------
 
 _SAID = "The model is busy"
+_NUMBERED = {"message": _SAID, "type": "server_error", "param": None, "code": 500}
 
 
 def _busy(request: Request, body: Any, content_type: str = "application/json") -> Interaction:
@@ -955,8 +956,7 @@ def _busy(request: Request, body: Any, content_type: str = "application/json") -
 )
 def error_code_integer(request: Request, /) -> Interaction:
     """500, and `code` in its body is a number (OpenRouter)."""
-    inner = {"message": _SAID, "type": "server_error", "param": None, "code": 500}
-    return _busy(request, {"error": inner})
+    return _busy(request, {"error": _NUMBERED})
 
 
 @status(
@@ -964,20 +964,14 @@ def error_code_integer(request: Request, /) -> Interaction:
 )
 def error_flat(request: Request, /) -> Interaction:
     """500, and its body has no `error` around it (Mistral, SGLang)."""
-    inner = {"message": _SAID, "type": "server_error", "param": None, "code": 500}
-    return _busy(request, {"object": "error", **inner})
+    return _busy(request, {"object": "error", **_NUMBERED})
 
 
 @status(
     kind="deviation",
     retried=True,
     finds="X01: warning",
-    sdk={
-        "whole": "InternalServerError after 3 tries, without the server's words",
-        "stream": "InternalServerError after 3 tries, without the server's words",
-        "whole 2": "InternalServerError after 3 tries",
-        "stream 2": "InternalServerError after 3 tries",
-    },
+    sdk=WORDLESS,
 )
 def error_detail(request: Request, /) -> Interaction:
     """500, and its body is `{"detail": text}` (Mistral, Ray)."""
@@ -988,12 +982,7 @@ def error_detail(request: Request, /) -> Interaction:
     kind="deviation",
     retried=True,
     finds="X01: warning",
-    sdk={
-        "whole": "InternalServerError after 3 tries, without the server's words",
-        "stream": "InternalServerError after 3 tries, without the server's words",
-        "whole 2": "InternalServerError after 3 tries",
-        "stream 2": "InternalServerError after 3 tries",
-    },
+    sdk=WORDLESS,
 )
 def error_text(request: Request, /) -> Interaction:
     """500, and its body is `{"error": text}` (TGI, Venice)."""
@@ -1004,12 +993,7 @@ def error_text(request: Request, /) -> Interaction:
     kind="deviation",
     retried=True,
     finds="X01: warning",
-    sdk={
-        "whole": "InternalServerError after 3 tries, without the server's words",
-        "stream": "InternalServerError after 3 tries, without the server's words",
-        "whole 2": "InternalServerError after 3 tries",
-        "stream 2": "InternalServerError after 3 tries",
-    },
+    sdk=WORDLESS,
 )
 def error_array(request: Request, /) -> Interaction:
     """500, and its body is a list (Gemini)."""
@@ -1020,12 +1004,7 @@ def error_array(request: Request, /) -> Interaction:
     kind="deviation",
     retried=True,
     finds="X04: warning",
-    sdk={
-        "whole": "InternalServerError after 3 tries, without the server's words",
-        "stream": "InternalServerError after 3 tries, without the server's words",
-        "whole 2": "InternalServerError after 3 tries",
-        "stream 2": "InternalServerError after 3 tries",
-    },
+    sdk=WORDLESS,
 )
 def error_plain_text(request: Request, /) -> Interaction:
     """500, and its body is plain text (Hugging Face)."""

@@ -23,6 +23,7 @@ from pytest_chatapi.recording.interaction import Interaction
 
 __all__ = [
     "CATALOGUE",
+    "WORDLESS",
     "Entry",
     "Fault",
     "Kind",
@@ -42,6 +43,15 @@ _Apply = Callable[[Interaction | None, Request, dict[str, Any]], Interaction | N
 
 CATALOGUE: dict[str, Entry] = {}
 """All faults by name, in the order of the tables."""
+
+
+WORDLESS = {
+    "whole": "InternalServerError after 3 tries, without the server's words",
+    "stream": "InternalServerError after 3 tries, without the server's words",
+    "whole 2": "InternalServerError after 3 tries",
+    "stream 2": "InternalServerError after 3 tries",
+}
+"""What the SDK makes of a server's failure whose body is not in the API's shape."""
 
 
 @dataclass(frozen=True)

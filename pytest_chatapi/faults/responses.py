@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_chatapi.contract.ask import request_json
 from pytest_chatapi.contract.exchange import Request
-from pytest_chatapi.faults.fault import connection, responding, status
+from pytest_chatapi.faults.fault import WORDLESS, connection, responding, status
 from pytest_chatapi.recording import clock
 from pytest_chatapi.recording.interaction import Interaction
 
@@ -202,12 +202,7 @@ def server_error(request: Request, /) -> Interaction:
 @status(
     retried=True,
     finds="X04: warning",
-    sdk={
-        "whole": "InternalServerError after 3 tries, without the server's words",
-        "stream": "InternalServerError after 3 tries, without the server's words",
-        "whole 2": "InternalServerError after 3 tries",
-        "stream 2": "InternalServerError after 3 tries",
-    },
+    sdk=WORDLESS,
 )
 def bad_gateway(request: Request, /) -> Interaction:
     """502 with the HTML page of a proxy."""

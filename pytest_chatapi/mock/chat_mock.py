@@ -16,12 +16,19 @@ from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.check import endpoint
 from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.contract.ledger import mask
-from pytest_chatapi.contract.sse import looks_like_sse
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.mock import refusals, replies
-from pytest_chatapi.mock.routes import ANY_CHAT, CHAT_PATH, Asked, Route, Table
+from pytest_chatapi.mock.routes import (
+    ANY_CHAT,
+    CHAT_PATH,
+    Asked,
+    Route,
+    Table,
+    content_of,
+    is_fault,
+)
 from pytest_chatapi.mock.store import Store
-from pytest_chatapi.recording.interaction import Interaction
+from pytest_chatapi.recording.interaction import Interaction, from_parts
 from pytest_chatapi.recording.miss import Miss
 from pytest_chatapi.recording.titles import title_of
 
@@ -140,25 +147,20 @@ class ChatMock:
         """What was never given: routes, and turns of a script."""
         left = []
         for route in self._table.routes:
-            name = f"chat({route.title})" if route.title else "chat()"
             if route.turns:
                 total = route.given + len(route.turns)
                 # Who got a fault instead may well give up.
                 waiting = [turn for turn in route.turns if id(turn) not in route.struck]
                 if waiting:
-                    left.append(f"{name}: {len(waiting)} of the {total} turns of its script")
+                    left.append(f"{route.title}: {len(waiting)} of the {total} turns of its script")
             elif not route.given and not route.called and route.turns is None:
-                left.append(f"{name}: never asked")
+                left.append(f"{route.title}: never asked")
         return left
 
     # -- answering -------------------------------------------------------------------------
 
-    def answer(self, request: Request, *, keep: bool = False) -> Interaction | None:
-        """The answer to a request; ``None`` where there is none.
-
-        Args:
-            keep: the question will come again, and the same reply has to be there then.
-        """
+    def answer(self, request: Request) -> Interaction | None:
+        """The answer to a request; ``None`` where there is none."""
         self.give_back = None
         if self._keeps:
             self.requests.append(request)
@@ -175,7 +177,7 @@ class ChatMock:
             if route.is_spent:
                 continue
             if route.has_replies:
-                return self._reply(route, asked, keep)
+                return self._reply(route, asked)
             resolved = route.match(asked)  # type: ignore[arg-type]
             if resolved is not None:
                 route.calls.record(asked, resolved)  # type: ignore[arg-type]
@@ -188,8 +190,7 @@ class ChatMock:
         return None
 
     def _judge(self, request: Request) -> _Known:
-        body = request.body
-        key = body.encode() if isinstance(body, str) else body or b""
+        key = content_of(request)
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= _REMEMBERED:
@@ -201,30 +202,26 @@ class ChatMock:
             known = self._known[key] = _Known(parsed, refused, {})
         return known
 
-    def _reply(self, route: Route, asked: Asked, keep: bool) -> Interaction:
+    def _reply(self, route: Route, asked: Asked) -> Interaction:
         turns = route.turns
-        if turns is None:
-            reply: Any = route.always
-        else:
-            reply = turns[0] if keep else turns.popleft()
-        if not keep:
-            route.given += 1
-            if turns is not None and not hasattr(reply, "apply"):
-                self.give_back = partial(_put_back, route, turns, reply)
-        return self._made(route, reply, asked, keep)
+        reply: Any = route.always if turns is None else turns.popleft()
+        route.given += 1
+        if turns is not None and not is_fault(reply):
+            self.give_back = partial(_put_back, route, turns, reply)
+        return self._made(route, reply, asked)
 
-    def _made(self, route: Route, reply: Any, asked: Asked, keep: bool) -> Interaction:
-        if hasattr(reply, "apply"):  # a fault
-            return self._disturbed(route, reply, asked, keep)
-        if callable(reply) and not hasattr(reply, "completion"):
+    def _made(self, route: Route, reply: Any, asked: Asked) -> Interaction:
+        if is_fault(reply):
+            return self._disturbed(route, reply, asked)
+        if callable(reply):
             reply = _called(reply, asked.request)
             if hasattr(reply, "__await__"):
                 reply.close()
                 raise SettingError("a function that makes a reply is not async: use `def`")
-            return self._made(route, reply, asked, keep)
+            return self._made(route, reply, asked)
         if isinstance(reply, str):
             reply = replies.text(reply)
-        if hasattr(reply, "completion"):
+        if isinstance(reply, replies.Reply):
             return self._built(reply, asked)
         if isinstance(reply, dict):
             return _plain(asked.request, 200, reply)
@@ -232,7 +229,7 @@ class ChatMock:
             return _raw(asked.request, reply)
         raise SettingError(f"a function made no reply, but {type(reply).__name__}")
 
-    def _disturbed(self, route: Route, fault: Any, asked: Asked, keep: bool) -> Interaction:
+    def _disturbed(self, route: Route, fault: Any, asked: Asked) -> Interaction:
         """A fault in a script: it strikes the next reply, and where the client then asks again
         that reply is still there.
         """
@@ -241,19 +238,17 @@ class ChatMock:
             route.struck.update(id(turn) for turn in list(route.turns or ())[:1])
             return made
         turns = route.turns or ()
-        at = next((at for at, turn in enumerate(turns) if not hasattr(turn, "apply")), None)
+        at = next((at for at, turn in enumerate(turns) if not is_fault(turn)), None)
         if at is None or route.turns is None:
             raise SettingError(f"{fault} is the last of a script: a reply it can strike comes next")
         reply = turns[at]
         if fault.kind == "none":
-            return self._reply(route, asked, keep)
-        changed: Interaction | None = fault.apply(
-            self._made(route, reply, asked, True), asked.request
-        )
+            return self._reply(route, asked)
+        changed: Interaction | None = fault.apply(self._made(route, reply, asked), asked.request)
         if changed is None:
             raise SettingError(f"{fault} has nothing to change in {reply!r}")
         route.struck.add(id(reply))
-        if not (fault.retried or keep):
+        if not fault.retried:
             del route.turns[at]
             route.given += 1
             self.give_back = partial(_put_back, route, route.turns, reply)
@@ -289,8 +284,7 @@ class ChatMock:
         asked = Asked(request, self._judge(request).body if is_chat else None, {})
         routes = self._table.routes
         lines = [
-            f"{number}. {f'chat({route.title})' if route.title else 'chat()'}: "
-            f"{route.why_not(asked)}"
+            f"{number}. {route.title}: {route.why_not(asked)}"
             for number, route in enumerate(routes[:_LISTED], 1)
         ]
         if len(routes) > _LISTED:
@@ -360,13 +354,7 @@ def _plain(request: Request, status: int, body: Any) -> Interaction:
 
 def _raw(request: Request, response: Any) -> Interaction:
     """A response of httpx or httpx2 as it stands; a stream in its events."""
-    data = response.read()
-    headers = [
-        (name, value)
-        for name, value in response.headers.multi_items()
-        if name.lower() not in ("content-length", "transfer-encoding", "content-encoding")
-    ]
-    pieces = [data] if data else []
-    if looks_like_sse(data):
-        pieces = [part + b"\n\n" for part in data.split(b"\n\n") if part]
-    return Interaction(request, response.status_code, response.reason_phrase, headers, pieces)
+    headers = response.headers.multi_items()
+    return from_parts(
+        request, response.status_code, response.reason_phrase, headers, response.read(), {}
+    )

@@ -158,12 +158,7 @@ def _undocumented(body: dict[str, Any]) -> Refusal | None:
 
 
 def _empty(param: str) -> Refusal:
-    return refusal(
-        f"Invalid '{param}': empty array. Expected an array with minimum length 1, but got an "
-        "empty array instead.",
-        param,
-        "empty_array",
-    )
+    return _sized(param, "empty_array", "empty array", "an array", "minimum", 1, "an empty array")
 
 
 def refusal(
@@ -343,9 +338,7 @@ def _broken(violation: Violation, body: dict[str, Any]) -> Refusal:
         bound = "low" if keyword == "minimum" else "high"
         return out_of_range(param, value, kind, **{bound: _limit(nodes, keyword)})
     if keyword == "minItems":
-        return _sized(
-            param, "empty_array", "empty array", "an array", "minimum", 1, "an empty array"
-        )
+        return _empty(param)
     if keyword == "maxItems":
         return _sized(
             param,

@@ -17,8 +17,9 @@ from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.ledger import show
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.mock import patterns
+from pytest_chatapi.mock.replies import Reply
 
-__all__ = ["Asked", "Route", "Table"]
+__all__ = ["Asked", "Route", "Table", "content_of", "is_fault"]
 
 CHAT_PATH = re.compile(r"/chat/completions/?$")
 ANY_CHAT = {"method": "POST", "path__regex": CHAT_PATH}
@@ -27,6 +28,17 @@ _LOOKUPS = {"eq", "contains", "startswith", "regex", "in"}
 
 
 _url = lru_cache(maxsize=64)(httpx.URL)  # most tests ask one URL, and parsing is dear
+
+
+def content_of(request: Request) -> bytes:
+    """The body on the wire; empty where there is none."""
+    body = request.body
+    return body.encode() if isinstance(body, str) else body or b""
+
+
+def is_fault(turn: Any) -> bool:
+    """Whether a turn of a script is a fault, which needs a reply that it can strike."""
+    return hasattr(turn, "apply")
 
 
 class Asked:
@@ -50,8 +62,7 @@ class Asked:
         return httpx.Headers(dict(self.request.headers))
 
     def read(self) -> bytes:
-        body = self.request.body
-        return body.encode() if isinstance(body, str) else body or b""
+        return content_of(self.request)
 
 
 class Route(respx.Route):
@@ -61,7 +72,7 @@ class Route(respx.Route):
     """
 
     def __init__(self, *given: Pattern, **lookups: Any) -> None:
-        self.title = _title(given, lookups)
+        self.title = f"chat({_title(given, lookups)})"
         super().__init__(*given, **lookups)
         self.is_any_chat = not given and lookups == ANY_CHAT
         self.always: Any = None
@@ -123,8 +134,8 @@ def _checked(reply: Any) -> Any:
     if (
         isinstance(reply, kinds)
         or callable(reply)
-        or hasattr(reply, "completion")
-        or hasattr(reply, "apply")
+        or isinstance(reply, Reply)
+        or is_fault(reply)
         or hasattr(reply, "status_code")
     ):
         return reply

@@ -39,12 +39,8 @@ class Answers(Protocol):
     give_back: Callable[[], None] | None
     """Puts the reply that was just given back, where it would not be given again anyway."""
 
-    def answer(self, request: Request, *, keep: bool = False) -> Interaction | None:
-        """The answer to a request, ``None`` where there is none.
-
-        Args:
-            keep: the same question may come again, and is to get the same answer then.
-        """
+    def answer(self, request: Request) -> Interaction | None:
+        """The answer to a request, ``None`` where there is none."""
 
     def miss(self, request: Request) -> Miss:
         """Why there is none."""

@@ -1,1 +1,20 @@
 """Recordings, mocks and faults on a real socket, and a proxy that records."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from pytest_chatapi.errors import SettingError
+
+__all__ = ["require_extra"]
+
+
+def require_extra() -> None:
+    """What the rest of this package imports.
+
+    Raises:
+        SettingError: it is not installed.
+    """
+    for package in ("starlette", "uvicorn"):
+        if find_spec(package) is None:
+            raise SettingError(f"{package} is not installed: pip install 'pytest-chatapi[server]'")

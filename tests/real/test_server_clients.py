@@ -37,7 +37,7 @@ class Everything:
 
     give_back = None
 
-    def answer(self, request: Request, *, keep: bool = False) -> Interaction | None:
+    def answer(self, request: Request) -> Interaction | None:
         if request.method == "GET":
             listed: Any = {"object": "list", "data": [MODEL]}
             return said(listed if request.url.endswith("/models") else MODEL)
