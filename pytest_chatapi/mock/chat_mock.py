@@ -20,7 +20,6 @@ from pytest_chatapi.errors import SettingError
 from pytest_chatapi.mock import refusals, replies
 from pytest_chatapi.mock.routes import (
     ANY_CHAT,
-    CHAT_PATH,
     Asked,
     Route,
     Table,
@@ -164,7 +163,8 @@ class ChatMock:
         self.give_back = None
         if self._keeps:
             self.requests.append(request)
-        if request.method == "POST" and CHAT_PATH.search(request.url.partition("?")[0]):
+        kind = endpoint(Exchange(request))
+        if kind == "chat":
             known = self._judge(request)
             if known.refused is not None:
                 if self._keeps:
@@ -185,8 +185,9 @@ class ChatMock:
         stored = self._store.answer(request)
         if stored is not None:
             return _plain(request, *stored)
-        if known.body is None and endpoint(Exchange(request)) is None and not self._table.routes:
-            return _plain(request, *refusals.unknown_url(request.method, _path(request)))
+        if kind is None and not self._table.routes:
+            path = urlsplit(request.url).path
+            return _plain(request, *refusals.unknown_url(request.method, path))
         return None
 
     def _judge(self, request: Request) -> _Known:
@@ -280,7 +281,7 @@ class ChatMock:
 
     def miss(self, request: Request) -> Miss:
         """What was asked, and why no route answers it."""
-        is_chat = CHAT_PATH.search(_path(request)) is not None
+        is_chat = endpoint(Exchange(request)) == "chat"
         asked = Asked(request, self._judge(request).body if is_chat else None, {})
         routes = self._table.routes
         lines = [
@@ -327,10 +328,6 @@ def fitting_reply(request: Request) -> replies.Reply:
     if "audio" in ask.modalities:
         return replies.audio("Hello!")
     return replies.text("Hello!")
-
-
-def _path(request: Request) -> str:
-    return urlsplit(request.url).path
 
 
 def _dump(value: Any) -> bytes:
