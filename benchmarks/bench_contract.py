@@ -280,7 +280,7 @@ def cassette_row(rounds: int) -> Row:
     try:
         import yaml
 
-        from pytest_chatapi.recording.readers import read
+        from pytest_chatapi.reading.reader import read
     except ImportError as error:
         return Row(name, str(error), None, 1)
     with tempfile.TemporaryDirectory() as folder:
@@ -302,7 +302,7 @@ PEAK = """
 import sys, tracemalloc
 sys.path.insert(0, sys.argv[2])
 from pytest_chatapi.contract.check import check_exchange
-from pytest_chatapi.recording.readers import read
+from pytest_chatapi.reading.reader import read
 tracemalloc.start()
 for exchange in read(sys.argv[1]):
     assert check_exchange(exchange).answer.whole

@@ -33,7 +33,7 @@ from traffic import ANSWER
 from pytest_chatapi import RecordReplayTransport, Request
 from pytest_chatapi.recording.cassette import update
 from pytest_chatapi.recording.interaction import Interaction, redacted
-from pytest_chatapi.recording.redaction import Redactor
+from pytest_chatapi.redaction.redactor import Redactor
 
 URL = "https://api.openai.com/v1/chat/completions"
 

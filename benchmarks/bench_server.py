@@ -34,7 +34,7 @@ from pytest_chatapi import Request
 from pytest_chatapi.mock import ChatMock
 from pytest_chatapi.recording.cassette import update
 from pytest_chatapi.recording.interaction import Interaction, redacted
-from pytest_chatapi.recording.redaction import Redactor
+from pytest_chatapi.redaction.redactor import Redactor
 
 CLIENTS = 200
 SECONDS = 1.5  # of a round; what is under way then is still waited for

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         UnrecordedRequest,
         WriteError,
     )
-    from pytest_chatapi.recording.readers import read
+    from pytest_chatapi.reading.reader import read
     from pytest_chatapi.recording.transport import AsyncRecordReplayTransport, RecordReplayTransport
 
 __version__ = "0.1.0"
@@ -57,7 +57,7 @@ _HOME = {
     "assert_models": "assertions",
     "assert_usage": "assertions",
     "check": "assertions",
-    "read": "recording.readers",
+    "read": "reading.reader",
 }
 
 __all__ = [

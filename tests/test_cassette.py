@@ -31,7 +31,7 @@ from pytest_chatapi.recording.interaction import (
     redacted,
 )
 from pytest_chatapi.recording.own_layout import own_interaction, own_request
-from pytest_chatapi.recording.redaction import Redactor
+from pytest_chatapi.redaction.redactor import Redactor
 
 REDACTOR = Redactor(environ={})
 URL = "https://api.openai.com/v1/chat/completions"

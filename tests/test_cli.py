@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 import pytest
 from traffic import ANSWER
 
-from pytest_chatapi.cli import main
+from pytest_chatapi.cli.main import main
 from pytest_chatapi.contract.bundled import bundled
 from pytest_chatapi.contract.catalogue import FAMILIES, rules
 from pytest_chatapi.faults import CATALOGUE

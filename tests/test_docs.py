@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import write_docs_tables
 
-from pytest_chatapi.cli import main
+from pytest_chatapi.cli.main import main
 from pytest_chatapi.contract.bundled import bundled
 
 ROOT = Path(__file__).resolve().parent.parent

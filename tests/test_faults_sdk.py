@@ -24,7 +24,7 @@ from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.recording.matching import Matcher
 from pytest_chatapi.recording.miss import Miss
 from pytest_chatapi.recording.recorder import Recorder
-from pytest_chatapi.recording.redaction import Redactor
+from pytest_chatapi.redaction.redactor import Redactor
 
 # What an SDK reads from a deviating answer, its own helper for streams writes again.
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")

@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.errors import ReadError
-from pytest_chatapi.recording import bodies, files
-from pytest_chatapi.recording.readers import NotARecording, read, read_file
-from pytest_chatapi.recording.yaml_events import load_all
+from pytest_chatapi.reading import bodies, files
+from pytest_chatapi.reading.reader import NotARecording, read, read_file
+from pytest_chatapi.reading.yaml_events import load_all
 
 LINE = b'{"request": {"url": "/v1"}, "response": {"status": 200, "body": "x"}}'
 UNKNOWN = "no known recording format (vcrpy, cassetter, HAR, JSON Lines, JSON or SSE body)"
@@ -604,7 +604,7 @@ def test_without_a_large_stack() -> None:
     code = (
         "import io, sys\n"
         "sys.setrecursionlimit(3000)\n"
-        "from pytest_chatapi.recording.readers import read_file\n"
+        "from pytest_chatapi.reading.reader import read_file\n"
         "for data in (b'{\"request\":' + b'[' * 10**6, b'interactions: ' + b'[' * 10**6,\n"
         "             b'interactions: ' + b'- ' * 10**6):\n"
         "    list(read_file(io.BytesIO(data), lambda error: print(error.reason), name='f'))\n"

@@ -22,28 +22,20 @@ API_PAGE = Path(__file__).parent.parent / "docs" / "api.md"
 FLOORS = {
     "errors": 0,
     "contract": 1,
-    "recording": 2,
-    "faults": 3,
-    "mock": 4,
-    "server": 5,
-    "assertions": 3,
-    "report": 3,
-    "cli": 6,
-    "serve": 6,
-    "plugin": 6,
-    "settings": 6,
-    "lifecycle": 6,
-    "others": 6,
-    "orphans": 6,
-    "collection": 6,
-    "fixtures": 6,
-    "__main__": 7,
+    "reading": 2,
+    "redaction": 3,
+    "recording": 4,
+    "faults": 5,
+    "mock": 6,
+    "server": 7,
+    "assertions": 7,
+    "report": 7,
+    "cli": 8,
+    "plugin": 8,
 }
-# The two front doors stand side by side: neither imports the other.
-FRONT_DOORS = (
-    {"cli", "serve"},
-    {"plugin", "collection", "fixtures", "settings", "lifecycle", "others", "orphans"},
-)
+FRONT_DOORS = ({"cli"}, {"plugin"})
+"""These stand side by side: neither imports the other."""
+
 HEAVY = ["anyio", "asyncio", "filelock", "httpx", "httpx2", "jsonschema", "respx", "vcr", "yaml"]
 
 

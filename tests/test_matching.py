@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from pytest_chatapi import Request, SettingError
 from pytest_chatapi.contract.ledger import ABSENT
-from pytest_chatapi.recording.jsonpath import JsonPaths, leaves
 from pytest_chatapi.recording.matching import Matcher, differences, streams
-from pytest_chatapi.recording.redaction import Redactor
+from pytest_chatapi.redaction.jsonpath import JsonPaths, leaves
+from pytest_chatapi.redaction.redactor import Redactor
 
 REDACTOR = Redactor(environ={})
 URL = "https://api.openai.com/v1/chat/completions"

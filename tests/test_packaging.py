@@ -80,7 +80,7 @@ def test_wheel_declares_plugin_and_command(wheel: Path) -> None:
     declared = configparser.ConfigParser()
     declared.read_string(text)
     assert dict(declared["pytest11"]) == {"chatapi": "pytest_chatapi.plugin"}
-    assert dict(declared["console_scripts"]) == {"chatapi": "pytest_chatapi.cli:main"}
+    assert dict(declared["console_scripts"]) == {"chatapi": "pytest_chatapi.cli.main:main"}
     assert "\nRequires-Python: >=3.11\n" in described
     assert "\n# pytest-chatapi\n" in described  # the README is the description
 

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 from pytest_chatapi.contract.exchange import Exchange, Source
 from pytest_chatapi.errors import ReadError
-from pytest_chatapi.recording.readers import NotARecording, find, read, read_file
-from pytest_chatapi.recording.yaml_events import YAMLProblem, load_all
+from pytest_chatapi.reading.reader import NotARecording, find, read, read_file
+from pytest_chatapi.reading.yaml_events import YAMLProblem, load_all
 
 DATA = Path(__file__).parent / "readers_data"
 URL = "https://api.example.test/v1/chat/completions"
@@ -514,7 +514,7 @@ def test_an_open_file(tmp_path: Path) -> None:
 
 def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys, pytest_chatapi.recording.readers\n"
+        "import sys, pytest_chatapi.reading.reader\n"
         "print({'yaml', 'vcr', 'httpx', 'pytest', 'tomllib', 'jsonschema'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_chatapi.errors import SettingError
-from pytest_chatapi.recording.redaction import Redactor
+from pytest_chatapi.redaction.redactor import Redactor
 
 # Put together here, so that no scanner takes this file for a leak.
 KEY = "sk-" + "a1B2" * 6
@@ -297,8 +297,8 @@ def test_the_same_headers_are_learned_once(monkeypatch: pytest.MonkeyPatch) -> N
     redactor = Redactor(environ={})
     headers, url = {"authorization": f"Bearer {OWN}"}, "https://h/?key=s3cret-k"
     redactor.learn(headers, url)
-    monkeypatch.delattr("pytest_chatapi.recording.redaction._header_secrets")
-    monkeypatch.delattr("pytest_chatapi.recording.redaction._url_secrets")
+    monkeypatch.delattr("pytest_chatapi.redaction.redactor._header_secrets")
+    monkeypatch.delattr("pytest_chatapi.redaction.redactor._url_secrets")
     redactor.learn(headers, url)
     with pytest.raises(NameError):
         redactor.learn({"authorization": "Bearer another-1"})

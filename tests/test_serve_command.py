@@ -17,7 +17,7 @@ import httpx
 import pytest
 import stub_server
 
-from pytest_chatapi.cli import main
+from pytest_chatapi.cli.main import main
 
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
@@ -26,7 +26,7 @@ from pytest_chatapi.server import run as run_module
 
 SHIPPED = Path(__file__).parent.parent / "cassettes"
 KEY = "sk-proj-Zx81kLmQ02vNs7RtYw3uPd5"
-START = "import sys; from pytest_chatapi.cli import main; sys.exit(main(sys.argv[1:]))"
+START = "import sys; from pytest_chatapi.cli.main import main; sys.exit(main(sys.argv[1:]))"
 PATIENCE = 30
 
 

@@ -16,6 +16,7 @@ from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.check import endpoint
 from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.contract.ledger import mask
+from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.mock import refusals, replies
 from pytest_chatapi.mock.routes import (
@@ -29,7 +30,6 @@ from pytest_chatapi.mock.routes import (
 from pytest_chatapi.mock.store import Store
 from pytest_chatapi.recording.interaction import Interaction, from_parts
 from pytest_chatapi.recording.miss import Miss
-from pytest_chatapi.recording.titles import title_of
 
 __all__ = ["ChatMock", "fitting_reply"]
 

@@ -13,8 +13,8 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.ledger import ABSENT, show
 from pytest_chatapi.errors import SettingError
-from pytest_chatapi.recording.jsonpath import JsonPaths, leaves
-from pytest_chatapi.recording.redaction import Redactor
+from pytest_chatapi.redaction.jsonpath import JsonPaths, leaves
+from pytest_chatapi.redaction.redactor import Redactor
 
 __all__ = ["DEFAULT_MATCH_ON", "MATCHERS", "Matcher", "differences", "streams"]
 

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.contract.ledger import mask, show
+from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.recording.matching import differences
-from pytest_chatapi.recording.titles import title_of
 
 if TYPE_CHECKING:
     from pytest_chatapi.recording.recorder import Recorder

@@ -10,7 +10,7 @@ from pytest_chatapi.errors import SettingError
 from pytest_chatapi.recording.cassette import Cassette
 from pytest_chatapi.recording.matching import DEFAULT_MATCH_ON, Matcher
 from pytest_chatapi.recording.recorder import RECORD_MODES, Recorder
-from pytest_chatapi.recording.redaction import Redactor
+from pytest_chatapi.redaction.redactor import Redactor
 
 __all__ = ["open_recorder"]
 

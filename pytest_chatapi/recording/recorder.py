@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, Protocol
 
 from pytest_chatapi.contract.exchange import Exchange, Request, Response, Source, fold_headers
+from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.errors import ChatAPIError, UnrecordedRequest
+from pytest_chatapi.reading.bodies import BodyProblem, plain_body
 from pytest_chatapi.recording import clock
-from pytest_chatapi.recording.bodies import BodyProblem, plain_body
 from pytest_chatapi.recording.cassette import Cassette, Entry, update
 from pytest_chatapi.recording.interaction import Interaction, redacted
 from pytest_chatapi.recording.matching import Matcher
 from pytest_chatapi.recording.miss import Miss, describe, miss_of
-from pytest_chatapi.recording.redaction import Redactor
-from pytest_chatapi.recording.titles import title_of
+from pytest_chatapi.redaction.redactor import Redactor
 
 __all__ = ["RECORD_MODES", "Answers", "FaultLike", "PlanLike", "Playback", "Recorder", "Take"]
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pytest_chatapi.lifecycle import cassette_path
 from pytest_chatapi.plugin import records
-from pytest_chatapi.recording.readers import SUFFIXES
-from pytest_chatapi.settings import SERIALIZERS, settings_for
+from pytest_chatapi.plugin.handle import cassette_path
+from pytest_chatapi.plugin.settings import SERIALIZERS, settings_for
+from pytest_chatapi.reading.reader import SUFFIXES
 
 __all__ = ["Orphans"]
 

@@ -202,8 +202,8 @@ def _opened(arguments: argparse.Namespace) -> tuple[Recorder, str]:
 
 def _merged(paths: list[str]) -> Cassette:
     """All of them as one, which is only read."""
+    from pytest_chatapi.reading.reader import find
     from pytest_chatapi.recording.cassette import Cassette
-    from pytest_chatapi.recording.readers import find
 
     merged, *others = [Cassette(file) for file in find(paths)] or [Cassette(paths[0])]
     if not merged.exists:

@@ -20,8 +20,8 @@ from typing import Any, BinaryIO, Literal
 
 from pytest_chatapi.contract.exchange import Exchange, Request, Response, Source, fold_headers
 from pytest_chatapi.errors import ReadError
-from pytest_chatapi.recording.bodies import BodyProblem, plain_body
-from pytest_chatapi.recording.files import (
+from pytest_chatapi.reading.bodies import BodyProblem, plain_body
+from pytest_chatapi.reading.files import (
     BLOCK,
     GZIP,
     FilePieces,
@@ -33,7 +33,7 @@ from pytest_chatapi.recording.files import (
     os_reason,
     starts_with,
 )
-from pytest_chatapi.recording.yaml_events import YAMLProblem, load_all
+from pytest_chatapi.reading.yaml_events import YAMLProblem, load_all
 
 __all__ = [
     "SUFFIXES",

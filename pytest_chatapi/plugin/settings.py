@@ -22,7 +22,7 @@ from pytest_chatapi.contract.profiles import get_profile
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.recording import clock
 from pytest_chatapi.recording.matching import Matcher
-from pytest_chatapi.recording.redaction import Redactor
+from pytest_chatapi.redaction.redactor import Redactor
 
 __all__ = [
     "JUDGING",

@@ -12,12 +12,12 @@ import pytest
 from pytest_chatapi.contract.check import check_exchange, endpoint
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import LEVELS, at_least
+from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.errors import ContractError, ReadError
 from pytest_chatapi.plugin import cassette_folders
-from pytest_chatapi.recording.readers import SUFFIXES, NotARecording, read_file
-from pytest_chatapi.recording.titles import title_of
+from pytest_chatapi.plugin.settings import run_settings
+from pytest_chatapi.reading.reader import SUFFIXES, NotARecording, read_file
 from pytest_chatapi.report import failure_message
-from pytest_chatapi.settings import run_settings
 
 __all__ = ["CassetteCollector", "CassetteFile", "ExchangeItem"]
 

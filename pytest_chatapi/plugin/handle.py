@@ -17,16 +17,16 @@ import pytest
 from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.contract.findings import Finding, at_least
+from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.errors import ChatAPIError, SettingError
+from pytest_chatapi.plugin.settings import Settings, is_older
 from pytest_chatapi.recording.intercept import intercepted
 from pytest_chatapi.recording.miss import Miss, describe
 from pytest_chatapi.recording.opening import open_recorder
 from pytest_chatapi.recording.recorder import Recorder
-from pytest_chatapi.recording.titles import title_of
 from pytest_chatapi.recording.transport import AsyncRecordReplayTransport, RecordReplayTransport
 from pytest_chatapi.report import failure_message, short
 from pytest_chatapi.server import require_extra
-from pytest_chatapi.settings import Settings, is_older
 
 if TYPE_CHECKING:
     from pytest_chatapi.faults import Fault, Plan

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_chatapi.fixtures import ChatContract
-    from pytest_chatapi.lifecycle import ChatAPI
     from pytest_chatapi.mock.chat_mock import ChatMock
+    from pytest_chatapi.plugin.chat_contract import ChatContract
+    from pytest_chatapi.plugin.handle import ChatAPI
 
 _MODES = ("none", "once", "new_episodes", "all", "rewrite")
 _TEST: pytest.StashKey[ChatAPI] = pytest.StashKey()
@@ -147,15 +147,15 @@ def pytest_configure(config: pytest.Config) -> None:
     given = [name for name, _, default, _ in _INI if config.getini(f"chatapi_{name}") != default]
     flags = ("profile", "ignore", "strict", "policy", "replay-speed")
     if given or any(config.getoption(f"--chatapi-{name}") for name in flags):
-        from pytest_chatapi.settings import run_settings
+        from pytest_chatapi.plugin.settings import run_settings
 
         run_settings(config)  # a wrong setting fails once, before any test
     if config.getoption("--chatapi-cassettes") or config.getini("chatapi_cassettes"):
-        from pytest_chatapi.collection import CassetteCollector
+        from pytest_chatapi.plugin.collection import CassetteCollector
 
         config.pluginmanager.register(CassetteCollector(config), "chatapi-cassettes")
     if config.getoption("--chatapi-orphans") or config.getini("chatapi_orphans"):
-        from pytest_chatapi.orphans import Orphans
+        from pytest_chatapi.plugin.orphans import Orphans
 
         config.pluginmanager.register(Orphans(), "chatapi-orphans")
 
@@ -175,7 +175,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         if not records_it:
             continue
-        from pytest_chatapi.settings import settings_for
+        from pytest_chatapi.plugin.settings import settings_for
 
         settings_for(item, {})  # a wrong setting fails before any test runs
         item.stash[_RECORDS] = True
@@ -218,7 +218,7 @@ def records(item: pytest.Item) -> bool:
         return False
     if item.get_closest_marker("vcr") is None:
         return True
-    from pytest_chatapi.settings import JUDGING, marker_arguments
+    from pytest_chatapi.plugin.settings import JUDGING, marker_arguments
 
     ours = [
         given
@@ -254,8 +254,8 @@ def _chatapi_marked(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def _chatapi_recording(request: pytest.FixtureRequest) -> Iterator[ChatAPI]:
-    from pytest_chatapi.lifecycle import open_test, scenario_of
-    from pytest_chatapi.settings import settings_for
+    from pytest_chatapi.plugin.handle import open_test, scenario_of
+    from pytest_chatapi.plugin.settings import settings_for
 
     item = request.node
     config = item.config.stash[_CONFIG] = request.getfixturevalue("chatapi_config")
@@ -291,9 +291,9 @@ def _fixture(request: pytest.FixtureRequest, name: str) -> Any:
 
 
 def _guard(item: pytest.Item, stack: contextlib.ExitStack) -> None:
-    from pytest_chatapi.lifecycle import refusal
+    from pytest_chatapi.plugin.handle import refusal
+    from pytest_chatapi.plugin.settings import settings_for
     from pytest_chatapi.recording.intercept import guarded
-    from pytest_chatapi.settings import settings_for
 
     early = settings_for(item, item.config.stash.get(_CONFIG, {}))
     stack.enter_context(guarded(refusal(item, early, lambda: item.stash.get(_TEST, None))))
@@ -328,7 +328,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     handle = item.stash.get(_TEST, None)
     if handle is None:
         if item.config.getini("chatapi_check_vcr") and item.get_closest_marker("vcr") is not None:
-            from pytest_chatapi.others import check_other_recorder
+            from pytest_chatapi.plugin.other_recorders import check_other_recorder
 
             check_other_recorder(item)
         return
@@ -436,7 +436,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("chatapi_faults")
     if marker is None:
         return
-    from pytest_chatapi.settings import scenarios_of
+    from pytest_chatapi.plugin.settings import scenarios_of
 
     texts = scenarios_of(metafunc.definition, marker)
     metafunc.fixturenames.append("_chatapi_scenario")
@@ -502,8 +502,8 @@ def chat_contract(request: pytest.FixtureRequest) -> ChatContract:
     Set by ``@pytest.mark.chatapi(profile=..., ignore=[...], strict=...)``, else by
     ``--chatapi-profile`` and the like, else by ini.
     """
-    from pytest_chatapi.fixtures import ChatContract
-    from pytest_chatapi.settings import settings_of
+    from pytest_chatapi.plugin.chat_contract import ChatContract
+    from pytest_chatapi.plugin.settings import settings_of
 
     return ChatContract(**settings_of(request.node, request.getfixturevalue("chatapi_config")))
 

@@ -8,10 +8,10 @@ import pytest
 
 from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.exchange import Exchange
-from pytest_chatapi.lifecycle import judge
-from pytest_chatapi.recording.readers import exchange_of
-from pytest_chatapi.recording.titles import title_of
-from pytest_chatapi.settings import settings_for
+from pytest_chatapi.contract.titles import title_of
+from pytest_chatapi.plugin.handle import judge
+from pytest_chatapi.plugin.settings import settings_for
+from pytest_chatapi.reading.reader import exchange_of
 
 __all__ = ["check_other_recorder"]
 

@@ -28,8 +28,8 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from pytest_chatapi.errors import SettingError
-from pytest_chatapi.recording.files import SMALL
-from pytest_chatapi.recording.jsonpath import JsonPaths
+from pytest_chatapi.reading.files import SMALL
+from pytest_chatapi.redaction.jsonpath import JsonPaths
 
 __all__ = ["Redactor"]
 

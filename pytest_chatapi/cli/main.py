@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pytest_chatapi import __version__
+from pytest_chatapi.cli.serve import add_to as add_serve
 from pytest_chatapi.contract.check import check_exchange, endpoint, parse_date, selects
 from pytest_chatapi.contract.profiles import PROFILES
 from pytest_chatapi.errors import ChatAPIError, ReadError
 from pytest_chatapi.report import FORMATS, Report, render, statistics_text
-from pytest_chatapi.serve import add_to as add_serve
 
 __all__ = ["main"]
 
@@ -135,7 +135,7 @@ class _Task(NamedTuple):
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from pytest_chatapi.recording.readers import find
+    from pytest_chatapi.reading.reader import find
 
     parse_date(arguments.as_of)
     ignore, select = _split(arguments.ignore), _split(arguments.select)
@@ -204,8 +204,8 @@ def _in_processes(tasks: list[_Task], jobs: int) -> Iterable[tuple[Report, list[
 
 
 def _check_file(task: _Task) -> tuple[Report, list[ReadError]]:
-    from pytest_chatapi.recording.readers import NotARecording, read_file
-    from pytest_chatapi.recording.titles import title_of
+    from pytest_chatapi.contract.titles import title_of
+    from pytest_chatapi.reading.reader import NotARecording, read_file
 
     report = Report(files=1)
     errors: list[ReadError] = []

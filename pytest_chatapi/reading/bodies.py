@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-from pytest_chatapi.recording.files import (
+from pytest_chatapi.reading.files import (
     MAX_DOCUMENT,
     MAX_RATIO,
     SMALL,
@@ -13,7 +13,7 @@ from pytest_chatapi.recording.files import (
     mib,
     zlib_reason,
 )
-from pytest_chatapi.recording.yaml_events import MAX_DEPTH
+from pytest_chatapi.reading.yaml_events import MAX_DEPTH
 
 __all__ = ["BodyProblem", "plain_body"]
 
