@@ -15,6 +15,7 @@ from pytest_chatapi import __version__
 from pytest_chatapi.contract.catalogue import FAMILIES, Rule, rules
 from pytest_chatapi.contract.findings import LEVELS, Finding, Level, at_least
 from pytest_chatapi.contract.profiles import PROFILES, get_profile
+from pytest_chatapi.contract.wording import plural
 
 __all__ = [
     "FORMATS",
@@ -127,9 +128,7 @@ def failure_message(findings: Sequence[Finding], what: str, failing: Sequence[Fi
     """The message of a `ContractError`: the findings that failed, and what to do."""
     count = len(failing)
     first = failing[0]
-    head = (
-        f"{what} breaks the contract: {count} finding{'s' * (count != 1)} (profile {first.profile})"
-    )
+    head = f"{what} breaks the contract: {plural(count, 'finding')} (profile {first.profile})"
     blocks = [describe(f) for f in failing[:10]]
     if count > 10:
         blocks.append(f"... and {count - 10} more")
@@ -149,11 +148,7 @@ def short(finding: Finding) -> str:
 
 
 def _counts(levels: Counter[Level]) -> str:
-    return ", ".join(
-        f"{levels[level]:,} {level}{'s' * (levels[level] != 1)}"
-        for level in LEVELS
-        if levels[level]
-    )
+    return ", ".join(plural(levels[level], level) for level in LEVELS if levels[level])
 
 
 def render(report: Report, form: str, **options: Any) -> str:
@@ -188,9 +183,9 @@ def _text(
         codes = Counter(f"{f.code} {f.name}" for f in report.findings if f.level == "note")
         listing = ", ".join(f"{name} ({n:,})" for name, n in codes.most_common(6))
         blocks.append("\n".join(textwrap.wrap(f"notes: {listing}", WIDTH, subsequent_indent="  ")))
-    summary = f"{report.exchanges:,} exchange{'s' * (report.exchanges != 1)} checked"
+    summary = f"{plural(report.exchanges, 'exchange')} checked"
     if report.files:
-        summary += f" in {report.files:,} file{'s' * (report.files != 1)}"
+        summary += f" in {plural(report.files, 'file')}"
     if report.skipped:
         summary += f", {report.skipped:,} skipped"
     verdict = _counts(levels) or "no findings"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_chatapi import Request, SettingError
-from pytest_chatapi.contract.ledger import ABSENT
+from pytest_chatapi.contract.wording import ABSENT
 from pytest_chatapi.recording.matching import Matcher, differences, streams
 from pytest_chatapi.redaction.jsonpath import JsonPaths, leaves
 from pytest_chatapi.redaction.redactor import Redactor

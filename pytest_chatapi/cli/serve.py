@@ -11,6 +11,7 @@ import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from pytest_chatapi.contract.wording import plural
 from pytest_chatapi.errors import ReadError, SettingError, UnrecordedRequest
 from pytest_chatapi.server import require_extra
 
@@ -196,7 +197,7 @@ def _opened(arguments: argparse.Namespace) -> tuple[Recorder, str]:
         return recorder, f"serving {arguments.mock or 'a mock of everything'}"
     merged = _merged(arguments.cassettes)
     count = len(merged.entries)
-    what = f"serving {merged.name} ({count} interaction{'s' * (count != 1)})"
+    what = f"serving {merged.name} ({plural(count, 'interaction')})"
     return replace(recorder, cassette=merged), what
 
 

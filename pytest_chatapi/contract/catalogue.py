@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from pytest_chatapi.contract.bundled import bundled
+from pytest_chatapi.contract.wording import did_you_mean
 from pytest_chatapi.errors import SettingError
 
 __all__ = ["FAMILIES", "Rule", "get_rule", "rules"]
@@ -88,11 +89,10 @@ def get_rule(code: str) -> Rule:
     for rule in known.values():
         if rule.name == code.lower():
             return rule
-    from difflib import get_close_matches
-
     names = [*known, *(rule.name for rule in known.values())]
-    near = get_close_matches(code.upper(), names, 1, 0.5) or get_close_matches(
-        code.lower(), names, 1, 0.5
+    hint = (
+        did_you_mean(code.upper(), names, cutoff=0.5)
+        or did_you_mean(code.lower(), names, cutoff=0.5)
+        or ": `chatapi rules` lists them"
     )
-    hint = f": did you mean {near[0]}?" if near else ": `chatapi rules` lists them"
     raise SettingError(f"unknown rule {code!r}{hint}")

@@ -14,8 +14,7 @@ from pytest_chatapi.contract.assemble import Answer, Choice, Text, read_message
 from pytest_chatapi.contract.catalogue import FAMILIES
 from pytest_chatapi.contract.exchange import Exchange, Response, fold_headers
 from pytest_chatapi.contract.findings import Finding
-from pytest_chatapi.contract.ledger import ABSENT, Ledger
-from pytest_chatapi.contract.ledger import Text as Shown
+from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.parse import loads, loads_bytes
 from pytest_chatapi.contract.profiles import Profile, get_profile, profile_for_url
 from pytest_chatapi.contract.rules import shape
@@ -36,6 +35,7 @@ from pytest_chatapi.contract.rules.tools import check_calls
 from pytest_chatapi.contract.rules.usage import check_usage
 from pytest_chatapi.contract.schemas import load
 from pytest_chatapi.contract.sse import looks_like_sse
+from pytest_chatapi.contract.wording import ABSENT, Shown
 from pytest_chatapi.errors import SettingError
 
 __all__ = ["Judgement", "check_exchange", "endpoint", "parse_date", "selects"]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -12,77 +9,12 @@ from typing import Any
 from pytest_chatapi.contract.catalogue import rules
 from pytest_chatapi.contract.findings import LEVELS, Finding
 from pytest_chatapi.contract.profiles import Profile
+from pytest_chatapi.contract.wording import Shown, mask, plural, show
 
-__all__ = ["ABSENT", "Ledger", "mask", "show"]
-
-_SECRET = re.compile(r"\b(?:sk-[A-Za-z0-9_-]{16,}|Bearer\s+[A-Za-z0-9._~+/=-]{8,})")
+__all__ = ["Ledger"]
 
 # Findings of one rule in one exchange; what goes beyond is counted in the last one's message.
 _MOST_OF_A_CODE = 100
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-class _Absent:
-    def __repr__(self) -> str:
-        return "absent"
-
-
-ABSENT: Any = _Absent()
-"""Stands for a member that is not there, which is not the same as ``null``."""
-
-
-def mask(text: str) -> str:
-    """The text with all that looks like a key masked, and all that would drive a terminal
-    (control characters, changes of writing direction) escaped.
-    """
-    text = _masked(text)
-    return text if text.isprintable() else _UNPRINTABLE.sub(_escape, text)
-
-
-def _masked(text: str) -> str:
-    if "sk-" in text or "Bearer" in text:
-        return _SECRET.sub(lambda found: found[0][:3] + "***", text)
-    return text
-
-
-def _escape(found: re.Match[str]) -> str:
-    return json.dumps(found[0])[1:-1]
-
-
-def show(value: Any, limit: int = 80) -> str:
-    """A value as people read it: JSON, in one line, shortened, secrets masked."""
-    if value is ABSENT:
-        return "absent"
-    if isinstance(value, bytes):
-        value = value[: limit * 4].decode("utf-8", "replace")
-    if isinstance(value, str):
-        value = _masked(value[: limit * 4])  # first, or half a key would pass for none
-        value = value if len(value) <= limit else value[: limit - 3] + "..."
-        return mask(json.dumps(value, ensure_ascii=False))
-    try:
-        text = json.dumps(_pruned(value, 4), ensure_ascii=False, default=str)
-    except (ValueError, RecursionError):
-        text = type(value).__name__
-    text = mask(text)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
-def _pruned(value: Any, depth: int) -> Any:
-    # A hostile value may be huge or deep: no more of it is rendered than can be shown.
-    if isinstance(value, dict):
-        if not depth:
-            return "{...}"
-        return {
-            str(k)[:80]: _pruned(v, depth - 1)
-            for k, v, _ in zip(value.keys(), value.values(), range(20), strict=False)
-        }
-    if isinstance(value, list):
-        return [_pruned(v, depth - 1) for v in value[:20]] if depth else "[...]"
-    if isinstance(value, str):
-        return value[:200]
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**40:
-        return "a number of more than 40 digits"
-    return value
 
 
 class Ledger:
@@ -129,7 +61,7 @@ class Ledger:
         """Records one violation, unless the profile or the day has its rule off.
 
         Args:
-            got: a value (rendered by `show`); already rendered text goes as `Text`.
+            got: a value (rendered by `show`); already rendered text goes as `Shown`.
             case: the row of the level matrix beside the code's own, such as ``reasoning``.
         """
         level = self.profile.level(code, case)
@@ -155,7 +87,7 @@ class Ledger:
             profile=self.profile.name,
             path=mask(path),
             expected=mask(expected),
-            got=mask(got) if isinstance(got, Text) else show(got),
+            got=mask(got) if isinstance(got, Shown) else show(got),
             message=mask(message),
             chunk=chunk,
             case=case,
@@ -169,20 +101,8 @@ class Ledger:
             places = self._more.get(found.code, 0) if key == self._last[found.code] else 0
             for count, what in ((repeats, "chunk"), (places, "place")):
                 if count:
-                    more = f"(and {count:,} more {what}{'s' * (count > 1)})"
+                    more = f"(and {plural(count, f'more {what}')})"
                     found = replace(found, message=f"{found.message} {more}", repeats=repeats)
             out.append(found)
         out.sort(key=lambda f: LEVELS.index(f.level))
         return out
-
-
-class Text(str):
-    """Text for `got` that is shown as it is."""
-
-
-def listed(values: Iterable[Any], limit: int = 8) -> str:
-    """A few values, comma-separated, for `expected`."""
-    items = [show(v, 40) for v in values]
-    return ", ".join(items[:limit]) + (
-        f" and {len(items) - limit} more" if len(items) > limit else ""
-    )

@@ -11,12 +11,12 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import wraps
 from http import HTTPStatus
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, get_type_hints
 
 from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.contract.wording import did_you_mean
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.faults.body import Body
 from pytest_chatapi.recording.interaction import Interaction
@@ -29,7 +29,6 @@ __all__ = [
     "Kind",
     "connection",
     "deviation",
-    "nearest",
     "responding",
     "status",
     "stream",
@@ -97,7 +96,7 @@ class Entry:
                 allowed = f"has {', '.join(self.defaults)}" if self.defaults else "has none"
                 raise SettingError(
                     f"fault {self.name} has no parameter {name!r}"
-                    f"{nearest(name, self.defaults)}; it {allowed}"
+                    f"{did_you_mean(name, self.defaults, cutoff=0.5)}; it {allowed}"
                 )
             if value != self.defaults[name] or type(value) is not type(self.defaults[name]):
                 self._check(name, value)
@@ -118,12 +117,6 @@ class Entry:
         raise SettingError(f"fault {self.name}: {name} is {wanted}, not {value!r}")
 
 
-def nearest(name: str, names: Any) -> str:
-    """The hint of an error message that `name` is none of `names`."""
-    near = get_close_matches(name, names, 1, 0.5)
-    return f": did you mean {near[0]}?" if near else ""
-
-
 @dataclass(frozen=True)
 class Fault:
     """Something that goes wrong with one answer. Made by the functions of `faults`.
@@ -142,7 +135,8 @@ class Fault:
     def __init__(self, name: str, parameters: Mapping[str, Any] | None = None) -> None:
         if name not in CATALOGUE:
             raise SettingError(
-                f"unknown fault {name!r}{nearest(name, CATALOGUE)}; `chatapi faults` lists all"
+                f"unknown fault {name!r}{did_you_mean(name, CATALOGUE, cutoff=0.5)}; "
+                "`chatapi faults` lists all"
             )
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "parameters", CATALOGUE[name].checked(parameters or {}))

@@ -8,9 +8,10 @@ from collections import deque
 
 from pytest_chatapi.contract.check import endpoint
 from pytest_chatapi.contract.exchange import Exchange, Request
+from pytest_chatapi.contract.wording import did_you_mean
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.faults import deviations, responses, streams  # noqa: F401 they register
-from pytest_chatapi.faults.fault import CATALOGUE, Fault, nearest
+from pytest_chatapi.faults.fault import CATALOGUE, Fault
 
 __all__ = ["SETS", "Plan", "parse"]
 
@@ -79,7 +80,7 @@ def _step(node: ast.expr, text: str) -> list[Fault]:
         return list(SETS[name])
     if name not in CATALOGUE:
         raise SettingError(
-            f"unknown fault {name!r}{nearest(name, [*CATALOGUE, *SETS])}"
+            f"unknown fault {name!r}{did_you_mean(name, [*CATALOGUE, *SETS], cutoff=0.5)}"
             "; `chatapi faults` lists all"
         )
     return [Fault(name)]

@@ -15,8 +15,8 @@ from respx.patterns import Pattern
 from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.check import endpoint
 from pytest_chatapi.contract.exchange import Exchange, Request
-from pytest_chatapi.contract.ledger import mask
 from pytest_chatapi.contract.titles import title_of
+from pytest_chatapi.contract.wording import mask
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.mock import refusals, replies
 from pytest_chatapi.mock.routes import (

@@ -15,10 +15,11 @@ from typing import Any
 from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.findings import Finding
-from pytest_chatapi.contract.ledger import Ledger, mask
+from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.profiles import get_profile
 from pytest_chatapi.contract.rules.request import check_request
 from pytest_chatapi.contract.schemas import Node, Violation, json_path, json_type, load
+from pytest_chatapi.contract.wording import mask
 
 __all__ = [
     "NO_JSON",

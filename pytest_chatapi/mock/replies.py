@@ -28,9 +28,9 @@ from itertools import zip_longest
 from typing import Any, NamedTuple, TypeVar
 
 from pytest_chatapi.contract.ask import Ask
-from pytest_chatapi.contract.ledger import listed, show
 from pytest_chatapi.contract.parse import loads
 from pytest_chatapi.contract.userschema import SchemaTrouble, first_error
+from pytest_chatapi.contract.wording import listed, show
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.mock.schema_values import fitting_json
 

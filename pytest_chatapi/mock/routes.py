@@ -14,7 +14,7 @@ import respx
 from respx.patterns import Pattern
 
 from pytest_chatapi.contract.exchange import Request
-from pytest_chatapi.contract.ledger import show
+from pytest_chatapi.contract.wording import show
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.mock import patterns
 from pytest_chatapi.mock.replies import Reply

@@ -13,6 +13,7 @@ from pytest_chatapi.contract.check import check_exchange, endpoint
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import LEVELS, at_least
 from pytest_chatapi.contract.titles import title_of
+from pytest_chatapi.contract.wording import plural
 from pytest_chatapi.errors import ContractError, ReadError
 from pytest_chatapi.plugin import cassette_folders
 from pytest_chatapi.plugin.settings import run_settings
@@ -64,14 +65,11 @@ class CassetteCollector:
         if not self.checked:
             return
         counts = ", ".join(
-            f"{self.levels[level]} {level}{'s' * (self.levels[level] != 1)}"
-            for level in LEVELS
-            if self.levels[level]
+            plural(self.levels[level], level) for level in LEVELS if self.levels[level]
         )
         terminalreporter.write_sep("-", "chat completions contract")
-        plural = "s" * (self.checked != 1)
         terminalreporter.write_line(
-            f"{self.checked} recorded exchange{plural} checked: {counts or 'no findings'}"
+            f"{plural(self.checked, 'recorded exchange')} checked: {counts or 'no findings'}"
         )
 
 

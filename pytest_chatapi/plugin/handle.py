@@ -18,6 +18,7 @@ from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.contract.findings import Finding, at_least
 from pytest_chatapi.contract.titles import title_of
+from pytest_chatapi.contract.wording import plural
 from pytest_chatapi.errors import ChatAPIError, SettingError
 from pytest_chatapi.plugin.settings import Settings, is_older
 from pytest_chatapi.recording.intercept import intercepted
@@ -325,7 +326,7 @@ class ChatAPI:
         if recorder.unanswered:
             count = len(recorder.unanswered)
             self.warn(
-                f"{count} request{'s' * (count != 1)} got no answer, so nothing was recorded "
+                f"{plural(count, 'request')} got no answer, so nothing was recorded "
                 f"to replay: {', '.join(recorder.unanswered[:3])}"
             )
         recorder.warnings, recorder.unanswered = [], []
@@ -374,7 +375,7 @@ class ChatAPI:
             return
         text = "\n".join(
             [
-                f"{len(own)} recording{'s' * (len(own) != 1)} in {cassette.name} not asked for:",
+                f"{plural(len(own), 'recording')} in {cassette.name} not asked for:",
                 *(f"  interaction {e.index}: {_title(Exchange(e.request))}" for e in own[:10]),
                 *([f"  ... and {len(own) - 10} more"] if len(own) > 10 else []),
                 f"record again: {how_to_record(self._item, 'rewrite', settings)}",

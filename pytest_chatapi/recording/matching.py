@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pytest_chatapi.contract.exchange import Request
-from pytest_chatapi.contract.ledger import ABSENT, show
+from pytest_chatapi.contract.wording import ABSENT, show
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.redaction.jsonpath import JsonPaths, leaves
 from pytest_chatapi.redaction.redactor import Redactor

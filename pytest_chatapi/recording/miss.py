@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pytest_chatapi.contract.exchange import Exchange, Request
-from pytest_chatapi.contract.ledger import mask, show
 from pytest_chatapi.contract.titles import title_of
+from pytest_chatapi.contract.wording import mask, plural, show
 from pytest_chatapi.recording.matching import differences
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def miss_of(
         return Miss(title, f"the cassette {cassette.name} {state}")
     same = recorder.recordings_of(request) if index is None else []
     if same:
-        times = f"{len(same)} time{'s' * (len(same) != 1)}"
+        times = plural(len(same), "time")
         return Miss(title, f"{cassette.name} has it {times}, all played by now")
     best: tuple[Any, ...] | None = None
     heads = [name for name in matcher.match_on if name != "body"]
@@ -130,7 +130,7 @@ def describe(miss: Miss) -> str:
             lines.append(f"      asked    {_near(asked, recorded)}")
         more = len(miss.differences) - _SHOWN
         if more > 0:
-            lines.append(f"    ... and {more} more difference{'s' * (more != 1)}")
+            lines.append(f"    ... and {plural(more, 'more difference')}")
     for route in miss.routes or ():
         lines += _row("", route)
     if miss.remedy:  # in one line, however long: it is there to be pasted

@@ -28,8 +28,10 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from pytest_chatapi.errors import SettingError
-from pytest_chatapi.reading.files import SMALL
 from pytest_chatapi.redaction.jsonpath import JsonPaths
+
+_SMALL = 16 * 1024 * 1024
+"""Bytes that compressed data may expand to, whatever its size."""
 
 __all__ = ["Redactor"]
 
@@ -222,7 +224,7 @@ _STANDARD = str.maketrans("-_", "+/")
 
 def _allowance(text: str) -> list[int]:
     """How many bytes may be decoded on behalf of `text`: a bomb stays one."""
-    return [SMALL + 8 * len(text)]
+    return [_SMALL + 8 * len(text)]
 
 
 def _unbase64(run: str, offsets: int = 4) -> Iterator[bytes]:
@@ -241,7 +243,7 @@ def _unzipped(data: bytes, left: list[int]) -> bytes:
     ):
         unzip = zlib.decompressobj(zlib.MAX_WBITS | 32)
         try:
-            return unzip.decompress(data, min(SMALL, max(1, left[0])))
+            return unzip.decompress(data, min(_SMALL, max(1, left[0])))
         except zlib.error:
             pass
     return data

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from pytest_chatapi.contract.ledger import mask
+from pytest_chatapi.contract.wording import mask
 from pytest_chatapi.errors import ChatAPIError, SettingError
 from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.recording.recorder import Playback, Recorder, Take

@@ -6,8 +6,8 @@ from typing import Any
 
 from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.contract.assemble import Answer, Choice
-from pytest_chatapi.contract.ledger import ABSENT, Ledger, show
-from pytest_chatapi.contract.ledger import Text as Shown
+from pytest_chatapi.contract.ledger import Ledger
+from pytest_chatapi.contract.wording import ABSENT, Shown, plural, show
 
 __all__ = ["check_answer", "check_choice"]
 
@@ -21,9 +21,9 @@ def check_answer(ledger: Ledger, ask: Ask, answer: Answer) -> None:
         ledger.add(
             "K01",
             "$.choices",
-            f"{ask.n} choice{'s' * (ask.n != 1)} (n)",
+            f"{plural(ask.n, 'choice')} (n)",
             Shown(str(count)),
-            f"{count} choice{'s' * (count != 1)} for n = {ask.n}",
+            f"{plural(count, 'choice')} for n = {ask.n}",
         )
     used = _used(ledger, answer)
     if ask.cap is not None and used is not None and used > ask.n * ask.cap:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from pytest_chatapi.contract.ledger import ABSENT, Ledger, show
-from pytest_chatapi.contract.ledger import Text as Shown
+from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules import shape
 from pytest_chatapi.contract.schemas import load
+from pytest_chatapi.contract.wording import ABSENT, Shown, show
 
 __all__ = ["check_error_body", "check_headers", "error_message", "is_error_body"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.contract.assemble import Choice
-from pytest_chatapi.contract.ledger import ABSENT, Ledger
-from pytest_chatapi.contract.ledger import Text as Shown
+from pytest_chatapi.contract.ledger import Ledger
+from pytest_chatapi.contract.wording import ABSENT, Shown, plural
 
 __all__ = ["Tokens", "check_asked"]
 
@@ -99,7 +99,7 @@ class Tokens:
         """Reports L02 and L03, one finding a cause, and L04 where the text was kept."""
         for code, ((path, expected, got, message, chunk), more) in self._found.items():
             if more:
-                message += f" (and {more:,} more token{'s' * (more > 1)})"
+                message += f" (and {plural(more, 'more token')})"
             self._ledger.add(code, path, expected, got, message, chunk=chunk)
         whole = whole and not choice.parts  # what is no text has been told
         for member, text in (("content", choice.content), ("refusal", choice.refusal)):

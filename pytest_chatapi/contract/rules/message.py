@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pytest_chatapi.contract.assemble import Answer, Choice
-from pytest_chatapi.contract.ledger import ABSENT, Ledger
-from pytest_chatapi.contract.ledger import Text as Shown
+from pytest_chatapi.contract.ledger import Ledger
+from pytest_chatapi.contract.wording import ABSENT, Shown
 
 __all__ = ["check_indexes", "check_message"]
 

@@ -6,10 +6,10 @@ import re
 from typing import Any
 
 from pytest_chatapi.contract.ask import Ask
-from pytest_chatapi.contract.ledger import ABSENT, Ledger, listed, show
-from pytest_chatapi.contract.ledger import Text as Shown
+from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules import shape
 from pytest_chatapi.contract.schemas import Violation, json_path, load
+from pytest_chatapi.contract.wording import ABSENT, Shown, listed, show
 
 __all__ = ["check_request"]
 

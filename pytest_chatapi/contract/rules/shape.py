@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pytest_chatapi.contract.ledger import ABSENT, Ledger, Text, show
+from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.schemas import Path, Violation, json_path, json_type
+from pytest_chatapi.contract.wording import ABSENT, Shown, show
 
 __all__ = ["check_created", "check_frame", "report"]
 
@@ -78,14 +79,14 @@ def report(
             "S10",
             "$" + prefix + json_path(path)[1:],
             "a documented property",
-            Text(show(str(path[-1]), 60)),
+            Shown(show(str(path[-1]), 60)),
             f"the reference does not list `{str(path[-1])[:60]}`",
             chunk=chunk,
         )
 
 
-def _typed(value: Any) -> Text:
-    return Text(f"{show(value, 60)} ({json_type(value)})")
+def _typed(value: Any) -> Shown:
+    return Shown(f"{show(value, 60)} ({json_type(value)})")
 
 
 def _case(code: str, path: Path, keyword: str, nullable: bool, value: Any) -> str:

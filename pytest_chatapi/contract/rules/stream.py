@@ -11,13 +11,13 @@ from typing import Any
 
 from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.contract.assemble import Answer, Call, Choice, Text
-from pytest_chatapi.contract.ledger import ABSENT, Ledger, show
-from pytest_chatapi.contract.ledger import Text as Shown
+from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.parse import loads
 from pytest_chatapi.contract.rules import logprobs as logprob_rules
 from pytest_chatapi.contract.rules import shape
 from pytest_chatapi.contract.schemas import load
 from pytest_chatapi.contract.sse import Event, decode_sse
+from pytest_chatapi.contract.wording import ABSENT, Shown, plural, show
 
 __all__ = ["StreamFold"]
 
@@ -619,7 +619,7 @@ class StreamFold:
                 f"$.choices[{index}].delta.tool_calls[0].index",
                 "integer",
                 ABSENT,
-                f"a tool call has no `index` ({len(calls)} call{'s' * (len(calls) != 1)})",
+                f"a tool call has no `index` ({plural(len(calls), 'call')})",
                 case="absent" if len(calls) < 2 and index not in self._mistyped_index else "",
                 chunk=self._unindexed[index],
             )

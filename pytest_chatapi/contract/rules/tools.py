@@ -7,9 +7,10 @@ from typing import Any
 
 from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.contract.assemble import Answer, Call, Choice
-from pytest_chatapi.contract.ledger import ABSENT, Ledger, listed, show
+from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.parse import loads
 from pytest_chatapi.contract.userschema import SchemaTrouble, first_error
+from pytest_chatapi.contract.wording import ABSENT, listed, show
 
 __all__ = ["check_calls"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_chatapi.contract.ledger import Ledger
-from pytest_chatapi.contract.ledger import Text as Shown
+from pytest_chatapi.contract.wording import Shown
 
 __all__ = ["check_usage"]
 
