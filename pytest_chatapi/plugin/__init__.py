@@ -12,7 +12,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_chatapi.mock.chat_mock import ChatMock
-    from pytest_chatapi.plugin.chat_contract import ChatContract
+    from pytest_chatapi.plugin.bound_assertions import ChatContract
     from pytest_chatapi.plugin.handle import ChatAPI
 
 _MODES = ("none", "once", "new_episodes", "all", "rewrite")
@@ -502,7 +502,7 @@ def chat_contract(request: pytest.FixtureRequest) -> ChatContract:
     Set by ``@pytest.mark.chatapi(profile=..., ignore=[...], strict=...)``, else by
     ``--chatapi-profile`` and the like, else by ini.
     """
-    from pytest_chatapi.plugin.chat_contract import ChatContract
+    from pytest_chatapi.plugin.bound_assertions import ChatContract
     from pytest_chatapi.plugin.settings import settings_of
 
     return ChatContract(**settings_of(request.node, request.getfixturevalue("chatapi_config")))
