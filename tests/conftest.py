@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import stub_server
+from inner_runs import keep_imports, run_here
 from recording_runs import HEAD
 
 pytest_plugins = ["pytester"]
+
+keep_imports()
+
+
+def pytest_collection_finish() -> None:
+    # What has been imported stays: the garbage collector need not look at it after each inner run.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")
@@ -20,17 +30,19 @@ def server() -> Iterator[Any]:
 
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, server: Any) -> Any:
-    """Runs pytest in a process of its own, on the module that is given."""
+    """Run pytest on the given module, in this process or, with `apart`, in one of its own."""
     for name in ("CI", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     monkeypatch.setenv("OPENAI_API_KEY", "k3y-of-the-test")
     monkeypatch.setenv("COLUMNS", "100")
 
-    def go(test: str = "", *flags: str, ini: str = "") -> pytest.RunResult:
+    def go(test: str = "", *flags: str, ini: str = "", apart: bool = False) -> pytest.RunResult:
         if test:
             pytester.makepyfile(test_it=HEAD + test)
         pytester.makeini(f"[pytest]\nasyncio_default_fixture_loop_scope = function\n{ini}\n")
-        return pytester.runpytest_subprocess("-p", "no:cacheprovider", *flags)
+        if apart:
+            return pytester.runpytest_subprocess("-p", "no:cacheprovider", *flags)
+        return run_here(pytester, *flags)
 
     return go

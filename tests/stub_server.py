@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -117,6 +118,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
+        server: Any = self.server
         pieces = events()
         if "SPLIT" in text:  # inside a character
             whole = b"".join(pieces)
@@ -129,6 +131,8 @@ class Handler(BaseHTTPRequestHandler):
             if "MID" in text and number == 1:
                 self.connection.shutdown(socket.SHUT_RDWR)
                 return
+            if "HELD" in text and not server.turns[text].acquire(timeout=60):
+                return  # the test has failed, or ended
             try:
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
                 self.wfile.flush()
@@ -150,9 +154,13 @@ class Server(ThreadingHTTPServer):
 
 @contextlib.contextmanager
 def running() -> Iterator[Any]:
-    """The server; ``.url`` is its base URL, ``.seen`` what it got."""
+    """The server; ``.url`` is its base URL, ``.seen`` what it got.
+
+    A stream with "HELD" in its text sends a piece each time that ``.turns[text]`` is released.
+    """
     server: Any = Server(("127.0.0.1", 0), Handler)
     server.seen, server.limited = [], set()
+    server.turns = defaultdict(lambda: threading.Semaphore(0))
     server.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import write_docs_tables
+from inner_runs import run_here
 
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.contract.bundled import bundled
@@ -110,9 +111,7 @@ def test_the_tests_of_a_page_pass(
     for number, (kind, code) in enumerate(FENCE.findall(text)):
         if kind == "python":
             (pytester.path / f"test_{number}.py").write_text(code)
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(
-        passed=passed, skipped=4 * (page == "faults")
-    )
+    run_here(pytester).assert_outcomes(passed=passed, skipped=4 * (page == "faults"))
 
 
 @pytest.mark.parametrize("name", write_docs_tables.TABLES)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # noqa: F401  (pytester drops what a run imports; libyaml's classes must not go)
+from inner_runs import run_here
 from traffic import ANSWER
 
 LOW = copy.deepcopy(ANSWER)
@@ -67,7 +67,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Any:
             )
         if ini:
             pytester.makeini(f"[pytest]\n{ini}\n")
-        return pytester.runpytest("-p", "no:cacheprovider", *flags)
+        return run_here(pytester, *flags)
 
     return go
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import gzip
 import importlib
+import itertools
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import anyio
 import pytest
 import stub_server
 import yaml
@@ -26,6 +28,7 @@ from pytest_chatapi import (
     UnrecordedRequest,
     check,
 )
+from pytest_chatapi.recording import clock
 
 FAMILIES = ["httpx", "httpx2"]
 PATH = "/chat/completions"
@@ -83,28 +86,33 @@ def test_whole_answer(session: Session) -> None:
     assert check(exchange) == []
 
 
-def test_stream_arrives_as_it_comes_and_replays_in_the_same_pieces(session: Session) -> None:
-    body = ask("SLOW", stream=True)
-    with session.client("once") as client, client.stream("POST", PATH, json=body) as response:
-        arrived = []
-        for piece in response.iter_raw():
-            arrived.append((piece, time.perf_counter()))
-    assert [piece for piece, _ in arrived] == stub_server.events()
-    assert arrived[-1][1] - arrived[0][1] > 0.2
+def test_stream_arrives_as_it_comes_and_replays_in_the_same_pieces(
+    session: Session, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"HELD {session.path}"
+    body = ask(text, stream=True)
+    events = stub_server.events()
+    ticks, slept = itertools.count(), []
+    with monkeypatch.context() as patch:
+        patch.setattr(clock, "elapsed", lambda: float(next(ticks)))
+        with session.client("once") as client, client.stream("POST", PATH, json=body) as response:
+            pieces = response.iter_raw()
+            for event in events:
+                server.turns[text].release()  # each is here before the next is sent
+                assert next(pieces) == event
+            assert list(pieces) == []
+    monkeypatch.setattr(time, "sleep", slept.append)
     with session.client() as client, client.stream("POST", PATH, json=body) as response:
-        started = time.perf_counter()
-        assert list(response.iter_raw()) == stub_server.events()
-        assert time.perf_counter() - started < 0.1
+        assert list(response.iter_raw()) == events
         times = exchanges(client)[0].response.times
-    assert list(times) == sorted(times)
-    assert times[-1] - times[0] > 0.2
+    assert list(times) == [float(number) for number in range(1, len(events) + 1)]
+    assert slept == []
     with (
         session.client(replay_speed=2) as client,
         client.stream("POST", PATH, json=body) as response,
     ):
-        started = time.perf_counter()
-        list(response.iter_raw())
-        assert 0.1 < time.perf_counter() - started < 0.3
+        assert list(response.iter_raw()) == events
+    assert slept == [0.5] * len(events)
 
 
 def test_a_client_that_leaves_before_the_announced_length(session: Session) -> None:
@@ -335,25 +343,47 @@ def test_async(session: Session, loop: str) -> None:
     assert run(go, "none") == stub_server.events()
 
 
-def test_a_cancelled_task_replays_as_one(session: Session) -> None:
-    body = ask("SLOW", stream=True)
+def test_a_cancelled_task_replays_as_one(
+    session: Session, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"HELD {session.path}"
+    body = ask(text, stream=True)
+    before = stub_server.events()[:2]
+    for _ in before:
+        server.turns[text].release()
 
-    async def go(mode: str) -> list[bytes]:
+    stalls: list[float] = []
+
+    async def go(mode: str) -> None:
         got: list[bytes] = []
+        waiting = asyncio.Event()
+
+        async def stall(seconds: float) -> None:
+            stalls.append(seconds)
+            waiting.set()
+            await asyncio.Event().wait()
 
         async def read(client: Any) -> None:
             async with client.stream("POST", PATH, json=body) as response:
                 async for piece in response.aiter_raw():
                     got.append(piece)
+                    if mode == "once" and got == before:
+                        waiting.set()
 
+        monkeypatch.setattr(anyio, "sleep", stall)
         async with session.aclient(mode) as client:
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(read(client), 0.12)
-        return got
+            task = asyncio.create_task(read(client))
+            await waiting.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert got == before
+            assert client._transport.recorder.misses == []
 
-    live = asyncio.run(go("once"))
-    assert 0 < len(live) < len(stub_server.events())
-    assert asyncio.run(go("none")) == live
+    asyncio.run(go("once"))
+    assert stalls == []
+    asyncio.run(go("none"))
+    assert stalls == [10]  # seconds to be cancelled in
 
 
 def test_concurrent_requests_get_their_own_answers(session: Session) -> None:
