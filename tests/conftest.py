@@ -8,12 +8,34 @@ from typing import Any
 
 import pytest
 import stub_server
+from hypothesis import HealthCheck, settings
 from inner_runs import keep_imports, run_here
 from recording_runs import HEAD
 
 pytest_plugins = ["pytester"]
 
 keep_imports()
+
+# The same examples in each run, however busy the machine is. Others are tried with
+# `--hypothesis-profile search`.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("search", settings.get_profile("steady"), derandomize=False)
+settings.load_profile("steady")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: exhaustive; runs with -m slow only")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "slow" in config.getoption("markexpr"):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    if slow:
+        config.hook.pytest_deselected(items=slow)
 
 
 def pytest_collection_finish() -> None:

@@ -27,7 +27,7 @@ from pytest_chatapi.server import run as run_module
 SHIPPED = Path(__file__).parent.parent / "cassettes"
 KEY = "sk-proj-Zx81kLmQ02vNs7RtYw3uPd5"
 START = "import sys; from pytest_chatapi.cli.main import main; sys.exit(main(sys.argv[1:]))"
-PATIENCE = 30
+PATIENCE = 60
 
 
 class Served:

@@ -47,7 +47,7 @@ KEY = "sk-proj-Zx81kLmQ02vNs7RtYw3uPd5"
 JSON = [("content-type", "application/json")]
 SSE = [("content-type", "text/event-stream")]
 FAR = 3600.0
-PATIENCE = 20
+PATIENCE = 60
 
 
 class Told:
@@ -503,7 +503,8 @@ def test_an_upstream_is_a_url(upstream: str) -> None:
 # -- many clients ------------------------------------------------------------------------------
 
 
-def test_200_streams_at_once_beside_clients_that_do_not_read(protocol: str) -> None:
+@pytest.mark.parametrize("count", [40, pytest.param(200, marks=pytest.mark.slow)])
+def test_streams_at_once_beside_clients_that_do_not_read(protocol: str, count: int) -> None:
     words = 20
 
     def reply(request: Request) -> Interaction:
@@ -525,7 +526,7 @@ def test_200_streams_at_once_beside_clients_that_do_not_read(protocol: str) -> N
         async with httpx.AsyncClient(
             base_url=url, limits=limits, timeout=60, trust_env=False
         ) as asking:
-            return await asyncio.gather(*(one(asking, number) for number in range(200)))
+            return await asyncio.gather(*(one(asking, number) for number in range(count)))
 
     lines: list[str] = []
     recorder = told(reply)
@@ -540,9 +541,9 @@ def test_200_streams_at_once_beside_clients_that_do_not_read(protocol: str) -> N
             vanishing.recv(10)
         with connected(url) as half:
             half.sendall(raw_request("LOTS")[:-3])
-        assert asyncio.run(all_of_them(url)) == [True] * 200
+        assert asyncio.run(all_of_them(url)) == [True] * count
         finished = [line for line in lines if ", " not in line]
-        assert len(finished) == 200
+        assert len(finished) == count
     assert not [line for line in lines if "no answer" in line or "Error" in line]
     # They ended with the server.
     assert len([line for line in lines if line.endswith("the client left")]) >= 7
