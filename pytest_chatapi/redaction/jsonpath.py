@@ -20,6 +20,9 @@ _PLAIN = re.compile(r"[A-Za-z_$][\w$-]*")
 _Step: TypeAlias = str | int | None
 """The name of a member, the index of an item; ``None`` for all of either."""
 
+_Container: TypeAlias = Any
+"""A dict or a list, or whatever else is in one and has no places in it."""
+
 _Tree = TypeVar("_Tree")
 
 
@@ -74,22 +77,22 @@ def _steps(path: str) -> list[_Step]:
     return steps
 
 
-def _places(value: Any, steps: list[_Step]) -> Iterator[tuple[Any, Any]]:
-    """Container and key of each place; what was yielded may be taken out meanwhile."""
+def _places(tree: _Container, steps: list[_Step]) -> Iterator[tuple[_Container, str | int]]:
+    """Container and key of each place; what was yielded may be taken out before the next."""
     step, *rest = steps
-    keys: Iterable[Any] = ()
-    if isinstance(value, dict):
-        keys = list(value) if step is None else [step] if step in value else ()
-    elif isinstance(value, list):
+    keys: Iterable[str | int] = ()
+    if isinstance(tree, dict):
+        keys = list(tree) if step is None else [step] if step in tree else ()
+    elif isinstance(tree, list):
         if step is None:
-            keys = range(len(value))
-        elif isinstance(step, int) and step < len(value):
+            keys = range(len(tree))
+        elif isinstance(step, int) and step < len(tree):
             keys = [step]
     for key in keys:
         if rest:
-            yield from _places(value[key], rest)
+            yield from _places(tree[key], rest)
         else:
-            yield value, key
+            yield tree, key
 
 
 def leaves(value: object, path: str = "$") -> dict[str, object]:
