@@ -118,7 +118,7 @@ def test_differences() -> None:
 
 @pytest.mark.parametrize("path", ["user", "$", "$.", "$.a[", "$.a[-1]", "$..a", "$.a b"])
 def test_paths_that_are_none(path: str) -> None:
-    with pytest.raises(SettingError, match="is no path: write one like"):
+    with pytest.raises(SettingError, match="is not a path: write one like"):
         JsonPaths([path])
 
 

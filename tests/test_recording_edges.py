@@ -624,8 +624,8 @@ class TestIt:
     ("ini", "message"),
     [
         ("chatapi_match_on = headers", "match_on has no 'headers'"),
-        ("chatapi_ignore_body = user", "'user' is no path"),
-        ("chatapi_redact = (", "redact: '(' is no regular expression"),
+        ("chatapi_ignore_body = user", "'user' is not a path"),
+        ("chatapi_redact = (", "redact: '(' is not a regular expression"),
         ("chatapi_base_url = localhost:1", "base_url begins with http:// or https://"),
         ("chatapi_record_mode = x", "record_mode is one of none, once"),
     ],

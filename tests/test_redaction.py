@@ -153,6 +153,7 @@ Bearer authentication/authorization is required
 the Bearer $OPENAI_API_KEY
 Bearer YOUR_API_KEY
 basic arithmetic and Basic understanding of Basic authentication
+Basic passwords= are one character longer than base64 may be
 -----BEGIN PUBLIC KEY-----
 the line -----BEGIN PRIVATE KEY----- starts it
 AKIASHORT and ASIAPACIFICREGIONALHQ
@@ -297,8 +298,8 @@ def test_the_same_headers_are_learned_once(monkeypatch: pytest.MonkeyPatch) -> N
     redactor = Redactor(environ={})
     headers, url = {"authorization": f"Bearer {OWN}"}, "https://h/?key=s3cret-k"
     redactor.learn(headers, url)
-    monkeypatch.delattr("pytest_chatapi.redaction.redactor._header_secrets")
-    monkeypatch.delattr("pytest_chatapi.redaction.redactor._url_secrets")
+    monkeypatch.delattr("pytest_chatapi.redaction.redactor.header_secrets")
+    monkeypatch.delattr("pytest_chatapi.redaction.redactor.url_secrets")
     redactor.learn(headers, url)
     with pytest.raises(NameError):
         redactor.learn({"authorization": "Bearer another-1"})
@@ -844,9 +845,9 @@ def test_a_pattern_over_the_fragments_of_a_stream() -> None:
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("(a", "redact: '(a' is no regular expression: missing ), unterminated subpattern"),
-        ("$.a b", "'$.a b' is no path"),
-        ("$", "'$' is no path"),
+        ("(a", "redact: '(a' is not a regular expression: missing ), unterminated subpattern"),
+        ("$.a b", "'$.a b' is not a path"),
+        ("$", "'$' is not a path"),
     ],
 )
 def test_patterns_that_are_wrong(pattern: str, message: str) -> None:

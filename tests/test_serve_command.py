@@ -206,7 +206,7 @@ def test_it_remembers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         (["--upstream", "http://x/v1"], "--upstream needs --record CASSETTE as well"),
         (["a.yaml", "--mock", "m.py"], "cassettes and --mock exclude each other"),
         (["a.yaml", "--record", "c.yaml", "--upstream", "http://x/v1"], "exclude each other"),
-        (["--record", "c.yaml", "--upstream", "x"], "upstream is a base URL such as https"),
+        (["--record", "c.yaml", "--upstream", "x"], "upstream must be a base URL such as https"),
         (["ok.yaml", "--host", "0.0.0.0"], "--allow-remote"),
         (
             ["ok.yaml", "--fault", "rate_limt"],

@@ -579,8 +579,8 @@ def test_settings_are_checked(tmp_path: Path) -> None:
             "record_mode is one of none, once, new_episodes, all",
         ),
         ({"match_on": ["headers"]}, "match_on has no 'headers': it takes method, scheme"),
-        ({"ignore_body": ["user"]}, "'user' is no path: write one like"),
-        ({"redact": ["("]}, "redact: '[(]' is no regular expression"),
+        ({"ignore_body": ["user"]}, "'user' is not a path: write one like"),
+        ({"redact": ["("]}, "redact: '[(]' is not a regular expression"),
         ({"replay_speed": -1}, "replay_speed is 0, 1 or another factor, not -1"),
     ):
         with pytest.raises(SettingError, match=message):

@@ -7,9 +7,9 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
-__all__ = ["ABSENT", "Shown", "did_you_mean", "listed", "mask", "plural", "show"]
+from pytest_chatapi.redaction.shapes import LIKE_A_KEY_OR_TOKEN
 
-_SECRET = re.compile(r"\b(?:sk-[A-Za-z0-9_-]{16,}|Bearer\s+[A-Za-z0-9._~+/=-]{8,})")
+__all__ = ["ABSENT", "Shown", "did_you_mean", "listed", "mask", "plural", "show"]
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -33,7 +33,7 @@ def mask(text: str) -> str:
 
 def _masked(text: str) -> str:
     if "sk-" in text or "Bearer" in text:
-        return _SECRET.sub(lambda found: found[0][:3] + "***", text)
+        return LIKE_A_KEY_OR_TOKEN.sub(lambda found: found[0][:3] + "***", text)
     return text
 
 

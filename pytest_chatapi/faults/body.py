@@ -14,10 +14,10 @@ from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.sse import decode_sse, looks_like_sse
 from pytest_chatapi.recording.interaction import Interaction
+from pytest_chatapi.redaction.names import WIRE_HEADERS
 
 __all__ = ["Body", "Event", "dump"]
 
-_OF_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding"}
 _EVENT_END = re.compile(rb"(?<=\r\n\r\n)|(?<=\n\n)|(?<=\r\r)")
 
 
@@ -90,7 +90,7 @@ class Body:
     def __init__(self, answer: Interaction, request: Request, data: bytes) -> None:
         self.answer = answer
         self.ask = Ask(request_json(request)[0])
-        self.headers = [(n, v) for n, v in answer.headers if n.lower() not in _OF_THE_WIRE]
+        self.headers = [(n, v) for n, v in answer.headers if n.lower() not in WIRE_HEADERS]
         self.data = data
         self.streamed = looks_like_sse(data[:512])
         self.document: dict[str, Any] | None = None

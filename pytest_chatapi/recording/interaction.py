@@ -25,14 +25,14 @@ from typing import Any, Literal
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.parse import loads
 from pytest_chatapi.reading.reader import exchange_of, header_pairs
+from pytest_chatapi.redaction.names import WIRE_HEADERS
 from pytest_chatapi.redaction.redactor import Redactor
 
 __all__ = ["OURS", "Interaction", "from_parts", "interaction_of", "plain_form", "redacted"]
 
 OURS = "chatapi"
 
-# What described the body on the wire and is wrong for the one that is kept.
-_OF_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding", "connection"}
+_NOT_KEPT = WIRE_HEADERS | {"connection"}
 _PIECE = re.compile(r"(\d+)@(\d+(?:\.\d+)?)")
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
@@ -131,7 +131,7 @@ def from_parts(
         [
             (name, text)
             for name, text in headers
-            if request.method == "HEAD" or name.lower() not in _OF_THE_WIRE
+            if request.method == "HEAD" or name.lower() not in _NOT_KEPT
         ],
         pieces,
         times,
@@ -201,7 +201,7 @@ def redacted(interaction: Interaction, redactor: Redactor) -> Interaction:
         [
             (name, text)
             for name, text in redactor.headers(interaction.headers, response=True)
-            if name not in _OF_THE_WIRE
+            if name not in _NOT_KEPT
         ]
         + (_length(interaction) if request.method == "HEAD" else []),
         _cut_up(body, sizes),

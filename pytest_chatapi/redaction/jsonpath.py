@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias, TypeVar
 
 from pytest_chatapi.errors import SettingError
 
-__all__ = ["JsonPaths", "joined", "leaves"]
+__all__ = ["JsonPaths", "leaves"]
 
 _STEP = re.compile(
     r"""\.(?P<name>[^.\[\]'"*\s]+) | \['(?P<single>[^']+)'\] | \["(?P<double>[^"]+)"\]"""
     r"""| \[(?P<index>\d+)\] | (?P<any>\.\*|\[\*\])""",
     re.VERBOSE,
 )
-_EVERY = object()
 _PLAIN = re.compile(r"[A-Za-z_$][\w$-]*")
+
+_Step: TypeAlias = str | int | None
+"""The name of a member, the index of an item; ``None`` for all of either."""
+
+_Container: TypeAlias = Any
+"""A dict or a list, or whatever else is in one and has no places in it."""
+
+_Tree = TypeVar("_Tree")
 
 
 class JsonPaths:
@@ -32,78 +39,78 @@ class JsonPaths:
     def __bool__(self) -> bool:
         return bool(self._paths)
 
-    def replace(self, value: Any, by: Callable[[dict[Any, Any] | list[Any], Any], None]) -> None:
-        """Calls ``by(container, key)`` for each place in `value` that a path names."""
+    def values(self, tree: _Tree) -> Iterator[_Tree]:
+        """Whatever the paths name in `tree`."""
         for steps in self._paths:
-            _walk(value, steps, 0, by)
+            for container, key in _places(tree, steps):
+                yield container[key]
 
-    def drop(self, value: Any) -> None:
+    def drop(self, value: object) -> None:
         """Takes each named member out of `value`; an element of a list becomes ``null``."""
-        self.replace(value, _drop)
+        for steps in self._paths:
+            for container, key in _places(value, steps):
+                if isinstance(container, dict):
+                    del container[key]
+                else:
+                    container[key] = None
 
 
-def _drop(container: dict[Any, Any] | list[Any], key: Any) -> None:
-    if isinstance(container, dict):
-        del container[key]
-    else:
-        container[key] = None
-
-
-def _steps(path: str) -> list[Any]:
+def _steps(path: str) -> list[_Step]:
     text = path.removeprefix("$")
-    steps: list[Any] = []
+    steps: list[_Step] = []
     at = 0
     while at < len(text):
-        found = _STEP.match(text, at)
-        if not found:
+        step = _STEP.match(text, at)
+        if not step:
             break
-        if found["any"]:
-            steps.append(_EVERY)
-        elif found["index"]:
-            steps.append(int(found["index"]))
+        if step["any"]:
+            steps.append(None)
+        elif step["index"]:
+            steps.append(int(step["index"]))
         else:
-            steps.append(found["name"] or found["single"] or found["double"])
-        at = found.end()
+            steps.append(step["name"] or step["single"] or step["double"])
+        at = step.end()
     if path[:1] != "$" or not steps or at < len(text):
         raise SettingError(
-            f"{path!r} is no path: write one like $.user, $.messages[*].content or $.stop[0]"
+            f"{path!r} is not a path: write one like $.user, $.messages[*].content or $.stop[0]"
         )
     return steps
 
 
-def _walk(value: Any, steps: list[Any], at: int, by: Callable[[Any, Any], None]) -> None:
-    step = steps[at]
-    keys: Iterable[Any] = ()
-    if isinstance(value, dict):
-        keys = list(value) if step is _EVERY else [step] if step in value else ()
-    elif isinstance(value, list):
-        if step is _EVERY:
-            keys = range(len(value))
-        elif isinstance(step, int) and step < len(value):
+def _places(tree: _Container, steps: list[_Step]) -> Iterator[tuple[_Container, str | int]]:
+    """Container and key of each place; what was yielded may be taken out before the next."""
+    step, *rest = steps
+    keys: Iterable[str | int] = ()
+    if isinstance(tree, dict):
+        keys = list(tree) if step is None else [step] if step in tree else ()
+    elif isinstance(tree, list):
+        if step is None:
+            keys = range(len(tree))
+        elif isinstance(step, int) and step < len(tree):
             keys = [step]
     for key in keys:
-        if at + 1 == len(steps):
-            by(value, key)
+        if rest:
+            yield from _places(tree[key], rest)
         else:
-            _walk(value[key], steps, at + 1, by)
+            yield tree, key
 
 
-def leaves(value: Any, path: str = "$") -> dict[str, Any]:
+def leaves(value: object, path: str = "$") -> dict[str, object]:
     """Path to value for whatever holds nothing further; empty objects and lists included."""
-    found: dict[str, Any] = {}
+    leaves: dict[str, object] = {}
     waiting = [(path, value)]
     while waiting:
         where, item = waiting.pop()
         if isinstance(item, dict) and item:
-            waiting += [(joined(where, key), item[key]) for key in reversed(item)]
+            waiting += [(_member_path(where, key), item[key]) for key in reversed(item)]
         elif isinstance(item, list) and item:
             waiting += [(f"{where}[{i}]", item[i]) for i in reversed(range(len(item)))]
         else:
-            found[where] = item
-    return found
+            leaves[where] = item
+    return leaves
 
 
-def joined(path: str, key: Any) -> str:
+def _member_path(path: str, key: object) -> str:
     """The path of a member."""
     key = str(key)
     return f"{path}.{key}" if _PLAIN.fullmatch(key) else f"{path}[{key!r}]"

@@ -10,10 +10,10 @@ __all__ = ["require_extra"]
 
 
 def require_extra() -> None:
-    """What the rest of this package imports.
+    """Checks that what the rest of this package imports is installed.
 
     Raises:
-        SettingError: it is not installed.
+        SettingError: it is not.
     """
     for package in ("starlette", "uvicorn"):
         if find_spec(package) is None:

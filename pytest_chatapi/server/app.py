@@ -1,4 +1,4 @@
-"""The ASGI application: each request to the recorder, and what it decides to the client."""
+"""The ASGI application: asks the recorder about each request and does what it decides."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import mask
 from pytest_chatapi.errors import ChatAPIError, SettingError
 from pytest_chatapi.recording.interaction import Interaction
@@ -33,22 +34,22 @@ __all__ = ["MAX_BODY", "make_app"]
 MAX_BODY = 16 * 1024 * 1024
 
 _STALL = 10.0
-"""Seconds that a client gets to stop where it had stopped in the recording."""
+"""Seconds for a client to stop where it had stopped in the recording."""
 
 _CONNECT = 30.0
-"""Seconds to reach the upstream; how long it then thinks is its own business."""
+"""Seconds to reach the upstream. There is no read timeout: generation may take any time."""
 
 _LINGER = 2.0
-"""Seconds in which a client that sends too much may still do so, to learn that it is too much."""
+"""Seconds in which a client that sends too much may go on, so that it reads why it was refused."""
 
 _TURN = 64
-"""Pieces that go out at once before it is another client's turn."""
+"""Pieces that are sent at once before other clients get their turn."""
 
 _QUICK = 16 * 1024
-"""Bytes of a body that a recorder is done with at once."""
+"""Bodies up to this size are handled on the event loop."""
 
 # RFC 9110, 7.6.1: they are about one connection, and each side has its own.
-_OF_A_CONNECTION = {
+_HOP_BY_HOP = {
     "connection",
     "keep-alive",
     "proxy-authenticate",
@@ -59,10 +60,12 @@ _OF_A_CONNECTION = {
     "transfer-encoding",
     "upgrade",
 }
-_MADE_ANEW = {"accept-encoding", "content-length", "expect", "host"}
+_SET_BY_OUR_CLIENT = {"accept-encoding", "content-length", "expect", "host"}
 
 _RESETS = {"ConnectError", "ReadError", "WriteError"}
 _BASE = re.compile(r"(https?://[^?#]*?)/(?:chat/completions|models)(?:[/?#]|$)")
+
+_T = TypeVar("_T")
 
 
 def make_app(
@@ -74,27 +77,28 @@ def make_app(
     save: Callable[[], object] | None = None,
     on_exchange: Callable[[str], None] | None = None,
 ) -> Starlette:
-    """The API that a recorder answers for, to be run by `server.run`.
+    """An API that responds as a recorder decides, to be run by `server.run`.
 
-    Below ``/v1`` stands what was recorded below the base URL of the first recording; any path is
-    found as it was recorded, too.
+    Paths below ``/v1`` are taken for paths below the base URL of the first recording. All others
+    are looked up as they are.
 
     Args:
-        recorder: answers; what it has no answer for is a 404 that says why.
-        api_key: what clients have to send; ``None`` takes them all.
-        max_body: bytes of a request body.
-        upstream: base URL, ``/v1`` included, where that goes what the recorder is to record.
+        recorder: plays recordings or a mock's replies; a miss is a 404 that says why.
+        api_key: the key that clients must send; ``None`` for no check.
+        max_body: the largest request body, in bytes.
+        upstream: base URL, ``/v1`` included, of the service whose responses are recorded.
         save: called after each exchange and at the end, in a thread, never twice at once.
-        on_exchange: gets a line for each request, without secrets.
+        on_exchange: called with a line for each request, without secrets.
 
     Raises:
-        SettingError: `upstream` is no URL.
+        SettingError: `upstream` is not a base URL.
     """
     if upstream is not None:
         split = urlsplit(upstream)
         if split.scheme not in ("http", "https") or not split.hostname or split.query:
             raise SettingError(
-                f"upstream is a base URL such as https://api.openai.com/v1, not {mask(upstream)!r}"
+                "upstream must be a base URL such as https://api.openai.com/v1, "
+                f"not {mask(upstream)!r}"
             )
     endpoint = _Endpoint(recorder, api_key, max_body, upstream, save, on_exchange)
 
@@ -106,8 +110,16 @@ def make_app(
     return Starlette(routes=[Route("/{path:path}", endpoint)], lifespan=lifespan)
 
 
-class _Answer:
-    """The response to one request, on its way to the client."""
+class _Call:
+    """One request as ASGI has it, and the response on its way to the client.
+
+    Attributes:
+        target: path and query, as sent.
+        origin: of this server, as the client reached it.
+        headers: of the request, names in lower case.
+        status, size: of the response so far; status 0 before it starts.
+        note: what went wrong, for the line that is printed.
+    """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         host, port = scope["server"]
@@ -129,7 +141,11 @@ class _Answer:
         return next((text for other, text in self.headers if other == name), "")
 
     async def body(self, most: int) -> bytes | None:
-        """The body of the request; ``None`` where it is larger."""
+        """The body of the request; ``None`` where it is larger than `most` bytes.
+
+        Raises:
+            Gone: the client left before it had sent all of it.
+        """
         length = self.header("content-length")
         if length.isdigit() and int(length) > most:
             return None
@@ -158,26 +174,30 @@ class _Answer:
     async def error(
         self, status: int, message: str, code: str | None, *, kind: str = "invalid_request_error"
     ) -> None:
-        """An error in the API's own shape."""
+        """Responds with an error in the API's own shape."""
         error = {"message": message, "type": kind, "param": None, "code": code}
-        body = json.dumps({"error": error}, indent=2).encode()
+        await self.refuse(status, {"error": error})
+
+    async def refuse(self, status: int, body: JSONObject) -> None:
+        """Responds with a whole JSON body."""
+        data = json.dumps(body, indent=2).encode()
         headers = [
             ("content-type", "application/json"),
-            ("content-length", str(len(body))),
+            ("content-length", str(len(data))),
         ]
         too_large = status == 413
         if too_large:
             headers.append(("connection", "close"))
         await self.start(status, headers)
-        await self.piece(body, last=not too_large)
+        await self.piece(data, last=not too_large)
         if too_large:
-            # A connection that is closed while its client still sends is reset, and the client
+            # Closing a connection on which the client still sends resets it, and the client
             # would never read why.
             await self._drain()
             await self.piece(b"", last=True)
 
     async def _drain(self) -> None:
-        """Takes what is still to come of the body, for a while."""
+        """Reads the rest of the request body, for at most `_LINGER` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LINGER):
                 while (await self._receive()).get("more_body"):
@@ -185,7 +205,7 @@ class _Answer:
 
 
 def _on_the_wire(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    # A recording may hold anything, and a line end would begin a header of its own.
+    """The headers that HTTP can carry: a recording may hold anything."""
     return [
         (name.encode("latin-1", "replace"), _field(text))
         for name, text in headers
@@ -194,13 +214,14 @@ def _on_the_wire(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]
 
 
 def _field(text: str) -> bytes:
+    """The value of a header in one line, or the rest would be a header of its own."""
     if not text.isprintable():
         text = "".join(char if char.isprintable() or char == "\t" else " " for char in text)
     return text.strip().encode("latin-1", "replace")
 
 
 class _Endpoint:
-    """Answers all requests.
+    """Responds to all requests.
 
     What takes long under the recorder's lock, or waits for it, is done in one thread, so that
     streams that are under way go on meanwhile.
@@ -221,41 +242,41 @@ class _Endpoint:
         self._save, self._on_exchange = save, on_exchange
         self._client: httpx.AsyncClient | None = None
         self._thread = ThreadPoolExecutor(1, "chatapi-recorder")
-        self._in_hand = 0  # of the thread
+        self._queued = 0  # calls that wait for the thread, or run in it
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = _Answer(scope, receive, send)
+        call = _Call(scope, receive, send)
         started = time.perf_counter()
         try:
-            await self._answer(answer)
+            await self._respond(call)
         except Gone:
-            answer.note = "the client left"
-        except Exception as error:  # of a hook of the user's, or ours: the next request goes on
-            answer.note = f"{type(error).__name__}: {error}"
-            if answer.status:
-                await answer.connection.cut()
+            call.note = "the client left"
+        except Exception as error:  # a user's hook failed, or we did: later requests still work
+            call.note = f"{type(error).__name__}: {error}"
+            if call.status:
+                await call.connection.cut()
             else:
-                await answer.error(500, answer.note, None, kind="server_error")
+                await call.error(500, call.note, None, kind="server_error")
         finally:
             seconds = time.perf_counter() - started
             try:
                 await self._keep()
             except ChatAPIError as error:
-                answer.note = str(error)
+                call.note = str(error)
             if self._on_exchange is not None:
-                self._on_exchange(self._line(answer, seconds))
+                self._on_exchange(self._line(call, seconds))
 
-    def _line(self, answer: _Answer, seconds: float) -> str:
+    def _line(self, call: _Call, seconds: float) -> str:
         redactor = self._recorder.redactor
-        target = redactor.text(redactor.url(answer.target))
-        note = f", {redactor.text(answer.note)}" if answer.note else ""
+        target = redactor.text(redactor.url(call.target))
+        note = f", {redactor.text(call.note)}" if call.note else ""
         return mask(
-            f"{answer.method} {target} {answer.status or '-'} {answer.size} bytes "
+            f"{call.method} {target} {call.status or '-'} {call.size} bytes "
             f"{seconds * 1000:.0f} ms{note}"
         )
 
     async def close(self) -> None:
-        """When no request is under way any more.
+        """Closes it when no request is under way any more.
 
         Raises:
             ChatAPIError: the cassette cannot be written.
@@ -271,66 +292,68 @@ class _Endpoint:
         if self._save is not None:
             await self._in_thread(self._save)
 
-    async def _in_thread(self, work: Callable[[], Any]) -> Any:
-        self._in_hand += 1
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        self._queued += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         finally:
-            self._in_hand -= 1
+            self._queued -= 1
 
     # -- one request -----------------------------------------------------------------------
 
-    async def _answer(self, answer: _Answer) -> None:
-        if self._api_key is not None and (wrong := _refusal(answer, self._api_key)):
-            await answer.error(401, *wrong)
+    async def _respond(self, call: _Call) -> None:
+        if self._api_key is not None and (refusal := _refusal(call, self._api_key)):
+            await call.error(401, *refusal)
             return
-        url = self._url(answer)
+        url = self._url(call)
         if url is None:
-            await answer.error(404, f"Invalid URL ({answer.method} {answer.path})", None)
+            from pytest_chatapi.mock.refusals import unknown_url
+
+            await call.refuse(*unknown_url(call.method, call.path))
             return
-        body = await answer.body(self._max_body)
+        body = await call.body(self._max_body)
         if body is None:
-            text = f"The body of the request is larger than {self._max_body} bytes."
-            await answer.error(413, text, "request_too_large")
+            message = f"The request body is larger than {self._max_body} bytes"
+            await call.error(413, message, "request_too_large")
             return
         try:
-            found = await self._begin(answer, url, body)
+            begun = await self._begin(call, url, body)
         except asyncio.CancelledError:
             raise
-        except BaseException as miss:  # what `on_miss` raises is no `Exception`
-            answer.note = "no answer"
-            await answer.error(404, str(miss), "no_recording")
+        except BaseException as miss:  # what `on_miss` raises need not be an `Exception`
+            call.note = "no recording or reply"
+            await call.error(404, str(miss), "no_recording")
             return
-        if isinstance(found, Playback):
-            await self._play(found, answer)
+        if isinstance(begun, Playback):
+            await self._play(begun, call)
         elif self._upstream is not None:
-            await self._relay(found, answer, url, body)
+            await self._relay(begun, call, url, body)
         else:
-            found.unanswered()
-            await answer.error(404, "This is to be recorded, but there is no upstream.", None)
+            begun.unanswered()
+            await call.error(404, "This request would be recorded, but no upstream is set", None)
 
-    def _url(self, answer: _Answer) -> str | None:
-        """As the recorder is to know it; ``None`` for what has no place upstream."""
-        if self._base is not None and answer.target.startswith("/v1/"):
-            return self._base + answer.target.removeprefix("/v1")
-        return None if self._upstream is not None else answer.origin + answer.target
+    def _url(self, call: _Call) -> str | None:
+        """The URL by which the recorder knows it; ``None`` where it is not below upstream's."""
+        if self._base is not None and call.target.startswith("/v1/"):
+            return self._base + call.target.removeprefix("/v1")
+        return None if self._upstream is not None else call.origin + call.target
 
-    async def _begin(self, answer: _Answer, url: str, body: bytes) -> Playback | Take:
+    async def _begin(self, call: _Call, url: str, body: bytes) -> Playback | Take:
         def begin() -> Playback | Take:
-            return self._recorder.begin(answer.method, url, answer.headers, body)
+            return self._recorder.begin(call.method, url, call.headers, body)
 
-        is_quick = not self._in_hand and len(body) <= _QUICK
+        is_quick = not self._queued and len(body) <= _QUICK
         return begin() if is_quick else await self._in_thread(begin)
 
-    # -- an answer that is there -----------------------------------------------------------
+    # -- a response that is at hand --------------------------------------------------------
 
-    async def _play(self, playback: Playback, answer: _Answer) -> None:
-        interaction, connection = playback.interaction, answer.connection
+    async def _play(self, playback: Playback, call: _Call) -> None:
+        interaction, connection = playback.interaction, call.connection
         stopped = interaction.cut == "client" and not interaction.error
         try:
             with connection.watched():
                 if interaction.status:
-                    await _play_response(playback, answer)
+                    await _play_response(playback, call)
                     if interaction.cut is None:
                         return
                 if "Timeout" in interaction.error:
@@ -341,53 +364,53 @@ class _Endpoint:
             playback.closed()
             raise
         if stopped:
-            with contextlib.suppress(BaseException):  # as above: a miss, told by `on_miss`
+            with contextlib.suppress(BaseException):  # whatever `on_miss` raises; it is a miss
                 playback.overrun()
-        answer.note = interaction.error or "cut"
+        call.note = interaction.error or "cut"
         if interaction.error in _RESETS or not (interaction.status or interaction.error):
             await connection.reset()
         else:
             await connection.cut()
 
-    # -- an answer that has to be fetched --------------------------------------------------
+    # -- a response from upstream ----------------------------------------------------------
 
-    async def _relay(self, take: Take, answer: _Answer, url: str, body: bytes) -> None:
+    async def _relay(self, take: Take, call: _Call, url: str, body: bytes) -> None:
         import httpx
 
         response: httpx.Response | None = None
         died: httpx.HTTPError | None = None
         end: Callable[[], None] = take.unanswered
         try:
-            with answer.connection.watched():
+            with call.connection.watched():
                 try:
-                    response = await self._send(answer, url, body)
+                    response = await self._send(call, url, body)
                 except (httpx.HTTPError, httpx.InvalidURL) as error:
-                    answer.note = f"{type(error).__name__}: {error}"
-                    text = f"The upstream does not answer: {answer.note}"
-                    await answer.error(502, text, "upstream_unreachable", kind="server_error")
+                    call.note = f"{type(error).__name__}: {error}"
+                    message = f"No response from the upstream: {call.note}"
+                    await call.error(502, message, "upstream_unreachable", kind="server_error")
                     return
                 end = take.closed
                 headers = response.headers.multi_items()
                 take.responded(response.status_code, response.reason_phrase, headers)
-                await answer.start(response.status_code, _end_to_end(headers))
+                await call.start(response.status_code, _end_to_end(headers))
                 try:
                     async for piece in response.aiter_raw():
                         take.piece(piece)
-                        await answer.piece(piece)
+                        await call.piece(piece)
                 except httpx.HTTPError as error:
                     died, end = error, partial(take.failed, error, "server")
                 else:
                     end = take.ended
-                    await answer.piece(b"", last=True)
+                    await call.piece(b"", last=True)
         finally:
             await self._in_thread(end)
             if response is not None:
                 await response.aclose()
         if died is not None:
-            answer.note = f"cut by the upstream: {type(died).__name__}"
-            await answer.connection.cut()
+            call.note = f"cut by the upstream: {type(died).__name__}"
+            await call.connection.cut()
 
-    async def _send(self, answer: _Answer, url: str, body: bytes) -> httpx.Response:
+    async def _send(self, call: _Call, url: str, body: bytes) -> httpx.Response:
         import httpx
 
         if self._client is None:
@@ -395,35 +418,35 @@ class _Endpoint:
                 timeout=httpx.Timeout(None, connect=_CONNECT),
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
             )
-        headers = [pair for pair in _end_to_end(answer.headers) if pair[0] not in _MADE_ANEW]
-        accepted = answer.header("accept-encoding")
-        # What the recorder cannot decompress would stand in the cassette as it came.
+        headers = [pair for pair in _end_to_end(call.headers) if pair[0] not in _SET_BY_OUR_CLIENT]
+        accepted = call.header("accept-encoding")
+        # Only what the recorder can decompress, so that the cassette holds readable text.
         headers.append(("accept-encoding", "gzip" if "gzip" in accepted else "identity"))
-        request = httpx.Request(answer.method, url, headers=headers, content=body or None)
+        request = httpx.Request(call.method, url, headers=headers, content=body or None)
         with sending(self._recorder):
             return await self._client.send(request, stream=True)
 
 
-async def _play_response(playback: Playback, answer: _Answer) -> None:
-    interaction, outlet = playback.interaction, answer.connection.outlet
+async def _play_response(playback: Playback, call: _Call) -> None:
+    interaction, outlet = playback.interaction, call.connection.outlet
     pieces, whole = interaction.pieces, interaction.cut is None
     waits = playback.waits
     with outlet.holding():
-        await answer.start(interaction.status, _played_headers(interaction, answer.method))
+        await call.start(interaction.status, _played_headers(interaction, call.method))
         for at, piece in enumerate(pieces):
             if waits is not None or at % _TURN == _TURN - 1:
                 outlet.flush()
                 await asyncio.sleep(0 if waits is None else waits[at])
-            await answer.piece(piece, last=whole and at == len(pieces) - 1)
+            await call.piece(piece, last=whole and at == len(pieces) - 1)
             playback.delivered += 1
         if whole and not pieces:
-            await answer.piece(b"", last=True)
+            await call.piece(b"", last=True)
 
 
 def _played_headers(interaction: Interaction, method: str) -> list[tuple[str, str]]:
     headers = _end_to_end(interaction.headers)
     if method == "HEAD" or interaction.cut is not None:
-        return headers  # a length that was promised and not kept is part of the recording
+        return headers  # a length that was announced and not sent is part of the recording
     headers = [pair for pair in headers if pair[0] != "content-length"]
     streams = any(name == "content-type" and "event-stream" in text for name, text in headers)
     if not streams and interaction.status not in (204, 304):
@@ -432,32 +455,33 @@ def _played_headers(interaction: Interaction, method: str) -> list[tuple[str, st
 
 
 def _end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The headers that a proxy passes on, names in lower case."""
     pairs = [(name.lower(), text) for name, text in headers]
     named = ",".join(text for name, text in pairs if name == "connection").lower().split(",")
-    dropped = _OF_A_CONNECTION.union(name.strip() for name in named)
+    dropped = _HOP_BY_HOP.union(name.strip() for name in named)
     return [(name, text) for name, text in pairs if name not in dropped]
 
 
 def _recorded_base(recorder: Recorder) -> str | None:
-    """The base URL of what was recorded first."""
+    """The base URL of the first recording that has one."""
     for entry in recorder.entries:
-        with contextlib.suppress(ChatAPIError):  # damaged; whoever asks for it is told
-            if found := _BASE.match(entry.request.url):
-                return found[1]
+        with contextlib.suppress(ChatAPIError):  # damaged: a request that matches it says so
+            if match := _BASE.match(entry.request.url):
+                return match[1]
     return None
 
 
-def _refusal(answer: _Answer, key: str) -> tuple[str, str | None] | None:
+def _refusal(call: _Call, key: str) -> tuple[str, str | None] | None:
     """Message and code for a client without the right key, in the service's own words."""
-    scheme, _, given = answer.header("authorization").partition(" ")
-    given = given.strip()
-    if scheme.lower() != "bearer" or not given:
+    scheme, _, sent = call.header("authorization").partition(" ")
+    sent = sent.strip()
+    if scheme.lower() != "bearer" or not sent:
         return (
             "You didn't provide an API key. You need to provide your API key in an Authorization "
             "header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
             None,
         )
-    if hmac.compare_digest(given.encode("latin-1"), key.encode()):
+    if hmac.compare_digest(sent.encode("latin-1"), key.encode()):
         return None
-    shown = f"{given[:3]}*****{given[-2:]}" if len(given) > 12 else "*****"
+    shown = f"{sent[:3]}*****{sent[-2:]}" if len(sent) > 12 else "*****"
     return f"Incorrect API key provided: {shown}.", "invalid_api_key"

@@ -1,4 +1,4 @@
-"""The connection below a request: what ASGI has no words for, to cut it and to see it go."""
+"""The connection below a request: to cut it, and to see it end, which ASGI has no words for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 __all__ = ["Connection", "Gone", "Outlet"]
 
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER for no time: what is left is thrown away, with RST
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER for 0 s: unsent data is dropped, with a RST
 _MOST_HELD = 64 * 1024
 
 
@@ -20,8 +20,9 @@ class Gone(Exception):
 
 
 class Outlet:
-    """A transport that can hold back what is written, to send it at once: to send costs more than
-    all else that is done for a chunk.
+    """A transport that can hold back what is written and send it as one.
+
+    To send costs more than everything else that is done for a chunk.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -33,7 +34,7 @@ class Outlet:
 
     @contextlib.contextmanager
     def holding(self) -> Iterator[None]:
-        """A block that has to `flush` before it waits."""
+        """A block whose writes are held back; it has to `flush` before it waits."""
         self._held = bytearray()
         try:
             yield
@@ -64,8 +65,8 @@ class Connection:
     """One client's connection.
 
     Attributes:
-        outlet: what is written goes through it.
-        lost: done when the connection is no more, whoever ended it.
+        outlet: for all that is written.
+        lost: done when the connection has ended, by either side.
     """
 
     def __init__(self, outlet: Outlet, loop: asyncio.AbstractEventLoop) -> None:
@@ -73,24 +74,21 @@ class Connection:
         self.lost: asyncio.Future[None] = loop.create_future()
 
     async def cut(self) -> None:
-        """Ends it after what was sent, in the middle of whatever that is."""
+        """Closes it after what was sent, even in the middle of a response."""
         self.outlet.close()
         await self.lost
 
     async def reset(self) -> None:
-        """Ends it at once, so that the client gets an error and no end."""
+        """Resets it at once, so that the client sees an error instead of an end."""
         with contextlib.suppress(OSError):
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            connection: socket.socket = self.outlet.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.outlet.abort()
         await self.lost
 
-    @property
-    def _socket(self) -> Any:
-        return self.outlet.get_extra_info("socket")
-
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
-        """A block that ends when the client leaves, wherever it waits.
+        """A block that ends when the client leaves, whatever it waits for.
 
         Raises:
             Gone: the client has left.
@@ -100,7 +98,7 @@ class Connection:
         inside = True
 
         def leave(_: object) -> None:
-            if inside:  # a callback that is due can no longer be taken back
+            if inside:  # a callback that is already scheduled cannot be removed
                 task.cancel()
 
         self.lost.add_done_callback(leave)

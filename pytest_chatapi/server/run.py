@@ -1,4 +1,4 @@
-"""Runs the application on a socket of this machine, in a thread that ends when it is told to."""
+"""Runs the application on a local socket, in a thread that ends when it is told to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from starlette.applications import Starlette
 from uvicorn.config import Config
@@ -23,21 +23,33 @@ from pytest_chatapi.faults.virtual_time import keeps_real_time
 from pytest_chatapi.recording import clock
 from pytest_chatapi.server.connection import Connection, Outlet
 
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+    from uvicorn.protocols.http.h11_impl import H11Protocol as _Protocol
+else:
+    _Protocol = object  # at run time the class for either parser is added, see `_run`
+
 __all__ = ["Server", "running", "serve"]
 
 _LOG = logging.getLogger(__name__)
 _BACKLOG = 2048
+
 _LONGEST_HEAD = 64 * 1024
+"""Bytes of the headers of a request."""
+
 _LAST_SECONDS = 5.0
+"""Seconds for requests to end by themselves once their connections were cut."""
+
+_Stop: TypeAlias = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that runs.
+    """A running server.
 
     Attributes:
         url: the base URL of its API, ``http://127.0.0.1:PORT/v1``.
-        ended: done when it does not run any more.
+        ended: done when it has stopped.
     """
 
     url: str
@@ -56,17 +68,17 @@ def running(
     """A server for as long as the block lasts; streams that are open at its end are cut.
 
     Args:
-        app: of `make_app`.
-        port: 0 takes any that is free.
-        allow_remote: without it, `host` has to be this machine's loopback.
+        app: from `make_app`.
+        port: 0 for any free one.
+        allow_remote: without it, `host` must be a loopback address.
         protocol: ``h11``, ``httptools``, or ``auto`` for the faster one that is installed.
 
     Raises:
-        SettingError: the address is in use, not of this machine or not loopback.
-        ChatAPIError: at the end: the cassette cannot be written.
+        SettingError: the address is in use, not on this machine, or not loopback.
+        ChatAPIError: at the end, if the cassette cannot be written.
     """
     listening = _listen(host, port, allow_remote)
-    ready: Future[Callable[[], object]] = Future()
+    ready: Future[_Stop] = Future()
     ended: Future[None] = Future()
 
     def work() -> None:
@@ -86,7 +98,7 @@ def running(
         try:
             yield Server(url, ended)
         finally:
-            with contextlib.suppress(RuntimeError):  # it has ended by itself
+            with contextlib.suppress(RuntimeError):  # its loop is closed, so it has ended by itself
                 stop()
             thread.join()
     ended.result()
@@ -100,11 +112,11 @@ def serve(
     allow_remote: bool,
     ready: Callable[[str], None],
 ) -> int:
-    """Runs it until Ctrl-C or SIGTERM, in the main thread.
+    """Runs a server until Ctrl-C or SIGTERM; must be called in the main thread.
 
     Args:
-        host, port, allow_remote: as of `running`.
-        ready: called with the base URL once the server takes requests.
+        host, port, allow_remote: see `running`.
+        ready: called with the base URL once the server accepts requests.
 
     Returns:
         The exit status.
@@ -117,7 +129,9 @@ def serve(
         ):
             ready(server.url)
             while not server.ended.done():
-                wait([server.ended], 1)  # without an end Windows would not see Ctrl-C
+                wait(
+                    [server.ended], 1
+                )  # on Windows, Ctrl-C does not interrupt a wait without a timeout
     finally:
         signal.signal(signal.SIGTERM, before)
     return 0
@@ -125,25 +139,26 @@ def serve(
 
 class _Loop(asyncio.SelectorEventLoop):
     def time(self) -> float:
-        return clock.elapsed()  # a test may have frozen the other one
+        return clock.elapsed()  # a test may have frozen `time.monotonic`
 
 
 async def _run(
-    app: Starlette, listening: socket.socket, protocol: str, ready: Future[Callable[[], object]]
+    app: Starlette, listening: socket.socket, protocol: str, ready: Future[_Stop]
 ) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     state = ServerState()
-    # Nothing here may touch the loggers of uvicorn, which the code under test may use as well.
+    # The loggers of uvicorn stay as they are: the code under test may use them.
     config = Config(
         app, http=protocol, ws="none", lifespan="off", log_config=None, proxy_headers=False
     )
     config.load()
-    kind: Any = config.http_protocol_class
-    watched = type("_WatchedProtocol", (_Watched, kind), {})
+    protocol_class: type[_Watched] = type(
+        "_WatchedProtocol", (_Watched, config.http_protocol_class), {}
+    )
 
-    def connect() -> Any:
-        return watched(config=config, server_state=state, app_state={}, _loop=loop)
+    def connect() -> asyncio.Protocol:
+        return protocol_class(config, state, {}, loop)
 
     async with app.router.lifespan_context(app):
         server = await loop.create_server(connect, sock=listening, backlog=_BACKLOG)
@@ -156,38 +171,39 @@ async def _run(
             await asyncio.wait(state.tasks, timeout=_LAST_SECONDS)
 
 
-class _Watched:
+class _Watched(_Protocol):
     """Added to a protocol of uvicorn: tells the application about the connection below."""
 
-    app: Any
-    cycle: Any
-    loop: asyncio.AbstractEventLoop
-    transport: asyncio.Transport
-
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, object],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        super().__init__(config, server_state, app_state, loop)
         self.logger, self.access_log = _LOG, False
         self._head = 0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         outlet = Outlet(transport)
-        super().connection_made(outlet)  # type: ignore[misc]
+        super().connection_made(cast(asyncio.Transport, outlet))
         self._connection = connection = Connection(outlet, self.loop)
-        app = self.app
+        app: ASGIApp = self.app
 
-        async def with_connection(scope: Any, receive: Any, send: Any) -> None:
+        async def with_connection(scope: Scope, receive: Receive, send: Send) -> None:
             scope["chatapi"] = connection
             await app(scope, receive, send)
 
         self.app = with_connection
 
-    def connection_lost(self, error: Exception | None) -> None:
-        super().connection_lost(error)  # type: ignore[misc]
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
         self._connection.lost.set_result(None)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)  # type: ignore[misc]
-        # httptools has no limit of its own for headers that never end.
+        super().data_received(data)
+        # httptools does not limit the headers of a request.
         is_head = self.cycle is None or self.cycle.response_complete
         self._head = self._head + len(data) if is_head else 0
         if self._head > _LONGEST_HEAD:
@@ -200,15 +216,15 @@ def _listen(host: str, port: int, allow_remote: bool) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except OSError as error:
-        raise SettingError(f"host {host!r} is no address: {error.strerror or error}") from None
+        raise SettingError(f"cannot resolve host {host!r}: {error.strerror or error}") from None
     if not allow_remote and not ipaddress.ip_address(address[0]).is_loopback:
         raise SettingError(
-            f"host {host!r} is not this machine's loopback, so others could reach the server: "
-            "use 127.0.0.1, or --allow-remote where that is meant"
+            f"host {host!r} is not a loopback address, so other machines could reach the server: "
+            "use 127.0.0.1, or add --allow-remote"
         )
     listening = socket.socket(family, kind, number)
     try:
-        if hasattr(socket, "SO_REUSEPORT"):  # not on Windows, where it would steal the port
+        if hasattr(socket, "SO_REUSEPORT"):  # on Windows it would steal a port in use
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(_BACKLOG)
@@ -216,7 +232,7 @@ def _listen(host: str, port: int, allow_remote: bool) -> socket.socket:
         listening.close()
         raise SettingError(
             f"cannot listen on {host} port {port}: {error.strerror or error}; "
-            "--port 0 takes one that is free"
+            "use --port 0 for a free one"
         ) from None
     return listening
 

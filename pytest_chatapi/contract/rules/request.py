@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from pytest_chatapi.contract.ask import Ask
@@ -10,11 +9,9 @@ from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules import shape
 from pytest_chatapi.contract.schemas import Violation, json_path, load
 from pytest_chatapi.contract.wording import ABSENT, Shown, listed, show
+from pytest_chatapi.redaction.shapes import LIKE_A_KEY
 
 __all__ = ["check_request"]
-
-# A wide net: `sk-` at a boundary, and 16 or more url-safe characters.
-_SECRET = re.compile(r"(?<![A-Za-z0-9_-])sk-[A-Za-z0-9_-]{16,}")
 
 
 def check_request(ledger: Ledger, ask: Ask, body: Any, why_not: str | None, url: str) -> None:
@@ -231,7 +228,7 @@ def _secrets(ledger: Ledger, body: dict[str, Any]) -> None:
     while stack:
         path, value = stack.pop()
         if isinstance(value, str):
-            if "sk-" in value and (found := _SECRET.search(value)):
+            if "sk-" in value and (found := LIKE_A_KEY.search(value)):
                 ledger.add(
                     "Q16",
                     path,

@@ -1,0 +1,144 @@
+"""Finds what is secret in a text, as it stands and in whatever is encoded in it.
+
+Almost all text is clean and has to cost almost nothing. So long runs are found first, only those
+that were not seen before are looked at, and a shape is tried only where its probe is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from pytest_chatapi.redaction.encodings import (
+    ALIGNED,
+    MOST_UNZIPPED,
+    WrappedLines,
+    continues_escaped,
+    from_hex,
+    long_runs,
+    may_hide,
+    unbase64,
+    unescaped,
+    unquoted,
+    unzipped,
+)
+from pytest_chatapi.redaction.fragments import split_hits
+from pytest_chatapi.redaction.known import Known, KnownValue
+from pytest_chatapi.redaction.replacing import IN_BASE64, REDACTED, Hit
+from pytest_chatapi.redaction.shapes import KEYS, SHAPES, SPACED, Shape
+
+__all__ = ["Search"]
+
+_DEPTH = 3
+"""How many encodings around each other are looked through."""
+
+
+class Search:
+    """One search of one text.
+
+    It does not know JSON, so it cannot say what to replace there; but where it finds nothing,
+    nothing has to be replaced.
+
+    Args:
+        known: values to look for, beside the known shapes.
+        text: all that is decoded on its behalf is bounded by its size: a bomb stays one.
+    """
+
+    def __init__(self, known: Known, text: str) -> None:
+        self._known = known
+        self._text = text
+        self._bytes_left = MOST_UNZIPPED + 8 * len(text)
+
+    def hits(self) -> list[Hit]:
+        """What is secret in the text; several hits may be at one place."""
+        return self._hits(self._text, _DEPTH, SHAPES)
+
+    def _hits(self, text: str, depth: int, shapes: tuple[Shape, ...]) -> list[Hit]:
+        """What is secret in `text` and, `depth` times over, in what is encoded in it."""
+        hits: list[Hit] = []
+        for shape in SPACED:
+            if shape.probe in text:
+                hits += shape.hits(text)
+        in_runs, continues = self._in_runs(text, depth, shapes)
+        hits += in_runs
+        for value in self._known.others:
+            if value.text in text:
+                hits += value.hits(text)
+        if depth:
+            find = partial(self._hits, depth=depth - 1, shapes=shapes)
+            if "\\" in text and (continues or self._known.needs_unescaping or may_hide(text)):
+                hits += unescaped(text).hits(find)
+            if view := unquoted(text):
+                hits += view.hits(find)
+            hits += split_hits(text, find)
+        return hits
+
+    def _in_runs(self, text: str, depth: int, shapes: tuple[Shape, ...]) -> tuple[list[Hit], bool]:
+        """Hits in long runs, and whether a run may go on behind the escape of a line end."""
+        clean = self._known.clean_runs
+        hits: list[Hit] = []
+        suspects: dict[Shape | KnownValue, None] = {}
+        lines = WrappedLines(text)
+        continues = False
+        for start, end in long_runs(text):
+            if text[end : end + 1] == "\\":
+                continues = continues or continues_escaped(text, end)
+            elif depth and (joined := lines.joined(start, end)):
+                hits += self._in_lines(start, *joined, depth)
+            run = text[start:end]
+            if run in clean:
+                continue
+            suspects_here = self._suspects(run, shapes)
+            suspects |= suspects_here
+            is_decoded = depth > 0 and start >= lines.data_end
+            encoded = self._in_run(text, start, end, depth) if is_decoded else []
+            hits += encoded
+            # Only what was looked at with all shapes, and to full depth, is known to be clean.
+            is_complete = is_decoded and depth == _DEPTH and shapes is SHAPES
+            if is_complete and self._bytes_left > 0 and not suspects_here and not encoded:
+                clean.remember(run)
+        for suspect in suspects:
+            hits += suspect.hits(text)
+        return hits, continues
+
+    def _suspects(self, run: str, shapes: tuple[Shape, ...]) -> dict[Shape | KnownValue, None]:
+        """The shapes and values that may be in a run, in order."""
+        suspects: dict[Shape | KnownValue, None] = {}
+        if len(run) < ALIGNED:  # longer ones are data, where a prefix says nothing
+            suspects = {shape: None for shape in shapes if shape.probe in run}
+        for value in self._known.in_runs:
+            if value.run in run:
+                suspects[value] = None
+        return suspects
+
+    def _in_lines(self, start: int, run: str, end: int, depth: int) -> list[Hit]:
+        """What is encoded in lines, joined to `run`: all of them have to go for it."""
+        return [Hit(start, end, hit.placeholder, hit.kind) for hit in self._encoded(run, depth)]
+
+    def _in_run(self, text: str, start: int, end: int, depth: int) -> list[Hit]:
+        """What is encoded in a run, its padding included."""
+        behind = text[end : end + 2]
+        padding = len(behind) - len(behind.lstrip("="))
+        hits = []
+        for first, last, placeholder, kind in self._encoded(text[start:end], depth):
+            if placeholder == IN_BASE64:
+                last += padding
+            hits.append(Hit(start + first, start + last, placeholder, kind))
+        return hits
+
+    def _encoded(self, run: str, depth: int) -> Iterator[Hit]:
+        """What is secret in a long run that is read as hex and as base64."""
+        for start, end, data in from_hex(run):
+            for kind in self._kinds(data, depth - 1):
+                yield Hit(start, end, REDACTED, kind)
+        for offset, data in enumerate(unbase64(run, 4 if len(run) < ALIGNED else 1)):
+            for kind in self._kinds(unzipped(data, self._bytes_left), depth - 1):
+                yield Hit(offset, len(run), IN_BASE64, kind)
+
+    def _kinds(self, data: bytes, depth: int) -> dict[str, None]:
+        """The kinds of secrets in decoded bytes; none once too much was decoded."""
+        self._bytes_left -= len(data)
+        if self._bytes_left < 0:
+            return {}
+        hits = self._hits(data.decode("latin-1"), depth, KEYS)
+        return dict.fromkeys(hit.kind for hit in hits)
