@@ -183,7 +183,7 @@ def test_json(tmp_path: Path) -> None:
     requests, responses = FilesystemPersister.load_cassette(path, jsonserializer)
     assert len(requests) == 2
     assert responses[0]["body"]["string"] == b"caf\xc3\xa9"
-    with pytest.raises(WriteError, match=r"c.json: a body is no text; write a YAML cassette"):
+    with pytest.raises(WriteError, match=r"c.json: a body is not text: use a YAML cassette"):
         write(path, interaction(answer=b"\xff"))
     assert len(Cassette(path).entries) == 2
 
@@ -267,7 +267,7 @@ def test_cassettes_of_others_are_played(tmp_path: Path, form: str) -> None:
         ("interactions:\n- request:\n    a: [\n", "c.yaml: interaction 0: not valid YAML"),
         (
             "interactions:\n- request:\n    method: GET\n",
-            "c.yaml: interaction 0: holds no response",
+            "c.yaml: interaction 0: has no response",
         ),
     ],
 )
@@ -279,7 +279,7 @@ def test_damage_is_named(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_formats_that_are_read_only(tmp_path: Path) -> None:
-    with pytest.raises(WriteError, match=r"is read only: cassettes are written as .yaml"):
+    with pytest.raises(WriteError, match=r"cannot be written in this format: use one of .yaml"):
         write(tmp_path / "c.toml", interaction())
 
 

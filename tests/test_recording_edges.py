@@ -623,7 +623,7 @@ class TestIt:
 @pytest.mark.parametrize(
     ("ini", "message"),
     [
-        ("chatapi_match_on = headers", "match_on has no 'headers'"),
+        ("chatapi_match_on = headers", "match_on cannot compare 'headers'"),
         ("chatapi_ignore_body = user", "'user' is not a path"),
         ("chatapi_redact = (", "redact: '(' is not a regular expression"),
         ("chatapi_base_url = localhost:1", "base_url begins with http:// or https://"),

@@ -101,7 +101,7 @@ def test_record_and_serve(tmp_path: Path, how: int) -> None:
     lines = out.splitlines()
     assert [line.split(" bytes")[0].rsplit(" ", 2)[1] for line in lines] == ["200", "200", "404"]
     assert lines[0].startswith("POST /v1/chat/completions?api_key=REDACTED 200 ")
-    assert 'asked    "Other"' in err
+    assert 'sent     "Other"' in err
     assert err.endswith("  record it chatapi serve --record c.yaml --upstream URL\n")
     assert KEY not in out + err
 
@@ -213,7 +213,7 @@ def test_it_remembers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             "unknown fault 'rate_limt': did you mean rate_limit?",
         ),
         (["ok.yaml", "--speed", "-1"], "replay_speed"),
-        (["ok.yaml", "--match-on", "bodi"], "match_on has no 'bodi'"),
+        (["ok.yaml", "--match-on", "bodi"], "match_on cannot compare 'bodi'"),
         (["--record", "c.yaml", "--upstream", "http://x/v1", "--record-mode", "x"], "record_mode"),
     ],
 )

@@ -289,7 +289,7 @@ def test_a_client_that_stops(session: Session) -> None:
         assert check(exchange) == []
     with (
         session.client() as client,
-        pytest.raises(UnrecordedRequest, match="ends where its client stopped") as caught,
+        pytest.raises(UnrecordedRequest, match="ends where the recorded client stopped") as caught,
         client.stream("POST", PATH, json=body) as response,
     ):
         list(response.iter_raw())
@@ -408,7 +408,9 @@ def test_equal_requests_replay_in_order_and_then_miss(session: Session) -> None:
         assert [
             client.post(PATH, json=ask(f"LIMIT {session.path}")).status_code for _ in "ab"
         ] == statuses
-        with pytest.raises(UnrecordedRequest, match="has it 2 times, all played by now"):
+        with pytest.raises(
+            UnrecordedRequest, match="has 2 recordings of this request, all already"
+        ):
             client.post(PATH, json=ask(f"LIMIT {session.path}"))
     with session.client(allow_playback_repeats=True) as client:
         assert [
@@ -429,10 +431,10 @@ def test_miss(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "  nearest   interaction 0",
         "    $.messages[0].content",
         '      recorded "Hi"',
-        '      asked    "Ho"',
+        '      sent     "Ho"',
         "    $.seed",
         "      recorded absent",
-        "      asked    1",
+        "      sent     1",
     ]
 
 
@@ -576,12 +578,12 @@ def test_settings_are_checked(tmp_path: Path) -> None:
     for settings, message in (
         (
             {"record_mode": "allways"},
-            "record_mode is one of none, once, new_episodes, all",
+            "record_mode must be one of none, once, new_episodes, all",
         ),
-        ({"match_on": ["headers"]}, "match_on has no 'headers': it takes method, scheme"),
+        ({"match_on": ["headers"]}, "match_on cannot compare 'headers': use method, scheme"),
         ({"ignore_body": ["user"]}, "'user' is not a path: write one like"),
         ({"redact": ["("]}, "redact: '[(]' is not a regular expression"),
-        ({"replay_speed": -1}, "replay_speed is 0, 1 or another factor, not -1"),
+        ({"replay_speed": -1}, "replay_speed must be 0, 1 or another factor, not -1"),
     ):
         with pytest.raises(SettingError, match=message):
             RecordReplayTransport(tmp_path / "c.yaml", **settings)

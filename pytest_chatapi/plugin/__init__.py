@@ -293,7 +293,7 @@ def _fixture(request: pytest.FixtureRequest, name: str) -> Any:
 def _guard(item: pytest.Item, stack: contextlib.ExitStack) -> None:
     from pytest_chatapi.plugin.handle import refusal
     from pytest_chatapi.plugin.settings import settings_for
-    from pytest_chatapi.recording.intercept import guarded
+    from pytest_chatapi.recording.guard import guarded
 
     early = settings_for(item, item.config.stash.get(_CONFIG, {}))
     stack.enter_context(guarded(refusal(item, early, lambda: item.stash.get(_TEST, None))))

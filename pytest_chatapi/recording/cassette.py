@@ -1,13 +1,14 @@
 """Cassettes on disk: read lazily, written atomically, merged with what others wrote meanwhile.
 
-A YAML cassette is a list of blocks that begin with ``- request:`` at the margin, whoever wrote
-it. They are found without parsing, a request is parsed when it is first compared, a response
-when it is played, and what stands in a file is written back byte for byte.
+A YAML cassette is a list of blocks that begin with ``- request:`` at the margin, whichever tool
+wrote it. They are found without parsing: a request is parsed when it is first compared, a
+response when it is played, and what is in a file already is written back byte for byte.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -15,9 +16,10 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.errors import ReadError, SecretError, WriteError
 from pytest_chatapi.reading.files import blocks_of_path, join, os_reason
 from pytest_chatapi.reading.reader import exchange_of, values_of
@@ -25,6 +27,9 @@ from pytest_chatapi.reading.yaml_events import YAMLProblem, load_all
 from pytest_chatapi.recording.interaction import Interaction, interaction_of, plain_form
 from pytest_chatapi.recording.own_layout import own_interaction, own_request
 from pytest_chatapi.redaction.redactor import Redactor
+
+if TYPE_CHECKING:
+    import yaml
 
 __all__ = ["Cassette", "Entry", "update"]
 
@@ -41,7 +46,7 @@ _WRITTEN = (".yaml", ".yml", ".json")
 
 
 class Entry:
-    """One interaction of a cassette, parsed as far as somebody looked at it."""
+    """One interaction of a cassette, parsed no further than its use so far needs."""
 
     __slots__ = ("_data", "_interaction", "_place", "_request", "_value", "index", "name")
 
@@ -51,7 +56,7 @@ class Entry:
         index: int,
         data: bytes = b"",
         place: tuple[int, int] = (0, 0),
-        value: Any = None,
+        value: JSON = None,
     ) -> None:
         self.name, self.index = name, index
         self._data, self._place, self._value = data, place, value
@@ -60,20 +65,20 @@ class Entry:
 
     @property
     def raw(self) -> bytes:
-        """The block of the file that it stands in; empty where the file has no such blocks."""
+        """Its block of the file; empty where the file has no such blocks."""
         raw = self._data[slice(*self._place)]
         return raw if raw.endswith(b"\n") or not raw else raw + b"\n"
 
     @property
-    def value(self) -> Any:
-        """As any reader of the format would see it."""
+    def value(self) -> JSON:
+        """The parsed block, as any reader of the format would see it."""
         if self._value is None:
             self._value = self._load(self.raw)
         return self._value
 
     @property
     def request(self) -> Request:
-        """The request alone.
+        """The request alone; the response stays unparsed.
 
         Raises:
             ReadError: it is damaged.
@@ -98,12 +103,12 @@ class Entry:
         except ValueError as error:
             raise self._error(str(error)) from None
         if request is None:
-            raise self._error("holds no request, so it cannot be replayed")
+            raise self._error("has no request, so it cannot be replayed")
         return request
 
     @property
     def interaction(self) -> Interaction:
-        """All of it.
+        """Request and response.
 
         Raises:
             ReadError: it is damaged.
@@ -113,7 +118,7 @@ class Entry:
         if self._interaction is None:
             value = self.value
             if not isinstance(value, dict):
-                raise self._error("is no interaction")
+                raise self._error("is not an interaction")
             try:
                 self._interaction = interaction_of(value)
             except ValueError as error:
@@ -123,7 +128,7 @@ class Entry:
 
     @property
     def test(self) -> str:
-        """Who recorded it, see `Interaction`."""
+        """The test that recorded it, see `Interaction`."""
         if self._interaction is None and self._data:
             return self._note(_TEST)
         return self.interaction.test
@@ -136,9 +141,9 @@ class Entry:
         return self.interaction.recorded_at
 
     def _note(self, pattern: re.Pattern[bytes]) -> str:
-        # Asked of every entry of a file, so without parsing it.
-        found = pattern.search(self._data, *self._place)
-        return found[1].decode().replace("''", "'") if found else ""
+        # Needed for every entry of a file, so without parsing any.
+        match = pattern.search(self._data, *self._place)
+        return match[1].decode().replace("''", "'") if match else ""
 
     @property
     def own(self) -> bool:
@@ -147,13 +152,13 @@ class Entry:
             return self._data.find(b"\n    chatapi:\n", *self._place) >= 0
         return self.interaction.own
 
-    def _load(self, raw: bytes) -> Any:
+    def _load(self, raw: bytes) -> JSON:
         try:
             value = next(load_all(raw.decode()), None)
         except YAMLProblem as error:
             reason = f"not valid YAML: {error.reason}"
             if "alias" in error.reason:
-                reason += "; interactions of a file this large must not refer to one another"
+                reason += "; in a file this large, an interaction cannot refer to another"
             raise self._error(reason) from None
         except UnicodeDecodeError:
             raise self._error("not UTF-8; save the file as UTF-8") from None
@@ -195,7 +200,7 @@ class Cassette:
 
     def _bytes(self) -> bytes:
         try:
-            # Unbuffered, or a large file would stand in memory twice.
+            # Unbuffered, or a large file would be in memory twice.
             with open(self.path, "rb", buffering=0) as file:
                 head = file.read(4)
                 if not head.startswith(_ENCODED):
@@ -207,8 +212,9 @@ class Cassette:
 
 
 def _split(data: bytes) -> tuple[bytes, list[tuple[int, int]], bytes] | None:
-    """What stands before and after the blocks, and where each begins and ends; ``None`` where
-    there are none. Nothing is copied: a cassette may have many megabytes.
+    """What is before the blocks, where each begins and ends, and what is after them.
+
+    ``None`` where there are no blocks. They are not copied: a cassette may have many megabytes.
     """
     start = data.find(b"\n" + _START) + 1
     if not start or not data[:start].endswith(b"interactions:\n") or _has_aliases(data):
@@ -222,8 +228,8 @@ def _split(data: bytes) -> tuple[bytes, list[tuple[int, int]], bytes] | None:
 
 
 def _has_aliases(data: bytes) -> bool:
-    # Blocks that refer to one another cannot be read alone. In a large file looking for that
-    # costs as much as all the rest, so there it is found when a block is parsed.
+    # Blocks that refer to one another cannot be read alone. In a large file, looking for aliases
+    # costs as much as all the rest, so there they are found when a block is parsed.
     return len(data) < 1 << 20 and _ALIAS.search(data) is not None
 
 
@@ -237,27 +243,28 @@ def update(
     redactor: Redactor,
     keep: Callable[[Entry], bool] = lambda entry: True,
 ) -> None:
-    """Adds to the file what was recorded, under a lock, whole or not at all.
+    """Add recordings to a cassette file, under a lock, all of them or none.
 
     Args:
-        new: to be written, already redacted. A file that nothing is left in goes.
-        keep: which of the interactions that stand in the file by then stay.
+        new: already redacted. A file in which nothing is left is deleted.
+        keep: which of the interactions that are in the file by then stay.
 
     Raises:
         SecretError: something in `new` still looks like a secret.
         WriteError: the file cannot be written.
-        ReadError: what stands there is damaged, so nothing can be added to it.
+        ReadError: the file is damaged, so nothing can be added to it.
     """
     forms = [plain_form(interaction) for interaction in new]
     is_json = path.suffix == ".json"
     if path.suffix not in _WRITTEN:
-        raise WriteError(name, f"is read only: cassettes are written as {', '.join(_WRITTEN)}")
+        formats = ", ".join(_WRITTEN)
+        raise WriteError(name, f"cannot be written in this format: use one of {formats}")
     if is_json:
         _json_only(forms, name)
     blocks = [_json_block(form) if is_json else _yaml_block(form) for form in forms]
-    found = redactor.find_secrets(f"{name}\n" + "".join(blocks))
-    if found:
-        raise SecretError(name, _refusal(forms, blocks, redactor, found))
+    secrets = redactor.find_secrets(f"{name}\n" + "".join(blocks))
+    if secrets:
+        raise SecretError(name, _refusal(forms, blocks, redactor, secrets))
     target = Path(os.path.realpath(path))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -273,26 +280,30 @@ def update(
         raise WriteError(name, f"cannot be written: {error.strerror or error}") from None
 
 
-def _refusal(forms: list[Any], blocks: list[str], redactor: Redactor, found: list[str]) -> str:
+def _refusal(
+    forms: list[JSONObject], blocks: list[str], redactor: Redactor, secrets: list[str]
+) -> str:
+    """Why nothing was written, with the place of the first secret."""
     for form, block in zip(forms, blocks, strict=True):
-        where = redactor.find_secrets(block)
-        if where:
+        in_block = redactor.find_secrets(block)
+        if in_block:
             sides = [s for s in form if redactor.find_secrets(json.dumps(form[s], default=repr))]
             place = " and ".join(sides) or "interaction"
             request = form["request"]
-            found, what = where, f"the {place} of {request['method']} {request['uri']} still holds"
+            secrets = in_block
+            what = f"the {place} of {request['method']} {request['uri']} still holds"
             break
     else:
         what = "the name of the cassette holds"
     return (
-        f"not written: {what} {', '.join(found)}; add a pattern for it to redact=[...] "
+        f"not written: {what} {', '.join(secrets)}; add a pattern for it to redact=[...] "
         "in the chatapi_config fixture, or keep it out of the test"
     )
 
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Held by one process at a time. The lock's file stands outside of the project."""
+    """Let one process at a time into the block. The lock file is outside of the project."""
     import filelock
 
     user = os.getuid() if hasattr(os, "getuid") else 0
@@ -304,13 +315,14 @@ def _locked(path: Path) -> Iterator[None]:
             yield
     except filelock.Timeout:
         raise OSError(
-            0, f"another process has held it for {_LOCK_SECONDS} s; is a test run still alive?"
+            0,
+            f"another process has locked it for {_LOCK_SECONDS} s; is a test run still alive?",
         ) from None
 
 
 def _replace(path: Path, content: bytes) -> None:
-    # Whoever was killed while writing left such a file; under the lock nobody else can be at it.
-    # Its name is short, since the cassette's may be as long as a file's can be.
+    # Left by a writer that was killed; safe to delete under the lock. The name is short, because
+    # the cassette's own may be as long as the file system allows.
     prefix = f".chatapi-{hashlib.sha256(path.name.encode()).hexdigest()[:16]}-"
     for stale in path.parent.glob(f"{prefix}*.tmp"):
         stale.unlink(missing_ok=True)
@@ -337,55 +349,51 @@ def _umask() -> int:
 def _yaml_text(old: Cassette, kept: list[Entry], blocks: list[str]) -> bytes:
     if not kept:
         return b"version: 1\ninteractions:\n" + "".join(blocks).encode()
-    if not old.head:  # a YAML file that has no blocks: another layout, aliases, CRLF
+    if not old.head:  # a YAML file without blocks: another layout, aliases, CRLF
         blocks = [_yaml_block(entry.value) for entry in kept] + blocks
         return b"version: 1\ninteractions:\n" + "".join(blocks).encode()
     raws = [entry.raw for entry in kept]
     return old.head + b"".join(raws) + "".join(blocks).encode() + old.tail
 
 
-def _yaml_block(form: Any) -> str:
+def _yaml_block(form: JSON) -> str:
     import yaml
 
-    text: str = yaml.dump(
-        [form], Dumper=_dumper(yaml), sort_keys=False, allow_unicode=True, width=1 << 30
-    )
-    return text.removesuffix("...\n")  # a document's end, after a text that ends in empty lines
+    dumper = _dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper))
+    text: str = yaml.dump([form], Dumper=dumper, sort_keys=False, allow_unicode=True, width=1 << 30)
+    return text.removesuffix("...\n")  # marks the end, after a text that ends in empty lines
 
 
-_DUMPERS: dict[Any, Any] = {}
-
-
-def _dumper(yaml: Any) -> Any:
+@functools.cache
+def _dumper(base: type[yaml.SafeDumper]) -> type[yaml.SafeDumper]:
     """Writes text of several lines as a literal block wherever that keeps every character."""
-    base = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    if base not in _DUMPERS:
-        dumper: Any = type("CassetteDumper", (base,), {"ignore_aliases": lambda self, data: True})
-        dumper.add_representer(str, _text_node)
-        _DUMPERS[base] = dumper
-    return _DUMPERS[base]
+    dumper: type[yaml.SafeDumper] = type(
+        "CassetteDumper", (base,), {"ignore_aliases": lambda self, data: True}
+    )
+    dumper.add_representer(str, _text_node)
+    return dumper
 
 
-def _text_node(dumper: Any, text: str) -> Any:
+def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = None
     if _BREAKS.search(text):
-        style = '"'  # read as a line break, or not at all, anywhere else
+        style = '"'  # in any other style they are read as line breaks, or not at all
     elif "\n" in text:
         style = "|"
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-def _json_block(form: Any) -> str:
+def _json_block(form: JSON) -> str:
     return json.dumps(form, indent=2, ensure_ascii=False)
 
 
-def _json_only(forms: list[Any], name: str) -> None:
+def _json_only(forms: list[JSONObject], name: str) -> None:
     for form in forms:
         for body in (form["request"]["body"], form["response"]["body"]["string"]):
             if isinstance(body, bytes):
-                raise WriteError(name, "a body is no text; write a YAML cassette instead")
+                raise WriteError(name, "a body is not text: use a YAML cassette instead")
 
 
-def _json_text(kept: list[Entry], forms: list[Any]) -> bytes:
+def _json_text(kept: list[Entry], forms: list[JSONObject]) -> bytes:
     values = [entry.value for entry in kept] + forms
     return _json_block({"version": 1, "interactions": values}).encode() + b"\n"

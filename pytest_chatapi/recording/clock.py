@@ -1,4 +1,4 @@
-"""The real time, also where a test has frozen it: recordings of one run are told by their time."""
+"""The real time, even where a test has frozen it: recordings of one run are known by their time."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def now() -> str:
 
 
 def elapsed() -> float:
-    """Seconds since some moment of this process."""
+    """Seconds since an arbitrary moment, for differences only."""
     return _REAL[1]()

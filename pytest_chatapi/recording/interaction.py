@@ -1,16 +1,16 @@
-"""One recorded request with its response: from and to the form in which cassettes hold it.
+"""One recorded exchange: from and to the form in which cassettes hold it.
 
-The form is vcrpy's. What it has no place for stands under `OURS` inside the response, which
-vcrpy and cassetter keep and ignore:
+The form is vcrpy's. What it has no place for goes under `OURS` inside the response, where vcrpy
+and cassetter keep it and ignore it:
 
     chatapi:
       recorded_at: '2026-11-25T10:45:00.123Z'
       pieces: 316@12.5 320@14.1       bytes@milliseconds since the request was sent
-      cut: server                     who ended the connection early, if somebody did
-      error: RemoteProtocolError      what the client's own family raised then
-      tail: 8J8=                      base64: bytes of a character that was cut
-      test: tests/test_a.py::test_b   who recorded it, in a cassette that tests share
-      phase: teardown                 it was sent after the test, by its fixtures
+      cut: server                     who ended the connection early; left out where nobody did
+      error: RemoteProtocolError      the exception of httpx or httpx2 that the client got then
+      tail: 8J8=                      base64: the bytes of a character that was cut
+      test: tests/test_a.py::test_b   the test that recorded it, in a cassette that tests share
+      phase: teardown                 sent after the test, by its fixtures
 """
 
 from __future__ import annotations
@@ -20,18 +20,28 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.parse import loads
+from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.reading.reader import exchange_of, header_pairs
 from pytest_chatapi.redaction.names import WIRE_HEADERS
 from pytest_chatapi.redaction.redactor import Redactor
 
-__all__ = ["OURS", "Interaction", "from_parts", "interaction_of", "plain_form", "redacted"]
+__all__ = [
+    "OURS",
+    "Interaction",
+    "from_parts",
+    "grouped",
+    "interaction_of",
+    "plain_form",
+    "redacted",
+]
 
 OURS = "chatapi"
 
+# These describe the body on the wire and are wrong for the decompressed one that is kept.
 _NOT_KEPT = WIRE_HEADERS | {"connection"}
 _PIECE = re.compile(r"(\d+)@(\d+(?:\.\d+)?)")
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
@@ -44,17 +54,18 @@ class Interaction:
     Attributes:
         request: with the body as text or parsed JSON.
         status: 0 where no response came at all; never recorded.
-        headers: of the response, in order, a name as often as it came.
+        headers: of the response, in order; a name is repeated as often as it came.
         pieces: the response body, decompressed, in the pieces in which it arrived.
         times: seconds from the sending of the request to the arrival of each piece; ``None``
-            where nobody recorded them.
+            where they were not recorded.
         cut: who ended the connection before the body was complete.
         error: name of the exception that the client's HTTP library raised then, or ``""``.
         recorded_at: UTC, as ISO 8601; ``""`` where unknown.
-        test: the test that recorded it; only in a cassette that has no test of its own.
+        test: the test that recorded it; only in a cassette that several tests share.
         own: whether this package recorded it.
         phase: ``teardown`` for what was sent when the test was over, else ``""``.
-        stalls: it is about `times`, which hold at any replay speed; never recorded.
+        request_headers: in order; a name is repeated as often as it was sent.
+        stalls: `times` are kept at any replay speed; never recorded.
     """
 
     request: Request
@@ -73,28 +84,29 @@ class Interaction:
     stalls: bool = False
 
 
-def interaction_of(value: dict[str, Any]) -> Interaction:
-    """Out of any form that `readers` knows, the body split as it arrived.
+def interaction_of(value: JSONObject) -> Interaction:
+    """The interaction in any form that `reading` knows, its body split as it arrived.
 
     Raises:
-        ValueError: in one line, why it is no interaction.
+        ValueError: it is not an interaction; in one line, why not.
     """
     part = value.get("response")
     body = None
     if isinstance(part, dict) and isinstance(part.get(OURS), dict):
-        # Ours is kept decompressed; what looks compressed came damaged, and is to go so again.
-        body = _kept(part.get("body"))
+        # Our bodies are kept decompressed: one that looks compressed came damaged, and is
+        # replayed damaged.
+        body = _body(part.get("body"))
         if body is not None:
             value = {**value, "response": {**part, "body": None}}
     exchange = exchange_of(value)
     request, response = exchange.request, exchange.response
     if request is None or response is None:
         missing = "request" if request is None else "response"
-        raise ValueError(f"holds no {missing}, so it cannot be replayed")
+        raise ValueError(f"has no {missing}, so it cannot be replayed")
     part = value["response"]
     ours = part.get(OURS)
     status = part.get("status")
-    made = from_parts(
+    interaction = from_parts(
         request,
         response.status,
         str(status.get("message") or "") if isinstance(status, dict) else "",
@@ -102,9 +114,9 @@ def interaction_of(value: dict[str, Any]) -> Interaction:
         response.content if body is None else body,
         ours if isinstance(ours, dict) else {},
     )
-    made.own, made.cut = isinstance(ours, dict), response.cut
-    made.recorded_at = made.recorded_at or _text(value, "recorded_at")
-    return made
+    interaction.own, interaction.cut = isinstance(ours, dict), response.cut
+    interaction.recorded_at = interaction.recorded_at or _text(value, "recorded_at")
+    return interaction
 
 
 def from_parts(
@@ -113,12 +125,12 @@ def from_parts(
     reason: str,
     headers: Iterable[tuple[str, str]],
     body: bytes,
-    notes: dict[str, Any],
+    notes: JSONObject,
 ) -> Interaction:
-    """Out of what stands in a cassette, the body split as it arrived.
+    """The interaction with these parts of a cassette, its body split as it arrived.
 
     Args:
-        notes: what stands under `OURS`.
+        notes: what the cassette has under `OURS`.
     """
     if isinstance(notes.get("tail"), str):
         body += base64.b64decode(notes["tail"])
@@ -143,25 +155,26 @@ def from_parts(
     )
 
 
-def _kept(body: Any) -> bytes | None:
+def _body(body: JSON) -> bytes | None:
     text = body.get("string") if isinstance(body, dict) else None
     return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
 
 
-def _text(values: dict[str, Any], name: str) -> str:
+def _text(values: JSONObject, name: str) -> str:
     value = values.get(name)
     return value if isinstance(value, str) else ""
 
 
-def _pieces(body: bytes, text: Any) -> tuple[list[bytes], list[float] | None]:
-    """The body in its recorded pieces; one a piece for each event where they are not known.
+def _pieces(body: bytes, note: JSON) -> tuple[list[bytes], list[float] | None]:
+    """The body in its recorded pieces; one for each event where they are not known.
 
-    Sizes that do not add up are those of a body that was edited since.
+    Args:
+        note: sizes and times. If the sizes do not add up, somebody has edited the body since.
     """
-    found = _PIECE.findall(text) if isinstance(text, str) else []
-    sizes = [int(size) for size, _ in found]
-    if found and sum(sizes) == len(body):
-        return _cut_up(body, sizes), [float(time) / 1000 for _, time in found]
+    arrivals = _PIECE.findall(note) if isinstance(note, str) else []
+    sizes = [int(size) for size, _ in arrivals]
+    if arrivals and sum(sizes) == len(body):
+        return _split(body, sizes), [float(time) / 1000 for _, time in arrivals]
     if body[:5] == b"data:" or body[:6] == b"event:" or body[:1] == b":":
         ends = [match.end() for match in _EVENT_END.finditer(body)]
         starts = [0, *ends]
@@ -170,7 +183,7 @@ def _pieces(body: bytes, text: Any) -> tuple[list[bytes], list[float] | None]:
     return ([body] if body else []), None
 
 
-def _cut_up(body: bytes, sizes: Iterable[int]) -> list[bytes]:
+def _split(body: bytes, sizes: Iterable[int]) -> list[bytes]:
     pieces, at = [], 0
     for size in sizes:
         pieces.append(body[at : at + size])
@@ -179,7 +192,7 @@ def _cut_up(body: bytes, sizes: Iterable[int]) -> list[bytes]:
 
 
 def redacted(interaction: Interaction, redactor: Redactor) -> Interaction:
-    """As it may go to disk: no secret in it, the body in as many pieces as before."""
+    """The interaction as it may go to disk: without secrets, the body in as many pieces."""
     request = interaction.request
     cuts, size = [], 0
     for piece in interaction.pieces:
@@ -204,7 +217,7 @@ def redacted(interaction: Interaction, redactor: Redactor) -> Interaction:
             if name not in _NOT_KEPT
         ]
         + (_length(interaction) if request.method == "HEAD" else []),
-        _cut_up(body, sizes),
+        _split(body, sizes),
         interaction.times,
         interaction.cut,
         interaction.error,
@@ -217,65 +230,79 @@ def redacted(interaction: Interaction, redactor: Redactor) -> Interaction:
 
 
 def _length(interaction: Interaction) -> list[tuple[str, str]]:
-    # The answer to HEAD has no body that it could be wrong for.
+    # Kept in a response to HEAD, which has no body that it could be wrong for.
     return [(name, text) for name, text in interaction.headers if name == "content-length"]
 
 
-def plain_form(interaction: Interaction) -> dict[str, Any]:
-    """What a serializer writes: names, texts and numbers; ``bytes`` where a body is no text."""
+def plain_form(interaction: Interaction) -> JSONObject:
+    """What a serializer writes: names, texts and numbers; ``bytes`` where a body is not text."""
     request = interaction.request
     body = b"".join(interaction.pieces)
-    ours: dict[str, Any] = {"recorded_at": interaction.recorded_at}
-    if interaction.test:
-        ours["test"] = interaction.test
-    if interaction.phase:
-        ours["phase"] = interaction.phase
-    if interaction.pieces:
-        times = interaction.times or [0.0] * len(interaction.pieces)
-        ours["pieces"] = " ".join(
-            f"{len(piece)}@{time * 1000:.1f}"
-            for piece, time in zip(interaction.pieces, times, strict=True)
-        )
-    if interaction.cut:
-        ours["cut"] = interaction.cut
-    if interaction.error:
-        ours["error"] = interaction.error
-    text: str | bytes = body
-    try:
-        text = body.decode()
-    except UnicodeDecodeError as error:
-        if (
-            interaction.cut
-            and len(body) - error.start < 4
-            and error.reason.startswith("unexpected")
-        ):
-            text = body[: error.start].decode()
-            ours["tail"] = base64.b64encode(body[error.start :]).decode()
+    text, tail = _text_and_tail(body) if interaction.cut else (_decoded(body), b"")
     return {
         "request": {
             "method": request.method,
             "uri": request.url,
-            "headers": _listed(interaction.request_headers),
+            "headers": grouped(interaction.request_headers),
             "body": _readable(request.body),
         },
         "response": {
             "status": {"code": interaction.status, "message": interaction.reason},
-            "headers": _listed(interaction.headers),
+            "headers": grouped(interaction.headers),
             "body": {"string": text},
-            OURS: ours,
+            OURS: _notes(interaction, tail),
         },
     }
 
 
-def _listed(headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    listed: dict[str, list[str]] = {}
+def _decoded(body: bytes) -> str | bytes:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return body
+
+
+def _text_and_tail(body: bytes) -> tuple[str | bytes, bytes]:
+    """The text, and the bytes of a character that was cut at its end."""
+    try:
+        return body.decode(), b""
+    except UnicodeDecodeError as error:
+        if len(body) - error.start < 4 and error.reason.startswith("unexpected"):
+            return body[: error.start].decode(), body[error.start :]
+        return body, b""
+
+
+def _notes(interaction: Interaction, tail: bytes) -> dict[str, str]:
+    """What goes under `OURS`; what is empty is left out."""
+    times = interaction.times or [0.0] * len(interaction.pieces)
+    arrivals = [
+        f"{len(piece)}@{time * 1000:.1f}"
+        for piece, time in zip(interaction.pieces, times, strict=True)
+    ]
+    notes = {
+        "test": interaction.test,
+        "phase": interaction.phase,
+        "pieces": " ".join(arrivals),
+        "cut": interaction.cut or "",
+        "error": interaction.error,
+        "tail": base64.b64encode(tail).decode(),
+    }
+    return {
+        "recorded_at": interaction.recorded_at,
+        **{name: text for name, text in notes.items() if text},
+    }
+
+
+def grouped(headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Headers in vcrpy's form: the values of each name in a list."""
+    groups: dict[str, list[str]] = {}
     for name, text in headers:
-        listed.setdefault(name, []).append(text)
-    return listed
+        groups.setdefault(name, []).append(text)
+    return groups
 
 
-def _readable(body: Any) -> str | bytes | None:
-    """JSON with a line for each member; whatever would not survive that stays as it is."""
+def _readable(body: object) -> str | bytes | None:
+    """JSON with a line for each member; anything that would change by that stays as it is."""
     if not body:
         return None
     try:
@@ -286,5 +313,5 @@ def _readable(body: Any) -> str | bytes | None:
         try:
             return json.dumps(loads(text), indent=2, ensure_ascii=False)
         except (ValueError, RecursionError):
-            pass  # a key twice, NaN or a cut body: as it was sent
+            pass  # a duplicate key, NaN or a cut body: keep it as it was sent
     return text

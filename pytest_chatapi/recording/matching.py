@@ -1,4 +1,4 @@
-"""Which recording answers a request: what is compared, and what the nearest one differs in."""
+"""When two requests count as the same, and in what two bodies differ."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import ABSENT, show
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.redaction.jsonpath import JsonPaths, leaves
@@ -20,25 +20,24 @@ __all__ = ["DEFAULT_MATCH_ON", "MATCHERS", "Matcher", "differences", "streams"]
 
 DEFAULT_MATCH_ON = ("method", "path", "query", "body")
 MATCHERS = ("method", "scheme", "host", "port", "path", "query", "uri", "body")
-"""What may be compared, by vcrpy's names. Headers never are: they change with each version."""
+"""What can be compared, by vcrpy's names. Not headers: they change with each SDK version."""
 
 _ALIASES = {"url": "uri", "raw_body": "body"}
 _PORTS = {"https": 443, "http": 80}
 _BOUNDARY = re.compile(r"""boundary=(?:"([^"]+)"|([^;\s]+))""", re.IGNORECASE)
 
-Normalizer = Callable[[Any], Any]
+Normalizer = Callable[[JSON], JSON]
 
 
 class Matcher:
-    """Turns requests into keys: two requests are answered by the same recording if their keys are
-    equal.
+    """Turns requests into keys: those with equal keys match the same recordings.
 
     Args:
-        redactor: masks what is secret before anything is compared, since in recordings it is.
+        redactor: masks secrets before anything is compared, because recordings are masked too.
         match_on: some of `MATCHERS`.
         ignore_body: paths in a JSON body that are not compared.
         normalize_body: gets a copy of a JSON body (or the text of any other that is not empty) and
-            returns what is to be compared: the place to even out dates, ids and temporary paths.
+            returns what is compared: the place to even out dates, ids and temporary paths.
 
     Raises:
         SettingError: a name or a path that does not exist.
@@ -51,11 +50,11 @@ class Matcher:
         ignore_body: Iterable[str] = (),
         normalize_body: Normalizer | None = None,
     ) -> None:
-        self._redactor = redactor
+        self.redactor = redactor
         self.match_on = tuple(_ALIASES.get(name, name) for name in match_on)
         for name in self.match_on:
             if name not in MATCHERS:
-                raise SettingError(f"match_on has no {name!r}: it takes {', '.join(MATCHERS)}")
+                raise SettingError(f"match_on cannot compare {name!r}: use {', '.join(MATCHERS)}")
         self._ignored = JsonPaths(ignore_body)
         self._normalize = normalize_body
 
@@ -67,11 +66,11 @@ class Matcher:
         return _digest(parts)
 
     def head_key(self, request: Request, match_on: Iterable[str]) -> bytes:
-        """As `key`, by other rules and without the body, but for its ``stream``."""
+        """As `key`, by the given rules; of the body only ``stream`` is compared."""
         return _digest([*self._head(request, match_on), str(streams(request))])
 
     def _head(self, request: Request, match_on: Iterable[str]) -> list[str]:
-        url = self._redactor.url(request.url)
+        url = self.redactor.url(request.url)
         split = _split(url)
         parts = []
         for name in match_on:
@@ -91,27 +90,27 @@ class Matcher:
                 parts.append(str(_port(split)))
         return parts
 
-    def body(self, request: Request) -> Any:
+    def body(self, request: Request) -> JSON:
         """What is compared of a body: parsed JSON, or text."""
         body = request.body
         content_type = request.headers.get("content-type", "")
         if isinstance(body, str):
             body = body.encode("utf-8", "surrogatepass")
         if isinstance(body, bytes):
-            body = self._redactor.body(body, content_type)
+            body = self.redactor.body(body, content_type)
             value = _parsed(body or b"")
             if value is ABSENT:
                 value = _even_boundary(body or b"", content_type)
         else:
             value = "" if body is None else copy.deepcopy(body)
         if isinstance(value, dict) and not value.get("stream", True):
-            del value["stream"]  # some clients say that they do not stream, others say nothing
+            del value["stream"]  # some clients send false or null, others leave it out
         if self._ignored:
             self._ignored.drop(value)
         if self._normalize is not None and value != "":
             try:
                 value = self._normalize(value)
-            except Exception as error:  # whatever the user's function raises
+            except Exception as error:  # anything the user's function raises
                 name = getattr(self._normalize, "__qualname__", "normalize_body")
                 raise SettingError(
                     f"normalize_body: {name} failed on {show(value)}: "
@@ -120,8 +119,8 @@ class Matcher:
         return value
 
 
-def canonical(value: Any) -> str:
-    """One text for all spellings of the same JSON value."""
+def canonical(value: JSON) -> str:
+    """The same text for all spellings of a JSON value."""
     if isinstance(value, str):
         return value
     return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
@@ -133,7 +132,7 @@ def _digest(parts: list[str]) -> bytes:
 
 
 def _number(text: str) -> float | int:
-    # 0 and 0.0 are the same number, and clients differ in how they write it.
+    # Some clients write 0, others 0.0.
     number = float(text)
     return int(number) if number.is_integer() else number
 
@@ -141,7 +140,7 @@ def _number(text: str) -> float | int:
 _decode = json.JSONDecoder(parse_float=_number).decode
 
 
-def _parsed(body: bytes) -> Any:
+def _parsed(body: bytes) -> JSON:
     if body[:1] not in (b"{", b"[") and body.lstrip()[:1] not in (b"{", b"["):
         return ABSENT
     try:
@@ -151,10 +150,10 @@ def _parsed(body: bytes) -> Any:
 
 
 def _even_boundary(body: bytes, content_type: str) -> str:
-    """A body that is no JSON as text, without the random boundary of a multipart form."""
+    """A body that is not JSON as text, without the random boundary of a multipart form."""
     text = body.decode("utf-8", "backslashreplace")
-    found = _BOUNDARY.search(content_type) if "multipart/" in content_type else None
-    return text.replace(found[1] or found[2], "boundary") if found else text
+    match = _BOUNDARY.search(content_type) if "multipart/" in content_type else None
+    return text.replace(match[1] or match[2], "boundary") if match else text
 
 
 def _split(url: str) -> SplitResult:
@@ -179,9 +178,9 @@ def streams(request: Request) -> bool:
     return isinstance(body, Mapping) and bool(body.get("stream"))
 
 
-def differences(recorded: Any, asked: Any) -> list[tuple[str, Any, Any]]:
-    """(path, recorded, asked) for each place where two bodies differ; `ABSENT` for nothing."""
-    old, new = leaves(recorded), leaves(asked)
+def differences(recorded: JSON, sent: JSON) -> list[tuple[str, JSON, JSON]]:
+    """(path, recorded, sent) for each place where two bodies differ; `ABSENT` for no value."""
+    old, new = leaves(recorded), leaves(sent)
     return [
         (path, old.get(path, ABSENT), new.get(path, ABSENT))
         for path in [*old, *(path for path in new if path not in old)]
@@ -189,5 +188,5 @@ def differences(recorded: Any, asked: Any) -> list[tuple[str, Any, Any]]:
     ]
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(one: JSON, other: JSON) -> bool:
     return type(one) is type(other) and bool(one == other)

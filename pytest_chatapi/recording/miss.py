@@ -1,133 +1,156 @@
-"""A request that no recording answers, and how to say so."""
+"""A request that no recording matches: what came nearest, and the message that says so."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.contract.titles import title_of
+from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import mask, plural, show
-from pytest_chatapi.recording.matching import differences
+from pytest_chatapi.recording.lookup import Lookup
+from pytest_chatapi.recording.matching import Matcher, differences
 
-if TYPE_CHECKING:
-    from pytest_chatapi.recording.recorder import Recorder
-
-__all__ = ["Miss", "describe", "miss_of"]
+__all__ = ["Miss", "describe", "differing_of", "miss_of", "overrun_of"]
 
 _SHOWN = 8
 _COMPARED = 200
+"""Recordings that are compared with a request, the last of the cassette."""
+
+Difference = tuple[str, JSON, JSON]
+"""Path, recorded value, sent value."""
 
 
 @dataclass
 class Miss:
-    """What was asked, and what came nearest.
+    """What was requested, and what came nearest.
 
     Attributes:
         request: method, path, model; redacted.
-        reason: why there is no answer, in one line.
+        reason: why there is no response, in one line.
         nearest: the recording that differs least, e.g. ``interaction 3 of FILE``, or ``""``.
-        differences: (path, recorded, asked), all that differ.
-        remedy: what to do, set by whoever knows.
-        answered: it was answered all the same, with what came nearest.
-        routes: of a mock, each with why it does not answer; ``None`` for a recorder.
+        differences: (path, recorded, sent), all that differ.
+        remedy: the command or setting that helps, filled in by `on_miss` of a recorder.
+        answered: the nearest recording was played all the same.
+        routes: of a mock, each with why it does not match; ``None`` for a recorder.
     """
 
     request: str
     reason: str
     nearest: str = ""
-    differences: list[tuple[str, Any, Any]] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
     remedy: str = ""
     answered: bool = False
     routes: list[str] | None = None
 
 
-def miss_of(
-    recorder: Recorder,
-    request: Request,
-    index: int | None = None,
-    *,
-    answered: bool = False,
-    cut: bool = False,
-) -> Miss:
-    """Compares with the recordings; dear, so only done where nothing else is left.
+def miss_of(lookup: Lookup, request: Request) -> Miss:
+    """Say why no recording matches a request, and which comes nearest.
 
-    Args:
-        index: the recording to compare with, instead of the nearest.
-        answered: it was answered all the same, by the looser rules of the cassette's owner.
-        cut: the recording answered, up to where its client had stopped.
+    Comparing is expensive, so call this only when the request is lost.
     """
-    redactor, matcher, cassette = recorder.redactor, recorder.matcher, recorder.cassette
-    plain = Request(
-        request.method, redactor.url(request.url), request.headers, matcher.body(request)
-    )
-    title = mask(redactor.text(title_of(Exchange(plain))))
-    if cassette is None:
-        return Miss(title, "there is no cassette")
-    if cut:
-        where = f"interaction {index} of {cassette.name}"
-        reason = f"{where} ends where its client stopped reading, and this one reads on"
-        hint = "; where time decides when it stops, replay_speed=1 keeps the recorded pace"
-        return Miss(title, reason + hint * (recorder.replay_speed == 0))
-    entries = recorder.entries
-    if not entries:
+    cassette, matcher = lookup.cassette, lookup.matcher
+    plain = _plain(matcher, request)
+    title = _title(matcher, plain)
+    if not lookup.entries:
         state = "is empty" if cassette.exists else "does not exist"
         return Miss(title, f"the cassette {cassette.name} {state}")
-    same = recorder.recordings_of(request) if index is None else []
-    if same:
-        times = plural(len(same), "time")
-        return Miss(title, f"{cassette.name} has it {times}, all played by now")
-    best: tuple[Any, ...] | None = None
-    heads = [name for name in matcher.match_on if name != "body"]
-    head = matcher.head_key(request, heads)
-    # Comparing is dear, and a test hardly means a recording that is far from the end.
-    near = [at for at, e in enumerate(entries) if matcher.head_key(e.request, heads) == head]
-    chosen = (near or range(len(entries)))[-_COMPARED:] if index is None else [index]
-    for at in chosen:
-        other = entries[at].request
-        # What is asked of another endpoint has nothing to compare.
-        found = _heads(plain, other) or differences(matcher.body(other), plain.body)
-        rank = (recorder.played(at), len(found), at)
-        if best is None or rank < best[0]:
-            best = (rank, at, found)
-    assert best is not None
-    _, at, found = best
-    state = " (already played)" if recorder.played(at) and not answered else ""
-    reason = (
-        f"the rules of {cassette.name} do not compare bodies"
-        if answered
-        else f"{cassette.name} has no such request"
+    count = len(lookup.recordings_of(request))
+    if count:
+        state = "already played" if count == 1 else "all already played"
+        recordings = plural(count, "recording")
+        return Miss(title, f"{cassette.name} has {recordings} of this request, {state}")
+    differing = {at: _compared(lookup, at, plain) for at in _candidates(lookup, request)}
+    nearest = min(differing, key=lambda at: (lookup.is_played(at), len(differing[at]), at))
+    state = " (already played)" if lookup.is_played(nearest) else ""
+    return Miss(
+        title,
+        f"{cassette.name} has no such request",
+        f"interaction {nearest}{state}",
+        differing[nearest],
     )
-    return Miss(title, reason, f"interaction {at}{state}", found, answered=answered)
 
 
-def _heads(asked: Request, recorded: Request) -> list[tuple[str, Any, Any]]:
-    found: list[tuple[str, Any, Any]] = []
-    if asked.method != recorded.method:
-        found.append(("method", recorded.method, asked.method))
-    old, new = urlsplit(recorded.url), urlsplit(asked.url)
-    if old.path != new.path:
-        found.append(("path", old.path, new.path))
-    if old.query != new.query:
-        found.append(("query", old.query, new.query))
-    return found
+def differing_of(lookup: Lookup, request: Request, index: int) -> Miss:
+    """Say in what a request differs from the recording that is played for it all the same."""
+    plain = _plain(lookup.matcher, request)
+    return Miss(
+        _title(lookup.matcher, plain),
+        f"the match rules of {lookup.cassette.name} ignore the body",
+        f"interaction {index}",
+        _compared(lookup, index, plain),
+        answered=True,
+    )
+
+
+def overrun_of(lookup: Lookup, request: Request, index: int, *, at_once: bool) -> Miss:
+    """Say that a client reads on where the recording ends, because its client had stopped there.
+
+    Args:
+        at_once: pieces are replayed without waiting.
+    """
+    reason = (
+        f"interaction {index} of {lookup.cassette.name} ends where the recorded client stopped "
+        "reading, but this client reads on"
+    )
+    if at_once:
+        reason += (
+            "; if a timeout decides when it stops, set replay_speed=1 to keep the recorded pace"
+        )
+    return Miss(_title(lookup.matcher, _plain(lookup.matcher, request)), reason)
+
+
+def _plain(matcher: Matcher, request: Request) -> Request:
+    url, body = matcher.redactor.url(request.url), matcher.body(request)
+    return Request(request.method, url, request.headers, body)
+
+
+def _title(matcher: Matcher, request: Request) -> str:
+    return mask(matcher.redactor.text(title_of(Exchange(request))))
+
+
+def _candidates(lookup: Lookup, request: Request) -> Sequence[int]:
+    """The recordings to compare with: those that differ in the body alone, if there are any."""
+    matcher = lookup.matcher
+    heads = [name for name in matcher.match_on if name != "body"]
+    key = matcher.head_key(request, heads)
+    alike = [at for at, e in enumerate(lookup.entries) if matcher.head_key(e.request, heads) == key]
+    # Most likely the test means a recording near the end.
+    return (alike or range(len(lookup.entries)))[-_COMPARED:]
+
+
+def _compared(lookup: Lookup, index: int, plain: Request) -> list[Difference]:
+    recorded = lookup.entries[index].request
+    # Bodies for different endpoints have nothing to compare.
+    return _heads(plain, recorded) or differences(lookup.matcher.body(recorded), plain.body)
+
+
+def _heads(sent: Request, recorded: Request) -> list[Difference]:
+    old, new = urlsplit(recorded.url), urlsplit(sent.url)
+    parts = [
+        ("method", recorded.method, sent.method),
+        ("path", old.path, new.path),
+        ("query", old.query, new.query),
+    ]
+    return [part for part in parts if part[1] != part[2]]
 
 
 def describe(miss: Miss) -> str:
-    """A miss as lines for a terminal of 80 columns."""
+    """The message of a miss, as lines for a terminal of 80 columns."""
     is_mocked = miss.routes is not None
     head = "no reply for" if is_mocked else "no recording for"
-    head = "another body in" if miss.answered else head
+    head = "different body in" if miss.answered else head
     lines = _row(head, miss.request)
     lines += _row("  because", miss.reason)
     if miss.nearest:
         lines += _row("  nearest", miss.nearest)
-        for path, recorded, asked in miss.differences[:_SHOWN]:
+        for path, recorded, sent in miss.differences[:_SHOWN]:
             lines.append(f"    {mask(path)}")
-            lines.append(f"      recorded {_near(recorded, asked)}")
-            lines.append(f"      asked    {_near(asked, recorded)}")
+            lines.append(f"      recorded {_near(recorded, sent)}")
+            lines.append(f"      sent     {_near(sent, recorded)}")
         more = len(miss.differences) - _SHOWN
         if more > 0:
             lines.append(f"    ... and {plural(more, 'more difference')}")
@@ -138,7 +161,7 @@ def describe(miss: Miss) -> str:
     return "\n".join(lines)
 
 
-def _near(value: Any, other: Any) -> str:
+def _near(value: JSON, other: JSON) -> str:
     """A value, cut to the place where a long text begins to differ from another."""
     if isinstance(value, str) and isinstance(other, str) and len(value) > 56:
         at = next(

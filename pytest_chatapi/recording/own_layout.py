@@ -1,6 +1,6 @@
 """Reads what `cassette` writes without a YAML parser, which would take most of a replay's time.
 
-Only the plain cases are read here. Whatever could mean something else in YAML gives ``None``,
+Only plain cases are read here. Anything that could mean something else in YAML gives ``None``
 and is left to the parser.
 """
 
@@ -27,54 +27,50 @@ _RESPONSE = re.compile(
 )
 _BREAKS = re.compile("[\x85\u2028\u2029\ufeff]")
 _OTHER = b"\"'#&*!|>%@`[{?,"
-"""With these a scalar that is no plain text begins."""
+"""Each begins a scalar that is not plain text."""
 
 
 def own_request(block: bytes) -> Request | None:
     """The request of a block."""
-    found = _REQUEST.match(block)
-    return _request(found) if found else None
+    match = _REQUEST.match(block)
+    return _request(match) if match else None
 
 
 def own_interaction(block: bytes, request: Request | None = None) -> Interaction | None:
-    """A whole block.
+    """The interaction of a whole block.
 
     Args:
-        request: as `own_request` gave it before.
+        request: the result of `own_request`, if there is one already.
     """
-    sent = _REQUEST.match(block)
-    came = _RESPONSE.match(block, sent.end()) if sent else None
-    if sent is None or came is None or b"\r" in block or not _is_plain(block):
+    head = _REQUEST.match(block)
+    rest = _RESPONSE.match(block, head.end()) if head else None
+    if head is None or rest is None or b"\r" in block or not _is_plain(block):
         return None
-    request = request or _request(sent)
-    code, reason, lines, quoted, chomp, literal, ours = came.groups()
+    request = request or _request(head)
+    code, reason, lines, quoted, chomp, literal, ours = rest.groups()
     headers = _headers(lines)
     notes = _notes(ours)
     if request is None or headers is None or notes is None:
         return None
-    if literal is None:
-        body = quoted.replace(b"''", b"'")
-    else:
-        taken = _literal(literal, 8, chomp)
-        if taken is None:
-            return None
-        body = taken
+    body = quoted.replace(b"''", b"'") if literal is None else _literal(literal, 8, chomp)
+    if body is None:
+        return None
     message = "" if reason == b"''" else reason.decode()
     return from_parts(request, int(code), message, headers, body, notes)
 
 
-def _request(found: re.Match[bytes]) -> Request | None:
-    method, uri, lines, chomp, literal = found.groups()
+def _request(match: re.Match[bytes]) -> Request | None:
+    method, uri, lines, chomp, literal = match.groups()
     headers = _headers(lines)
     body = b"" if literal is None else _literal(literal, 6, chomp)
-    if headers is None or body is None or not _is_plain(found[0]):
+    if headers is None or body is None or not _is_plain(match[0]):
         return None
     text = body.decode() if literal is not None else None
     return Request(method.decode(), uri.decode(), fold_headers(headers), text)
 
 
 def _is_plain(block: bytes) -> bool:
-    """Whether it is UTF-8 without the characters that YAML takes for line ends."""
+    """Whether it is UTF-8 without the characters that YAML reads as line ends."""
     if block.isascii():
         return True
     try:
@@ -125,7 +121,7 @@ def _notes(lines: bytes) -> dict[str, str] | None:
 
 
 def _scalar(text: bytes) -> str | None:
-    """A text in one line, plain or in single quotes."""
+    """The text of one line, plain or in single quotes."""
     if text[:1] == b"'":
         inner = text[1:-1]
         if len(text) < 2 or text[-1:] != b"'" or b"'" in inner.replace(b"''", b""):

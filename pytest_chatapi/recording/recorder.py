@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
 import threading
-import zlib
-from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn, Protocol
+from functools import partial
+from typing import Any, NoReturn, Protocol
 
-from pytest_chatapi.contract.exchange import Exchange, Request, Response, Source, fold_headers
+from pytest_chatapi.contract.exchange import Exchange, Request, Source, fold_headers
 from pytest_chatapi.contract.titles import title_of
+from pytest_chatapi.contract.wording import mask
 from pytest_chatapi.errors import ChatAPIError, UnrecordedRequest
 from pytest_chatapi.reading.bodies import BodyProblem, plain_body
-from pytest_chatapi.recording import clock
 from pytest_chatapi.recording.cassette import Cassette, Entry, update
 from pytest_chatapi.recording.interaction import Interaction, redacted
+from pytest_chatapi.recording.lookup import Lookup
 from pytest_chatapi.recording.matching import Matcher
-from pytest_chatapi.recording.miss import Miss, describe, miss_of
+from pytest_chatapi.recording.miss import Miss, describe, differing_of, miss_of, overrun_of
+from pytest_chatapi.recording.under_way import Playback, Take
 from pytest_chatapi.redaction.redactor import Redactor
 
-__all__ = ["RECORD_MODES", "Answers", "FaultLike", "PlanLike", "Playback", "Recorder", "Take"]
-
-RECORD_MODES = ("none", "once", "new_episodes", "all", "rewrite")
-
-_DONE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\]")
+__all__ = ["Answers", "FaultLike", "PlanLike", "Recorder"]
 
 
 def _raise(miss: Miss) -> NoReturn:
@@ -34,40 +29,45 @@ def _raise(miss: Miss) -> NoReturn:
 
 
 class Answers(Protocol):
-    """What answers without having been recorded: a mock."""
+    """What responds without a recording: a mock."""
 
     give_back: Callable[[], None] | None
-    """Puts the reply that was just given back, where it would not be given again anyway."""
+    """Makes the last reply the next one again; ``None`` where it would come again anyway."""
 
     def answer(self, request: Request) -> Interaction | None:
-        """The answer to a request, ``None`` where there is none."""
+        """The response to a request, ``None`` where there is none."""
 
     def miss(self, request: Request) -> Miss:
         """Why there is none."""
 
 
 class FaultLike(Protocol):
-    """What goes wrong with one answer."""
+    """What goes wrong with one response."""
 
     @property
     def alone(self) -> bool:
-        """It takes the place of an answer, so that none is needed."""
+        """Whether it takes the place of a response, so that none is needed."""
 
     @property
     def retried(self) -> bool:
-        """A client that got this asks again."""
+        """Whether a client that got this sends the request again."""
 
     def apply(self, answer: Interaction | None, request: Request) -> Interaction | None:
         """What comes instead of `answer`; ``None`` where there is nothing to change in it."""
 
 
 class PlanLike(Protocol):
-    """Decides which answers arrive as they are."""
+    """Decides what goes wrong with which response."""
 
-    def next(self, request: Request) -> FaultLike | None: ...
+    def next(self, request: Request) -> FaultLike | None:
+        """The fault whose turn it is; ``None`` for a response that stays as it is."""
 
     def done(self, fault: Any) -> None:
-        """It really happened."""
+        """The fault was applied."""
+
+
+_Answer = tuple[Interaction | None, Source | None, Callable[[], None] | None]
+"""A response, where it comes from, and what makes it the next one again."""
 
 
 @dataclass
@@ -78,20 +78,19 @@ class Recorder:
         cassette: ``None`` for live traffic that is neither recorded nor replayed.
         mode: one of `RECORD_MODES`.
         on_miss: called with a request that nothing answers; must raise.
-        replay_speed: 0 hands a recorded stream over at once, 1 at its recorded pace, 2 twice
-            as fast.
+        replay_speed: 0 replays a stream without waiting, 1 at its recorded pace, 2 twice as fast.
         legacy_match_on: what the owner of a cassette of another recorder compares; a request
             that differs in its body alone is then answered with a warning.
-        allow_playback_repeats: the last of equal recordings is given again and again.
-        legacy_filter: what that owner does to a request before it is compared; ``None`` for
-            one that it leaves alone.
-        test: who records; written into a cassette that is not this test's alone.
+        legacy_filter: what that owner does to a request before it is compared; it returns
+            ``None`` for a request that is ignored.
+        allow_playback_repeats: the last of equal recordings is played again and again.
+        test: the test that records; written into a cassette that several tests share.
         phase: written with what is recorded from now on, see `Interaction`.
-        since: when the run began; what a cassette holds from before is old (see `rewrite`).
+        since: when the run began; recordings from before are old (see `rewrite`).
         answers: a mock, in place of cassette and network.
-        faults: what goes wrong with answers that come from a cassette or a mock.
+        faults: what goes wrong with responses that come from a cassette or a mock.
         exchanges: what was really sent and received, in the order of sending.
-        misses: the requests that nothing answered, told to the client or not.
+        misses: the requests that nothing answered, whether or not the client noticed.
         warnings: what was answered although it differs, as text.
         unanswered: what was sent and got no response, so that nothing could be recorded.
         ports: of servers on this machine that ask this recorder themselves.
@@ -119,169 +118,23 @@ class Recorder:
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
-        self._entries = self.cassette.entries if self.cassette is not None else []
-        self._fresh = all(
-            bool(self.since) and entry.recorded_at >= self.since
-            for entry in (self._entries if self.mode in ("once", "rewrite") else ())
-        )
-        self._replays = self.cassette is not None and self.mode not in ("all", "rewrite")
-        self._records = self.cassette is not None and (
-            self.mode in ("new_episodes", "all", "rewrite") or (self.mode == "once" and self._fresh)
-        )
-        # Of equal recordings in a shared cassette, a test's own come first.
-        self._order = (
-            sorted(range(len(self._entries)), key=lambda at: self._rank(self._entries[at].test))
-            if self.test
-            else range(len(self._entries))
-        )
-        self._scanned = 0
-        self._waiting: dict[bytes, deque[int]] = defaultdict(deque)
-        self._last: dict[bytes, int] = {}
-        self._legacy: dict[bytes, deque[int]] | None = None
-        self._learned = False
-        self._taken: set[int] = set()
+        self._lookup: Lookup | None = None
+        self._replays = self._records = False
+        if self.cassette is not None:
+            self._lookup = Lookup(
+                self.cassette, self.matcher, test=self.test, repeats=self.allow_playback_repeats
+            )
+            self._replays = self.mode not in ("all", "rewrite")
+            # Also for `rewrite`: a damaged cassette fails here, before anything is sent.
+            is_new = self.mode in ("once", "rewrite") and all(map(self._is_new, self.entries))
+            self._records = is_new or self.mode in ("new_episodes", "all", "rewrite")
+        self._has_learned_environment = False
         self._takes: list[Take] = []
         self._written = False
 
-    def _rank(self, test: str) -> int:
-        return 0 if test == self.test else 2 if test else 1
-
-    # -- one request -----------------------------------------------------------------------
-
-    def begin(
-        self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes
-    ) -> Playback | Take:
-        """Decides what becomes of a request: a recording to play, or one to make.
-
-        Raises:
-            UnrecordedRequest: neither (or whatever `on_miss` raises).
-        """
-        pairs = [(name.lower(), text) for name, text in headers]
-        if self.answers is None:  # what a mock is asked is never written
-            if not self._learned:  # by now, fixtures have set what they set
-                self._learned = True
-                self.redactor.learn_environment()
-            self.redactor.learn(pairs, url)
-        folded = fold_headers(pairs)
-        request = Request(method.upper(), url, folded, _plain(body, folded))
-        with self._lock:
-            exchange = Exchange(request)
-            try:
-                playback = self._answer(request, exchange)
-            except ChatAPIError as error:  # a damaged recording, or a hook of the user's
-                routes: list[str] | None = [] if self.answers is not None else None
-                self._tell(Miss(self.redactor.text(f"{method} {url}"), str(error), routes=routes))
-                raise
-            if playback is not None:
-                self.exchanges.append(exchange)
-                return playback
-            if not self.sends:
-                self._miss(request)
-            self.exchanges.append(exchange)
-            take = Take(self, exchange, pairs)
-            self._takes.append(take)
-            return take
-
-    def _answer(self, request: Request, exchange: Exchange) -> Playback | None:
-        """What is sent to nobody: a recording or a mock's reply, with whatever goes wrong."""
-        fault = self.faults.next(request) if self.faults is not None else None
-        if self.faults is not None and fault is not None and fault.alone:
-            made = fault.apply(None, request)
-            assert made is not None
-            self.faults.done(fault)
-            return Playback(self, made, exchange)
-        source: Source | None = None
-        give_back: Callable[[], None] | None = None
-        answer: Interaction | None = None
-        if self.answers is not None:
-            answer = self.answers.answer(request)
-            give_back = self.answers.give_back
-        elif self._replays and (found := self._find(request)) is not None:
-            entry = self._entries[found]
-            answer, source = entry.interaction, Source(entry.name, entry.index)
-
-            def give_back() -> None:
-                self._taken.discard(found)
-                self._waiting[self.matcher.key(request)].appendleft(found)
-
-        if answer is None:
-            return None
-        if self.faults is not None and fault is not None:
-            changed = fault.apply(answer, request)
-            if changed is not None:
-                self.faults.done(fault)
-                answer = changed
-                if fault.retried and give_back is not None:
-                    give_back()
-                    give_back = None
-        return Playback(self, answer, exchange, source, give_back)
-
-    def _find(self, request: Request) -> int | None:
-        key = self.matcher.key(request)
-        waiting = self._waiting[key]
-        while not waiting and self._scanned < len(self._entries):
-            at = self._order[self._scanned]
-            self._scanned += 1
-            recorded = self._entries[at].request
-            same = _is_spelled_alike(recorded, request)
-            self._waiting[key if same else self.matcher.key(recorded)].append(at)
-        while waiting:
-            at = waiting.popleft()
-            if at not in self._taken:
-                self._taken.add(at)
-                self._last[key] = at
-                return at
-        if self.allow_playback_repeats and key in self._last:
-            return self._last[key]
-        return self._find_legacy(request)
-
-    def _find_legacy(self, request: Request) -> int | None:
-        """What its owner's recorder would have given, although the body is another one."""
-        asked = self.legacy_filter(request) if self.legacy_filter is not None else request
-        compares = "body" in self.legacy_match_on
-        if asked is None or (compares and asked is request):
-            return None
-        if self._legacy is None:
-            self._legacy = defaultdict(deque)
-            for at, entry in enumerate(self._entries):
-                if not entry.own:
-                    key = self.matcher.head_key(entry.request, self.legacy_match_on)
-                    self._legacy[key].append(at)
-        waiting = self._legacy.get(self.matcher.head_key(asked, self.legacy_match_on), ())
-        left = [at for at in waiting if at not in self._taken]
-        body = self.matcher.body(asked)
-        equal = [at for at in left if self.matcher.body(self._entries[at].request) == body]
-        for at in equal or ([] if compares else left):
-            self._taken.add(at)
-            if not equal:
-                self.warnings.append(describe(miss_of(self, asked, at, answered=True)))
-            return at
-        return None
-
-    def _miss(self, request: Request) -> None:
-        self._tell(
-            self.answers.miss(request) if self.answers is not None else miss_of(self, request)
-        )
-
-    def _tell(self, miss: Miss) -> None:
-        self.misses.append(miss)
-        self.on_miss(miss)
-
-    def recordings_of(self, request: Request) -> list[int]:
-        """The index of each recording that answers a request, played or not."""
-        key = self.matcher.key(request)
-        return [
-            at for at, entry in enumerate(self._entries) if self.matcher.key(entry.request) == key
-        ]
-
-    def overrun(self, playback: Playback) -> None:
-        """A client reads on where, in the recording, it had stopped."""
-        request = playback.exchange.request or Request()
-        source = playback.exchange.source
-        self._tell(miss_of(self, request, source.index if source else 0, cut=True))
-
-    def played(self, index: int) -> bool:
-        return index in self._taken
+    def _is_new(self, entry: Entry) -> bool:
+        """Whether this run recorded it."""
+        return bool(self.since) and entry.recorded_at >= self.since
 
     @property
     def sends(self) -> bool:
@@ -290,37 +143,155 @@ class Recorder:
 
     @property
     def entries(self) -> Sequence[Entry]:
-        return self._entries
+        """The recordings of the cassette."""
+        return self.cassette.entries if self.cassette is not None else ()
+
+    # -- one request -----------------------------------------------------------------------
+
+    def begin(
+        self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes
+    ) -> Playback | Take:
+        """Decide what becomes of a request: a recording to play, or one to make.
+
+        Raises:
+            UnrecordedRequest: neither (or whatever `on_miss` raises).
+        """
+        pairs = [(name.lower(), text) for name, text in headers]
+        if self.answers is None:  # requests to a mock are never written
+            if not self._has_learned_environment:  # fixtures have set their variables by now
+                self._has_learned_environment = True
+                self.redactor.learn_environment()
+            self.redactor.learn(pairs, url)
+        folded = fold_headers(pairs)
+        request = Request(method.upper(), url, folded, _plain(body, folded))
+        with self._lock:
+            exchange = Exchange(request)
+            try:
+                playback = self._play(request, exchange)
+            except ChatAPIError as error:  # a damaged recording, or a hook of the user's
+                routes: list[str] | None = [] if self.answers is not None else None
+                self._lose(Miss(self.redactor.text(f"{method} {url}"), str(error), routes=routes))
+                raise
+            if playback is not None:
+                self.exchanges.append(exchange)
+                return playback
+            if not self.sends:
+                self._lose(self._miss(request))
+            self.exchanges.append(exchange)
+            take = Take(self, exchange, pairs)
+            self._takes.append(take)
+            return take
+
+    def _play(self, request: Request, exchange: Exchange) -> Playback | None:
+        """A recording or a mock's reply, with the fault whose turn it is."""
+        plan = self.faults
+        fault = plan.next(request) if plan is not None else None
+        if plan is not None and fault is not None and fault.alone:
+            replacement = fault.apply(None, request)
+            assert replacement is not None
+            plan.done(fault)
+            return Playback(self, replacement, exchange)
+        answer, source, give_back = self._answer(request)
+        if answer is None:
+            return None
+        if plan is not None and fault is not None:
+            changed = fault.apply(answer, request)
+            if changed is not None:
+                plan.done(fault)
+                answer = changed
+                if fault.retried and give_back is not None:
+                    give_back()
+                    give_back = None
+        return Playback(self, answer, exchange, source, give_back)
+
+    def _answer(self, request: Request) -> _Answer:
+        if self.answers is not None:
+            answer = self.answers.answer(request)  # which sets what gives it back
+            return answer, None, self.answers.give_back
+        if self._lookup is not None and self._replays:
+            index = self._lookup.take(request)
+            if index is None:
+                index = self._take_foreign(self._lookup, request)
+            if index is not None:
+                entry = self._lookup.entries[index]
+                give_back = partial(self._lookup.give_back, index, request)
+                return entry.interaction, Source(entry.name, entry.index), give_back
+        return None, None, None
+
+    def _take_foreign(self, lookup: Lookup, request: Request) -> int | None:
+        """What the recorder that owns the cassette would have played."""
+        sent = self.legacy_filter(request) if self.legacy_filter is not None else request
+        compares_body = "body" in self.legacy_match_on
+        if sent is None or (compares_body and sent is request):
+            return None
+        taken = lookup.take_foreign(sent, self.legacy_match_on, any_body=not compares_body)
+        if taken is None:
+            return None
+        index, is_equal = taken
+        if not is_equal:
+            self.warnings.append(describe(differing_of(lookup, sent, index)))
+        return index
+
+    def _miss(self, request: Request) -> Miss:
+        if self.answers is not None:
+            return self.answers.miss(request)
+        assert self._lookup is not None  # without a cassette, every request is sent
+        return miss_of(self._lookup, request)
+
+    def _lose(self, miss: Miss) -> None:
+        self.misses.append(miss)
+        self.on_miss(miss)
+
+    # -- what takes and playbacks report ---------------------------------------------------
+
+    def overrun(self, playback: Playback) -> None:
+        """A client reads on where, in the recording, it had stopped."""
+        request, source = playback.exchange.request or Request(), playback.exchange.source
+        if self._lookup is None or source is None:
+            title = mask(self.redactor.text(title_of(Exchange(request))))
+            miss = Miss(title, "the client reads on where the response is cut")
+        else:
+            at_once = not self.replay_speed
+            miss = overrun_of(self._lookup, request, source.index, at_once=at_once)
+        self._lose(miss)
+
+    def drop(self, take: Take, error: BaseException | None) -> None:
+        """Forget a take that becomes no recording."""
+        with self._lock:
+            self._takes = [other for other in self._takes if other is not take]
+            if isinstance(error, Exception) and self.cassette is not None:
+                title = title_of(Exchange(take.exchange.request))
+                self.unanswered.append(f"{title}: {type(error).__name__}")
 
     # -- the end of a test -----------------------------------------------------------------
 
     def finish(self) -> None:
-        """Ends what is still under way: who has not read on by now has stopped."""
+        """End what is still under way: unread responses count as abandoned by the client."""
         for take in list(self._takes):
             take.closed()
 
     def unplayed(self, *, phase: str = "") -> list[Entry]:
-        """Recordings of this test that it did not ask for; empty while it records.
+        """Recordings of this test that were not requested; empty while it records.
 
         Args:
             phase: of the recording, see `Interaction`.
         """
-        if self.cassette is None or self._records or not self._replays:
+        if self._lookup is None or self._records or not self._replays:
             return []
         return [
             entry
-            for at, entry in enumerate(self._entries)
-            if at not in self._taken
+            for at, entry in enumerate(self._lookup.entries)
+            if not self._lookup.is_played(at)
             and entry.test in ("", self.test)
             and entry.interaction.phase == phase
         ]
 
     def save(self) -> bool:
-        """Writes what was recorded since the last time; whether there was anything.
+        """Write what was recorded since the last call; return whether there was anything.
 
         Raises:
             WriteError: it could not be written, or holds what looks like a secret.
-            ReadError: what stands there by now is damaged.
+            ReadError: what is in the file by now is damaged.
         """
         with self._lock:
             if self.cassette is None:
@@ -328,266 +299,37 @@ class Recorder:
             self.redactor.learn_environment()
             done = [take for take in self._takes if take.interaction is not None]
             new = [redacted(t.interaction, self.redactor) for t in done if t.interaction]
-            drops = self.mode == "rewrite" and not self._written
-            if not new and not (drops and self._entries):
-                return False  # nothing to add, nothing to take away
-            keys = Counter(self.matcher.key(i.request) for i in new)
-
-            def keep(entry: Entry) -> bool:
-                if not drops and self.mode != "all":
-                    return True
-                if entry.test not in ("", self.test):
-                    return True  # what another test recorded is that test's to drop
-                if self.since and entry.recorded_at >= self.since:
-                    return True
-                # As vcrpy has it, what is recorded anew takes the place of what it matches.
-                return not drops and self.matcher.key(entry.request) not in keys
-
+            is_rewrite = self.mode == "rewrite" and not self._written
+            if not new and not (is_rewrite and self.entries):
+                return False  # nothing to add, nothing to drop
+            keep = self._keeps(new, is_rewrite=is_rewrite)
             update(self.cassette.path, self.cassette.name, new, self.redactor, keep)
             self._written = True
-            # Others may have ended meanwhile, in other threads: those are for the next time.
+            # Others may have ended meanwhile, in other threads: those are for the next call.
             self._takes = [take for take in self._takes if take not in done]
             return bool(new)
 
+    def _keeps(self, new: Sequence[Interaction], *, is_rewrite: bool) -> Callable[[Entry], bool]:
+        """Which entries of the file stay when `new` are written."""
+        keys = {self.matcher.key(interaction.request) for interaction in new}
+
+        def keep(entry: Entry) -> bool:
+            if not is_rewrite and self.mode != "all":
+                return True
+            if entry.test not in ("", self.test):
+                return True  # only the test that recorded it may drop it
+            if self._is_new(entry):
+                return True
+            # As in vcrpy, a new recording replaces what it matches.
+            return not is_rewrite and self.matcher.key(entry.request) not in keys
+
+        return keep
+
 
 def _plain(body: bytes, headers: dict[str, str]) -> bytes | str | None:
+    """The body decompressed; as it is where that fails."""
     try:
         plain = plain_body(body, headers.get("content-encoding", ""))
     except BodyProblem:
         return body
     return plain if isinstance(plain, bytes | str) or plain is None else body
-
-
-def _is_spelled_alike(one: Request, other: Request) -> bool:
-    """Whether nothing has to be parsed to see that two requests are the same."""
-    return (
-        _bytes(one.body) == _bytes(other.body) is not None
-        and one.url == other.url
-        and one.method == other.method
-        and one.headers.get("content-type") == other.headers.get("content-type")
-    )
-
-
-def _bytes(body: Any) -> bytes | None:
-    if isinstance(body, str):
-        return body.encode("utf-8", "surrogatepass")
-    return body if isinstance(body, bytes) else None
-
-
-class Take:
-    """One exchange on its way to the server and back, while the client already reads it."""
-
-    __slots__ = (
-        "_closed",
-        "_error",
-        "_headers",
-        "_reason",
-        "_recorder",
-        "_sent",
-        "_started",
-        "_status",
-        "exchange",
-        "interaction",
-        "pieces",
-        "times",
-    )
-
-    def __init__(self, recorder: Recorder, exchange: Exchange, sent: list[tuple[str, str]]) -> None:
-        self._recorder, self.exchange, self._sent = recorder, exchange, sent
-        self._started = clock.elapsed()
-        self._status = 0
-        self._reason, self._error = "", ""
-        self._headers: list[tuple[str, str]] = []
-        self._closed = False
-        self.pieces: list[bytes] = []
-        self.times: list[float] = []
-        self.interaction: Interaction | None = None
-
-    def responded(self, status: int, reason: str, headers: Iterable[tuple[str, str]]) -> None:
-        """The head of the response has come."""
-        self._status, self._reason = status, reason
-        self._headers = [(name.lower(), text) for name, text in headers]
-        self._recorder.redactor.learn(self._headers)
-        # Who looks while the body is still under way sees as much of it as has come.
-        self.exchange.response = Response(
-            status, fold_headers(self._headers), pieces=self.pieces, cut="client", times=self.times
-        )
-
-    def piece(self, data: bytes) -> None:
-        """Bytes of the body, as they came off the wire."""
-        self.times.append(clock.elapsed() - self._started)
-        self.pieces.append(data)
-
-    def ended(self) -> None:
-        """The body is complete."""
-        self._close(None)
-
-    def failed(self, error: BaseException, by: Literal["server", "client"]) -> None:
-        """The body ended before it was complete."""
-        self._error = type(error).__name__ if isinstance(error, Exception) else ""
-        self._close(by)
-
-    def closed(self) -> None:
-        """The client reads no further."""
-        self._close("client")
-
-    def unanswered(self, error: BaseException | None = None) -> None:
-        """There is no response: nothing to record, and nothing to replay later."""
-        recorder = self._recorder
-        with recorder._lock:
-            recorder._takes = [take for take in recorder._takes if take is not self]
-            if isinstance(error, Exception) and recorder.cassette is not None:
-                what = title_of(Exchange(self.exchange.request))
-                recorder.unanswered.append(f"{what}: {type(error).__name__}")
-
-    def _close(self, cut: Literal["server", "client"] | None) -> None:
-        if self._closed or not self._status:
-            return
-        self._closed = True
-        headers = fold_headers(self._headers)
-        pieces, times = _decoded(self.pieces, self.times, headers.get("content-encoding", ""))
-        if cut == "client" and not self._error and self._is_whole(headers, pieces):
-            cut = None
-        self.exchange.response = Response(
-            self._status, headers, pieces=tuple(pieces), cut=cut, times=tuple(times)
-        )
-        if self._recorder.cassette is None:
-            self.unanswered()
-            return
-        self.interaction = Interaction(
-            self.exchange.request or Request(),
-            self._status,
-            self._reason,
-            self._headers,
-            pieces,
-            times,
-            cut,
-            self._error,
-            clock.now(),
-            self._recorder.test,
-            True,
-            self._recorder.phase,
-            self._sent,
-        )
-
-    def _is_whole(self, headers: dict[str, str], pieces: Sequence[bytes]) -> bool:
-        """Whether a client that closed had all of it: SDKs close after ``[DONE]``."""
-        request = self.exchange.request
-        if self._status in (204, 304) or (request is not None and request.method == "HEAD"):
-            return True
-        length = headers.get("content-length", "")
-        if length.isdigit():
-            return sum(map(len, self.pieces)) >= int(length)
-        return _is_done(pieces)
-
-
-def _is_done(pieces: Sequence[bytes]) -> bool:
-    return _DONE.search(b"".join(pieces[-8:])[-4096:]) is not None
-
-
-def _decoded(
-    pieces: list[bytes], times: Sequence[float], encoding: str
-) -> tuple[list[bytes], list[float]]:
-    """Decompressed, still in the pieces in which it came; as it is where that fails."""
-    unzip: Any = None
-    name = encoding.strip().lower()
-    with contextlib.suppress(ImportError):
-        if name in ("gzip", "x-gzip"):
-            unzip = zlib.decompressobj(31)
-        elif name == "deflate":
-            zipped = pieces and pieces[0][:1] and pieces[0][0] & 0x0F == 8
-            unzip = zlib.decompressobj(zlib.MAX_WBITS if zipped else -zlib.MAX_WBITS)
-        elif name == "br":
-            import brotli  # type: ignore[import-not-found,import-untyped,unused-ignore]
-
-            unzip = brotli.Decompressor()
-        elif name == "zstd":
-            import zstandard  # type: ignore[import-not-found,import-untyped,unused-ignore]
-
-            unzip = zstandard.ZstdDecompressor().decompressobj()
-    if unzip is None:
-        return list(pieces), list(times)
-    step = unzip.process if name == "br" else unzip.decompress
-    plain, when = [], []
-    try:
-        for piece, at in zip(pieces, times, strict=True):
-            data = step(piece)
-            if data:
-                plain.append(data)
-                when.append(at)
-    except Exception:  # each library has its own error, and a body that lies is kept as it came
-        return list(pieces), list(times)
-    return plain, when
-
-
-class Playback:
-    """An answer that is being played to a client.
-
-    Attributes:
-        interaction: with status 0 where no response comes, but the error that it names.
-        delivered: how many of its pieces the client has taken.
-        broke_off: called where the client gets an error of its own, and so will ask again.
-    """
-
-    __slots__ = ("_recorder", "broke_off", "delivered", "exchange", "interaction")
-
-    def __init__(
-        self,
-        recorder: Recorder,
-        interaction: Interaction,
-        exchange: Exchange,
-        source: Source | None = None,
-        broke_off: Callable[[], None] | None = None,
-    ) -> None:
-        self._recorder, self.exchange = recorder, exchange
-        self.interaction, self.broke_off = interaction, broke_off
-        self.delivered = 0
-        exchange.source = source
-        if interaction.status:
-            headers = fold_headers(interaction.headers)
-            pieces, times = interaction.pieces, interaction.times
-            if "content-encoding" in headers:  # a fault's doing: what is kept is plain
-                pieces, times = _decoded(
-                    list(pieces), times or [0.0] * len(pieces), headers["content-encoding"]
-                )
-            exchange.response = Response(
-                interaction.status, headers, pieces=pieces, cut=interaction.cut, times=times
-            )
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is one piece that a mock made, so that nothing can happen on its way."""
-        made = self.interaction
-        return (
-            self.exchange.source is None
-            and made.status != 0
-            and len(made.pieces) == 1
-            and made.cut is None
-            and not made.times
-            and not made.reason
-        )
-
-    @property
-    def waits(self) -> list[float] | None:
-        """Seconds to wait before each piece; ``None`` for no waiting."""
-        speed, times = self._recorder.replay_speed, self.interaction.times
-        if self.interaction.stalls:
-            speed = 1
-        if not speed or not times:
-            return None
-        return [
-            max(0.0, (time - before) / speed)
-            for before, time in zip([0.0, *times], times, strict=False)
-        ]
-
-    def closed(self) -> None:
-        """The client reads no further: what it left unread, it never received."""
-        pieces, response = self.interaction.pieces, self.exchange.response
-        if self.delivered >= len(pieces) or response is None:
-            return
-        got = pieces[: self.delivered]
-        if not _is_done(got):
-            response.pieces, response.cut = tuple(got), "client"
-
-    def overrun(self) -> None:
-        self._recorder.overrun(self)

@@ -1,4 +1,4 @@
-"""Record and replay as a transport of httpx or httpx2, sync or async.
+"""Record and replay as a transport for httpx or httpx2, sync or async.
 
 A response goes to the client piece by piece as it arrives; the recorder only looks on.
 """
@@ -6,15 +6,25 @@ A response goes to the client piece by piece as it arrives; the recorder only lo
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, cast
 
+from pytest_chatapi.recording.http_types import (
+    AsyncByteStream,
+    AsyncTransport,
+    ByteStream,
+    Family,
+    HTTPRequest,
+    HTTPResponse,
+    SyncTransport,
+)
 from pytest_chatapi.recording.interaction import Interaction
-from pytest_chatapi.recording.recorder import Playback, Recorder, Take
+from pytest_chatapi.recording.recorder import Recorder
+from pytest_chatapi.recording.under_way import Playback, Take
 
 if TYPE_CHECKING:
     import httpx
@@ -25,7 +35,7 @@ if TYPE_CHECKING:
     class _Async(httpx.AsyncBaseTransport, httpx2.AsyncBaseTransport): ...  # type: ignore[misc]
 
 else:
-    # Clients of either family take whatever has the methods, so neither has to be imported.
+    # Clients of either family take anything with the right methods, so neither is imported.
     _Sync = _Async = object
 
 __all__ = [
@@ -41,55 +51,145 @@ __all__ = [
 _SENDING: ContextVar[Recorder | None] = ContextVar("chatapi_sending", default=None)
 
 _STALL = 10.0
-"""Seconds that an async client gets to stop where it had stopped in the recording."""
+"""Seconds that an async client gets to stop where it stopped in the recording."""
 
 
-def family_of(message: Any) -> ModuleType:
-    """httpx or httpx2, whichever a request is of."""
+def family_of(message: object) -> Family:
+    """The module, httpx or httpx2, that a request belongs to.
+
+    Raises:
+        TypeError: neither.
+    """
     for kind in type(message).__mro__:
         name = kind.__module__.partition(".")[0]
         if name in ("httpx", "httpx2"):
-            return sys.modules[name]
-    raise TypeError(f"a request of httpx or httpx2 is needed, not {type(message).__name__}")
+            return cast(Family, sys.modules[name])
+    raise TypeError(f"expected a request of httpx or httpx2, got {type(message).__name__}")
 
 
-_STREAMS: dict[tuple[ModuleType, str], type] = {}
+def handle(
+    recorder: Recorder, request: HTTPRequest, send: Callable[[HTTPRequest], HTTPResponse]
+) -> HTTPResponse:
+    """Return the recorded response to a request, or send it and record what comes back."""
+    family = family_of(request)
+    begun = _begin(recorder, request, request.read())
+    if isinstance(begun, Playback):
+        if not begun.interaction.status:
+            time.sleep(_seconds_to_failure(begun, request))
+            _raise_failure(family, begun, request)
+        return _response(family, begun, _Replay, request)
+    try:
+        response = send(request)
+    except BaseException as error:
+        begun.unanswered(error)
+        raise
+    return _teed(family, response, begun, _Tee)
 
 
-def _stream_type(family: ModuleType, kind: type) -> type:
+async def ahandle(
+    recorder: Recorder,
+    request: HTTPRequest,
+    send: Callable[[HTTPRequest], Awaitable[HTTPResponse]],
+) -> HTTPResponse:
+    """As `handle`, for async clients on any event loop."""
+    family = family_of(request)
+    begun = _begin(recorder, request, await request.aread())
+    if isinstance(begun, Playback):
+        if not begun.interaction.status:
+            await _sleep(_seconds_to_failure(begun, request))
+            _raise_failure(family, begun, request)
+        return _response(family, begun, _AsyncReplay, request)
+    try:
+        response = await send(request)
+    except BaseException as error:
+        begun.unanswered(error)
+        raise
+    return _teed(family, response, begun, _AsyncTee)
+
+
+def _begin(recorder: Recorder, request: HTTPRequest, body: bytes) -> Playback | Take:
+    return recorder.begin(request.method, str(request.url), request.headers.multi_items(), body)
+
+
+async def _sleep(seconds: float) -> None:
+    import anyio
+
+    await anyio.sleep(seconds)
+
+
+@contextlib.contextmanager
+def sending(recorder: Recorder) -> Iterator[None]:
+    """Mark what is sent inside the block as sent for `recorder`."""
+    token = _SENDING.set(recorder)
+    try:
+        yield
+    finally:
+        _SENDING.reset(token)
+
+
+def is_sending(recorder: Recorder) -> bool:
+    """Whether `recorder` has already decided to send the request that is under way.
+
+    Then the transports of httpx below ours must let it pass.
+    """
+    return _SENDING.get() is recorder
+
+
+# -- recording ---------------------------------------------------------------------------------
+
+
+def _teed(family: Family, response: HTTPResponse, take: Take, stream: type) -> HTTPResponse:
+    take.responded(response.status_code, response.reason_phrase, response.headers.multi_items())
+    if response.is_closed:  # by a mock, or by a transport that read it
+        if response.content:
+            take.piece(response.content)
+        take.ended()
+        return response
+    response.stream = _stream_type(family, stream)(family, response.stream, take)
+    return response
+
+
+_STREAM_TYPES: dict[tuple[Family, str], type] = {}
+
+
+def _stream_type(family: Family, kind: type) -> type:
     """`kind` as a byte stream of that family: its clients insist on their own base class."""
     key = (family, kind.__name__)
-    if key not in _STREAMS:
-        base = (
-            family.AsyncByteStream if kind.__name__.startswith("_Async") else family.SyncByteStream
-        )
-        _STREAMS[key] = type(kind.__name__, (kind, base), {})
-    return _STREAMS[key]
+    if key not in _STREAM_TYPES:
+        is_async = hasattr(kind, "__aiter__")
+        base = family.AsyncByteStream if is_async else family.SyncByteStream
+        _STREAM_TYPES[key] = type(kind.__name__, (kind, base), {})
+    return _STREAM_TYPES[key]
 
 
-def _ended_by(family: ModuleType, error: BaseException) -> Any:
-    is_client = isinstance(error, family.TimeoutException) or not isinstance(
-        error, family.TransportError
-    )
-    return "client" if is_client else "server"
+@contextlib.contextmanager
+def _to_the_end(take: Take, family: Family) -> Iterator[None]:
+    """Tell a take how the body ended that is read in the block."""
+    try:
+        yield
+    except GeneratorExit:  # the client stopped reading: `close` follows
+        raise
+    except BaseException as error:
+        take.failed(error, _ended_by(family, error))
+        raise
+    take.ended()
+
+
+def _ended_by(family: Family, error: BaseException) -> Literal["server", "client"]:
+    if isinstance(error, family.TransportError) and not isinstance(error, family.TimeoutException):
+        return "server"
+    return "client"
 
 
 class _Tee:
-    def __init__(self, family: ModuleType, inner: Any, take: Take) -> None:
+    def __init__(self, family: Family, inner: ByteStream, take: Take) -> None:
         self._family, self._inner, self._take = family, inner, take
 
     def __iter__(self) -> Iterator[bytes]:
-        take = self._take
-        try:
+        with _to_the_end(self._take, self._family):
             for piece in self._inner:
-                take.piece(piece)
+                self._take.piece(piece)
                 yield piece
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            take.failed(error, _ended_by(self._family, error))
-            raise
-        take.ended()
 
     def close(self) -> None:
         self._take.closed()
@@ -97,29 +197,44 @@ class _Tee:
 
 
 class _AsyncTee:
-    def __init__(self, family: ModuleType, inner: Any, take: Take) -> None:
+    def __init__(self, family: Family, inner: AsyncByteStream, take: Take) -> None:
         self._family, self._inner, self._take = family, inner, take
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        take = self._take
-        try:
+        with _to_the_end(self._take, self._family):
             async for piece in self._inner:
-                take.piece(piece)
+                self._take.piece(piece)
                 yield piece
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            take.failed(error, _ended_by(self._family, error))
-            raise
-        take.ended()
 
     async def aclose(self) -> None:
         self._take.closed()
         await self._inner.aclose()
 
 
+# -- replaying ---------------------------------------------------------------------------------
+
+
+def _response(
+    family: Family, playback: Playback, stream: type, request: HTTPRequest
+) -> HTTPResponse:
+    interaction = playback.interaction
+    if playback.is_plain:
+        (body,) = interaction.pieces
+        playback.delivered = 1
+        return family.Response(interaction.status, headers=list(interaction.headers), content=body)
+    extensions = {"http_version": b"HTTP/1.1"}
+    if interaction.reason:
+        extensions["reason_phrase"] = interaction.reason.encode("ascii", "replace")
+    return family.Response(
+        interaction.status,
+        headers=list(interaction.headers),
+        stream=_stream_type(family, stream)(family, playback, _timeout(request, "read")),
+        extensions=extensions,
+    )
+
+
 class _Replay:
-    def __init__(self, family: ModuleType, playback: Playback, patience: float | None) -> None:
+    def __init__(self, family: Family, playback: Playback, patience: float | None) -> None:
         self._family, self._playback, self._patience = family, playback, patience
 
     def __iter__(self) -> Iterator[bytes]:
@@ -139,7 +254,7 @@ class _Replay:
 
 
 class _AsyncReplay:
-    def __init__(self, family: ModuleType, playback: Playback, patience: float | None) -> None:
+    def __init__(self, family: Family, playback: Playback, patience: float | None) -> None:
         self._family, self._playback, self._patience = family, playback, patience
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -151,9 +266,8 @@ class _AsyncReplay:
                 _lose_patience(self._family, playback, waits[at], self._patience)
             playback.delivered += 1
             yield piece
-        cut = playback.interaction.cut
-        if cut is not None:
-            if cut == "client" and not playback.interaction.error:
+        if playback.interaction.cut is not None:
+            if _was_stopped(playback.interaction):
                 await _sleep(_STALL)  # a task that was cancelled here will be cancelled again
             _raise_cut(self._family, playback)
 
@@ -161,142 +275,59 @@ class _AsyncReplay:
         self._playback.closed()
 
 
-async def _sleep(seconds: float) -> None:
-    import anyio
-
-    await anyio.sleep(seconds)
+def _within(wait: float, patience: float | None) -> float:
+    return wait if patience is None else min(wait, patience)
 
 
-def _raise_cut(family: ModuleType, playback: Playback) -> None:
+def _lose_patience(family: Family, playback: Playback, wait: float, patience: float | None) -> None:
+    """End a replayed wait with the client's read timeout, as it would end a real one."""
+    if patience is not None and wait > patience:
+        if playback.broke_off is not None:
+            playback.broke_off()
+        raise family.ReadTimeout(f"no data came for {patience:g} s")
+
+
+def _timeout(request: HTTPRequest, name: str) -> float | None:
+    seconds: float | None = request.extensions.get("timeout", {}).get(name)
+    return seconds
+
+
+def _was_stopped(interaction: Interaction) -> bool:
+    """Whether the recorded client stopped reading of its own accord."""
+    return interaction.cut == "client" and not interaction.error
+
+
+def _raise_cut(family: Family, playback: Playback) -> NoReturn:
     interaction = playback.interaction
-    if interaction.cut == "client" and not interaction.error:
+    if _was_stopped(interaction):
         playback.overrun()
-    count = len(interaction.pieces)
     raise _error_of(family, interaction)(
-        f"the connection ended here in the recording, after {count} pieces"
+        f"the connection ended here in the recording, after {len(interaction.pieces)} pieces"
     )
 
 
-def _error_of(family: ModuleType, interaction: Interaction) -> Any:
+def _error_of(family: Family, interaction: Interaction) -> Callable[..., Exception]:
     kind = getattr(family, interaction.error or "", None)
     if isinstance(kind, type) and issubclass(kind, family.TransportError):
         return kind
     return family.RemoteProtocolError
 
 
-def _within(wait: float, patience: float | None) -> float:
-    return wait if patience is None else min(wait, patience)
-
-
-def _lose_patience(
-    family: ModuleType, playback: Playback, wait: float, patience: float | None
-) -> None:
-    """A client's read timeout ends a replayed wait as it would end a real one."""
-    if patience is not None and wait > patience:
-        if playback.broke_off is not None:
-            playback.broke_off()
-        raise family.ReadTimeout(f"nothing came for {patience:g} s")
-
-
-def _timeout(request: Any, name: str) -> float | None:
-    found: float | None = request.extensions.get("timeout", {}).get(name)
-    return found
-
-
-def _fail(family: ModuleType, playback: Playback, request: Any) -> None:
-    """Raises what a client gets where no response comes at all."""
-    kind = _error_of(family, playback.interaction)
-    raise kind(playback.interaction.reason or kind.__name__, request=request)
-
-
-def _wait_in_vain(playback: Playback, request: Any) -> float:
-    """Seconds that a client waits before it gives up."""
+def _seconds_to_failure(playback: Playback, request: HTTPRequest) -> float:
+    """How long a client waits before it gives up on a response that never comes."""
     names = {"ConnectTimeout": "connect", "ReadTimeout": "read"}
     name = names.get(playback.interaction.error)
     return (_timeout(request, name) or 0.0) if name else 0.0
 
 
-def _response(family: ModuleType, playback: Playback, stream: type, request: Any) -> Any:
+def _raise_failure(family: Family, playback: Playback, request: HTTPRequest) -> NoReturn:
+    """Raise what a client gets when no response comes at all."""
     interaction = playback.interaction
-    if playback.is_plain:
-        (body,) = interaction.pieces
-        playback.delivered = 1
-        return family.Response(interaction.status, headers=list(interaction.headers), content=body)
-    extensions: dict[str, Any] = {"http_version": b"HTTP/1.1"}
-    if interaction.reason:
-        extensions["reason_phrase"] = interaction.reason.encode("ascii", "replace")
-    return family.Response(
-        interaction.status,
-        headers=list(interaction.headers),
-        stream=_stream_type(family, stream)(family, playback, _timeout(request, "read")),
-        extensions=extensions,
-    )
+    error = _error_of(family, interaction)
+    raise error(interaction.reason or error.__name__, request=request)
 
 
-def _begin(recorder: Recorder, request: Any, body: bytes) -> Playback | Take:
-    return recorder.begin(request.method, str(request.url), request.headers.multi_items(), body)
-
-
-def _tee(family: ModuleType, response: Any, take: Take, stream: type) -> Any:
-    take.responded(response.status_code, response.reason_phrase, response.headers.multi_items())
-    if response.is_closed:  # a mock, or a transport that looked
-        if response.content:
-            take.piece(response.content)
-        take.ended()
-        return response
-    response.stream = _stream_type(family, stream)(family, response.stream, take)
-    return response
-
-
-@contextlib.contextmanager
-def sending(recorder: Recorder) -> Iterator[None]:
-    """Around a request that a recorder has decided to send."""
-    token = _SENDING.set(recorder)
-    try:
-        yield
-    finally:
-        _SENDING.reset(token)
-
-
-def is_sending(recorder: Recorder) -> bool:
-    """Whether one of our transports has taken a request and is just sending it, by whatever
-    transports of httpx it was given.
-    """
-    return _SENDING.get() is recorder
-
-
-def handle(recorder: Recorder, request: Any, send: Callable[[Any], Any]) -> Any:
-    """Answers a request from the cassette, or sends it and records what comes."""
-    family = family_of(request)
-    found = _begin(recorder, request, request.read())
-    if isinstance(found, Playback):
-        if not found.interaction.status:
-            time.sleep(_wait_in_vain(found, request))
-            _fail(family, found, request)
-        return _response(family, found, _Replay, request)
-    try:
-        response = send(request)
-    except BaseException as error:
-        found.unanswered(error)
-        raise
-    return _tee(family, response, found, _Tee)
-
-
-async def ahandle(recorder: Recorder, request: Any, send: Callable[[Any], Any]) -> Any:
-    """As `handle`, for async clients on any event loop."""
-    family = family_of(request)
-    found = _begin(recorder, request, await request.aread())
-    if isinstance(found, Playback):
-        if not found.interaction.status:
-            await _sleep(_wait_in_vain(found, request))
-            _fail(family, found, request)
-        return _response(family, found, _AsyncReplay, request)
-    try:
-        response = await send(request)
-    except BaseException as error:
-        found.unanswered(error)
-        raise
-    return _tee(family, response, found, _AsyncTee)
+# -- transports --------------------------------------------------------------------------------
 
 
 class RecordReplayTransport(_Sync):
@@ -304,32 +335,39 @@ class RecordReplayTransport(_Sync):
 
     Args:
         recorder: what it reads from and writes to, or the path of a cassette.
-        transport: sends what has to be sent; made when it is needed first.
+        transport: sends what has to be sent; made on first use.
         options: for a path, as `open_recorder` takes them (``record_mode="once"`` ...).
     """
 
-    def __init__(self, recorder: Any, *, transport: Any = None, **options: Any) -> None:
+    def __init__(
+        self,
+        recorder: Recorder | str | os.PathLike[str],
+        *,
+        transport: SyncTransport | None = None,
+        **options: Any,
+    ) -> None:
         self.recorder = _recorder_of(recorder, options)
         self._owned = not isinstance(recorder, Recorder)
         self._transport = transport
 
-    def handle_request(self, request: Any) -> Any:
+    def handle_request(self, request: HTTPRequest) -> Any:
         return handle(self.recorder, request, self._send)
 
-    def _send(self, request: Any) -> Any:
+    def _send(self, request: HTTPRequest) -> HTTPResponse:
         if self._transport is None:
             self._transport = family_of(request).HTTPTransport()
         with sending(self.recorder):
-            return self._transport.handle_request(request)
+            response: HTTPResponse = self._transport.handle_request(request)
+        return response
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Writes the cassette, where it was opened by path.
+        """Write the cassette, if it was opened by path.
 
         Raises:
             WriteError: it cannot be written, or holds what looks like a secret.
@@ -344,24 +382,31 @@ class RecordReplayTransport(_Sync):
 class AsyncRecordReplayTransport(_Async):
     """As `RecordReplayTransport`, for ``httpx.AsyncClient`` and ``httpx2.AsyncClient``."""
 
-    def __init__(self, recorder: Any, *, transport: Any = None, **options: Any) -> None:
+    def __init__(
+        self,
+        recorder: Recorder | str | os.PathLike[str],
+        *,
+        transport: AsyncTransport | None = None,
+        **options: Any,
+    ) -> None:
         self.recorder = _recorder_of(recorder, options)
         self._owned = not isinstance(recorder, Recorder)
         self._transport = transport
 
-    async def handle_async_request(self, request: Any) -> Any:
+    async def handle_async_request(self, request: HTTPRequest) -> Any:
         return await ahandle(self.recorder, request, self._send)
 
-    async def _send(self, request: Any) -> Any:
+    async def _send(self, request: HTTPRequest) -> HTTPResponse:
         if self._transport is None:
             family = family_of(request)
             # Nobody may close this one, and another test has another event loop.
             limits = family.Limits(max_keepalive_connections=0)
             self._transport = family.AsyncHTTPTransport(limits=limits)
         with sending(self.recorder):
-            return await self._transport.handle_async_request(request)
+            response: HTTPResponse = await self._transport.handle_async_request(request)
+        return response
 
-    async def __aenter__(self) -> Any:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -376,7 +421,7 @@ class AsyncRecordReplayTransport(_Async):
             self.recorder.save()
 
 
-def _recorder_of(recorder: Any, options: dict[str, Any]) -> Recorder:
+def _recorder_of(recorder: Recorder | str | os.PathLike[str], options: dict[str, Any]) -> Recorder:
     if isinstance(recorder, Recorder):
         return recorder
     from pytest_chatapi.recording.opening import open_recorder

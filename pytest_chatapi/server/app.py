@@ -21,8 +21,9 @@ from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import mask
 from pytest_chatapi.errors import ChatAPIError, SettingError
 from pytest_chatapi.recording.interaction import Interaction
-from pytest_chatapi.recording.recorder import Playback, Recorder, Take
+from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.recording.transport import sending
+from pytest_chatapi.recording.under_way import Playback, Take
 from pytest_chatapi.server.connection import Connection, Gone
 
 if TYPE_CHECKING:
