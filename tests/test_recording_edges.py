@@ -210,7 +210,7 @@ def test_a(thing):
     run().assert_outcomes(passed=1)
     result = run(test.replace('    assert post("teardown").status_code == 200\n', ""))
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["1 recording in cassettes/test_it/test_a.yaml not asked for:"])
+    result.stdout.fnmatch_lines(["1 unused recording in cassettes/test_it/test_a.yaml:"])
 
 
 def test_a_miss_is_told_once(run: Any) -> None:
@@ -266,7 +266,7 @@ def test_xfails():
     )
     result = run(test)
     result.assert_outcomes(failed=1, xfailed=1)
-    result.stdout.fnmatch_lines(["*test_xfails: xfail for want of a recording*"])
+    result.stdout.fnmatch_lines(["*test_xfails: xfail because a recording is missing*"])
     run(test, "--record-mode=once").assert_outcomes(passed=1, xfailed=1)
     assert cassette(pytester, "test_xfails").exists()
 
@@ -357,9 +357,9 @@ def test_local(local):
     result.stdout.fnmatch_lines(
         [
             "no recording for a connection to far-away.example:80",
-            "  because   nothing leaves this machine in record mode none, and this is a",
-            "            fixture of wider scope than the test, whose requests nobody records;",
-            "            to let it pass: ignore_hosts=['far-away.example']",
+            "  because   nothing may leave this machine in record mode none, and requests of",
+            "            fixtures wider than the test are not recorded; to allow the host:",
+            "            ignore_hosts=['far-away.example']",
         ],
         consecutive=True,
     )
@@ -497,7 +497,7 @@ def test_a(tmp_path):
     )
     result = run(test, "--record-mode=once")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*a cassette of vcrpy is opened while @pytest.mark.chatapi rec*"])
+    result.stdout.fnmatch_lines(["*vcrpy opens a cassette while @pytest.mark.chatapi records*"])
 
 
 def test_what_got_no_answer_is_said(pytester: pytest.Pytester, run: Any) -> None:
@@ -512,7 +512,7 @@ def test_a():
     )
     result = run(test, "--record-mode=once")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*test_a: 1 request got no answer, so nothing*ConnectError"])
+    result.stdout.fnmatch_lines(["*test_a: 1 request got no response, so there is nothing*ConnectError"])
 
 
 # -- settings ------------------------------------------------------------------------------------
@@ -626,8 +626,8 @@ class TestIt:
         ("chatapi_match_on = headers", "match_on has no 'headers'"),
         ("chatapi_ignore_body = user", "'user' is no path"),
         ("chatapi_redact = (", "redact: '(' is no regular expression"),
-        ("chatapi_base_url = localhost:1", "base_url begins with http:// or https://"),
-        ("chatapi_record_mode = x", "record_mode is one of none, once"),
+        ("chatapi_base_url = localhost:1", "base_url must begin with http:// or https://"),
+        ("chatapi_record_mode = x", "record_mode must be one of none, once"),
     ],
 )
 def test_wrong_settings_fail_before_any_test(run: Any, ini: str, message: str) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.recording.cassette import Cassette
 from pytest_chatapi.recording.matching import DEFAULT_MATCH_ON, Matcher
-from pytest_chatapi.recording.recorder import RECORD_MODES, Recorder
+from pytest_chatapi.recording.modes import RECORD_MODES
+from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.redaction.redactor import Redactor
 
 __all__ = ["open_recorder"]

@@ -22,9 +22,7 @@ from pytest_chatapi.recording.matching import Matcher
 from pytest_chatapi.recording.miss import Miss, describe, miss_of
 from pytest_chatapi.redaction.redactor import Redactor
 
-__all__ = ["RECORD_MODES", "Answers", "FaultLike", "PlanLike", "Playback", "Recorder", "Take"]
-
-RECORD_MODES = ("none", "once", "new_episodes", "all", "rewrite")
+__all__ = ["Answers", "FaultLike", "PlanLike", "Playback", "Recorder", "Take"]
 
 _DONE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\]")
 
@@ -76,7 +74,7 @@ class Recorder:
 
     Attributes:
         cassette: ``None`` for live traffic that is neither recorded nor replayed.
-        mode: one of `RECORD_MODES`.
+        mode: one of `recording.modes.RECORD_MODES`.
         on_miss: called with a request that nothing answers; must raise.
         replay_speed: 0 hands a recorded stream over at once, 1 at its recorded pace, 2 twice
             as fast.
