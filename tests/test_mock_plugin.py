@@ -334,4 +334,6 @@ def test_scenarios_disturb_no_other_recorder(run: Any) -> None:
 def test_a(): ...
 """)
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["@pytest.mark.chatapi_faults does not work with @pytest.mark.vcr: *"])
+    result.stdout.fnmatch_lines(
+        ["@pytest.mark.chatapi_faults does not work with @pytest.mark.vcr: *"]
+    )

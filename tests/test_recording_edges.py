@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from recording_runs import bodies
+from recording_runs import HEAD, bodies
 
 POST = """
 def post(text="Hi", client=httpx, **more):
@@ -476,6 +476,48 @@ def test_far_of_vcrpy(vcr_config, chatapi):
     assert not (pytester.path / "cassettes").exists()
 
 
+# A module fixture that connects to far.example, and a test that needs it.
+CONNECTS = (
+    HEAD
+    + START
+    + FAR
+    + """
+@pytest.fixture(scope="module")
+def module():
+    connect()
+
+@pytest.mark.chatapi
+def test_it(module): ...
+"""
+)
+LETS_THROUGH = """
+@pytest.fixture(scope="SCOPE")
+def chatapi_config():
+    return {"ignore_hosts": ["far.example"]}
+"""
+
+
+@pytest.mark.parametrize("scope", ["session", "module", "function"])
+def test_hosts_of_another_module_are_not_let_through(
+    pytester: pytest.Pytester, run: Any, scope: str
+) -> None:
+    lets_through = LETS_THROUGH.replace("SCOPE", scope)
+    pytester.makepyfile(
+        test_a=f"import pytest\n{lets_through}@pytest.mark.chatapi\ndef test_a(): ...\n",
+        test_b=CONNECTS,
+    )
+    result = run("", "test_a.py", "test_b.py")
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["no recording for a connection to far.example:*"])
+
+
+def test_hosts_of_the_conftest_are_let_through(pytester: pytest.Pytester, run: Any) -> None:
+    pytester.makeconftest("import pytest\n" + LETS_THROUGH.replace("SCOPE", "session"))
+    pytester.makepyfile(test_a=CONNECTS, test_b=CONNECTS)
+    run("", "test_a.py", "test_b.py").assert_outcomes(passed=2)
+    run("", "test_b.py").assert_outcomes(passed=1)
+
+
 def test_while_it_records_anything_may_leave_the_machine(run: Any) -> None:
     test = START + FAR + "@pytest.mark.chatapi\ndef test_a(): connect()\n"
     run(test, "--record-mode=once").assert_outcomes(passed=1)
@@ -512,7 +554,9 @@ def test_a():
     )
     result = run(test, "--record-mode=once")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*test_a: 1 request got no response, so there is nothing*ConnectError"])
+    result.stdout.fnmatch_lines(
+        ["*test_a: 1 request got no response, so there is nothing*ConnectError"]
+    )
 
 
 # -- settings ------------------------------------------------------------------------------------

@@ -354,7 +354,9 @@ def test_a(chatapi_client, chatapi_async_client, chatapi, openai_client, async_o
 """
     run(test).assert_outcomes(passed=1)
     result = run(test.replace('"api_key"', '"apikey"'))
-    result.stdout.fnmatch_lines(["*chatapi_config: unknown setting 'apikey': did you mean api_key? *"])
+    result.stdout.fnmatch_lines(
+        ["*chatapi_config: unknown setting 'apikey': did you mean api_key? *"]
+    )
 
 
 def test_what_is_to_be_redacted_adds_up(pytester: pytest.Pytester, run: Any) -> None:

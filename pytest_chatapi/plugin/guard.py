@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 
 import pytest
 
+from pytest_chatapi.plugin.config_fixture import config_so_far
 from pytest_chatapi.plugin.handle import ChatAPI
 from pytest_chatapi.plugin.ini_and_flags import is_on
 from pytest_chatapi.plugin.settings import settings_for
@@ -50,22 +50,9 @@ def _is_allowed(handle: ChatAPI, host: str) -> bool:
 
 def _is_allowed_early(item: pytest.Item, host: str) -> bool:
     """Whether a fixture of wider scope may connect: the test has no recorder yet."""
-    settings = settings_for(item, _config_so_far(item))
+    settings = settings_for(item, config_so_far(item))
     return (
         is_on(item.config, "disable_recording")
         or settings.record_mode != "none"
         or host in {name.lower() for name in settings.ignore_hosts}
     )
-
-
-def _config_so_far(item: pytest.Item) -> Mapping[str, object]:
-    """What ``chatapi_config`` returned, if it is set up by now, by the definition that this very
-    test sees: another module may have overridden it.
-    """
-    manager = getattr(item.session, "_fixturemanager", None)
-    definitions = manager.getfixturedefs("chatapi_config", item) if manager is not None else None
-    result = definitions[-1].cached_result if definitions else None
-    if result is None or result[2] is not None:  # not set up, or failed
-        return {}
-    value: Mapping[str, object] = result[0]
-    return value

@@ -5,7 +5,7 @@ Each imports what it needs when it is needed, so that the plugin costs nothing w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Protocol
 
@@ -20,7 +20,6 @@ from pytest_chatapi.plugin.ini_and_flags import (
 from pytest_chatapi.plugin.recorded import TwoRecorders, is_recorded
 from pytest_chatapi.plugin.run import Run
 from pytest_chatapi.plugin.stash import CHECKS, GUARD, IS_RECORDED, REFUSED, RUN
-
 
 # -- the run -------------------------------------------------------------------------------------
 
@@ -97,22 +96,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         except TwoRecorders as error:  # a mistake in one test is no reason to run none
             item.stash[REFUSED] = str(error)
             continue
+        from pytest_chatapi.plugin.config_fixture import config_scope
         from pytest_chatapi.plugin.settings import settings_for
 
         settings_for(item, {})  # a wrong setting fails before any test runs
         item.stash[IS_RECORDED] = True
-        names = getattr(item, "fixturenames", None)
-        if names is not None and "_chatapi_marked" not in names:
-            names.insert(_after_wider_scopes(item, names), "_chatapi_marked")
+        # What the config allows holds for fixtures of narrower scope, too: the guard asks for it.
+        _add_fixture(item, "chatapi_config", after=config_scope(item))
+        _add_fixture(item, "_chatapi_marked", after="class")
 
 
-def _after_wider_scopes(item: pytest.Item, names: Sequence[str]) -> int:
-    """The place at which a fixture comes first among those of the test's own scope."""
+_SCOPES = ("session", "package", "module", "class", "function")
+
+
+def _add_fixture(item: pytest.Item, fixture: str, *, after: str) -> None:
+    """Has a test set up a fixture after all others of a scope, or of a wider one."""
+    names = getattr(item, "fixturenames", None)
+    if names is None or fixture in names:
+        return
     definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    narrower = _SCOPES[_SCOPES.index(after) + 1 :]
     for at, name in enumerate(names):
-        if name in definitions and definitions[name][-1].scope == "function":
-            return at
-    return len(names)
+        if name in definitions and definitions[name][-1].scope in narrower:
+            names.insert(at, fixture)
+            return
+    names.append(fixture)
 
 
 # -- one test ------------------------------------------------------------------------------------

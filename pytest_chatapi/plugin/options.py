@@ -198,7 +198,7 @@ class Settings:
     profile: str | None = _setting(
         TEXT,
         None,
-        "profile to check by, if not by the host: documented, openai, azure or compatible",
+        "check by this profile, not the host's: documented, openai, azure or compatible",
         flag="--chatapi-profile",
         metavar="NAME",
         only_checks=True,
@@ -216,15 +216,16 @@ class Settings:
         check=_check_rules,
     )
     strict: bool = _setting(
-        SWITCH, False, "warnings fail too", flag="--chatapi-strict", only_checks=True
+        SWITCH, False, "fail on warnings too", flag="--chatapi-strict", only_checks=True
     )
     policy: str = _setting(
         _one_of("error", "strict", "warn", "off"),
         "error",
-        "findings that fail a test: error, strict (warnings too), warn (none) or off (no checks)",
+        "which findings fail a test: error, strict (warnings too), warn (none) or off (no checks)",
         flag="--chatapi-policy",
         metavar="POLICY",
         only_checks=True,
+        shown="`error`; `off` with a mock or faults",
     )
     cassette: str | os.PathLike[str] | None = _setting(
         PATH, None, "name or path of the cassette", shown="named after the test"
@@ -232,7 +233,7 @@ class Settings:
     record_mode: str = _setting(
         _one_of(*RECORD_MODES),
         "none",
-        "none, once, new_episodes, all or rewrite",
+        "when to record: none, once, new_episodes, all or rewrite",
         flag="--record-mode",
         is_shared=True,
     )
@@ -242,22 +243,22 @@ class Settings:
     match_on: Sequence[str] = _setting(
         WORDS,
         ("method", "path", "query", "body"),
-        "what is compared to find a recording: method, scheme, host, port, path, query, uri, body",
+        "what requests are matched by: method, scheme, host, port, path, query, uri, body",
         check=_check_matchers,
     )
     ignore_body: Sequence[str] = _setting(
-        LINES, (), "JSON paths in request bodies that are not compared", check=_check_paths
+        LINES, (), "JSON paths in request bodies to leave out of matching", check=_check_paths
     )
     normalize_body: Callable[[Any], Any] | None = _setting(
-        FUNCTION, None, "function that gets a request body and returns what is compared of it"
+        FUNCTION, None, "function that gets a request body and returns what to match by"
     )
     allow_playback_repeats: bool = _setting(
-        SWITCH, False, "the last recording of a request may be replayed again and again"
+        SWITCH, False, "replay the last recording of a request any number of times"
     )
     redact: Sequence[str] = _setting(
         LINES,
         (),
-        "further secrets: regular expressions or JSON paths; adds up over all places",
+        "further secrets, as regular expressions or JSON paths; all places add up",
         check=_check_patterns,
     )
     keep_headers: Sequence[str] = _setting(
@@ -273,41 +274,48 @@ class Settings:
     unplayed: str = _setting(
         _one_of("fail", "warn", "ignore"),
         "fail",
-        "what unused recordings and mock replies do: fail, warn or ignore",
+        "what to do about unused recordings and mock replies: fail, warn or ignore",
     )
     max_age: str | None = _setting(
-        TEXT, None, "age above which a recording is too old: 30d, 12h or 8w", check=_check_age
+        TEXT,
+        None,
+        "age from which recordings are too old, such as 30d, 12h or 8w",
+        check=_check_age,
     )
     on_expiry: str = _setting(
-        _one_of("warn", "fail"), "warn", "what recordings that are too old do: warn or fail"
+        _one_of("warn", "fail"),
+        "warn",
+        "what to do about recordings older than max_age: warn or fail",
     )
-    record_on_failure: bool = _setting(SWITCH, False, "a failing test writes its cassette too")
+    record_on_failure: bool = _setting(SWITCH, False, "write the cassette of a failing test too")
     ignore_hosts: Sequence[str] = _setting(
-        WORDS, (), "hosts whose traffic is neither recorded nor replayed, but let through"
+        WORDS, (), "hosts to let through, neither recorded nor replayed"
     )
     base_url: str | None = _setting(
         TEXT,
         None,
-        "base URL of the API, for the client fixtures",
+        "base URL of the client fixtures",
         flag="--chatapi-base-url",
         metavar="URL",
         check=_check_url,
         shown="`OPENAI_BASE_URL`",
     )
     api_key: str | None = _setting(
-        TEXT, None, "API key, for the client fixtures", in_ini=False, shown="`OPENAI_API_KEY`"
+        TEXT, None, "API key of the client fixtures", in_ini=False, shown="`OPENAI_API_KEY`"
     )
     organization: str | None = _setting(
-        TEXT, None, "organization, for the client fixtures", shown="`OPENAI_ORG_ID`"
+        TEXT, None, "organization of the client fixtures", shown="`OPENAI_ORG_ID`"
     )
     project: str | None = _setting(
-        TEXT, None, "project, for the client fixtures", shown="`OPENAI_PROJECT_ID`"
+        TEXT, None, "project of the client fixtures", shown="`OPENAI_PROJECT_ID`"
     )
     http_client: str = _setting(
-        _one_of("httpx", "httpx2"), "httpx", "library of chatapi_client: httpx or httpx2"
+        _one_of("httpx", "httpx2"),
+        "httpx",
+        "library of the fixture chatapi_client: httpx or httpx2",
     )
     virtual_time: bool = _setting(
-        SWITCH, True, "with a mock or faults, sleeping takes no time (default: true)"
+        SWITCH, True, "let sleeping take no time in tests with a mock or faults (default: true)"
     )
 
     def __init__(self, **values: object) -> None:
@@ -325,13 +333,13 @@ RUN_SETTINGS: dict[str, Setting] = {
     "cassettes": _setting(
         FOLDERS,
         (),
-        "folders of which each recorded exchange is collected as a test",
+        "collect each exchange recorded below DIR as a test",
         flag="--chatapi-cassettes",
         metavar="DIR",
     ),
     "auto": _setting(SWITCH, False, "record and replay every test, as if each had the marker"),
     "check_vcr": _setting(
-        SWITCH, False, "check what other recorders play for tests with pytest.mark.vcr"
+        SWITCH, False, "check tests with pytest.mark.vcr too, which another recorder plays"
     ),
     "disable_recording": _setting(
         SWITCH,
