@@ -97,17 +97,17 @@ def test_a(chatapi_mock, openai_client):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "the mock has what was not asked for:",
+            "unused mock replies:",
             "  chat(): 2 of the 3 turns of its script",
             '  chat(prompt="Never"): never asked',
-            "leave it out, or allow it: unplayed='ignore'",
+            "remove them, or allow them: unplayed='ignore'",
         ],
         consecutive=True,
     )
     run(MOCK, ini="chatapi_unplayed = ignore").assert_outcomes()
     run(test, ini="chatapi_unplayed = ignore").assert_outcomes(passed=1)
     run(test, ini="chatapi_unplayed = warn").stdout.fnmatch_lines(
-        ["test_it.py::test_a: the mock has what was not asked for:"]
+        ["test_it.py::test_a: unused mock replies:"]
     )
 
 
@@ -284,8 +284,8 @@ def test_b(chatapi_mock): ...
     result.assert_outcomes(passed=1, skipped=2)
     result.stdout.fnmatch_lines(
         [
-            "*tool_index_missing: nothing in this traffic it could change",
-            "*rate_limit: no chat completion was asked for",
+            "*tool_index_missing: there is nothing in this traffic that it could change",
+            "*rate_limit: the test requested no chat completion",
         ]
     )
 
@@ -334,4 +334,6 @@ def test_scenarios_disturb_no_other_recorder(run: Any) -> None:
 def test_a(): ...
 """)
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["@pytest.mark.chatapi_faults disturbs no cassette of *"])
+    result.stdout.fnmatch_lines(
+        ["@pytest.mark.chatapi_faults does not work with @pytest.mark.vcr: *"]
+    )

@@ -256,7 +256,15 @@ def test_idle_it_imports_nothing(pytester: pytest.Pytester) -> None:
 
         def test_it():
             ours = {name for name in sys.modules if name.startswith("pytest_chatapi")}
-            assert ours == {"pytest_chatapi", "pytest_chatapi.plugin"}
+            plugin = "fixtures hooks ini_and_flags options recorded run stash".split()
+            assert ours == {
+                "pytest_chatapi",
+                "pytest_chatapi.plugin",
+                *(f"pytest_chatapi.plugin.{name}" for name in plugin),
+                "pytest_chatapi.recording",
+                "pytest_chatapi.recording.clock",
+                "pytest_chatapi.recording.modes",
+            }
             assert not {"httpx", "httpx2", "yaml", "jsonschema"} & set(sys.modules)
         """
     )
@@ -409,8 +417,8 @@ class TestIt:
 @pytest.mark.parametrize(
     ("marker", "message"),
     [
-        ("profil='openai'", f"has no argument 'profil' (did you mean profile?): it takes {ALL}"),
-        ("'openai'", f"takes named arguments only: {ALL}"),
+        ("profil='openai'", f"unknown setting 'profil': did you mean profile? It takes {ALL}"),
+        ("'openai'", f"takes keyword arguments only: {ALL}"),
         (
             "profile='opennai'",
             "unknown profile 'opennai': choose one of documented, openai, azure, compatible",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from recording_runs import bodies
+from recording_runs import HEAD, bodies
 
 POST = """
 def post(text="Hi", client=httpx, **more):
@@ -210,7 +210,7 @@ def test_a(thing):
     run().assert_outcomes(passed=1)
     result = run(test.replace('    assert post("teardown").status_code == 200\n', ""))
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["1 recording in cassettes/test_it/test_a.yaml not asked for:"])
+    result.stdout.fnmatch_lines(["1 unused recording in cassettes/test_it/test_a.yaml:"])
 
 
 def test_a_miss_is_told_once(run: Any) -> None:
@@ -266,7 +266,7 @@ def test_xfails():
     )
     result = run(test)
     result.assert_outcomes(failed=1, xfailed=1)
-    result.stdout.fnmatch_lines(["*test_xfails: xfail for want of a recording*"])
+    result.stdout.fnmatch_lines(["*test_xfails: xfail because a recording is missing*"])
     run(test, "--record-mode=once").assert_outcomes(passed=1, xfailed=1)
     assert cassette(pytester, "test_xfails").exists()
 
@@ -357,9 +357,9 @@ def test_local(local):
     result.stdout.fnmatch_lines(
         [
             "no recording for a connection to far-away.example:80",
-            "  because   nothing leaves this machine in record mode none, and this is a",
-            "            fixture of wider scope than the test, whose requests nobody records;",
-            "            to let it pass: ignore_hosts=['far-away.example']",
+            "  because   nothing may leave this machine in record mode none, and requests of",
+            "            fixtures wider than the test are not recorded; to allow the host:",
+            "            ignore_hosts=['far-away.example']",
         ],
         consecutive=True,
     )
@@ -476,6 +476,48 @@ def test_far_of_vcrpy(vcr_config, chatapi):
     assert not (pytester.path / "cassettes").exists()
 
 
+# A module fixture that connects to far.example, and a test that needs it.
+CONNECTS = (
+    HEAD
+    + START
+    + FAR
+    + """
+@pytest.fixture(scope="module")
+def module():
+    connect()
+
+@pytest.mark.chatapi
+def test_it(module): ...
+"""
+)
+LETS_THROUGH = """
+@pytest.fixture(scope="SCOPE")
+def chatapi_config():
+    return {"ignore_hosts": ["far.example"]}
+"""
+
+
+@pytest.mark.parametrize("scope", ["session", "module", "function"])
+def test_hosts_of_another_module_are_not_let_through(
+    pytester: pytest.Pytester, run: Any, scope: str
+) -> None:
+    lets_through = LETS_THROUGH.replace("SCOPE", scope)
+    pytester.makepyfile(
+        test_a=f"import pytest\n{lets_through}@pytest.mark.chatapi\ndef test_a(): ...\n",
+        test_b=CONNECTS,
+    )
+    result = run("", "test_a.py", "test_b.py")
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["no recording for a connection to far.example:*"])
+
+
+def test_hosts_of_the_conftest_are_let_through(pytester: pytest.Pytester, run: Any) -> None:
+    pytester.makeconftest("import pytest\n" + LETS_THROUGH.replace("SCOPE", "session"))
+    pytester.makepyfile(test_a=CONNECTS, test_b=CONNECTS)
+    run("", "test_a.py", "test_b.py").assert_outcomes(passed=2)
+    run("", "test_b.py").assert_outcomes(passed=1)
+
+
 def test_while_it_records_anything_may_leave_the_machine(run: Any) -> None:
     test = START + FAR + "@pytest.mark.chatapi\ndef test_a(): connect()\n"
     run(test, "--record-mode=once").assert_outcomes(passed=1)
@@ -497,7 +539,7 @@ def test_a(tmp_path):
     )
     result = run(test, "--record-mode=once")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*a cassette of vcrpy is opened while @pytest.mark.chatapi rec*"])
+    result.stdout.fnmatch_lines(["*vcrpy opens a cassette while @pytest.mark.chatapi records*"])
 
 
 def test_what_got_no_answer_is_said(pytester: pytest.Pytester, run: Any) -> None:
@@ -512,7 +554,9 @@ def test_a():
     )
     result = run(test, "--record-mode=once")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*test_a: 1 request got no answer, so nothing*ConnectError"])
+    result.stdout.fnmatch_lines(
+        ["*test_a: 1 request got no response, so there is nothing*ConnectError"]
+    )
 
 
 # -- settings ------------------------------------------------------------------------------------
@@ -626,8 +670,8 @@ class TestIt:
         ("chatapi_match_on = headers", "match_on cannot compare 'headers'"),
         ("chatapi_ignore_body = user", "'user' is not a path"),
         ("chatapi_redact = (", "redact: '(' is not a regular expression"),
-        ("chatapi_base_url = localhost:1", "base_url begins with http:// or https://"),
-        ("chatapi_record_mode = x", "record_mode is one of none, once"),
+        ("chatapi_base_url = localhost:1", "base_url must begin with http:// or https://"),
+        ("chatapi_record_mode = x", "record_mode must be one of none, once"),
     ],
 )
 def test_wrong_settings_fail_before_any_test(run: Any, ini: str, message: str) -> None:

@@ -7,9 +7,42 @@ from pathlib import Path
 
 from pytest_chatapi import faults
 from pytest_chatapi.mock.replies import builders_table
+from pytest_chatapi.plugin.options import RUN_SETTINGS, SETTINGS, Setting
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-TABLES = {"builders": ("mock.md", builders_table), "faults": ("faults.md", faults.table)}
+
+
+def settings_table() -> str:
+    """The settings of a test as a Markdown table."""
+    lines = ["| setting | default | | also set by |", "|---|---|---|---|"]
+    for name, row in SETTINGS.items():
+        also = [f"`{row.flag}`"] * bool(row.flag) + ["ini"] * (row.ini is not None)
+        lines.append(f"| `{name}` | {_default(row)} | {row.help} | {', '.join(also)} |")
+    return "\n".join(lines) + "\n"
+
+
+def run_settings_table() -> str:
+    """The settings of a run as a Markdown table."""
+    lines = ["| ini | flag | |", "|---|---|---|"]
+    for name, row in RUN_SETTINGS.items():
+        flag = f"{row.flag} {row.metavar or ''}".strip()
+        lines.append(f"| `chatapi_{name}` | {f'`{flag}`' if flag else ''} | {row.help} |")
+    return "\n".join(lines) + "\n"
+
+
+def _default(row: Setting) -> str:
+    if row.shown or row.default in (None, ()):
+        return row.shown
+    default = " ".join(row.default) if isinstance(row.default, tuple) else row.default
+    return f"`{default}`"
+
+
+TABLES = {
+    "builders": ("mock.md", builders_table),
+    "faults": ("faults.md", faults.table),
+    "settings": ("record-and-replay.md", settings_table),
+    "run-settings": ("record-and-replay.md", run_settings_table),
+}
 
 
 def with_table(name: str) -> tuple[Path, str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pytest_chatapi import assertions
 from pytest_chatapi.contract.findings import Finding
+from pytest_chatapi.contract.wire import JSONObject
 
 __all__ = ["ChatContract"]
 
@@ -14,7 +15,7 @@ __all__ = ["ChatContract"]
 class ChatContract:
     """The assertions of `pytest_chatapi`, with profile, ignores and strictness of one test.
 
-    Each takes what the function of the same name takes; an argument given in the call wins.
+    Each takes what the function of the same name takes; an argument of the call wins.
     """
 
     def __init__(
@@ -24,42 +25,42 @@ class ChatContract:
         self.ignore = tuple(ignore)
         self.strict = strict
 
-    def _bound(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _bound(self, arguments: dict[str, Any]) -> dict[str, Any]:
         own = {"profile": self.profile, "ignore": self.ignore, "strict": self.strict}
-        return {**own, **given}
+        return {**own, **arguments}
 
-    def __call__(self, response: Any, **given: Any) -> dict[str, Any]:
-        """Asserts a plain answer or a stream, whichever it is."""
+    def __call__(self, response: object, **arguments: Any) -> JSONObject:
+        """Asserts that a plain response, or a stream, keeps the contract."""
         __tracebackhide__ = True
         if assertions.is_stream(response):
-            return self.assert_chat_stream(response, **given)
-        return self.assert_chat_completion(response, **given)
+            return self.assert_chat_stream(response, **arguments)
+        return self.assert_chat_completion(response, **arguments)
 
-    def check(self, exchange: Any, **given: Any) -> list[Finding]:
-        bound = self._bound(given)
+    def check(self, exchange: object, **arguments: Any) -> list[Finding]:
+        bound = self._bound(arguments)
         bound.pop("strict")
         return assertions.check(exchange, **bound)
 
-    def assert_chat_completion(self, response: Any, **given: Any) -> dict[str, Any]:
+    def assert_chat_completion(self, response: object, **arguments: Any) -> JSONObject:
         __tracebackhide__ = True
-        return assertions.assert_chat_completion(response, **self._bound(given))
+        return assertions.assert_chat_completion(response, **self._bound(arguments))
 
-    def assert_chat_stream(self, stream: Any, **given: Any) -> dict[str, Any]:
+    def assert_chat_stream(self, stream: object, **arguments: Any) -> JSONObject:
         __tracebackhide__ = True
-        return assertions.assert_chat_stream(stream, **self._bound(given))
+        return assertions.assert_chat_stream(stream, **self._bound(arguments))
 
-    def assert_usage(self, usage: Any, **given: Any) -> dict[str, Any]:
+    def assert_usage(self, usage: object, **arguments: Any) -> JSONObject:
         __tracebackhide__ = True
-        return assertions.assert_usage(usage, **self._bound(given))
+        return assertions.assert_usage(usage, **self._bound(arguments))
 
-    def assert_chat_request(self, request: Any, **given: Any) -> dict[str, Any]:
+    def assert_chat_request(self, request: object, **arguments: Any) -> JSONObject:
         __tracebackhide__ = True
-        return assertions.assert_chat_request(request, **self._bound(given))
+        return assertions.assert_chat_request(request, **self._bound(arguments))
 
-    def assert_error_body(self, response: Any, **given: Any) -> dict[str, Any]:
+    def assert_error_body(self, response: object, **arguments: Any) -> JSONObject:
         __tracebackhide__ = True
-        return assertions.assert_error_body(response, **self._bound(given))
+        return assertions.assert_error_body(response, **self._bound(arguments))
 
-    def assert_models(self, response: Any, **given: Any) -> dict[str, Any]:
+    def assert_models(self, response: object, **arguments: Any) -> JSONObject:
         __tracebackhide__ = True
-        return assertions.assert_models(response, **self._bound(given))
+        return assertions.assert_models(response, **self._bound(arguments))

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_chatapi.contract.check import check_exchange, endpoint
+from pytest_chatapi.contract.check import endpoint
 from pytest_chatapi.contract.exchange import Exchange
-from pytest_chatapi.contract.findings import LEVELS, at_least
+from pytest_chatapi.contract.findings import LEVELS
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wording import plural
 from pytest_chatapi.errors import ContractError, ReadError
-from pytest_chatapi.plugin import cassette_folders
-from pytest_chatapi.plugin.settings import run_settings
-from pytest_chatapi.reading.reader import SUFFIXES, NotARecording, read_file
-from pytest_chatapi.report import failure_message
+from pytest_chatapi.plugin.place import is_cassette_name
+from pytest_chatapi.plugin.policy import failure_of, findings_of
+from pytest_chatapi.plugin.settings import settings_of_run
+from pytest_chatapi.reading.reader import NotARecording, read_file
 
 __all__ = ["CassetteCollector", "CassetteFile", "ExchangeItem"]
 
@@ -27,26 +27,15 @@ class CassetteCollector:
     """The hooks that are registered only where cassettes are to be collected."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self.settings = run_settings(config)
+        self.settings = settings_of_run(config)
         self.levels: Counter[str] = Counter()
         self.checked = 0
-        self.folders: list[Path] = []
-        for folder in cassette_folders(config):
-            if not folder.is_dir():
-                raise pytest.UsageError(f"chatapi_cassettes: there is no folder {folder}")
-            self.folders.append(folder.resolve())
-        # Named paths are what somebody wants to run; only a run of everything takes us along.
+        self.folders = _cassette_folders(config)
+        # Named paths are what somebody wants to run; only a run of everything takes these along.
         if config.args_source is not pytest.Config.ArgsSource.ARGS or config.getoption(
             "--chatapi-cassettes"
         ):
-            known = [
-                (config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args
-            ]
-            config.args += [
-                str(folder)
-                for folder in self.folders
-                if not any(folder.is_relative_to(path) for path in known)
-            ]
+            config.args += _not_below_arguments(config, self.folders)
 
     def pytest_collect_file(
         self, file_path: Path, parent: pytest.Collector
@@ -55,13 +44,13 @@ class CassetteCollector:
         inside = [path.relative_to(f).parts for f in self.folders if path.is_relative_to(f)]
         if not inside or any(part.startswith(".") for part in inside[0]):
             return None
-        if not path.name.removesuffix(".gz").endswith(SUFFIXES):
+        if not is_cassette_name(path.name):
             return None
         file: CassetteFile = CassetteFile.from_parent(parent, path=file_path)
         file.collector = self
         return file
 
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if not self.checked:
             return
         counts = ", ".join(
@@ -71,6 +60,29 @@ class CassetteCollector:
         terminalreporter.write_line(
             f"{plural(self.checked, 'recorded exchange')} checked: {counts or 'no findings'}"
         )
+
+
+def _cassette_folders(config: pytest.Config) -> list[Path]:
+    """The folders to collect: those of the command line, else those of the ini file.
+
+    Raises:
+        pytest.UsageError: a folder does not exist.
+    """
+    flags = config.getoption("--chatapi-cassettes")
+    if flags:
+        folders = [config.invocation_params.dir / folder for folder in flags]
+    else:
+        folders = [Path(folder) for folder in config.getini("chatapi_cassettes")]
+    for folder in folders:
+        if not folder.is_dir():
+            raise pytest.UsageError(f"chatapi_cassettes: there is no folder {folder}")
+    return [folder.resolve() for folder in folders]
+
+
+def _not_below_arguments(config: pytest.Config, folders: Sequence[Path]) -> list[str]:
+    """The folders that what pytest runs anyway does not contain."""
+    paths = [(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args]
+    return [str(f) for f in folders if not any(f.is_relative_to(path) for path in paths)]
 
 
 class CassetteFile(pytest.File):
@@ -98,16 +110,13 @@ class ExchangeItem(pytest.Item):
 
     def runtest(self) -> None:
         settings = self.collector.settings
-        findings = check_exchange(
-            self.exchange, settings["profile"], ignore=settings["ignore"]
-        ).findings
+        findings = findings_of(self.exchange, settings)
         self.collector.checked += 1
         self.collector.levels.update(f.level for f in findings)
-        failing = [
-            f for f in findings if f.level in at_least("warning" if settings["strict"] else "error")
-        ]
-        if failing:
-            raise ContractError(failure_message(findings, self.name, failing), findings)
+        policy = "strict" if settings.strict else "error"
+        message = failure_of((self.name, findings), policy)
+        if message:
+            raise ContractError(message, findings)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, ContractError):

@@ -249,4 +249,4 @@ def test_tests_of_cassetter_are_checked(llama: str, cassetter_python: Path, tmp_
     assert "exchange 0: POST chat/completions tiny breaks the contract" in judged
     refused = (HEAD + CASSETTER).replace("(ignore=", "(cassette='x', ignore=")
     (tmp_path / "test_it.py").write_text(refused)
-    assert "each turn on a recorder" in run(cassetter_python, tmp_path, llama)
+    assert "both turn on a recorder" in run(cassetter_python, tmp_path, llama)

@@ -1,0 +1,259 @@
+"""What a test must not get away with, checked at the end of each of its phases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from pytest_chatapi.contract.exchange import Exchange
+from pytest_chatapi.contract.titles import title_of
+from pytest_chatapi.contract.wording import plural
+from pytest_chatapi.errors import ChatAPIError
+from pytest_chatapi.plugin.expiry import is_older
+from pytest_chatapi.plugin.handle import ChatAPI
+from pytest_chatapi.plugin.place import how_to_record
+from pytest_chatapi.plugin.policy import (
+    TitledFindings,
+    fail_for_findings,
+    failure_of,
+    findings_of,
+)
+from pytest_chatapi.recording.miss import describe
+
+__all__ = ["Checks"]
+
+_SHOWN = 10
+
+
+class Checks:
+    """The checks of one test: missed requests, findings, unused and old recordings.
+
+    Attributes:
+        handle: what the test sent and received.
+    """
+
+    def __init__(self, handle: ChatAPI, item: pytest.Item, scenario: str = "") -> None:
+        self.handle = handle
+        self._recorder, self._settings = handle.recorder, handle.settings
+        self._item = item
+        self._scenario = scenario
+        self._passed = False
+        self._checked = 0  # exchanges
+        self._reported = 0  # misses
+
+    # -- the ends of the phases ------------------------------------------------------------------
+
+    def setup_failed(self) -> None:
+        """Takes the misses so far as reported: by the error of the setup."""
+        self._reported = len(self._recorder.misses)
+
+    def call_passed(self) -> None:
+        """Fails the test for what it got away with, and writes what it recorded."""
+        self._end_phase()
+        self._fail_for_misses()
+        self._fail_for_findings()
+        self._check_unplayed("")
+        self._check_age()
+        self._check_unused_replies()
+        self._save()
+        self._skip_idle_scenario()
+        self._passed = True
+
+    def call_failed(self, error: BaseException) -> None:
+        """Adds to the report what explains a failure, or fails for a better reason.
+
+        Raises:
+            pytest.fail.Exception: instead of `error`.
+        """
+        self._end_phase()
+        messages = [str(leaf) for leaf in _leaves(error)]
+        misses = list(map(describe, self._recorder.misses))
+        unreported = [text for text in misses if text not in messages]
+        self._reported = len(misses)
+        unreported += self._save_failed(misses)
+        is_skip = isinstance(error, pytest.skip.Exception)
+        # A skip hides what was missing; a group hides it in the frames of libraries.
+        is_hidden = is_skip or (
+            isinstance(error, BaseExceptionGroup) and set(messages) <= set(misses)
+        )
+        if misses and is_hidden:
+            raise pytest.fail.Exception("\n\n".join(misses), pytrace=False) from None
+        if is_skip:
+            return
+        unreported += [
+            message
+            for titled in self._unchecked()
+            if (message := failure_of(titled, self._settings.policy))
+        ]
+        if unreported:
+            self._item.add_report_section("call", "chatapi", "\n\n".join(unreported))
+
+    def torn_down(self, error: BaseException | None) -> None:
+        """Checks what fixtures did after a test that passed.
+
+        Args:
+            error: what the teardown raised.
+        """
+        self._end_phase()
+        if error is None and self._passed:
+            self._fail_for_misses()
+            self._fail_for_findings()
+            self._check_unplayed("teardown")
+            self._save()
+
+    # -- what is checked -------------------------------------------------------------------------
+
+    def _warn(self, text: str) -> None:
+        """Shows something at the end of the run."""
+        self._item.user_properties.append(("chatapi", text))
+
+    def _end_phase(self) -> None:
+        recorder = self._recorder
+        recorder.finish()
+        recorder.phase = "teardown"
+        for text in recorder.warnings[:1]:
+            more = len(recorder.warnings) - 1
+            self._warn(text + (f"\n  ... and {plural(more, 'more request')}" if more else ""))
+        if recorder.unanswered:
+            self._warn(
+                f"{plural(len(recorder.unanswered), 'request')} got no response, so there is "
+                f"nothing to replay: {', '.join(recorder.unanswered[:3])}"
+            )
+        recorder.warnings, recorder.unanswered = [], []
+
+    def _fail_for_misses(self) -> None:
+        unreported = self._recorder.misses[self._reported :]
+        self._reported = len(self._recorder.misses)
+        if unreported:
+            pytest.fail("\n\n".join(map(describe, unreported)), pytrace=False)
+
+    def _unchecked(self) -> list[TitledFindings]:
+        """The exchanges that no phase has checked yet, with their findings."""
+        first, self._checked = self._checked, len(self._recorder.exchanges)
+        if self._settings.policy == "off":
+            return []
+        new = self._recorder.exchanges[first:]
+        return [
+            (f"exchange {at}: {_title(exchange)}", findings_of(exchange, self._settings))
+            for at, exchange in enumerate(new, first)
+        ]
+
+    def _fail_for_findings(self) -> None:
+        fail_for_findings(self._unchecked(), self._settings.policy, self._warn)
+
+    def _save_failed(self, misses: list[str]) -> list[str]:
+        """Writes what a failing test recorded, if it is to be written, and explains an xfail.
+
+        Returns:
+            what is to be added to the report.
+        """
+        is_expected = self._item.get_closest_marker("xfail") is not None
+        if is_expected and misses:
+            self._warn(f"xfail because a recording is missing\n{misses[0]}")
+        if self._settings.record_on_failure or (is_expected and not misses):
+            refusal = self._refusal_to_save()
+            return [refusal] if refusal else []
+        return []
+
+    def _check_age(self) -> None:
+        cassette, max_age = self._recorder.cassette, self._settings.max_age
+        if cassette is None or not max_age:
+            return
+        dates = [entry.recorded_at for entry in self._recorder.entries]
+        old = [date for date in dates if is_older(date, max_age)]
+        if old:
+            text = (
+                f"{cassette.name} was recorded on {min(old)[:10]}, over {max_age} ago; "
+                f"record again: {self._how_to_record_again()}"
+            )
+            if self._settings.on_expiry == "fail":
+                pytest.fail(text, pytrace=False)
+            self._warn(text)
+
+    def _check_unplayed(self, phase: str) -> None:
+        cassette = self._recorder.cassette
+        if cassette is None or not self._minds_unused:
+            return
+        unplayed = [entry for entry in self._recorder.unplayed(phase=phase) if entry.own]
+        if unplayed:
+            self._report_unused(
+                f"{plural(len(unplayed), 'unused recording')} in {cassette.name}:",
+                [
+                    f"interaction {e.index}: {_title(Exchange(e.request))}"
+                    for e in unplayed[:_SHOWN]
+                ],
+                len(unplayed),
+                f"\nrecord again: {self._how_to_record_again()}",
+                "or allow it: unplayed='ignore'",
+            )
+
+    def _check_unused_replies(self) -> None:
+        mock = self.handle.mock
+        if mock is not None and self._minds_unused and (unused := mock.unused):
+            self._report_unused(
+                "unused mock replies:",
+                unused[:_SHOWN],
+                len(unused),
+                "",
+                "remove them, or allow them: unplayed='ignore'",
+            )
+
+    @property
+    def _minds_unused(self) -> bool:
+        # A client that gets a fault instead of a response may well give up.
+        return self._settings.unplayed != "ignore" and self._recorder.faults is None
+
+    def _report_unused(
+        self, head: str, shown: list[str], count: int, remedy: str, permission: str
+    ) -> None:
+        lines = [head, *(f"  {text}" for text in shown)]
+        if count > len(shown):
+            lines.append(f"  ... and {count - len(shown)} more")
+        text = "\n".join(lines) + remedy
+        if self._settings.unplayed == "fail":
+            pytest.fail(f"{text}\n{permission}", pytrace=False)
+        self._warn(text)
+
+    def _how_to_record_again(self) -> str:
+        return how_to_record(self._item, "rewrite", self._settings)
+
+    def _save(self) -> None:
+        refusal = self._refusal_to_save()
+        if refusal:
+            pytest.fail(refusal, pytrace=False)
+
+    def _refusal_to_save(self) -> str:
+        """Writes what was recorded; the reason if that is refused, else ``""``."""
+        try:
+            self._recorder.save()
+        except ChatAPIError as error:
+            return f"chatapi: {error}"
+        return ""
+
+    def _skip_idle_scenario(self) -> None:
+        if not self._scenario:
+            return
+        from pytest_chatapi.faults import Plan
+
+        plan = self._recorder.faults
+        if not isinstance(plan, Plan) or not plan.happened:
+            why = (
+                "there is nothing in this traffic that it could change"
+                if self._recorder.exchanges
+                else "the test requested no chat completion"
+            )
+            pytest.skip(f"{self._scenario}: {why}")
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _title(exchange: Exchange) -> str:
+    """The title without the number that the exchange has in its cassette."""
+    return title_of(Exchange(exchange.request, exchange.response))

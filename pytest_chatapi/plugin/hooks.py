@@ -1,0 +1,198 @@
+"""The hooks by which pytest calls the plugin, in the order in which it does.
+
+Each imports what it needs when it is needed, so that the plugin costs nothing while it is idle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Protocol
+
+import pytest
+
+from pytest_chatapi.plugin.ini_and_flags import (
+    add_options,
+    add_shared_flags,
+    is_any_set,
+    is_on,
+)
+from pytest_chatapi.plugin.recorded import TwoRecorders, is_recorded
+from pytest_chatapi.plugin.run import Run
+from pytest_chatapi.plugin.stash import CHECKS, GUARD, IS_RECORDED, REFUSED, RUN
+
+# -- the run -------------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_options(parser)
+
+
+def pytest_load_initial_conftests(parser: pytest.Parser) -> None:
+    # By now the other plugins have declared their flags.
+    add_shared_flags(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "chatapi(profile=None, ignore=[], policy='error', cassette=None, record_mode='none', ...): "
+        "record and replay the HTTP traffic of this test, and check each exchange",
+    )
+    config.addinivalue_line(
+        "markers",
+        "chatapi_faults(*scenarios): run this test once for each fault, plan of faults "
+        "('2*rate_limit, cut(chunks=3)') or fault of a set ('resilience', 'compatible-servers')",
+    )
+    worker = getattr(config, "workerinput", {})
+    run = config.stash[RUN] = Run(worker.get("chatapi_since", ""))
+    config.pluginmanager.register(run, "chatapi-run")
+    if is_any_set(config):
+        from pytest_chatapi.plugin.settings import settings_of_run
+
+        settings_of_run(config)  # a wrong setting fails once, before any test
+    if config.getoption("--chatapi-cassettes") or config.getini("chatapi_cassettes"):
+        from pytest_chatapi.plugin.collection import CassetteCollector
+
+        config.pluginmanager.register(CassetteCollector(config), "chatapi-cassettes")
+    if is_on(config, "orphans"):
+        from pytest_chatapi.plugin.orphans import Orphans
+
+        config.pluginmanager.register(Orphans(), "chatapi-orphans")
+
+
+class _Node(Protocol):
+    """A worker of pytest-xdist, as the process that started it sees it."""
+
+    config: pytest.Config
+    workerinput: dict[str, object]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: _Node) -> None:
+    node.workerinput["chatapi_since"] = node.config.stash[RUN].since
+
+
+# -- collection ----------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    marker = metafunc.definition.get_closest_marker("chatapi_faults")
+    if marker is None:
+        return
+    from pytest_chatapi.plugin.scenarios import scenarios_of
+
+    texts = scenarios_of(metafunc.definition, marker)
+    metafunc.fixturenames.append("_chatapi_scenario")
+    metafunc.parametrize("_chatapi_scenario", texts, indirect=True, ids=texts)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        try:
+            if not is_recorded(item):
+                continue
+        except TwoRecorders as error:  # a mistake in one test is no reason to run none
+            item.stash[REFUSED] = str(error)
+            continue
+        from pytest_chatapi.plugin.config_fixture import config_scope
+        from pytest_chatapi.plugin.settings import settings_for
+
+        settings_for(item, {})  # a wrong setting fails before any test runs
+        item.stash[IS_RECORDED] = True
+        # What the config allows holds for fixtures of narrower scope, too: the guard asks for it.
+        _add_fixture(item, "chatapi_config", after=config_scope(item))
+        _add_fixture(item, "_chatapi_marked", after="class")
+
+
+_SCOPES = ("session", "package", "module", "class", "function")
+
+
+def _add_fixture(item: pytest.Item, fixture: str, *, after: str) -> None:
+    """Has a test set up a fixture after all others of a scope, or of a wider one."""
+    names = getattr(item, "fixturenames", None)
+    if names is None or fixture in names:
+        return
+    definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    narrower = _SCOPES[_SCOPES.index(after) + 1 :]
+    for at, name in enumerate(names):
+        if name in definitions and definitions[name][-1].scope in narrower:
+            names.insert(at, fixture)
+            return
+    names.append(fixture)
+
+
+# -- one test ------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    if not item.stash.get(IS_RECORDED, False):
+        yield
+        return
+    from pytest_chatapi.plugin.guard import guarded_test
+
+    item.config.stash[RUN].failed.discard(item.nodeid)
+    item.stash[GUARD] = ExitStack()
+    item.stash[GUARD].enter_context(guarded_test(item))
+    try:
+        yield
+    except BaseException:
+        checks = item.stash.get(CHECKS, None)
+        if checks is not None:
+            checks.setup_failed()
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        checks = item.stash.get(CHECKS, None)
+        if checks is not None:
+            checks.call_failed(error)
+        raise
+    checks = item.stash.get(CHECKS, None)
+    if checks is None:
+        if item.get_closest_marker("vcr") is not None and is_on(item.config, "check_vcr"):
+            from pytest_chatapi.plugin.other_recorders import check_other_recorder
+
+            check_other_recorder(item)
+        return
+    hidden = _hidden_failure(item)
+    if hidden is not None:
+        checks.call_failed(hidden)
+    else:
+        checks.call_passed()
+
+
+def _hidden_failure(item: pytest.Item) -> BaseException | None:
+    """The failure of a call that raised nothing: unittest keeps it, subtests only report it."""
+    failures = getattr(item, "_excinfo", None)
+    if failures:
+        failure: BaseException = failures[0].value
+        return failure
+    return AssertionError() if item.nodeid in item.config.stash[RUN].failed else None
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    checks = item.stash.get(CHECKS, None)
+    try:
+        yield
+    except BaseException as error:
+        if checks is not None:
+            checks.torn_down(error)
+        raise
+    else:
+        if checks is not None:
+            checks.torn_down(None)
+    finally:
+        if checks is not None:
+            del item.stash[CHECKS]
+        guard = item.stash.get(GUARD, None)
+        if guard is not None:
+            del item.stash[GUARD]
+            guard.close()

@@ -1,0 +1,382 @@
+"""The settings, one row each: what a setting takes, its default, where it can be set, its help.
+
+Ini options, flags, arguments of the marker, validation and the table in the documentation are all
+made from these rows. pytest reads this file at every start, so checks import what they need when
+they run. It knows nothing of pytest, so that a further source of settings can use the same rows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from pytest_chatapi.recording.modes import RECORD_MODES
+
+__all__ = ["RUN_SETTINGS", "SETTINGS", "Setting", "Settings", "validated"]
+
+IniKind = Literal["string", "bool", "linelist", "args", "paths"]
+
+
+class Kind(NamedTuple):
+    """What values a setting takes.
+
+    Attributes:
+        wanted: how an error message puts it.
+        convert: returns the value as it is used; raises `TypeError` or `ValueError` if it does
+            not fit.
+        ini: kind of the ini option, as pytest names it; ``None`` if an ini file cannot say it.
+        choices: the values that there are, if they can be listed.
+    """
+
+    wanted: str
+    convert: Callable[[Any], object]
+    ini: IniKind | None
+    choices: tuple[str, ...] = ()
+
+
+class Setting(NamedTuple):
+    """One row.
+
+    Attributes:
+        kind: what values it takes.
+        default: its value if it is set nowhere.
+        help: one line for ``pytest --help`` and the documentation.
+        in_ini: whether the ini file may set it, as ``chatapi_NAME``.
+        flag: on the command line, or ``""``.
+        metavar: what the flag takes, for ``pytest --help``.
+        is_shared: other plugins declare the same flag, so that theirs is used where there is one.
+        has_commas: an item of the flag or of the ini file may hold several values.
+        only_checks: it says how exchanges are checked, and does not ask for a recorder.
+        check: raises `SettingError` for a value that fits but names what does not exist.
+        shown: the default, as the documentation puts it, if Python's way does not help.
+    """
+
+    kind: Kind
+    default: object
+    help: str
+    in_ini: bool = True
+    flag: str = ""
+    metavar: str | None = None
+    is_shared: bool = False
+    has_commas: bool = False
+    only_checks: bool = False
+    check: Callable[[Any], object] | None = None
+    shown: str = ""
+
+    @property
+    def ini(self) -> IniKind | None:
+        """Kind of the ini option ``chatapi_NAME``; ``None`` if there is none."""
+        return self.kind.ini if self.in_ini else None
+
+
+def _setting(kind: Kind, default: object, help: str, **more: Any) -> Any:
+    """A row; for the type checker a value of the type with which the setting is annotated."""
+    return Setting(kind, default, help, **more)
+
+
+# -- kinds ---------------------------------------------------------------------------------------
+
+
+def _text(value: object) -> object:
+    if value is not None and not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _path(value: object) -> object:
+    if value is not None and not isinstance(value, str | os.PathLike):
+        raise TypeError
+    return value
+
+
+def _switch(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _texts(value: object) -> Sequence[str] | set[str]:
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list | tuple | set) or not all(isinstance(v, str) for v in value):
+        raise TypeError
+    return value
+
+
+def _factor(value: Any) -> float:
+    number = float(value)
+    if isinstance(value, bool) or not number >= 0:
+        raise ValueError
+    return number
+
+
+def _function(value: object) -> object:
+    if value is not None and not callable(value):
+        raise TypeError
+    return value
+
+
+def _one_of(*choices: str) -> Kind:
+    def convert(value: object) -> object:
+        if value not in choices:
+            raise ValueError
+        return value
+
+    return Kind(f"one of {', '.join(choices)}", convert, "string", choices)
+
+
+TEXT = Kind("a string", _text, "string")
+PATH = Kind("a name or a path", _path, None)
+SWITCH = Kind("True or False", _switch, "bool")
+LINES = Kind("a list of strings", _texts, "linelist")
+WORDS = Kind("a list of strings", _texts, "args")
+FOLDERS = Kind("a list of paths", _texts, "paths")
+FACTOR = Kind("0, 1 or another factor", _factor, "string")
+FUNCTION = Kind("a function of a body", _function, None)
+
+
+# -- checks --------------------------------------------------------------------------------------
+
+
+def _check_profile(name: str | None) -> None:
+    from pytest_chatapi.contract.profiles import get_profile
+
+    if name is not None:
+        get_profile(name)
+
+
+def _check_rules(codes: Sequence[str]) -> None:
+    from pytest_chatapi.contract.check import selects
+
+    selects(codes)
+
+
+def _check_matchers(names: Sequence[str]) -> None:
+    from pytest_chatapi.recording.matching import Matcher
+    from pytest_chatapi.redaction.redactor import Redactor
+
+    Matcher(Redactor(environ={}), names)
+
+
+def _check_paths(paths: Sequence[str]) -> None:
+    from pytest_chatapi.redaction.jsonpath import JsonPaths
+
+    JsonPaths(paths)
+
+
+def _check_patterns(patterns: Sequence[str]) -> None:
+    from pytest_chatapi.redaction.redactor import Redactor
+
+    Redactor(patterns, environ={})
+
+
+def _check_age(text: str | None) -> None:
+    from pytest_chatapi.plugin.expiry import age_of
+
+    if text:
+        age_of(text)
+
+
+def _check_url(url: str | None) -> None:
+    from pytest_chatapi.errors import SettingError
+
+    if url and not url.startswith(("http://", "https://")):
+        raise SettingError(f"base_url must begin with http:// or https://, not {url!r}")
+
+
+# -- the rows ------------------------------------------------------------------------------------
+
+
+class Settings:
+    """The settings of one test, one attribute each: what the marker ``chatapi`` takes.
+
+    Attributes:
+        mode_from: what sets `record_mode` and wins over the command line, or ``""``.
+    """
+
+    profile: str | None = _setting(
+        TEXT,
+        None,
+        "check by this profile, not the host's: documented, openai, azure or compatible",
+        flag="--chatapi-profile",
+        metavar="NAME",
+        only_checks=True,
+        check=_check_profile,
+        shown="by host",
+    )
+    ignore: Sequence[str] = _setting(
+        LINES,
+        (),
+        "findings to ignore, such as S10 or U02:$.usage.total_tokens",
+        flag="--chatapi-ignore",
+        metavar="CODE[:PATH]",
+        has_commas=True,
+        only_checks=True,
+        check=_check_rules,
+    )
+    strict: bool = _setting(
+        SWITCH, False, "fail on warnings too", flag="--chatapi-strict", only_checks=True
+    )
+    policy: str = _setting(
+        _one_of("error", "strict", "warn", "off"),
+        "error",
+        "which findings fail a test: error, strict (warnings too), warn (none) or off (no checks)",
+        flag="--chatapi-policy",
+        metavar="POLICY",
+        only_checks=True,
+        shown="`error`; `off` with a mock or faults",
+    )
+    cassette: str | os.PathLike[str] | None = _setting(
+        PATH, None, "name or path of the cassette", shown="named after the test"
+    )
+    record_mode: str = _setting(
+        _one_of(*RECORD_MODES),
+        "none",
+        "when to record: none, once, new_episodes, all or rewrite",
+        flag="--record-mode",
+        is_shared=True,
+    )
+    serializer: str = _setting(
+        _one_of("yaml", "json"), "yaml", "format of new cassettes: yaml or json"
+    )
+    match_on: Sequence[str] = _setting(
+        WORDS,
+        ("method", "path", "query", "body"),
+        "what requests are matched by: method, scheme, host, port, path, query, uri, body",
+        check=_check_matchers,
+    )
+    ignore_body: Sequence[str] = _setting(
+        LINES, (), "JSON paths in request bodies to leave out of matching", check=_check_paths
+    )
+    normalize_body: Callable[[Any], Any] | None = _setting(
+        FUNCTION, None, "function that gets a request body and returns what to match by"
+    )
+    allow_playback_repeats: bool = _setting(
+        SWITCH, False, "replay the last recording of a request any number of times"
+    )
+    redact: Sequence[str] = _setting(
+        LINES,
+        (),
+        "further secrets, as regular expressions or JSON paths; all places add up",
+        check=_check_patterns,
+    )
+    keep_headers: Sequence[str] = _setting(
+        WORDS, (), "headers to record besides the usual ones, such as x-litellm-*"
+    )
+    replay_speed: float = _setting(
+        FACTOR,
+        0,
+        "pace of replayed streams: 0 at once, 1 as recorded, 2 twice as fast",
+        flag="--chatapi-replay-speed",
+        metavar="FACTOR",
+    )
+    unplayed: str = _setting(
+        _one_of("fail", "warn", "ignore"),
+        "fail",
+        "what to do about unused recordings and mock replies: fail, warn or ignore",
+    )
+    max_age: str | None = _setting(
+        TEXT,
+        None,
+        "age from which recordings are too old, such as 30d, 12h or 8w",
+        check=_check_age,
+    )
+    on_expiry: str = _setting(
+        _one_of("warn", "fail"),
+        "warn",
+        "what to do about recordings older than max_age: warn or fail",
+    )
+    record_on_failure: bool = _setting(SWITCH, False, "write the cassette of a failing test too")
+    ignore_hosts: Sequence[str] = _setting(
+        WORDS, (), "hosts to let through, neither recorded nor replayed"
+    )
+    base_url: str | None = _setting(
+        TEXT,
+        None,
+        "base URL of the client fixtures",
+        flag="--chatapi-base-url",
+        metavar="URL",
+        check=_check_url,
+        shown="`OPENAI_BASE_URL`",
+    )
+    api_key: str | None = _setting(
+        TEXT, None, "API key of the client fixtures", in_ini=False, shown="`OPENAI_API_KEY`"
+    )
+    organization: str | None = _setting(
+        TEXT, None, "organization of the client fixtures", shown="`OPENAI_ORG_ID`"
+    )
+    project: str | None = _setting(
+        TEXT, None, "project of the client fixtures", shown="`OPENAI_PROJECT_ID`"
+    )
+    http_client: str = _setting(
+        _one_of("httpx", "httpx2"),
+        "httpx",
+        "library of the fixture chatapi_client: httpx or httpx2",
+    )
+    virtual_time: bool = _setting(
+        SWITCH, True, "let sleeping take no time in tests with a mock or faults (default: true)"
+    )
+
+    def __init__(self, **values: object) -> None:
+        for name, row in SETTINGS.items():
+            setattr(self, name, values.get(name, row.default))
+        self.mode_from = ""
+
+
+SETTINGS: dict[str, Setting] = {
+    name: row for name, row in vars(Settings).items() if isinstance(row, Setting)
+}
+"""The rows of `Settings`, by name."""
+
+RUN_SETTINGS: dict[str, Setting] = {
+    "cassettes": _setting(
+        FOLDERS,
+        (),
+        "collect each exchange recorded below DIR as a test",
+        flag="--chatapi-cassettes",
+        metavar="DIR",
+    ),
+    "auto": _setting(SWITCH, False, "record and replay every test, as if each had the marker"),
+    "check_vcr": _setting(
+        SWITCH, False, "check tests with pytest.mark.vcr too, which another recorder plays"
+    ),
+    "disable_recording": _setting(
+        SWITCH,
+        False,
+        "talk to the real server; record and replay nothing",
+        flag="--disable-recording",
+        is_shared=True,
+    ),
+    "orphans": _setting(
+        SWITCH, False, "list cassettes that no test owns", flag="--chatapi-orphans"
+    ),
+}
+"""What holds for a whole run, and is set in the ini file or by a flag only."""
+
+
+def validated(values: Mapping[str, object]) -> dict[str, Any]:
+    """Settings of one place, each converted to the form in which it is used.
+
+    Raises:
+        SettingError: there is no such setting, or its value does not fit.
+    """
+    from pytest_chatapi.contract.wording import did_you_mean
+    from pytest_chatapi.errors import SettingError
+
+    converted: dict[str, Any] = {}
+    for name, value in values.items():
+        row = SETTINGS.get(name)
+        if row is None:
+            near = did_you_mean(str(name), SETTINGS)
+            raise SettingError(
+                f"unknown setting {name!r}{near or '.'} It takes {', '.join(SETTINGS)}"
+            )
+        try:
+            converted[name] = row.kind.convert(value)
+        except (TypeError, ValueError):
+            near = did_you_mean(str(value), row.kind.choices)
+            raise SettingError(f"{name} must be {row.kind.wanted}, not {value!r}{near}") from None
+        if row.check is not None:
+            row.check(converted[name])
+    return converted

@@ -1,0 +1,88 @@
+"""Where the cassette of a test is, and the command that records it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+
+from pytest_chatapi.plugin.options import Settings
+from pytest_chatapi.plugin.scenarios import scenario_of
+from pytest_chatapi.reading.reader import SUFFIXES
+
+__all__ = ["cassette_folder", "cassette_path", "how_to_record", "is_cassette_name", "shown_path"]
+
+_LONGEST_NAME = 255
+_DASHES = str.maketrans(dict.fromkeys(r"<>?%*:|\"'/\\", "-"))
+
+
+def is_cassette_name(name: str) -> bool:
+    """Whether a file name ends as the name of a recording does."""
+    return name.removesuffix(".gz").endswith(SUFFIXES)
+
+
+def cassette_folder(item: pytest.Item) -> Path:
+    """The folder of a test's cassettes, unless a fixture names another: pytest-recording's."""
+    return item.path.parent / "cassettes" / item.path.stem
+
+
+def cassette_path(
+    item: pytest.Item, settings: Settings, folder: Path | None = None, name: str | None = None
+) -> Path:
+    """The path of a test's cassette, in pytest-recording's folders and by its names.
+
+    Args:
+        folder, name: what the fixtures of pytest-recording return, where it is installed.
+    """
+    folder = folder or cassette_folder(item)
+    if settings.cassette:
+        path = Path(settings.cassette)
+        if not is_cassette_name(path.name):
+            path = path.with_name(f"{path.name}.{settings.serializer}")
+        return folder / path
+    name = _without_scenario(item, _name_of(item) if name is None else name)
+    # pytest-recording leaves room for a suffix that it measures like this.
+    room = _LONGEST_NAME - len(".yaml" if settings.serializer == "yaml" else "json")
+    if len(name) > room:
+        digest = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
+        name = f"{name[: room - len(digest) - 3]}...{digest}"
+    ending = f".{settings.serializer}"
+    return folder / (name if name.endswith(ending) else f"{name}{ending}")
+
+
+def _name_of(item: pytest.Item) -> str:
+    owner = getattr(item, "cls", None)
+    return (f"{owner.__name__}.{item.name}" if owner else item.name).translate(_DASHES)
+
+
+def _without_scenario(item: pytest.Item, name: str) -> str:
+    """The name without the scenario's id, which comes last: all scenarios share one cassette."""
+    scenario = scenario_of(item).translate(_DASHES)
+    if scenario:
+        for end, instead in ((f"[{scenario}]", ""), (f"-{scenario}]", "]")):
+            if name.endswith(end):
+                return name.removesuffix(end) + instead
+    return name
+
+
+def shown_path(config: pytest.Config, path: Path) -> str:
+    """A path as messages show it: relative to where pytest was called, if it is below."""
+    with contextlib.suppress(ValueError):
+        return path.relative_to(config.invocation_params.dir).as_posix()
+    return os.fspath(path)
+
+
+def how_to_record(item: pytest.Item, mode: str, settings: Settings) -> str:
+    """The command that records one test."""
+    name = item.nodeid
+    with contextlib.suppress(ValueError):
+        path = item.path.relative_to(item.config.invocation_params.dir)
+        name = f"{path.as_posix()}::{item.nodeid.partition('::')[2]}"
+    command = f"pytest {shlex.quote(name)}"
+    if settings.mode_from:  # which wins over the flag
+        return f"set record_mode={mode!r} in {settings.mode_from}, then {command}"
+    return f"{command} --record-mode={mode}"

@@ -1,0 +1,55 @@
+"""Which findings fail a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
+
+import pytest
+
+from pytest_chatapi.contract.check import check_exchange
+from pytest_chatapi.contract.exchange import Exchange
+from pytest_chatapi.contract.findings import Finding, at_least
+from pytest_chatapi.plugin.options import Settings
+from pytest_chatapi.report import failure_message, short
+
+__all__ = ["TitledFindings", "fail_for_findings", "failure_of", "findings_of"]
+
+TitledFindings: TypeAlias = tuple[str, Sequence[Finding]]
+"""How messages name an exchange, and its findings."""
+
+
+def findings_of(exchange: Exchange, settings: Settings) -> list[Finding]:
+    """The findings of an exchange, by the settings of a test."""
+    return check_exchange(exchange, settings.profile, ignore=settings.ignore).findings
+
+
+def _failing(findings: Iterable[Finding], policy: str) -> list[Finding]:
+    levels = at_least("error" if policy == "error" else "warning")
+    return [finding for finding in findings if finding.level in levels]
+
+
+def failure_of(titled: TitledFindings, policy: str) -> str:
+    """The message about an exchange that a policy lets fail; ``""`` for any other."""
+    title, findings = titled
+    failing = _failing(findings, policy)
+    return failure_message(findings, title, failing) if failing else ""
+
+
+def fail_for_findings(
+    exchanges: Iterable[TitledFindings], policy: str, warn: Callable[[str], object]
+) -> None:
+    """Fails the test for the findings of its exchanges, or warns of them, as the policy says.
+
+    Raises:
+        pytest.fail.Exception: a finding fails the test.
+    """
+    if policy == "warn":
+        for title, findings in exchanges:
+            failing = _failing(findings, policy)
+            if failing:
+                warn(f"{title}: " + ", ".join(short(finding) for finding in failing[:5]))
+    elif policy != "off":
+        messages = [message for titled in exchanges if (message := failure_of(titled, policy))]
+        if messages:
+            pytest.fail("\n\n".join(messages), pytrace=False)

@@ -1,0 +1,61 @@
+"""Which tests are recorded and replayed."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_chatapi.plugin.ini_and_flags import is_on
+
+__all__ = ["TwoRecorders", "is_recorded"]
+
+_FIXTURES = frozenset(
+    "chatapi chatapi_mock chatapi_client chatapi_async_client "
+    "openai_client async_openai_client".split()
+)
+
+
+class TwoRecorders(Exception):
+    """A test turns on two recorders; the message says which."""
+
+
+def is_recorded(item: pytest.Item) -> bool:
+    """Whether a test is recorded and replayed by this plugin.
+
+    Raises:
+        TwoRecorders: another recorder is turned on for it as well.
+        pytest.UsageError: a marker is wrong.
+    """
+    is_marked = any(item.get_closest_marker(name) for name in ("chatapi", "chatapi_faults"))
+    fixtures = _FIXTURES.intersection(getattr(item, "fixturenames", ()))
+    if not is_marked and not fixtures and not is_on(item.config, "auto"):
+        return False
+    if item.get_closest_marker("vcr") is None:
+        return True
+    _refuse_second(item, fixtures)
+    return False
+
+
+def _refuse_second(item: pytest.Item, fixtures: frozenset[str]) -> None:
+    if item.get_closest_marker("chatapi_faults") is not None:
+        raise TwoRecorders(
+            "@pytest.mark.chatapi_faults does not work with @pytest.mark.vcr: "
+            "use @pytest.mark.chatapi instead, which replays the same cassette"
+        )
+    is_marked = _asks_for_recorder(item)
+    if is_marked or fixtures:
+        what = "@pytest.mark.chatapi" if is_marked else f"the fixture {min(fixtures)}"
+        raise TwoRecorders(
+            f"@pytest.mark.vcr and {what} both turn on a recorder: remove one of them;\n"
+            "to check what the other recorder plays, set chatapi_check_vcr = true"
+        )
+
+
+def _asks_for_recorder(item: pytest.Item) -> bool:
+    """Whether a marker ``chatapi`` does more than say how exchanges are checked."""
+    from pytest_chatapi.plugin.options import SETTINGS
+    from pytest_chatapi.plugin.settings import marker_arguments
+
+    return any(
+        not arguments or not all(SETTINGS[name].only_checks for name in arguments)
+        for arguments in marker_arguments(item)
+    )

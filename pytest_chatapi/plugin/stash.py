@@ -1,0 +1,29 @@
+"""The keys under which hooks and fixtures keep what they share; nothing is kept in globals."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_chatapi.plugin.checking import Checks
+    from pytest_chatapi.plugin.run import Run
+
+__all__ = ["CHECKS", "GUARD", "IS_RECORDED", "REFUSED", "RUN"]
+
+RUN: pytest.StashKey[Run] = pytest.StashKey()
+"""Of the configuration: what the tests of one run have in common."""
+
+IS_RECORDED: pytest.StashKey[bool] = pytest.StashKey()
+"""Of a test: it is recorded and replayed. Absent if not."""
+
+REFUSED: pytest.StashKey[str] = pytest.StashKey()
+"""Of a test: why it cannot run."""
+
+GUARD: pytest.StashKey[ExitStack] = pytest.StashKey()
+"""Of a test that is recorded, from its setup on: takes down the network guard."""
+
+CHECKS: pytest.StashKey[Checks] = pytest.StashKey()
+"""Of a test that has its handle by now: what is checked at the ends of its phases."""
