@@ -19,6 +19,7 @@ from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.profiles import get_profile
 from pytest_chatapi.contract.rules.request import check_request
 from pytest_chatapi.contract.schemas import Node, Violation, json_path, json_type, load
+from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import mask
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "out_of_range",
     "refusal",
     "refusal_of",
+    "refusal_of_body",
     "unknown_url",
 ]
 
@@ -87,13 +89,24 @@ def refusal_of(request: Request, profile: str | None = None) -> Refusal | None:
     Raises:
         SettingError: no such profile.
     """
+    return refusal_of_body(*request_json(request), request.url, profile)
+
+
+def refusal_of_body(
+    body: JSON, why_not: str | None, url: str, profile: str | None
+) -> Refusal | None:
+    """As `refusal_of`, for a body that is parsed already.
+
+    Args:
+        body, why_not: as from `request_json`.
+        url: of the request; an Azure deployment names the model.
+    """
     ledger = Ledger(get_profile(profile or "openai"))
-    body, why_not = request_json(request)
     if why_not is not None:
         return refusal(NO_JSON)
     if body is None:
         return refusal(_NO_MODEL)
-    check_request(ledger, Ask(body), body, None, request.url)
+    check_request(ledger, Ask(body), body, None, url)
     found = [f for f in ledger.findings() if f.level != "note" and f.code not in _ACCEPTED]
     if not found:
         return _undocumented(body) if profile != "compatible" else None

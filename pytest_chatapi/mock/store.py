@@ -8,8 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from pytest_chatapi.contract.ask import request_json
-from pytest_chatapi.contract.check import endpoint
-from pytest_chatapi.contract.exchange import Exchange, Request
+from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.mock.refusals import (
     NO_JSON,
     Refusal,
@@ -86,12 +85,12 @@ class Store:
         messages = [_message(m, f"{id_}-{i}") for i, m in enumerate(body["messages"])]
         self._kept[id_] = _Kept(stored, messages, body.get("model"))
 
-    def answer(self, request: Request) -> tuple[int, Any] | None:
-        """Status and JSON body; ``None`` where another than this store has to answer.
+    def answer(self, request: Request, kind: str | None) -> tuple[int, Any] | None:
+        """Status and JSON body; ``None`` where the endpoint is not this store's.
 
-        The end of the path decides, so any host and base path are fine.
+        Args:
+            kind: the request's endpoint, as `endpoint` names it.
         """
-        kind = endpoint(Exchange(request))
         if kind is None or kind == "chat":
             return None
         path, _, query = request.url.partition("?")
