@@ -217,7 +217,7 @@ class ChatMock:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             body, why_not = request_json(request)
-            refusal = refusals.refusal_of_body(body, why_not, request.url, self.profile)
+            refusal = refusals.refusal_of(body, why_not, request.url, self.profile)
             if refusal is None and not self._any_model and body["model"] not in self.models:
                 refusal = refusals.not_found(body["model"])
             known = _KnownBody(None if refusal is not None else body, refusal, {})
