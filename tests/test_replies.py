@@ -634,7 +634,7 @@ MISFITS = {
                 }
             ]
         },
-        "at #/properties/a/pattern: no text for '^(?!x)(?=x)$' can be made up",
+        "at #/properties/a/pattern: cannot generate a string that matches '^(?!x)(?=x)$'; pass",
     ),
     "schema": (
         builders.structured(),
@@ -644,7 +644,7 @@ MISFITS = {
                 "json_schema": {"name": "x", "schema": {"not": {}}},
             }
         },
-        "no value can be made for the schema at #: no value that was tried fits; pass the value",
+        "cannot generate a value for the schema at #: no candidate fits; pass the value",
     ),
 }
 
@@ -852,38 +852,41 @@ def test_formats(name: str) -> None:
 @pytest.mark.parametrize(
     ("schema", "message"),
     [
-        (False, "at #: nothing is allowed here"),
-        ({"enum": []}, "at #: no value that was tried fits"),
-        ({"type": "integer", "minimum": 5, "maximum": 3}, "at #: no value"),
+        (False, "at #: no value is allowed here"),
+        ({"enum": []}, "at #: no candidate fits"),
+        ({"type": "integer", "minimum": 5, "maximum": 3}, "at #: no candidate"),
         ({"type": "wat"}, "at #: 'wat' is not valid"),
         ({"$ref": "https://example.com/x"}, "at #: Unresolvable"),
         ({"$ref": "#/$defs/gone"}, "at #: "),
-        (NODE | {"$ref": "#/$defs/Loop"}, "at #/properties/self: #/$defs/Loop holds itself"),
+        (NODE | {"$ref": "#/$defs/Loop"}, "at #/properties/self: #/$defs/Loop refers to itself"),
         ({"$ref": "#"}, "recursive without end"),
         ({"type": "string", "minLength": 10**7}, "at #/minLength: 10000000 characters"),
         ({"type": "array", "minItems": 10**7}, "at #/minItems: 10000000 items"),
-        ({"type": "string", "pattern": "abc", "maxLength": 2}, "at #/pattern: no text for 'abc'"),
+        (
+            {"type": "string", "pattern": "abc", "maxLength": 2},
+            "at #/pattern: cannot generate a string that matches 'abc'",
+        ),
         (
             {
                 "properties": {"a": {"type": "array", "items": {"enum": []}, "minItems": 1}},
                 "required": ["a"],
             },
-            "at #/properties/a/items: no value",
+            "at #/properties/a/items: no candidate",
         ),
         (
             {"type": "array", "items": {"type": "boolean"}, "minItems": 3, "uniqueItems": True},
-            "at #: no value",
+            "at #: no candidate",
         ),
         (
             {"properties": {"a": False}, "required": ["a"]},
-            "at #/properties/a: nothing is allowed here",
+            "at #/properties/a: no value is allowed here",
         ),
         (
             {
                 "properties": {"a": {"anyOf": [{"enum": []}, {}]}, "b": {"enum": []}},
                 "required": ["a", "b"],
             },
-            "at #/properties/b: no value",
+            "at #/properties/b: no candidate",
         ),
     ],
 )
@@ -893,12 +896,34 @@ def test_no_value_fits(schema: Any, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_tangle_is_given_up() -> None:
+def test_a_search_without_end_is_given_up() -> None:
     names = "abcdefgh"
     every = {name: {"$ref": f"#/$defs/{name}"} for name in names}
     node = {"type": "object", "properties": every, "anyOf": [{"required": [n]} for n in names]}
-    with pytest.raises(SettingError, match="at #: it is too tangled"):
+    with pytest.raises(SettingError, match="at #: the search takes too many steps"):
         fitting_value({"$defs": dict.fromkeys(names, node), "$ref": "#/$defs/a"})
+
+
+def test_a_message_that_quotes_a_schema_is_short() -> None:
+    with pytest.raises(SettingError, match=r"#: PointerToNowhere.*\.\.\.$") as caught:
+        fitting_value({"$ref": "#/gone", "$defs": {str(n): {} for n in range(999)}})
+    assert len(str(caught.value)) < 240
+
+
+def test_a_panic_below_jsonschema_is_a_schema_that_is_too_deep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rust below it panics where the stack ends there, with what is not an `Exception`."""
+
+    class PanicException(BaseException):
+        pass
+
+    def panic(*_: Any) -> bool:
+        raise PanicException
+
+    monkeypatch.setattr(Draft202012Validator, "is_valid", panic)
+    with pytest.raises(SettingError, match="nested too deeply"):
+        fitting_value({"enum": [1]})
 
 
 def schemas() -> st.SearchStrategy[dict[str, Any]]:
