@@ -21,7 +21,7 @@ import table
 
 from pytest_chatapi import RecordReplayTransport
 from pytest_chatapi.mock import ChatMock, text
-from pytest_chatapi.mock.replies import stamp_of
+from pytest_chatapi.mock.generated import stamp_of
 from pytest_chatapi.recording.opening import open_recorder
 
 URL = "https://api.openai.com/v1/chat/completions"

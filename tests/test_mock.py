@@ -234,9 +234,9 @@ def test_raw_replies(run: Run) -> None:
 
 @pytest.mark.parametrize("reply", [5, ["a"]])
 def test_what_is_no_reply(run: Run, reply: Any) -> None:
-    with pytest.raises(SettingError, match=r"a reply is a text, a reply of pytest_chatapi\.mock"):
+    with pytest.raises(SettingError, match="a reply must be a str, a reply from pytest_chatapi"):
         run.mock.reply(reply)
-    with pytest.raises(SettingError, match="a reply is"):
+    with pytest.raises(SettingError, match="a reply must be"):
         run.mock.script([reply])
 
 
@@ -245,9 +245,9 @@ def test_what_a_function_may_not_make(run: Run) -> None:
         return "x"
 
     run.mock.script([lambda request: 5, later])
-    with pytest.raises(UnrecordedRequest, match="made no reply, but int"):
+    with pytest.raises(UnrecordedRequest, match="must return a reply, not int"):
         run.ask()
-    with pytest.raises(UnrecordedRequest, match="is not async"):
+    with pytest.raises(UnrecordedRequest, match="cannot be async"):
         run.ask()
 
 
@@ -286,12 +286,12 @@ def test_unused_replies(run: Run) -> None:
     run.mock.reply("rest")
     assert run.said() == "a"
     assert run.mock.unused == [
-        'chat(prompt="Never"): never asked',
-        'chat(model__startswith="gpt"): 2 of the 3 turns of its script',
-        "chat(): never asked",
+        'chat(prompt="Never"): never requested',
+        'chat(model__startswith="gpt"): 2 of 3 script turns',
+        "chat(): never requested",
     ]
     assert [run.said(), run.said(), run.said(), run.said()] == ["b", "c", "rest", "rest"]
-    assert run.mock.unused == ['chat(prompt="Never"): never asked']
+    assert run.mock.unused == ['chat(prompt="Never"): never requested']
 
 
 def test_no_route_fits(run: Run) -> None:
@@ -302,9 +302,9 @@ def test_no_route_fits(run: Run) -> None:
         run.ask()
     assert str(raised.value).splitlines() == [
         "no reply for POST chat/completions gpt-4o-mini",
-        "  because   no route of the mock answers it",
+        "  because   no route of the mock matches it",
         '            1. chat(prompt="Hello"): prompt is "Hi"',
-        '            2. chat(model="gpt-4o-mini"): used up',
+        '            2. chat(model="gpt-4o-mini"): script used up',
         "  reply     chatapi_mock.reply(...), or chatapi_mock.chat(prompt=...).reply(...)",
     ]
 
@@ -372,7 +372,7 @@ def test_what_the_service_refuses_is_refused(run: Run) -> None:
     assert response.status_code == 400
     assert response.json()["error"]["param"] == "temperature"
     assert response.json()["error"]["type"] == "invalid_request_error"
-    assert route.given == 0
+    assert route.reply_count == 0
     ((request, message),) = run.mock.refused
     assert request.json()["temperature"] == 3
     assert "temperature" in message
@@ -429,7 +429,7 @@ def test_a_deviation_takes_the_reply_with_it(run: Run) -> None:
 
 def test_a_fault_with_nothing_behind_it(run: Run) -> None:
     run.mock.script([faults.cut(chunks=1)])
-    with pytest.raises(UnrecordedRequest, match="is the last of a script"):
+    with pytest.raises(UnrecordedRequest, match="the script ends with cut"):
         run.ask(stream=True)
 
 
@@ -460,7 +460,7 @@ def test_who_gives_up_after_a_fault_left_nothing_unused(run: Run) -> None:
     other = Run()
     other.mock.script([faults.rate_limit(), "x", "y"])
     assert other.ask().status_code == 429
-    assert other.mock.unused == ["chat(): 1 of the 3 turns of its script"]
+    assert other.mock.unused == ["chat(): 1 of 3 script turns"]
 
 
 def test_a_fault_that_waits_keeps_no_reply_back(run: Run) -> None:
@@ -470,11 +470,11 @@ def test_a_fault_that_waits_keeps_no_reply_back(run: Run) -> None:
 
 
 def test_slips_are_told(run: Run) -> None:
-    with pytest.raises(SettingError, match="a script is a list of replies"):
+    with pytest.raises(SettingError, match="a script must be a list of replies"):
         run.mock.script("Hello")
-    with pytest.raises(SettingError, match="a script is a list of replies"):
+    with pytest.raises(SettingError, match="a script must be a list of replies"):
         run.mock.script(text("x"))  # type: ignore[arg-type]
-    with pytest.raises(SettingError, match=r"models is a list of names: \['gpt-4o'\]"):
+    with pytest.raises(SettingError, match=r"models must be a list of names, such as \['gpt-4o'\]"):
         run.mock.models = "gpt-4o"
     with pytest.raises(SettingError, match=r"by name: rate_limit\(retry_after=\.\.\.\)"):
         faults.rate_limit(7)

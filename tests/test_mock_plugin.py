@@ -98,8 +98,8 @@ def test_a(chatapi_mock, openai_client):
     result.stdout.fnmatch_lines(
         [
             "unused mock replies:",
-            "  chat(): 2 of the 3 turns of its script",
-            '  chat(prompt="Never"): never asked',
+            "  chat(): 2 of 3 script turns",
+            '  chat(prompt="Never"): never requested',
             "remove them, or allow them: unplayed='ignore'",
         ],
         consecutive=True,
@@ -129,7 +129,7 @@ def test_a(chatapi_mock, openai_client):
     result.stdout.fnmatch_lines(
         [
             "no reply for POST chat/completions gpt-4o-mini",
-            "  because   no route of the mock answers it",
+            "  because   no route of the mock matches it",
             '            1. chat(prompt="Hello"): prompt is "Goodbye"',
             "  reply     chatapi_mock.reply(...), or chatapi_mock.chat(prompt=...).reply(...)",
         ],

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from traffic import ANSWER
 
 from pytest_chatapi import Exchange, Request, Response, check
+from pytest_chatapi.contract.check import endpoint
 from pytest_chatapi.mock.store import Store
 
 BASE = "https://api.openai.com/v1"
@@ -33,11 +34,15 @@ def keep(store: Store, id_: str = "chatcmpl-1", **body: Any) -> None:
     store.keep(asked, {**ANSWER, "id": id_})
 
 
+def stored(store: Store, request: Request) -> tuple[int, Any] | None:
+    return store.answer(request, endpoint(Exchange(request)))
+
+
 def answer(store: Store, method: str, path: str, body: Any = None) -> tuple[int, Any]:
     """The answer, which is legal whatever it is."""
     wire = body if isinstance(body, bytes | None) else json.dumps(body).encode()
     request = Request(method, BASE + path, {}, wire)
-    found = store.answer(request)
+    found = stored(store, request)
     assert found is not None
     status, value = found
     headers = {"content-type": "application/json"}
@@ -299,15 +304,15 @@ def test_what_others_answer(store: Store) -> None:
         ("GET", BASE + "/embeddings"),
         ("GET", ""),
     ):
-        assert store.answer(Request(method, url)) is None
+        assert stored(store, Request(method, url)) is None
 
 
 def test_any_base_path(store: Store) -> None:
     keep(store)
     for base in ("", "http://127.0.0.1:9/openai/v1", "http://[/v1"):
-        found = store.answer(Request("get", f"{base}/models/gpt-4o?x=1"))
+        found = stored(store, Request("get", f"{base}/models/gpt-4o?x=1"))
         assert found is not None
         assert (found[0], found[1]["id"]) == (200, "gpt-4o")
-        found = store.answer(Request("GET", f"{base}/chat/completions/chatcmpl-1/"))
+        found = stored(store, Request("GET", f"{base}/chat/completions/chatcmpl-1/"))
         assert found is not None
         assert (found[0], found[1]["id"]) == (200, "chatcmpl-1")

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_chatapi import Exchange, Request, Response, SettingError, check
+from pytest_chatapi.contract.ask import request_json
 from pytest_chatapi.contract.catalogue import rules
 from pytest_chatapi.contract.examples import document, example
 from pytest_chatapi.contract.schemas import load
@@ -46,7 +47,7 @@ def refused(body: Any, profile: str | None = None, url: str = URL) -> dict[str, 
     """The error, by itself legal, for a parsed body or one as it is on the wire."""
     wire = body if isinstance(body, bytes) else json.dumps(body).encode()
     request = Request("POST", url, body=wire)
-    answer = refusal_of(request, profile)
+    answer = refusal_of(*request_json(request), url, profile)
     if answer is None:
         return None
     status, error = answer
@@ -486,7 +487,17 @@ def test_the_profile_says_what_refuses() -> None:
     assert refused(ask(foo=1), "azure") is not None
     assert refused(ask(foo=1), "compatible") is None
     with pytest.raises(SettingError, match="unknown profile 'opnai'"):
-        refusal_of(Request(body=b"{"), "opnai")
+        refusal_of(None, "not JSON", URL, "opnai")
+
+
+def test_a_field_beside_an_unknown_tag_is_refused_all_the_same() -> None:
+    prediction = {"type": True, "content": {}}
+    error = refused(ask(prediction=prediction), "compatible")
+    assert error is not None
+    assert error["message"] == (
+        "Invalid type for 'prediction.content': expected one of a string or array of objects, "
+        "but got an object instead."
+    )
 
 
 def test_all_roles_are_listed() -> None:
@@ -522,7 +533,7 @@ def test_what_there_is_not() -> None:
 
 def test_the_sdk_reads_it() -> None:
     def serve(request: httpx2.Request) -> httpx2.Response:
-        answer = refusal_of(Request("POST", str(request.url), {}, request.content))
+        answer = refusal_of(json.loads(request.content), None, str(request.url))
         assert answer is not None
         return httpx2.Response(answer[0], json=answer[1])
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from pytest_chatapi import Exchange, Request, Response, SettingError, assemble, check
-from pytest_chatapi.mock import replies, schema_values
-from pytest_chatapi.mock.replies import BUILDERS, Reply, stamp_of, tokens
+from pytest_chatapi.mock import BUILDERS, Reply, builders, schema_values
+from pytest_chatapi.mock.generated import stamp_of
 from pytest_chatapi.mock.schema_values import fitting_json, fitting_value
+from pytest_chatapi.mock.tokens import tokens
 
 STAMP = stamp_of("tests/test_shop.py::test_order", 0)
 URL = "https://api.openai.com/v1/chat/completions"
@@ -87,47 +88,47 @@ def both(reply: Reply, body: dict[str, Any]) -> dict[str, Any]:
 
 
 CASES = {
-    "text": (replies.text(), {}),
-    "text-reasoning": (replies.text("Yes.", reasoning_tokens=9, cached_tokens=100), {}),
-    "reasoning": (replies.reasoning(), {}),
-    "tool_call": (replies.tool_call("order"), {"tools": TOOLS}),
+    "text": (builders.text(), {}),
+    "text-reasoning": (builders.text("Yes.", reasoning_tokens=9, cached_tokens=100), {}),
+    "reasoning": (builders.reasoning(), {}),
+    "tool_call": (builders.tool_call("order"), {"tools": TOOLS}),
     "tool_call-given": (
-        replies.tool_call("order", {"item": "chäir", "count": 2}),
+        builders.tool_call("order", {"item": "chäir", "count": 2}),
         {"tools": TOOLS},
     ),
     "tool_call-legacy": (
-        replies.tool_call("order"),
+        builders.tool_call("order"),
         {"functions": [{"name": "order", "parameters": ORDER}]},
     ),
     "tool_call-named": (
-        replies.tool_call("order"),
+        builders.tool_call("order"),
         {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "order"}}},
     ),
-    "custom_tool_call": (replies.custom_tool_call("run_code", "print('hi')\n"), {"tools": TOOLS}),
+    "custom_tool_call": (builders.custom_tool_call("run_code", "print('hi')\n"), {"tools": TOOLS}),
     "tool_calls": (
-        replies.tool_calls(
-            replies.tool_call("order"),
-            replies.custom_tool_call("run_code", ""),
-            replies.tool_call("list_items"),
+        builders.tool_calls(
+            builders.tool_call("order"),
+            builders.custom_tool_call("run_code", ""),
+            builders.tool_call("list_items"),
             content="One moment.",
         ),
         {"tools": TOOLS},
     ),
     "tool_calls-silent": (
-        replies.tool_calls(replies.tool_call("order"), replies.tool_call("order"), content=""),
+        builders.tool_calls(builders.tool_call("order"), builders.tool_call("order"), content=""),
         {"tools": TOOLS, "tool_choice": "required"},
     ),
-    "structured": (replies.structured(), {"response_format": SCHEMA}),
+    "structured": (builders.structured(), {"response_format": SCHEMA}),
     "structured-given": (
-        replies.structured({"item": "sofa", "count": 3}),
+        builders.structured({"item": "sofa", "count": 3}),
         {"response_format": SCHEMA},
     ),
-    "structured-object": (replies.structured(), {"response_format": {"type": "json_object"}}),
-    "refusal": (replies.refusal(), {"response_format": SCHEMA, "tools": TOOLS}),
-    "length_cut": (replies.length_cut(), {"response_format": SCHEMA}),
-    "content_filter": (replies.content_filter(), {}),
-    "content_filter-empty": (replies.content_filter(""), {}),
-    "audio": (replies.audio("Hello, how are you today?"), SPEECH),
+    "structured-object": (builders.structured(), {"response_format": {"type": "json_object"}}),
+    "refusal": (builders.refusal(), {"response_format": SCHEMA, "tools": TOOLS}),
+    "length_cut": (builders.length_cut(), {"response_format": SCHEMA}),
+    "content_filter": (builders.content_filter(), {}),
+    "content_filter-empty": (builders.content_filter(""), {}),
+    "audio": (builders.audio("Hello, how are you today?"), SPEECH),
 }
 ASKED = {
     "plain": {},
@@ -153,7 +154,7 @@ def test_every_reply_is_legal(case: tuple[Reply, dict[str, Any]], more: dict[str
 def test_every_builder_has_a_case_and_a_summary() -> None:
     assert {name.partition("-")[0] for name in CASES} | {"choices"} == set(BUILDERS)
     for name, (build, summary, _) in BUILDERS.items():
-        assert build is getattr(replies, name)
+        assert build is getattr(builders, name)
         assert summary.endswith(".")
         assert "\n" not in summary
 
@@ -168,7 +169,7 @@ def only(answer: dict[str, Any]) -> dict[str, Any]:
 
 def test_text_and_its_usage() -> None:
     body = asked(messages=[{"role": "user", "content": "x" * 40}])
-    answer = both(replies.text("One two, three."), body)
+    answer = both(builders.text("One two, three."), body)
     assert only(answer) == {
         "index": 0,
         "message": {
@@ -201,23 +202,23 @@ def test_text_and_its_usage() -> None:
 )
 def test_service_tier(wanted: str | None, tier: str) -> None:
     body = asked(service_tier=wanted)
-    assert replies.text().completion(body, STAMP)["service_tier"] == tier
-    assert {c["service_tier"] for c in replies.text().chunks(body, STAMP)} == {tier}
+    assert builders.text().completion(body, STAMP)["service_tier"] == tier
+    assert {c["service_tier"] for c in builders.text().chunks(body, STAMP)} == {tier}
 
 
 def test_usage_counts_reasoning_and_cache() -> None:
-    usage = both(replies.text("Yes.", reasoning_tokens=9, cached_tokens=100), asked())["usage"]
+    usage = both(builders.text("Yes.", reasoning_tokens=9, cached_tokens=100), asked())["usage"]
     assert usage["completion_tokens"] == 9 + 2
     assert usage["completion_tokens_details"]["reasoning_tokens"] == 9
     assert usage["prompt_tokens"] == usage["prompt_tokens_details"]["cached_tokens"] == 100
-    twice = both(replies.reasoning("Yes.", 9), asked(n=2))["usage"]
+    twice = both(builders.reasoning("Yes.", 9), asked(n=2))["usage"]
     assert twice["completion_tokens"] == 2 * (9 + 2)
     assert twice["completion_tokens_details"]["reasoning_tokens"] == 18
 
 
 def test_prompt_tokens_count_all_parts_of_a_request() -> None:
     def prompt(**more: Any) -> int:
-        return replies.refusal().completion(asked(**more), STAMP)["usage"]["prompt_tokens"]
+        return builders.refusal().completion(asked(**more), STAMP)["usage"]["prompt_tokens"]
 
     plain = prompt()
     picture = {"type": "image_url", "image_url": {"url": "data:,"}}
@@ -229,7 +230,7 @@ def test_prompt_tokens_count_all_parts_of_a_request() -> None:
     assert prompt(functions=[TOOLS[0]["function"]]) > plain
     assert prompt(response_format=SCHEMA) > plain
     body = asked(messages=[{"role": "user", "content": [words, sound]}], **SPEECH)
-    details = both(replies.audio(), body)["usage"]["prompt_tokens_details"]
+    details = both(builders.audio(), body)["usage"]["prompt_tokens_details"]
     assert details["audio_tokens"] > 0
     assert details["audio_tokens"] + details["text_tokens"] > plain
     calls = [{"id": "c", "type": "function", "function": {"name": "a", "arguments": "{}" * 99}}]
@@ -238,21 +239,21 @@ def test_prompt_tokens_count_all_parts_of_a_request() -> None:
 
 
 def test_a_cap_cuts_and_says_so() -> None:
-    reply = replies.text("One two, three.")
+    reply = builders.text("One two, three.")
     cut = only(both(reply, asked(max_completion_tokens=3)))
     assert (cut["message"]["content"], cut["finish_reason"]) == ("One two,", "length")
     assert only(both(reply, asked(max_tokens=5)))["finish_reason"] == "length"
     assert only(both(reply, asked(max_completion_tokens=6)))["finish_reason"] == "stop"
-    thought = both(replies.reasoning("Yes.", 64), asked(max_completion_tokens=64))
+    thought = both(builders.reasoning("Yes.", 64), asked(max_completion_tokens=64))
     assert only(thought)["message"]["content"] == ""
     assert only(thought)["finish_reason"] == "length"
     assert thought["usage"]["completion_tokens"] == 64
-    refused = only(both(replies.refusal("No, no."), asked(max_tokens=1)))
+    refused = only(both(builders.refusal("No, no."), asked(max_tokens=1)))
     assert (refused["message"]["refusal"], refused["finish_reason"]) == ("No", "length")
 
 
 def test_a_cap_cuts_calls() -> None:
-    pair = replies.tool_calls(replies.tool_call("order"), replies.tool_call("order"))
+    pair = builders.tool_calls(builders.tool_call("order"), builders.tool_call("order"))
     for cap in range(1, 40):
         choice = only(both(pair, asked(tools=TOOLS, max_completion_tokens=cap)))
         calls = choice["message"]["tool_calls"]
@@ -265,12 +266,12 @@ def test_a_cap_cuts_calls() -> None:
     else:
         raise AssertionError("never whole")
     assert cap > 10
-    call = both(replies.tool_call("order"), asked(tools=TOOLS))
+    call = both(builders.tool_call("order"), asked(tools=TOOLS))
     assert call["usage"]["completion_tokens"] == len(tokens('order{"item":"text","count":2}'))
 
 
 def test_a_stop_sequence_ends_the_text() -> None:
-    reply = replies.text("One two, three.", finish_reason="length")
+    reply = builders.text("One two, three.", finish_reason="length")
     choice = only(both(reply, asked(stop=["three", ", "], logprobs=True)))
     assert (choice["message"]["content"], choice["finish_reason"]) == ("One two", "stop")
     assert [token["token"] for token in choice["logprobs"]["content"]] == ["One", " two"]
@@ -279,7 +280,7 @@ def test_a_stop_sequence_ends_the_text() -> None:
 
 def test_log_probabilities_as_asked() -> None:
     body = asked(logprobs=True, top_logprobs=4)
-    found = only(both(replies.text("Grüß Gott"), body))["logprobs"]
+    found = only(both(builders.text("Grüß Gott"), body))["logprobs"]
     assert found["refusal"] is None
     assert "".join(token["token"] for token in found["content"]) == "Grüß Gott"
     for token in found["content"]:
@@ -289,18 +290,18 @@ def test_log_probabilities_as_asked() -> None:
         values = [other["logprob"] for other in best]
         assert values == sorted(values, reverse=True)
         assert max(values) < 0
-    found = only(both(replies.refusal("No."), asked(logprobs=True)))["logprobs"]
+    found = only(both(builders.refusal("No."), asked(logprobs=True)))["logprobs"]
     assert found["content"] is None
     assert [token["top_logprobs"] for token in found["refusal"]] == [[], []]
-    most = only(both(replies.text(" the, a"), asked(logprobs=True, top_logprobs=20)))["logprobs"]
+    most = only(both(builders.text(" the, a"), asked(logprobs=True, top_logprobs=20)))["logprobs"]
     for token in most["content"]:
         assert len({other["token"] for other in token["top_logprobs"]}) == 20
     assert len({token["logprob"] for token in most["content"]}) == 3
 
 
 def test_choices_differ() -> None:
-    reply = replies.choices(
-        replies.text("One."), replies.refusal("No."), replies.tool_call("order")
+    reply = builders.choices(
+        builders.text("One."), builders.refusal("No."), builders.tool_call("order")
     )
     answer = both(reply, asked(n=3, tools=TOOLS))
     assert [c["finish_reason"] for c in answer["choices"]] == ["stop", "stop", "tool_calls"]
@@ -308,7 +309,7 @@ def test_choices_differ() -> None:
 
 
 def test_choices_take_turns_in_a_stream() -> None:
-    chunks = replies.text("a b c").chunks(asked(n=2, stream=True), STAMP)
+    chunks = builders.text("a b c").chunks(asked(n=2, stream=True), STAMP)
     order = [chunk["choices"][0]["index"] for chunk in chunks]
     assert order == [0, 1] * (len(order) // 2)
     assert len(order) == 2 * (1 + 3 + 1)
@@ -316,7 +317,7 @@ def test_choices_take_turns_in_a_stream() -> None:
 
 def test_a_stream_chunk_by_chunk() -> None:
     body = asked(stream=True, stream_options={"include_usage": True})
-    chunks = replies.text("Hello, world").chunks(body, STAMP)
+    chunks = builders.text("Hello, world").chunks(body, STAMP)
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks[:-1]]
     assert deltas == [
         {"role": "assistant", "content": "", "refusal": None},
@@ -332,7 +333,7 @@ def test_a_stream_chunk_by_chunk() -> None:
 
 
 def test_obfuscation_hides_lengths_unless_told_not_to() -> None:
-    reply = replies.text("I see: extraordinarily")
+    reply = builders.text("I see: extraordinarily")
     padded = reply.chunks(asked(stream=True), STAMP)
     assert len({len(json.dumps(chunk)) % 16 for chunk in padded[1:-1]}) == 1
     assert len({chunk["obfuscation"] for chunk in padded}) == len(padded)
@@ -344,7 +345,7 @@ def test_obfuscation_hides_lengths_unless_told_not_to() -> None:
 
 
 def test_a_single_call_begins_with_the_role() -> None:
-    chunks = replies.tool_call("order", '{"item":"x"', id="call_1").chunks(
+    chunks = builders.tool_call("order", '{"item":"x"', id="call_1").chunks(
         asked(tools=[{"type": "function", "function": {"name": "order"}}], stream=True), STAMP
     )
     first, *fragments, last = (chunk["choices"][0] for chunk in chunks)
@@ -364,7 +365,7 @@ def test_a_single_call_begins_with_the_role() -> None:
 
 
 def test_calls_finish_as_the_service_does() -> None:
-    call = replies.tool_call("order")
+    call = builders.tool_call("order")
     named = {"type": "function", "function": {"name": "order"}}
     assert only(both(call, asked(tools=TOOLS, tool_choice=named)))["finish_reason"] == "stop"
     legacy = asked(functions=[{"name": "order", "parameters": ORDER}])
@@ -378,7 +379,7 @@ def test_calls_finish_as_the_service_does() -> None:
 
 
 def test_calls_have_ids_of_their_own() -> None:
-    pair = replies.tool_calls(replies.tool_call("order"), replies.tool_call("order", id="mine"))
+    pair = builders.tool_calls(builders.tool_call("order"), builders.tool_call("order", id="mine"))
     answer = pair.completion(asked(tools=TOOLS, n=2), STAMP)
     ids = [call["id"] for c in answer["choices"] for call in c["message"]["tool_calls"]]
     assert ids.count("mine") == 2
@@ -395,14 +396,14 @@ def test_allowed_tools() -> None:
         allowed = {"mode": mode, "tools": named}
         return asked(tools=TOOLS, tool_choice={"type": "allowed_tools", "allowed_tools": allowed})
 
-    both(replies.tool_call("order"), body("required", "order"))
-    both(replies.text(), body("auto", "order"))
-    misfit(replies.tool_call("list_items"), body("auto", "order"), 'allows "order"')
-    misfit(replies.text(), body("required", "order"), "tool_choice is required")
+    both(builders.tool_call("order"), body("required", "order"))
+    both(builders.text(), body("auto", "order"))
+    misfit(builders.tool_call("list_items"), body("auto", "order"), 'allows "order"')
+    misfit(builders.text(), body("required", "order"), "tool_choice is required")
 
 
 def test_audio_is_silence_in_the_format_asked_for() -> None:
-    answer = both(replies.audio("Hello there."), asked(**SPEECH))
+    answer = both(builders.audio("Hello there."), asked(**SPEECH))
     sound = only(answer)["message"]["audio"]
     data = base64.b64decode(sound["data"], validate=True)
     assert (data[:4], data[8:12]) == (b"RIFF", b"WAVE")
@@ -415,14 +416,14 @@ def test_audio_is_silence_in_the_format_asked_for() -> None:
     assert details["audio_tokens"] + details["text_tokens"] == answer["usage"]["completion_tokens"]
     for format_ in ("pcm16", "mp3"):
         body = asked(modalities=["audio"], audio={"voice": "alloy", "format": format_})
-        raw = base64.b64decode(only(both(replies.audio(), body))["message"]["audio"]["data"])
+        raw = base64.b64decode(only(both(builders.audio(), body))["message"]["audio"]["data"])
         assert raw.strip(b"\0") == (
             b"" if format_ == "pcm16" else b"silence that is not encoded as mp3"
         )
 
 
 def test_audio_in_a_stream() -> None:
-    chunks = replies.audio("Hello there.").chunks(asked(**SPEECH, stream=True), STAMP)
+    chunks = builders.audio("Hello there.").chunks(asked(**SPEECH, stream=True), STAMP)
     first, *rest, finish, update = (chunk["choices"][0] for chunk in chunks)
     assert first["delta"]["audio"].keys() == {"id", "transcript"}
     assert not any("id" in c["delta"]["audio"] for c in rest)  # clients join what comes again
@@ -435,11 +436,11 @@ def test_audio_in_a_stream() -> None:
 
 def test_replies_and_stamps_are_the_same_each_time() -> None:
     body = asked(n=2, logprobs=True, top_logprobs=2)
-    reply = replies.text("Hello, world")
+    reply = builders.text("Hello, world")
     first = reply.completion(body, STAMP)
     first["choices"][0]["logprobs"]["content"].clear()
     first["choices"][0]["message"]["content"] = "spoiled"
-    again = replies.text("Hello, world").completion(
+    again = builders.text("Hello, world").completion(
         body, stamp_of("tests/test_shop.py::test_order", 0)
     )
     assert again == reply.completion(body, STAMP)
@@ -508,7 +509,7 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(bodies(), _TEXTS, st.integers(0, 30))
 def test_any_text_answers_any_request(body: dict[str, Any], content: str, thoughts: int) -> None:
-    reply = replies.text(content, reasoning_tokens=thoughts)
+    reply = builders.text(content, reasoning_tokens=thoughts)
     whole = reply.completion(body, STAMP)
     # Nothing said, and no reason given: the one thing that a caller may ask for nevertheless.
     silent = whole["choices"][0]["message"]["content"] == "" and not thoughts
@@ -526,10 +527,10 @@ def test_any_text_answers_any_request(body: dict[str, Any], content: str, though
 @settings(max_examples=100, deadline=None)
 @given(bodies(), _TEXTS.filter(bool), st.dictionaries(_TEXTS, _TEXTS, max_size=3))
 def test_any_refusal_and_any_call(body: dict[str, Any], text: str, given_: dict[str, str]) -> None:
-    both(replies.refusal(text), body)
+    both(builders.refusal(text), body)
     body["tools"] = TOOLS
-    call = replies.tool_call("list_items", given_)
-    both(replies.tool_calls(call, replies.custom_tool_call("run_code", text)), body)
+    call = builders.tool_call("list_items", given_)
+    both(builders.tool_calls(call, builders.custom_tool_call("run_code", text)), body)
 
 
 # -- what is no answer -------------------------------------------------------------------
@@ -540,77 +541,85 @@ def misfit(reply: Reply, body: dict[str, Any], message: str) -> None:
         with pytest.raises(SettingError, match=re.escape(message)) as caught:
             answer(body, STAMP)
         assert "\n" not in str(caught.value)
-        assert " is no answer to this request: " in str(caught.value)
+        assert " does not fit this request: " in str(caught.value)
 
 
 NAMED = {"type": "function", "function": {"name": "order"}}
-ONE = replies.tool_call("list_items", {})
+ONE = builders.tool_call("list_items", {})
 MISFITS = {
-    "not-offered": (replies.tool_call("odrer", {}), {"tools": TOOLS}, "(did you mean 'order'?)"),
-    "no-tools": (ONE, {}, "it offers no tools; offer the tool in `tools`, or reply with text()"),
-    "custom": (replies.tool_call("run_code"), {"tools": TOOLS}, "use custom_tool_call()"),
-    "function": (replies.custom_tool_call("order", ""), {"tools": TOOLS}, "use tool_call()"),
-    "strict": (
-        replies.tool_call("order", {"item": "x"}),
+    "not-offered": (
+        builders.tool_call("odrer", {}),
         {"tools": TOOLS},
-        'the tool is strict, and "{\\"item\\":\\"x\\"}" breaks its schema: \'count\' is a required',
+        "or call one of these: did you mean order?",
     ),
-    "strict-text": (replies.tool_call("order", "{"), {"tools": TOOLS}, "is not JSON"),
+    "no-tools": (ONE, {}, "it offers no tools; offer the tool in `tools`, or reply with text()"),
+    "custom": (builders.tool_call("run_code"), {"tools": TOOLS}, "use custom_tool_call()"),
+    "function": (builders.custom_tool_call("order", ""), {"tools": TOOLS}, "use tool_call()"),
+    "strict": (
+        builders.tool_call("order", {"item": "x"}),
+        {"tools": TOOLS},
+        'the tool is strict, and "{\\"item\\":\\"x\\"}" does not fit its schema: \'count\' is',
+    ),
+    "strict-text": (builders.tool_call("order", "{"), {"tools": TOOLS}, "is not JSON"),
     "none": (ONE, {"tools": TOOLS, "tool_choice": "none"}, "its tool_choice is none"),
     "other": (ONE, {"tools": TOOLS, "tool_choice": NAMED}, 'its tool_choice forces "order"'),
     "required": (
-        replies.text(),
+        builders.text(),
         {"tools": TOOLS, "tool_choice": "required"},
         "its tool_choice is required; reply with tool_call('order')",
     ),
-    "forced": (replies.text(), {"tools": TOOLS, "tool_choice": NAMED}, 'forces "order"; reply'),
+    "forced": (builders.text(), {"tools": TOOLS, "tool_choice": NAMED}, 'forces "order"; reply'),
     "parallel": (
-        replies.tool_calls(ONE, ONE),
+        builders.tool_calls(ONE, ONE),
         {"tools": TOOLS, "parallel_tool_calls": False},
         "its parallel_tool_calls is false; make one call",
     ),
     "legacy-parallel": (
-        replies.tool_calls(ONE, ONE),
+        builders.tool_calls(ONE, ONE),
         {"functions": [{"name": "list_items"}]},
         "called one at a time",
     ),
-    "audio": (replies.audio(), {}, 'its modalities are ["text"]; ask for'),
-    "audio-format": (replies.audio(), {"modalities": ["audio"]}, "it has no `audio` parameter"),
-    "structured": (replies.structured({}), {}, "it has no response_format; send one"),
+    "audio": (builders.audio(), {}, 'its modalities are ["text"]; request'),
+    "audio-format": (builders.audio(), {"modalities": ["audio"]}, "it has no `audio` parameter"),
+    "structured": (builders.structured({}), {}, "it has no response_format; send one"),
     "structured-text": (
-        replies.structured(),
+        builders.structured(),
         {"response_format": {"type": "text"}},
         "it has no response_format",
     ),
     "structured-broken": (
-        replies.structured({"item": "x", "count": 1}),
+        builders.structured({"item": "x", "count": 1}),
         {"response_format": SCHEMA},
-        "breaks its schema at $.count: 1 is less than the minimum of 2",
+        "does not fit its schema at $.count: 1 is less than the minimum of 2",
     ),
     "structured-object": (
-        replies.structured([1]),
+        builders.structured([1]),
         {"response_format": {"type": "json_object"}},
         "[1] is not of type 'object'",
     ),
     "structured-stop": (
-        replies.structured(),
+        builders.structured(),
         {"response_format": SCHEMA, "stop": ","},
         "is not JSON",
     ),
     "text-for-json": (
-        replies.text(),
+        builders.text(),
         {"response_format": SCHEMA},
         'its response_format is json_schema, and "Hello!" is not JSON',
     ),
-    "audio-for-json": (replies.audio(), {**SPEECH, "response_format": SCHEMA}, "is not JSON"),
+    "audio-for-json": (builders.audio(), {**SPEECH, "response_format": SCHEMA}, "is not JSON"),
     "choices": (
-        replies.choices(replies.text(), replies.text()),
+        builders.choices(builders.text(), builders.text()),
         {},
-        "it has 2 choices and the request asks for n = 1; ask for n = 2, or give 1",
+        "it asks for n = 1, and the reply has 2 choices; request n = 2, or reply with 1 choice",
     ),
-    "choices-few": (replies.choices(replies.text()), {"n": 3}, "ask for n = 1, or give 3"),
+    "choices-few": (
+        builders.choices(builders.text()),
+        {"n": 3},
+        "the reply has 1 choice; request n = 1, or reply with 3 choices",
+    ),
     "arguments": (
-        replies.tool_call("order"),
+        builders.tool_call("order"),
         {
             "tools": [
                 {
@@ -625,17 +634,17 @@ MISFITS = {
                 }
             ]
         },
-        "at #/properties/a/pattern: no text for '^(?!x)(?=x)$' can be made up",
+        "at #/properties/a/pattern: cannot generate a string that matches '^(?!x)(?=x)$'; pass",
     ),
     "schema": (
-        replies.structured(),
+        builders.structured(),
         {
             "response_format": {
                 "type": "json_schema",
                 "json_schema": {"name": "x", "schema": {"not": {}}},
             }
         },
-        "no value can be made for the schema at #: no value that was tried fits; give the value",
+        "cannot generate a value for the schema at #: no candidate fits; pass the value",
     ),
 }
 
@@ -650,30 +659,36 @@ def test_what_is_not_strict_may_be_broken() -> None:
     """So that a client's handling of it can be tested; the contract warns."""
     loose = [{"type": "function", "function": {"name": "order", "parameters": ORDER}}]
     body = asked(tools=loose)
-    broken = replies.tool_call("order", '{"item": "x')
+    broken = builders.tool_call("order", '{"item": "x')
     assert [f[:3] for f in findings(body, broken.completion(body, STAMP))] == ["C03"]
     body = asked(
         response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": ORDER}}
     )
-    answer = replies.structured({"item": 1}).completion(body, STAMP)
+    answer = builders.structured({"item": 1}).completion(body, STAMP)
     assert [f[:3] for f in findings(body, answer)] == ["J02"]
 
 
 BAD_CALLS = {
-    "text": (lambda: replies.text({"a": 1}), "for JSON there is structured()"),
-    "surrogate": (lambda: replies.text("ab\ud83d"), "surrogate pair at character 2"),
-    "finish": (lambda: replies.text("", finish_reason="stopped"), "choose one of stop, length"),
-    "tokens": (lambda: replies.reasoning("", -1), "reasoning_tokens is a number of tokens from 0"),
-    "cached": (lambda: replies.text("", cached_tokens=True), "cached_tokens is a number"),
-    "nan": (lambda: replies.structured(float("nan")), "is not JSON (Out of range"),
-    "object": (lambda: replies.tool_call("a", {"b": {1}}), "give what json.dumps takes"),
-    "input": (lambda: replies.custom_tool_call("a", {}), "takes a str"),
-    "refusal": (lambda: replies.refusal(""), "an empty one refuses nothing"),
-    "calls": (lambda: replies.tool_calls(replies.text()), 'takes calls: text("Hello!") is none'),
-    "no-calls": (lambda: replies.tool_calls(), "at least one"),
-    "choices": (lambda: replies.choices(), "one reply for each choice"),
-    "no-reply": (lambda: replies.choices("One"), 'takes replies, not "One": write text(...)'),
-    "nested": (lambda: replies.choices(replies.choices(replies.text())), "no choices() inside"),
+    "text": (lambda: builders.text({"a": 1}), "takes a str; for JSON use structured()"),
+    "surrogate": (lambda: builders.text("ab\ud83d"), "unpaired surrogate at character 2"),
+    "finish": (
+        lambda: builders.text("", finish_reason="stopped"),
+        "must be one of stop, length, content_filter, not",
+    ),
+    "tokens": (
+        lambda: builders.reasoning("", -1),
+        "reasoning_tokens must be an integer of at least 0",
+    ),
+    "cached": (lambda: builders.text("", cached_tokens=True), "cached_tokens must be an integer"),
+    "nan": (lambda: builders.structured(float("nan")), "is not JSON (Out of range"),
+    "object": (lambda: builders.tool_call("a", {"b": {1}}), "pass a value that json.dumps accepts"),
+    "input": (lambda: builders.custom_tool_call("a", {}), "takes a str"),
+    "refusal": (lambda: builders.refusal(""), "needs a text that is not empty"),
+    "calls": (lambda: builders.tool_calls(builders.text()), 'takes tool calls, not text("Hello!")'),
+    "no-calls": (lambda: builders.tool_calls(), "at least one"),
+    "choices": (lambda: builders.choices(), "one reply for each choice"),
+    "no-reply": (lambda: builders.choices("One"), 'takes replies, not "One"; use text(...)'),
+    "nested": (lambda: builders.choices(builders.choices(builders.text())), "no choices() inside"),
 }
 
 
@@ -688,7 +703,7 @@ def test_structured_takes_pydantic_models() -> None:
     pydantic = pytest.importorskip("pydantic")
     model = pydantic.create_model("Order", item=(str, ...), count=(int, ...))
     choice = only(
-        both(replies.structured(model(item="sofa", count=2)), asked(response_format=SCHEMA))
+        both(builders.structured(model(item="sofa", count=2)), asked(response_format=SCHEMA))
     )
     assert choice["message"]["content"] == '{"item":"sofa","count":2}'
 
@@ -837,38 +852,41 @@ def test_formats(name: str) -> None:
 @pytest.mark.parametrize(
     ("schema", "message"),
     [
-        (False, "at #: nothing is allowed here"),
-        ({"enum": []}, "at #: no value that was tried fits"),
-        ({"type": "integer", "minimum": 5, "maximum": 3}, "at #: no value"),
+        (False, "at #: no value is allowed here"),
+        ({"enum": []}, "at #: no candidate fits"),
+        ({"type": "integer", "minimum": 5, "maximum": 3}, "at #: no candidate"),
         ({"type": "wat"}, "at #: 'wat' is not valid"),
         ({"$ref": "https://example.com/x"}, "at #: Unresolvable"),
         ({"$ref": "#/$defs/gone"}, "at #: "),
-        (NODE | {"$ref": "#/$defs/Loop"}, "at #/properties/self: #/$defs/Loop holds itself"),
+        (NODE | {"$ref": "#/$defs/Loop"}, "at #/properties/self: #/$defs/Loop refers to itself"),
         ({"$ref": "#"}, "recursive without end"),
         ({"type": "string", "minLength": 10**7}, "at #/minLength: 10000000 characters"),
         ({"type": "array", "minItems": 10**7}, "at #/minItems: 10000000 items"),
-        ({"type": "string", "pattern": "abc", "maxLength": 2}, "at #/pattern: no text for 'abc'"),
+        (
+            {"type": "string", "pattern": "abc", "maxLength": 2},
+            "at #/pattern: cannot generate a string that matches 'abc'",
+        ),
         (
             {
                 "properties": {"a": {"type": "array", "items": {"enum": []}, "minItems": 1}},
                 "required": ["a"],
             },
-            "at #/properties/a/items: no value",
+            "at #/properties/a/items: no candidate",
         ),
         (
             {"type": "array", "items": {"type": "boolean"}, "minItems": 3, "uniqueItems": True},
-            "at #: no value",
+            "at #: no candidate",
         ),
         (
             {"properties": {"a": False}, "required": ["a"]},
-            "at #/properties/a: nothing is allowed here",
+            "at #/properties/a: no value is allowed here",
         ),
         (
             {
                 "properties": {"a": {"anyOf": [{"enum": []}, {}]}, "b": {"enum": []}},
                 "required": ["a", "b"],
             },
-            "at #/properties/b: no value",
+            "at #/properties/b: no candidate",
         ),
     ],
 )
@@ -878,12 +896,34 @@ def test_no_value_fits(schema: Any, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_tangle_is_given_up() -> None:
+def test_a_search_without_end_is_given_up() -> None:
     names = "abcdefgh"
     every = {name: {"$ref": f"#/$defs/{name}"} for name in names}
     node = {"type": "object", "properties": every, "anyOf": [{"required": [n]} for n in names]}
-    with pytest.raises(SettingError, match="at #: it is too tangled"):
+    with pytest.raises(SettingError, match="at #: the search takes too many steps"):
         fitting_value({"$defs": dict.fromkeys(names, node), "$ref": "#/$defs/a"})
+
+
+def test_a_message_that_quotes_a_schema_is_short() -> None:
+    with pytest.raises(SettingError, match=r"#: PointerToNowhere.*\.\.\.$") as caught:
+        fitting_value({"$ref": "#/gone", "$defs": {str(n): {} for n in range(999)}})
+    assert len(str(caught.value)) < 240
+
+
+def test_a_panic_below_jsonschema_is_a_schema_that_is_too_deep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rust below it panics where the stack ends there, with what is not an `Exception`."""
+
+    class PanicException(BaseException):
+        pass
+
+    def panic(*_: Any) -> bool:
+        raise PanicException
+
+    monkeypatch.setattr(Draft202012Validator, "is_valid", panic)
+    with pytest.raises(SettingError, match="nested too deeply"):
+        fitting_value({"enum": [1]})
 
 
 def schemas() -> st.SearchStrategy[dict[str, Any]]:
@@ -948,7 +988,7 @@ def test_any_schema_gets_a_value(schema: dict[str, Any]) -> None:
 def test_any_schema_in_a_request(schema: dict[str, Any], strict: bool) -> None:
     inner = {"type": "object", "properties": {"value": schema}, "required": ["value"]}
     tool = {"name": "use", "parameters": inner, "strict": strict}
-    both(replies.tool_call("use"), asked(tools=[{"type": "function", "function": tool}]))
+    both(builders.tool_call("use"), asked(tools=[{"type": "function", "function": tool}]))
     wanted = {"name": "made", "schema": schema, "strict": strict}
     body = asked(response_format={"type": "json_schema", "json_schema": wanted})
-    both(replies.structured(), body)
+    both(builders.structured(), body)

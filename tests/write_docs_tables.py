@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from pytest_chatapi import faults
-from pytest_chatapi.mock.replies import builders_table
+from pytest_chatapi.mock.builders import builders_table
 from pytest_chatapi.plugin.options import RUN_SETTINGS, SETTINGS, Setting
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"

@@ -1,4 +1,4 @@
-"""Answers without a server: replies, and the mock that gives them.
+"""Responses without a server: builders of replies, and the mock that sends them.
 
 from pytest_chatapi.mock import text, tool_call
 
@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_chatapi.mock.replies import (
+from pytest_chatapi.mock.builders import (
     BUILDERS,
-    Reply,
     audio,
     choices,
     content_filter,
@@ -25,6 +24,7 @@ from pytest_chatapi.mock.replies import (
     tool_call,
     tool_calls,
 )
+from pytest_chatapi.mock.replies import Reply
 
 if TYPE_CHECKING:
     from pytest_chatapi.mock.chat_mock import ChatMock

@@ -1,72 +1,78 @@
-"""The mock: what answers a Chat Completions API's requests without there being one."""
+"""The mock: responds to the requests of a Chat Completions client without a server."""
 
 from __future__ import annotations
 
-import json
 import traceback
-from collections import deque
-from collections.abc import Callable, Iterable
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeGuard, cast
 from urllib.parse import urlsplit
 
+import httpx
 from respx.patterns import Pattern
 
 from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.check import endpoint
 from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.contract.titles import title_of
+from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import mask
 from pytest_chatapi.errors import SettingError
-from pytest_chatapi.mock import refusals, replies
+from pytest_chatapi.mock import refusals
+from pytest_chatapi.mock.builders import reply_that_fits, text
+from pytest_chatapi.mock.generated import stamp_of
+from pytest_chatapi.mock.replies import Reply
 from pytest_chatapi.mock.routes import (
     ANY_CHAT,
-    Asked,
     Route,
+    RoutedRequest,
     Table,
     content_of,
     is_fault,
 )
 from pytest_chatapi.mock.store import Store
+from pytest_chatapi.mock.wire_form import completion_head, events, written
 from pytest_chatapi.recording.interaction import Interaction, from_parts
 from pytest_chatapi.recording.miss import Miss
 
-__all__ = ["ChatMock", "fitting_reply"]
+if TYPE_CHECKING:
+    from pytest_chatapi.faults.fault import Fault
 
-_JSON = "application/json"
-_STREAM = "text/event-stream; charset=utf-8"
-_DONE = b"data: [DONE]\n\n"
-_LISTED = 8
-_REMEMBERED = 256
+__all__ = ["ChatMock"]
+
+_JSON_TYPE = "application/json"
+_STREAM_TYPE = "text/event-stream; charset=utf-8"
+_LISTED = 8  # routes in the message about a miss
+_REMEMBERED = 256  # request bodies
 
 
-class _Known(NamedTuple):
-    """What is known of a request body that has come before.
+class _KnownBody(NamedTuple):
+    """A request body that came before.
 
     Attributes:
-        answers: what a reply made of it, behind the stamp.
+        body: parsed; ``None`` where it is refused.
+        written: what replies made of it, behind the stamp.
     """
 
-    body: Any
-    refused: refusals.Refusal | None
-    answers: dict[replies.Reply, bytes]
+    body: JSON
+    refusal: refusals.Refusal | None
+    written: dict[Reply, bytes]
 
 
 class ChatMock:
     """Routes, and what they reply.
 
     A request that the service would refuse is refused: it gets the service's error, and no
-    route is asked. Models and stored completions are served without a route.
+    route is tried. Models and stored completions are served without a route.
 
     Args:
         test: what names the test: replies are stamped by it, the same in every run.
-        profile: by which requests are judged; ``compatible`` accepts what imitators accept.
-        keeps: whether `requests` and `refused` are kept; a server runs for long.
+        profile: requests are checked by it; ``compatible`` accepts what imitators accept.
+        keeps: whether to keep `requests` and `refused`; a server runs for long.
 
     Attributes:
-        requests: what was asked, in order.
+        requests: all requests, in order.
         refused: those of them that broke the request contract, with the error's message.
-        give_back: puts the turn of a script that was just given back.
+        give_back: puts the turn of a script that was just taken back in front.
     """
 
     def __init__(self, test: str = "", profile: str | None = None, *, keeps: bool = True) -> None:
@@ -78,30 +84,30 @@ class ChatMock:
         self._any_model = True
         self._number = 0
         self.give_back: Callable[[], None] | None = None
-        self._known: dict[bytes, _Known] = {}
+        self._known: dict[bytes, _KnownBody] = {}
 
-    # -- what is answered ------------------------------------------------------------------
+    # -- setting up ------------------------------------------------------------------------
 
-    def reply(self, reply: Any = None) -> Route:
-        """Answers every chat completion that no earlier route answers; see `Route.reply`.
+    def reply(self, reply: object = None) -> Route:
+        """Replies to every chat completion that no earlier route matches; see `Route.reply`.
 
         Args:
             reply: ``None`` for whatever fits the request: a tool call where one is required,
                 JSON where a schema is given, else a few words.
         """
         __tracebackhide__ = True
-        return self.chat().reply(fitting_reply if reply is None else reply)
+        return self.chat().reply(reply_that_fits if reply is None else reply)
 
-    def script(self, turns: Iterable[Any], **lookups: Any) -> Route:
-        """Answers chat completions turn by turn, each reply once; see `Route.script`."""
+    def script(self, turns: Iterable[object], **lookups: object) -> Route:
+        """Replies to chat completions turn by turn, each reply once; see `Route.script`."""
         __tracebackhide__ = True
         return self.chat(**lookups).script(turns)
 
-    def chat(self, *patterns: Pattern, **lookups: Any) -> Route:
+    def chat(self, *patterns: Pattern, **lookups: object) -> Route:
         """A route for chat completions.
 
         Args:
-            patterns, lookups: as respx has them (``json``, ``json__temperature``, ``headers``,
+            patterns, lookups: as in respx (``json``, ``json__temperature``, ``headers``,
                 ``content__contains`` ...), and ``model`` and ``prompt``, the text of the last
                 user message, each plain or with ``__contains``, ``__startswith``, ``__regex``,
                 ``__in``.
@@ -109,9 +115,9 @@ class ChatMock:
         __tracebackhide__ = True
         return self.route(*patterns, **ANY_CHAT, **lookups)
 
-    def route(self, *patterns: Pattern, **lookups: Any) -> Route:
-        """A route for anything, as ``respx.route``; answer with `Route.reply` or respx's own
-        ``respond`` and ``mock``.
+    def route(self, *patterns: Pattern, **lookups: object) -> Route:
+        """A route for anything, as ``respx.route``; set its response with `Route.reply` or with
+        ``respond`` and ``mock`` of respx.
         """
         __tracebackhide__ = True
         try:
@@ -136,221 +142,214 @@ class ChatMock:
     @models.setter
     def models(self, names: Iterable[str]) -> None:
         if isinstance(names, str):
-            raise SettingError(f"models is a list of names: [{names!r}]")
+            raise SettingError(f"models must be a list of names, such as [{names!r}]")
         self._store.models = list(names)
         self._any_model = False
         self._known.clear()
 
     @property
     def unused(self) -> list[str]:
-        """What was never given: routes, and turns of a script."""
-        left = []
-        for route in self._table.routes:
-            if route.turns:
-                total = route.given + len(route.turns)
-                # Who got a fault instead may well give up.
-                waiting = [turn for turn in route.turns if id(turn) not in route.struck]
-                if waiting:
-                    left.append(f"{route.title}: {len(waiting)} of the {total} turns of its script")
-            elif not route.given and not route.called and route.turns is None:
-                left.append(f"{route.title}: never asked")
-        return left
+        """Routes and turns of scripts that were never requested, a line each."""
+        routes = self._table.routes
+        return [f"{route.title}: {route.unused}" for route in routes if route.unused]
 
-    # -- answering -------------------------------------------------------------------------
+    # -- responding ------------------------------------------------------------------------
 
     def answer(self, request: Request) -> Interaction | None:
-        """The answer to a request; ``None`` where there is none."""
+        """The response to a request; ``None`` where nothing matches it."""
         self.give_back = None
         if self._keeps:
             self.requests.append(request)
         kind = endpoint(Exchange(request))
-        if kind == "chat":
-            known = self._judge(request)
-            if known.refused is not None:
-                if self._keeps:
-                    self.refused.append((request, known.refused[1]["error"]["message"]))
-                return _plain(request, *known.refused)
-        else:
-            known = _Known(None, None, {})
-        asked = Asked(request, known.body, known.answers)
-        for route in self._table.matching(asked):
+        known = self._known_body(request, kind)
+        if known.refusal is not None:
+            if self._keeps:
+                self.refused.append((request, known.refusal[1]["error"]["message"]))
+            return _json_response(request, *known.refusal)
+        routed = RoutedRequest(request, known.body, known.written)
+        for route in self._table.matching(routed):
             if route.is_spent:
                 continue
             if route.has_replies:
-                return self._reply(route, asked)
-            resolved = route.match(asked)  # type: ignore[arg-type]
+                return self._next_reply(route, routed)
+            resolved = route.match(routed.for_respx)
             if resolved is not None:
-                route.calls.record(asked, resolved)  # type: ignore[arg-type]
-                return _raw(request, resolved)
-        stored = self._store.answer(request)
+                response = cast(httpx.Response, resolved)
+                route.calls.record(routed.for_respx, response)
+                return _passed_on(request, response)
+        stored = self._store.answer(request, kind)
         if stored is not None:
-            return _plain(request, *stored)
+            return _json_response(request, *stored)
         if kind is None and not self._table.routes:
             path = urlsplit(request.url).path
-            return _plain(request, *refusals.unknown_url(request.method, path))
+            return _json_response(request, *refusals.unknown_url(request.method, path))
         return None
 
-    def _judge(self, request: Request) -> _Known:
+    def miss(self, request: Request) -> Miss:
+        """The request, and why no route matches it."""
+        known = self._known_body(request, endpoint(Exchange(request)))
+        routed = RoutedRequest(request, known.body, {})
+        routes = self._table.routes
+        lines = [
+            f"{number}. {route.title}: {route.why_not(routed)}"
+            for number, route in enumerate(routes[:_LISTED], 1)
+        ]
+        if len(routes) > _LISTED:
+            lines.append(f"... and {len(routes) - _LISTED} more")
+        return Miss(
+            mask(title_of(Exchange(request))),
+            "no route of the mock matches it" if routes else "the mock has no routes",
+            routes=lines,
+            remedy="chatapi_mock.reply(...), or chatapi_mock.chat(prompt=...).reply(...)",
+        )
+
+    def _known_body(self, request: Request, kind: str | None) -> _KnownBody:
+        """What the body of a request is; parsed and checked once for equal bodies.
+
+        Args:
+            kind: the request's endpoint; only the bodies of ``chat`` are looked at.
+        """
+        if kind != "chat":
+            return _KnownBody(None, None, {})
         key = content_of(request)
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            refused = refusals.refusal_of(request, self.profile)
-            parsed: Any = None if refused is not None else json.loads(key)
-            if refused is None and not self._any_model and parsed["model"] not in self.models:
-                refused = refusals.not_found(parsed["model"])
-            known = self._known[key] = _Known(parsed, refused, {})
+            body, why_not = request_json(request)
+            refusal = refusals.refusal_of(body, why_not, request.url, self.profile)
+            if refusal is None and not self._any_model and body["model"] not in self.models:
+                refusal = refusals.not_found(body["model"])
+            known = _KnownBody(None if refusal is not None else body, refusal, {})
+            self._known[key] = known
         return known
 
-    def _reply(self, route: Route, asked: Asked) -> Interaction:
-        turns = route.turns
-        reply: Any = route.always if turns is None else turns.popleft()
-        route.given += 1
-        if turns is not None and not is_fault(reply):
-            self.give_back = partial(_put_back, route, turns, reply)
-        return self._made(route, reply, asked)
+    # -- replies ---------------------------------------------------------------------------
 
-    def _made(self, route: Route, reply: Any, asked: Asked) -> Interaction:
+    def _next_reply(self, route: Route, routed: RoutedRequest) -> Interaction:
+        if route.turns is None:
+            route.reply_count += 1
+            return self._response(route, route.repeated, routed)
+        turn, give_back = route.take()
+        if not is_fault(turn):
+            self.give_back = give_back
+        return self._response(route, turn, routed)
+
+    def _response(self, route: Route, reply: object, routed: RoutedRequest) -> Interaction:
+        """What a reply of any form makes of a request."""
         if is_fault(reply):
-            return self._disturbed(route, reply, asked)
-        if callable(reply):
-            reply = _called(reply, asked.request)
-            if hasattr(reply, "__await__"):
-                reply.close()
-                raise SettingError("a function that makes a reply is not async: use `def`")
-            return self._made(route, reply, asked)
+            return self._disturbed(route, reply, routed)
+        if reply is reply_that_fits:
+            reply = reply_that_fits(Ask(routed.body))
+        elif callable(reply):
+            return self._response(route, _called(reply, routed.request), routed)
         if isinstance(reply, str):
-            reply = replies.text(reply)
-        if isinstance(reply, replies.Reply):
-            return self._built(reply, asked)
+            reply = text(reply)
+        if isinstance(reply, Reply):
+            return self._built(reply, routed)
         if isinstance(reply, dict):
-            return _plain(asked.request, 200, reply)
-        if hasattr(reply, "status_code"):
-            return _raw(asked.request, reply)
-        raise SettingError(f"a function made no reply, but {type(reply).__name__}")
+            return _json_response(routed.request, 200, reply)
+        if _is_response(reply):
+            return _passed_on(routed.request, reply)
+        raise SettingError(f"a reply function must return a reply, not {type(reply).__name__}")
 
-    def _disturbed(self, route: Route, fault: Any, asked: Asked) -> Interaction:
-        """A fault in a script: it strikes the next reply, and where the client then asks again
-        that reply is still there.
+    def _disturbed(self, route: Route, fault: Fault, routed: RoutedRequest) -> Interaction:
+        """A fault of a script, applied to the reply behind it. That reply stays where the client
+        will retry.
         """
-        if fault.alone:
-            made: Interaction = fault.apply(None, asked.request)
-            route.struck.update(id(turn) for turn in list(route.turns or ())[:1])
-            return made
         turns = route.turns or ()
+        if fault.alone:
+            response = fault.apply(None, routed.request)
+            assert response is not None
+            route.struck.update(id(turn) for turn in list(turns)[:1])
+            return response
         at = next((at for at, turn in enumerate(turns) if not is_fault(turn)), None)
-        if at is None or route.turns is None:
-            raise SettingError(f"{fault} is the last of a script: a reply it can strike comes next")
-        reply = turns[at]
+        if at is None:
+            raise SettingError(
+                f"the script ends with {fault}: add the reply that the fault applies to"
+            )
         if fault.kind == "none":
-            return self._reply(route, asked)
-        changed: Interaction | None = fault.apply(self._made(route, reply, asked), asked.request)
-        if changed is None:
+            return self._next_reply(route, routed)
+        reply = turns[at]
+        response = fault.apply(self._response(route, reply, routed), routed.request)
+        if response is None:
             raise SettingError(f"{fault} has nothing to change in {reply!r}")
         route.struck.add(id(reply))
         if not fault.retried:
-            del route.turns[at]
-            route.given += 1
-            self.give_back = partial(_put_back, route, route.turns, reply)
-        return changed
+            _, self.give_back = route.take(at)
+        return response
 
-    def _built(self, reply: Any, asked: Asked) -> Interaction:
-        body = asked.body if isinstance(asked.body, dict) else {}
-        stamp = replies.stamp_of(self.test, self._number)
+    def _built(self, reply: Reply, routed: RoutedRequest) -> Interaction:
+        request = routed.request
+        body = routed.body if isinstance(routed.body, dict) else {}
+        stamp = stamp_of(self.test, self._number)
         self._number += 1
-        headers = _headers(self._number)
+        request_id = ("x-request-id", f"req_mock_{self._number}")
         if body.get("stream"):
-            pieces = [b"data: " + _dump(chunk) + b"\n\n" for chunk in reply.chunks(body, stamp)]
-            return Interaction(
-                asked.request, 200, "OK", [("content-type", _STREAM), *headers], [*pieces, _DONE]
-            )
-        answer = asked.answers.get(reply)
-        if answer is None:
+            pieces = events(reply.chunks(body, stamp))
+            headers = [("content-type", _STREAM_TYPE), request_id]
+            return Interaction(request, 200, "OK", headers, pieces)
+        behind_stamp = routed.written.get(reply)
+        if behind_stamp is None:
             completion = reply.completion(body, stamp)
-            whole = _dump(completion)
+            whole = written(completion)
             if body.get("store") is True:
                 self._store.keep(body, completion)
             elif reply.is_fixed:
-                asked.answers[reply] = whole[len(_head(stamp)) :]
+                routed.written[reply] = whole[len(completion_head(stamp)) :]
         else:
-            whole = _head(stamp) + answer
-        return Interaction(asked.request, 200, "", [("content-type", _JSON), *headers], [whole])
-
-    # -- where there is no answer ----------------------------------------------------------
-
-    def miss(self, request: Request) -> Miss:
-        """What was asked, and why no route answers it."""
-        is_chat = endpoint(Exchange(request)) == "chat"
-        asked = Asked(request, self._judge(request).body if is_chat else None, {})
-        routes = self._table.routes
-        lines = [
-            f"{number}. {route.title}: {route.why_not(asked)}"
-            for number, route in enumerate(routes[:_LISTED], 1)
-        ]
-        if len(routes) > _LISTED:
-            lines.append(f"... and {len(routes) - _LISTED} more")
-        reason = "no route of the mock answers it" if routes else "the mock has no routes"
-        return Miss(
-            mask(title_of(Exchange(request))),
-            reason,
-            routes=lines,
-            remedy="chatapi_mock.reply(...), or chatapi_mock.chat(prompt=...).reply(...)",
-        )
+            whole = completion_head(stamp) + behind_stamp
+        return Interaction(request, 200, "", [("content-type", _JSON_TYPE), request_id], [whole])
 
 
-def _put_back(route: Route, turns: deque[Any], reply: Any) -> None:
-    turns.appendleft(reply)
-    route.given -= 1
+def _called(function: Callable[[Request], object], request: Request) -> object:
+    """What a reply function returns.
 
-
-def _called(function: Callable[[Request], Any], request: Request) -> Any:
+    Raises:
+        SettingError: it failed, or is async.
+    """
     try:
-        return function(request)
+        reply = function(request)
     except Exception as error:  # whatever the user's function raises: a client would swallow it
         place = traceback.extract_tb(error.__traceback__)[-1]
         raise SettingError(
-            f"a function that makes a reply failed: {type(error).__name__}: {error} "
+            f"the reply function failed: {type(error).__name__}: {error} "
             f"({place.filename}:{place.lineno})"
         ) from error
+    if isinstance(reply, Coroutine):
+        reply.close()
+        raise SettingError("a reply function cannot be async: use `def`")
+    return reply
 
 
-def fitting_reply(request: Request) -> replies.Reply:
-    """What answers a request that says what it wants."""
-    ask = Ask(request_json(request)[0])
-    if ask.choice in ("required", "named") and ask.tools:
-        name = ask.named or next(iter(ask.tools))
-        if ask.tools[name][0] == "custom":
-            return replies.custom_tool_call(name, "Hello!")
-        return replies.tool_call(name)
-    if ask.format in ("json_object", "json_schema"):
-        return replies.structured()
-    if "audio" in ask.modalities:
-        return replies.audio("Hello!")
-    return replies.text("Hello!")
+class _HTTPHeaders(Protocol):
+    def multi_items(self) -> list[tuple[str, str]]: ...
 
 
-def _dump(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(
-        "utf-8", "surrogatepass"
-    )
+class _HTTPResponse(Protocol):
+    """A response of httpx or httpx2."""
+
+    status_code: int
+
+    @property
+    def headers(self) -> _HTTPHeaders: ...
+
+    @property
+    def reason_phrase(self) -> str: ...
+
+    def read(self) -> bytes: ...
 
 
-def _head(stamp: replies.Stamp) -> bytes:
-    """How a completion begins: all of it that two answers to one question differ in."""
-    return f'{{"id":"{stamp.id}","object":"chat.completion","created":{stamp.created}'.encode()
+def _is_response(reply: object) -> TypeGuard[_HTTPResponse]:
+    return hasattr(reply, "status_code")
 
 
-def _headers(number: int) -> list[tuple[str, str]]:
-    return [("x-request-id", f"req_mock_{number}")]
+def _json_response(request: Request, status: int, body: JSON) -> Interaction:
+    return Interaction(request, status, "", [("content-type", _JSON_TYPE)], [written(body)])
 
 
-def _plain(request: Request, status: int, body: Any) -> Interaction:
-    return Interaction(request, status, "", [("content-type", _JSON)], [_dump(body)])
-
-
-def _raw(request: Request, response: Any) -> Interaction:
-    """A response of httpx or httpx2 as it stands; a stream in its events."""
+def _passed_on(request: Request, response: _HTTPResponse) -> Interaction:
+    """A response of httpx or httpx2 as it is; a stream in its events."""
     headers = response.headers.multi_items()
     return from_parts(
         request, response.status_code, response.reason_phrase, headers, response.read(), {}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
+import httpx
 from respx.patterns import Lookup, Match, Pattern
+
+from pytest_chatapi.contract.wire import JSON
 
 __all__ = ["Model", "Prompt"]
 
@@ -14,20 +16,23 @@ __all__ = ["Model", "Prompt"]
 class _OfBody(Pattern):
     lookups = (Lookup.EQUAL, Lookup.CONTAINS, Lookup.STARTS_WITH, Lookup.REGEX, Lookup.IN)
 
-    def clean(self, value: Any) -> Any:
+    def clean(self, value: JSON) -> object:
         if self.lookup is Lookup.REGEX and isinstance(value, str):
             return re.compile(value)
         return tuple(value) if self.lookup is Lookup.IN else value
 
-    def _contains(self, value: Any) -> Any:
+    def _contains(self, value: JSON) -> Match:
         return Match(self.value in value)
 
     @staticmethod
-    def of(body: Any) -> Any:
+    def of(body: JSON) -> object:
+        """What is compared; raises where a body does not have it."""
         raise NotImplementedError
 
-    def parse(self, request: Any) -> Any:
-        return self.of(json.loads(request.read()))
+    def parse(self, request: httpx.Request) -> object:
+        # A request that the mock routes is parsed already; respx's own requests are not.
+        body: JSON = getattr(request, "body", None)
+        return self.of(json.loads(request.read()) if body is None else body)
 
 
 class Model(_OfBody):
@@ -36,7 +41,7 @@ class Model(_OfBody):
     key = "model"
 
     @staticmethod
-    def of(body: Any) -> Any:
+    def of(body: JSON) -> object:
         return body["model"]
 
 
@@ -46,7 +51,7 @@ class Prompt(_OfBody):
     key = "prompt"
 
     @staticmethod
-    def of(body: Any) -> Any:
+    def of(body: JSON) -> object:
         for message in reversed(body["messages"]):
             if message["role"] == "user":
                 content = message["content"]

@@ -1,7 +1,7 @@
-"""What the service would send for a request that breaks the contract.
+"""The error that the service would send for a request that breaks the contract.
 
-The findings of the Q rules decide whether a request is refused. The words are the service's own,
-as far as they are known, its spelling included, and in its style where they are not.
+The findings of the Q rules decide whether a request is refused. The messages are the service's own
+where they are known, its spelling mistakes included, and imitate its style where they are not.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ import json
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any
 
-from pytest_chatapi.contract.ask import Ask, request_json
-from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.profiles import get_profile
 from pytest_chatapi.contract.rules.request import check_request
 from pytest_chatapi.contract.schemas import Node, Violation, json_path, json_type, load
+from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import mask
 
 __all__ = [
@@ -35,16 +34,16 @@ __all__ = [
     "unknown_url",
 ]
 
-Refusal = tuple[int, dict[str, Any]]
+Refusal = tuple[int, JSONObject]
 """A status, and the body ``{"error": {"message", "type", "param", "code"}}``."""
 
-# Deprecated parameters still work, and secrets in a body are not the service's business.
+# Deprecated parameters still work, and the service does not check for secrets.
 _ACCEPTED = {"Q13", "Q16"}
 
-# What the service looks at after all single fields, in its order.
+# What the service checks after all single fields, in its order.
 _ACROSS = ("Q02", "Q03", "Q04", "Q10", "Q08", "Q11", "Q14")
 
-# The order in which it looks at fields; others follow.
+# The order in which the service checks fields; others follow.
 _FIELDS = (
     "messages functions function_call tools tool_choice parallel_tool_calls max_tokens "
     "max_completion_tokens n stop temperature top_p presence_penalty frequency_penalty "
@@ -53,7 +52,7 @@ _FIELDS = (
 ).split()
 
 _ROLES = ("system", "assistant", "user", "function", "tool", "developer")
-_KINDS = {
+_TYPES = {
     "array": "an array",
     "boolean": "a boolean",
     "integer": "an integer",
@@ -62,7 +61,7 @@ _KINDS = {
     "object": "an object",
     "string": "a string",
 }
-_OWN_KINDS = {"metadata": "a metadata object", "functions": "an array of function definitions"}
+_SPECIAL_TYPES = {"metadata": "a metadata object", "functions": "an array of function definitions"}
 _NAME = re.compile("[a-zA-Z0-9_-]*")
 _NAME_LENGTH = 64
 
@@ -75,68 +74,72 @@ NO_JSON = (
 _NO_MODEL = "you must provide a model parameter"
 
 
-def refusal_of(request: Request, profile: str | None = None) -> Refusal | None:
-    """What the service would send for a POST to ``chat/completions`` that breaks a Q rule.
+def refusal_of(
+    body: JSON, why_not: str | None, url: str, profile: str | None = None
+) -> Refusal | None:
+    """The refusal of a POST to ``chat/completions`` that breaks a Q rule.
 
     Args:
+        body, why_not: as `request_json` returns them.
+        url: of the request; in a URL of Azure the deployment names the model.
         profile: name of the profile whose errors and warnings refuse; ``None`` is ``openai``.
 
     Returns:
-        One refusal, for what the service would notice first; ``None`` when it would answer.
+        One refusal, for what the service would notice first; ``None`` for a request that it
+        would accept.
 
     Raises:
-        SettingError: no such profile.
+        SettingError: there is no such profile.
     """
     ledger = Ledger(get_profile(profile or "openai"))
-    body, why_not = request_json(request)
     if why_not is not None:
         return refusal(NO_JSON)
     if body is None:
         return refusal(_NO_MODEL)
-    check_request(ledger, Ask(body), body, None, request.url)
-    found = [f for f in ledger.findings() if f.level != "note" and f.code not in _ACCEPTED]
-    if not found:
+    check_request(ledger, Ask(body), body, None, url)
+    findings = [f for f in ledger.findings() if f.level != "note" and f.code not in _ACCEPTED]
+    if not findings:
         return _undocumented(body) if profile != "compatible" else None
     if not isinstance(body, dict):
-        got = _got(body)
         return refusal(
-            f"Invalid type for the request body: expected an object, but got {got} instead.",
+            "Invalid type for the request body: expected an object, "
+            f"but got {_type_of(body)} instead.",
             code="invalid_type",
         )
     violations: dict[str, Violation] = {}
     for violation in load("request").violations(body)[0]:
         violations.setdefault(mask(json_path(violation.path)), violation)
-    ranked = [(*_rank(f, violations.get(f.path), body), f) for f in found]
+    ranked = [(*_rank(f, violations.get(f.path), body), f) for f in findings]
     _, code, first = min(ranked, key=lambda row: row[0])
     if code in _ACROSS:
-        return _across(code, first, body, found)
+        return _across_fields(code, first, body, findings)
     if code == "Q12":
-        return _unknown(first, body)
-    return _broken(violations[first.path], body)
+        return _unknown_parameter(first, body)
+    return _field_refusal(violations[first.path], body)
 
 
-def metadata_refusal(metadata: Any) -> Refusal | None:
-    """What the service would send for this value of ``metadata``; ``None`` when it is fine."""
+def metadata_refusal(metadata: JSON) -> Refusal | None:
+    """The refusal of this value of ``metadata``; ``None`` for a valid one."""
     body = {"metadata": metadata}
     for violation in load("request").violations(body)[0]:
         if violation.path[0] == "metadata":
-            return _broken(violation, body)
+            return _field_refusal(violation, body)
     return None
 
 
 def not_found(model: str) -> Refusal:
-    """The answer to a question for a model that there is not."""
+    """The response to a request for a model that does not exist."""
     message = f"The model `{model}` does not exist or you do not have access to it."
     return refusal(message, code="model_not_found", status=404)
 
 
 def unknown_url(method: str, path: str) -> Refusal:
-    """The answer under a path where there is nothing."""
+    """The response under a path where there is no endpoint."""
     return refusal(f"Invalid URL ({method} {path})", status=404)
 
 
-def _undocumented(body: dict[str, Any]) -> Refusal | None:
-    """What the service refuses although the reference allows it."""
+def _undocumented(body: JSONObject) -> Refusal | None:
+    """The refusal of what the reference allows and the service does not."""
     for position, message in enumerate(body["messages"]):
         if message.get("tool_calls") == []:
             return _empty(f"messages[{position}].tool_calls")
@@ -182,17 +185,17 @@ def missing(param: str) -> Refusal:
     )
 
 
-def invalid_type(param: str, expected: str, value: Any) -> Refusal:
-    """A parameter has a value of another type than `expected` (such as ``a string``)."""
+def invalid_type(param: str, expected: str, value: JSON) -> Refusal:
+    """A parameter has a value of another type than `expected`, such as ``a string``."""
     return refusal(
-        f"Invalid type for '{param}': expected {expected}, but got {_got(value)} instead.",
+        f"Invalid type for '{param}': expected {expected}, but got {_type_of(value)} instead.",
         param,
         "invalid_type",
     )
 
 
 def invalid_value(param: str, value: str, supported: Iterable[str]) -> Refusal:
-    """A parameter has none of its `supported` values."""
+    """A parameter has a value that is not one of the `supported`."""
     listed = _listed(supported, "and")
     message = f"Invalid value: '{_short(value)}'. Supported values are: {listed}."
     return refusal(message, param, "invalid_value")
@@ -201,7 +204,7 @@ def invalid_value(param: str, value: str, supported: Iterable[str]) -> Refusal:
 def out_of_range(
     param: str, value: float, kind: str, *, low: float | None = None, high: float | None = None
 ) -> Refusal:
-    """A number lies below `low` or above `high`, of which one is given.
+    """A number is below `low` or above `high`; pass one of the two.
 
     Args:
         kind: ``integer`` or ``decimal``.
@@ -216,9 +219,11 @@ def out_of_range(
 
 
 def _rank(
-    finding: Finding, violation: Violation | None, body: dict[str, Any]
+    finding: Finding, violation: Violation | None, body: JSONObject
 ) -> tuple[tuple[int, int], str]:
-    """How early the service notices it, and the code under which it does."""
+    """How early the service notices a finding (lower is earlier), and the code that it then
+    counts as.
+    """
     code = finding.code
     if code not in _ACROSS and code != "Q12":
         assert violation is not None
@@ -232,8 +237,10 @@ def _rank(
     return (2 if code == "Q12" else 4, _ACROSS.index(code) if code in _ACROSS else 0), code
 
 
-def _is_content(path: tuple[str | int, ...], body: dict[str, Any]) -> bool:
-    """Whether this is a content that the service takes for a string, as all but developers'."""
+def _is_content(path: tuple[str | int, ...], body: JSONObject) -> bool:
+    """Whether this is the content of a message that the service wants a string for: of every
+    role but ``developer``.
+    """
     return (
         len(path) == 3
         and (path[0], path[2]) == ("messages", "content")
@@ -241,8 +248,10 @@ def _is_content(path: tuple[str | int, ...], body: dict[str, Any]) -> bool:
     )
 
 
-def _across(code: str, finding: Finding, body: dict[str, Any], found: list[Finding]) -> Refusal:
-    """What concerns several fields, or the conversation."""
+def _across_fields(
+    code: str, finding: Finding, body: JSONObject, findings: list[Finding]
+) -> Refusal:
+    """The refusal of several fields that do not go together, or of the conversation."""
     if code in ("Q02", "Q03"):
         param, other = (
             ("top_logprobs", "logprobs") if code == "Q02" else ("stream_options", "stream")
@@ -251,7 +260,7 @@ def _across(code: str, finding: Finding, body: dict[str, Any], found: list[Findi
     if code == "Q04":
         return missing("audio")
     if code == "Q10":
-        return _choice(body)
+        return _unknown_choice(body)
     if code == "Q14":
         return refusal(
             "'messages' must contain the word 'json' in some form, to use 'response_format' of "
@@ -264,40 +273,44 @@ def _across(code: str, finding: Finding, body: dict[str, Any], found: list[Findi
             "Invalid value for 'content': expected a string, got null.",
             f"messages.[{position}].content",
         )
-    messages = body["messages"]
-    if messages[position].get("role") == "tool":
+    if body["messages"][position].get("role") == "tool":
         return refusal(
             "Invalid parameter: messages with role 'tool' must be a response to a preceeding "
             "message with 'tool_calls'.",
             f"messages.[{position}].role",
         )
-    here = f"$.messages[{position}].tool_calls["
+    return _open_calls(position, body["messages"], findings)
+
+
+def _open_calls(position: int, messages: list[JSON], findings: list[Finding]) -> Refusal:
+    """The calls of the message at `position` have no tool messages behind them."""
+    prefix = f"$.messages[{position}].tool_calls["
     open_ids = [
-        messages[position]["tool_calls"][int(f.path.removeprefix(here)[:-1])]["id"]
-        for f in found
-        if f.code == "Q11" and f.path.startswith(here)
+        messages[position]["tool_calls"][int(f.path.removeprefix(prefix)[:-1])]["id"]
+        for f in findings
+        if f.code == "Q11" and f.path.startswith(prefix)
     ]
     following = (
         i
         for i, message in enumerate(messages[position + 1 :], position + 1)
         if not isinstance(message, dict) or message.get("role") != "tool"
     )
-    behind = next(following, None)
+    blamed = next(following, None)  # the service blames the message that comes instead
     return refusal(
         "An assistant message with 'tool_calls' must be followed by tool messages responding to "
         "each 'tool_call_id'. The following tool_call_ids did not have response messages: "
         + ", ".join(open_ids),
-        "messages" if behind is None else f"messages.[{behind}].role",
+        "messages" if blamed is None else f"messages.[{blamed}].role",
     )
 
 
 def _position(finding: Finding) -> int:
-    found = re.match(r"\$\.messages\[(\d+)\]", finding.path)
-    assert found is not None
-    return int(found[1])
+    match = re.match(r"\$\.messages\[(\d+)\]", finding.path)
+    assert match is not None
+    return int(match[1])
 
 
-def _choice(body: dict[str, Any]) -> Refusal:
+def _unknown_choice(body: JSONObject) -> Refusal:
     param, of = (
         ("tool_choice", "tools") if "tool_choice" in body else ("function_call", "functions")
     )
@@ -314,17 +327,17 @@ def _choice(body: dict[str, Any]) -> Refusal:
     )
 
 
-def _unknown(finding: Finding, body: dict[str, Any]) -> Refusal:
+def _unknown_parameter(finding: Finding, body: JSONObject) -> Refusal:
     known = load("request").properties
     name = next(name for name in body if mask(json_path((name,))) == finding.path)
-    # The service proposes nothing that was sent already.
+    # The service does not propose what was sent already.
     near = sorted(get_close_matches(name, known.keys() - body.keys(), 2, 0.75))
     hint = f" Did you mean {_listed(near, 'or')}?" if near else ""
     return refusal(f"Unknown parameter: '{_short(name)}'.{hint}", name, "unknown_parameter")
 
 
-def _broken(violation: Violation, body: dict[str, Any]) -> Refusal:
-    """What the schema of a single field says."""
+def _field_refusal(violation: Violation, body: JSONObject) -> Refusal:
+    """The refusal of a single field that breaks its schema."""
     path, problem, value = violation
     param = _param(path)
     nodes = _nodes(path, body)
@@ -332,14 +345,31 @@ def _broken(violation: Violation, body: dict[str, Any]) -> Refusal:
     if keyword == "required" and not _present(path, body):
         return _absent(path, param)
     if keyword in ("enum", "const") and isinstance(value, str):
-        part = path[-1] == "type" and value == "image_url" and problem.code == "Q15"
-        return _image(path, body) if part else invalid_value(param, value, _values(nodes, path))
+        if path[-1] == "type" and value == "image_url" and problem.code == "Q15":
+            return _image_not_allowed(path, body)
+        return invalid_value(param, value, _values(nodes, path))
     if keyword in ("minimum", "maximum"):
         kind = "decimal" if any("number" in node.types for node in nodes) else "integer"
         bound = "low" if keyword == "minimum" else "high"
         return out_of_range(param, value, kind, **{bound: _limit(nodes, keyword)})
+    if keyword in ("minItems", "maxItems", "maxProperties", "maxLength"):
+        return _wrong_size(param, value, nodes, keyword)
+    if keyword == "pattern":
+        return _invalid_name(param, value)
+    if keyword == "additionalProperties":
+        extra = next(key for key in value if not any(key in node.properties for node in nodes))
+        param = _param((*path, extra))
+        return refusal(f"Unknown parameter: '{param}'.", param, "unknown_parameter")
+    return invalid_type(param, _expected_type(nodes, path), value)
+
+
+def _wrong_size(param: str, value: JSON, nodes: list[Node], keyword: str) -> Refusal:
+    """A list, an object or a string has too few or too many members or characters."""
     if keyword == "minItems":
         return _empty(param)
+    if keyword == "maxLength" and isinstance(value, dict):
+        return _long_property_name(param, value, nodes)
+    limit = _limit(nodes, keyword)
     if keyword == "maxItems":
         return _sized(
             param,
@@ -347,28 +377,17 @@ def _broken(violation: Violation, body: dict[str, Any]) -> Refusal:
             "array too long",
             "an array",
             "maximum",
-            _limit(nodes, keyword),
+            limit,
             f"an array with length {len(value)}",
         )
     if keyword == "maxProperties":
         return refusal(
             f"Invalid '{param}': too many properties. Expected an object with at most "
-            f"{_limit(nodes, keyword)} properties, but got an object with {len(value)} "
-            "properties instead.",
+            f"{limit} properties, but got an object with {len(value)} properties instead.",
             param,
             "object_above_max_properties",
         )
-    if keyword == "maxLength" and isinstance(value, dict):
-        return _long_key(param, value, nodes)
-    if keyword == "maxLength":
-        return _long(param, value, _limit(nodes, keyword))
-    if keyword == "pattern":
-        return _name(param, value)
-    if keyword == "additionalProperties":
-        extra = next(key for key in value if not any(key in node.properties for node in nodes))
-        param = _param((*path, extra))
-        return refusal(f"Unknown parameter: '{param}'.", param, "unknown_parameter")
-    return invalid_type(param, _wanted(nodes, path), value)
+    return _long_string(param, value, limit)
 
 
 def _absent(path: tuple[str | int, ...], param: str) -> Refusal:
@@ -384,7 +403,7 @@ def _absent(path: tuple[str | int, ...], param: str) -> Refusal:
 
 
 def _sized(
-    param: str, code: str, what: str, kind: str, bound: str, length: Any, got: str
+    param: str, code: str, what: str, kind: str, bound: str, length: int, got: str
 ) -> Refusal:
     return refusal(
         f"Invalid '{param}': {what}. Expected {kind} with {bound} length {length}, "
@@ -394,13 +413,13 @@ def _sized(
     )
 
 
-def _long(param: str, value: str, most: Any) -> Refusal:
+def _long_string(param: str, value: str, most: int) -> Refusal:
     got = f"a string with length {len(value)}"
     code = "string_above_max_length"
     return _sized(param, code, "string too long", "a string", "maximum", most, got)
 
 
-def _long_key(param: str, value: dict[str, Any], nodes: list[Node]) -> Refusal:
+def _long_property_name(param: str, value: JSONObject, nodes: list[Node]) -> Refusal:
     most = next(n.schema["propertyNames"] for n in nodes if "propertyNames" in n.schema)
     key = next(key for key in value if len(key) > most["maxLength"])
     return refusal(
@@ -411,12 +430,12 @@ def _long_key(param: str, value: dict[str, Any], nodes: list[Node]) -> Refusal:
     )
 
 
-def _name(param: str, value: str) -> Refusal:
+def _invalid_name(param: str, value: str) -> Refusal:
     if not value:
         got = "an empty string"
         return _sized(param, "empty_string", "empty string", "a string", "minimum", 1, got)
     if _NAME.fullmatch(value):
-        return _long(param, value, _NAME_LENGTH)
+        return _long_string(param, value, _NAME_LENGTH)
     return refusal(
         f"Invalid '{param}': string does not match pattern. "
         "Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$'.",
@@ -425,7 +444,7 @@ def _name(param: str, value: str) -> Refusal:
     )
 
 
-def _image(path: tuple[str | int, ...], body: dict[str, Any]) -> Refusal:
+def _image_not_allowed(path: tuple[str | int, ...], body: JSONObject) -> Refusal:
     param = _param(path[:2])
     role = body["messages"][path[1]]["role"]
     return refusal(
@@ -436,13 +455,15 @@ def _image(path: tuple[str | int, ...], body: dict[str, Any]) -> Refusal:
     )
 
 
-def _nodes(path: tuple[str | int, ...], body: dict[str, Any]) -> list[Node]:
-    """The places of the schema that may hold what stands at `path`, branches apart."""
+def _nodes(path: tuple[str | int, ...], body: JSONObject) -> list[Node]:
+    """The nodes of the schema that the value at `path` may be checked by, each branch by itself."""
     nodes: Iterable[Node] = [load("request")]
-    value: Any = body
+    value: JSON = body
     for step in path:
         kind = json_type(value)
-        nodes = [n for n in _branches(nodes) if kind in n.types and _admits(n, value, step)]
+        nodes = [n for n in _branches(nodes) if kind in n.types]
+        # A tag that no branch has rules out none of them.
+        nodes = [n for n in nodes if _admits(n, value, step)] or nodes
         if isinstance(step, int):
             nodes = [n.items for n in nodes if n.items is not None]
             value = value[step]
@@ -461,8 +482,8 @@ def _branches(nodes: Iterable[Node]) -> Iterable[Node]:
             yield node
 
 
-def _admits(node: Node, value: Any, step: str | int) -> bool:
-    """Whether this is the branch that the value's tags name, the next step's own apart."""
+def _admits(node: Node, value: JSON, step: str | int) -> bool:
+    """Whether the value's tags name this branch; `step` itself is not looked at."""
     return all(
         value[key] == sub.schema["const"]
         for key, sub in node.properties.items()
@@ -470,14 +491,15 @@ def _admits(node: Node, value: Any, step: str | int) -> bool:
     )
 
 
-def _present(path: tuple[str | int, ...], body: Any) -> bool:
+def _present(path: tuple[str | int, ...], body: JSON) -> bool:
     for step in path[:-1]:
         body = body[step]
     return path[-1] in body
 
 
-def _limit(nodes: list[Node], keyword: str) -> Any:
-    return next(node.schema[keyword] for node in nodes if keyword in node.schema)
+def _limit(nodes: list[Node], keyword: str) -> int:
+    limit: int = next(node.schema[keyword] for node in nodes if keyword in node.schema)
+    return limit
 
 
 def _values(nodes: list[Node], path: tuple[str | int, ...]) -> list[str]:
@@ -491,32 +513,31 @@ def _values(nodes: list[Node], path: tuple[str | int, ...]) -> list[str]:
     return [value for value in values if value is not None]
 
 
-def _wanted(nodes: list[Node], path: tuple[str | int, ...]) -> str:
+def _expected_type(nodes: list[Node], path: tuple[str | int, ...]) -> str:
     """The type that the service expects, in its words."""
-    if len(path) == 1 and path[0] in _OWN_KINDS:
-        return _OWN_KINDS[str(path[0])]
-    kinds: dict[str, None] = {}
+    if len(path) == 1 and path[0] in _SPECIAL_TYPES:
+        return _SPECIAL_TYPES[str(path[0])]
+    types: dict[str, None] = {}
     values = _values(nodes, path)
     if values:
-        kinds[("one of " if len(values) > 1 else "") + _listed(values, "or")] = None
+        types[("one of " if len(values) > 1 else "") + _listed(values, "or")] = None
     for node in nodes:
         if {"enum", "const"} & node.schema.keys():
             continue
-        for name in sorted(
-            node.types - {"null"} - ({"integer"} if "number" in node.types else set())
-        ):
-            kind = _KINDS[name]
+        redundant = {"null", "integer"} if "number" in node.types else {"null"}
+        for name in sorted(node.types - redundant):
+            phrase = _TYPES[name]
             if name == "array" and node.items is not None:
                 items = next(iter(_branches([node.items]))).types
-                kind += f" of {next(iter(items))}s"
-            kinds[kind] = None
-    first, *others = kinds
+                phrase += f" of {next(iter(items))}s"
+            types[phrase] = None
+    first, *others = types
     bare = [other.removeprefix("an ").removeprefix("a ") for other in others]
     return f"one of {' or '.join([first, *bare])}" if bare else first
 
 
-def _got(value: Any) -> str:
-    return "a decimal number" if type(value) is float else _KINDS[json_type(value)]
+def _type_of(value: JSON) -> str:
+    return "a decimal number" if type(value) is float else _TYPES[json_type(value)]
 
 
 def _param(path: tuple[str | int, ...]) -> str:

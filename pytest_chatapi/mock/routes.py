@@ -1,4 +1,4 @@
-"""Routes: patterns of respx, and what is answered where they match."""
+"""Routes: patterns of respx, and the replies to requests that match them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ import re
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, TypeGuard, cast
 
 import httpx
 import respx
 from respx.patterns import Pattern
 
 from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import show
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.mock import patterns
 from pytest_chatapi.mock.replies import Reply
 
-__all__ = ["Asked", "Route", "Table", "content_of", "is_fault"]
+if TYPE_CHECKING:
+    from pytest_chatapi.faults.fault import Fault
+
+__all__ = ["ANY_CHAT", "Route", "RoutedRequest", "Table", "content_of", "is_fault"]
 
 CHAT_PATH = re.compile(r"/chat/completions/?$")
 ANY_CHAT = {"method": "POST", "path__regex": CHAT_PATH}
@@ -27,7 +31,7 @@ _KEYED = {"json", "model", "prompt"}
 _LOOKUPS = {"eq", "contains", "startswith", "regex", "in"}
 
 
-_url = lru_cache(maxsize=64)(httpx.URL)  # most tests ask one URL, and parsing is dear
+_url = lru_cache(maxsize=64)(httpx.URL)  # most tests use one URL, and parsing is expensive
 
 
 def content_of(request: Request) -> bytes:
@@ -36,21 +40,21 @@ def content_of(request: Request) -> bytes:
     return body.encode() if isinstance(body, str) else body or b""
 
 
-def is_fault(turn: Any) -> bool:
-    """Whether a turn of a script is a fault, which needs a reply that it can strike."""
+def is_fault(turn: object) -> TypeGuard[Fault]:
+    """Whether a turn of a script is a fault, which needs a reply that it applies to."""
     return hasattr(turn, "apply")
 
 
-class Asked:
+class RoutedRequest:
     """A request in the form in which respx's patterns read it.
 
     Attributes:
-        body: parsed; ``None`` where it is not of a chat completion.
-        answers: what replies made of an equal body before.
+        body: parsed; ``None`` for anything but a chat completion.
+        written: what replies made of an equal body before, behind the stamp.
     """
 
-    def __init__(self, request: Request, body: Any, answers: dict[Any, bytes]) -> None:
-        self.request, self.body, self.answers = request, body, answers
+    def __init__(self, request: Request, body: JSON, written: dict[Reply, bytes]) -> None:
+        self.request, self.body, self.written = request, body, written
         self.method = request.method
 
     @property
@@ -64,89 +68,123 @@ class Asked:
     def read(self) -> bytes:
         return content_of(self.request)
 
+    @property
+    def for_respx(self) -> httpx.Request:
+        """This, as respx's annotations have it: it reads no more than is here."""
+        return cast(httpx.Request, self)
+
 
 class Route(respx.Route):
     """A route of respx that also takes replies; made by `ChatMock.chat` and `ChatMock.route`.
 
-    What a reply may be is said at `reply`.
+    `Route.reply` says what a reply may be.
     """
 
-    def __init__(self, *given: Pattern, **lookups: Any) -> None:
-        self.title = f"chat({_title(given, lookups)})"
-        super().__init__(*given, **lookups)
-        self.is_any_chat = not given and lookups == ANY_CHAT
-        self.always: Any = None
-        self.turns: deque[Any] | None = None
-        self.given = 0
-        self.struck: set[int] = set()  # replies that a fault kept from arriving, by id
-        # Found by the value of one pattern, instead of trying route after route.
-        self.key = None if given else _key(lookups)
+    def __init__(self, *patterns: Pattern, **lookups: object) -> None:
+        self.title = f"chat({_title(patterns, lookups)})"
+        super().__init__(*patterns, **lookups)
+        self.is_any_chat = not patterns and lookups == ANY_CHAT
+        self.repeated: object = None
+        self.turns: deque[object] | None = None
+        self.reply_count = 0
+        self.struck: set[int] = set()  # ids of replies that a fault kept from arriving
+        # Routes with a key are found by the value of that one pattern, without trying each.
+        self.key = None if patterns else _key(lookups)
 
-    def reply(self, reply: Any) -> Route:
-        """Answers each request with this.
+    def reply(self, reply: object) -> Route:
+        """Replies to each request with this.
 
         Args:
-            reply: what a builder of `pytest_chatapi.mock` made; a text; a fault; a dict, sent as
-                JSON as it stands; a response of httpx or httpx2; or a function that is given the
+            reply: one from a builder of `pytest_chatapi.mock`; a str; a fault; a dict, sent as
+                JSON as it is; a response of httpx or httpx2; or a function that gets the
                 `Request` and returns one of these.
         """
         __tracebackhide__ = True
-        self.always, self.turns = _checked(reply), None
+        self.repeated, self.turns = _checked(reply), None
         return self
 
-    def script(self, replies: Iterable[Any]) -> Route:
-        """Answers turn by turn, each reply once; a fault before a reply strikes that reply."""
+    def script(self, replies: Iterable[object]) -> Route:
+        """Replies turn by turn, each reply once; a fault applies to the reply behind it."""
         __tracebackhide__ = True
         if isinstance(replies, str) or not isinstance(replies, Iterable):
-            raise SettingError("a script is a list of replies, one for each turn; for one, reply()")
+            raise SettingError(
+                "a script must be a list of replies, one per turn; for a single one use reply()"
+            )
         self.turns = deque(map(_checked, replies))
         return self
 
     @property
     def has_replies(self) -> bool:
-        return self.turns is not None or self.always is not None
+        return self.turns is not None or self.repeated is not None
 
     @property
     def is_spent(self) -> bool:
         return self.turns is not None and not self.turns
 
-    def fits(self, asked: Asked) -> bool:
-        if self.is_any_chat and asked.body is not None:
-            return True  # that is how it came to have one
-        return self._pattern is None or bool(self._pattern.match(asked))  # type: ignore[arg-type]
+    @property
+    def unused(self) -> str:
+        """What the test never requested of this route, in one line, or nothing."""
+        if self.turns is None:
+            return "" if self.reply_count or self.called else "never requested"
+        # A client that got a fault instead of a reply may well give up.
+        waiting = [turn for turn in self.turns if id(turn) not in self.struck]
+        total = self.reply_count + len(self.turns)
+        return f"{len(waiting)} of {total} script turns" if waiting else ""
 
-    def why_not(self, asked: Asked) -> str:
-        """What does not fit, in one line."""
+    def take(self, at: int = 0) -> tuple[object, Callable[[], None]]:
+        """Takes a turn out of the script.
+
+        Returns:
+            The turn, and a function that puts it back in front.
+        """
+        turns = self.turns
+        assert turns is not None
+        turn = turns[at]
+        del turns[at]
+        self.reply_count += 1
+
+        def give_back() -> None:
+            turns.appendleft(turn)
+            self.reply_count -= 1
+
+        return turn, give_back
+
+    def fits(self, routed: RoutedRequest) -> bool:
+        """Whether the patterns match."""
+        if self.is_any_chat and routed.body is not None:
+            return True  # only chat completions have a parsed body
+        return self._pattern is None or bool(self._pattern.match(routed.for_respx))
+
+    def why_not(self, routed: RoutedRequest) -> str:
+        """What does not match, in one line."""
         for part in self._pattern or ():
-            if part.match(asked):
+            if part.match(routed.for_respx):
                 continue
             try:
-                got = show(part.parse(asked), 60)
-            except Exception:  # as respx has it: what cannot be read does not match
-                got = "absent"
-            return f"{part.key} is {got}"
-        return "used up" if self.is_spent else "does not fit"
+                value = show(part.parse(routed.for_respx), 60)
+            except Exception:  # as in respx: what cannot be read does not match
+                value = "absent"
+            return f"{part.key} is {value}"
+        return "script used up" if self.is_spent else "does not match"
 
 
-def _checked(reply: Any) -> Any:
+def _checked(reply: object) -> object:
     __tracebackhide__ = True
-    kinds = (str, dict)
     if (
-        isinstance(reply, kinds)
+        isinstance(reply, str | dict | Reply)
         or callable(reply)
-        or isinstance(reply, Reply)
         or is_fault(reply)
         or hasattr(reply, "status_code")
     ):
         return reply
     raise SettingError(
-        f"a reply is a text, a reply of pytest_chatapi.mock, a fault, a dict, a response of httpx "
-        f"or a function of the request, not {type(reply).__name__}"
+        "a reply must be a str, a reply from pytest_chatapi.mock, a fault, a dict, a response of "
+        f"httpx or a function of the request, not {type(reply).__name__}"
     )
 
 
-def _title(given: Sequence[Pattern], lookups: dict[str, Any]) -> str:
-    parts = [repr(pattern) for pattern in given]
+def _title(patterns: Sequence[Pattern], lookups: dict[str, object]) -> str:
+    parts = [repr(pattern) for pattern in patterns]
     parts += [
         f"{name}={show(value, 40)}"
         for name, value in lookups.items()
@@ -155,7 +193,7 @@ def _title(given: Sequence[Pattern], lookups: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _key(lookups: dict[str, Any]) -> tuple[str, str, Any] | None:
+def _key(lookups: dict[str, object]) -> tuple[str, str, object] | None:
     """(pattern, path, value) of a pattern that has to be equal to one value."""
     for name, value in lookups.items():
         kind, _, rest = name.partition("__")
@@ -175,7 +213,7 @@ class Table:
     def __init__(self) -> None:
         self.routes: list[Route] = []
         self._open: list[int] = []
-        self._keyed: dict[tuple[str, str], dict[Any, list[int]]] = defaultdict(dict)
+        self._keyed: dict[tuple[str, str], dict[object, list[int]]] = defaultdict(dict)
 
     def add(self, route: Route) -> Route:
         at = len(self.routes)
@@ -187,31 +225,31 @@ class Table:
             self._keyed[kind, path].setdefault(value, []).append(at)
         return route
 
-    def matching(self, asked: Asked) -> Iterator[Route]:
-        """The routes that a request fits, in order."""
-        found = list(self._open)
+    def matching(self, routed: RoutedRequest) -> Iterator[Route]:
+        """The routes that a request matches, in order."""
+        candidates = list(self._open)
         for (kind, path), by_value in self._keyed.items():
-            value = _value(kind, path, asked.body)
+            value = _value(kind, path, routed.body)
             if value is not _NOTHING:
-                found += by_value.get(value, ())
-        for at in sorted(found):
+                candidates += by_value.get(value, ())
+        for at in sorted(candidates):
             route = self.routes[at]
-            if route.fits(asked):
+            if route.fits(routed):
                 yield route
 
 
 _NOTHING = object()
-_READ: dict[str, Callable[[Any], Any]] = {
+_READERS: dict[str, Callable[[JSON], object]] = {
     "model": patterns.Model.of,
     "prompt": patterns.Prompt.of,
 }
 
 
-def _value(kind: str, path: str, body: Any) -> Any:
-    """What a request has where a keyed pattern looks."""
+def _value(kind: str, path: str, body: JSON) -> object:
+    """The value that a request has where a keyed pattern looks."""
     try:
         if kind != "json":
-            value = _READ[kind](body)
+            value = _READERS[kind](body)
             hash(value)
             return value
         for step in path.split("__") if path else ():

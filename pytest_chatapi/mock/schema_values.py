@@ -1,9 +1,9 @@
-"""Makes a value that fits a JSON Schema, as requests carry them for tools and structured output.
+"""Generates a value that fits a JSON Schema of a tool or of structured output.
 
-A small search: each part of a schema offers candidates, the likeliest first. Most are right by
-construction; where a keyword only forbids (``not``, ``oneOf``, ``uniqueItems``), jsonschema sorts
-them out. A ``$ref`` that stands inside itself offers nothing, so recursion ends by itself: a
-smallest value never needs it.
+A small search: each part of a schema yields candidates, the likeliest first. Most are valid by
+construction; where a keyword only forbids (``not``, ``oneOf``, ``uniqueItems``), jsonschema filters
+them. A ``$ref`` inside itself yields nothing, which ends the recursion: a smallest value never
+needs it.
 """
 
 from __future__ import annotations
@@ -16,17 +16,25 @@ from functools import lru_cache
 from importlib import import_module
 from itertools import chain, count, islice
 from math import ceil, floor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_chatapi.contract.userschema import SchemaTrouble, first_error
+from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.errors import SettingError
+from pytest_chatapi.mock.wire_form import compact
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 __all__ = ["fitting_json", "fitting_value"]
 
-_CALLS = 20_000  # parts looked at before a schema counts as too tangled
+_CALLS = 20_000  # parts visited before the search is given up
 _TRIES = 200  # candidates of one part
 _VARIANTS = 12  # other values tried for one member of an object or list
-_LONGEST = 100_000  # characters of a text, items of a list
+_MESSAGE = 160  # characters of a message from jsonschema
+_LONGEST = 100_000  # characters of a string, items of a list
+
+_NOTHING_FITS = "no candidate fits"
 
 _TEXT = "text"
 _FORMATS = {
@@ -50,7 +58,7 @@ _FORMATS = {
     "relative-json-pointer": "0",
     "regex": "^text$",
 }
-# Keywords that candidates are not made for, only held against.
+# Keywords that candidates are not made for, only validated by.
 _FILTERS = frozenset(
     "not oneOf if contains uniqueItems propertyNames dependentSchemas dependentRequired enum const "
     "patternProperties unevaluatedProperties unevaluatedItems multipleOf allOf anyOf $ref".split()
@@ -72,38 +80,38 @@ _NO_REFS = Refs()
 
 
 class _Impossible(Exception):
-    """No value can be made here: place in the schema, and why."""
+    """No value fits here: the place in the schema, and why."""
 
 
 class _Tangled(Exception):
-    """The search takes too long."""
+    """The search takes too many steps."""
 
 
-def fitting_value(schema: Any) -> Any:
+def fitting_value(schema: JSON) -> JSON:
     """A small value that fits a JSON Schema (2020-12), the same each time.
 
-    What is required is there, what is optional is not. A schema's own ``examples`` and
-    ``default`` go before anything made up.
+    It has what is required and leaves out what is optional. A schema's own ``examples`` and
+    ``default`` are preferred to generated values.
 
     Raises:
-        SettingError: there is none, or none is found; names the place in the schema.
+        SettingError: no value fits, or none is found; names the place in the schema.
     """
     maker = _Maker(schema)
     try:
         if isinstance(schema, dict):
-            first_error(schema, None)  # is it a schema at all?
+            first_error(schema, None)  # raises where this is not a schema
         for value in islice(maker.values(schema, "#", Refs(), Refs("#")), _TRIES):
             if isinstance(schema, bool) or first_error(schema, value) is None:
                 return value
     except SchemaTrouble as trouble:
-        place, why = "#", " ".join(str(trouble).split())
+        place, why = "#", _one_line(trouble)
     except _Tangled:
-        place, why = "#", "it is too tangled"
+        place, why = "#", "the search takes too many steps"
     except (RecursionError, OverflowError):
-        place, why = "#", "it is too deep, or its numbers are too large"
+        place, why = "#", "it is nested too deeply, or its numbers are too large"
     else:
-        place, why = maker.trouble or ("#", "nothing that was tried fits")
-    raise SettingError(f"no value can be made for the schema at {place}: {why}")
+        place, why = maker.trouble or ("#", _NOTHING_FITS)
+    raise SettingError(f"cannot generate a value for the schema at {place}: {why}")
 
 
 @lru_cache(maxsize=256)
@@ -111,28 +119,32 @@ def fitting_json(schema: str) -> str:
     """As `fitting_value`, from JSON text to compact JSON text.
 
     Raises:
-        SettingError: there is none.
+        SettingError: as `fitting_value`.
     """
-    value = fitting_value(json.loads(schema))
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return compact(fitting_value(json.loads(schema)))
 
 
 class _Maker:
     """One search.
 
-    Its methods know where they are by three things: `path` is the place in the schema, `around`
-    the references that led to the values around this one, `here` those that led to this one.
+    Its methods share three arguments: `path` is the place in the schema, `around` holds the
+    references that led to the values around this one, `here` those that led to this one.
+
+    Attributes:
+        trouble: the innermost place where nothing fits, and why.
     """
 
-    def __init__(self, root: Any) -> None:
+    def __init__(self, root: JSON) -> None:
         self.root = root
-        self.trouble: tuple[str, str] | None = None  # the innermost place where nothing fitted
+        self.trouble: tuple[str, str] | None = None
         self._left = _CALLS
-        self._validator: Any = None
+        self._validator: Draft202012Validator | None = None
 
     # -- any schema ----------------------------------------------------------------------
 
-    def values(self, schema: Any, path: str, around: Refs, here: Refs = _NO_REFS) -> Iterator[Any]:
+    def values(
+        self, schema: JSON, path: str, around: Refs, here: Refs = _NO_REFS
+    ) -> Iterator[JSON]:
         """Candidates for a schema."""
         self._left -= 1
         if self._left < 0:
@@ -141,30 +153,30 @@ class _Maker:
             if schema is True:
                 yield _TEXT
             else:
-                self._note(path, "nothing is allowed here")
+                self._note(path, "no value is allowed here")
             return
-        earlier, nothing = self.trouble, True
+        earlier, is_empty = self.trouble, True
         try:
-            found = self._candidates(schema, path, around, here)
+            candidates = self._candidates(schema, path, around, here)
             if not _FILTERS.isdisjoint(schema) and schema.keys() != {"$ref"}:
-                found = (v for v in islice(found, _TRIES) if self._fits(schema, v))
-            for value in found:
-                nothing, self.trouble = False, earlier
+                candidates = (v for v in islice(candidates, _TRIES) if self._fits(schema, v))
+            for value in candidates:
+                is_empty, self.trouble = False, earlier
                 yield value
         except _Impossible as trouble:
-            if nothing:
+            if is_empty:
                 self._note(*trouble.args)
-        if nothing:
-            self._note(path, "no value that was tried fits")
+        if is_empty:
+            self._note(path, _NOTHING_FITS)
 
-    def _first(self, schema: Any, path: str, around: Refs) -> list[Any]:
+    def _first(self, schema: JSON, path: str, around: Refs) -> list[JSON]:
         """The first candidate, if there is one."""
         return list(islice(self.values(schema, path, around), 1))
 
     def _note(self, path: str, why: str) -> None:
         self.trouble = self.trouble or (path, why)
 
-    def _fits(self, schema: Any, value: Any) -> bool:
+    def _fits(self, schema: JSON, value: JSON) -> bool:
         if self._validator is None:
             from jsonschema import Draft202012Validator
             from referencing import Registry
@@ -175,11 +187,15 @@ class _Maker:
         except RecursionError:
             raise
         except Exception as trouble:  # of re, of referencing, of an odd value of a keyword
-            raise _Impossible("#", " ".join(str(trouble).split())) from None
+            raise _Impossible("#", _one_line(trouble)) from None
+        except BaseException as panic:
+            if type(panic).__name__ != "PanicException":
+                raise
+            raise RecursionError from None  # met by the Rust below `referencing`
 
     def _candidates(
-        self, schema: dict[str, Any], path: str, around: Refs, here: Refs
-    ) -> Iterator[Any]:
+        self, schema: JSONObject, path: str, around: Refs, here: Refs
+    ) -> Iterator[JSON]:
         for value in (*schema.get("examples", ()), schema.get("default")):
             if value is not None and self._fits(schema, value):
                 yield value
@@ -190,17 +206,15 @@ class _Maker:
         else:
             yield from self._composed(dict(schema), path, around, here)
 
-    def _composed(
-        self, schema: dict[str, Any], path: str, around: Refs, here: Refs
-    ) -> Iterator[Any]:
-        """Opens one keyword that holds whole schemas, and goes on with what that gives.
+    def _composed(self, schema: JSONObject, path: str, around: Refs, here: Refs) -> Iterator[JSON]:
+        """Resolves one keyword that holds whole schemas, and goes on with the outcome.
 
-        Joining loses a keyword at times; `values` holds the outcome against the original.
+        Merging may lose a keyword; `values` validates by the original schema.
         """
         if "$ref" in schema:
             ref = schema.pop("$ref")
             if ref in around:
-                raise _Impossible(path, f"{ref} holds itself without end")
+                raise _Impossible(path, f"{ref} refers to itself without end")
             joined = schema if ref in here else _merged(self._resolve(ref, path), schema)
             yield from self.values(joined, path, around, here | {ref})
         elif "anyOf" in schema or "oneOf" in schema:
@@ -213,8 +227,8 @@ class _Maker:
         elif "if" in schema:
             condition = schema.pop("if")
             then, otherwise = schema.pop("then", True), schema.pop("else", True)
-            held = _merged(_merged(schema, condition), then)
-            yield from self.values(held, f"{path}/then", around, here)
+            fulfilled = _merged(_merged(schema, condition), then)
+            yield from self.values(fulfilled, f"{path}/then", around, here)
             yield from self.values(_merged(schema, otherwise), f"{path}/else", around, here)
         elif "allOf" in schema:
             joined = schema
@@ -224,19 +238,19 @@ class _Maker:
         else:
             yield from self._typed(schema, path, around | here)
 
-    def _resolve(self, ref: Any, path: str) -> Any:
+    def _resolve(self, ref: JSON, path: str) -> JSON:
         if not isinstance(ref, str) or (ref != "#" and not ref.startswith("#/")):
-            raise _Impossible(path, f"{ref!r} leads out of the schema")
-        here = self.root
+            raise _Impossible(path, f"{ref!r} points outside of the schema")
+        target = self.root
         for step in ref[2:].split("/") if len(ref) > 1 else ():
             step = step.replace("~1", "/").replace("~0", "~")
             try:
-                here = here[int(step)] if isinstance(here, list) else here[step]
+                target = target[int(step)] if isinstance(target, list) else target[step]
             except (KeyError, IndexError, ValueError, TypeError):
                 raise _Impossible(path, f"{ref!r} is not in the schema") from None
-        return here
+        return target
 
-    def _typed(self, schema: dict[str, Any], path: str, around: Refs) -> Iterator[Any]:
+    def _typed(self, schema: JSONObject, path: str, around: Refs) -> Iterator[JSON]:
         kinds = schema.get("type")
         if kinds is None:
             kinds = [
@@ -245,7 +259,7 @@ class _Maker:
             kinds = kinds or ["string", "object", "array", "number", "boolean", "null"]
         elif not isinstance(kinds, list):
             kinds = [kinds]
-        makers: dict[Any, Callable[[dict[str, Any], str, Refs], Iterator[Any]]] = {
+        makers: dict[str, Callable[[JSONObject, str, Refs], Iterator[JSON]]] = {
             "object": self._objects,
             "array": self._arrays,
             "string": self._strings,
@@ -259,20 +273,17 @@ class _Maker:
 
     # -- objects and lists ---------------------------------------------------------------
 
-    def _objects(self, schema: dict[str, Any], path: str, around: Refs) -> Iterator[Any]:
+    def _objects(self, schema: JSONObject, path: str, around: Refs) -> Iterator[JSONObject]:
         declared = schema.get("properties", {})
-        wanted = set(schema.get("required", ()))
-        dependent = schema.get("dependentRequired", {})
-        while more := {n for k in wanted & dependent.keys() for n in dependent[k]} - wanted:
-            wanted |= more
+        required = _required(schema)
         for key, inner in schema.get("dependentSchemas", {}).items():
-            if key in wanted:
+            if key in required:
                 slim = {k: v for k, v in schema.items() if k != "dependentSchemas"}
                 yield from self.values(_merged(slim, inner), path, around)
                 return
-        names = [n for n in declared if n in wanted] + sorted(wanted - declared.keys())
+        names = [n for n in declared if n in required] + sorted(required - declared.keys())
         least = schema.get("minProperties", 0)
-        optional = chain((n for n in declared if n not in wanted), self._invented(schema, path))
+        optional = chain((n for n in declared if n not in required), self._invented(schema, path))
         while len(names) < least:
             name = next((n for n in optional if n not in names), None)
             if name is None:
@@ -281,106 +292,106 @@ class _Maker:
                 names.append(name)
         parts = {n: (self._member(schema, n), f"{path}/properties/{n}") for n in names}
         base = {}
-        for name, (inner, where) in parts.items():
-            found = self._first(inner, where, around)
-            if not found:
+        for name, (inner, place) in parts.items():
+            value = self._first(inner, place, around)
+            if not value:
                 return
-            base[name] = found[0]
+            base[name] = value[0]
         yield base
-        for name, (inner, where) in parts.items():
-            for other in islice(self.values(inner, where, around), 1, _VARIANTS):
-                yield {**base, name: other}
+        for name, (inner, place) in parts.items():
+            for variant in islice(self.values(inner, place, around), 1, _VARIANTS):
+                yield {**base, name: variant}
         for name in (n for n in declared if n not in base):
-            for found in self._first(declared[name], f"{path}/properties/{name}", around):
-                yield {**base, name: found}
+            for value in self._first(declared[name], f"{path}/properties/{name}", around):
+                yield {**base, name: value}
 
-    def _invented(self, schema: dict[str, Any], path: str) -> Iterator[str]:
-        """Names that a schema does not declare and may still allow."""
+    def _invented(self, schema: JSONObject, path: str) -> Iterator[str]:
+        """Names that a schema does not declare but may allow."""
         if "propertyNames" in schema:
-            names = self.values(_merged({"type": "string"}, schema["propertyNames"]), path, Refs())
+            string = _merged({"type": "string"}, schema["propertyNames"])
+            names: Iterator[str] = self.values(string, path, Refs())
         else:
             names = (f"property{number}" for number in count(1))
         for pattern in schema.get("patternProperties", {}):
             names = chain(self._strings({"pattern": pattern}, path, Refs()), names)
         yield from islice(names, _TRIES)
 
-    def _member(self, schema: dict[str, Any], name: str) -> Any:
+    def _member(self, schema: JSONObject, name: str) -> JSON:
         inner = schema.get("properties", {}).get(name)
         for pattern, other in schema.get("patternProperties", {}).items():
             if re.search(pattern, name):
                 inner = other if inner is None else _merged(inner, other)
         return schema.get("additionalProperties", True) if inner is None else inner
 
-    def _arrays(self, schema: dict[str, Any], path: str, around: Refs) -> Iterator[Any]:
+    def _arrays(self, schema: JSONObject, path: str, around: Refs) -> Iterator[list[JSON]]:
         first = schema.get("prefixItems", [])
-        items, contains = schema.get("items", True), schema.get("contains")
         least, most = _sizes(schema, "minItems", "maxItems")
-        least = max(least, int(schema.get("minContains", 1)) if contains is not None else 0)
+        if "contains" in schema:
+            least = max(least, int(schema.get("minContains", 1)))
         if least > _LONGEST:
             raise _Impossible(f"{path}/minItems", f"{least} items are too many")
         length = min(max(least, len(first), 1), most)
-        made: list[Any] = []
-        for position in range(length):
-            inner, where = (
-                (first[position], f"{path}/prefixItems/{position}")
-                if position < len(first)
-                else (items, f"{path}/items")
-            )
-            if contains is not None and position >= len(first):
-                inner = _merged(inner, contains)
-            if not schema.get("uniqueItems") and position > len(first):
-                made.append(made[-1])
-                continue
-            found = self.values(inner, where, around)
-            if schema.get("uniqueItems"):
-                found = (value for value in found if not any(_same(value, m) for m in made))
-            value = list(islice(found, 1))
-            if not value:
-                break
-            made += value
-        if least <= len(made) <= most:
-            yield made
-            inner, where = (
-                (first[0], f"{path}/prefixItems/0") if first else (items, f"{path}/items")
-            )
-            for other in islice(self.values(inner, where, around), 1, _VARIANTS if made else 1):
-                yield [other, *made[1:]]
-        if made and not least:
+        items = self._items(schema, path, around, length)
+        if least <= len(items) <= most:
+            yield items
+            inner, place = _item(schema, 0, path)
+            variants = islice(self.values(inner, place, around), 1, _VARIANTS if items else 1)
+            for variant in variants:
+                yield [variant, *items[1:]]
+        if items and not least:
             yield []
 
-    # -- texts and numbers ---------------------------------------------------------------
+    def _items(self, schema: JSONObject, path: str, around: Refs, length: int) -> list[JSON]:
+        """As many items as can be had, up to `length`."""
+        first = schema.get("prefixItems", [])
+        items: list[JSON] = []
+        for position in range(length):
+            inner, place = _item(schema, position, path)
+            if "contains" in schema and position >= len(first):
+                inner = _merged(inner, schema["contains"])
+            if not schema.get("uniqueItems") and position > len(first):
+                items.append(items[-1])
+                continue
+            values = self.values(inner, place, around)
+            if schema.get("uniqueItems"):
+                values = (v for v in values if not any(_same(v, item) for item in items))
+            value = list(islice(values, 1))
+            if not value:
+                break
+            items += value
+        return items
 
-    def _strings(self, schema: dict[str, Any], path: str, around: Refs) -> Iterator[Any]:
+    # -- strings and numbers -------------------------------------------------------------
+
+    def _strings(self, schema: JSONObject, path: str, around: Refs) -> Iterator[str]:
         least, most = _sizes(schema, "minLength", "maxLength")
         if least > _LONGEST:
             raise _Impossible(f"{path}/minLength", f"{least} characters are too many")
         pattern, format_ = schema.get("pattern"), schema.get("format")
-        found: Iterator[str]
         if pattern is not None:
             try:
                 matches = re.compile(pattern).search
-                found = filter(matches, chain(_spellings(pattern, least), _plain(least, most)))
-                text = next((t for t in found if least <= len(t) <= most), None)
+                texts = filter(matches, chain(_spellings(pattern, least), _plain(least, most)))
+                text = next((t for t in texts if least <= len(t) <= most), None)
             except Exception:  # re's own parser may raise anything for another dialect
                 text = None
             if text is None:
                 raise _Impossible(
-                    f"{path}/pattern",
-                    f"no text for {pattern!r} can be made up, so it must be given",
+                    f"{path}/pattern", f"cannot generate a string that matches {pattern!r}"
                 )
             yield text
-            yield from (t for t in found if least <= len(t) <= most)
+            yield from (t for t in texts if least <= len(t) <= most)
         elif format_ in _FORMATS and least <= len(_FORMATS[format_]) <= most:
             yield _FORMATS[format_]
-            yield from _other_spellings(_FORMATS[format_], most)
+            yield from _numbered(_FORMATS[format_], most)
         else:
             yield from _plain(least, most)
 
-    def _integers(self, schema: dict[str, Any], path: str, around: Refs) -> Iterator[Any]:
+    def _integers(self, schema: JSONObject, path: str, around: Refs) -> Iterator[int]:
         step = Fraction(str(schema.get("multipleOf", 1))).numerator or 1
         yield from (int(value) for value in _multiples(schema, Fraction(step)))
 
-    def _numbers(self, schema: dict[str, Any], path: str, around: Refs) -> Iterator[Any]:
+    def _numbers(self, schema: JSONObject, path: str, around: Refs) -> Iterator[float]:
         if "multipleOf" in schema:
             step = Fraction(str(schema["multipleOf"]))
             yield from (_number(value) for value in _multiples(schema, step))
@@ -396,13 +407,32 @@ class _Maker:
         yield from (int(value) for value in _multiples(schema, Fraction(1)))
 
 
-def _sizes(schema: dict[str, Any], least: str, most: str) -> tuple[int, int]:
+def _item(schema: JSONObject, position: int, path: str) -> tuple[JSON, str]:
+    """The schema of the item at a position, and its place."""
+    first = schema.get("prefixItems", [])
+    if position < len(first):
+        return first[position], f"{path}/prefixItems/{position}"
+    return schema.get("items", True), f"{path}/items"
+
+
+def _required(schema: JSONObject) -> set[str]:
+    """Names of the members that must be there, those included that others depend on."""
+    required = set(schema.get("required", ()))
+    dependent = schema.get("dependentRequired", {})
+    while more := {n for k in required & dependent.keys() for n in dependent[k]} - required:
+        required |= more
+    return required
+
+
+def _sizes(schema: JSONObject, least: str, most: str) -> tuple[int, int]:
     # JSON Schema takes 2.0 for an integer.
     return int(schema.get(least, 0)), min(int(schema.get(most, _LONGEST)), _LONGEST)
 
 
-def _bounds(schema: dict[str, Any]) -> tuple[Fraction | None, Fraction | None, Fraction]:
-    """The lowest and highest number, open ends included, and where to begin."""
+def _bounds(schema: JSONObject) -> tuple[Fraction | None, Fraction | None, Fraction]:
+    """The lowest and the highest number (an exclusive bound counts as a bound), and where to
+    begin.
+    """
     lows = [Fraction(str(schema[k])) for k in ("minimum", "exclusiveMinimum") if k in schema]
     highs = [Fraction(str(schema[k])) for k in ("maximum", "exclusiveMaximum") if k in schema]
     low, high = max(lows, default=None), min(highs, default=None)
@@ -414,7 +444,7 @@ def _bounds(schema: dict[str, Any]) -> tuple[Fraction | None, Fraction | None, F
     return low, high, begin
 
 
-def _is_inside(schema: dict[str, Any], value: float) -> bool:
+def _is_inside(schema: JSONObject, value: float) -> bool:
     return (
         schema.get("minimum", value) <= value <= schema.get("maximum", value)
         and ("exclusiveMinimum" not in schema or value > schema["exclusiveMinimum"])
@@ -422,8 +452,8 @@ def _is_inside(schema: dict[str, Any], value: float) -> bool:
     )
 
 
-def _multiples(schema: dict[str, Any], step: Fraction) -> Iterator[Fraction]:
-    """Multiples of a step inside the bounds, outwards from where one would begin."""
+def _multiples(schema: JSONObject, step: Fraction) -> Iterator[Fraction]:
+    """Multiples of a step inside the bounds, the nearest to the beginning first."""
     *_, begin = _bounds(schema)
     up, down = ceil(begin / step), floor(begin / step)
     for away in range(_TRIES):
@@ -437,16 +467,19 @@ def _number(value: Fraction) -> int | float:
 
 
 def _spellings(pattern: str, least: int) -> Iterator[str]:
-    """Texts that a regular expression likely matches, the short ones first."""
-    # Under the name `sre_parse` it was documented, and warns.
+    """Strings that a regular expression likely matches, short ones first."""
+    # Its documented name, `sre_parse`, is deprecated and warns.
     tree = import_module("re._parser").parse(pattern)
     for extra in chain(range(_TRIES), (least,)):
         yield _Speller(extra).text(tree)
 
 
 class _Speller:
-    """Writes one text for a parsed pattern; `extra` are the rounds beyond the fewest that its
-    repeats get, the first ones before the others, and how far into a range of characters to go.
+    """Writes one string for a parsed pattern.
+
+    Args:
+        extra: how many rounds beyond the fewest its repeats get, the first repeats first, and how
+            far into a range of characters to go.
     """
 
     def __init__(self, extra: int) -> None:
@@ -479,7 +512,7 @@ class _Speller:
             return self._groups[value]
         if op == "ATOMIC_GROUP":
             return self.text(value)
-        return ""  # an anchor or a look around: the whole is tried afterwards
+        return ""  # an anchor or a look-around: the whole string is matched afterwards
 
     def _character(self, op: str, value: Any) -> str:
         if op == "IN" and value[0][0].name == "RANGE":
@@ -487,18 +520,18 @@ class _Speller:
             return chr(low + self._extra % (high - low + 1))
         if op == "IN" and value[0][0].name == "LITERAL":
             return chr(value[0][1])
-        fits = _CLASSES.get(value[0][1].name) if op == "IN" and value[0][1] is not None else None
-        if fits is not None:
-            return fits[self._extra % len(fits)]
-        taken = {value} if op == "NOT_LITERAL" else set()
+        members = _CLASSES.get(value[0][1].name) if op == "IN" and value[0][1] is not None else None
+        if members is not None:
+            return members[self._extra % len(members)]
+        excluded = {value} if op == "NOT_LITERAL" else set()
         for kind, inner in value if op == "IN" else ():
             if kind.name == "LITERAL":
-                taken.add(inner)
+                excluded.add(inner)
             elif kind.name == "RANGE":
-                taken.update(range(inner[0], inner[1] + 1))
+                excluded.update(range(inner[0], inner[1] + 1))
             elif kind.name == "CATEGORY":
-                taken.update(map(ord, _CLASSES.get(inner.name, "")))
-        free = [c for c in "abcdefghijklmnopqrstuvwxyzA0 -_.,:;!?/~" if ord(c) not in taken]
+                excluded.update(map(ord, _CLASSES.get(inner.name, "")))
+        free = [c for c in "abcdefghijklmnopqrstuvwxyzA0 -_.,:;!?/~" if ord(c) not in excluded]
         return free[self._extra % len(free)]
 
 
@@ -516,28 +549,34 @@ def _plain(least: int, most: int) -> Iterator[str]:
     text = (_TEXT * (least // len(_TEXT) + 1))[: max(least, min(len(_TEXT), most))]
     if len(text) <= most:
         yield text
-        yield from _other_spellings(text, most)
+        yield from _numbered(text, most)
 
 
-def _other_spellings(text: str, most: int) -> Iterator[str]:
-    """The text with numbers, for lists whose items must differ; as long where it must be."""
+def _numbered(text: str, most: int) -> Iterator[str]:
+    """The text with numbers, for lists of unique items; at most that long."""
     for number in range(2, _TRIES):
         end = str(number)
-        kept = text if len(text) + len(end) <= most else text[: -len(end)]
-        if len(kept + end) <= most:
-            yield kept + end
+        start = text if len(text) + len(end) <= most else text[: -len(end)]
+        if len(start + end) <= most:
+            yield start + end
 
 
-def _same(one: Any, other: Any) -> bool:
+def _one_line(error: Exception) -> str:
+    """The message, which may quote a whole schema, in one line."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= _MESSAGE else f"{text[: _MESSAGE - 3]}..."
+
+
+def _same(one: JSON, other: JSON) -> bool:
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-def _is_null(schema: Any) -> bool:
+def _is_null(schema: JSON) -> bool:
     return isinstance(schema, dict) and (schema.get("type") == "null" or schema == {"const": None})
 
 
-def _in_turn(sources: Iterator[Iterator[Any]]) -> Iterator[Any]:
-    waiting: list[Iterator[Any]] = []
+def _in_turn(sources: Iterator[Iterator[JSON]]) -> Iterator[JSON]:
+    waiting: list[Iterator[JSON]] = []
     for source in sources:
         first = list(islice(source, 1))
         yield from first
@@ -547,23 +586,23 @@ def _in_turn(sources: Iterator[Iterator[Any]]) -> Iterator[Any]:
         yield from islice(source, _VARIANTS)
 
 
-# -- schemas joined ----------------------------------------------------------------------
+# -- merging schemas ---------------------------------------------------------------------
 
 
 def _types(one: str | list[str], other: str | list[str]) -> list[str]:
-    mine, theirs = ([kinds] if isinstance(kinds, str) else kinds for kinds in (one, other))
-    whole = ["integer"] if "number" in mine and "integer" in theirs else []
-    return [k for k in mine if k in theirs or (k == "integer" and "number" in theirs)] + [
-        k for k in whole if k not in mine
-    ]
+    left, right = ([kinds] if isinstance(kinds, str) else kinds for kinds in (one, other))
+    shared = [k for k in left if k in right or (k == "integer" and "number" in right)]
+    if "number" in left and "integer" in right and "integer" not in left:
+        shared.append("integer")  # each integer is a number
+    return shared
 
 
-def _both(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+def _both(one: JSONObject, other: JSONObject) -> JSONObject:
     return one | {k: _merged(one[k], v) if k in one else v for k, v in other.items()}
 
 
-# How two values of a keyword become one; a keyword that is in neither table keeps its first value.
-_TIGHTER: dict[str, Callable[[Any, Any], Any]] = {
+# How two values of a keyword become one; a keyword in neither table keeps its first value.
+_TIGHTER: dict[str, Callable[[JSON, JSON], JSON]] = {
     **dict.fromkeys("minimum exclusiveMinimum minLength minItems minProperties".split(), max),
     **dict.fromkeys("maximum exclusiveMaximum maxLength maxItems maxProperties".split(), min),
     **dict.fromkeys("properties patternProperties".split(), _both),
@@ -573,12 +612,12 @@ _TIGHTER: dict[str, Callable[[Any, Any], Any]] = {
     "allOf": lambda one, other: [*one, *other],
     "uniqueItems": lambda one, other: one or other,
 }
-# What waits in `allOf` until the first of them is opened.
+# These wait in `allOf` until the first of them is resolved.
 _WHOLE = frozenset(("$ref", "anyOf", "oneOf", "if", "then", "else"))
 
 
-def _merged(one: Any, other: Any) -> Any:
-    """One schema for what must fit two."""
+def _merged(one: JSON, other: JSON) -> JSON:
+    """One schema for values that must fit both."""
     if one is True or other is True:
         return other if one is True else one
     if not (isinstance(one, dict) and isinstance(other, dict)):

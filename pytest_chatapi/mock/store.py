@@ -1,15 +1,14 @@
-"""What the service keeps: its models, and the completions of requests with ``store: true``."""
+"""What the service stores: its models, and the completions of requests with ``store: true``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from pytest_chatapi.contract.ask import request_json
-from pytest_chatapi.contract.check import endpoint
-from pytest_chatapi.contract.exchange import Exchange, Request
+from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.mock.refusals import (
     NO_JSON,
     Refusal,
@@ -34,10 +33,10 @@ _MODELS = (
     "o4-mini",
 )
 _CREATED = 1_686_935_002
-_LIMIT, _MOST = 20, 100
+_PAGE_SIZE, _LARGEST_PAGE = 20, 100
 
-# Settings that a stored completion repeats, and their values where the request has none.
-_ECHOED: dict[str, Any] = {
+# Parameters that a stored completion repeats, and their values where the request has none.
+_ECHOED: JSONObject = {
     "temperature": 1.0,
     "top_p": 1.0,
     "presence_penalty": 0.0,
@@ -50,14 +49,14 @@ _ECHOED: dict[str, Any] = {
 
 
 @dataclass(slots=True)
-class _Kept:
-    completion: dict[str, Any]
-    messages: list[dict[str, Any]]
-    model: Any
+class _Stored:
+    completion: JSONObject
+    messages: list[JSONObject]
+    model: JSON
 
 
 class Store:
-    """Answers for all endpoints but ``POST /chat/completions``.
+    """Responds at all endpoints but ``POST /chat/completions``.
 
     Attributes:
         models: ids that ``GET /models`` lists, in this order.
@@ -65,37 +64,37 @@ class Store:
 
     def __init__(self) -> None:
         self.models: list[str] = list(_MODELS)
-        self._kept: dict[str, _Kept] = {}
+        self._stored: dict[str, _Stored] = {}
 
-    def keep(self, body: dict[str, Any], completion: dict[str, Any]) -> None:
-        """Keeps a completion with its metadata and messages, as for ``store: true``.
+    def keep(self, body: JSONObject, completion: JSONObject) -> None:
+        """Stores a completion with its metadata and messages, as for ``store: true``.
 
         Args:
-            body: the request, which the contract allows.
-            completion: the answer, a whole ``chat.completion``.
+            body: of the request, which the contract allows.
+            completion: the response, a whole ``chat.completion``.
         """
-        given = {key: body[key] for key in _ECHOED if body.get(key) is not None}
+        sent = {key: body[key] for key in _ECHOED if body.get(key) is not None}
         stored = {
             **completion,
             **_ECHOED,
-            **given,
+            **sent,
             "input_user": body.get("user"),
             "metadata": body.get("metadata") or {},
         }
         id_ = completion["id"]
         messages = [_message(m, f"{id_}-{i}") for i, m in enumerate(body["messages"])]
-        self._kept[id_] = _Kept(stored, messages, body.get("model"))
+        self._stored[id_] = _Stored(stored, messages, body.get("model"))
 
-    def answer(self, request: Request) -> tuple[int, Any] | None:
-        """Status and JSON body; ``None`` where another than this store has to answer.
+    def answer(self, request: Request, kind: str | None) -> tuple[int, JSON] | None:
+        """Status and JSON body; ``None`` where the endpoint is not this store's.
 
-        The end of the path decides, so any host and base path are fine.
+        Args:
+            kind: the request's endpoint, as `endpoint` names it.
         """
-        kind = endpoint(Exchange(request))
         if kind is None or kind == "chat":
             return None
-        path, _, query = request.url.partition("?")
-        asked = dict(parse_qsl(query))
+        path, _, query_text = request.url.partition("?")
+        query = dict(parse_qsl(query_text))
         path = path.rstrip("/")
         if kind == "model_list":
             ids = dict.fromkeys(self.models)
@@ -104,24 +103,24 @@ class Store:
             id_ = unquote(path.partition("/models/")[2])
             return self._model(id_) if kind == "model" else self._delete_model(id_)
         if kind == "completion_list":
-            return self._list(asked)
+            return self._list(query)
         id_ = unquote(path.removesuffix("/messages").rpartition("/")[2])
-        kept = self._kept.get(id_)
-        if kept is None:
+        stored = self._stored.get(id_)
+        if stored is None:
             return _no_completion(id_)
         if kind == "message_list":
-            return _page(kept.messages, asked)
+            return _page(stored.messages, query)
         if kind == "completion_deleted":
-            del self._kept[id_]
+            del self._stored[id_]
             return 200, {"object": "chat.completion.deleted", "id": id_, "deleted": True}
         if request.method.upper() == "POST":
-            return _update(kept, request)
-        return 200, kept.completion
+            return _update(stored, request)
+        return 200, stored.completion
 
-    def _model(self, id_: str) -> tuple[int, Any]:
+    def _model(self, id_: str) -> tuple[int, JSON]:
         return (200, _model(id_)) if id_ in self.models else _no_model(id_)
 
-    def _delete_model(self, id_: str) -> tuple[int, Any]:
+    def _delete_model(self, id_: str) -> tuple[int, JSON]:
         if id_ not in self.models:
             return _no_model(id_)
         if not id_.startswith("ft:"):
@@ -130,32 +129,32 @@ class Store:
         self.models.remove(id_)
         return 200, {"id": id_, "object": "model", "deleted": True}
 
-    def _list(self, asked: dict[str, str]) -> tuple[int, Any]:
-        wanted = {
+    def _list(self, query: dict[str, str]) -> tuple[int, JSON]:
+        metadata = {
             key[len("metadata[") : -1]: value
-            for key, value in asked.items()
+            for key, value in query.items()
             if key.startswith("metadata[") and key.endswith("]")
         }
-        model = asked.get("model")
-        chosen = [
-            kept.completion
-            for kept in list(self._kept.values())
-            if (model is None or model in (kept.model, kept.completion["model"]))
-            and wanted.items() <= kept.completion["metadata"].items()
+        model = query.get("model")
+        completions = [
+            stored.completion
+            for stored in list(self._stored.values())
+            if (model is None or model in (stored.model, stored.completion["model"]))
+            and metadata.items() <= stored.completion["metadata"].items()
         ]
-        return _page(chosen, asked)
+        return _page(completions, query)
 
 
-def _page(items: Sequence[dict[str, Any]], asked: dict[str, str]) -> tuple[int, Any]:
-    """One page of a list, which is in ascending order."""
-    limit = _limit(asked.get("limit"))
+def _page(items: Sequence[JSONObject], query: dict[str, str]) -> tuple[int, JSON]:
+    """One page of a list that is in ascending order."""
+    limit = _limit(query.get("limit"))
     if not isinstance(limit, int):
         return limit
-    order = asked.get("order", "asc")
+    order = query.get("order", "asc")
     if order not in ("asc", "desc"):
         return invalid_value("order", order, ("asc", "desc"))
     ordered = list(items) if order == "asc" else list(reversed(items))
-    after = asked.get("after")
+    after = query.get("after")
     if after is not None:
         ids = [item["id"] for item in ordered]
         if after not in ids:
@@ -173,32 +172,34 @@ def _page(items: Sequence[dict[str, Any]], asked: dict[str, str]) -> tuple[int, 
 
 def _limit(text: str | None) -> int | Refusal:
     if text is None:
-        return _LIMIT
+        return _PAGE_SIZE
     try:
         limit = int(text)
     except ValueError:
         return invalid_type("limit", "an integer", text)
     if limit < 1:
         return out_of_range("limit", limit, "integer", low=1)
-    return limit if limit <= _MOST else out_of_range("limit", limit, "integer", high=_MOST)
+    if limit > _LARGEST_PAGE:
+        return out_of_range("limit", limit, "integer", high=_LARGEST_PAGE)
+    return limit
 
 
-def _update(kept: _Kept, request: Request) -> tuple[int, Any]:
+def _update(stored: _Stored, request: Request) -> tuple[int, JSON]:
     body, why_not = request_json(request)
     if why_not is not None:
         return refusal(NO_JSON)
     if not isinstance(body, dict) or "metadata" not in body:
         return missing("metadata")
     metadata = body["metadata"]
-    broken = metadata_refusal(metadata)
-    if broken is not None:
-        return broken
-    # What was answered before stays as it was.
-    kept.completion = {**kept.completion, "metadata": metadata or {}}
-    return 200, kept.completion
+    refused = metadata_refusal(metadata)
+    if refused is not None:
+        return refused
+    # A new object: responses that were sent before keep theirs.
+    stored.completion = {**stored.completion, "metadata": metadata or {}}
+    return 200, stored.completion
 
 
-def _message(message: dict[str, Any], id_: str) -> dict[str, Any]:
+def _message(message: JSONObject, id_: str) -> JSONObject:
     content = message.get("content")
     stored = {
         "id": id_,
@@ -210,7 +211,7 @@ def _message(message: dict[str, Any], id_: str) -> dict[str, Any]:
     }
     if isinstance(content, list):
         stored["content"] = None
-        # The reference has no place for sound, files and refusals here.
+        # The reference lists no audio, files or refusals here.
         stored["content_parts"] = [p for p in content if p["type"] in ("text", "image_url")]
     for key in ("tool_calls", "function_call"):
         if message.get(key):
@@ -218,7 +219,7 @@ def _message(message: dict[str, Any], id_: str) -> dict[str, Any]:
     return stored
 
 
-def _model(id_: str) -> dict[str, Any]:
+def _model(id_: str) -> JSONObject:
     return {"id": id_, "object": "model", "created": _CREATED, "owned_by": "openai"}
 
 
