@@ -7,6 +7,7 @@ from typing import Any
 
 from pytest_chatapi import assertions
 from pytest_chatapi.contract.findings import Finding
+from pytest_chatapi.reading.objects import is_stream
 
 __all__ = ["ChatContract"]
 
@@ -31,7 +32,7 @@ class ChatContract:
     def __call__(self, response: Any, **given: Any) -> dict[str, Any]:
         """Asserts a plain answer or a stream, whichever it is."""
         __tracebackhide__ = True
-        if assertions.is_stream(response):
+        if is_stream(response):
             return self.assert_chat_stream(response, **given)
         return self.assert_chat_completion(response, **given)
 
