@@ -468,26 +468,26 @@ def test_repetitions_and_sets() -> None:
         ("rate_limt", "unknown fault 'rate_limt': did you mean rate_limit?"),
         ("rate_limt(retry_after=1)", "unknown fault 'rate_limt': did you mean rate_limit?"),
         ("compatible-server", "unknown fault 'compatible-server': did you mean compatible-servers"),
-        ("qqqqqq", "unknown fault 'qqqqqq'; "),
-        ("cut(chunk=3)", "fault cut has no parameter 'chunk': did you mean chunks?; it has"),
-        ("forbidden(a=1)", "fault forbidden has no parameter 'a'; it has none"),
-        ("cut(chunks=-1)", "fault cut: chunks is a whole number of at least 0, not -1"),
-        ("cut(chunks=1.5)", "fault cut: chunks is a whole number of at least 0, not 1.5"),
-        ("cut(chunks=True)", "fault cut: chunks is a whole number of at least 0, not True"),
-        ("rate_limit(retry_after=0)", "retry_after is a whole number of at least 1, not 0"),
-        ("rate_limit(retry_after=True)", "a whole number of at least 1, not True"),
-        ("rate_limit(retry_after=None)", "a whole number of at least 1, not None"),
-        ("stall(seconds=1e999)", "fault stall: seconds is a number of at least 0, not inf"),
-        ("stall(seconds='9')", "fault stall: seconds is a number of at least 0, not '9'"),
-        ("finish_reason_unknown(reason=1)", "reason is a text, not 1"),
-        ("0*ok", "'0 * ok': a fault comes 1 to 1000 times"),
-        ("x*ok", "'x * ok': a fault comes 1 to 1000 times"),
-        ("1001*ok", "a fault comes 1 to 1000 times"),
-        ("cut(3)", "'cut(3)' is no list of faults: write names with commas"),
-        ("cut(chunks=x)", "is no list of faults"),
-        ("cut(chunks=3", "is no list of faults"),
-        ("", "'' is no list of faults"),
-        ("(" * 9000, "is no list of faults"),
+        ("qqqqqq", "unknown fault 'qqqqqq': `chatapi faults` lists them"),
+        ("cut(chunk=3)", "fault cut has no parameter 'chunk': did you mean chunks?"),
+        ("forbidden(a=1)", "fault forbidden has no parameter 'a': it has none"),
+        ("cut(chunks=-1)", "fault cut: chunks must be a whole number of at least 0, got -1"),
+        ("cut(chunks=1.5)", "fault cut: chunks must be a whole number of at least 0, got 1.5"),
+        ("cut(chunks=True)", "fault cut: chunks must be a whole number of at least 0, got True"),
+        ("rate_limit(retry_after=0)", "retry_after must be a whole number of at least 1, got 0"),
+        ("rate_limit(retry_after=True)", "a whole number of at least 1, got True"),
+        ("rate_limit(retry_after=None)", "a whole number of at least 1, got None"),
+        ("stall(seconds=1e999)", "fault stall: seconds must be a number of at least 0, got inf"),
+        ("stall(seconds='9')", "fault stall: seconds must be a number of at least 0, got '9'"),
+        ("finish_reason_unknown(reason=1)", "reason must be a string, got 1"),
+        ("0*ok", "'0 * ok': repeat a fault 1 to 1000 times"),
+        ("x*ok", "'x * ok': repeat a fault 1 to 1000 times"),
+        ("1001*ok", "repeat a fault 1 to 1000 times"),
+        ("cut(3)", "'cut(3)' is not a list of faults: separate names with commas"),
+        ("cut(chunks=x)", "is not a list of faults"),
+        ("cut(chunks=3", "is not a list of faults"),
+        ("", "'' is not a list of faults"),
+        ("(" * 9000, "is not a list of faults"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(text: str, message: str) -> None:
@@ -497,7 +497,7 @@ def test_what_is_wrong_is_said_in_one_line(text: str, message: str) -> None:
 
 
 def test_functions_refuse_the_same() -> None:
-    with pytest.raises(SettingError, match="chunks is a whole number"):
+    with pytest.raises(SettingError, match="chunks must be a whole number"):
         faults.cut(chunks=-1)
 
 
@@ -585,7 +585,7 @@ def test_the_table_has_a_row_for_each() -> None:
     for row in (
         "| `rate_limit(retry_after=1)` | 429 with `Retry-After` in seconds."
         " | RateLimitError after 3 tries |",
-        "| `usage_missing` | No `usage`, although it was asked for where the answer is a stream"
+        "| `usage_missing` | There is no `usage`, not even in a stream that requested it"
         " (Cloudflare, Ollama). | `usage` is None | whole: U05: warning; streamed: T13: error |",
         "| `sse_crlf` | Lines end with CR LF, which is legal (Perplexity, AI21). | unnoticed"
         " | legal |",

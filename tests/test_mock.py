@@ -478,5 +478,5 @@ def test_slips_are_told(run: Run) -> None:
         run.mock.models = "gpt-4o"
     with pytest.raises(SettingError, match=r"by name: rate_limit\(retry_after=\.\.\.\)"):
         faults.rate_limit(7)
-    with pytest.raises(SettingError, match="a step is a fault such as"):
+    with pytest.raises(SettingError, match="a step must be a fault such as"):
         Plan(faults.rate_limit)
