@@ -1,11 +1,11 @@
-"""Contract testing of Chat Completions APIs.
+"""Contract tests for OpenAI-compatible Chat Completions APIs.
 
-Importing this package costs nothing: public names resolve when they are first used.
+Importing this package costs nothing: a public name is loaded when it is first used.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # importing `typing` would cost more than all the rest of this module
+TYPE_CHECKING = False  # importing `typing` would cost more than the rest of this module
 
 if TYPE_CHECKING:
     from pytest_chatapi.assertions import (

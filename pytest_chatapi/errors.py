@@ -1,16 +1,16 @@
 """Every exception of this package, as one tree.
 
 ChatAPIError(Exception)
-├── ReadError          a recording cannot be read: names file, place and reason
-├── WriteError         a cassette cannot be written: names file and reason
-│   └── SecretError    it would hold what looks like a secret
-└── SettingError       a profile, code, date or option that does not exist
+├── ReadError          a recording cannot be read; has file, place and reason
+├── WriteError         a cassette cannot be written; has file and reason
+│   └── SecretError    because something in it looks like a secret
+└── SettingError       a profile, code, date or option does not exist
 
 ContractError(AssertionError, ChatAPIError)
-                       an exchange breaks the contract; carries ``.findings``
+                       an exchange breaks the contract; has ``.findings``
 
 UnrecordedRequest(BaseException)
-                       replay has no answer; no `Exception`, or clients would retry and hide it
+                       no recording matches; not an `Exception`, which clients retry and hide
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class ReadError(ChatAPIError, ValueError):
 
     Attributes:
         file: the path as the user gave it, or ``<stdin>``.
-        place: where inside the file (``line 3, column 7``, ``interaction 2``), or ``""``.
-        reason: what is wrong, in one line, with the remedy where there is one.
+        place: where in the file (``line 3, column 7``, ``interaction 2``), or ``""``.
+        reason: what is wrong, in one line, with the remedy if there is one.
     """
 
     def __init__(self, file: str, place: str, reason: str) -> None:
@@ -56,16 +56,16 @@ class ReadError(ChatAPIError, ValueError):
         super().__init__(": ".join(part for part in (file, place, self.reason) if part))
 
     def __reduce__(self) -> tuple[type[ReadError], tuple[str, str, str]]:
-        # Crosses the process border of --jobs.
+        # Needed by `chatapi check --jobs`, where errors cross a process border.
         return (type(self), (self.file, self.place, self.reason))
 
 
 class WriteError(ChatAPIError):
-    """A cassette cannot be written; what stood in the file before is still there.
+    """A cassette cannot be written; the file on disk is unchanged.
 
     Attributes:
         file: the path of the cassette.
-        reason: what is wrong, in one line, with the remedy where there is one.
+        reason: what is wrong, in one line, with the remedy if there is one.
     """
 
     def __init__(self, file: str, reason: str) -> None:
@@ -79,9 +79,9 @@ class SecretError(WriteError):
 
 
 class UnrecordedRequest(BaseException):
-    """A request was made that no recording answers, and the record mode forbids to send it.
+    """A request matches no recording, and the record mode does not allow sending it.
 
-    No `Exception` on purpose: the SDKs turn every exception of a transport into
+    Not an `Exception`, because SDKs turn every exception of a transport into
     ``APIConnectionError("Connection error.")``, after their retries.
     """
 
@@ -90,7 +90,7 @@ class ContractError(AssertionError, ChatAPIError):
     """An exchange breaks the contract.
 
     Attributes:
-        findings: all findings of the exchange, those that did not fail it included.
+        findings: all findings of the exchange, including those that did not fail it.
     """
 
     def __init__(self, message: str, findings: Sequence[Finding] = ()) -> None:

@@ -1,4 +1,4 @@
-"""Findings as text and as the formats that other tools read. Pure functions, no I/O."""
+"""Findings as text, and in the formats that other tools read. Pure functions, no I/O."""
 
 from __future__ import annotations
 
@@ -6,41 +6,42 @@ import json
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from pytest_chatapi import __version__
-from pytest_chatapi.contract.catalogue import FAMILIES, Rule, rules
+from pytest_chatapi.contract.catalogue import rules
 from pytest_chatapi.contract.findings import LEVELS, Finding, Level, at_least
 from pytest_chatapi.contract.profiles import PROFILES, get_profile
 from pytest_chatapi.contract.wording import plural
 
 __all__ = [
     "FORMATS",
+    "Options",
     "Report",
     "describe",
     "failure_message",
     "render",
-    "rules_markdown",
     "short",
     "statistics_text",
 ]
 
-WIDTH = 80
+_WIDTH = 80
+_MOST_SHOWN = 10
+_MOST_NOTES = 6
 
 
 @dataclass
 class Report:
-    """What a run found.
+    """The result of a run.
 
     Attributes:
-        exchanges: how many were checked.
-        skipped: how many were no traffic of a Chat Completions API.
-        files: how many files were read.
+        exchanges: number of exchanges checked.
+        skipped: number of exchanges with other APIs, which were not checked.
+        files: number of files read.
         findings: in the order of reading.
-        cases: (file, index, name) of each checked exchange; only where the format asks for it.
+        cases: (file, index, title) of each checked exchange; only for formats that need it.
     """
 
     exchanges: int = 0
@@ -57,19 +58,87 @@ class Report:
         self.cases += other.cases
 
 
-def accepted_by(finding: Finding) -> list[str]:
-    """The profiles in which the same finding is less severe."""
-    order = [*LEVELS, None]
-    return [
-        name
-        for name in PROFILES
-        if order.index(get_profile(name).level(finding.code, finding.case))
-        > order.index(finding.level)
-    ]
+@dataclass(frozen=True)
+class Options:
+    """How to render a report. A format ignores what does not concern it.
+
+    Attributes:
+        strict: warnings count as failures (JUnit).
+        notes: show notes in full, instead of only counting them (text).
+        statistics: count findings by rule (text).
+        coloured: with ANSI colours (text).
+    """
+
+    strict: bool = False
+    notes: bool = False
+    statistics: bool = False
+    coloured: bool = False
 
 
-def place(finding: Finding) -> str:
-    """File, interaction and chunk, as far as they are known."""
+def render(report: Report, form: str, options: Options) -> str:
+    """Return the report in one of `FORMATS`."""
+    return FORMATS[form](report, options)
+
+
+# -- one finding -------------------------------------------------------------------------
+
+Paint = Callable[[str, str], str]
+"""Takes a style and a text, and returns the text in this style."""
+
+_STYLES = {"error": "31;1", "warning": "33;1", "note": "36", "bold": "1", "good": "32;1"}
+
+
+def _colour(style: str, text: str) -> str:
+    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
+
+
+def _plain(style: str, text: str) -> str:
+    return text
+
+
+def describe(
+    finding: Finding,
+    *,
+    also: str = "",
+    paint: Paint = _plain,
+    profile_setting: str = "--profile {}",
+) -> str:
+    """Return one finding as lines for a terminal of 80 columns.
+
+    Args:
+        also: where the same was found.
+        profile_setting: how to choose a profile, for the hint that another one is lenient.
+    """
+    head = f"{finding.level} {finding.code}"
+    text = f"{head} {finding.name}: {finding.message}"
+    lines = textwrap.wrap(text, _WIDTH, subsequent_indent="  ")
+    painted = f"{paint(finding.level, finding.level)} {paint('bold', finding.code)}"
+    lines[0] = painted + lines[0][len(head) :]
+    where = _place(finding)
+    lines += _row("at", f"{where}: {finding.path}" if where else finding.path)
+    lines += _row("expected", finding.expected)
+    lines += _row("got", finding.got)
+    if also:
+        lines += _row("also", also)
+    profiles = _more_lenient(finding)
+    if profiles and finding.level == "error":
+        lines += _row("hint", f"not an error under {_alternatives(profiles, profile_setting)}")
+    return "\n".join(lines)
+
+
+def _row(label: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _WIDTH - 2,
+        initial_indent=f"  {label:<8} ",
+        subsequent_indent=" " * 11,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [f"  {label:<8}"]
+
+
+def _place(finding: Finding) -> str:
+    """Return file, interaction and chunk, as far as they are known."""
     parts = []
     if finding.source is not None:
         parts += [finding.source.file, f"interaction {finding.source.index}"]
@@ -78,185 +147,162 @@ def place(finding: Finding) -> str:
     return ", ".join(parts)
 
 
-def describe(finding: Finding, *, more: str = "", paint: Any = None) -> str:
-    """One finding as a block of lines, for a terminal of 80 columns."""
-    paint = paint or _plain
-    head = (
-        f"{paint(finding.level, finding.level)} {paint('bold', finding.code)} "
-        f"{finding.name}: {finding.message}"
-    )
-    lines = textwrap.wrap(head, WIDTH + len(head) - len(_uncoloured(head)), subsequent_indent="  ")
-    where = place(finding)
-    lines += _row("at", f"{where}: {finding.path}" if where else finding.path)
-    lines += _row("expected", finding.expected)
-    lines += _row("got", finding.got)
-    if more:
-        lines += _row("also", more)
-    lenient = accepted_by(finding)
-    if lenient and finding.level == "error":
-        lines += _row("profile", f"no error in {', '.join(lenient)}")
-    return "\n".join(lines)
+def _more_lenient(finding: Finding) -> list[str]:
+    """Return the profiles in which the same finding is less severe."""
+    order = [*LEVELS, None]
+    severity = order.index(finding.level)
+    return [
+        name
+        for name in PROFILES
+        if order.index(get_profile(name).level(finding.code, finding.case)) > severity
+    ]
 
 
-def _row(label: str, text: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        WIDTH - 2,
-        initial_indent=f"  {label:<8} ",
-        subsequent_indent=" " * 11,
-        break_long_words=False,
-        break_on_hyphens=False,
-    ) or [f"  {label:<8}"]
+def _alternatives(profiles: Sequence[str], setting: str) -> str:
+    first, *others = profiles
+    names = [f"`{setting.format(first)}`", *(f"`{name}`" for name in others)]
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
-def _plain(style: str, text: str) -> str:
-    return text
+def short(finding: Finding) -> str:
+    """Return one finding in one line."""
+    return f"{finding.code} {finding.message}"
 
 
-_STYLES = {"error": "31;1", "warning": "33;1", "note": "36", "bold": "1", "good": "32;1"}
-
-
-def colour(style: str, text: str) -> str:
-    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
-
-
-def _uncoloured(text: str) -> str:
-    return re.sub(r"\x1b\[[\d;]*m", "", text)
+# -- the message of a failure ------------------------------------------------------------
 
 
 def failure_message(findings: Sequence[Finding], what: str, failing: Sequence[Finding]) -> str:
-    """The message of a `ContractError`: the findings that failed, and what to do."""
-    count = len(failing)
+    """Return the message of a `ContractError`: the failing findings, and what to do next."""
     first = failing[0]
-    head = f"{what} breaks the contract: {plural(count, 'finding')} (profile {first.profile})"
-    blocks = [describe(f) for f in failing[:10]]
-    if count > 10:
-        blocks.append(f"... and {count - 10} more")
-    rest = Counter(f.level for f in findings if f not in failing)
-    if rest:
-        blocks.append("not failing: " + _counts(rest))
+    count = plural(len(failing), "finding")
+    blocks = [f"{what} breaks the contract: {count} (profile {first.profile})"]
+    blocks += [describe(f, profile_setting='profile="{}"') for f in failing[:_MOST_SHOWN]]
+    if len(failing) > _MOST_SHOWN:
+        blocks.append(f"... and {len(failing) - _MOST_SHOWN} more")
+    others = Counter(finding.level for finding in findings if finding not in failing)
+    if others:
+        blocks.append(f"not failing: {_counts(others)}")
     blocks.append(
         f"explain it: chatapi rules {first.code}\n"
         f"ignore it:  ignore=[{json.dumps(f'{first.code}:{first.path}', ensure_ascii=False)}]"
     )
-    return "\n\n".join([head, *blocks])
+    return "\n\n".join(blocks)
 
 
-def short(finding: Finding) -> str:
-    """One finding in one line."""
-    return f"{finding.code} {finding.message}"
+def _counts(levels: Mapping[Level, int]) -> str:
+    return ", ".join(plural(levels[level], level) for level in LEVELS if levels.get(level))
 
 
-def _counts(levels: Counter[Level]) -> str:
-    return ", ".join(plural(levels[level], level) for level in LEVELS if levels[level])
+# -- text --------------------------------------------------------------------------------
 
 
-def render(report: Report, form: str, **options: Any) -> str:
-    """The report in one of `FORMATS`."""
-    return FORMATS[form](report, **options)
-
-
-def _text(
-    report: Report, *, coloured: bool = False, statistics: bool = False, notes: bool = False
-) -> str:
-    paint = colour if coloured else _plain
-    folded: dict[tuple[Level, str, str, str], list[Finding]] = {}
-    for found in report.findings:
-        if found.level != "note" or notes:
-            path = re.sub(r"\[\d+\]", "[*]", found.path)
-            key = (
-                found.level,
-                found.code,
-                path,
-                re.sub(r"\d+", "#", found.message.split(" (and ")[0]),
-            )
-            folded.setdefault(key, []).append(found)
-    blocks = []
-    for level in LEVELS:
-        for key, same in folded.items():
-            if key[0] == level:
-                blocks.append(describe(same[0], more=_others(same), paint=paint))
-    levels = Counter(f.level for f in report.findings)
-    if statistics:
+def _text(report: Report, options: Options) -> str:
+    paint = _colour if options.coloured else _plain
+    blocks = [
+        describe(same[0], also=_elsewhere(same), paint=paint)
+        for same in _folded(report.findings, options.notes)
+    ]
+    if options.statistics:
         blocks.append(statistics_text(report))
-    elif levels["note"] and not notes:
-        codes = Counter(f"{f.code} {f.name}" for f in report.findings if f.level == "note")
-        listing = ", ".join(f"{name} ({n:,})" for name, n in codes.most_common(6))
-        blocks.append("\n".join(textwrap.wrap(f"notes: {listing}", WIDTH, subsequent_indent="  ")))
+    elif not options.notes:
+        blocks += _notes(report.findings)
+    blocks.append(_summary(report, paint))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _folded(findings: Sequence[Finding], notes: bool) -> list[list[Finding]]:
+    """Return findings that differ only in place and numbers as one group, errors first."""
+    groups: dict[tuple[Level, str, str, str], list[Finding]] = {}
+    for finding in findings:
+        if finding.level != "note" or notes:
+            path = re.sub(r"\[\d+\]", "[*]", finding.path)
+            message = re.sub(r"\d+", "#", finding.message.split(" (and ")[0])
+            groups.setdefault((finding.level, finding.code, path, message), []).append(finding)
+    return sorted(groups.values(), key=lambda same: LEVELS.index(same[0].level))
+
+
+def _elsewhere(same: Sequence[Finding]) -> str:
+    """Return where else a group of findings was found; empty for a group of one."""
+    if len(same) < 2:
+        return ""
+    first = _place(same[0])
+    places = [_place(f) if _place(f) != first else f.path for f in same[1:3]]
+    if len(same) > 3:
+        places.append(f"and {len(same) - 3:,} more")
+    return "; ".join(places)
+
+
+def _notes(findings: Sequence[Finding]) -> list[str]:
+    counts = Counter(f"{f.code} {f.name}" for f in findings if f.level == "note")
+    if not counts:
+        return []
+    listing = ", ".join(f"{name} ({count:,})" for name, count in counts.most_common(_MOST_NOTES))
+    return [textwrap.fill(f"notes: {listing}", _WIDTH, subsequent_indent="  ")]
+
+
+def _summary(report: Report, paint: Paint) -> str:
     summary = f"{plural(report.exchanges, 'exchange')} checked"
     if report.files:
         summary += f" in {plural(report.files, 'file')}"
     if report.skipped:
         summary += f", {report.skipped:,} skipped"
-    verdict = _counts(levels) or "no findings"
-    style = "error" if levels["error"] else "warning" if levels["warning"] else "good"
-    blocks.append(f"{summary}: {paint(style, verdict)}")
-    return "\n\n".join(blocks) + "\n"
-
-
-def _others(same: Sequence[Finding]) -> str:
-    if len(same) < 2:
-        return ""
-    here = place(same[0])
-    shown = "; ".join(place(f) if place(f) != here else f.path for f in same[1:3])
-    return shown + (f"; and {len(same) - 3:,} more" if len(same) > 3 else "")
+    levels = Counter(finding.level for finding in report.findings)
+    style = next((level for level in ("error", "warning") if levels[level]), "good")
+    return f"{summary}: {paint(style, _counts(levels) or 'no findings')}"
 
 
 def statistics_text(report: Report) -> str:
-    """How often each rule was found, most frequent first."""
-    counts = Counter((f.code, f.level) for f in report.findings)
+    """Return how often each rule was broken, most frequent first."""
+    counts = Counter((finding.code, finding.level) for finding in report.findings)
     order = {code: position for position, code in enumerate(rules())}
     lines = [
-        f"{n:>7,}  {code}  {level:<7}  {rules()[code].name}"
-        for (code, level), n in sorted(counts.items(), key=lambda i: (-i[1], order[i[0][0]]))
+        f"{count:>7,}  {code}  {level:<7}  {rules()[code].name}"
+        for (code, level), count in sorted(
+            counts.items(), key=lambda item: (-item[1], order[item[0][0]])
+        )
     ]
-    return "\n".join(lines) if lines else "no findings to count"
+    return "\n".join(lines) or "no findings to count"
 
 
-def _json(report: Report, **_: Any) -> str:
+# -- JSON --------------------------------------------------------------------------------
+
+
+def _json(report: Report, options: Options) -> str:
     data = {
         "version": 1,
         "exchanges": report.exchanges,
         "skipped": report.skipped,
-        "findings": [f.to_json() for f in report.findings],
+        "findings": [finding.to_json() for finding in report.findings],
     }
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
-def _jsonl(report: Report, **_: Any) -> str:
-    return "".join(json.dumps(f.to_json(), ensure_ascii=False) + "\n" for f in report.findings)
+def _jsonl(report: Report, options: Options) -> str:
+    return "".join(
+        json.dumps(finding.to_json(), ensure_ascii=False) + "\n" for finding in report.findings
+    )
 
 
-def _xml(text: str) -> str:
-    # XML 1.0 knows no control characters, not even escaped ones.
-    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
+# -- JUnit -------------------------------------------------------------------------------
 
 
-def _junit(report: Report, *, strict: bool = False, **_: Any) -> str:
+def _junit(report: Report, options: Options) -> str:
     by_exchange: dict[tuple[str, int], list[Finding]] = {}
-    for found in report.findings:
-        if found.source is not None:
-            by_exchange.setdefault((found.source.file, found.source.index), []).append(found)
-    limit = at_least("warning" if strict else "error")
+    for finding in report.findings:
+        if finding.source is not None:
+            key = (finding.source.file, finding.source.index)
+            by_exchange.setdefault(key, []).append(finding)
+    limit = at_least("warning" if options.strict else "error")
     failures = 0
     cases = []
-    for file, index, name in report.cases:
-        found_here = by_exchange.get((file, index), [])
-        failing = [f for f in found_here if f.level in limit]
+    for file, index, title in report.cases:
+        failing: list[Finding] = []
+        passing: list[Finding] = []
+        for finding in by_exchange.get((file, index), []):
+            (failing if finding.level in limit else passing).append(finding)
         failures += bool(failing)
-        head = f"  <testcase classname={quoteattr(_xml(file))} name={quoteattr(_xml(name))}"
-        inner = ""
-        if failing:
-            text = "\n\n".join(describe(f) for f in failing)
-            title = f"{failing[0].code} {failing[0].name}: {failing[0].message}"
-            inner += (
-                f"    <failure message={quoteattr(_xml(title))}>{escape(_xml(text))}</failure>\n"
-            )
-        rest = [f for f in found_here if f.level not in limit]
-        if rest:
-            text = "\n\n".join(describe(f) for f in rest)
-            inner += f"    <system-out>{escape(_xml(text))}</system-out>\n"
-        cases.append(f"{head}>\n{inner}  </testcase>" if inner else f"{head}/>")
+        cases.append(_testcase(file, title, failing, passing))
     return "\n".join(
         [
             '<?xml version="1.0" encoding="utf-8"?>',
@@ -269,20 +315,45 @@ def _junit(report: Report, *, strict: bool = False, **_: Any) -> str:
     )
 
 
-def _github(report: Report, **_: Any) -> str:
-    kinds = {"error": "error", "warning": "warning", "note": "notice"}
+def _testcase(file: str, title: str, failing: Sequence[Finding], passing: Sequence[Finding]) -> str:
+    head = f"  <testcase classname={quoteattr(_xml(file))} name={quoteattr(_xml(title))}"
     lines = []
-    for found in report.findings:
-        file = found.source.file if found.source is not None else ""
-        where = place(found)
-        text = (
-            f"{found.message} | {where}: {found.path} | expected {found.expected} | got {found.got}"
-        )
-        title = f"{found.code} {found.name}"
-        lines.append(
-            f"::{kinds[found.level]} file={_property(file)},title={_property(title)}::{_data(text)}"
-        )
-    return "".join(line + "\n" for line in lines)
+    if failing:
+        first = failing[0]
+        message = quoteattr(_xml(f"{first.code} {first.name}: {first.message}"))
+        lines.append(f"    <failure message={message}>{_described(failing)}</failure>")
+    if passing:
+        lines.append(f"    <system-out>{_described(passing)}</system-out>")
+    return "\n".join([f"{head}>", *lines, "  </testcase>"]) if lines else f"{head}/>"
+
+
+def _described(findings: Sequence[Finding]) -> str:
+    return escape(_xml("\n\n".join(map(describe, findings))))
+
+
+def _xml(text: str) -> str:
+    # XML 1.0 does not allow control characters, not even escaped ones.
+    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
+
+
+# -- GitHub annotations ------------------------------------------------------------------
+
+_ANNOTATIONS: dict[Level, str] = {"error": "error", "warning": "warning", "note": "notice"}
+
+
+def _github(report: Report, options: Options) -> str:
+    return "".join(_annotation(finding) for finding in report.findings)
+
+
+def _annotation(finding: Finding) -> str:
+    file = finding.source.file if finding.source is not None else ""
+    title = f"{finding.code} {finding.name}"
+    text = (
+        f"{finding.message} | {_place(finding)}: {finding.path} | "
+        f"expected {finding.expected} | got {finding.got}"
+    )
+    properties = f"file={_property(file)},title={_property(title)}"
+    return f"::{_ANNOTATIONS[finding.level]} {properties}::{_data(text)}\n"
 
 
 def _data(text: str) -> str:
@@ -293,51 +364,45 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def _sarif(report: Report, **_: Any) -> str:
-    used = [code for code in rules() if any(f.code == code for f in report.findings)]
-    results = [
+# -- SARIF -------------------------------------------------------------------------------
+
+
+def _sarif(report: Report, options: Options) -> str:
+    codes = {finding.code for finding in report.findings}
+    used = [code for code in rules() if code in codes]
+    descriptions = [
         {
-            "ruleId": f.code,
-            "ruleIndex": used.index(f.code),
-            "level": f.level,
-            "message": {"text": f"{f.message}; expected {f.expected}, got {f.got}"},
-            "locations": [
-                {
-                    "physicalLocation": {
-                        "artifactLocation": {"uri": _uri(f.source.file if f.source else "")}
-                    },
-                    "logicalLocations": [
-                        {"fullyQualifiedName": f"{place(f)}: {f.path}", "kind": "member"}
-                    ],
-                }
-            ],
+            "id": code,
+            "name": rules()[code].name,
+            "shortDescription": {"text": rules()[code].statement},
         }
-        for f in report.findings
+        for code in used
     ]
+    driver = {"name": "chatapi", "semanticVersion": __version__, "rules": descriptions}
+    results = [_sarif_result(finding, used.index(finding.code)) for finding in report.findings]
     data = {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
-        "runs": [
+        "runs": [{"tool": {"driver": driver}, "results": results}],
+    }
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def _sarif_result(finding: Finding, rule_index: int) -> dict[str, object]:
+    file = finding.source.file if finding.source is not None else ""
+    member = {"fullyQualifiedName": f"{_place(finding)}: {finding.path}", "kind": "member"}
+    return {
+        "ruleId": finding.code,
+        "ruleIndex": rule_index,
+        "level": finding.level,
+        "message": {"text": f"{finding.message}; expected {finding.expected}, got {finding.got}"},
+        "locations": [
             {
-                "tool": {
-                    "driver": {
-                        "name": "chatapi",
-                        "semanticVersion": __version__,
-                        "rules": [
-                            {
-                                "id": code,
-                                "name": rules()[code].name,
-                                "shortDescription": {"text": rules()[code].statement},
-                            }
-                            for code in used
-                        ],
-                    }
-                },
-                "results": results,
+                "physicalLocation": {"artifactLocation": {"uri": _uri(file)}},
+                "logicalLocations": [member],
             }
         ],
     }
-    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
 def _uri(file: str) -> str:
@@ -346,7 +411,7 @@ def _uri(file: str) -> str:
     return quote(file.replace("\\", "/"))
 
 
-FORMATS = {
+FORMATS: dict[str, Callable[[Report, Options], str]] = {
     "text": _text,
     "json": _json,
     "jsonl": _jsonl,
@@ -354,119 +419,3 @@ FORMATS = {
     "github": _github,
     "sarif": _sarif,
 }
-
-
-def level_row(rule: Rule) -> str:
-    """``error (compatible: warning)``: the common level, and who differs."""
-    return _levels(rule.levels)
-
-
-def _levels(letters: str) -> str:
-    words = {"E": "error", "W": "warning", "N": "note", "-": "off"}
-    common = Counter(letters).most_common(1)[0][0]
-    others = [
-        f"{name}: {words[letter]}"
-        for name, letter in zip(PROFILES, letters, strict=True)
-        if letter != common
-    ]
-    return words[common] + (f" ({', '.join(others)})" if others else "")
-
-
-def rules_text() -> str:
-    """The catalogue as a list, one line a rule."""
-    lines = []
-    for family, title in FAMILIES.items():
-        lines.append(f"{family}: {title}")
-        lines += [
-            f"  {rule.code}  {rule.name:<26} {level_row(rule)}"
-            for code, rule in rules().items()
-            if code[0] == family
-        ]
-        lines.append("")
-    lines.append("chatapi rules CODE explains one.")
-    return "\n".join(lines) + "\n"
-
-
-def rules_json() -> str:
-    data = [
-        {
-            "code": rule.code,
-            "name": rule.name,
-            "statement": rule.statement,
-            "basis": rule.basis,
-            "since": rule.since or None,
-            "levels": {n: get_profile(n).level(rule.code) or "off" for n in PROFILES},
-        }
-        for rule in rules().values()
-    ]
-    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-
-
-_BASIS = {
-    "doc": "stated in the reference",
-    "ex": "only in the reference's examples",
-    "obs": "always so in recorded traffic of the reference service",
-    "client": "mainstream clients depend on it",
-    "derived": "follows from what the reference states",
-}
-
-
-def rule_text(rule: Rule, examples: Iterable[tuple[str, dict[str, Any]]] = ()) -> str:
-    """One rule, explained. `examples`: title and changed places (path to value) of each."""
-    lines = [f"{rule.code} {rule.name}", ""]
-    lines += textwrap.wrap(rule.statement, WIDTH)
-    lines += ["", f"level:  {level_row(rule)}"]
-    for levels, what in rule.cases.values():
-        lines += textwrap.wrap(
-            f"        {what}: {_levels(levels)}", WIDTH, subsequent_indent=" " * 10
-        )
-    lines.append(f"basis:  {_BASIS.get(rule.basis, rule.basis)}")
-    if rule.since:
-        lines.append(f"since:  {rule.since}")
-    for title, changes in examples:
-        lines += ["", f"{title}:"]
-        for path, value in changes.items():
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            text = text if len(text) <= 300 else text[:297] + "..."
-            lines += textwrap.wrap(
-                f"{path} = {text}",
-                WIDTH - 2,
-                initial_indent="  ",
-                subsequent_indent="    ",
-                break_on_hyphens=False,
-            )
-    lines += [
-        "",
-        f"ignore: --ignore {rule.code}, or --ignore {rule.code}:$.json.path for one place",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def rules_markdown() -> str:
-    """The catalogue as the documentation page ``docs/rules.md``."""
-    lines = [
-        "# Rules",
-        "",
-        "Codes are public: they stand in `--ignore` and in bug reports, and never change their",
-        "meaning. This page is made by `chatapi rules --format markdown`.",
-        "",
-    ]
-    for family, title in FAMILIES.items():
-        lines += [
-            f"## {family}: {title}",
-            "",
-            f"| code | name | {' | '.join(PROFILES)} | the contract |",
-            "|---|---|" + "---|" * len(PROFILES) + "---|",
-        ]
-        for code, rule in rules().items():
-            if code[0] != family:
-                continue
-            rows = [(rule.name, rule.levels, rule.statement)]
-            rows += [(f"... {case}", levels, what) for case, (levels, what) in rule.cases.items()]
-            words = {"E": "error", "W": "warning", "N": "note", "-": "off"}
-            for position, (name, letters, what) in enumerate(rows):
-                cells = " | ".join(words[letter] for letter in letters)
-                escaped = what.replace("|", "\\|")
-                lines.append(f"| {code if not position else ''} | {name} | {cells} | {escaped} |")
-        lines.append("")
-    return "\n".join(lines)

@@ -8,6 +8,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
@@ -20,6 +21,7 @@ from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.rules.errors import error_message
 from pytest_chatapi.faults import CATALOGUE, Fault, Plan
 from pytest_chatapi.faults.fault import Entry
+from pytest_chatapi.recording import clock
 from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.recording.matching import Matcher
 from pytest_chatapi.recording.miss import Miss
@@ -333,10 +335,14 @@ def test_retry_after_is_waited_for(slept: list[float]) -> None:
     assert slept == [7, 7]
 
 
-def test_a_date_to_retry_after_is_waited_for(slept: list[float]) -> None:
-    error_of(faults.rate_limit_date(retry_after=60))
-    assert all(55 < seconds <= 61 for seconds in slept)
-    assert len(slept) == 2
+def test_a_date_to_retry_after_is_waited_for(
+    slept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime(2026, 11, 25, 10, 45, 0, 250_000, UTC)
+    monkeypatch.setattr(clock, "now", now.isoformat)
+    monkeypatch.setattr(time, "time", now.timestamp)
+    error_of(faults.rate_limit_date(retry_after=7))
+    assert slept == [7.75, 7.75]  # to the full second
 
 
 def test_a_stall_is_waited_for(slept: list[float]) -> None:

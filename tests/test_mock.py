@@ -476,7 +476,7 @@ def test_slips_are_told(run: Run) -> None:
         run.mock.script(text("x"))  # type: ignore[arg-type]
     with pytest.raises(SettingError, match=r"models must be a list of names, such as \['gpt-4o'\]"):
         run.mock.models = "gpt-4o"
-    with pytest.raises(SettingError, match=r"by name: rate_limit\(retry_after=\.\.\.\)"):
+    with pytest.raises(SettingError, match=r"arguments only: rate_limit\(retry_after=\.\.\.\)"):
         faults.rate_limit(7)
-    with pytest.raises(SettingError, match="a step is a fault such as"):
+    with pytest.raises(SettingError, match="a step must be a fault such as"):
         Plan(faults.rate_limit)

@@ -76,7 +76,7 @@ def record(path: Path, *said: str, **more: Any) -> None:
         stub_server.running() as stub,
         served("--record", path.name, "--upstream", stub.url, cwd=path.parent) as server,
     ):
-        assert server.head == f"recording {stub.url} in {path.name} on {server.url}"
+        assert server.head == f"recording {stub.url} to {path.name} on {server.url}"
         for text in said:
             assert ask(server.url, text, **more).status_code == 200
         status, out, err = server.end()
@@ -202,10 +202,13 @@ def test_it_remembers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     ("arguments", "message"),
     [
         (["gone.yaml"], "gone.yaml: "),
-        (["--record", "c.yaml"], "--record needs --upstream URL as well"),
-        (["--upstream", "http://x/v1"], "--upstream needs --record CASSETTE as well"),
-        (["a.yaml", "--mock", "m.py"], "cassettes and --mock exclude each other"),
-        (["a.yaml", "--record", "c.yaml", "--upstream", "http://x/v1"], "exclude each other"),
+        (["--record", "c.yaml"], "--record requires --upstream URL"),
+        (["--upstream", "http://x/v1"], "--upstream requires --record CASSETTE"),
+        (
+            ["a.yaml", "--mock", "m.py"],
+            "cassettes and --mock cannot be combined: start one server for each",
+        ),
+        (["a.yaml", "--record", "c.yaml", "--upstream", "http://x/v1"], "cannot be combined"),
         (["--record", "c.yaml", "--upstream", "x"], "upstream must be a base URL such as https"),
         (["ok.yaml", "--host", "0.0.0.0"], "--allow-remote"),
         (

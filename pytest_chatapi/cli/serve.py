@@ -9,13 +9,14 @@ import runpy
 import sys
 import traceback
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
+from pytest_chatapi.cli.arguments import Commands, whole_number
 from pytest_chatapi.contract.wording import plural
 from pytest_chatapi.errors import ReadError, SettingError, UnrecordedRequest
 from pytest_chatapi.server import require_extra
 
-if TYPE_CHECKING:  # the other commands start faster without all this
+if TYPE_CHECKING:  # the other commands start faster without these
     from pytest_chatapi.recording.cassette import Cassette
     from pytest_chatapi.recording.miss import Miss
     from pytest_chatapi.recording.recorder import Answers, Recorder
@@ -23,87 +24,176 @@ if TYPE_CHECKING:  # the other commands start faster without all this
 __all__ = ["add_to"]
 
 _KEY_VARIABLE = "CHATAPI_SERVER_KEY"
-_PORT = 8080
 
 
-def add_to(commands: Any) -> None:
-    """Adds the command to those of ``chatapi``."""
+def add_to(commands: Commands) -> None:
+    """Add the command to those of ``chatapi``."""
     serve = commands.add_parser(
         "serve",
-        help="serve cassettes, mocks and faults, or record what passes",
-        description="Serves recorded answers on a socket of this machine, for clients in any "
-        "language; or stands between a client and a real service and records what passes. "
-        "Without anything to serve it answers by a built-in mock.",
-        epilog="exit status: 0 ended by Ctrl-C or SIGTERM, 2 could not start, or not record",
+        help="serve cassettes, mocks and faults, or record traffic",
+        description="Serve recorded responses on a local socket, for clients in any language; or "
+        "sit between a client and a real service, and record what passes. With nothing to serve, "
+        "a built-in mock responds to every request.",
+        epilog="exit status: 0 stopped by Ctrl-C or SIGTERM, 2 could not start or could not record",
     )
-    serve.add_argument("cassettes", nargs="*", metavar="CASSETTE")
-    serve.add_argument("--mock", metavar="FILE", help="answer as a script says")
+    serve.add_argument(
+        "cassettes", nargs="*", metavar="CASSETTE", help="a cassette to replay, or a folder of them"
+    )
+    serve.add_argument(
+        "--mock", metavar="FILE", help="serve the mock that a Python file sets up in answer(mock)"
+    )
     serve.add_argument(
         "--fault",
         action="append",
         default=[],
         metavar="SPEC",
-        help="disturb the answers, one after the other; may be repeated",
+        help="apply these faults to the responses, one after the other; may be repeated",
     )
-    serve.add_argument("--record", metavar="CASSETTE", help="record what --upstream answers")
-    serve.add_argument("--upstream", metavar="URL", help="the service's base URL, with its /v1")
+    serve.add_argument(
+        "--record", metavar="CASSETTE", help="record the responses of --upstream here"
+    )
+    serve.add_argument(
+        "--upstream", metavar="URL", help="base URL of the real service, including /v1"
+    )
     serve.add_argument(
         "--record-mode",
         default="new_episodes",
         metavar="MODE",
-        help="all asks upstream for everything, once only where there is no cassette yet "
-        "(default: new_episodes, for what the cassette does not have)",
-    )
-    serve.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
-    serve.add_argument(
-        "--port", type=_port, default=_PORT, help=f"0 takes a free one (default: {_PORT})"
+        help="new_episodes (default) records what the cassette does not have, all records "
+        "everything again, once records only if there is no cassette yet",
     )
     serve.add_argument(
-        "--allow-remote", action="store_true", help="let --host be more than this machine"
+        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s)"
+    )
+    serve.add_argument(
+        "--port",
+        type=whole_number("a valid port", most=65535),
+        default=8080,
+        help="port to listen on, 0 for a free one (default: %(default)s)",
+    )
+    serve.add_argument(
+        "--allow-remote",
+        action="store_true",
+        help="allow a --host that other machines can reach",
     )
     serve.add_argument(
         "--api-key",
         metavar="KEY",
         default=os.environ.get(_KEY_VARIABLE) or None,
-        help=f"refuse clients with another bearer key; better set in ${_KEY_VARIABLE}, where no "
-        "list of processes shows it",
+        help=f"reject clients that send another bearer key; set ${_KEY_VARIABLE} instead to keep "
+        "the key out of process lists",
     )
     serve.add_argument(
-        "--max-body", type=_count, metavar="BYTES", help="of a request (default: 16 MiB)"
+        "--max-body",
+        type=whole_number("a number of bytes"),
+        metavar="BYTES",
+        help="largest request body to accept (default: 16 MiB)",
     )
     serve.add_argument(
-        "--speed", type=float, default=1, help="1 as recorded, 2 twice as fast, 0 at once"
+        "--speed",
+        type=float,
+        default=1,
+        metavar="FACTOR",
+        help="1 as recorded (default), 2 twice as fast, 0 without delay",
     )
     serve.add_argument(
         "--match-on",
         default="method,path,query,body",
         metavar="NAMES",
-        help="what requests are compared by (default: %(default)s)",
+        help="what requests are matched by (default: %(default)s)",
     )
-    serve.set_defaults(run=_serve)
+    serve.set_defaults(run=_run)
 
 
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: use 0 to 65535")
-    return int(text)
+def _run(arguments: argparse.Namespace) -> int:
+    require_extra()
+    from pytest_chatapi.server.app import MAX_BODY, make_app
+    from pytest_chatapi.server.run import serve
+
+    _refuse_contradictions(arguments)
+    recorder, activity = _recorder(arguments)
+    if arguments.fault:
+        from pytest_chatapi.faults import Plan
+
+        recorder.faults = Plan(*arguments.fault)
+    output = _Output(recorder)
+    recorder.on_miss = output.miss
+    app = make_app(
+        recorder,
+        api_key=arguments.api_key,
+        max_body=MAX_BODY if arguments.max_body is None else arguments.max_body,
+        upstream=arguments.upstream,
+        save=recorder.save if arguments.record else None,
+        on_exchange=output.exchange,
+    )
+    return serve(
+        app,
+        host=arguments.host,
+        port=arguments.port,
+        allow_remote=arguments.allow_remote,
+        ready=lambda url: output.print(f"{activity} on {url}\nexport OPENAI_BASE_URL={url}"),
+    )
 
 
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of bytes")
-    return int(text)
+def _refuse_contradictions(arguments: argparse.Namespace) -> None:
+    if arguments.record and not arguments.upstream:
+        raise SettingError("--record requires --upstream URL")
+    if arguments.upstream and not arguments.record:
+        raise SettingError("--upstream requires --record CASSETTE")
+    sources = {
+        "cassettes": arguments.cassettes,
+        "--mock": arguments.mock,
+        "--record": arguments.record,
+    }
+    used = [name for name, value in sources.items() if value]
+    if len(used) > 1:
+        raise SettingError(f"{' and '.join(used)} cannot be combined: start one server for each")
 
 
-def make_answers(file: str | None) -> Answers:
-    """The mock behind the server.
+# -- what is served ----------------------------------------------------------------------
 
-    Args:
-        file: a Python file with a function ``answer(mock)`` that gives the mock its routes;
-            ``None`` for the mock that answers everything.
+
+def _recorder(arguments: argparse.Namespace) -> tuple[Recorder, str]:
+    """Return the recorder, and what it does in words."""
+    from pytest_chatapi.recording.opening import open_recorder
+
+    recorder = open_recorder(
+        arguments.record,
+        record_mode=arguments.record_mode if arguments.record else "none",
+        match_on=[name.strip() for name in arguments.match_on.split(",")],
+        replay_speed=arguments.speed,
+        allow_playback_repeats=True,
+    )
+    if arguments.record:
+        return recorder, f"recording {arguments.upstream} to {arguments.record}"
+    if not arguments.cassettes:
+        recorder.answers = _mock(arguments.mock)
+        return recorder, f"serving {arguments.mock or 'a mock that responds to every request'}"
+    merged = _merged(arguments.cassettes)
+    count = plural(len(merged.entries), "interaction")
+    return replace(recorder, cassette=merged), f"serving {merged.name} ({count})"
+
+
+def _merged(paths: list[str]) -> Cassette:
+    """Return all cassettes as one, to be read only."""
+    from pytest_chatapi.reading.reader import find
+    from pytest_chatapi.recording.cassette import Cassette
+
+    merged, *others = [Cassette(file) for file in find(paths)] or [Cassette(paths[0])]
+    if not merged.exists:
+        raise ReadError(paths[0], "", "no cassette found: record one with chatapi serve --record")
+    for cassette in others:
+        merged.entries += cassette.entries
+    if others:
+        merged.name += f" and {len(others)} more"
+    return merged
+
+
+def _mock(file: str | None) -> Answers:
+    """Return the mock that a script sets up, or without a script one that responds to everything.
 
     Raises:
-        SettingError: the script cannot be used.
+        SettingError: the script raises, or has no function ``answer``.
     """
     from pytest_chatapi.mock import ChatMock
 
@@ -119,115 +209,33 @@ def make_answers(file: str | None) -> Answers:
     except Exception as error:  # whatever the script raises
         where = _place_in(file, error)
         raise SettingError(f"{where}: {type(error).__name__}: {error}") from None
-    raise SettingError(f"{file} has no function answer(mock): see docs/server.md")
+    raise SettingError(f"{file} does not define answer(mock): see docs/server.md")
 
 
 def _place_in(file: str, error: BaseException) -> str:
-    """The file, and the line of it in which an error came up."""
-    lines = [
-        line
-        for frame, line in traceback.walk_tb(error.__traceback__)
-        if frame.f_code.co_filename == file
-    ]
-    line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
-    line = line or (lines[-1] if lines else None)
-    return f"{file}:{line}" if line else file
+    """Return the file, with the line in it that an error came from."""
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [line for frame, line in frames if frame.f_code.co_filename == file]
+    if isinstance(error, SyntaxError) and error.filename == file and error.lineno:
+        lines.append(error.lineno)
+    return f"{file}:{lines[-1]}" if lines else file
 
 
-def _serve(arguments: argparse.Namespace) -> int:
-    require_extra()
-    from pytest_chatapi.server.app import MAX_BODY, make_app
-    from pytest_chatapi.server.run import serve
-
-    _check(arguments)
-    recorder, what = _opened(arguments)
-    if arguments.fault:
-        from pytest_chatapi.faults import Plan
-
-        recorder.faults = Plan(*arguments.fault)
-    screen = _Screen(recorder)
-    recorder.on_miss = screen.miss
-    app = make_app(
-        recorder,
-        api_key=arguments.api_key,
-        max_body=MAX_BODY if arguments.max_body is None else arguments.max_body,
-        upstream=arguments.upstream,
-        save=recorder.save if arguments.record else None,
-        on_exchange=screen.exchange,
-    )
-    return serve(
-        app,
-        host=arguments.host,
-        port=arguments.port,
-        allow_remote=arguments.allow_remote,
-        ready=lambda url: screen.print(f"{what} on {url}\nexport OPENAI_BASE_URL={url}"),
-    )
+# -- what is printed ---------------------------------------------------------------------
 
 
-def _check(arguments: argparse.Namespace) -> None:
-    if bool(arguments.record) != bool(arguments.upstream):
-        given, other = ("--record", "--upstream URL"), ("--upstream", "--record CASSETTE")
-        one, missing = given if arguments.record else other
-        raise SettingError(f"{one} needs {missing} as well")
-    sources = {
-        "cassettes": arguments.cassettes,
-        "--mock": arguments.mock,
-        "--record": arguments.record,
-    }
-    named = [name for name, value in sources.items() if value]
-    if len(named) > 1:
-        raise SettingError(f"{' and '.join(named)} exclude each other: start a server for each")
-
-
-def _opened(arguments: argparse.Namespace) -> tuple[Recorder, str]:
-    """The recorder, and what it does in words."""
-    from pytest_chatapi.recording.opening import open_recorder
-
-    recorder = open_recorder(
-        arguments.record,
-        record_mode=arguments.record_mode if arguments.record else "none",
-        match_on=[name.strip() for name in arguments.match_on.split(",")],
-        replay_speed=arguments.speed,
-        allow_playback_repeats=True,
-    )
-    if arguments.record:
-        return recorder, f"recording {arguments.upstream} in {arguments.record}"
-    if not arguments.cassettes:
-        recorder.answers = make_answers(arguments.mock)
-        return recorder, f"serving {arguments.mock or 'a mock of everything'}"
-    merged = _merged(arguments.cassettes)
-    count = len(merged.entries)
-    what = f"serving {merged.name} ({plural(count, 'interaction')})"
-    return replace(recorder, cassette=merged), what
-
-
-def _merged(paths: list[str]) -> Cassette:
-    """All of them as one, which is only read."""
-    from pytest_chatapi.reading.reader import find
-    from pytest_chatapi.recording.cassette import Cassette
-
-    merged, *others = [Cassette(file) for file in find(paths)] or [Cassette(paths[0])]
-    if not merged.exists:
-        raise ReadError(paths[0], "", "holds no cassette; see chatapi serve --record")
-    for cassette in others:
-        merged.entries += cassette.entries
-    if others:
-        merged.name += f" and {len(others)} more"
-    return merged
-
-
-class _Screen:
-    """What the command prints, from whichever thread."""
+class _Output:
+    """The lines that a running server prints, from any of its threads."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 
-    def print(self, text: str) -> None:
-        with contextlib.suppress(BrokenPipeError):  # nobody reads on; the server goes on
-            print(text, flush=True)
+    def print(self, text: str, file: TextIO | None = None) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the reader has gone; the server goes on
+            print(text, file=file, flush=True)
 
     def exchange(self, line: str) -> None:
-        # A server runs for long, and nobody asks this one for what it has seen.
+        # A server runs for days, and this one never looks back at what it has seen.
         self._recorder.exchanges.clear()
         self._recorder.misses.clear()
         self.print(line)
@@ -239,6 +247,5 @@ class _Screen:
         if cassette is not None and self._recorder.mode == "none":
             miss.remedy = f"chatapi serve --record {cassette.path} --upstream URL"
         text = describe(miss)
-        with contextlib.suppress(BrokenPipeError):
-            print(text, file=sys.stderr, flush=True)
+        self.print(text, sys.stderr)
         raise UnrecordedRequest(text)

@@ -1,6 +1,6 @@
-"""Whatever can go wrong with an answer, each as a function: ``faults.rate_limit(retry_after=2)``.
+"""All that can go wrong with a response, each as a function: ``faults.rate_limit(retry_after=2)``.
 
-`CATALOGUE` has them all by name, `SETS` the named sets, `parse` reads their text form, and a
+`CATALOGUE` has all of them by name, `SETS` the named sets, `parse` reads their text form, and a
 `Plan` says which comes when.
 """
 

@@ -1,14 +1,14 @@
-"""What servers send that is not as documented, or legal and yet unusual: each by its name."""
+"""What servers send that is not as documented, or legal but unusual: each by its name."""
 
 from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any
 
 from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.faults.body import Body
 from pytest_chatapi.faults.fault import WORDLESS, deviation, responding, status
 from pytest_chatapi.recording.interaction import Interaction
@@ -92,11 +92,13 @@ __all__ = [
     "x_groq",
 ]
 
-_Document = dict[str, Any]
 
+def _each(items: Iterable[JSONObject], change: Callable[[JSONObject], object]) -> bool:
+    """Apply a change to each item; return whether there was something to change.
 
-def _each(items: Any, change: Callable[[Any], bool | None]) -> bool:
-    """Whether `change` had something to change in one of them; ``None`` stands for yes."""
+    Args:
+        change: returns ``False`` if there is nothing to change in an item.
+    """
     return sum(change(item) is not False for item in items) > 0
 
 
@@ -108,11 +110,11 @@ _SAFE = {
 }
 
 
-def _filter_chunk(**more: Any) -> _Document:
+def _filter_chunk(**more: JSON) -> JSONObject:
     return {"id": "", "object": "", "created": 0, "model": "", "choices": [], **more}
 
 
-def _head_chunk(body: Body, chunk: _Document) -> bool:
+def _head_chunk(body: Body, chunk: JSONObject) -> bool:
     if not body.chunks:
         return False
     results = [{"prompt_index": 0, "content_filter_results": _SAFE}]
@@ -126,7 +128,7 @@ def _head_chunk(body: Body, chunk: _Document) -> bool:
     sdk={"stream": "IndexError at `choices[0].delta.content`; unnoticed in `stream()`"},
 )
 def azure_head_chunk(body: Body, /) -> bool:
-    """The first chunk has `choices: []`, an empty frame and `prompt_filter_results` (Azure)."""
+    """An extra first chunk has `prompt_filter_results`, empty `choices` and empty `id` (Azure)."""
     return _head_chunk(body, _filter_chunk())
 
 
@@ -135,7 +137,7 @@ def azure_head_chunk(body: Body, /) -> bool:
     sdk={"stream": "IndexError at `choices[0].delta.content`; AssertionError in `stream()`"},
 )
 def copilot_head_chunk(body: Body, /) -> bool:
-    """As `azure_head_chunk`, and no chunk has `object` (GitHub Copilot)."""
+    """Like `azure_head_chunk`, and no chunk has `object` (GitHub Copilot)."""
     for chunk in body.chunks:
         chunk.pop("object", None)
     chunk = _filter_chunk()
@@ -148,7 +150,7 @@ def copilot_head_chunk(body: Body, /) -> bool:
     sdk={"stream": "AttributeError at `choices[0].delta.content`; unnoticed in `stream()`"},
 )
 def azure_filter_chunk(body: Body, /) -> bool:
-    """A choice without `delta` comes before the last one: the filter's results (Azure)."""
+    """A chunk before the last has content-filter results and a choice without `delta` (Azure)."""
     at = body.find(lambda choice: choice.get("finish_reason"))
     if at is None:
         return False
@@ -166,11 +168,11 @@ def azure_filter_chunk(body: Body, /) -> bool:
     {"whole": "S01: error"}, sdk={"whole": "`finish_reason` is 'content_filter', `message` is None"}
 )
 def filtered_without_message(body: Body, /) -> bool:
-    """`finish_reason: content_filter`, and no `message` (Azure)."""
+    """`finish_reason` is `content_filter`, and there is no `message` (Azure)."""
     if body.streamed:
         return False
 
-    def change(choice: _Document) -> None:
+    def change(choice: JSONObject) -> None:
         choice.pop("message", None)
         choice["finish_reason"] = "content_filter"
 
@@ -180,12 +182,12 @@ def filtered_without_message(body: Body, /) -> bool:
 # -- usage ---------------------------------------------------------------------------------
 
 
-def _counts(usage: _Document) -> tuple[int, int] | None:
+def _counts(usage: JSONObject) -> tuple[int, int] | None:
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
     return (prompt, completion) if type(prompt) is int and type(completion) is int else None
 
 
-def _details(usage: _Document, name: str, member: str, value: int | None) -> None:
+def _details(usage: JSONObject, name: str, member: str, value: int | None) -> None:
     usage[name] = {**(usage.get(name) or {}), member: value}
 
 
@@ -197,9 +199,9 @@ def _details(usage: _Document, name: str, member: str, value: int | None) -> Non
     },
 )
 def usage_reasoning_beside(body: Body, /) -> bool:
-    """The total counts reasoning tokens beside the completion tokens (x.ai)."""
+    """The total counts reasoning tokens in addition to the completion tokens (x.ai)."""
 
-    def change(usage: _Document) -> bool:
+    def change(usage: JSONObject) -> bool:
         if (counts := _counts(usage)) is None:
             return False
         prompt, completion = counts
@@ -218,7 +220,7 @@ def usage_reasoning_beside(body: Body, /) -> bool:
 def usage_total_larger(body: Body, /) -> bool:
     """The total is larger than the sum, for no visible reason (Mistral, Gemini)."""
 
-    def change(usage: _Document) -> bool:
+    def change(usage: JSONObject) -> bool:
         if (counts := _counts(usage)) is None:
             return False
         usage["total_tokens"] = sum(counts) + 16
@@ -234,7 +236,7 @@ def usage_total_larger(body: Body, /) -> bool:
 def usage_cached_exceeds_prompt(body: Body, /) -> bool:
     """`cached_tokens` is more than `prompt_tokens` (Grok on Azure)."""
 
-    def change(usage: _Document) -> bool:
+    def change(usage: JSONObject) -> bool:
         if (counts := _counts(usage)) is None:
             return False
         _details(usage, "prompt_tokens_details", "cached_tokens", counts[0] + 64)
@@ -248,7 +250,7 @@ def usage_cached_exceeds_prompt(body: Body, /) -> bool:
     sdk="`completion_tokens_details` is None, `prompt_tokens_details` is None",
 )
 def usage_null_details(body: Body, /) -> bool:
-    """The details of `usage` are null."""
+    """The detail objects of `usage` are null."""
     return _each(
         body.usages(),
         lambda usage: usage.update(prompt_tokens_details=None, completion_tokens_details=None),
@@ -260,9 +262,9 @@ def usage_null_details(body: Body, /) -> bool:
     sdk="`reasoning_tokens` is None, `cached_tokens` is None",
 )
 def usage_null_members(body: Body, /) -> bool:
-    """Members of the details of `usage` are null."""
+    """Counts in the detail objects of `usage` are null."""
 
-    def change(usage: _Document) -> None:
+    def change(usage: JSONObject) -> None:
         _details(usage, "prompt_tokens_details", "cached_tokens", None)
         _details(usage, "completion_tokens_details", "reasoning_tokens", None)
 
@@ -271,7 +273,7 @@ def usage_null_members(body: Body, /) -> bool:
 
 @deviation({"whole": "U05: warning", "stream": "T13: error"}, sdk="`usage` is None")
 def usage_missing(body: Body, /) -> bool:
-    """No `usage`, although it was asked for where the answer is a stream (Cloudflare, Ollama)."""
+    """There is no `usage`, not even in a stream that requested it (Cloudflare, Ollama)."""
     if not body.usages():
         return False
     for document in body.documents:
@@ -285,7 +287,7 @@ def usage_missing(body: Body, /) -> bool:
     sdk={"stream": "IndexError at `choices[0].delta.content`; `usage` is an object in `stream()`"},
 )
 def usage_unasked(body: Body, /) -> bool:
-    """A stream has a usage chunk that was not asked for (Mistral, OpenRouter)."""
+    """A stream has an unrequested usage chunk (Mistral, OpenRouter)."""
     if not body.chunks or body.usages() or body.ask.include_usage:
         return False
     count = len(body.chunks)
@@ -296,7 +298,7 @@ def usage_unasked(body: Body, /) -> bool:
 
 @deviation({"stream": "T13: silent"}, sdk={"stream": "unnoticed"})
 def usage_on_choice(body: Body, /) -> bool:
-    """`usage` stands on the last chunk with a choice, and no chunk follows (Mistral, DeepSeek)."""
+    """`usage` is on the last chunk with a choice, not on one of its own (Mistral, DeepSeek)."""
     usages = body.usages()
     chunks = [chunk for chunk in body.chunks if chunk["choices"]]
     if not usages or not chunks:
@@ -308,8 +310,12 @@ def usage_on_choice(body: Body, /) -> bool:
     return True
 
 
-def _on_choices(body: Body, count: Callable[[_Document, int], Any]) -> bool:
-    """Puts a usage on each chunk with choices, where a usage chunk comes anyway."""
+def _on_choices(body: Body, count: Callable[[JSONObject, int], JSONObject]) -> bool:
+    """Add a usage to each chunk with choices, if the stream has a usage chunk.
+
+    Args:
+        count: gets the real usage and the number of the chunk, and returns the one to add.
+    """
     usages = body.usages()
     chunks = [chunk for chunk in body.chunks if chunk["choices"]]
     if not usages or not chunks:
@@ -321,9 +327,9 @@ def _on_choices(body: Body, count: Callable[[_Document, int], Any]) -> bool:
 
 @deviation({"stream": "T15: warning"}, sdk={"stream": "unnoticed"})
 def usage_cumulative(body: Body, /) -> bool:
-    """`usage` counts up on every chunk (Groq, Perplexity)."""
+    """`usage` is on every chunk and counts up (Groq, Perplexity)."""
 
-    def count(usage: _Document, number: int) -> _Document:
+    def count(usage: JSONObject, number: int) -> JSONObject:
         prompt = usage.get("prompt_tokens", 0)
         return {
             "prompt_tokens": prompt,
@@ -336,21 +342,21 @@ def usage_cumulative(body: Body, /) -> bool:
 
 @deviation({"stream": "T15: warning"}, sdk={"stream": "unnoticed"})
 def usage_zeros(body: Body, /) -> bool:
-    """`usage` stands on every chunk, all zeros before the last."""
+    """`usage` is on every chunk, all zeros before the last."""
     zeros = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
     return _on_choices(body, lambda usage, number: dict(zeros))
 
 
 @deviation({"stream": "T15 U01: error"}, sdk={"stream": "unnoticed"})
 def usage_nulls(body: Body, /) -> bool:
-    """`usage` stands on every chunk, all counts null before the last (LocalAI)."""
+    """`usage` is on every chunk, all counts null before the last (LocalAI)."""
     nulls = {"prompt_tokens": None, "completion_tokens": None, "total_tokens": None}
     return _on_choices(body, lambda usage, number: dict(nulls))
 
 
 @deviation({"stream": ""}, sdk={"stream": "unnoticed"})
 def usage_null(body: Body, /) -> bool:
-    """Every chunk has `usage: null`, although nobody asked for it (LocalAI)."""
+    """Every chunk has `usage: null`, although usage was not requested (LocalAI)."""
     if body.usages() or body.ask.include_usage:
         return False
     return _each(body.chunks, lambda chunk: chunk.update(usage=None))
@@ -359,12 +365,10 @@ def usage_null(body: Body, /) -> bool:
 # -- content -------------------------------------------------------------------------------
 
 
-def _contents(body: Body, change: Callable[[str], Any]) -> bool:
-    found = False
-    for _, inner in body.messages():
-        if isinstance(inner.get("content"), str) and inner["content"]:
-            inner["content"], found = change(inner["content"]), True
-    return found
+def _contents(body: Body, change: Callable[[str], JSON]) -> bool:
+    """Change each content that is not empty."""
+    messages = [m for m in body.messages() if isinstance(m.get("content"), str) and m["content"]]
+    return _each(messages, lambda message: message.update(content=change(message["content"])))
 
 
 @deviation(
@@ -387,24 +391,20 @@ def content_object(body: Body, /) -> bool:
 
 @deviation({"whole": "S01: silent", "stream": ""}, sdk="unnoticed")
 def content_missing(body: Body, /) -> bool:
-    """No key `content` beside tool calls (Groq, Copilot)."""
-    found = False
-    for _, inner in body.messages():
-        if inner.get("tool_calls") and not inner.get("content") and "content" in inner:
-            del inner["content"]
-            found = True
-    return found
+    """A message with tool calls has no key `content` (Groq, Copilot)."""
+    messages = [m for m in body.messages() if m.get("tool_calls") and not m.get("content", "-")]
+    return _each(messages, lambda message: message.pop("content"))
 
 
 # -- tool calls ----------------------------------------------------------------------------
 
 
-def _calls(body: Body, change: Callable[[_Document], Any]) -> bool:
-    found = False
-    for _, call, _first in body.calls():
-        change(call)
-        found = True
-    return found
+def _calls(body: Body, change: Callable[[JSONObject], object]) -> bool:
+    return _each((call.value for call in body.calls()), change)
+
+
+def _first_calls(body: Body, change: Callable[[JSONObject], object]) -> bool:
+    return _each((call.value for call in body.calls() if call.is_first), change)
 
 
 @deviation(
@@ -415,7 +415,7 @@ def _calls(body: Body, change: Callable[[_Document], Any]) -> bool:
     },
 )
 def tool_type_missing(body: Body, /) -> bool:
-    """Calls have no `type` (Mistral)."""
+    """Tool calls have no `type` (Mistral)."""
     return _calls(body, lambda call: call.pop("type", None))
 
 
@@ -424,45 +424,36 @@ def tool_type_missing(body: Body, /) -> bool:
     sdk={"stream": "TypeError in `stream()`"},
 )
 def tool_index_missing(body: Body, /) -> bool:
-    """Calls in deltas have no `index` (Mistral, Gemini, Ollama)."""
+    """Tool calls in deltas have no `index` (Mistral, Gemini, Ollama)."""
     return body.streamed and _calls(body, lambda call: call.pop("index", None))
 
 
 def _reindex(body: Body, index: Callable[[int], int]) -> bool:
-    """Gives calls other indexes; `index` gets the old one. Whether one differs."""
-    found = False
-    for _, call, _first in list(body.calls()):
-        if body.streamed and type(old := call.get("index")) is int:
-            call["index"] = index(old)
-            found = found or call["index"] != old
-    return found
+    """Give calls other indexes; `index` gets the old one. Return whether one differs."""
+    differs = False
+    for call in list(body.calls()):
+        if body.streamed and type(old := call.value.get("index")) is int:
+            call.value["index"] = index(old)
+            differs = differs or call.value["index"] != old
+    return differs
 
 
 @deviation({"several": "C05: error"}, sdk={"stream": "`tool_calls` is 1 item"})
 def tool_index_shared(body: Body, /) -> bool:
-    """Two parallel calls share one index (Mistral)."""
+    """Two parallel tool calls share one index (Mistral)."""
     return _reindex(body, lambda old: max(0, old - 1))
 
 
 @deviation({"several": "C05: error"}, sdk={"stream": "`tool_calls` is 1 item"})
 def tool_index_zero(body: Body, /) -> bool:
-    """The index of every call is 0 (lmdeploy)."""
+    """The index of every tool call is 0 (lmdeploy)."""
     return _reindex(body, lambda old: 0)
 
 
 @deviation({"stream": "C05: error"}, sdk={"stream": "IndexError in `stream()`"})
 def tool_index_from_one(body: Body, /) -> bool:
-    """The indexes of calls begin with 1."""
+    """The indexes of tool calls start at 1."""
     return _reindex(body, lambda old: old + 1)
-
-
-def _first_calls(body: Body, change: Callable[[_Document], Any]) -> bool:
-    found = False
-    for _, call, first in body.calls():
-        if first:
-            change(call)
-            found = True
-    return found
 
 
 @deviation(
@@ -470,52 +461,52 @@ def _first_calls(body: Body, change: Callable[[_Document], Any]) -> bool:
     sdk="`tool_calls.id` is ''",
 )
 def tool_id_empty(body: Body, /) -> bool:
-    """The `id` of calls is `""` (Gemini)."""
+    """The `id` of tool calls is `""` (Gemini)."""
     return _first_calls(body, lambda call: call.update(id=""))
 
 
 @deviation("C01: warning", sdk="`tool_calls.id` is None")
 def tool_id_missing(body: Body, /) -> bool:
-    """Calls have no `id` (vLLM)."""
+    """Tool calls have no `id` (vLLM)."""
     return _first_calls(body, lambda call: call.pop("id", None))
 
 
 @deviation({"several": "C04: error"}, sdk="`tool_calls.id` is 'call_a1'")
 def tool_id_shared(body: Body, /) -> bool:
-    """Two calls have the same `id`."""
-    first: dict[Any, Any] = {}
-    found = False
-    for (choice, _), call, is_first in body.calls():
-        if is_first:
-            found = found or choice in first
-            call["id"] = first.setdefault(choice, call.get("id"))
-    return found
+    """Two tool calls have the same `id`."""
+    ids: dict[str, JSON] = {}
+    is_shared = False
+    for call in body.calls():
+        if call.is_first:
+            is_shared = is_shared or call.choice in ids
+            call.value["id"] = ids.setdefault(call.choice, call.value.get("id"))
+    return is_shared
 
 
 @deviation({"stream": "C06: warning"}, sdk={"stream": "`tool_calls.id` is 'call_a1call_a1call_a1'"})
 def tool_id_repeated(body: Body, /) -> bool:
-    """The `id` of a call comes again in each of its fragments (nanobot)."""
-    ids: dict[Any, Any] = {}
-    found = False
-    for which, call, is_first in body.calls():
-        if is_first:
-            ids[which] = call.get("id")
+    """The `id` of a tool call is repeated in each of its fragments (nanobot)."""
+    ids: dict[tuple[str, str], JSON] = {}
+    is_repeated = False
+    for call in body.calls():
+        if call.is_first:
+            ids[call.choice, call.key] = call.value.get("id")
         else:
-            call["id"], found = ids[which], True
-    return found
+            call.value["id"], is_repeated = ids[call.choice, call.key], True
+    return is_repeated
 
 
-def _arguments(body: Body, change: Callable[[str], Any]) -> bool:
-    """Changes the arguments of each call; in a stream they come in one fragment."""
-    found = False
-    if body.join_calls():
-        for _, call, _first in body.calls():
-            if isinstance(text := call["function"].get("arguments"), str):
-                call["function"]["arguments"], found = change(text), True
-    return found
+def _arguments(body: Body, change: Callable[[str], JSON]) -> bool:
+    """Change the arguments of each call; in a stream, join them in one fragment first."""
+    body.join_calls()
+    functions = [call.value["function"] for call in body.calls()]
+    return _each(
+        (function for function in functions if isinstance(function.get("arguments"), str)),
+        lambda function: function.update(arguments=change(function["arguments"])),
+    )
 
 
-def _as_object(text: str) -> Any:
+def _as_object(text: str) -> JSONObject:
     try:
         value = json.loads(text)
     except ValueError:
@@ -528,7 +519,7 @@ def _as_object(text: str) -> Any:
     sdk={"whole": "`tool_calls.arguments` is an object", "stream": "TypeError in `stream()`"},
 )
 def arguments_object(body: Body, /) -> bool:
-    """`arguments` is an object and no text (llama.cpp)."""
+    """`arguments` is an object instead of a string (llama.cpp)."""
     return _arguments(body, _as_object)
 
 
@@ -558,10 +549,10 @@ def arguments_null(body: Body, /) -> bool:
     },
 )
 def arguments_truncated(body: Body, /) -> bool:
-    """The arguments are cut by `finish_reason: length`, which is legal."""
+    """The arguments are cut off with `finish_reason: length`, which is legal."""
     if not _arguments(body, lambda text: text[: len(text) // 2]):
         return False
-    return _finish(body, lambda reason: "length")
+    return _finish(body, "length")
 
 
 @deviation(
@@ -569,49 +560,44 @@ def arguments_truncated(body: Body, /) -> bool:
     sdk={"whole": "`tool_calls` is an object", "stream": "KeyError in `stream()`"},
 )
 def tool_calls_object(body: Body, /) -> bool:
-    """`tool_calls` is one call and no list (TGI)."""
+    """`tool_calls` is a single call instead of a list (TGI)."""
     body.join_calls()
-    found = False
-    for _, inner in body.messages():
-        if isinstance(calls := inner.get("tool_calls"), list) and calls:
-            inner["tool_calls"], found = calls[0], True
-    return found
+    messages = [m for m in body.messages() if isinstance(m.get("tool_calls"), list)]
+    return _each(
+        (message for message in messages if message["tool_calls"]),
+        lambda message: message.update(tool_calls=message["tool_calls"][0]),
+    )
 
 
-def _without_calls(body: Body, value: Any) -> bool:
-    found = False
-    for _, inner in body.messages():
-        if not inner.get("tool_calls"):
-            inner["tool_calls"], found = copy.copy(value), True
-    return found
+def _without_calls(body: Body, value: JSON) -> bool:
+    messages = [message for message in body.messages() if not message.get("tool_calls")]
+    return _each(messages, lambda message: message.update(tool_calls=copy.copy(value)))
 
 
 @deviation("S01: silent", sdk="unnoticed")
 def tool_calls_null(body: Body, /) -> bool:
-    """`tool_calls: null` where there is none (Mistral, Snowflake)."""
+    """`tool_calls` is null if there are none (Mistral, Snowflake)."""
     return _without_calls(body, None)
 
 
 @deviation("", sdk={"whole": "`tool_calls` is empty", "stream": "unnoticed"})
 def tool_calls_empty(body: Body, /) -> bool:
-    """`tool_calls: []` where there is none (Together)."""
+    """`tool_calls` is `[]` if there are none (Together)."""
     return _without_calls(body, [])
 
 
 # -- finish_reason -------------------------------------------------------------------------
 
 
-def _finish(body: Body, change: Callable[[str], str | None]) -> bool:
-    found = False
-    for choice in body.choices():
-        if isinstance(reason := choice.get("finish_reason"), str):
-            choice["finish_reason"], found = change(reason), True
-    return found
+def _finish(body: Body, reason: str | None) -> bool:
+    """Replace each `finish_reason`."""
+    choices = [c for c in body.choices() if isinstance(c.get("finish_reason"), str)]
+    return _each(choices, lambda choice: choice.update(finish_reason=reason))
 
 
 @deviation({"stream": "T06: warning"}, sdk={"stream": "unnoticed"})
 def finish_reason_repeated(body: Body, /) -> bool:
-    """A second chunk has the `finish_reason` again (OpenRouter)."""
+    """A second chunk repeats the `finish_reason` (OpenRouter)."""
     at = body.find(lambda choice: choice.get("finish_reason"))
     if at is None or (chunk := body.events[at].value) is None:
         return False
@@ -626,8 +612,8 @@ def finish_reason_repeated(body: Body, /) -> bool:
 
 @deviation("S07: warning", sdk="`finish_reason` is 'eos_token'")
 def finish_reason_unknown(body: Body, /, *, reason: str = "eos_token") -> bool:
-    """`finish_reason` is `eos_token`, `eos`, `abort`, `network_error` ... (TGI, Together)."""
-    return _finish(body, lambda _: reason)
+    """`finish_reason` is not a documented value: `eos_token`, `abort` ... (TGI, Together)."""
+    return _finish(body, reason)
 
 
 @deviation(
@@ -635,30 +621,26 @@ def finish_reason_unknown(body: Body, /, *, reason: str = "eos_token") -> bool:
 )
 def finish_reason_empty(body: Body, /) -> bool:
     """`finish_reason` is `""` (Ollama)."""
-    return _finish(body, lambda _: "")
+    return _finish(body, "")
 
 
 @deviation({"stream": "S01: silent"}, sdk={"stream": "unnoticed"})
 def finish_reason_key_missing(body: Body, /) -> bool:
     """Chunks before the last have no key `finish_reason` (LocalAI, vLLM)."""
-    found = False
-    for choice in body.choices():
-        if body.streamed and choice.get("finish_reason", "") is None:
-            del choice["finish_reason"]
-            found = True
-    return found
+    choices = [choice for choice in body.choices() if choice.get("finish_reason", "") is None]
+    return body.streamed and _each(choices, lambda choice: choice.pop("finish_reason"))
 
 
 @deviation({"whole": "S01: error", "stream": "T05: error"}, sdk="`finish_reason` is None")
 def finish_reason_missing(body: Body, /) -> bool:
-    """`finish_reason` stays null to the end."""
-    return _finish(body, lambda _: None)
+    """`finish_reason` is null to the end."""
+    return _finish(body, None)
 
 
 @deviation("", sdk="`finish_reason` is 'stop'")
 def named_tool_stop(body: Body, /) -> bool:
-    """A tool that `tool_choice` names is called with `finish_reason: stop`, which is legal."""
-    return body.ask.choice == "named" and _finish(body, lambda _: "stop")
+    """A call of the tool named by `tool_choice` has `finish_reason: stop`, which is legal."""
+    return body.ask.choice == "named" and _finish(body, "stop")
 
 
 # -- roles, ids, dates, objects, indexes ---------------------------------------------------
@@ -666,40 +648,47 @@ def named_tool_stop(body: Body, /) -> bool:
 
 @deviation({"stream": ""}, sdk={"stream": "`role` is 'assistantassistantassistantassistant'"})
 def role_on_every_delta(body: Body, /) -> bool:
-    """Every delta has the role (OpenRouter, Ollama)."""
-    return body.streamed and _each(body.messages(), lambda pair: pair[1].update(role="assistant"))
+    """Every delta has a role (OpenRouter, Ollama)."""
+    return body.streamed and _each(
+        body.messages(), lambda message: message.update(role="assistant")
+    )
 
 
 @deviation({"stream": "T04: warning"}, sdk={"stream": "`role` is None"})
 def role_missing(body: Body, /) -> bool:
     """The first delta has no role (llama.cpp)."""
     return body.streamed and _each(
-        (inner for _, inner in body.messages() if "role" in inner), lambda inner: inner.pop("role")
+        (message for message in body.messages() if "role" in message),
+        lambda message: message.pop("role"),
     )
 
 
 @deviation({"stream": "T04: warning"}, sdk={"stream": "unnoticed"})
 def role_empty(body: Body, /) -> bool:
-    """Deltas behind the first have `role: ""` (MiniMax)."""
+    """Deltas after the first have `role: ""` (MiniMax)."""
     return body.streamed and _each(
-        (inner for _, inner in body.messages() if "role" not in inner),
-        lambda inner: inner.update(role=""),
+        (message for message in body.messages() if "role" not in message),
+        lambda message: message.update(role=""),
     )
 
 
-def _frames(body: Body, key: str, kind: type, change: Callable[[Any, int], Any]) -> bool:
-    """Changes a member of that type in each frame; whether one is another than before."""
-    found = False
+def _frames(body: Body, key: str, kind: type, change: Callable[[JSON, int], JSON]) -> bool:
+    """Change a member of this type in each document; return whether one differs.
+
+    Args:
+        change: gets the old value and the number of the document, and returns the new value.
+    """
+    differs = False
     for number, document in enumerate(body.documents):
         if type(old := document.get(key)) is kind:
             document[key] = change(old, number)
-            found = found or document[key] is not old
-    return found
+            differs = differs or document[key] is not old
+    return differs
 
 
 @deviation({"stream": "T02: warning"}, sdk={"stream": "unnoticed"})
 def created_varies(body: Body, /) -> bool:
-    """`created` is another on each chunk (x.ai, Ollama, Groq)."""
+    """`created` differs from chunk to chunk (x.ai, Ollama, Groq)."""
     return body.streamed and _frames(body, "created", int, lambda old, at: old + at if at else old)
 
 
@@ -711,7 +700,7 @@ def created_float(body: Body, /) -> bool:
 
 @deviation("S01: error", sdk="`created` is '2026-09-21T14:13:20+00:00'")
 def created_text(body: Body, /) -> bool:
-    """`created` is a date as text."""
+    """`created` is a date in a string."""
     return _frames(
         body, "created", int, lambda old, at: datetime.fromtimestamp(old % 10**10, UTC).isoformat()
     )
@@ -719,19 +708,19 @@ def created_text(body: Body, /) -> bool:
 
 @deviation("S04: warning", sdk="`created` is 1790000000000")
 def created_milliseconds(body: Body, /) -> bool:
-    """`created` counts milliseconds (web-llm)."""
+    """`created` is in milliseconds (web-llm)."""
     return _frames(body, "created", int, lambda old, at: old * 1000)
 
 
 @deviation({"stream": "T01: warning"}, sdk={"stream": "unnoticed"})
 def id_varies(body: Body, /) -> bool:
-    """Each chunk has an id of its own (llama.cpp, Perplexity)."""
+    """`id` differs from chunk to chunk (llama.cpp, Perplexity)."""
     return body.streamed and _frames(body, "id", str, lambda old, at: f"{old}-{at}" if at else old)
 
 
 @deviation("S02: error", sdk="`id` is None")
 def id_missing(body: Body, /) -> bool:
-    """No `id` (Gemini)."""
+    """There is no `id` (Gemini)."""
     return _each(
         (document for document in body.documents if "id" in document),
         lambda document: document.pop("id"),
@@ -764,7 +753,7 @@ def object_done(body: Body, /) -> bool:
     sdk={"whole": "`object` is None", "stream": "AssertionError in `stream()`"},
 )
 def object_missing(body: Body, /) -> bool:
-    """No `object` (AI21, Copilot)."""
+    """There is no `object` (AI21, Copilot)."""
     return _each(
         (document for document in body.documents if "object" in document),
         lambda document: document.pop("object"),
@@ -773,7 +762,7 @@ def object_missing(body: Body, /) -> bool:
 
 @deviation({"stream": "T12: error"}, sdk={"stream": "`choices` is 4 items"})
 def choice_index_counts_tokens(body: Body, /) -> bool:
-    """The index of the only choice counts the chunks (Foundry Local)."""
+    """The index of the only choice counts up from chunk to chunk (Foundry Local)."""
     if not body.streamed or body.ask.n > 1:
         return False
     choices = body.choices()
@@ -787,7 +776,7 @@ def choice_index_counts_tokens(body: Body, /) -> bool:
     sdk={"whole": "`index` is 1", "stream": "IndexError in `stream()`"},
 )
 def choice_index_from_one(body: Body, /) -> bool:
-    """The indexes of choices begin with 1 (litellm)."""
+    """The indexes of choices start at 1 (litellm)."""
     return _each(
         (choice for choice in body.choices() if type(choice.get("index")) is int),
         lambda choice: choice.update(index=choice["index"] + 1),
@@ -796,18 +785,18 @@ def choice_index_from_one(body: Body, /) -> bool:
 
 @deviation("S14: note", sdk="`service_tier` is 'on_demand'")
 def service_tier_unknown(body: Body, /, *, tier: str = "on_demand") -> bool:
-    """`service_tier` is free text (Groq)."""
+    """`service_tier` is not a documented value (Groq)."""
     return _each(body.documents, lambda document: document.update(service_tier=tier))
 
 
-# -- fields of others ----------------------------------------------------------------------
+# -- undocumented fields -------------------------------------------------------------------
 
 
 def _reasoning(body: Body, name: str) -> bool:
-    """Puts a thought before the content: in the message, or in a chunk of its own."""
+    """Add reasoning before the content: to the message, or in a chunk of its own."""
     text = "The user says hello."
     if body.document is not None:
-        return _each(body.messages(), lambda pair: pair[1].update({name: text}))
+        return _each(body.messages(), lambda message: message.update({name: text}))
     at = body.find(lambda choice: (choice.get("delta") or {}).get("content"))
     if at is None:
         return False
@@ -823,26 +812,26 @@ def _reasoning(body: Body, name: str) -> bool:
 
 @deviation("S10: note", sdk="`reasoning_content` is 'The user says hello.'")
 def reasoning_content(body: Body, /) -> bool:
-    """The model's thoughts come in `reasoning_content` (DeepSeek, vLLM)."""
+    """The model's reasoning is in `reasoning_content` (DeepSeek, vLLM)."""
     return _reasoning(body, "reasoning_content")
 
 
 @deviation("S10: note", sdk="`reasoning` is 'The user says hello.'")
 def reasoning(body: Body, /) -> bool:
-    """The model's thoughts come in `reasoning` (OpenRouter, Groq)."""
+    """The model's reasoning is in `reasoning` (OpenRouter, Groq)."""
     return _reasoning(body, "reasoning")
 
 
 @deviation("S10: note", sdk="`x_groq` is an object")
 def x_groq(body: Body, /) -> bool:
-    """A member `x_groq` beside `choices` (Groq)."""
+    """There is an extra field `x_groq` next to `choices` (Groq)."""
     value = {"id": "req_01jbd6g2qdfw2adyrt2az8hz4w"}
     return _each(body.documents[:1], lambda document: document.update(x_groq=value))
 
 
 @deviation("S10: note", sdk="`citations` is 1 item")
 def citations(body: Body, /) -> bool:
-    """A member `citations` beside `choices` (Perplexity)."""
+    """There is an extra field `citations` next to `choices` (Perplexity)."""
     return _each(
         body.documents, lambda document: document.update(citations=["https://example.org/"])
     )
@@ -861,7 +850,7 @@ def delta_annotations(body: Body, /) -> bool:
         },
     }
     return body.streamed and _each(
-        list(body.messages())[:1], lambda pair: pair[1].update(annotations=[note])
+        body.messages()[:1], lambda message: message.update(annotations=[note])
     )
 
 
@@ -876,23 +865,23 @@ def content_filter_results(body: Body, /) -> bool:
 
 @deviation({"stream": "T08: warning"}, sdk={"stream": "unnoticed"})
 def done_missing(body: Body, /) -> bool:
-    """No `data: [DONE]` at the end (Perplexity, TGI)."""
-    kept = [event for event in body.events if not event.done]
-    kept, body.events = body.events, kept
-    return len(kept) > len(body.events)
+    """There is no `data: [DONE]` at the end (Perplexity, TGI)."""
+    count = len(body.events)
+    body.events = [event for event in body.events if not event.done]
+    return len(body.events) < count
 
 
 def _reframe(body: Body, change: Callable[[bytes], bytes]) -> bool:
-    found = False
+    differs = False
     for event in body.events:
         old, event.raw = event.raw, change(event.raw)
-        found = found or event.raw != old
-    return found
+        differs = differs or event.raw != old
+    return differs
 
 
 @deviation({"stream": ""}, sdk={"stream": "unnoticed"})
 def sse_comments(body: Body, /) -> bool:
-    """Comments between the events, which is legal (OpenRouter)."""
+    """There are comments between the events, which is legal (OpenRouter)."""
     return _reframe(body, lambda raw: b": OPENROUTER PROCESSING\n\n" + raw)
 
 
@@ -904,7 +893,7 @@ def sse_crlf(body: Body, /) -> bool:
 
 @deviation({"stream": ""}, sdk={"stream": "unnoticed"})
 def sse_no_space(body: Body, /) -> bool:
-    """No space after `data:`, which is legal (TGI)."""
+    """There is no space after `data:`, which is legal (TGI)."""
     return _reframe(
         body,
         lambda raw: b"".join(
@@ -922,32 +911,32 @@ def _content_type(body: Body, value: str | None) -> None:
 
 @deviation({"stream": "E02: error"}, sdk={"stream": "unnoticed"})
 def stream_as_json(body: Body, /) -> bool:
-    """A stream comes under the content type of JSON."""
+    """A stream has the content type of JSON."""
     _content_type(body, "application/json")
     return body.streamed
 
 
 @deviation({"whole": "E02: error"}, sdk={"whole": "unnoticed"})
 def json_as_stream(body: Body, /) -> bool:
-    """An answer in one piece comes under the content type of a stream (9router)."""
+    """A response in one piece has the content type of a stream (9router)."""
     _content_type(body, "text/event-stream")
     return not body.streamed
 
 
 @deviation("", sdk="unnoticed")
 def content_type_missing(body: Body, /) -> bool:
-    """No content type."""
+    """There is no content type."""
     _content_type(body, None)
     return True
 
 
 # -- bodies of errors ----------------------------------------------------------------------
 
-_SAID = "The model is busy"
-_NUMBERED = {"message": _SAID, "type": "server_error", "param": None, "code": 500}
+_MESSAGE = "The model is busy"
+_NUMBERED = {"message": _MESSAGE, "type": "server_error", "param": None, "code": 500}
 
 
-def _busy(request: Request, body: Any, content_type: str = "application/json") -> Interaction:
+def _busy(request: Request, body: JSON, content_type: str = "application/json") -> Interaction:
     return responding(request, 500, body, content_type, x_request_id="req_b05f")
 
 
@@ -955,7 +944,7 @@ def _busy(request: Request, body: Any, content_type: str = "application/json") -
     kind="deviation", retried=True, finds="X02: warning", sdk="InternalServerError after 3 tries"
 )
 def error_code_integer(request: Request, /) -> Interaction:
-    """500, and `code` in its body is a number (OpenRouter)."""
+    """500 with a numeric `code` in its body (OpenRouter)."""
     return _busy(request, {"error": _NUMBERED})
 
 
@@ -963,7 +952,7 @@ def error_code_integer(request: Request, /) -> Interaction:
     kind="deviation", retried=True, finds="X01: warning", sdk="InternalServerError after 3 tries"
 )
 def error_flat(request: Request, /) -> Interaction:
-    """500, and its body has no `error` around it (Mistral, SGLang)."""
+    """500 with the error at the top level of its body, without `error` (Mistral, SGLang)."""
     return _busy(request, {"object": "error", **_NUMBERED})
 
 
@@ -974,8 +963,8 @@ def error_flat(request: Request, /) -> Interaction:
     sdk=WORDLESS,
 )
 def error_detail(request: Request, /) -> Interaction:
-    """500, and its body is `{"detail": text}` (Mistral, Ray)."""
-    return _busy(request, {"detail": _SAID})
+    """500 with the body `{"detail": text}` (Mistral, Ray)."""
+    return _busy(request, {"detail": _MESSAGE})
 
 
 @status(
@@ -985,8 +974,8 @@ def error_detail(request: Request, /) -> Interaction:
     sdk=WORDLESS,
 )
 def error_text(request: Request, /) -> Interaction:
-    """500, and its body is `{"error": text}` (TGI, Venice)."""
-    return _busy(request, {"error": _SAID})
+    """500 with the body `{"error": text}` (TGI, Venice)."""
+    return _busy(request, {"error": _MESSAGE})
 
 
 @status(
@@ -996,8 +985,8 @@ def error_text(request: Request, /) -> Interaction:
     sdk=WORDLESS,
 )
 def error_array(request: Request, /) -> Interaction:
-    """500, and its body is a list (Gemini)."""
-    return _busy(request, [{"error": {"code": 500, "message": _SAID, "status": "INTERNAL"}}])
+    """500 with a list as its body (Gemini)."""
+    return _busy(request, [{"error": {"code": 500, "message": _MESSAGE, "status": "INTERNAL"}}])
 
 
 @status(
@@ -1007,5 +996,5 @@ def error_array(request: Request, /) -> Interaction:
     sdk=WORDLESS,
 )
 def error_plain_text(request: Request, /) -> Interaction:
-    """500, and its body is plain text (Hugging Face)."""
-    return _busy(request, _SAID, "text/plain")
+    """500 with plain text as its body (Hugging Face)."""
+    return _busy(request, _MESSAGE, "text/plain")

@@ -1,7 +1,7 @@
 """What a fault is, and the catalogue in which each is registered by its function.
 
-A fault's function says in its docstring what happens, and in its keywords what can be set; the
-decorators of this module make of it the function that users call, and its row in the tables.
+The docstring of a fault's function says what happens, and its keywords what can be set. The
+decorators of this module turn it into the function that users call, and into its row of the tables.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import inspect
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from http import HTTPStatus
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, get_type_hints
+from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias, TypeVar, get_type_hints
 
 from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import did_you_mean
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.faults.body import Body
@@ -27,18 +28,24 @@ __all__ = [
     "Entry",
     "Fault",
     "Kind",
+    "by_form",
     "connection",
     "deviation",
     "responding",
     "status",
     "stream",
+    "unknown_fault",
 ]
 
 Kind = Literal["none", "status", "connection", "stream", "deviation"]
 
+Text: TypeAlias = str | Mapping[str, str]
+"""A text for any response, or one for each form: ``whole`` and ``stream``."""
+
 _P = ParamSpec("_P")
 _First = TypeVar("_First")
-_Apply = Callable[[Interaction | None, Request, dict[str, Any]], Interaction | None]
+_Result = TypeVar("_Result")
+_Apply = Callable[[Interaction | None, Request, Mapping[str, object]], Interaction | None]
 
 CATALOGUE: dict[str, Entry] = {}
 """All faults by name, in the order of the tables."""
@@ -50,7 +57,15 @@ WORDLESS = {
     "whole 2": "InternalServerError after 3 tries",
     "stream 2": "InternalServerError after 3 tries",
 }
-"""What the SDK makes of a server's failure whose body is not in the API's shape."""
+"""What the SDK makes of an error status whose body does not have the API's shape."""
+
+
+def by_form(texts: Mapping[str, str]) -> str:
+    """Return one text if all are the same, otherwise each with its form."""
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    names = {"stream": "streamed", "several": "several calls"}
+    return "; ".join(f"{names.get(form, form)}: {text}" for form, text in texts.items())
 
 
 @dataclass(frozen=True)
@@ -59,15 +74,16 @@ class Entry:
 
     Attributes:
         summary: what happens, in one line.
-        sdk: what the openai SDK makes of it, by ``whole`` and ``stream`` (absent where the fault
-            has nothing to change in such an answer), ``whole 2`` and ``stream 2`` where openai 2
+        sdk: what the openai SDK makes of it, by ``whole`` and ``stream`` (absent if the fault has
+            nothing to change in such a response), ``whole 2`` and ``stream 2`` if openai 2
             differs.
         finds: rule codes under ``documented`` and the highest level under ``compatible``
-            (``"U02 U04: warning"``), by ``whole`` and ``stream``, and ``several`` for an answer
-            with two calls at once where that differs; ``None``: not stated.
+            (``"U02 U04: warning"``), by ``whole`` and ``stream``, and ``several`` for a response
+            with two calls at once if that differs; ``None``: not stated.
+        alone, retried, lasting: see `Fault`.
         function: what users call.
-        least: lowest value of each number that can be set; 0 where it is not named.
-        samples: parameters of the faults that stand for this row in the sets.
+        least: the lowest value of a numeric parameter, if that is not 0.
+        samples: parameters of the faults that represent this row in the sets.
     """
 
     name: str
@@ -80,76 +96,86 @@ class Entry:
     lasting: bool
     function: Callable[..., Fault]
     apply: _Apply
-    defaults: Mapping[str, Any]
-    types: Mapping[str, Any]
+    defaults: Mapping[str, object]
+    types: Mapping[str, object]
     least: Mapping[str, float]
-    samples: tuple[Mapping[str, Any], ...]
+    samples: tuple[Mapping[str, object], ...]
 
-    def checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """All parameters, those that are not given at their defaults.
+    @property
+    def sdk_text(self) -> str:
+        """What the openai SDK makes of it, in one line."""
+        texts = {}
+        for form in ("whole", "stream"):
+            if form in self.sdk:
+                older = self.sdk.get(f"{form} 2")
+                texts[form] = self.sdk[form] + (f" ({older} in openai 2)" if older else "")
+        return by_form(texts)
+
+    def complete(self, parameters: Mapping[str, object]) -> dict[str, object]:
+        """Return all parameters, with defaults for those that are not in `parameters`.
 
         Raises:
             SettingError: a name or value is wrong.
         """
-        for name, value in given.items():
+        for name, value in parameters.items():
             if name not in self.defaults:
-                allowed = f"has {', '.join(self.defaults)}" if self.defaults else "has none"
                 raise SettingError(
                     f"fault {self.name} has no parameter {name!r}"
-                    f"{did_you_mean(name, self.defaults, cutoff=0.5)}; it {allowed}"
+                    + (did_you_mean(name, self.defaults, cutoff=0.5) or self._parameters())
                 )
             if value != self.defaults[name] or type(value) is not type(self.defaults[name]):
                 self._check(name, value)
-        return {**self.defaults, **given}
+        return {**self.defaults, **parameters}
 
-    def _check(self, name: str, value: Any) -> None:
+    def _parameters(self) -> str:
+        return f": it has {', '.join(self.defaults) or 'none'}"
+
+    def _check(self, name: str, value: object) -> None:
         kind = self.types[name]
         if kind is str:
             if isinstance(value, str):
                 return
-            wanted = "a text"
+            expected = "a string"
         else:
             least = self.least.get(name, 0)
-            number = type(value) is int or (kind is float and type(value) is float)
-            if number and least <= value < math.inf:
+            numbers = (int, float) if kind is float else (int,)
+            # By type as well, because a bool is an int.
+            if isinstance(value, numbers) and type(value) in numbers and least <= value < math.inf:
                 return
-            wanted = f"{'a number' if kind is float else 'a whole number'} of at least {least:g}"
-        raise SettingError(f"fault {self.name}: {name} is {wanted}, not {value!r}")
+            expected = f"{'a number' if kind is float else 'a whole number'} of at least {least:g}"
+        raise SettingError(f"fault {self.name}: {name} must be {expected}, got {value!r}")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that goes wrong with one answer. Made by the functions of `faults`.
+    """Something that goes wrong with one response. Made by the functions of `faults`.
 
     Attributes:
         name: in the catalogue.
         parameters: all that can be set, with their values.
 
     Raises:
-        SettingError: there is no such fault, or a parameter is wrong.
+        SettingError: the fault does not exist, or a parameter is wrong.
     """
 
     name: str
     parameters: Mapping[str, Any]
 
-    def __init__(self, name: str, parameters: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, name: str, parameters: Mapping[str, object] | None = None) -> None:
         if name not in CATALOGUE:
-            raise SettingError(
-                f"unknown fault {name!r}{did_you_mean(name, CATALOGUE, cutoff=0.5)}; "
-                "`chatapi faults` lists all"
-            )
+            raise unknown_fault(name, CATALOGUE)
         object.__setattr__(self, "name", name)
-        object.__setattr__(self, "parameters", CATALOGUE[name].checked(parameters or {}))
+        object.__setattr__(self, "parameters", CATALOGUE[name].complete(parameters or {}))
 
     def __hash__(self) -> int:
         return hash((self.name, *self.parameters.values()))
 
     def __str__(self) -> str:
         defaults = self.entry.defaults
-        given = ", ".join(
+        changed = ", ".join(
             f"{key}={value!r}" for key, value in self.parameters.items() if value != defaults[key]
         )
-        return f"{self.name}({given})" if given else self.name
+        return f"{self.name}({changed})" if changed else self.name
 
     @property
     def entry(self) -> Entry:
@@ -169,76 +195,155 @@ class Fault:
     @property
     def sdk(self) -> str:
         """What the openai SDK makes of it."""
-        from pytest_chatapi.faults.table import sdk_text
-
-        return sdk_text(self.entry)
+        return self.entry.sdk_text
 
     @property
     def alone(self) -> bool:
-        """It takes the place of an answer, so that none is needed."""
+        """Whether it replaces the response, so that none is needed."""
         return self.entry.alone
 
     @property
     def retried(self) -> bool:
-        """A client that got this asks again."""
+        """Whether a client that meets it sends the request again."""
         return self.entry.retried
 
     @property
     def lasting(self) -> bool:
-        """A server that does this does it always."""
+        """Whether a server with this fault has it in every response."""
         return self.entry.lasting
 
     def apply(self, answer: Interaction | None, request: Request) -> Interaction | None:
-        """What comes instead of `answer`, which stays as it is.
+        """Return what arrives instead of a response, which is not changed itself.
 
         Args:
-            answer: not needed where the fault is `alone`.
+            answer: the response; ``None`` is enough for a fault that is `alone`.
 
         Returns:
-            ``None`` where there is nothing to change: no stream, no call, no usage in it.
+            ``None`` if there is nothing to change: no stream, no call, no usage in it.
         """
-        return self.entry.apply(answer, request, dict(self.parameters))
+        return self.entry.apply(answer, request, self.parameters)
+
+
+def unknown_fault(name: str, known: Iterable[str]) -> SettingError:
+    """Return the error that names the nearest of the known names."""
+    hint = did_you_mean(name, [*known], cutoff=0.5) or ": `chatapi faults` lists them"
+    return SettingError(f"unknown fault {name!r}{hint}")
+
+
+# -- the decorators ------------------------------------------------------------------------
+
+
+def status(
+    *,
+    sdk: Text,
+    finds: Text,
+    kind: Kind = "status",
+    retried: bool = False,
+    least: Mapping[str, float] | None = None,
+) -> Callable[[Callable[Concatenate[Request, _P], Interaction]], Callable[_P, Fault]]:
+    """Register a function that returns another response to the request."""
+
+    def bind(function: Callable[..., Interaction]) -> _Apply:
+        return lambda response, request, parameters: function(request, **parameters)
+
+    return _register(kind, bind, sdk=sdk, finds=finds, alone=True, retried=retried, least=least)
+
+
+def connection(
+    error: str, *, sdk: Text
+) -> Callable[[Callable[Concatenate[Request, _P], str]], Callable[_P, Fault]]:
+    """Register a function that returns why there is no response.
+
+    Args:
+        error: name of the exception in httpx and httpx2.
+    """
+
+    def bind(function: Callable[..., str]) -> _Apply:
+        return lambda response, request, parameters: Interaction(
+            request, 0, function(request, **parameters), cut="server", error=error
+        )
+
+    return _register("connection", bind, sdk=sdk, alone=True, retried=True)
+
+
+def stream(
+    *,
+    sdk: Text,
+    finds: Text | None = None,
+    kind: Kind = "stream",
+    retried: bool = True,
+    samples: tuple[Mapping[str, object], ...] = ({},),
+) -> Callable[[Callable[Concatenate[Body, _P], Interaction | None]], Callable[_P, Fault]]:
+    """Register a function that returns what arrives of a good response."""
+
+    def bind(function: Callable[..., Interaction | None]) -> _Apply:
+        def damage(
+            response: Interaction | None, request: Request, parameters: Mapping[str, object]
+        ) -> Interaction | None:
+            body = Body.of(response, request)
+            return function(body, **parameters) if body is not None else None
+
+        return damage
+
+    return _register(kind, bind, sdk=sdk, finds=finds, retried=retried, samples=samples)
+
+
+def deviation(
+    finds: Text, *, sdk: Text
+) -> Callable[[Callable[Concatenate[Body, _P], bool]], Callable[_P, Fault]]:
+    """Register a function that changes a parsed response, and returns whether it did."""
+
+    def bind(function: Callable[..., bool]) -> _Apply:
+        def deviate(
+            response: Interaction | None, request: Request, parameters: Mapping[str, object]
+        ) -> Interaction | None:
+            body = Body.of(response, request)
+            return body.written() if body is not None and function(body, **parameters) else None
+
+        return deviate
+
+    return _register("deviation", bind, sdk=sdk, finds=finds, lasting=True)
 
 
 def _register(
     kind: Kind,
-    apply: Callable[[Callable[..., Any]], _Apply],
+    bind: Callable[[Callable[..., _Result]], _Apply],
     *,
-    sdk: str | Mapping[str, str],
-    finds: str | Mapping[str, str] | None = None,
+    sdk: Text,
+    finds: Text | None = None,
     alone: bool = False,
     retried: bool = False,
     lasting: bool = False,
     least: Mapping[str, float] | None = None,
-    samples: tuple[Mapping[str, Any], ...] = ({},),
-) -> Callable[[Callable[Concatenate[_First, _P], Any]], Callable[_P, Fault]]:
-    def decorate(function: Callable[Concatenate[_First, _P], Any]) -> Callable[_P, Fault]:
+    samples: tuple[Mapping[str, object], ...] = ({},),
+) -> Callable[[Callable[Concatenate[_First, _P], _Result]], Callable[_P, Fault]]:
+    def decorate(function: Callable[Concatenate[_First, _P], _Result]) -> Callable[_P, Fault]:
         name = function.__name__
         signature = inspect.signature(function)
-        parameters = list(signature.parameters.values())[1:]
+        own = list(signature.parameters.values())[1:]
 
         @wraps(function)
         def make(*args: _P.args, **parameters: _P.kwargs) -> Fault:
             if args:
-                named = ", ".join(f"{key}=..." for key in CATALOGUE[name].defaults)
-                raise SettingError(f"fault {name} takes its parameters by name: {name}({named})")
+                keywords = ", ".join(f"{parameter.name}=..." for parameter in own)
+                raise SettingError(f"fault {name} takes keyword arguments only: {name}({keywords})")
             return Fault(name, parameters)
 
         make.__signature__ = signature.replace(  # type: ignore[attr-defined]
-            parameters=parameters, return_annotation=Fault
+            parameters=own, return_annotation=Fault
         )
         CATALOGUE[name] = Entry(
             name=name,
             kind=kind,
             summary=inspect.cleandoc(function.__doc__ or "").partition("\n")[0],
-            sdk=_both(sdk),
-            finds=None if finds is None else _both(finds),
+            sdk=_for_each_form(sdk),
+            finds=None if finds is None else _for_each_form(finds),
             alone=alone,
             retried=retried,
             lasting=lasting,
             function=make,
-            apply=apply(function),
-            defaults={p.name: p.default for p in parameters},
+            apply=bind(function),
+            defaults={parameter.name: parameter.default for parameter in own},
             types=get_type_hints(function),
             least=least or {},
             samples=samples,
@@ -248,80 +353,17 @@ def _register(
     return decorate
 
 
-def _both(text: str | Mapping[str, str]) -> Mapping[str, str]:
+def _for_each_form(text: Text) -> Mapping[str, str]:
     return {"whole": text, "stream": text} if isinstance(text, str) else text
 
 
-def status(
-    *, retried: bool = False, kind: Kind = "status", **row: Any
-) -> Callable[[Callable[Concatenate[Request, _P], Interaction]], Callable[_P, Fault]]:
-    """Registers a function that makes another response out of the request."""
-
-    def apply(function: Callable[..., Any]) -> _Apply:
-        return lambda answer, request, parameters: function(request, **parameters)
-
-    return _register(kind, apply, alone=True, retried=retried, **row)
-
-
-def connection(
-    error: str, **row: Any
-) -> Callable[[Callable[Concatenate[Request, _P], str]], Callable[_P, Fault]]:
-    """Registers a function that says why there is no response.
-
-    Args:
-        error: name of the exception in httpx and httpx2.
-    """
-
-    def apply(function: Callable[..., Any]) -> _Apply:
-        def fail(
-            answer: Interaction | None, request: Request, parameters: dict[str, Any]
-        ) -> Interaction:
-            reason = function(request, **parameters)
-            return Interaction(request, 0, reason, cut="server", error=error)
-
-        return fail
-
-    return _register("connection", apply, alone=True, retried=True, **row)
-
-
-def stream(
-    *, kind: Kind = "stream", retried: bool = True, **row: Any
-) -> Callable[[Callable[Concatenate[Body, _P], Interaction | None]], Callable[_P, Fault]]:
-    """Registers a function that makes of a good answer what arrives of it."""
-
-    def apply(function: Callable[..., Interaction | None]) -> _Apply:
-        def disturb(
-            answer: Interaction | None, request: Request, parameters: dict[str, Any]
-        ) -> Interaction | None:
-            body = Body.of(answer, request)
-            return function(body, **parameters) if body is not None else None
-
-        return disturb
-
-    return _register(kind, apply, retried=retried, **row)
-
-
-def deviation(
-    finds: str | Mapping[str, str], **row: Any
-) -> Callable[[Callable[Concatenate[Body, _P], bool]], Callable[_P, Fault]]:
-    """Registers a function that changes a parsed answer, and says whether it did."""
-
-    def apply(function: Callable[..., Any]) -> _Apply:
-        def deviate(
-            answer: Interaction | None, request: Request, parameters: dict[str, Any]
-        ) -> Interaction | None:
-            body = Body.of(answer, request)
-            return body.written() if body is not None and function(body, **parameters) else None
-
-        return deviate
-
-    return _register("deviation", apply, finds=finds, lasting=True, **row)
+# -- a whole response ----------------------------------------------------------------------
 
 
 def responding(
-    request: Request, status: int, body: Any, content_type: str, **headers: str
+    request: Request, status: int, body: JSON, content_type: str, **headers: str
 ) -> Interaction:
-    """A whole response; underscores in header names stand for dashes."""
+    """Return a whole response; underscores in header names stand for dashes."""
     text = body if isinstance(body, str) else json.dumps(body, indent=2)
     named = [(name.replace("_", "-"), value) for name, value in headers.items()]
     return Interaction(

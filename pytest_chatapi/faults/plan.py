@@ -1,4 +1,4 @@
-"""Which fault comes when: the text form of a plan, and the plan of one test."""
+"""Which fault comes when: plans in text form, and the plan of one test."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from collections import deque
 
 from pytest_chatapi.contract.check import endpoint
 from pytest_chatapi.contract.exchange import Exchange, Request
-from pytest_chatapi.contract.wording import did_you_mean
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.faults import deviations, responses, streams  # noqa: F401 they register
-from pytest_chatapi.faults.fault import CATALOGUE, Fault
+from pytest_chatapi.faults.fault import CATALOGUE, Fault, unknown_fault
 
 __all__ = ["SETS", "Plan", "parse"]
 
 _MOST = 1000
-"""Repetitions of one step: more are a slip of the pen."""
+"""Repetitions of one step; more are probably a typo."""
 
 
 def _all(*kinds: str) -> list[Fault]:
@@ -32,16 +31,16 @@ SETS: dict[str, list[Fault]] = {
     "resilience": _all("status", "connection", "stream"),
     "compatible-servers": _all("deviation"),
 }
-"""Named sets of faults: what may happen with any server, and what servers do differently."""
+"""Named sets of faults: what can happen with any server, and what servers do differently."""
 
 
 def parse(text: str) -> list[Fault]:
-    """Reads ``2*rate_limit(retry_after=1), cut(chunks=3), ok``.
+    """Return the faults of a text such as ``2*rate_limit(retry_after=1), cut(chunks=3), ok``.
 
-    A name of `SETS` stands for all its faults.
+    A name in `SETS` stands for all faults of that set.
 
     Raises:
-        SettingError: in one line, what is wrong, and what comes nearest.
+        SettingError: says in one line what is wrong, and names the nearest fault.
     """
     try:
         node = ast.parse(f"[{text}\n]", mode="eval").body
@@ -54,7 +53,7 @@ def parse(text: str) -> list[Fault]:
 
 def _unreadable(text: str) -> SettingError:
     return SettingError(
-        f"{text!r} is no list of faults: write names with commas between,"
+        f"{text!r} is not a list of faults: separate names with commas,"
         " such as 2*rate_limit(retry_after=1), cut(chunks=3), ok"
     )
 
@@ -64,43 +63,40 @@ def _step(node: ast.expr, text: str) -> list[Fault]:
         times = node.left.value if isinstance(node.left, ast.Constant) else None
         if type(times) is not int or not 1 <= times <= _MOST:
             raise SettingError(
-                f"{ast.unparse(node)!r}: a fault comes 1 to {_MOST} times, such as 2*rate_limit"
+                f"{ast.unparse(node)!r}: repeat a fault 1 to {_MOST} times, such as 2*rate_limit"
             )
         return _step(node.right, text) * times
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
         try:
-            given = {str(k.arg): ast.literal_eval(k.value) for k in node.keywords}
+            parameters = {str(k.arg): ast.literal_eval(k.value) for k in node.keywords}
         except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
             raise _unreadable(text) from None
-        return [Fault(node.func.id, given)]
+        return [Fault(node.func.id, parameters)]
     if not isinstance(node, ast.Name | ast.BinOp):
         raise _unreadable(text)
     name = re.sub(r"\s", "", ast.unparse(node))
     if name in SETS:
         return list(SETS[name])
     if name not in CATALOGUE:
-        raise SettingError(
-            f"unknown fault {name!r}{did_you_mean(name, [*CATALOGUE, *SETS], cutoff=0.5)}"
-            "; `chatapi faults` lists all"
-        )
+        raise unknown_fault(name, [*CATALOGUE, *SETS])
     return [Fault(name)]
 
 
 class Plan:
-    """What goes wrong with the answers of one test, in order.
+    """The faults of one test, in order.
 
-    A step is for one answer to a POST of ``/chat/completions``; other requests pass. A step that
-    finds nothing to change in an answer waits for the next. The last step goes on for all further
-    answers where it is `lasting`; behind the end, nothing goes wrong.
+    Each step applies to one response to a POST of ``/chat/completions``; other requests pass. A
+    step that has nothing to change in a response waits for the next. If the last step is
+    `lasting`, it applies to every later response; otherwise nothing goes wrong after it.
 
     Args:
         steps: faults, or texts as `parse` reads them.
 
     Attributes:
-        happened: what really went wrong, in order.
+        happened: the faults that were applied, in order.
 
     Raises:
-        SettingError: a text is wrong.
+        SettingError: a step is wrong.
     """
 
     def __init__(self, *steps: Fault | str) -> None:
@@ -108,7 +104,8 @@ class Plan:
         for step in steps:
             if not isinstance(step, str | Fault):
                 raise SettingError(
-                    f"a step is a fault such as faults.rate_limit(), or its text, not {step!r:.60}"
+                    "a step must be a fault such as faults.rate_limit(), or its text, "
+                    f"got {step!r:.60}"
                 )
             self._steps += parse(step) if isinstance(step, str) else [step]
         self._goes_on = False
@@ -116,12 +113,12 @@ class Plan:
 
     @property
     def left(self) -> list[Fault]:
-        """What has not happened yet."""
+        """The faults that have not been applied yet."""
         left = [fault for fault in self._steps if fault.kind != "none"]
         return left[:-1] if self._goes_on else left
 
     def next(self, request: Request) -> Fault | None:
-        """What is to go wrong with the answer to this request."""
+        """Return the fault to apply to the response to this request, if any."""
         if not self._steps or endpoint(Exchange(request)) != "chat":
             return None
         if self._steps[0].kind == "none":
@@ -130,7 +127,7 @@ class Plan:
         return self._steps[0]
 
     def done(self, fault: Fault) -> None:
-        """It really happened."""
+        """Note that the fault was applied."""
         self.happened.append(fault)
         self._goes_on = fault.lasting and len(self._steps) == 1
         if not self._goes_on:

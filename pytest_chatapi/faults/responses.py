@@ -1,4 +1,4 @@
-"""Faults that take the place of an answer: an error status, or no response at all."""
+"""Faults that replace a response: an error status, or no response at all."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import hashlib
 import math
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import Any
 
 from pytest_chatapi.contract.ask import request_json
 from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.faults.fault import WORDLESS, connection, responding, status
 from pytest_chatapi.recording import clock
 from pytest_chatapi.recording.interaction import Interaction
@@ -44,20 +44,20 @@ def _error(
     param: str | None = None,
     **headers: str,
 ) -> Interaction:
-    told = hashlib.sha256(f"{code} {name}".encode()).hexdigest()[:32]
+    request_id = hashlib.sha256(f"{code} {name}".encode()).hexdigest()[:32]
     return responding(
         request,
         code,
         {"error": {"message": message, "type": kind, "param": param, "code": name}},
         "application/json",
-        x_request_id=f"req_{told}",
+        x_request_id=f"req_{request_id}",
         openai_version="2020-10-01",
         openai_processing_ms="14",
         **headers,
     )
 
 
-def _model(request: Request) -> Any:
+def _model(request: Request) -> JSON:
     body = request_json(request)[0]
     return body.get("model") if isinstance(body, dict) else None
 
@@ -99,7 +99,7 @@ def rate_limit(request: Request, /, *, retry_after: int = 1) -> Interaction:
     least={"retry_after": 1},
 )
 def rate_limit_date(request: Request, /, *, retry_after: int = 1) -> Interaction:
-    """429 with `Retry-After` as a date, that many seconds from now."""
+    """429 with `Retry-After` as a date, `retry_after` seconds from now."""
     now = datetime.fromisoformat(clock.now()).timestamp()
     then = datetime.fromtimestamp(math.ceil(now) + retry_after, UTC)
     return _rate_limited(request, retry_after, format_datetime(then, usegmt=True))
@@ -107,7 +107,7 @@ def rate_limit_date(request: Request, /, *, retry_after: int = 1) -> Interaction
 
 @status(retried=True, finds="", sdk="RateLimitError after 3 tries")
 def insufficient_quota(request: Request, /) -> Interaction:
-    """429 because the money is used up: asking again is of no use, and the SDK does."""
+    """429, quota exhausted: retrying cannot help, but the SDK retries anyway."""
     return _error(
         request,
         429,
@@ -121,7 +121,7 @@ def insufficient_quota(request: Request, /) -> Interaction:
 
 @status(finds="", sdk="BadRequestError after 1 try")
 def context_length_exceeded(request: Request, /) -> Interaction:
-    """400 because the messages are too long for the model."""
+    """400: the messages are too long for the model."""
     return _error(
         request,
         400,
@@ -135,7 +135,7 @@ def context_length_exceeded(request: Request, /) -> Interaction:
 
 @status(finds="", sdk="AuthenticationError after 1 try")
 def invalid_key(request: Request, /) -> Interaction:
-    """401 because the key is wrong."""
+    """401: the API key is wrong."""
     return _error(
         request,
         401,
@@ -148,7 +148,7 @@ def invalid_key(request: Request, /) -> Interaction:
 
 @status(finds="", sdk="PermissionDeniedError after 1 try")
 def forbidden(request: Request, /) -> Interaction:
-    """403 because the country is not supported."""
+    """403: the country is not supported."""
     return _error(
         request,
         403,
@@ -160,7 +160,7 @@ def forbidden(request: Request, /) -> Interaction:
 
 @status(finds="", sdk="NotFoundError after 1 try")
 def model_not_found(request: Request, /) -> Interaction:
-    """404 because there is no such model."""
+    """404: the model does not exist."""
     return _error(
         request,
         404,
@@ -172,7 +172,7 @@ def model_not_found(request: Request, /) -> Interaction:
 
 @status(retried=True, finds="", sdk="APIStatusError after 3 tries")
 def request_timeout(request: Request, /) -> Interaction:
-    """408: the server did not get the request in time."""
+    """408: the server did not receive the request in time."""
     return _error(request, 408, "Request timed out.", "timeout", "request_timeout")
 
 
@@ -232,7 +232,7 @@ def overloaded(request: Request, /) -> Interaction:
 
 @connection("ConnectError", sdk="APIConnectionError after 3 tries")
 def connect_error(request: Request, /) -> str:
-    """Nobody listens at the address."""
+    """The connection is refused: nothing listens at the address."""
     return "[Errno 111] Connection refused"
 
 
@@ -250,11 +250,11 @@ def read_timeout(request: Request, /) -> str:
 
 @connection("ReadError", sdk="APIConnectionError after 3 tries")
 def reset(request: Request, /) -> str:
-    """The connection is reset before the headers."""
+    """The connection is reset before the headers arrive."""
     return "[Errno 104] Connection reset by peer"
 
 
 @connection("RemoteProtocolError", sdk="APIConnectionError after 3 tries")
 def disconnect(request: Request, /) -> str:
-    """The server closes the connection before the headers, as a kept one that is stale."""
+    """The server closes the connection before the headers, like a stale kept-alive one."""
     return "Server disconnected without sending a response."

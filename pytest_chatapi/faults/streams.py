@@ -1,4 +1,4 @@
-"""Faults of a good answer on its way: cut, stalled, broken off, empty, damaged."""
+"""Faults that damage a good response on its way: cut, stalled, ended early, empty, garbled."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
-from typing import Any
 
+from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.faults.body import Body, Event, dump
 from pytest_chatapi.faults.fault import stream
 from pytest_chatapi.recording.interaction import Interaction
@@ -31,7 +31,7 @@ __all__ = [
 
 @stream(kind="none", retried=False, sdk={})
 def ok(body: Body, /) -> None:
-    """The answer arrives as it is."""
+    """The response arrives unchanged."""
 
 
 _CUT = {
@@ -41,19 +41,19 @@ _CUT = {
 }
 
 
-def _cut(answer: Interaction, size: int) -> Interaction:
-    """The first `size` bytes, then the end of the connection."""
+def _cut(response: Interaction, size: int) -> Interaction:
+    """Return the first `size` bytes; then the connection ends."""
     pieces: list[bytes] = []
-    for piece in answer.pieces:
+    for piece in response.pieces:
         if size > 0:
             pieces.append(piece[:size])
             size -= len(piece)
-    times = answer.times and answer.times[: len(pieces)]
-    return replace(answer, pieces=pieces, times=times, cut="server", error="RemoteProtocolError")
+    times = response.times and response.times[: len(pieces)]
+    return replace(response, pieces=pieces, times=times, cut="server", error="RemoteProtocolError")
 
 
 def _after_chunk(events: Sequence[Event], chunks: int) -> int | None:
-    """The place behind so many chunks; ``None`` where no more comes behind it."""
+    """Return the index after this many chunks, or ``None`` if no chunk follows there."""
     ends = list(accumulate(int(event.value is not None) for event in events))
     if chunks == 0:
         return 0 if ends and ends[-1] else None
@@ -64,9 +64,9 @@ def _after_chunk(events: Sequence[Event], chunks: int) -> int | None:
 def cut(
     body: Body, /, *, chunks: int | None = None, bytes: int | None = None
 ) -> Interaction | None:
-    """The connection ends after so many chunks or bytes of the answer, whichever comes first.
+    """The connection ends after this many chunks or bytes, whichever comes first.
 
-    Neither given: after the first chunk of a stream, in the middle of any other answer.
+    By default after the first chunk of a stream, and in the middle of any other response.
     """
     if chunks is None and bytes is None and body.document is not None:
         bytes = len(body.data) // 2
@@ -74,22 +74,22 @@ def cut(
     if chunks is not None or bytes is None:
         at = _after_chunk(body.events, 1 if chunks is None else chunks)
         if at is not None:
-            behind = sum(len(event.raw) for event in body.events[:at])
-            size = behind if size is None else min(size, behind)
+            before = sum(len(event.raw) for event in body.events[:at])
+            size = before if size is None else min(size, before)
     return None if size is None else _cut(body.plain, size)
 
 
 @stream(sdk=_CUT, finds="T17: error")
 def cut_mid_character(body: Body, /) -> Interaction | None:
-    """The connection ends inside a character of several bytes; one is put in where none is."""
+    """The connection ends inside a multi-byte character, which is inserted if there is none."""
     at = next((at for at, byte in enumerate(body.data) if byte > 0x7F), None)
     if at is not None:
         return _cut(body.plain, at + 1)
-    texts = [(inner, "content") for _, inner in body.messages()]
-    texts += [(call["function"], "arguments") for _, call, _ in body.calls()]
-    for inner, name in texts:
-        if isinstance(inner.get(name), str) and inner[name]:
-            inner[name] += "é"
+    texts = [(message, "content") for message in body.messages()]
+    texts += [(call.value["function"], "arguments") for call in body.calls()]
+    for holder, name in texts:
+        if isinstance(holder.get(name), str) and holder[name]:
+            holder[name] += "é"
             written = body.written()
             return _cut(written, b"".join(written.pieces).index("é".encode()) + 1)
     return None
@@ -97,7 +97,7 @@ def cut_mid_character(body: Body, /) -> Interaction | None:
 
 @stream(sdk=_CUT, finds="T17: error")
 def cut_mid_json(body: Body, /) -> Interaction | None:
-    """The connection ends inside the JSON of an event: the second, or the only one."""
+    """The connection ends inside the JSON of the response, or of the second event of a stream."""
     if body.document is not None:
         return _cut(body.plain, len(body.data) // 2)
     at = _after_chunk(body.events, 1)
@@ -105,8 +105,8 @@ def cut_mid_json(body: Body, /) -> Interaction | None:
         return None
     while body.events[at].value is None and at < len(body.events) - 1:
         at += 1
-    behind = sum(len(event.raw) for event in body.events[:at])
-    return _cut(body.plain, behind + len(body.events[at].raw) // 2)
+    before = sum(len(event.raw) for event in body.events[:at])
+    return _cut(body.plain, before + len(body.events[at].raw) // 2)
 
 
 @stream(
@@ -114,7 +114,7 @@ def cut_mid_json(body: Body, /) -> Interaction | None:
     finds={"stream": "T05 T08: error"},
 )
 def ends_early(body: Body, /, *, chunks: int = 2) -> Interaction | None:
-    """A stream ends properly after so many chunks, without `finish_reason` and `[DONE]`."""
+    """The stream ends normally after this many chunks, without `finish_reason` and `[DONE]`."""
     at = _after_chunk(body.events, chunks)
     finished = body.find(lambda choice: choice.get("finish_reason"))
     if at is None or (finished is not None and finished < at):
@@ -133,7 +133,7 @@ def ends_early(body: Body, /, *, chunks: int = 2) -> Interaction | None:
     retried=False,
 )
 def stall(body: Body, /, *, seconds: float = 60.0, chunks: int = 1) -> Interaction | None:
-    """Nothing comes for so many seconds: after so many chunks, or before an answer in one piece."""
+    """Nothing arrives for `seconds`, after this many chunks or before an unstreamed response."""
     at = _after_chunk(body.events, chunks) if body.streamed else 0
     if at is None:
         return None
@@ -147,7 +147,7 @@ def stall(body: Body, /, *, seconds: float = 60.0, chunks: int = 1) -> Interacti
     finds={"whole": "S16: note", "stream": "S16: note"},
 )
 def empty_body(body: Body, /) -> Interaction:
-    """200 and the usual headers, and no body."""
+    """200 with the usual headers and an empty body."""
     return body.arriving([], [])
 
 
@@ -158,15 +158,15 @@ def empty_body(body: Body, /) -> Interaction:
     }
 )
 def gzip_cut(body: Body, /) -> Interaction | None:
-    """The body is compressed, and ends before the gzip data does."""
+    """The body is compressed with gzip, and ends in the middle of the compressed data."""
     events = [event.raw for event in body.events] or [body.data]
     zipper = zlib.compressobj(wbits=31)
     pieces = [zipper.compress(event) + zipper.flush(zlib.Z_SYNC_FLUSH) for event in events]
-    kept = pieces[: (len(pieces) + 1) // 2]
-    kept[-1] = kept[-1][: len(kept[-1]) // 2]
+    del pieces[(len(pieces) + 1) // 2 :]
+    pieces[-1] = pieces[-1][: len(pieces[-1]) // 2]
     body.headers.append(("content-encoding", "gzip"))
     times = [event.time for event in body.events] or body.times[-1:]
-    return body.arriving(kept, times[: len(kept)])
+    return body.arriving(pieces, times[: len(pieces)])
 
 
 @stream(
@@ -178,7 +178,7 @@ def gzip_cut(body: Body, /) -> Interaction | None:
     finds="",
 )
 def gzip_header_lies(body: Body, /) -> Interaction:
-    """`Content-Encoding: gzip` over a body that is not compressed."""
+    """`Content-Encoding: gzip` on a body that is not compressed."""
     body.headers.append(("content-encoding", "gzip"))
     return body.plain
 
@@ -194,7 +194,7 @@ _ERROR = {
 
 
 def _failing(body: Body, raw: bytes) -> Interaction | None:
-    """The stream up to its middle, then `raw` and no more."""
+    """Return the stream up to its middle; then `raw` comes, and nothing else."""
     if not body.chunks:
         return None
     at = _after_chunk(body.events, max(1, len(body.chunks) // 2)) or body.end
@@ -205,7 +205,7 @@ def _failing(body: Body, raw: bytes) -> Interaction | None:
 
 @stream(sdk={"stream": "APIError in mid-stream"}, finds={"stream": "T10: error"})
 def error_event(body: Body, /) -> Interaction | None:
-    """`event: error` in mid-stream, as of Groq, and the stream ends."""
+    """`event: error` in mid-stream; then the stream ends (Groq)."""
     return _failing(body, b"event: error\ndata: " + dump({"error": _ERROR}) + b"\n\n")
 
 
@@ -214,16 +214,16 @@ def error_event(body: Body, /) -> Interaction | None:
     finds={"stream": "T10: error"},
 )
 def error_field(body: Body, /) -> Interaction | None:
-    """A line `error: {...}` in mid-stream, which is no field of events, and the stream ends."""
+    """A line `error: {...}` in mid-stream, which is not an SSE field; then the stream ends."""
     return _failing(body, b"error: " + dump(_ERROR) + b"\n\n")
 
 
 @stream(sdk={"stream": "APIError in mid-stream"}, finds={"stream": "T10: error"})
 def error_chunk(body: Body, /) -> Interaction | None:
-    """A chunk with `error` in mid-stream, as of OpenRouter, and the stream ends."""
+    """A chunk with `error` in mid-stream; then the stream ends (OpenRouter)."""
     if not body.chunks:
         return None
-    choice: dict[str, Any] = {"index": 0, "delta": {"content": ""}, "finish_reason": "error"}
+    choice: JSONObject = {"index": 0, "delta": {"content": ""}, "finish_reason": "error"}
     error = {"code": 502, "message": "Provider returned error"}
     chunk = {**body.frame(), "error": error, "choices": [choice]}
     return _failing(body, b"data: " + dump(chunk) + b"\n\n")
@@ -237,7 +237,7 @@ def error_chunk(body: Body, /) -> Interaction | None:
     finds="X03: error",
 )
 def error_body_200(body: Body, /) -> Interaction:
-    """200 with an error body in place of the answer."""
+    """200 with an error body."""
     body.headers = [(n, v) for n, v in body.headers if n.lower() != "content-type"]
     body.headers.append(("content-type", "application/json"))
     return body.arriving([dump({"error": _ERROR}, 2)], body.times[:1])

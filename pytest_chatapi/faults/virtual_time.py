@@ -1,4 +1,4 @@
-"""Time that passes at once: who sleeps wakes up immediately, and the clock says that he slept."""
+"""Virtual time: sleeping returns at once, and the clock moves on as if it had taken its time."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from types import ModuleType
 
 __all__ = ["VirtualTime", "keeps_real_time"]
 
 _SHORT = 0.1
-"""Seconds below which a sleep is real: so short are the pauses of those who poll for something."""
+"""Seconds below which a sleep is real, because code that polls for something pauses like that."""
 
 _TURNS = 8
+"""Turns of the event loop after a sleep, in which a deadline that has passed can strike."""
 
 _real_here = threading.local()
 
 
 @contextlib.contextmanager
 def keeps_real_time() -> Iterator[None]:
-    """For the thread of a server, whose clients may be anywhere."""
+    """Sleep in real time in this thread: for a server, whose clients may be in other processes."""
     _real_here.on = True
     try:
         yield
@@ -30,11 +31,11 @@ def keeps_real_time() -> Iterator[None]:
 
 
 class VirtualTime:
-    """While it is entered, ``time.sleep`` and the ``sleep`` of asyncio, anyio and trio return at
-    once, and ``time.monotonic`` (which event loops and deadlines go by) and ``time.time`` move on.
+    """A context in which ``time.sleep`` and the ``sleep`` of asyncio, anyio and trio return at
+    once, while ``time.monotonic`` (which event loops and deadlines use) and ``time.time`` move on.
 
     Attributes:
-        slept: seconds, each time that somebody slept, in order.
+        slept: the seconds of each sleep, in order.
     """
 
     def __init__(self) -> None:
@@ -48,7 +49,7 @@ class VirtualTime:
         self._real_monotonic = monotonic
         self._on = True
         wall = time.time
-        # Who took these functions by name meanwhile keeps them, so they have to end by themselves.
+        # Code that did `from time import sleep` keeps our functions, so they must turn real again.
         self._patch(time, "monotonic", lambda: monotonic() + (self._ahead if self._on else 0))
         self._patch(time, "time", lambda: wall() + (self._ahead if self._on else 0))
         real_sleep = time.sleep
@@ -71,35 +72,36 @@ class VirtualTime:
         self._on = False
         self._stack.close()
 
-    def _patch(self, module: Any, name: str, value: Any) -> None:
+    def _patch(self, module: ModuleType, name: str, value: Callable[..., object]) -> None:
         self._stack.callback(setattr, module, name, getattr(module, name))
         setattr(module, name, value)
 
-    def _patch_async(self, module: Any) -> None:
+    def _patch_async(self, module: ModuleType) -> None:
         real = module.sleep
 
-        async def sleep(delay: float, result: Any = None) -> Any:
+        async def sleep(delay: float, result: object = None) -> object:
             if self._is_real(delay):
                 await real(delay)
                 return result
             wake = self._begin(delay)
-            await real(0)  # who sleeps beside us starts from the same moment
+            await real(0)  # tasks that sleep at the same time start from the same moment
             self._reach(wake)
-            # Some turns of the loop, so that a deadline that has passed meanwhile comes before us.
             for _ in range(_TURNS):
                 await real(0)
             return result
 
         self._patch(module, "sleep", sleep)
 
-    def _is_real(self, seconds: Any) -> bool:
+    def _is_real(self, seconds: float) -> bool:
         return (
             not self._on or getattr(_real_here, "on", False) or not _SHORT <= seconds < float("inf")
         )
 
     def _begin(self, seconds: float) -> float:
+        """Return the moment at which the sleep ends."""
         self.slept.append(seconds)
         return self._real_monotonic() + self._ahead + seconds
 
     def _reach(self, moment: float) -> None:
+        """Move the clock to this moment, but never backwards: a longer sleep may have ended."""
         self._ahead = max(self._ahead, moment - self._real_monotonic())

@@ -8,6 +8,7 @@ from typing import Any
 from pytest_chatapi import assertions
 from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.wire import JSONObject
+from pytest_chatapi.reading.objects import is_stream
 
 __all__ = ["ChatContract"]
 
@@ -32,7 +33,7 @@ class ChatContract:
     def __call__(self, response: object, **arguments: Any) -> JSONObject:
         """Asserts that a plain response, or a stream, keeps the contract."""
         __tracebackhide__ = True
-        if assertions.is_stream(response):
+        if is_stream(response):
             return self.assert_chat_stream(response, **arguments)
         return self.assert_chat_completion(response, **arguments)
 

@@ -1,0 +1,249 @@
+"""The command ``chatapi check``: recorded traffic in, a report out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from pytest_chatapi.cli.arguments import Commands, whole_number
+from pytest_chatapi.contract.check import check_exchange, endpoint, parse_date, selects
+from pytest_chatapi.contract.findings import at_least
+from pytest_chatapi.contract.profiles import PROFILES
+from pytest_chatapi.errors import ReadError
+from pytest_chatapi.report import FORMATS, Options, Report, render, statistics_text
+
+__all__ = ["add_to"]
+
+# Below this many bytes of input, starting processes costs more than it saves.
+_WORTH_PROCESSES = 32 * 1024 * 1024
+
+# Fewer files are checked before anybody could read a progress bar.
+_WORTH_PROGRESS = 21
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command to those of ``chatapi``."""
+    check = commands.add_parser(
+        "check",
+        help="check recorded traffic against the contract",
+        description="Check recorded traffic against the Chat Completions contract: cassettes of "
+        "vcrpy and cassetter, HAR, JSONL, raw JSON and SSE bodies. The format is detected from "
+        "the content.",
+        epilog="exit status: 0 no errors, 1 errors (with --strict: or warnings), 2 unreadable "
+        "input or bad usage",
+    )
+    check.add_argument(
+        "paths", nargs="+", metavar="PATH", help="a file, folder or glob pattern, or - for stdin"
+    )
+    check.add_argument(
+        "--format",
+        choices=tuple(FORMATS),
+        default="text",
+        help="output format (default: text)",
+    )
+    check.add_argument("-o", "--output", metavar="FILE", help="write the report to FILE")
+    check.add_argument(
+        "--profile", choices=PROFILES, help="use this profile (default: chosen by host)"
+    )
+    check.add_argument(
+        "--as-of", metavar="DATE", help="use the contract as of this date (YYYY-MM-DD)"
+    )
+    check.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="CODE[:PATH]",
+        help="ignore these findings, e.g. S10 or U02:$.usage.total_tokens; may be repeated",
+    )
+    check.add_argument(
+        "--select",
+        action="append",
+        default=[],
+        metavar="CODE[:PATH]",
+        help="report only these findings; a single letter selects a whole family",
+    )
+    check.add_argument("--strict", action="store_true", help="fail on warnings, too")
+    check.add_argument(
+        "--jobs",
+        type=whole_number("a number of processes", least=1),
+        metavar="N",
+        help="number of processes (default: by the size of the input)",
+    )
+    check.add_argument("--statistics", action="store_true", help="count findings by rule")
+    check.set_defaults(run=_run)
+
+
+class _Task(NamedTuple):
+    """What a process needs to check one file. Crosses a process border, so it holds plain data.
+
+    Attributes:
+        named: the user named this file, instead of a folder that it is in.
+        titles: the report needs the title of each exchange, see `Report.cases`.
+    """
+
+    path: str
+    named: bool
+    profile: str | None
+    as_of: str | None
+    ignore: list[str]
+    select: list[str]
+    titles: bool
+
+
+_Result = tuple[Report, list[ReadError]]
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    unreadable: list[ReadError] = []
+    tasks = _tasks(arguments, unreadable)
+    report = Report()
+    progress = _Progress(len(tasks))
+    for part, errors in _results(tasks, arguments.jobs):
+        report.add(part)
+        unreadable += errors
+        progress.step()
+    progress.clear()
+    for error in unreadable:
+        print(f"chatapi: {error}", file=sys.stderr)
+    _print(report, arguments)
+    if unreadable:
+        return 2
+    failing = at_least("warning" if arguments.strict else "error")
+    return int(any(finding.level in failing for finding in report.findings))
+
+
+def _tasks(arguments: argparse.Namespace, unreadable: list[ReadError]) -> list[_Task]:
+    """Return one task for each file; wrong settings are refused before any work is done."""
+    from pytest_chatapi.reading.reader import find
+
+    parse_date(arguments.as_of)
+    ignore, select = _split(arguments.ignore), _split(arguments.select)
+    selects(ignore), selects(select)
+    named = {os.fspath(path) for path in arguments.paths}
+    return [
+        _Task(
+            str(file),
+            str(file) in named,
+            arguments.profile,
+            arguments.as_of,
+            ignore,
+            select,
+            arguments.format == "junit",
+        )
+        for file in find(arguments.paths, unreadable.append)
+    ]
+
+
+def _split(values: Iterable[str]) -> list[str]:
+    return [part for value in values for part in value.split(",") if part.strip()]
+
+
+# -- checking ----------------------------------------------------------------------------
+
+
+def _results(tasks: list[_Task], jobs: int | None) -> Iterator[_Result]:
+    if jobs is None:
+        size = sum(os.path.getsize(task.path) for task in tasks if os.path.isfile(task.path))
+        jobs = (os.cpu_count() or 1) if size > _WORTH_PROCESSES else 1
+    jobs = min(jobs, len(tasks))
+    return map(_check_file, tasks) if jobs < 2 else _in_processes(tasks, jobs)
+
+
+def _in_processes(tasks: list[_Task], jobs: int) -> Iterator[_Result]:
+    from concurrent.futures import ProcessPoolExecutor
+
+    with ProcessPoolExecutor(jobs) as pool:
+        yield from pool.map(_check_file, tasks, chunksize=max(1, len(tasks) // (jobs * 8)))
+
+
+def _check_file(task: _Task) -> _Result:
+    from pytest_chatapi.contract.titles import title_of
+    from pytest_chatapi.reading.reader import NotARecording, read_file
+
+    report = Report(files=1)
+    errors: list[ReadError] = []
+    ignore, select = selects(task.ignore), selects(task.select)
+    for exchange in read_file(task.path, errors.append):
+        if endpoint(exchange) is None:
+            report.skipped += 1
+            continue
+        report.exchanges += 1
+        try:
+            result = check_exchange(
+                exchange, task.profile, as_of=task.as_of, ignore=ignore, select=select
+            )
+        except ReadError as error:  # a large body is read from disk during the check
+            errors.append(error)
+            continue
+        report.findings += result.findings
+        if task.titles and exchange.source is not None:
+            report.cases.append((exchange.source.file, exchange.source.index, title_of(exchange)))
+    if not task.named and any(isinstance(error, NotARecording) for error in errors):
+        return Report(), []  # a folder may hold other files, too
+    return report, errors
+
+
+# -- the report --------------------------------------------------------------------------
+
+
+def _print(report: Report, arguments: argparse.Namespace) -> None:
+    options = Options(
+        strict=arguments.strict,
+        notes=bool(_split(arguments.select)),
+        statistics=arguments.statistics,
+        coloured=arguments.output is None and _wants_colour(),
+    )
+    text = render(report, arguments.format, options)
+    if arguments.output is None:
+        sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    else:
+        _write(Path(arguments.output), text)
+    if arguments.statistics and arguments.format != "text":
+        print(statistics_text(report), file=sys.stderr)
+
+
+def _write(path: Path, text: str) -> None:
+    # Written beside the target and renamed, so that a report is there completely or not at all.
+    if not path.name or path.is_dir():
+        raise ReadError(str(path), "", "cannot be written: it is a folder, name a file in it")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+        os.replace(partial, path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise ReadError(str(path), "", f"cannot be written: {error.strerror}") from None
+
+
+def _wants_colour() -> bool:
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+
+
+class _Progress:
+    """A bar on standard error, shown only if both streams are terminals."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._shown = total >= _WORTH_PROGRESS and sys.stderr.isatty() and sys.stdout.isatty()
+
+    def step(self) -> None:
+        self._done += 1
+        if self._shown:
+            filled = self._done * 30 // self._total
+            bar = "=" * filled + " " * (30 - filled)
+            sys.stderr.write(f"\r[{bar}] {self._done}/{self._total} files")
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
