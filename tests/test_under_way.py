@@ -207,7 +207,7 @@ def test_what_a_client_that_left_had_received(more: dict[str, Any], cut: str | N
 
 
 def test_the_length_counts_bytes_of_the_wire() -> None:
-    body = gzip.compress(b"x" * 1000)
+    body = gzip.compress(b"x" * 1000, mtime=0)
     take = taken(body, content_length=str(len(body)), content_encoding="gzip")
     take.closed()
     assert take.interaction is not None
@@ -237,9 +237,9 @@ def deflated(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("encoding", "body"),
     [
-        ("gzip", gzip.compress(PLAIN)),
-        (" GZip ", gzip.compress(PLAIN)),
-        ("x-gzip", gzip.compress(PLAIN)),
+        ("gzip", gzip.compress(PLAIN, mtime=0)),
+        (" GZip ", gzip.compress(PLAIN, mtime=0)),
+        ("x-gzip", gzip.compress(PLAIN, mtime=0)),
         ("deflate", zlib.compress(PLAIN)),
         ("deflate", deflated(PLAIN)),
     ],
@@ -263,7 +263,7 @@ def test_bodies_are_decompressed_in_their_pieces(encoding: str, body: bytes) -> 
     ("encoding", "body"),
     [
         ("gzip", b"no gzip"),
-        ("gzip", gzip.compress(PLAIN)[:30] + b"junk" * 9),
+        ("gzip", gzip.compress(PLAIN, mtime=0)[:30] + b"junk" * 9),
         ("deflate", b"\xff\xff\xff"),
         ("identity", b"plain"),
         ("unheard-of", b"plain"),
@@ -288,7 +288,7 @@ def test_an_empty_body_has_no_encoding(pieces: list[bytes]) -> None:
 
 
 def test_pieces_without_content_of_their_own_are_left_out() -> None:
-    body = gzip.compress(PLAIN)
+    body = gzip.compress(PLAIN, mtime=0)
     take = taken(body[:5], body[5:10], body[10:], content_encoding="gzip")
     take.ended()
     assert take.interaction is not None
@@ -341,7 +341,7 @@ def test_no_response_is_played_for_an_error() -> None:
 
 
 def test_what_a_fault_compressed_is_checked_decompressed() -> None:
-    zipped = gzip.compress(b"plain")
+    zipped = gzip.compress(b"plain", mtime=0)
     headers = [("content-encoding", "gzip")]
     for times in ([1.0], None):
         playback = played(pieces=[zipped], times=times, headers=headers)
