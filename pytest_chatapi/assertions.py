@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any, NoReturn
 
 from pytest_chatapi.contract.assemble import as_completion
-from pytest_chatapi.contract.check import Judgement, check_exchange, parse_date, selects
+from pytest_chatapi.contract.check import Judgement, check_exchange
 from pytest_chatapi.contract.exchange import Exchange, Request, Response, fold_headers
 from pytest_chatapi.contract.findings import Finding, Level, at_least
 from pytest_chatapi.contract.ledger import Ledger
@@ -25,6 +25,7 @@ from pytest_chatapi.contract.rules import shape
 from pytest_chatapi.contract.rules.errors import error_message
 from pytest_chatapi.contract.rules.usage import check_usage
 from pytest_chatapi.contract.schemas import load
+from pytest_chatapi.contract.selection import parse_date, selects
 from pytest_chatapi.contract.sse import looks_like_sse
 from pytest_chatapi.contract.wording import show
 from pytest_chatapi.errors import ContractError, SettingError

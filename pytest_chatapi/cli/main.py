@@ -13,8 +13,10 @@ from typing import NamedTuple
 
 from pytest_chatapi import __version__
 from pytest_chatapi.cli.serve import add_to as add_serve
-from pytest_chatapi.contract.check import check_exchange, endpoint, parse_date, selects
+from pytest_chatapi.contract.check import check_exchange
+from pytest_chatapi.contract.endpoint import endpoint
 from pytest_chatapi.contract.profiles import PROFILES
+from pytest_chatapi.contract.selection import parse_date, selects
 from pytest_chatapi.errors import ChatAPIError, ReadError
 from pytest_chatapi.report import FORMATS, Report, render, statistics_text
 

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from pytest_chatapi.contract.ask import request_json
-from pytest_chatapi.contract.check import endpoint
+from pytest_chatapi.contract.endpoint import endpoint
 from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.mock.refusals import (
     NO_JSON,

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pytest_chatapi.contract.check import check_exchange, endpoint
+from pytest_chatapi.contract.check import check_exchange
+from pytest_chatapi.contract.endpoint import endpoint
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import LEVELS, at_least
 from pytest_chatapi.contract.titles import title_of

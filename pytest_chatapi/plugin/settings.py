@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from pytest_chatapi.contract.check import selects
 from pytest_chatapi.contract.profiles import get_profile
+from pytest_chatapi.contract.selection import selects
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.recording import clock
 from pytest_chatapi.recording.matching import Matcher
