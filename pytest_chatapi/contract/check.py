@@ -75,11 +75,9 @@ def check_exchange(
     found = ledger.findings()
     if exchange.source is not None:
         found = [f.at(exchange.source) for f in found]
-    chosen = select if isinstance(select, selects) else selects(select)
-    left_out = ignore if isinstance(ignore, selects) else selects(ignore)
-    if chosen:
+    if select and (chosen := select if isinstance(select, selects) else selects(select)):
         found = [f for f in found if chosen(f)]
-    if left_out:
+    if ignore and (left_out := ignore if isinstance(ignore, selects) else selects(ignore)):
         found = [f for f in found if not left_out(f)]
     judgement.findings = found
     return judgement

@@ -50,8 +50,10 @@ def _endpoint_of_body(response: Response | None) -> str:
     body = response.body if response is not None else None
     if isinstance(body, str | bytes):
         # Parsing twice would double the cost of a lone answer: look for what others have first.
-        marks = _OTHERS if isinstance(body, str) else _OTHERS_BYTES
-        if not any(mark in body for mark in marks):  # type: ignore[operator]
+        for mark in _OTHERS if isinstance(body, str) else _OTHERS_BYTES:
+            if mark in body:  # type: ignore[operator]
+                break
+        else:
             return "chat"
         try:
             body = loads(body) if isinstance(body, str) else loads_bytes(body)

@@ -18,7 +18,7 @@ from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.profiles import get_profile
 from pytest_chatapi.contract.rules.request import check_request
-from pytest_chatapi.contract.schemas import Node, Violation, json_path, json_type, load
+from pytest_chatapi.contract.schemas import Node, SchemaViolation, json_path, json_type, load
 from pytest_chatapi.contract.wording import mask
 
 __all__ = [
@@ -103,7 +103,7 @@ def refusal_of(request: Request, profile: str | None = None) -> Refusal | None:
             f"Invalid type for the request body: expected an object, but got {got} instead.",
             code="invalid_type",
         )
-    violations: dict[str, Violation] = {}
+    violations: dict[str, SchemaViolation] = {}
     for violation in load("request").violations(body)[0]:
         violations.setdefault(mask(json_path(violation.path)), violation)
     ranked = [(*_rank(f, violations.get(f.path), body), f) for f in found]
@@ -216,7 +216,7 @@ def out_of_range(
 
 
 def _rank(
-    finding: Finding, violation: Violation | None, body: dict[str, Any]
+    finding: Finding, violation: SchemaViolation | None, body: dict[str, Any]
 ) -> tuple[tuple[int, int], str]:
     """How early the service notices it, and the code under which it does."""
     code = finding.code
@@ -323,7 +323,7 @@ def _unknown(finding: Finding, body: dict[str, Any]) -> Refusal:
     return refusal(f"Unknown parameter: '{_short(name)}'.{hint}", name, "unknown_parameter")
 
 
-def _broken(violation: Violation, body: dict[str, Any]) -> Refusal:
+def _broken(violation: SchemaViolation, body: dict[str, Any]) -> Refusal:
     """What the schema of a single field says."""
     path, problem, value = violation
     param = _param(path)
