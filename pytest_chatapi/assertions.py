@@ -11,7 +11,7 @@ from datetime import date
 from typing import NoReturn
 
 from pytest_chatapi.contract.assemble import as_completion
-from pytest_chatapi.contract.check import Judgement, check_exchange, parse_date, selects
+from pytest_chatapi.contract.check import Judgement, check_exchange
 from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.contract.findings import Finding, at_least
 from pytest_chatapi.contract.ledger import Ledger
@@ -21,6 +21,7 @@ from pytest_chatapi.contract.rules import shape
 from pytest_chatapi.contract.rules.errors import error_message
 from pytest_chatapi.contract.rules.usage import check_usage
 from pytest_chatapi.contract.schemas import load
+from pytest_chatapi.contract.selection import parse_date, selects
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import ABSENT, mask, show
 from pytest_chatapi.errors import ContractError, SettingError

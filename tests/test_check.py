@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_chatapi import Exchange, Request, Response, SettingError
-from pytest_chatapi.contract.check import check_exchange, endpoint, parse_date, selects
+from pytest_chatapi.contract.check import check_exchange
+from pytest_chatapi.contract.endpoint import endpoint
 from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.parse import loads, loads_bytes
 from pytest_chatapi.contract.profiles import PROFILES, get_profile, profile_for_url
 from pytest_chatapi.contract.schemas import load
+from pytest_chatapi.contract.selection import parse_date, selects
 from pytest_chatapi.contract.userschema import SchemaTrouble, first_error
 from pytest_chatapi.contract.wording import show
 

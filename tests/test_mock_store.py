@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from traffic import ANSWER
 
 from pytest_chatapi import Exchange, Request, Response, check
-from pytest_chatapi.contract.check import endpoint
+from pytest_chatapi.contract.endpoint import endpoint
 from pytest_chatapi.mock.store import Store
 
 BASE = "https://api.openai.com/v1"

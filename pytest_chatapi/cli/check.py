@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pytest_chatapi.cli.arguments import Commands, whole_number
-from pytest_chatapi.contract.check import check_exchange, endpoint, parse_date, selects
+from pytest_chatapi.contract.check import check_exchange
+from pytest_chatapi.contract.endpoint import endpoint
 from pytest_chatapi.contract.findings import at_least
 from pytest_chatapi.contract.profiles import PROFILES
+from pytest_chatapi.contract.selection import parse_date, selects
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.report import FORMATS, Options, Report, render, statistics_text
 

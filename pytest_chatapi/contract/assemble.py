@@ -25,6 +25,7 @@ class Text:
 
     __slots__ = (
         "_kept",
+        "_overlap",
         "_pieces",
         "_tail",
         "any",
@@ -38,6 +39,7 @@ class Text:
         self._pieces: list[str] = []
         self._kept: list[str] | None = [] if keep else None
         self._tail = ""
+        self._overlap = max(_LONGEST_MARKUP, *map(len, stops)) if stops else _LONGEST_MARKUP
         self.any = False
         self.broken = False  # holds U+FFFD
         self.markup = ""
@@ -70,7 +72,7 @@ class Text:
         if ("<" in window or "[TOOL" in window) and not self.markup:
             found = _MARKUP.search(window)
             self.markup = found[0] if found else ""
-        self._tail = window[-max(_LONGEST_MARKUP, *map(len, self.stops), 1) :]
+        self._tail = window[-self._overlap :]
 
     def __str__(self) -> str:
         """The whole text; only where it was kept."""
@@ -143,6 +145,17 @@ class Choice:
         self.parts = False
         self.logprobs = False  # an object of log probabilities came
         self.tokens: dict[str, Any] | None = None  # kept for `as_completion` only
+
+    def keep_tokens(self, member: str, tokens: list[Any] | None) -> None:
+        """Adds the tokens of one chunk to those of ``logprobs.content`` or ``.refusal``."""
+        if self.tokens is None:
+            self.tokens = {}
+        kept = self.tokens.setdefault(member, None)
+        if tokens is not None:
+            if kept is None:
+                self.tokens[member] = [*tokens]
+            else:
+                kept.extend(tokens)
 
     @property
     def called(self) -> bool:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from pytest_chatapi.contract.bundled import bundled
 
-__all__ = ["Problem", "Violation", "document", "json_path", "json_type", "load"]
+__all__ = ["Problem", "SchemaViolation", "document", "json_path", "json_type", "load"]
 
 Path = tuple[str | int, ...]
 _MEMO_LIMIT = 4096
@@ -52,7 +52,7 @@ class Problem(NamedTuple):
     nullable: bool
 
 
-class Violation(NamedTuple):
+class SchemaViolation(NamedTuple):
     """A problem at its place: `path` from the document's root, `value` the offender."""
 
     path: Path
@@ -265,9 +265,9 @@ class Node:
                 return str(key)
         return None
 
-    def violations(self, value: Any) -> tuple[list[Violation], list[Path]]:
+    def violations(self, value: Any) -> tuple[list[SchemaViolation], list[Path]]:
         """All violations of a document, and the paths of its undocumented members."""
-        found: list[Violation] = []
+        found: list[SchemaViolation] = []
         unknown: list[Path] = []
         self.walk(value, (), found, unknown, self.types)
         return found, unknown
@@ -276,7 +276,7 @@ class Node:
         self,
         value: Any,
         path: Path,
-        found: list[Violation],
+        found: list[SchemaViolation],
         unknown: list[Path],
         expected_types: frozenset[str] | None = None,
     ) -> None:
@@ -301,7 +301,7 @@ class Node:
                     offender: Any = value
                     for step in problem.path:
                         offender = offender.get(step) if isinstance(offender, dict) else None
-                    found.append(Violation(path + problem.path, problem, offender))
+                    found.append(SchemaViolation(path + problem.path, problem, offender))
             if verdict.unknown:
                 unknown.extend((*path, key) for key in verdict.unknown)
             for key, node in verdict.children:
@@ -318,18 +318,18 @@ class Node:
                 return
             if self.bounded:
                 for problem in self._length_problems(value):
-                    found.append(Violation(path, problem, value))
+                    found.append(SchemaViolation(path, problem, value))
             if (node_ := self.items) is not None:
                 self._walk_items(node_, value, path, found, unknown)
         elif expected_types is not None and self._scalar_problems(value):
-            found.extend(Violation(path, p, value) for p in self._scalar_problems(value))
+            found.extend(SchemaViolation(path, p, value) for p in self._scalar_problems(value))
 
     def _walk_items(
         self,
         node: Node,
         value: list[Any],
         path: Path,
-        found: list[Violation],
+        found: list[SchemaViolation],
         unknown: list[Path],
     ) -> None:
         if node.plain and node.kinds.issuperset(map(type, value)):
@@ -353,14 +353,14 @@ class Node:
             self._remember(self._seen, shape, verdict)
         return list(verdict.problems)
 
-    def _mistyped(self, path: Path, value: Any) -> Violation:
+    def _mistyped(self, path: Path, value: Any) -> SchemaViolation:
         problem = Problem(
             (), "type", _code(self.schema, "type"), _expected(self.schema), False, False
         )
-        return Violation(path, problem, value)
+        return SchemaViolation(path, problem, value)
 
     def _walk_union(
-        self, value: Any, path: Path, found: list[Violation], unknown: list[Path]
+        self, value: Any, path: Path, found: list[SchemaViolation], unknown: list[Path]
     ) -> None:
         only = self._only.get(type(value))
         if only is not None:
@@ -382,7 +382,7 @@ class Node:
                 problem = Problem(
                     (self.tag,), keyword, _code(subs[0], keyword), expected, False, False
                 )
-                found.append(Violation((*path, self.tag), problem, tag))
+                found.append(SchemaViolation((*path, self.tag), problem, tag))
                 if not present:  # the members may still tell which branch is meant
                     tagged = [
                         b

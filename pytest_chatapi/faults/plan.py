@@ -6,7 +6,7 @@ import ast
 import re
 from collections import deque
 
-from pytest_chatapi.contract.check import endpoint
+from pytest_chatapi.contract.endpoint import endpoint
 from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.faults import deviations, responses, streams  # noqa: F401 they register

@@ -11,7 +11,7 @@ import httpx
 from respx.patterns import Pattern
 
 from pytest_chatapi.contract.ask import Ask, request_json
-from pytest_chatapi.contract.check import endpoint
+from pytest_chatapi.contract.endpoint import endpoint
 from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wire import JSON

@@ -16,7 +16,7 @@ from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.profiles import get_profile
 from pytest_chatapi.contract.rules.request import check_request
-from pytest_chatapi.contract.schemas import Node, Violation, json_path, json_type, load
+from pytest_chatapi.contract.schemas import Node, SchemaViolation, json_path, json_type, load
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import mask
 
@@ -106,7 +106,7 @@ def refusal_of(
             f"but got {_type_of(body)} instead.",
             code="invalid_type",
         )
-    violations: dict[str, Violation] = {}
+    violations: dict[str, SchemaViolation] = {}
     for violation in load("request").violations(body)[0]:
         violations.setdefault(mask(json_path(violation.path)), violation)
     ranked = [(*_rank(f, violations.get(f.path), body), f) for f in findings]
@@ -219,7 +219,7 @@ def out_of_range(
 
 
 def _rank(
-    finding: Finding, violation: Violation | None, body: JSONObject
+    finding: Finding, violation: SchemaViolation | None, body: JSONObject
 ) -> tuple[tuple[int, int], str]:
     """How early the service notices a finding (lower is earlier), and the code that it then
     counts as.
@@ -336,7 +336,7 @@ def _unknown_parameter(finding: Finding, body: JSONObject) -> Refusal:
     return refusal(f"Unknown parameter: '{_short(name)}'.{hint}", name, "unknown_parameter")
 
 
-def _field_refusal(violation: Violation, body: JSONObject) -> Refusal:
+def _field_refusal(violation: SchemaViolation, body: JSONObject) -> Refusal:
     """The refusal of a single field that breaks its schema."""
     path, problem, value = violation
     param = _param(path)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_chatapi.contract.check import endpoint
+from pytest_chatapi.contract.endpoint import endpoint
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import LEVELS
 from pytest_chatapi.contract.titles import title_of

@@ -147,7 +147,7 @@ def _check_profile(name: str | None) -> None:
 
 
 def _check_rules(codes: Sequence[str]) -> None:
-    from pytest_chatapi.contract.check import selects
+    from pytest_chatapi.contract.selection import selects
 
     selects(codes)
 

@@ -2,155 +2,213 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from pytest_chatapi.contract.ask import Ask
-from pytest_chatapi.contract.assemble import Answer, Choice
+from pytest_chatapi.contract.assemble import Call, Choice
 from pytest_chatapi.contract.ledger import Ledger
+from pytest_chatapi.contract.rules.facts import AnswerFacts, ChoiceFacts
+from pytest_chatapi.contract.rules.registry import Violation, checks, codes_of, rule
+from pytest_chatapi.contract.rules.stream_chunks import stream_index_range
 from pytest_chatapi.contract.wording import ABSENT, Shown, plural, show
 
 __all__ = ["check_answer", "check_choice"]
 
 
-def check_answer(ledger: Ledger, ask: Ask, answer: Answer) -> None:
+def check_answer(ledger: Ledger, facts: AnswerFacts) -> None:
     """K01, K02 and K09."""
-    if not ask.known:
-        return
-    count = len(answer.choices)
-    if count != ask.n and count and answer.whole and not ledger.has("T12"):
-        ledger.add(
-            "K01",
-            "$.choices",
-            f"{plural(ask.n, 'choice')} (n)",
-            Shown(str(count)),
-            f"{plural(count, 'choice')} for n = {ask.n}",
-        )
-    used = _used(ledger, answer)
-    if ask.cap is not None and used is not None and used > ask.n * ask.cap:
-        ledger.add(
-            "K02",
-            "$.usage.completion_tokens",
-            f"at most {ask.n * ask.cap}",
-            used,
-            "more completion tokens than the request allows",
-            chunk=answer.usage_chunk,
-        )
-    if _differs(ask.model, answer.model):
-        ledger.add(
-            "K09",
-            "$.model",
-            f"{show(ask.model)} or a version of it",
-            answer.model,
-            "the model is not the one asked for",
-        )
+    if not ledger.has(_OUT_OF_RANGE):  # such a choice is left out, and told already
+        ledger.report(n_choices, facts)
+    ledger.run(ANSWER_CHECKS, facts)
 
 
-def _used(ledger: Ledger, answer: Answer) -> int | None:
-    usage = answer.usage or {}
+def check_choice(ledger: Ledger, facts: ChoiceFacts) -> None:
+    """K03 to K08 and K10."""
+    ledger.run(CHOICE_CHECKS, facts)
+
+
+@rule("K01")
+def n_choices(facts: AnswerFacts) -> Violation | None:
+    count, n = len(facts.answer.choices), facts.ask.n
+    if count == n or not count or not facts.answer.whole:
+        return None
+    message = f"{plural(count, 'choice')} for n = {n}"
+    return Violation("$.choices", f"{plural(n, 'choice')} (n)", Shown(str(count)), message)
+
+
+@rule("K02")
+def max_tokens(facts: AnswerFacts) -> Violation | None:
+    cap = facts.ask.cap
+    if cap is None:
+        return None
+    used, most = _used(facts), facts.ask.n * cap
+    if used is None or used <= most:
+        return None
+    return Violation(
+        "$.usage.completion_tokens",
+        f"at most {most}",
+        used,
+        "more completion tokens than the request allows",
+        chunk=facts.answer.usage_chunk,
+    )
+
+
+def _used(facts: AnswerFacts) -> int | None:
+    usage = facts.answer.usage or {}
     used = usage.get("completion_tokens")
     if type(used) is not int:
         return None
     details = usage.get("completion_tokens_details")
-    if ledger.profile.name == "compatible" and isinstance(details, dict):
+    if facts.profile == "compatible" and isinstance(details, dict):
         reasoning = details.get("reasoning_tokens")
         used -= reasoning if type(reasoning) is int else 0
     return used
 
 
-def _differs(asked: Any, got: Any) -> bool:
-    if not (isinstance(asked, str) and isinstance(got, str) and got):
-        return False
-    asked, got = asked.lower(), got.lower()
-    # A router may take the maker off: "maker/model".
-    return not got.split("/")[-1].startswith(asked.split("/")[-1])
-
-
-def check_choice(ledger: Ledger, ask: Ask, answer: Answer, choice: Choice) -> None:
-    """K03 to K08 and K10."""
-    if not ask.known:
-        return
-    where = f"$.choices[{choice.index}]"
-    calls = [*choice.calls.values()]
-    if choice.function_call is not None:
-        calls.append(choice.function_call)
-    used = (answer.usage or {}).get("completion_tokens")
-    if (
-        ask.n == 1
-        and ask.cap is not None
-        and used == ask.cap
-        and choice.finish not in (None, "", "length", "tool_calls")
-    ):
-        ledger.add(
-            "K03",
-            f"{where}.finish_reason",
-            '"length"',
-            choice.finish,
-            f"the answer used all {ask.cap} tokens and does not say so",
-        )
-    if choice.content.stopped is not None:
-        ledger.add(
-            "K04",
-            f"{where}.message.content",
-            Shown(f"text without the stop sequence {show(choice.content.stopped, 40)}"),
-            choice.content.stopped,
-            "a stop sequence stands in the text",
-        )
-    if ask.choice == "none" and calls:
-        ledger.add(
-            "K05",
-            f"{where}.message.tool_calls",
-            'no calls (tool_choice "none")',
-            _names(calls),
-            "calls come although `tool_choice` is none",
-        )
-    excused = (
-        choice.finish in ("length", "content_filter", "tool_calls")  # the last is C08
-        or choice.refusal.any
-        or not answer.whole
+@rule("K03")
+def length_reason(facts: ChoiceFacts) -> Violation | None:
+    ask, choice = facts.ask, facts.choice
+    if ask.cap is None or ask.n != 1 or choice.finish in (None, "", "length", "tool_calls"):
+        return None
+    if (facts.answer.usage or {}).get("completion_tokens") != ask.cap:
+        return None
+    return Violation(
+        f"{_place(choice)}.finish_reason",
+        '"length"',
+        choice.finish,
+        f"the answer used all {ask.cap} tokens and does not say so",
     )
-    if ask.choice == "required" and ask.body.get("tools") and not calls and not excused:
-        ledger.add(
-            "K06",
-            f"{where}.message.tool_calls",
-            "at least one call",
-            ABSENT,
-            "no call comes although `tool_choice` is required",
-        )
-    if ask.choice == "named" and ask.named in ask.tools:
-        if not calls and not excused:
-            ledger.add(
-                "K07",
-                f"{where}.message.tool_calls",
-                f"a call of {show(ask.named)}",
-                ABSENT,
-                "the tool that `tool_choice` names is not called",
-            )
-        elif any(isinstance(c.name, str) and c.name != ask.named for c in calls):
-            ledger.add(
-                "K07",
-                f"{where}.message.tool_calls",
-                f"calls of {show(ask.named)} only",
-                _names(calls),
-                "another tool than the one `tool_choice` names is called",
-            )
-    if ask.parallel is False and len(calls) > 1:
-        ledger.add(
-            "K08",
-            f"{where}.message.tool_calls",
-            "at most one call",
-            _names(calls),
-            f"{len(calls)} calls although `parallel_tool_calls` is false",
-        )
-    if choice.audio and "audio" not in ask.modalities:
-        ledger.add(
-            "K10",
-            f"{where}.message.audio",
-            "no audio",
-            Shown("audio"),
-            "audio comes although `modalities` does not ask for it",
-        )
 
 
-def _names(calls: list[Any]) -> Shown:
+@rule("K04")
+def stop_in_text(facts: ChoiceFacts) -> Violation | None:
+    stop = facts.choice.content.stopped
+    if stop is None:
+        return None
+    return Violation(
+        f"{_place(facts.choice)}.message.content",
+        Shown(f"text without the stop sequence {show(stop, 40)}"),
+        stop,
+        "a stop sequence stands in the text",
+    )
+
+
+@rule("K05")
+def tool_choice_none(facts: ChoiceFacts) -> Violation | None:
+    if facts.ask.choice != "none" or not facts.choice.called:
+        return None
+    return Violation(
+        f"{_place(facts.choice)}.message.tool_calls",
+        'no calls (tool_choice "none")',
+        _names(_calls(facts.choice)),
+        "calls come although `tool_choice` is none",
+    )
+
+
+@rule("K06")
+def tool_choice_required(facts: ChoiceFacts) -> Violation | None:
+    ask, choice = facts.ask, facts.choice
+    if ask.choice != "required" or choice.called or _is_excused(facts):
+        return None
+    if not ask.body.get("tools"):
+        return None  # Q10
+    return Violation(
+        f"{_place(choice)}.message.tool_calls",
+        "at least one call",
+        ABSENT,
+        "no call comes although `tool_choice` is required",
+    )
+
+
+@rule("K07")
+def tool_choice_named(facts: ChoiceFacts) -> Violation | None:
+    ask, choice = facts.ask, facts.choice
+    if ask.choice != "named" or ask.named not in ask.tools:
+        return None
+    path, name = f"{_place(choice)}.message.tool_calls", show(ask.named)
+    calls = _calls(choice)
+    if not calls:
+        if _is_excused(facts):
+            return None
+        message = "the tool that `tool_choice` names is not called"
+        return Violation(path, f"a call of {name}", ABSENT, message)
+    if all(call.name == ask.named or not isinstance(call.name, str) for call in calls):
+        return None
+    message = "another tool than the one `tool_choice` names is called"
+    return Violation(path, f"calls of {name} only", _names(calls), message)
+
+
+@rule("K08")
+def parallel_calls(facts: ChoiceFacts) -> Violation | None:
+    if facts.ask.parallel is not False:
+        return None
+    calls = _calls(facts.choice)
+    if len(calls) < 2:
+        return None
+    return Violation(
+        f"{_place(facts.choice)}.message.tool_calls",
+        "at most one call",
+        _names(calls),
+        f"{len(calls)} calls although `parallel_tool_calls` is false",
+    )
+
+
+@rule("K09")
+def model_echo(facts: AnswerFacts) -> Violation | None:
+    asked, answered = facts.ask.model, facts.answer.model
+    if not (isinstance(asked, str) and isinstance(answered, str) and answered):
+        return None
+    # A router may take the maker off: "maker/model".
+    if answered.lower().split("/")[-1].startswith(asked.lower().split("/")[-1]):
+        return None
+    return Violation(
+        "$.model",
+        f"{show(asked)} or a version of it",
+        answered,
+        "the model is not the one asked for",
+    )
+
+
+@rule("K10")
+def audio_asked(facts: ChoiceFacts) -> Violation | None:
+    if not facts.choice.audio or "audio" in facts.ask.modalities:
+        return None
+    return Violation(
+        f"{_place(facts.choice)}.message.audio",
+        "no audio",
+        Shown("audio"),
+        "audio comes although `modalities` does not ask for it",
+    )
+
+
+def _place(choice: Choice) -> str:
+    return f"$.choices[{choice.index}]"
+
+
+def _calls(choice: Choice) -> list[Call]:
+    legacy = choice.function_call
+    return [*choice.calls.values()] if legacy is None else [*choice.calls.values(), legacy]
+
+
+def _is_excused(facts: ChoiceFacts) -> bool:
+    """Whether a call may lack: the answer was cut, filtered or refused; `tool_calls` is C08."""
+    return (
+        facts.choice.finish in ("length", "content_filter", "tool_calls")
+        or facts.choice.refusal.any
+        or not facts.answer.whole
+    )
+
+
+def _names(calls: list[Call]) -> Shown:
     text = ", ".join(show(call.name, 40) for call in calls[:5])
     return Shown(text + (f" and {len(calls) - 5} more" if len(calls) > 5 else ""))
+
+
+_OUT_OF_RANGE = codes_of(stream_index_range)
+ANSWER_CHECKS = checks(max_tokens, model_echo)
+CHOICE_CHECKS = checks(
+    length_reason,
+    stop_in_text,
+    tool_choice_none,
+    tool_choice_required,
+    tool_choice_named,
+    parallel_calls,
+    audio_asked,
+)

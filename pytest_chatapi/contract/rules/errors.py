@@ -1,21 +1,24 @@
-"""X and H: error answers, and headers."""
+"""X: error responses. X02 stands in the schemas, X05 in `headers`."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
-from typing import Any
-
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules import shape
-from pytest_chatapi.contract.schemas import load
-from pytest_chatapi.contract.wording import ABSENT, Shown, show
+from pytest_chatapi.contract.rules.registry import Violation, rule
+from pytest_chatapi.contract.schemas import SchemaViolation, load
+from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.wording import Shown, show
 
-__all__ = ["check_error_body", "check_headers", "error_message", "is_error_body"]
+__all__ = [
+    "check_error_body",
+    "error_message",
+    "error_not_json",
+    "error_under_2xx",
+    "is_error_body",
+]
 
 
-def is_error_body(value: Any) -> bool:
+def is_error_body(value: JSON) -> bool:
     """Whether a body reports an error instead of answering."""
     return (
         isinstance(value, dict)
@@ -25,7 +28,7 @@ def is_error_body(value: Any) -> bool:
     )
 
 
-def error_message(value: Any) -> str:
+def error_message(value: JSON) -> str:
     """The server's own words, wherever it put them."""
     while isinstance(value, list) and value:
         value = value[0]
@@ -36,43 +39,62 @@ def error_message(value: Any) -> str:
     return show(value, 200)
 
 
-def check_error_body(ledger: Ledger, value: Any, status: int) -> None:
+def check_error_body(ledger: Ledger, value: JSON, status: int) -> None:
     """X01, X02 and X06 for a parsed body."""
-    said = error_message(value)
     inner = value.get("error") if isinstance(value, dict) else None
     if not isinstance(inner, dict):
-        ledger.add(
-            "X01",
-            "$" if inner is None else "$.error",
-            "{error: {message, type, param, code}}",
-            value if inner is None else inner,
-            f"the error body has another shape; the server says {said}",
-        )
+        ledger.report(error_body, value, [])
         return
     found, _ = load("error", ledger.as_of).violations(value)
     lacking = [v for v in found if v.problem.keyword == "required"]
     if len(lacking) > 1:
         # One cause, one finding: a body of another make lacks several keys at once.
-        names = ", ".join(str(v.path[-1]) for v in lacking)
-        ledger.add(
-            "X01",
-            "$.error",
-            "message, type, param and code",
-            Shown(f"no {names}"),
-            f"the error lacks {names}; the server says {said}",
-        )
+        ledger.report(error_body, value, lacking)
         found = [v for v in found if v.problem.keyword != "required"]
-    shape.report(ledger, found, (), default="X01")
-    kind = inner.get("type")
+    shape.report(ledger, found, (), default=error_body)
+    ledger.report(error_type_status, inner, status)
+
+
+@rule("X01")
+def error_body(value: JSON, lacking: list[SchemaViolation]) -> Violation:
+    """A body of another make; what is wrong with a single key, the schema says."""
+    said = error_message(value)
+    if lacking:
+        names = ", ".join(str(violation.path[-1]) for violation in lacking)
+        message = f"the error lacks {names}; the server says {said}"
+        return Violation("$.error", "message, type, param and code", Shown(f"no {names}"), message)
+    inner = value.get("error") if isinstance(value, dict) else None
+    path, got = ("$", value) if inner is None else ("$.error", inner)
+    message = f"the error body has another shape; the server says {said}"
+    return Violation(path, "{error: {message, type, param, code}}", got, message)
+
+
+@rule("X03")
+def error_under_2xx(body: JSONObject, status: int) -> Violation:
+    said = error_message(body)
+    message = f"an error under status {status}: the server says {said}"
+    return Violation("$.error", "an answer, or an error status", body["error"], message)
+
+
+@rule("X04")
+def error_not_json(body: JSON) -> Violation:
+    if body is None:
+        return Violation("$", "JSON", Shown("nothing"), "the error has no body")
+    return Violation("$", "JSON", body, "the body of the error is not JSON")
+
+
+@rule("X06")
+def error_type_status(error: JSONObject, status: int) -> Violation | None:
+    kind = error.get("type")
     expected = _STATUS.get(kind) if isinstance(kind, str) else None
-    if expected is not None and status not in expected:
-        ledger.add(
-            "X06",
-            "$.error.type",
-            f"status {' or '.join(map(str, expected))} for {show(kind)}",
-            Shown(f"status {status}"),
-            "the status does not fit the error's type",
-        )
+    if expected is None or status in expected:
+        return None
+    return Violation(
+        "$.error.type",
+        f"status {' or '.join(map(str, expected))} for {show(kind)}",
+        Shown(f"status {status}"),
+        "the status does not fit the error's type",
+    )
 
 
 _STATUS = {
@@ -89,62 +111,3 @@ _STATUS = {
     "server_error": (500, 502, 503, 504),
     "service_unavailable_error": (503,),
 }
-
-_RESET = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|us|µs|ns|h|m|s|d))+")
-# Azure sends bare seconds as a reset, and -1 where no limit holds.
-_AZURE = re.compile(r"\d+(?:\.\d+)?|-1")
-_PLACEHOLDER = re.compile(r"(?i)redact|filter|mask|dummy|fake|test|sanitiz|scrub|placeholder")
-_COUNT = re.compile(r"\d+")
-_RATE = re.compile(r"x-ratelimit-(limit|remaining|reset)-(?:requests|tokens)")
-
-
-def check_headers(ledger: Ledger, headers: Mapping[str, str], status: int) -> None:
-    """H01, H02 and X05. Without any header, none were recorded and nothing is missed."""
-    if status in (429, 503) and "retry-after" in headers:
-        value = headers["retry-after"].strip()
-        if not (value.isascii() and value.isdigit()) and not _is_http_date(value):
-            ledger.add(
-                "X05",
-                "headers.retry-after",
-                "whole seconds >= 0, or an HTTP date",
-                value,
-                "Retry-After cannot be read",
-            )
-    for name, value in headers.items():
-        found = _RATE.fullmatch(name)
-        if found is None or _is_placeholder(value):
-            continue
-        pattern, azure = (_RESET if found[1] == "reset" else _COUNT), ledger.profile.name == "azure"
-        if not pattern.fullmatch(value.strip()) and not (azure and _AZURE.fullmatch(value.strip())):
-            what = "a duration such as 12ms or 6m0s" if found[1] == "reset" else "a whole number"
-            ledger.add("H02", f"headers.{name}", what, value, f"{name} cannot be read")
-    if (
-        headers
-        and "x-request-id" not in headers
-        and not headers.keys()
-        <= {
-            "content-type",
-            "content-length",
-            "transfer-encoding",
-            "date",
-        }
-    ):
-        ledger.add(
-            "H01", "headers.x-request-id", "an id", ABSENT, "the response has no x-request-id"
-        )
-
-
-def _is_http_date(value: str) -> bool:
-    try:
-        parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return False
-    return True
-
-
-def _is_placeholder(value: str) -> bool:
-    text = value.strip()
-    if not text or text[0] in "<[{*$" or set(text) <= set("*xX-#."):
-        return True
-    # REDACTED, test_requests, dummy: words that a recorder put there.
-    return text.isupper() or bool(_PLACEHOLDER.search(text))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pytest_chatapi.contract.ask import Ask
-from pytest_chatapi.contract.assemble import Choice
+from pytest_chatapi.contract.assemble import Choice, Text
 from pytest_chatapi.contract.ledger import Ledger
+from pytest_chatapi.contract.rules.facts import ChoiceFacts
+from pytest_chatapi.contract.rules.registry import Violation, code_of, rule
+from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import ABSENT, Shown, plural
 
-__all__ = ["Tokens", "check_asked"]
+__all__ = ["Tokens", "logprob_asked"]
 
 _CEILING = 0.001  # the reference service rounds up to 3.05e-05 at times
 _FLOOR = -9999.0  # documented as "very unlikely"
@@ -21,7 +22,7 @@ class Tokens:
     What is wrong with many tokens is one finding that counts them.
     """
 
-    __slots__ = ("_ask", "_came", "_found", "_known", "_ledger", "_spelled")
+    __slots__ = ("_ask", "_came", "_first", "_known", "_ledger", "_more", "_spelled")
 
     def __init__(self, ledger: Ledger, ask: Ask) -> None:
         self._ledger = ledger
@@ -29,111 +30,113 @@ class Tokens:
         self._spelled = {"content": bytearray(), "refusal": bytearray()}
         self._known = {"content": True, "refusal": True}
         self._came: set[str] = set()
-        self._found: dict[str, list[Any]] = {}  # code -> first finding, and how many
+        self._first: dict[str, Violation] = {}  # by code
+        self._more: dict[str, int] = {}
 
-    def add(self, member: str, tokens: list[Any], path: str, chunk: int | None) -> None:
-        """L02 and L03 for each token; what has the wrong shape is the schema's (L01)."""
-        spelled, most = self._spelled[member], self._ask.top_logprobs
+    def add(self, member: str, tokens: list[JSON], path: str, chunk: int | None) -> None:
+        """L01 to L03 for each token; what has the wrong shape, the schema says."""
         self._came.add(member)
         for position, token in enumerate(tokens):
             if type(token) is not dict:
                 self._known[member] = False
                 continue
-            self._range(token.get("logprob"), path, position, "", chunk)
-            raw = token.get("bytes")
-            if type(raw) is list and self._known[member]:
-                try:
-                    spelled += bytes(raw)
-                except TypeError:
-                    self._known[member] = False  # the schema says so
-                except ValueError:
-                    self._known[member] = False
-                    self._note(
-                        "L01",
-                        f"{path}[{position}].bytes",
-                        "integers from 0 to 255",
-                        raw,
-                        "`bytes` holds what is no byte",
-                        chunk,
-                    )
-            else:
-                self._known[member] = False
+            if _is_out_of_range(token.get("logprob")):
+                violation = logprob_range(f"{path}[{position}]", token["logprob"], chunk)
+                self._note(_RANGE, violation)
+            if self._known[member]:
+                self._spell(member, token.get("bytes"), f"{path}[{position}]", chunk)
             top = token.get("top_logprobs")
             if type(top) is list and top:
-                for at, other in enumerate(top):
-                    if type(other) is dict:
-                        self._range(
-                            other.get("logprob"), path, position, f".top_logprobs[{at}]", chunk
-                        )
-                if self._ask.logprobs and len(top) > most:
-                    self._note(
-                        "L03",
-                        f"{path}[{position}].top_logprobs",
-                        f"at most {most}",
-                        Shown(str(len(top))),
-                        f"{len(top)} alternatives, and the request asks for {most}",
-                        chunk,
-                    )
+                self._alternatives(top, f"{path}[{position}].top_logprobs", chunk)
 
-    def _range(self, value: Any, path: str, position: int, inner: str, chunk: int | None) -> None:
-        if type(value) in (int, float) and not _FLOOR <= value <= _CEILING:
-            self._note(
-                "L02",
-                f"{path}[{position}]{inner}.logprob",
-                "a number from -9999 to 0",
-                value,
-                "a log probability is out of range",
-                chunk,
-            )
+    def _spell(self, member: str, raw: JSON, path: str, chunk: int | None) -> None:
+        known = False
+        if type(raw) is list:
+            try:
+                self._spelled[member] += bytes(raw)
+                known = True
+            except TypeError:
+                pass  # the schema says so
+            except ValueError:
+                self._note(_SHAPE, logprob_shape(path, raw, chunk))
+        self._known[member] = known
 
-    def _note(
-        self, code: str, path: str, expected: str, got: Any, message: str, chunk: int | None
-    ) -> None:
-        found = self._found.get(code)
-        if found is None:
-            self._found[code] = [(path, expected, got, message, chunk), 0]
+    def _alternatives(self, top: list[JSON], path: str, chunk: int | None) -> None:
+        for position, token in enumerate(top):
+            if type(token) is dict and _is_out_of_range(token.get("logprob")):
+                violation = logprob_range(f"{path}[{position}]", token["logprob"], chunk)
+                self._note(_RANGE, violation)
+        most = self._ask.top_logprobs
+        if self._ask.logprobs and len(top) > most:
+            self._note(_TOP_COUNT, logprob_top_count(path, len(top), most, chunk))
+
+    def _note(self, code: str, violation: Violation) -> None:
+        if code in self._first:
+            self._more[code] = self._more.get(code, 0) + 1
         else:
-            found[1] += 1
+            self._first[code] = violation
 
     def end(self, choice: Choice, *, whole: bool) -> None:
-        """Reports L02 and L03, one finding a cause, and L04 where the text was kept."""
-        for code, ((path, expected, got, message, chunk), more) in self._found.items():
-            if more:
-                message += f" (and {plural(more, 'more token')})"
-            self._ledger.add(code, path, expected, got, message, chunk=chunk)
-        whole = whole and not choice.parts  # what is no text has been told
+        """Reports L01 to L03, one finding a cause, and L04 where the text was kept."""
+        for code, violation in self._first.items():
+            if more := self._more.get(code):
+                message = f"{violation.message} (and {plural(more, 'more token')})"
+                violation = violation._replace(message=message)
+            self._ledger.add(code, violation)
+        if not whole or choice.parts:
+            return  # what is no text has been told
         for member, text in (("content", choice.content), ("refusal", choice.refusal)):
-            if not (whole and self._known[member] and member in self._came and text.kept):
-                continue
-            if bytes(self._spelled[member]) != str(text).encode("utf-8", "surrogatepass"):
-                self._ledger.add(
-                    "L04",
-                    f"$.choices[{choice.index}].logprobs.{member}",
-                    f"the bytes of the {member}",
-                    bytes(self._spelled[member]),
-                    f"the bytes of the tokens are not the {member}",
-                )
+            if self._known[member] and member in self._came and text.kept:
+                path = f"$.choices[{choice.index}].logprobs.{member}"
+                self._ledger.report(logprob_bytes, path, member, self._spelled[member], text)
 
 
-def check_asked(ledger: Ledger, ask: Ask, choice: Choice) -> None:
-    """L05."""
-    if not ask.known:
-        return
+def _is_out_of_range(value: JSON) -> bool:
+    return type(value) in (int, float) and not _FLOOR <= value <= _CEILING
+
+
+@rule("L01")
+def logprob_shape(path: str, raw: list[JSON], chunk: int | None) -> Violation:
+    """What the schema does not say: the range of a byte."""
+    message = "`bytes` holds what is no byte"
+    return Violation(f"{path}.bytes", "integers from 0 to 255", raw, message, chunk=chunk)
+
+
+@rule("L02")
+def logprob_range(path: str, value: float, chunk: int | None) -> Violation:
+    message = "a log probability is out of range"
+    return Violation(f"{path}.logprob", "a number from -9999 to 0", value, message, chunk=chunk)
+
+
+@rule("L03")
+def logprob_top_count(path: str, count: int, most: int, chunk: int | None) -> Violation:
+    message = f"{count} alternatives, and the request asks for {most}"
+    return Violation(path, f"at most {most}", Shown(str(count)), message, chunk=chunk)
+
+
+@rule("L04")
+def logprob_bytes(path: str, member: str, spelled: bytearray, text: Text) -> Violation | None:
+    if spelled == str(text).encode("utf-8", "surrogatepass"):
+        return None
+    message = f"the bytes of the tokens are not the {member}"
+    return Violation(path, f"the bytes of the {member}", bytes(spelled), message)
+
+
+@rule("L05")
+def logprob_asked(facts: ChoiceFacts) -> Violation | None:
+    choice, asked = facts.choice, facts.ask.logprobs
+    if choice.logprobs == asked:
+        return None
     path = f"$.choices[{choice.index}].logprobs"
-    if ask.logprobs and not choice.logprobs and (choice.content.any or choice.refusal.any):
-        ledger.add(
-            "L05",
-            path,
-            "an object",
-            ABSENT,
-            "log probabilities were asked for and did not come",
-        )
-    elif choice.logprobs and not ask.logprobs:
-        ledger.add(
-            "L05",
-            path,
-            "null or absent",
-            Shown("an object"),
-            "log probabilities come unasked",
-            case="unasked",
-        )
+    if not asked:
+        message = "log probabilities come unasked"
+        return Violation(path, "null or absent", Shown("an object"), message, "unasked")
+    if not (choice.content.any or choice.refusal.any):
+        return None
+    message = "log probabilities were asked for and did not come"
+    return Violation(path, "an object", ABSENT, message)
+
+
+_SHAPE = code_of(logprob_shape)
+_RANGE = code_of(logprob_range)
+_TOP_COUNT = code_of(logprob_top_count)

@@ -1,55 +1,82 @@
-"""S05 to S09 and S15: the choices of an answer and their messages."""
+"""S05 to S09 and S15: the choices of an answer and their messages. S07 stands in the schemas."""
 
 from __future__ import annotations
 
-from pytest_chatapi.contract.assemble import Answer, Choice
-from pytest_chatapi.contract.ledger import Ledger
+from pytest_chatapi.contract.rules.facts import ChoiceFacts
+from pytest_chatapi.contract.rules.registry import Violation, checks, rule
+from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import ABSENT, Shown
 
-__all__ = ["check_indexes", "check_message"]
+__all__ = ["CHECKS", "choice_index", "choices_empty"]
 
 # `tool_calls` without calls is C08.
 _EXCUSES = ("length", "content_filter", "tool_calls")
 
 
-def check_indexes(ledger: Ledger, indexes: list[int]) -> None:
-    """S06, for an answer that is no stream."""
-    if sorted(indexes) != list(range(len(indexes))):
-        ledger.add(
-            "S06",
-            "$.choices[0].index" if len(indexes) == 1 else "$.choices",
-            "0" if len(indexes) == 1 else f"0 to {len(indexes) - 1}, each once",
-            indexes[0] if len(indexes) == 1 else indexes,
-            "the choice indexes are not 0 to n-1",
-        )
+@rule("S05")
+def choices_empty(body: JSONObject) -> Violation | None:
+    if body.get("choices") != []:
+        return None
+    return Violation("$.choices", "at least one choice", [], "the answer has no choice")
 
 
-def check_message(ledger: Ledger, answer: Answer, choice: Choice, where: str) -> None:
-    """S08 (for a joined message), S09 and S15."""
-    if answer.streamed and choice.role in ("developer", "system", "user", "tool"):
-        ledger.add(
-            "S08", f"{where}.role", '"assistant"', choice.role, "the role is not `assistant`"
-        )
-    empty = not (
-        choice.content.any or choice.refusal.any or choice.audio or choice.called or choice.parts
+@rule("S06")
+def choice_index(indexes: list[int]) -> Violation | None:
+    """For an answer that is no stream."""
+    if sorted(indexes) == list(range(len(indexes))):
+        return None
+    alone = len(indexes) == 1
+    return Violation(
+        "$.choices[0].index" if alone else "$.choices",
+        "0" if alone else f"0 to {len(indexes) - 1}, each once",
+        indexes[0] if alone else indexes,
+        "the choice indexes are not 0 to n-1",
     )
-    if empty and answer.whole and choice.finish not in _EXCUSES:
-        details = (answer.usage or {}).get("completion_tokens_details")
-        reasoned = isinstance(details, dict) and details.get("reasoning_tokens")
-        if not reasoned:
-            ledger.add(
-                "S09",
-                where,
-                "content, a refusal, audio or calls",
-                ABSENT,
-                f"the message of choice {choice.index} says nothing",
-            )
-    for name, text in (("content", choice.content), ("refusal", choice.refusal)):
-        if text.broken:
-            ledger.add(
-                "S15",
-                f"{where}.{name}",
-                "text without U+FFFD",
-                Shown("U+FFFD"),
-                "a multi-byte character was cut: the text holds a replacement character",
-            )
+
+
+@rule("S08")
+def message_role(facts: ChoiceFacts) -> Violation | None:
+    """For a joined message; of a whole one, the schema says it."""
+    role = facts.choice.role
+    if not facts.answer.streamed or role not in ("developer", "system", "user", "tool"):
+        return None
+    path = f"{facts.choice.path}.role"
+    return Violation(path, '"assistant"', role, "the role is not `assistant`")
+
+
+@rule("S09")
+def message_empty(facts: ChoiceFacts) -> Violation | None:
+    choice, answer = facts.choice, facts.answer
+    if choice.content.any or choice.refusal.any or choice.audio or choice.called or choice.parts:
+        return None
+    if not answer.whole or choice.finish in _EXCUSES:
+        return None
+    details = (answer.usage or {}).get("completion_tokens_details")
+    if isinstance(details, dict) and details.get("reasoning_tokens"):
+        return None
+    return Violation(
+        choice.path,
+        "content, a refusal, audio or calls",
+        ABSENT,
+        f"the message of choice {choice.index} says nothing",
+    )
+
+
+@rule("S15")
+def replacement_character(facts: ChoiceFacts) -> list[Violation] | None:
+    choice = facts.choice
+    if not (choice.content.broken or choice.refusal.broken):
+        return None
+    return [
+        Violation(
+            f"{choice.path}.{name}",
+            "text without U+FFFD",
+            Shown("U+FFFD"),
+            "a multi-byte character was cut: the text holds a replacement character",
+        )
+        for name, text in (("content", choice.content), ("refusal", choice.refusal))
+        if text.broken
+    ]
+
+
+CHECKS = checks(message_role, message_empty, replacement_character)

@@ -2,48 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules import shape
+from pytest_chatapi.contract.rules.registry import Violation, rule
 from pytest_chatapi.contract.schemas import load
+from pytest_chatapi.contract.wire import JSON
 
-__all__ = ["check_model", "check_model_list"]
+__all__ = ["check_model", "check_model_list", "model_list", "model_object"]
 
 
-def check_model(ledger: Ledger, model: Any, prefix: str = "") -> None:
+def check_model(ledger: Ledger, model: JSON, prefix: str = "") -> None:
     """D02 for one model object."""
     if not isinstance(model, dict):
-        ledger.add("D02", f"${prefix}", "a model object", model, "the model is no object")
+        ledger.report(model_object, model, prefix)
         return
     found, unknown = load("model", ledger.as_of).violations(model)
-    shape.report(ledger, found, unknown, default="D02", prefix=prefix)
+    if found or unknown:
+        shape.report(ledger, found, unknown, default=model_object, prefix=prefix)
 
 
-def check_model_list(ledger: Ledger, body: Any) -> None:
+def check_model_list(ledger: Ledger, body: JSON) -> None:
     """D01 to D03."""
+    ledger.report(model_list, body)
     if not isinstance(body, dict):
-        ledger.add("D01", "$", '{object: "list", data: [...]}', body, "the list is no object")
         return
-    if body.get("object") != "list":
-        ledger.add("D01", "$.object", '"list"', body.get("object"), "`object` is not `list`")
     _, unknown = load("model_list", ledger.as_of).violations(body)
     shape.report(ledger, (), [path for path in unknown if len(path) == 1])
     data = body.get("data")
-    if not isinstance(data, list):
-        ledger.add("D01", "$.data", "a list of models", data, "`data` is no list")
-        return
-    seen: dict[str, int] = {}
-    for position, model in enumerate(data):
+    positions: dict[str, int] = {}
+    for position, model in enumerate(data if isinstance(data, list) else ()):
         check_model(ledger, model, f".data[{position}]")
         id_ = model.get("id") if isinstance(model, dict) else None
-        if isinstance(id_, str):
-            if id_ in seen:
-                ledger.add(
-                    "D03",
-                    f"$.data[{position}].id",
-                    "an id of its own",
-                    id_,
-                    f"the id stands at $.data[{seen[id_]}] too",
-                )
-            seen.setdefault(id_, position)
+        if isinstance(id_, str) and positions.setdefault(id_, position) != position:
+            ledger.report(model_id_repeated, id_, position, positions[id_])
+
+
+@rule("D01")
+def model_list(body: JSON) -> list[Violation]:
+    if not isinstance(body, dict):
+        return [Violation("$", '{object: "list", data: [...]}', body, "the list is no object")]
+    violations = []
+    if (kind := body.get("object")) != "list":
+        violations.append(Violation("$.object", '"list"', kind, "`object` is not `list`"))
+    if not isinstance(data := body.get("data"), list):
+        violations.append(Violation("$.data", "a list of models", data, "`data` is no list"))
+    return violations
+
+
+@rule("D02")
+def model_object(model: JSON, prefix: str) -> Violation:
+    """A model is an object; what is in it, the schema says."""
+    return Violation(f"${prefix}", "a model object", model, "the model is no object")
+
+
+@rule("D03")
+def model_id_repeated(id_: str, position: int, first: int) -> Violation:
+    message = f"the id stands at $.data[{first}] too"
+    return Violation(f"$.data[{position}].id", "an id of its own", id_, message)

@@ -1,15 +1,19 @@
-"""S01 to S14: turns what a schema says into findings with the code that fits best."""
+"""S01 to S04, S10, and every code that a schema gives: turns its verdict into findings.
+
+A code that stands in ``x-rule`` of ``schemas/*.json`` and in no decorator has its home there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from pytest_chatapi.contract.ledger import Ledger
-from pytest_chatapi.contract.schemas import Path, Violation, json_path, json_type
+from pytest_chatapi.contract.rules.registry import Found, Violation, code_of, rule
+from pytest_chatapi.contract.schemas import Path, SchemaViolation, json_path, json_type
+from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import ABSENT, Shown, show
 
-__all__ = ["check_created", "check_frame", "report"]
+__all__ = ["check_frame", "report", "schema"]
 
 
 _BOUNDS = {
@@ -25,12 +29,38 @@ _BOUNDS = {
 }
 
 
+@rule("S01")
+def schema(
+    found: SchemaViolation, case: str = "", chunk: int | None = None, prefix: str = ""
+) -> Violation:
+    """What a schema says about one place; under a code of its own where `report` knows one."""
+    path, problem, value = found
+    key = path[-1] if path else "the body"
+    got = value
+    if problem.keyword == "required":
+        got, message = ABSENT, f"the key `{key}` is absent"
+    elif problem.keyword in ("enum", "const"):
+        message = f"`{key}` is none of the documented values"
+    elif problem.keyword == "null":
+        message = f"`{key}` is null"
+    elif problem.keyword == "type":
+        kind = json_type(value)
+        got, message = Shown(f"{show(value, 60)} ({kind})"), f"`{key}` has the wrong type: {kind}"
+    else:
+        message = f"`{key}` {_BOUNDS.get(problem.keyword, 'is out of bounds')}"
+    return Violation(_place(path, prefix), problem.expected, got, message, case, chunk)
+
+
+def _place(path: Path, prefix: str) -> str:
+    return "$" + prefix + json_path(path)[1:]
+
+
 def report(
     ledger: Ledger,
-    found: Iterable[Violation],
+    found: Iterable[SchemaViolation],
     unknown: Iterable[Path],
     *,
-    default: str = "S01",
+    default: Callable[..., Found] = schema,
     chunk: int | None = None,
     prefix: str = "",
     skip: frozenset[str] = frozenset(),
@@ -38,85 +68,78 @@ def report(
     """Adds one finding a violation; a specific code wins over the family's general one.
 
     Args:
-        default: the code of what has none of its own.
+        default: the rule of what has no code of its own.
         prefix: goes before the path, without its ``$`` (such as ``.data[3]``).
         skip: codes that another rule of the caller's reports better.
     """
-    for path, problem, value in found:
-        code = problem.code or default
-        absent = problem.keyword == "required"
+    general = code_of(default)
+    for violation in found:
+        problem = violation.problem
+        code = problem.code or general
         if problem.keyword == "null" and problem.optional and code in ("S01", "S07", "C01"):
-            code, case = default, "null"
+            code, case = general, "null"
         else:
-            case = _case(code, path, problem.keyword, problem.nullable, value)
-        if code in skip:
-            continue
-        where = "$" + prefix + json_path(path)[1:]
-        key = path[-1] if path else "the body"
-        if absent:
-            message = f"the key `{key}` is absent"
-        elif problem.keyword in ("enum", "const"):
-            message = f"`{key}` is none of the documented values"
-        elif problem.keyword == "null":
-            message = f"`{key}` is null"
-        elif problem.keyword == "type":
-            message = f"`{key}` has the wrong type: {json_type(value)}"
-        else:
-            message = f"`{key}` {_BOUNDS.get(problem.keyword, 'is out of bounds')}"
-        ledger.add(
-            code,
-            where,
-            problem.expected,
-            ABSENT if absent else value if problem.keyword != "type" else _typed(value),
-            message,
-            case=case,
-            chunk=chunk,
-        )
+            case = _case(code, violation)
+        if code not in skip:
+            ledger.add(code, schema(violation, case, chunk, prefix))
     for path in unknown:
-        if ledger.full("S10"):
-            continue
-        ledger.add(
-            "S10",
-            "$" + prefix + json_path(path)[1:],
-            "a documented property",
-            Shown(show(str(path[-1]), 60)),
-            f"the reference does not list `{str(path[-1])[:60]}`",
-            chunk=chunk,
-        )
+        if not ledger.full(_UNKNOWN):
+            ledger.report(unknown_field, path, chunk, prefix)
 
 
-def _typed(value: Any) -> Shown:
-    return Shown(f"{show(value, 60)} ({json_type(value)})")
-
-
-def _case(code: str, path: Path, keyword: str, nullable: bool, value: Any) -> str:
-    key = path[-1] if path else None
+def _case(code: str, violation: SchemaViolation) -> str:
+    """The case of a code, told by what the schema found."""
+    path, problem, value = violation
+    key, keyword = path[-1] if path else None, problem.keyword
     if code == "S07":
         return "empty" if value == "" else ""
     if code == "C01" and keyword in ("required", "null") and key in ("type", "id"):
         return str(key)
-    if code in ("S01", "Q00"):
-        if keyword == "required" and nullable:
-            return "absent"
-        if keyword in ("enum", "const"):
-            return "enum"
-        if code == "S01" and key == "content" and keyword == "type" and isinstance(value, list):
-            return "content-parts"
-        if key == "content" and value is None and keyword == "required":
-            return "absent"
+    if code not in ("S01", "Q00"):
+        return ""
+    if keyword == "required" and (problem.nullable or key == "content"):
+        return "absent"
+    if keyword in ("enum", "const"):
+        return "enum"
+    if code == "S01" and key == "content" and keyword == "type" and isinstance(value, list):
+        return "content-parts"
     return ""
 
 
-def check_created(ledger: Ledger, created: Any, chunk: int | None = None) -> None:
-    """S04; a wrong type is the schema's business."""
-    if type(created) is int and not 1_000_000_000 <= created <= 100_000_000_000:
-        late = created > 100_000_000_000
-        hint = "milliseconds" if late else "too small for unix seconds"
-        ledger.add("S04", "$.created", "unix seconds", created, f"`created` is {hint}", chunk=chunk)
+@rule("S10")
+def unknown_field(path: Path, chunk: int | None = None, prefix: str = "") -> Violation:
+    key = str(path[-1])
+    return Violation(
+        _place(path, prefix),
+        "a documented property",
+        Shown(show(key, 60)),
+        f"the reference does not list `{key[:60]}`",
+        chunk=chunk,
+    )
 
 
-def check_frame(ledger: Ledger, body: dict[str, Any], chunk: int | None = None) -> None:
-    """S02 and S04."""
-    if body.get("id") == "":
-        ledger.add("S02", "$.id", "a non-empty string", "", "`id` is empty", chunk=chunk)
-    check_created(ledger, body.get("created"), chunk)
+_UNKNOWN = code_of(unknown_field)
+
+
+def check_frame(ledger: Ledger, body: JSONObject, chunk: int | None = None) -> None:
+    """S02 and S04 for a completion or a chunk."""
+    id_, created = body.get("id"), body.get("created")
+    if id_ == "":
+        ledger.report(id_empty, chunk)
+    if type(created) is int and not _EARLIEST <= created <= _LATEST:
+        ledger.report(created_implausible, created, chunk)  # a wrong type is the schema's business
+
+
+# What `created` can be in seconds: more are milliseconds.
+_EARLIEST, _LATEST = 1_000_000_000, 100_000_000_000
+
+
+@rule("S02")
+def id_empty(chunk: int | None) -> Violation:
+    return Violation("$.id", "a non-empty string", "", "`id` is empty", chunk=chunk)
+
+
+@rule("S04")
+def created_implausible(created: int, chunk: int | None) -> Violation:
+    hint = "milliseconds" if created > _LATEST else "too small for unix seconds"
+    return Violation("$.created", "unix seconds", created, f"`created` is {hint}", chunk=chunk)

@@ -4,54 +4,111 @@ from __future__ import annotations
 
 import re
 
-from pytest_chatapi.contract.ask import Ask
-from pytest_chatapi.contract.assemble import Answer, Choice
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.parse import loads
+from pytest_chatapi.contract.rules.facts import ChoiceFacts
+from pytest_chatapi.contract.rules.message import message_empty
+from pytest_chatapi.contract.rules.registry import Violation, checks, codes_of, rule
 from pytest_chatapi.contract.userschema import SchemaTrouble, first_error
+from pytest_chatapi.contract.wire import JSON
 
 __all__ = ["check_structured"]
 
 _FENCE = re.compile(r"\s*```")
+_UNREAD = object()
 
 
-def check_structured(ledger: Ledger, ask: Ask, answer: Answer, choice: Choice) -> None:
-    """J01 to J03 for one choice."""
+def check_structured(ledger: Ledger, facts: ChoiceFacts) -> None:
+    """J01 to J03 for one choice; its text has to be kept."""
+    ask, answer, choice = facts.ask, facts.answer, facts.choice
     if ask.format not in ("json_object", "json_schema") or not answer.whole or choice.parts:
         return
     if choice.finish in ("length", "content_filter") or choice.refusal.any or choice.called:
         return
-    if not choice.content.any and ledger.has("S09"):
+    if not choice.content.any and ledger.has(_NO_MESSAGE):
         return
     if answer.streamed and not choice.finish:
         return  # it may not be whole: T05 says so
-    text = str(choice.content)
-    path = f"$.choices[{choice.index}].message.content"
-    code = "J01" if ask.format == "json_object" else "J02"
-    case = "not-strict" if code == "J02" and not ask.strict else ""
-    if _FENCE.match(text):
-        ledger.add("J03", path, "bare JSON", text, "the content is wrapped in a code fence")
-        return
+    ledger.run(CHECKS, StructuredText(facts))
+
+
+class StructuredText:
+    """The content of a choice that is to be JSON.
+
+    Attributes:
+        path: of the content.
+        format: ``json_object`` or ``json_schema``.
+        fenced: it begins with a code fence; then it is not read.
+        value: parsed; `_UNREAD` where it is not JSON or was not read.
+        why_not: why it is not JSON, ``None`` where it is.
+    """
+
+    __slots__ = ("fenced", "format", "path", "schema", "strict", "text", "value", "why_not")
+
+    def __init__(self, facts: ChoiceFacts) -> None:
+        ask = facts.ask
+        self.format, self.schema, self.strict = ask.format, ask.schema, ask.strict
+        self.path = f"$.choices[{facts.choice.index}].message.content"
+        self.text = str(facts.choice.content)
+        self.value: JSON = _UNREAD
+        self.why_not: str | None = None
+        self.fenced = _FENCE.match(self.text) is not None
+        if not self.fenced:
+            try:
+                self.value = loads(self.text)
+            except ValueError as error:
+                self.why_not = str(error)
+
+    def not_json(self, case: str = "") -> Violation:
+        return Violation(
+            self.path, "JSON", self.text, f"the content is not JSON: {self.why_not}", case
+        )
+
+
+@rule("J01")
+def json_object(content: StructuredText) -> Violation | None:
+    if content.format != "json_object":
+        return None
+    if content.why_not is not None:
+        return content.not_json()
+    if content.value is _UNREAD or isinstance(content.value, dict):
+        return None
+    message = "the content is no JSON object"
+    return Violation(content.path, "a JSON object", content.text, message)
+
+
+@rule("J02")
+def json_schema(content: StructuredText) -> Violation | None:
+    if content.format != "json_schema":
+        return None
+    case = "" if content.strict else "not-strict"
+    if content.why_not is not None:
+        return content.not_json(case)
+    if content.value is _UNREAD or not isinstance(content.schema, dict):
+        return None
     try:
-        value = loads(text)
-    except ValueError as error:
-        ledger.add(code, path, "JSON", text, f"the content is not JSON: {error}", case=case)
-        return
-    if code == "J01":
-        if not isinstance(value, dict):
-            ledger.add(code, path, "a JSON object", text, "the content is no JSON object")
-    elif isinstance(ask.schema, dict):
-        try:
-            error_ = first_error(ask.schema, value)
-        except SchemaTrouble:
-            return
-        if error_ is not None:
-            place, why = error_
-            ledger.add(
-                code,
-                path,
-                f"what the response_format's schema allows{place}",
-                text,
-                f"the content breaks the schema: {why}",
-                case=case,
-            )
+        error = first_error(content.schema, content.value)
+    except SchemaTrouble:
+        return None
+    if error is None:
+        return None
+    place, why = error
+    return Violation(
+        content.path,
+        f"what the response_format's schema allows{place}",
+        content.text,
+        f"the content breaks the schema: {why}",
+        case,
+    )
+
+
+@rule("J03")
+def json_fenced(content: StructuredText) -> Violation | None:
+    if not content.fenced:
+        return None
+    message = "the content is wrapped in a code fence"
+    return Violation(content.path, "bare JSON", content.text, message)
+
+
+_NO_MESSAGE = codes_of(message_empty)
+CHECKS = checks(json_fenced, json_object, json_schema)

@@ -2,134 +2,212 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pytest_chatapi.contract.ledger import Ledger
-from pytest_chatapi.contract.wording import Shown
+from pytest_chatapi.contract.rules.registry import Violation, checks, rule
+from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.wording import ABSENT, Shown
 
-__all__ = ["check_usage"]
-
-_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+__all__ = ["check_usage", "usage_absent"]
 
 
 def check_usage(
     ledger: Ledger,
-    usage: dict[str, Any],
+    usage: JSONObject,
     *,
     answered: bool,
     chunk: int | None = None,
     root: str = "$.usage",
 ) -> None:
-    """U01 to U04 and U07; wrong types are the schema's business.
+    """U01 to U04 and U07; wrong types are the schema's business, and so is U06.
 
     Args:
         answered: the answer has content, so that zero tokens cannot be right.
+        root: path of the usage object.
     """
-    prompt, completion, total = (_count(usage.get(key)) for key in _COUNTS)
-    for key, value in zip(_COUNTS, (prompt, completion, total), strict=True):
-        if value is not None and value < 0:
-            ledger.add(
-                "U01",
-                f"{root}.{key}",
-                "an integer >= 0",
-                value,
-                f"`{key}` is negative",
-                chunk=chunk,
-            )
-    details = usage.get("completion_tokens_details")
-    reasoning = _count(details.get("reasoning_tokens")) if isinstance(details, dict) else None
-    beside = False
-    if (
-        prompt is not None
-        and completion is not None
-        and total is not None
-        and min(prompt, completion, total) >= 0
-    ):
-        if total != prompt + completion:
-            beside = bool(reasoning) and total == prompt + completion + (reasoning or 0)
-            ledger.add(
-                "U02",
-                f"{root}.total_tokens",
-                f"{prompt + completion} ({prompt} prompt + {completion} completion)",
-                total,
-                f"the total counts the {reasoning} reasoning tokens once more"
-                if beside
-                else f"the total is {abs(total - prompt - completion)} too "
-                f"{'high' if total > prompt + completion else 'low'}",
-                case="reasoning" if beside else "",
-                chunk=chunk,
-            )
-        beside = bool(reasoning) and total == prompt + completion + (reasoning or 0)
-    if answered and prompt is not None and completion is not None and not (prompt and completion):
-        key = "completion_tokens" if not completion else "prompt_tokens"
-        ledger.add(
-            "U07",
-            f"{root}.{key}",
-            "more than 0",
-            0,
-            f"`{key}` is 0 for an answer with content",
-            chunk=chunk,
+    ledger.run(CHECKS, Counts(usage, answered, chunk, root))
+
+
+class Counts:
+    """The counts of one usage object; ``None`` for what is no integer."""
+
+    __slots__ = (
+        "answered",
+        "chunk",
+        "completion",
+        "completion_details",
+        "prompt",
+        "prompt_details",
+        "reasoning",
+        "reasoning_beside",
+        "root",
+        "total",
+    )
+
+    def __init__(self, usage: JSONObject, answered: bool, chunk: int | None, root: str) -> None:
+        self.answered = answered
+        self.chunk = chunk
+        self.root = root
+        prompt = self.prompt = _count(usage.get("prompt_tokens"))
+        completion = self.completion = _count(usage.get("completion_tokens"))
+        total = self.total = _count(usage.get("total_tokens"))
+        details = usage.get("completion_tokens_details")
+        self.completion_details: JSONObject = details if isinstance(details, dict) else {}
+        details = usage.get("prompt_tokens_details")
+        self.prompt_details: JSONObject = details if isinstance(details, dict) else {}
+        reasoning = self.reasoning = _count(self.completion_details.get("reasoning_tokens"))
+        # The reasoning tokens are counted beside the completion tokens and not among them.
+        self.reasoning_beside = bool(
+            reasoning
+            and prompt is not None
+            and completion is not None
+            and total is not None
+            and min(prompt, completion, total) >= 0
+            and total == prompt + completion + reasoning
         )
-    if isinstance(details, dict):
-        _members(ledger, "U04", details, f"{root}.completion_tokens_details", chunk)
-        if completion is not None:
-            for key in ("reasoning_tokens", "audio_tokens", "text_tokens"):
-                part = _count(details.get(key))
-                if part is not None and part > completion >= 0:
-                    ledger.add(
-                        "U04",
-                        f"{root}.completion_tokens_details.{key}",
-                        f"at most {completion} (completion_tokens)",
-                        part,
-                        f"`{key}` is more than completion_tokens",
-                        case="reasoning" if key == "reasoning_tokens" and beside else "",
-                        chunk=chunk,
-                    )
-            accepted = _count(details.get("accepted_prediction_tokens")) or 0
-            rejected = _count(details.get("rejected_prediction_tokens")) or 0
-            if accepted >= 0 and rejected >= 0 and accepted + rejected > completion >= 0:
-                ledger.add(
-                    "U04",
-                    f"{root}.completion_tokens_details.rejected_prediction_tokens",
-                    f"accepted + rejected at most {completion} (completion_tokens)",
-                    Shown(f"{accepted} + {rejected}"),
-                    "the prediction tokens are more than completion_tokens",
-                    chunk=chunk,
-                )
-    details = usage.get("prompt_tokens_details")
-    if isinstance(details, dict):
-        _members(ledger, "U03", details, f"{root}.prompt_tokens_details", chunk)
-        if prompt is not None:
-            # cache_write_tokens is documented as unadjusted: it has no bound.
-            for key in ("cached_tokens", "audio_tokens", "text_tokens", "image_tokens"):
-                part = _count(details.get(key))
-                if part is not None and part > prompt >= 0:
-                    ledger.add(
-                        "U03",
-                        f"{root}.prompt_tokens_details.{key}",
-                        f"at most {prompt} (prompt_tokens)",
-                        part,
-                        f"`{key}` is more than prompt_tokens",
-                        case="cached" if key == "cached_tokens" else "",
-                        chunk=chunk,
-                    )
 
 
-def _count(value: Any) -> int | None:
-    # Beyond any count, so that no message has to write down thousands of digits.
-    return value if type(value) is int and abs(value) < 10**18 else None
+# Beyond any count, so that no message has to write down thousands of digits.
+_BEYOND = 10**18
 
 
-def _members(
-    ledger: Ledger, code: str, details: dict[str, Any], path: str, chunk: int | None
-) -> None:
-    for key, value in details.items():
-        if type(value) is int and value < 0:
-            ledger.add(
-                code,
-                f"{path}.{key}",
-                "an integer >= 0",
-                value,
-                f"`{key}` is negative",
-                chunk=chunk,
+def _count(value: JSON) -> int | None:
+    return value if type(value) is int and -_BEYOND < value < _BEYOND else None
+
+
+@rule("U01")
+def usage_counts(counts: Counts) -> list[Violation] | None:
+    prompt, completion, total = counts.prompt or 0, counts.completion or 0, counts.total or 0
+    if prompt >= 0 and completion >= 0 and total >= 0:
+        return None
+    named = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total}
+    return [
+        _negative(f"{counts.root}.{key}", key, value, counts.chunk)
+        for key, value in named.items()
+        if value < 0
+    ]
+
+
+def _negative(path: str, key: str, value: int, chunk: int | None) -> Violation:
+    return Violation(path, "an integer >= 0", value, f"`{key}` is negative", chunk=chunk)
+
+
+@rule("U02")
+def usage_total(counts: Counts) -> Violation | None:
+    prompt, completion, total = counts.prompt, counts.completion, counts.total
+    if prompt is None or completion is None or total is None or total == prompt + completion:
+        return None
+    if min(prompt, completion, total) < 0:
+        return None
+    if counts.reasoning_beside:
+        case, message = (
+            "reasoning",
+            (f"the total counts the {counts.reasoning} reasoning tokens once more"),
+        )
+    else:
+        excess = total - prompt - completion
+        case, message = "", f"the total is {abs(excess)} too {'high' if excess > 0 else 'low'}"
+    return Violation(
+        f"{counts.root}.total_tokens",
+        f"{prompt + completion} ({prompt} prompt + {completion} completion)",
+        total,
+        message,
+        case,
+        counts.chunk,
+    )
+
+
+@rule("U03")
+def usage_prompt_details(counts: Counts) -> list[Violation] | None:
+    details = counts.prompt_details
+    if not details:
+        return None
+    # cache_write_tokens is documented as unadjusted: it has no bound.
+    bounded = ("cached_tokens", "audio_tokens", "text_tokens", "image_tokens")
+    cases = {"cached_tokens": "cached"}
+    return _parts(counts, details, "prompt_tokens", counts.prompt, bounded, cases)
+
+
+@rule("U04")
+def usage_completion_details(counts: Counts) -> list[Violation] | None:
+    details, completion = counts.completion_details, counts.completion
+    if not details:
+        return None
+    bounded = ("reasoning_tokens", "audio_tokens", "text_tokens")
+    cases = {"reasoning_tokens": "reasoning"} if counts.reasoning_beside else {}
+    violations = _parts(counts, details, "completion_tokens", completion, bounded, cases)
+    accepted = _count(details.get("accepted_prediction_tokens")) or 0
+    rejected = _count(details.get("rejected_prediction_tokens")) or 0
+    if (
+        completion is not None
+        and min(accepted, rejected, completion) >= 0
+        and accepted + rejected > completion
+    ):
+        violations.append(
+            Violation(
+                f"{counts.root}.completion_tokens_details.rejected_prediction_tokens",
+                f"accepted + rejected at most {completion} (completion_tokens)",
+                Shown(f"{accepted} + {rejected}"),
+                "the prediction tokens are more than completion_tokens",
+                chunk=counts.chunk,
             )
+        )
+    return violations
+
+
+def _parts(
+    counts: Counts,
+    details: JSONObject,
+    name: str,
+    whole: int | None,
+    bounded: tuple[str, ...],
+    cases: dict[str, str],
+) -> list[Violation]:
+    """The members of a details object that are negative, or more than what they are part of."""
+    violations = [
+        _negative(f"{counts.root}.{name}_details.{key}", key, value, counts.chunk)
+        for key, value in details.items()
+        if type(value) is int and value < 0
+    ]
+    if whole is None or whole < 0:
+        return violations
+    for key in bounded:
+        part = details.get(key)
+        if type(part) is int and whole < part < _BEYOND:
+            violations.append(
+                Violation(
+                    f"{counts.root}.{name}_details.{key}",
+                    f"at most {whole} ({name})",
+                    part,
+                    f"`{key}` is more than {name}",
+                    cases.get(key, ""),
+                    counts.chunk,
+                )
+            )
+    return violations
+
+
+@rule("U05")
+def usage_absent(body: JSONObject) -> Violation | None:
+    if "usage" in body:
+        return None
+    return Violation("$.usage", "an object", ABSENT, "the answer has no usage")
+
+
+@rule("U07")
+def usage_zero(counts: Counts) -> Violation | None:
+    prompt, completion = counts.prompt, counts.completion
+    if not counts.answered or prompt is None or completion is None or (prompt and completion):
+        return None
+    key = "prompt_tokens" if completion else "completion_tokens"
+    return Violation(
+        f"{counts.root}.{key}",
+        "more than 0",
+        0,
+        f"`{key}` is 0 for an answer with content",
+        chunk=counts.chunk,
+    )
+
+
+CHECKS = checks(
+    usage_counts, usage_total, usage_zero, usage_completion_details, usage_prompt_details
+)

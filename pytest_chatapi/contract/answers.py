@@ -1,0 +1,272 @@
+"""Holds responses against the contract: completions, streams, errors, and all other documents."""
+
+from __future__ import annotations
+
+from pytest_chatapi.contract.ask import Ask
+from pytest_chatapi.contract.assemble import Answer, Choice, Text, read_message
+from pytest_chatapi.contract.body import Body
+from pytest_chatapi.contract.exchange import Response, fold_headers
+from pytest_chatapi.contract.ledger import Ledger
+from pytest_chatapi.contract.parse import loads_bytes
+from pytest_chatapi.contract.rules import message, shape
+from pytest_chatapi.contract.rules.body import body_missing, content_type_stream, not_json
+from pytest_chatapi.contract.rules.correlation import check_answer, check_choice
+from pytest_chatapi.contract.rules.errors import (
+    check_error_body,
+    error_not_json,
+    error_under_2xx,
+    is_error_body,
+)
+from pytest_chatapi.contract.rules.facts import AnswerFacts, ChoiceFacts
+from pytest_chatapi.contract.rules.headers import check_headers
+from pytest_chatapi.contract.rules.logprobs import Tokens, logprob_asked
+from pytest_chatapi.contract.rules.models import (
+    check_model,
+    check_model_list,
+    model_list,
+    model_object,
+)
+from pytest_chatapi.contract.rules.registry import Violation, checks, code_of, codes_of
+from pytest_chatapi.contract.rules.stream import StreamFold
+from pytest_chatapi.contract.rules.stream_chunks import stream_error_event
+from pytest_chatapi.contract.rules.stream_end import stream_truncated
+from pytest_chatapi.contract.rules.structured import check_structured
+from pytest_chatapi.contract.rules.tools import check_calls
+from pytest_chatapi.contract.rules.usage import check_usage, usage_absent
+from pytest_chatapi.contract.schemas import SchemaViolation, load
+from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.wording import ABSENT
+
+__all__ = ["check_response"]
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# An error page or an error body has another type as well: one cause, one finding.
+_COMPLETION_CHECKS = checks(usage_absent, message.choices_empty)
+_OTHER_TYPE = codes_of(not_json, error_under_2xx, stream_error_event)
+
+
+def check_response(
+    ledger: Ledger, ask: Ask, response: Response, kind: str, keep: bool
+) -> Answer | None:
+    """The answer, as far as one could be read.
+
+    Args:
+        kind: the endpoint.
+        keep: keep all text of a stream.
+    """
+    status = response.status
+    check_headers(ledger, fold_headers(response.headers), status)
+    if status >= 400:
+        _check_error(ledger, response)
+        return None
+    if not 200 <= status < 300 or status == 204:
+        return None
+    if response.chunks is not None:
+        fold = StreamFold(ledger, ask, keep=keep)
+        fold.read_chunks(response.chunks)
+        return _check_answer(ledger, ask, fold.end(response.cut, framed=False))
+    body = Body(response)
+    if kind != "chat":
+        if not body.is_empty:
+            _check_document(ledger, kind, body, status)
+        return None
+    if not body.is_empty:
+        return _check_body(ledger, ask, body, status, keep)
+    if body.cut == "server":
+        place = "before the first byte of the body"
+        ledger.report(stream_truncated, "a body", "nothing", place)
+    elif body.cut is None:
+        ledger.report(body_missing)
+    return None
+
+
+def _check_body(ledger: Ledger, ask: Ask, body: Body, status: int, keep: bool) -> Answer | None:
+    is_stream, pieces = body.is_stream(ask.stream), body.pieces
+    answer: Answer | None
+    if is_stream and pieces is not None:
+        fold = StreamFold(ledger, ask, keep=keep)
+        fold.read_bytes(pieces, cut=body.cut is not None)
+        answer = _check_answer(ledger, ask, fold.end(body.cut))
+    else:
+        answer = _check_plain(ledger, ask, body, status)
+    if not ledger.has(_OTHER_TYPE):
+        asked = ask.stream if ask.known and pieces is not None else None
+        ledger.report(content_type_stream, body.media_type, is_stream=is_stream, asked=asked)
+    return answer
+
+
+def _check_plain(ledger: Ledger, ask: Ask, body: Body, status: int) -> Answer | None:
+    value = _read_json(ledger, body)
+    if value is ABSENT:
+        return None
+    if not isinstance(value, dict):
+        ledger.report(not_json, value)
+        return None
+    if is_error_body(value):
+        ledger.report(error_under_2xx, value, status)
+        return None
+    return _check_completion(ledger, ask, value)
+
+
+def _read_json(ledger: Ledger, body: Body) -> JSON:
+    """The body as JSON; `ABSENT` where there is nothing to judge (reported by then)."""
+    text = body.read()
+    if not isinstance(text, bytes):
+        return text
+    if text.startswith(_BYTE_ORDER_MARK):
+        ledger.report(not_json, text)
+        text = text.removeprefix(_BYTE_ORDER_MARK)
+    try:
+        return loads_bytes(text)
+    except ValueError as error:
+        if body.cut == "server":
+            got = f"{len(text)} bytes"
+            ledger.report(stream_truncated, "the whole body", got, "inside the body")
+        elif body.cut is None:
+            ledger.report(not_json, text, str(error))
+        return ABSENT
+
+
+def _check_completion(ledger: Ledger, ask: Ask, body: JSONObject) -> Answer:
+    """S to K for a ``chat.completion``."""
+    found, unknown = load("response", ledger.as_of).violations(body)
+    if found:
+        found = [violation for violation in found if not _is_filtered(ledger, body, violation)]
+    shape.report(ledger, found, unknown)
+    shape.check_frame(ledger, body)
+    answer = Answer(streamed=False)
+    answer.model = body.get("model")
+    usage = body.get("usage")
+    answer.usage = usage if isinstance(usage, dict) else None
+    ledger.run(_COMPLETION_CHECKS, body)
+    raws = body.get("choices")
+    if not isinstance(raws, list):
+        return answer
+    indexes: list[int] = []
+    for position, raw in enumerate(raws):
+        if isinstance(raw, dict):
+            answer.choices[position] = _choice(ledger, ask, raw, position)
+            if type(index := raw.get("index")) is int:
+                indexes.append(index)
+    if len(indexes) == len(raws) and indexes != [0]:
+        ledger.report(message.choice_index, indexes)
+    return _check_answer(ledger, ask, answer)
+
+
+def _choice(ledger: Ledger, ask: Ask, raw: JSONObject, position: int) -> Choice:
+    path = f"$.choices[{position}]"
+    choice = Choice(position, f"{path}.message", Text(True, ask.stops), Text(True))
+    finish = raw.get("finish_reason")
+    choice.finish = finish if isinstance(finish, str) else None
+    value = raw.get("message")
+    if isinstance(value, dict):
+        read_message(choice, value)
+    else:
+        choice.parts = True
+    logprobs = raw.get("logprobs")
+    if isinstance(logprobs, dict):
+        choice.logprobs = True
+        tokens = Tokens(ledger, ask)
+        for member in ("content", "refusal"):
+            values = logprobs.get(member)
+            if isinstance(values, list):
+                tokens.add(member, values, f"{path}.logprobs.{member}", None)
+        tokens.end(choice, whole=True)
+    return choice
+
+
+def _is_filtered(ledger: Ledger, body: JSONObject, violation: SchemaViolation) -> bool:
+    """Azure's filter leaves out the message of a choice that it blocked."""
+    path = violation.path
+    if (
+        violation.problem.keyword != "required"
+        or len(path) != 3
+        or path[::2] != ("choices", "message")
+    ):
+        return False
+    if body["choices"][path[1]].get("finish_reason") != "content_filter":
+        return False
+    why = "a choice that the content filter blocked has no message"
+    ledger.add(
+        code_of(shape.schema), shape.schema(violation, "content-filter")._replace(message=why)
+    )
+    return True
+
+
+def _check_answer(ledger: Ledger, ask: Ask, answer: Answer) -> Answer:
+    """The rules about an answer, joined or whole."""
+    answered = False
+    for index in sorted(answer.choices):
+        choice = answer.choices[index]
+        answered = answered or choice.content.any or choice.refusal.any or choice.called
+        facts = ChoiceFacts(ask, answer, choice)
+        ledger.run(message.CHECKS, facts)
+        if choice.called or choice.finish == "tool_calls" or choice.content.markup:
+            check_calls(ledger, facts)
+        if ask.known:
+            if ask.format is not None:
+                check_structured(ledger, facts)
+            check_choice(ledger, facts)
+            ledger.report(logprob_asked, facts)
+    if answer.usage is not None:
+        check_usage(ledger, answer.usage, answered=answered, chunk=answer.usage_chunk)
+    if ask.known:
+        check_answer(ledger, AnswerFacts(ask, answer, ledger.profile.name))
+    return answer
+
+
+def _check_error(ledger: Ledger, response: Response) -> None:
+    body = Body(response)
+    value = body.read()
+    if isinstance(value, bytes) and value.strip():
+        try:
+            parsed = loads_bytes(value.removeprefix(_BYTE_ORDER_MARK))
+        except ValueError:
+            if body.cut is None:
+                ledger.report(error_not_json, value)
+            return
+        ledger.report(content_type_stream, body.media_type, is_stream=False, is_error=True)
+        check_error_body(ledger, parsed, response.status)
+    elif value is not None and not isinstance(value, bytes):
+        check_error_body(ledger, value, response.status)
+    elif body.cut is None:
+        ledger.report(error_not_json, None)
+
+
+def _check_document(ledger: Ledger, kind: str, body: Body, status: int) -> None:
+    """Everything but the answer to a POST chat/completions."""
+    general = code_of(
+        model_list
+        if kind == "model_list"
+        else model_object
+        if kind.startswith("model")
+        else shape.schema
+    )
+    value = body.read()
+    if isinstance(value, bytes):
+        try:
+            value = loads_bytes(value.removeprefix(_BYTE_ORDER_MARK))
+        except ValueError as error:
+            if body.cut is None:
+                ledger.add(general, Violation("$", "JSON", value, f"the body is not JSON: {error}"))
+            return
+    if is_error_body(value):
+        ledger.report(error_under_2xx, value, status)
+    elif kind == "model_list":
+        check_model_list(ledger, value)
+    elif kind == "model":
+        check_model(ledger, value)
+    elif not isinstance(value, dict):
+        ledger.add(general, Violation("$", "a JSON object", value, "the body is no JSON object"))
+    else:
+        # A stored completion is a completion with leave to echo its request.
+        node = load("completion_list" if kind == "completion" else kind, ledger.as_of)
+        if kind == "completion":
+            node = node.properties["data"].items  # type: ignore[assignment]
+        found, unknown = node.violations(value)
+        shape.report(
+            ledger,
+            found,
+            unknown,
+            default=model_object if kind == "model_deleted" else shape.schema,
+        )

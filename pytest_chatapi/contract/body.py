@@ -1,0 +1,81 @@
+"""The body of a response: its first bytes tell what it is before it is read as a whole."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+
+from pytest_chatapi.contract.exchange import Response, fold_headers
+from pytest_chatapi.contract.sse import looks_like_sse
+from pytest_chatapi.contract.wire import JSON
+
+__all__ = ["Body"]
+
+# Bytes that are looked at to tell an event stream from JSON.
+_HEAD = 512
+
+
+class Body:
+    """A body that is read once.
+
+    Attributes:
+        cut: who ended the connection before the body was complete.
+        head: the first bytes that are no white space.
+        media_type: the content-type without its parameters, in lower case; empty if there is none.
+        pieces: the bytes as they come; ``None`` where only parsed JSON is known, or nothing.
+    """
+
+    __slots__ = ("_parsed", "cut", "head", "media_type", "pieces")
+
+    def __init__(self, response: Response) -> None:
+        content_type = fold_headers(response.headers).get("content-type", "")
+        self.media_type = content_type.partition(";")[0].strip().lower()
+        self.cut = response.cut
+        self._parsed: JSON = None
+        self.pieces: Iterable[bytes] | None = None
+        self.head = b""
+        body = response.body
+        if isinstance(body, str):
+            body = body.encode("utf-8", "surrogatepass")
+        if isinstance(body, bytes):
+            self.pieces = (body,)
+            self.head = body[:_HEAD] if body[:1] > b" " else body.lstrip()[:_HEAD]
+        elif body is not None:
+            self._parsed = body
+        elif response.pieces is not None:
+            self.pieces, self.head = _peeked(response.pieces)
+
+    @property
+    def is_empty(self) -> bool:
+        return self._parsed is None if self.pieces is None else not self.head
+
+    def read(self) -> JSON:
+        """The whole body: bytes, or parsed JSON where its text is not known."""
+        return self._parsed if self.pieces is None else b"".join(self.pieces)
+
+    def is_stream(self, asked: bool) -> bool:
+        """Whether to read the body as an event stream.
+
+        Args:
+            asked: the request streams.
+        """
+        if self.pieces is None:
+            return False
+        if looks_like_sse(self.head):
+            return True
+        if self.head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
+            return False
+        # Neither events nor JSON: what was announced, or else what was asked for, is judged.
+        return self.media_type == "text/event-stream" or (not self.media_type and asked)
+
+
+def _peeked(pieces: Iterable[bytes]) -> tuple[Iterator[bytes], bytes]:
+    iterator = iter(pieces)
+    first: list[bytes] = []
+    size = 0
+    for piece in iterator:
+        first.append(piece)
+        size += len(piece) if size else len(piece.lstrip())
+        if size >= _HEAD or (size and b"\n" in piece):
+            break
+    return itertools.chain(first, iterator), b"".join(first).lstrip()[:_HEAD]

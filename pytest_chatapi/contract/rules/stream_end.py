@@ -1,0 +1,203 @@
+"""T05, T13 to T15, T17 and T18: what only the end of a stream can tell."""
+
+from __future__ import annotations
+
+from pytest_chatapi.contract.ask import Ask
+from pytest_chatapi.contract.assemble import Answer
+from pytest_chatapi.contract.ledger import Ledger
+from pytest_chatapi.contract.rules.registry import Violation, checks, codes_of, rule
+from pytest_chatapi.contract.rules.shape import schema
+from pytest_chatapi.contract.rules.stream_calls import CallFold
+from pytest_chatapi.contract.rules.stream_chunks import (
+    sse_framing,
+    stream_chunk_json,
+    stream_done_missing,
+    stream_empty_choices,
+    stream_first_role,
+    stream_index_range,
+)
+from pytest_chatapi.contract.wire import JSON
+from pytest_chatapi.contract.wording import ABSENT, Shown
+
+__all__ = ["Course", "check_end", "check_usage_place", "stream_truncated"]
+
+
+class Course:
+    """What a stream showed, from its first event to its last.
+
+    Attributes:
+        number: chunks so far.
+        done: ``[DONE]`` came.
+        failed: an error event came.
+        lost: something could not be read, so what is missing may have been in it.
+        lost_last: so was the last event.
+        filtered: a chunk of an asynchronous content filter came.
+        blank: choices with a finish_reason that is no reason; another code says so.
+        roleless: first deltas without a role: index, position, role, chunk.
+        bare: chunk without choices and usage that may have been to bring the usage.
+        usages: chunks with a usage object.
+        usage_on_choice: the last of them had choices too.
+        choices_after_usage: choices came after it.
+    """
+
+    __slots__ = (
+        "answer",
+        "ask",
+        "bare",
+        "blank",
+        "choices_after_usage",
+        "done",
+        "failed",
+        "filtered",
+        "lost",
+        "lost_last",
+        "number",
+        "roleless",
+        "usage_on_choice",
+        "usages",
+    )
+
+    def __init__(self, ask: Ask) -> None:
+        self.ask = ask
+        self.answer = Answer(streamed=True)
+        self.number = 0
+        self.done = False
+        self.failed = False
+        self.lost = False
+        self.lost_last = False
+        self.filtered = False
+        self.blank: set[int] = set()
+        self.roleless: list[tuple[int, int, JSON, int]] = []
+        self.bare: int | None = None
+        self.usages = 0
+        self.usage_on_choice = False
+        self.choices_after_usage = False
+
+
+def check_end(
+    ledger: Ledger, course: Course, calls: CallFold, cut: str | None, *, framed: bool
+) -> None:
+    """Reports what the end of the stream tells, and completes the answer.
+
+    Args:
+        cut: who cut the stream, if somebody did.
+        framed: the wire text was at hand, so that ``[DONE]`` can be missed.
+    """
+    answer = course.answer
+    stopped = cut is not None and not course.done
+    if stopped and cut == "server" and not course.failed:
+        number = course.number
+        after = f"after chunk {number - 1}" if number else "before the first chunk"
+        ledger.report(
+            stream_truncated,
+            "a stream that reaches data: [DONE]",
+            f"the end of the connection {after}",
+            after,
+            number - 1 if number else None,
+        )
+    answer.whole = not stopped and not course.failed
+    if answer.whole:
+        if framed and not answer.choices and not ledger.has(_UNREAD):
+            ledger.report(stream_empty, course)
+        else:
+            _check_whole(ledger, course, framed)
+    if not course.filtered and not course.lost:
+        for index, position, role, number in course.roleless:
+            ledger.report(stream_first_role, index, position, role, number, first=True)
+    calls.end(answer.choices)
+    for choice in answer.choices.values():
+        choice.content.finish()
+        choice.refusal.finish()
+        choice.parts = choice.parts or course.lost or ledger.has(_OUT_OF_RANGE)
+
+
+def check_usage_place(ledger: Ledger, course: Course) -> None:
+    if course.bare is not None and course.answer.usage is not None:
+        ledger.report(stream_empty_choices, course.bare)
+    if course.usages:
+        ledger.run(USAGE_CHECKS, course)
+
+
+def _check_whole(ledger: Ledger, course: Course, framed: bool) -> None:
+    answer = course.answer
+    unfinished = [index for index, c in sorted(answer.choices.items()) if not c.finish]
+    if not course.lost and not ledger.has(_OUT_OF_RANGE):
+        ledger.report(stream_finish_missing, [i for i in unfinished if i not in course.blank])
+    if framed and not course.done and course.number and not course.lost_last:
+        all_finished = bool(answer.choices) and not unfinished
+        ledger.report(stream_done_missing, None, all_finished=all_finished)
+    if answer.usage is None and course.number and not course.lost:
+        ledger.report(stream_usage_missing, course)
+
+
+@rule("T05")
+def stream_finish_missing(indexes: list[int]) -> list[Violation]:
+    return [
+        Violation(
+            f"$.choices[{index}].finish_reason",
+            "a finish_reason before the end",
+            ABSENT,
+            f"choice {index} never finishes",
+        )
+        for index in indexes
+    ]
+
+
+@rule("T13")
+def stream_usage_missing(course: Course) -> Violation | None:
+    if not course.ask.include_usage:
+        return None
+    usage = course.answer.usage
+    if usage is None:
+        expected = "usage on a last chunk with choices: []"
+        message = "`include_usage` was asked, and no chunk has usage"
+        return Violation("$.usage", expected, ABSENT, message, chunk=course.bare)
+    if not (course.choices_after_usage or (course.usages == 1 and course.usage_on_choice)):
+        return None
+    return Violation(
+        "$.usage",
+        "usage on a chunk with choices: [] after the last choice",
+        usage,
+        "usage stands on a chunk with choices"
+        if course.usage_on_choice
+        else "usage comes before the last choice",
+        "on-choice" if course.usage_on_choice else "",
+        course.answer.usage_chunk,
+    )
+
+
+@rule("T14")
+def stream_usage_unasked(course: Course) -> Violation | None:
+    if not course.ask.known or course.ask.include_usage:
+        return None
+    expected = "no usage, since `include_usage` was not asked"
+    usage, chunk = course.answer.usage, course.answer.usage_chunk
+    return Violation("$.usage", expected, usage, "usage comes unasked", chunk=chunk)
+
+
+@rule("T15")
+def stream_usage_cumulative(course: Course) -> Violation | None:
+    if course.usages < 2:
+        return None
+    message = f"usage stands on {course.usages:,} chunks"
+    usage, chunk = course.answer.usage, course.answer.usage_chunk
+    return Violation("$.usage", "usage on one chunk only", usage, message, chunk=chunk)
+
+
+@rule("T17")
+def stream_truncated(expected: str, got: str, place: str, chunk: int | None = None) -> Violation:
+    """Of a plain body too."""
+    message = f"the server ended the connection {place}"
+    return Violation("$", expected, Shown(got), message, chunk=chunk)
+
+
+@rule("T18")
+def stream_empty(course: Course) -> Violation:
+    got = Shown("[DONE] alone" if course.done else "no event")
+    return Violation("$", "at least one chunk", got, "the stream is empty")
+
+
+_OUT_OF_RANGE = codes_of(stream_index_range)
+# Something came; it only was no choice that can be judged.
+_UNREAD = codes_of(stream_empty_choices, stream_chunk_json, stream_index_range, sse_framing, schema)
+USAGE_CHECKS = checks(stream_usage_cumulative, stream_usage_unasked, stream_usage_missing)

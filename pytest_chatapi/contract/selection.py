@@ -1,0 +1,70 @@
+"""Which findings to keep, and by the contract of which day."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import date
+
+from pytest_chatapi.contract.catalogue import FAMILIES, get_rule
+from pytest_chatapi.contract.findings import Finding
+from pytest_chatapi.errors import SettingError
+
+__all__ = ["parse_date", "selects"]
+
+
+def parse_date(value: date | str | None) -> date | None:
+    """A day as ``YYYY-MM-DD``.
+
+    Raises:
+        SettingError: it is none.
+    """
+    if value is None or isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise SettingError(f"{value!r} is no day: write YYYY-MM-DD") from None
+
+
+class selects:
+    """Predicate of ``--select`` and ``--ignore``: ``CODE``, ``CODE:json.path``, a family letter,
+    or a rule's name.
+
+    A path fits itself and all below it; ``[*]`` fits every index, a leading ``$.`` may be
+    left out.
+
+    Raises:
+        SettingError: no such rule.
+    """
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._codes: list[tuple[str, re.Pattern[str] | None]] = []
+        for pattern in patterns:
+            code, _, path = pattern.strip().partition(":")
+            self._codes.append((self._code(code), _path_pattern(path) if path else None))
+
+    @staticmethod
+    def _code(text: str) -> str:
+        if text.upper() in FAMILIES:
+            return text.upper()
+        return get_rule(text).code
+
+    def __bool__(self) -> bool:
+        return bool(self._codes)
+
+    def __call__(self, finding: Finding) -> bool:
+        return any(
+            finding.code.startswith(code) and (path is None or path.match(finding.path) is not None)
+            for code, path in self._codes
+        )
+
+
+def _path_pattern(path: str) -> re.Pattern[str]:
+    path = path.removeprefix("$").removeprefix(".")
+    if not path:
+        return re.compile("")
+    escaped = re.escape(path).replace(r"\[\*\]", r"\[\d+\]").replace(r"\[\]", r"\[\d+\]")
+    escaped = escaped.replace(r"\.\*", r"\.[^.\[]+")
+    prefix = "" if path.startswith("headers.") else r"\$" + (r"" if path[0] == "[" else r"\.")
+    return re.compile(prefix + escaped + r"(?=$|[.\[])")
