@@ -7,8 +7,8 @@ import copy
 import gzip
 import json
 import re
+import sys
 import textwrap
-import time
 import zlib
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -19,7 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_chatapi.errors import SettingError
+from pytest_chatapi.redaction.encodings import View
+from pytest_chatapi.redaction.known import CleanTexts
+from pytest_chatapi.redaction.leaves import Documents
 from pytest_chatapi.redaction.redactor import Redactor
+from pytest_chatapi.redaction.search import Search
+from pytest_chatapi.redaction.shapes import SHAPES, SPACED, Shape
 
 # Put together here, so that no scanner takes this file for a leak.
 KEY = "sk-" + "a1B2" * 6
@@ -118,6 +123,12 @@ def test_shapes(secret: str, redacted: str, kind: str) -> None:
         assert clean.find_secrets(expected) == []
         body = json.dumps({"a": [text], text: None})
         assert json.loads(clean.body(body) or "") == {"a": [expected], expected: None}
+
+
+def test_every_shape_has_a_source_and_a_row_above() -> None:
+    (rows,) = (mark.args[1] for mark in test_shapes.pytestmark)  # type: ignore[attr-defined]
+    assert {shape.kind for shape in (*SHAPES, *SPACED)} == {kind for _, _, kind in rows}
+    assert all(shape.source for shape in (*SHAPES, *SPACED))
 
 
 def test_a_private_key_that_is_cut_off() -> None:
@@ -1057,49 +1068,192 @@ def test_cuts_and_events_stay(texts: list[str], cuts: list[int], compact: bool, 
     assert b"".join(pieces) == after
 
 
-# --- speed ------------------------------------------------------------------------------------
+# --- work -------------------------------------------------------------------------------------
 
 
-def seconds(call: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+class Work:
+    """Counts what redacting costs: calls of functions, and characters that are looked through."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls = self.characters = 0
+        self._count(monkeypatch, Search, "_hits")
+        self._count(monkeypatch, Documents, "__init__")
+
+    def _count(self, monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
+        real = getattr(owner, name)
+
+        def counting(instance: object, text: str, *more: Any, **named: Any) -> Any:
+            self.characters += len(text)
+            return real(instance, text, *more, **named)
+
+        monkeypatch.setattr(owner, name, counting)
+
+    def of(self, call: Callable[[str], object], text: str) -> tuple[int, int]:
+        """Calls, and characters, for one text."""
+        self.calls = self.characters = 0
+
+        def profile(frame: object, event: str, argument: object) -> None:
+            self.calls += event in ("call", "c_call")
+
+        before = sys.getprofile()
+        sys.setprofile(profile)
+        try:
+            call(text)
+        finally:
+            sys.setprofile(before)
+        return self.calls, self.characters
 
 
-def test_clean_bodies_cost_little() -> None:
-    """Bounds that are missed by far where the way around the work is."""
-    request = json.dumps({"messages": [{"role": "user", "content": "What is the weather? " * 45}]})
-    body = request.encode()
-    assert min(seconds(lambda: clean.body(body)) for _ in range(50)) < 100e-6
-    stream = sse(*(chunk(f" word{i % 99}") for i in range(10_000))).encode()
-    assert min(seconds(lambda: clean.body(stream)) for _ in range(3)) < 0.5
-    image = json.dumps({"url": "data:image/png;base64," + b64(zlib.compress(bytes(5)) * 99999)})
-    assert seconds(lambda: clean.find_secrets(image)) < 3
+HOSTILE = [
+    '{"a":',
+    '{"a"\n',
+    "[",
+    "{}",
+    "sk-",
+    "sk-" + "a" * 40,
+    "a",
+    "a1B2" * 5 + "\n",
+    "\\",
+    "\\u005c",
+    "%25",
+    "-----BEGIN PRIVATE KEY-----",
+    "Bearer ",
+    "=",
+    "data: {",
+    'data: {"a":"sk-"}\n',
+    "a@",
+]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"a":' * 40_000,
-        '{"a"\n' * 40_000,
-        "[" * 200_000,
-        "{}" * 50_000,
-        "sk-" * 70_000,
-        ("sk-" + "a" * 40) * 5_000,
-        "a" * 200_000,
-        ("a1B2" * 5 + "\n") * 10_000,
-        "\\" * 100_000,
-        "\\u005c" * 30_000,
-        "%25" * 60_000,
-        "-----BEGIN PRIVATE KEY-----" * 5_000,
-        "Bearer " * 30_000,
-        "=" * 200_000,
-        "data: {" * 30_000,
-        'data: {"a":"sk-"}\n' * 5_000,
-        "https://" + "a@" * 50_000,
-    ],
-)
-def test_hostile_texts_take_no_time(text: str) -> None:
-    redactor = Redactor([r"never matches \d"], environ={"A_TOKEN": OWN})
-    for call in (redactor.find_secrets, redactor.text, redactor.url, redactor.body):
-        assert seconds(lambda call=call: call(text)) < 5  # type: ignore[misc]
+@pytest.mark.parametrize("unit", HOSTILE)
+@pytest.mark.parametrize("method", ["find_secrets", "text", "url", "body"])
+def test_work_grows_with_the_size_of_hostile_texts_only(
+    monkeypatch: pytest.MonkeyPatch, method: str, unit: str
+) -> None:
+    work = Work(monkeypatch)
+    costs = []
+    size = 100 if "BEGIN" in unit else 500  # each of these is followed for 16 KiB
+    for count in (size, 2 * size):
+        redactor = Redactor([r"never matches \d"], environ={"A_TOKEN": OWN})
+        costs.append(work.of(getattr(redactor, method), unit * count))
+    (calls, _), (calls_of_twice, characters) = costs
+    assert calls_of_twice <= 2.1 * calls + 200
+    assert characters <= 20 * len(unit) * count
+
+
+def test_json_that_is_broken_everywhere_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    redactor = Redactor([r"never matches \d"], environ={})
+    calls, _ = Work(monkeypatch).of(redactor.text, '{"a":' * 40_000)
+    assert calls < 500
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_large_hostile_texts_come_out_clean(unit: str) -> None:
+    """Regular expressions that go through them again and again would not end."""
+    text = unit * (300 if "BEGIN" in unit else 100_000 // len(unit))
+    assert clean.find_secrets(clean.text(text)) == []
+
+
+def test_a_clean_body_is_neither_parsed_nor_searched_by_shape(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def never(*arguments: object) -> None:
+        raise AssertionError("there is nothing to do")
+
+    for owner, name in [(Documents, "__init__"), (Shape, "hits"), (View, "__init__")]:
+        monkeypatch.setattr(owner, name, never)
+    redactor = Redactor(environ={"A_TOKEN": OWN})
+    body = json.dumps({"messages": [{"role": "user", "content": "What is the weather? " * 45}]})
+    assert redactor.body(body) == body.encode()
+    stream = sse(*(chunk(f" word{i % 99}") for i in range(100)))
+    assert redactor.body(stream) == stream.encode()
+    assert redactor.find_secrets(b64(zlib.compress(bytes(range(256)) * 9))) == []
+
+
+def test_a_stream_is_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    work = Work(monkeypatch)
+    stream = sse(*(chunk(f" word{i % 99}") for i in range(500)))
+    calls, characters = work.of(clean.text, stream)
+    assert calls < 500 * 60
+    # As it is, with its escapes taken out, and its joined texts.
+    assert characters < 2 * len(stream)
+
+
+def test_a_large_run_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    work = Work(monkeypatch)
+    data = bytes(range(128, 256)) * 800
+    for size, times in ((30_000, 4), (len(data), 1)):
+        image = b64(data[:size])
+        _, characters = work.of(Redactor(environ={}).find_secrets, image)
+        assert len(image) + times * (size - 3) <= characters <= len(image) + times * size
+
+
+# --- what is remembered -----------------------------------------------------------------------
+
+
+def test_what_was_clean_is_not_searched_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    work = Work(monkeypatch)
+    redactor = Redactor(environ={})
+    short, long = "It is chatcmpl-CyMO4JirrrzgmNEKFANyYm31OYEh9", f"{'x' * 200} " * 3
+    assert work.of(redactor.text, short)[1] > len(short)  # its run is decoded
+    assert work.of(redactor.text, short)[1] == 0
+    assert work.of(redactor.text, long)[1] > len(long)
+    assert work.of(redactor.text, long)[1] == len(long)  # its runs are known to be clean
+
+
+def test_the_memory_for_clean_texts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CleanTexts, "MOST", 3)
+    redactor = Redactor(environ={})
+    sizes = []
+    for number in range(9):
+        redactor.text(f"{number:017} is clean")
+        known = redactor._known
+        sizes.append((len(known.clean_texts), len(known.clean_runs)))
+    assert sizes == [(1, 1), (2, 2), (3, 3)] * 3
+    redactor.text("7" * (CleanTexts.LONGEST + 1))
+    assert (len(known.clean_texts), len(known.clean_runs)) == (3, 3)
+
+
+def test_nothing_is_taken_for_clean_that_was_not_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("encodings", "search"):
+        monkeypatch.setattr(f"pytest_chatapi.redaction.{module}.MOST_UNZIPPED", 1 << 16)
+    redactor = Redactor(environ={})
+    bomb, run = b64(gzip.compress(bytes(1 << 18), mtime=0)), b64(KEY)
+    assert redactor.find_secrets(f"{bomb} {bomb} {run}") == []  # too much to decode
+    assert redactor.find_secrets(run) == ["an API key (sk-...)"]
+    deep = b64(b64(b64(KEY)))
+    assert redactor.find_secrets(b64(deep)) == []  # too deep
+    assert redactor.find_secrets(deep) == ["an API key (sk-...)"]
+    account = "org-" + "a1B2" * 6
+    assert redactor.find_secrets(b64(account)) == []  # accounts are left there
+    assert redactor.text(account) == "org-REDACTED"
+
+
+def test_values_that_are_learned_at_once_are_all_known() -> None:
+    class Meanwhile(dict[str, str]):
+        """An environment in which something else is learned while it is read."""
+
+        def items(self) -> Any:
+            yield "A_TOKEN", OWN
+            redactor.learn({"api-key": VALUE})
+            yield "B_TOKEN", "another-1-value"
+
+    environ = Meanwhile()
+    redactor = Redactor(environ={})
+    redactor._environ = environ
+    redactor.learn_environment()
+    assert redactor.text(f"{OWN} {VALUE} another-1-value") == "REDACTED REDACTED REDACTED"
+
+
+def test_headers_that_were_learned_are_forgotten_when_there_are_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pytest_chatapi.redaction.redactor._MOST_LEARNED", 3)
+    redactor = Redactor(environ={})
+    values = [f"s3cret-value-{number}" for number in range(9)]
+    for value in values:
+        redactor.learn({"api-key": value})
+        assert len(redactor._learned) <= 3
+    assert redactor.text(" ".join(values)) == " ".join(["REDACTED"] * 9)

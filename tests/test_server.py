@@ -9,6 +9,7 @@ import importlib
 import json
 import logging
 import os
+import queue
 import socket
 import subprocess
 import sys
@@ -50,8 +51,8 @@ FAR = 3600.0
 PATIENCE = 60
 
 
-class Told:
-    """A mock that does as a test tells it."""
+class Mock:
+    """Answers as a test's function says."""
 
     give_back = None
 
@@ -65,22 +66,23 @@ class Told:
         return Miss(f"{request.method} {request.url}", "there is no route")
 
 
-def told(answer: Interaction | Callable[[Request], Interaction | None], **more: Any) -> Recorder:
-    made = answer if callable(answer) else lambda _: answer
-    return open_recorder(None, answers=Told(made), replay_speed=1, **more)
+def mocked(answer: Interaction | Callable[[Request], Interaction | None], **more: Any) -> Recorder:
+    """A recorder that gives one answer to all requests, or what a function says."""
+    function = answer if callable(answer) else lambda _: answer
+    return open_recorder(None, answers=Mock(function), replay_speed=1, **more)
 
 
 def text(request: Request) -> str:
-    said: str = request.json()["messages"][-1]["content"]
-    return said
+    content: str = request.json()["messages"][-1]["content"]
+    return content
 
 
 def answer(*pieces: bytes, **more: Any) -> Interaction:
     return Interaction(Request(), headers=more.pop("headers", SSE), pieces=pieces, **more)
 
 
-def ask(said: str = "Hi", **more: Any) -> dict[str, Any]:
-    return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": said}], **more}
+def ask(content: str = "Hi", **more: Any) -> dict[str, Any]:
+    return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": content}], **more}
 
 
 @pytest.fixture(params=["h11", "httptools"])
@@ -98,24 +100,77 @@ def serving(recorder: Recorder, protocol: str = "auto", **more: Any) -> Iterator
 @contextlib.contextmanager
 def client(url: str, **more: Any) -> Iterator[httpx.Client]:
     more = {"timeout": PATIENCE, "trust_env": False, "verify": False, **more}
-    with httpx.Client(base_url=url, **more) as made:
-        yield made
+    with httpx.Client(base_url=url, **more) as asking:
+        yield asking
 
 
 def post(url: str, body: Any = None, **more: Any) -> httpx.Response:
-    with client(url) as made:
-        return made.post("/chat/completions", json=body or ask(), **more)
+    with client(url) as asking:
+        return asking.post("/chat/completions", json=body or ask(), **more)
 
 
-def pieces_until_error(url: str, timeout: float = PATIENCE) -> tuple[list[bytes], str]:
-    got: list[bytes] = []
-    with client(url, timeout=timeout) as made:
+def pieces_until_error(url: str) -> tuple[list[bytes], str]:
+    pieces: list[bytes] = []
+    with client(url) as asking:
         try:
-            with made.stream("POST", "/chat/completions", json=ask()) as response:
-                got.extend(response.iter_raw())
+            with asking.stream("POST", "/chat/completions", json=ask()) as response:
+                pieces.extend(response.iter_raw())
         except httpx.TransportError as error:
-            return got, type(error).__name__
-    return got, ""
+            return pieces, type(error).__name__
+    return pieces, ""
+
+
+class Watched:
+    """A server whose clients wait in vain, seen from both sides.
+
+    Attributes:
+        lines: what it says of each request.
+    """
+
+    def __init__(self, recorder: Recorder, protocol: str = "auto") -> None:
+        self.lines: queue.Queue[str] = queue.Queue()
+        self._begun = threading.Semaphore(0)
+        begin = recorder.begin
+
+        def noticed(*arguments: Any) -> Any:
+            try:
+                return begin(*arguments)
+            finally:
+                self._begun.release()
+
+        recorder.begin = noticed  # type: ignore[method-assign]
+        self._server = serving(recorder, protocol, on_exchange=self.lines.put)
+
+    def __enter__(self) -> Watched:
+        self.url = self._server.__enter__()
+        return self
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self._server.__exit__(*exc_info)
+
+    def leave_after(self, body: bytes, question: Any = None) -> int:
+        """Reads so much of a response and leaves while the rest is awaited; its status.
+
+        The server would have noted anything else that it did meanwhile.
+        """
+        received = b""
+        with (
+            client(self.url) as asking,
+            asking.stream("POST", "/chat/completions", json=question or ask()) as response,
+        ):
+            pieces = response.iter_bytes()
+            while len(received) < len(body):
+                received += next(pieces)
+        assert received == body
+        assert self.lines.get(timeout=PATIENCE).endswith(", the client left")
+        return response.status_code
+
+    def leave_unanswered(self, content: str = "Hi") -> None:
+        """Sends a request and leaves while its response is awaited."""
+        with connected(self.url) as connection:
+            connection.sendall(raw_request(content))
+            assert self._begun.acquire(timeout=PATIENCE)
+        assert self.lines.get(timeout=PATIENCE).endswith(", the client left")
 
 
 def connected(url: str) -> socket.socket:
@@ -124,8 +179,8 @@ def connected(url: str) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), PATIENCE)
 
 
-def raw_request(said: str = "Hi") -> bytes:
-    body = json.dumps(ask(said)).encode()
+def raw_request(content: str = "Hi") -> bytes:
+    body = json.dumps(ask(content)).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
@@ -144,7 +199,7 @@ def to_end(connection: socket.socket) -> bytes:
 def test_a_whole_answer(protocol: str) -> None:
     body = json.dumps(ANSWER).encode()
     headers = [*JSON, ("x-request-id", "req_1"), ("transfer-encoding", "chunked")]
-    with serving(told(answer(body, headers=headers)), protocol) as url:
+    with serving(mocked(answer(body, headers=headers)), protocol) as url:
         response = post(url)
     assert response.status_code == 200
     assert response.json() == ANSWER
@@ -157,8 +212,8 @@ def test_a_whole_answer(protocol: str) -> None:
 
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
 def test_answers_without_a_body(protocol: str, method: str, status: int) -> None:
-    made = answer(headers=[("content-length", "7")], status=status)
-    with serving(told(made), protocol) as url, client(url) as asking:
+    recorded = answer(headers=[("content-length", "7")], status=status)
+    with serving(mocked(recorded), protocol) as url, client(url) as asking:
         for _ in range(2):  # on one connection, so what follows has not gone wrong
             response = asking.request(method, "/models")
             assert (response.status_code, response.content) == (status, b"")
@@ -167,8 +222,8 @@ def test_answers_without_a_body(protocol: str, method: str, status: int) -> None
 
 
 def test_a_piece_arrives_while_the_next_is_far(protocol: str) -> None:
-    made = answer(b"data: 1\n\n", b"data: 2\n\n", times=[0.01, FAR])
-    recorder = told(made)
+    recorded = answer(b"data: 1\n\n", b"data: 2\n\n", times=[0.01, FAR])
+    recorder = mocked(recorded)
     with (
         serving(recorder, protocol) as url,
         client(url) as asking,
@@ -185,7 +240,7 @@ def test_a_piece_arrives_while_the_next_is_far(protocol: str) -> None:
 
 def test_what_does_not_wait_goes_out_as_one(protocol: str) -> None:
     pieces = [b"data: %d\n\n" % number for number in range(20)]
-    with serving(told(answer(*pieces)), protocol) as url, connected(url) as connection:
+    with serving(mocked(answer(*pieces)), protocol) as url, connected(url) as connection:
         connection.sendall(raw_request())
         got = connection.recv(65536)
     assert got.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -206,31 +261,31 @@ def test_little_is_held_back() -> None:
 @pytest.mark.parametrize("size", [1, 70_000])
 def test_many_pieces(protocol: str, size: int) -> None:
     pieces = [bytes([65 + number % 26]) * size for number in range(150)]
-    with serving(told(answer(*pieces)), protocol) as url:
+    with serving(mocked(answer(*pieces)), protocol) as url:
         assert post(url).content == b"".join(pieces)
 
 
 def test_speed(protocol: str) -> None:
-    made = answer(b"1", b"2", times=[FAR, 2 * FAR])
+    recorded = answer(b"1", b"2", times=[FAR, 2 * FAR])
     for speed in (0, 1e6):
-        recorder = told(made)
+        recorder = mocked(recorded)
         recorder.replay_speed = speed
         with serving(recorder, protocol) as url:
             assert post(url).content == b"12"
 
 
 def test_what_stalls_does_so_at_any_speed() -> None:
-    recorder = told(answer(b"1", b"2", times=[0, FAR], stalls=True))
+    recorder = mocked(answer(b"1", b"2", times=[0, FAR], stalls=True))
     recorder.replay_speed = 0
-    with serving(recorder) as url:
-        assert pieces_until_error(url, timeout=0.3) == ([b"1"], "ReadTimeout")
+    with Watched(recorder) as server:
+        assert server.leave_after(b"1") == 200
 
 
 def test_pace_is_kept_where_a_test_froze_the_time() -> None:
     freezegun = pytest.importorskip("freezegun")
     with (
         freezegun.freeze_time("2026-01-01"),
-        serving(told(answer(b"1", b"2", times=[0.01, 0.02]))) as url,
+        serving(mocked(answer(b"1", b"2", times=[0.01, 0.02]))) as url,
         connected(url) as connection,
     ):
         connection.sendall(raw_request().replace(b"host: x", b"connection: close"))
@@ -240,12 +295,12 @@ def test_pace_is_kept_where_a_test_froze_the_time() -> None:
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(pieces=st.lists(st.binary(min_size=1, max_size=300), max_size=150), data=st.data())
 def test_any_pieces_arrive(pieces: list[bytes], data: st.DataObject) -> None:
-    made = answer(*pieces, cut=data.draw(st.sampled_from([None, "server"])))
+    recorded = answer(*pieces, cut=data.draw(st.sampled_from([None, "server"])))
     kind = data.draw(st.sampled_from(["h11", "httptools"]))
-    with serving(told(made), kind) as url:
+    with serving(mocked(recorded), kind) as url:
         got, error = pieces_until_error(url)
     assert b"".join(got) == b"".join(pieces)
-    assert error == ("RemoteProtocolError" if made.cut else "")
+    assert error == ("RemoteProtocolError" if recorded.cut else "")
 
 
 @pytest.mark.parametrize(
@@ -254,15 +309,23 @@ def test_any_pieces_arrive(pieces: list[bytes], data: st.DataObject) -> None:
         ({"cut": "server"}, "RemoteProtocolError"),
         ({"cut": "server", "error": "RemoteProtocolError"}, "RemoteProtocolError"),
         ({"cut": "server", "error": "ReadError"}, "ReadError"),
-        ({"cut": "client", "error": "ReadTimeout"}, "ReadTimeout"),
     ],
 )
 @pytest.mark.parametrize("length", [[], [("content-length", "1000")]])
 def test_cuts(protocol: str, more: dict[str, Any], expected: str, length: Any) -> None:
-    made = answer(b"data: 1\n\n", b"dat", headers=[*SSE, *length], **more)
-    with serving(told(made), protocol) as url:
-        got, error = pieces_until_error(url, timeout=0.2 if "Timeout" in expected else PATIENCE)
-    assert (b"".join(got), error) == (b"data: 1\n\ndat", expected)
+    recorded = answer(b"data: 1\n\n", b"dat", headers=[*SSE, *length], **more)
+    with serving(mocked(recorded), protocol) as url:
+        pieces, error = pieces_until_error(url)
+    assert (b"".join(pieces), error) == (b"data: 1\n\ndat", expected)
+
+
+@pytest.mark.parametrize("length", [[], [("content-length", "1000")]])
+def test_a_recorded_timeout_is_one_for_any_client(protocol: str, length: Any) -> None:
+    recorded = answer(
+        b"data: 1\n\n", b"dat", headers=[*SSE, *length], cut="client", error="ReadTimeout"
+    )
+    with Watched(mocked(recorded), protocol) as server:
+        assert server.leave_after(b"data: 1\n\ndat") == 200
 
 
 @pytest.mark.parametrize(
@@ -272,25 +335,29 @@ def test_cuts(protocol: str, more: dict[str, Any], expected: str, length: Any) -
         ("ConnectError", "ReadError"),
         ("", "ReadError"),
         ("RemoteProtocolError", "RemoteProtocolError"),
-        ("ReadTimeout", "ReadTimeout"),
-        ("ConnectTimeout", "ReadTimeout"),
     ],
 )
 def test_no_response(protocol: str, error: str, expected: str) -> None:
-    with serving(told(answer(status=0, error=error)), protocol) as url:
-        timeout = 0.2 if "Timeout" in error else PATIENCE
-        assert pieces_until_error(url, timeout) == ([], expected)
-        assert pieces_until_error(url, timeout) == ([], expected)
+    with serving(mocked(answer(status=0, error=error)), protocol) as url:
+        assert pieces_until_error(url) == ([], expected)
+        assert pieces_until_error(url) == ([], expected)
+
+
+@pytest.mark.parametrize("error", ["ReadTimeout", "ConnectTimeout"])
+def test_no_response_in_time(protocol: str, error: str) -> None:
+    with Watched(mocked(answer(status=0, error=error)), protocol) as server:
+        server.leave_unanswered()
+        server.leave_unanswered()
 
 
 def test_a_client_that_reads_on_where_another_had_stopped(
     protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = answer(b"data: 1\n\n", cut="client")
+    recorded = answer(b"data: 1\n\n", cut="client")
     monkeypatch.setattr(app_module, "_STALL", FAR)
-    recorder = told(made)
-    with serving(recorder, protocol) as url:
-        assert pieces_until_error(url, 0.3) == ([b"data: 1\n\n"], "ReadTimeout")
+    recorder = mocked(recorded)
+    with Watched(recorder, protocol) as server:
+        server.leave_after(b"data: 1\n\n")
     assert recorder.misses == []
     monkeypatch.setattr(app_module, "_STALL", 0.01)
     with serving(recorder, protocol) as url:
@@ -299,37 +366,45 @@ def test_a_client_that_reads_on_where_another_had_stopped(
 
 
 def seen(asking: httpx.Client, streams: bool) -> tuple[Any, ...]:
-    got: list[bytes] = []
+    """Status, body and error of a response; nothing where it cannot be decoded."""
+    received: list[bytes] = []
     status, error = 0, ""
     try:
         with asking.stream("POST", "/chat/completions", json=ask(stream=streams)) as response:
             status = response.status_code
-            got.extend(response.iter_bytes())
+            received.extend(response.iter_bytes())
     except httpx.DecodingError:
         return ()  # how far it came is a matter of pieces
     except httpx.TransportError as raised:
         error = type(raised).__name__
-    return status, b"".join(got), error
+    return status, b"".join(received), error
 
 
 @pytest.mark.parametrize("streams", [False, True])
 @pytest.mark.parametrize("name", [n for n, e in CATALOGUE.items() if e.kind != "deviation"])
 def test_faults_are_those_of_the_replay(name: str, streams: bool) -> None:
     def recorder() -> Recorder:
-        made = told(sdk_answers)
-        made.faults = Plan(name)
-        made.replay_speed = 0
-        return made
+        recorder = mocked(sdk_answers)
+        recorder.faults = Plan(name)
+        recorder.replay_speed = 0
+        return recorder
 
     transport = RecordReplayTransport(recorder())
     with client("http://x/v1", transport=transport, timeout=0.2) as asking:
         expected = seen(asking, streams)
-    timeout = 0.2 if "Timeout" in str(expected) else PATIENCE
-    with serving(recorder()) as url, client(url, timeout=timeout) as asking:
-        found = seen(asking, streams)
-    # Who accepts connections cannot refuse them.
-    instead = {"ConnectError": "ReadError", "ConnectTimeout": "ReadTimeout"}
-    assert found == tuple(instead.get(part, part) for part in expected)
+    if not expected or not expected[2].endswith("Timeout"):
+        with serving(recorder()) as url, client(url) as asking:
+            response = seen(asking, streams)
+        # A server that accepts connections cannot refuse them.
+        instead = {"ConnectError": "ReadError"}
+        assert response == tuple(instead.get(part, part) for part in expected)
+        return
+    status, body, _ = expected
+    with Watched(recorder()) as server:
+        if status:
+            assert server.leave_after(body, ask(stream=streams)) == status
+        else:
+            server.leave_unanswered()
 
 
 def test_headers_that_no_wire_may_carry(protocol: str) -> None:
@@ -343,7 +418,7 @@ def test_headers_that_no_wire_may_carry(protocol: str) -> None:
         ("connection", "x-f"),
         ("x-f", "6"),
     ]
-    with serving(told(answer(b"{}", headers=headers)), protocol) as url:
+    with serving(mocked(answer(b"{}", headers=headers)), protocol) as url:
         response = post(url)
     assert {n: v for n, v in response.headers.raw if n != b"content-length"} == {
         b"x-a": b"1  set-cookie: b",
@@ -361,7 +436,7 @@ def error_of(response: httpx.Response) -> dict[str, Any]:
 
 
 def test_a_miss_says_why(protocol: str) -> None:
-    recorder = told(lambda request: None)
+    recorder = mocked(lambda request: None)
     with serving(recorder, protocol) as url:
         response = post(url)
         assert response.status_code == 404
@@ -382,7 +457,7 @@ def test_a_broken_hook_ends_no_server() -> None:
         return answer(b"{}")
 
     lines: list[str] = []
-    with serving(told(broken), on_exchange=lines.append) as url:
+    with serving(mocked(broken), on_exchange=lines.append) as url:
         assert post(url).status_code >= 400
         assert post(url, ask("Ho")).status_code == 200
     assert len(lines) == 2
@@ -392,8 +467,8 @@ def test_what_goes_wrong_in_the_middle_is_a_cut(
     protocol: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     lines: list[str] = []
-    made = answer(b"12", b"345", headers=[("content-length", "4")], cut="server")
-    with serving(told(made), protocol, on_exchange=lines.append) as url:
+    recorded = answer(b"12", b"345", headers=[("content-length", "4")], cut="server")
+    with serving(mocked(recorded), protocol, on_exchange=lines.append) as url:
         got, error = pieces_until_error(url)
     assert (got, error) == ([b"12"], "RemoteProtocolError")
     assert "Error: " in lines[0]
@@ -402,16 +477,15 @@ def test_what_goes_wrong_in_the_middle_is_a_cut(
 
 def test_the_key_is_checked_where_there_is_one(protocol: str) -> None:
     lines: list[str] = []
-    recorder = told(answer(b"{}", headers=JSON))
+    recorder = mocked(answer(b"{}", headers=JSON))
     with serving(recorder, protocol, api_key=KEY, on_exchange=lines.append) as url:
         for headers in ({}, {"authorization": "Basic eDp5"}, {"authorization": "Bearer"}):
             response = post(url, headers=headers)
             assert response.status_code == 401
             assert "didn't provide an API key" in error_of(response)["message"]
         wrong = KEY[:-1] + "x"
-        for given in (wrong, "short", "caf\u00e9".encode()):
-            value = given if isinstance(given, str) else given.decode("latin-1")
-            response = post(url, headers={"authorization": f"Bearer {value}".encode("latin-1")})
+        for key in (wrong, "short", "caf\u00c3\u00a9"):
+            response = post(url, headers={"authorization": f"Bearer {key}".encode("latin-1")})
             assert response.status_code == 401
             assert error_of(response)["code"] == "invalid_api_key"
             assert wrong[4:-4] not in response.text
@@ -430,7 +504,7 @@ def chunked(size: int) -> Iterator[bytes]:
 def test_a_body_has_a_limit(protocol: str, is_chunked: bool) -> None:
     size = 8 * 1024 * 1024
     content: Any = chunked(size) if is_chunked else b"x" * size
-    recorder = told(answer(b"{}", headers=JSON))
+    recorder = mocked(answer(b"{}", headers=JSON))
     with (
         serving(recorder, protocol, max_body=100_000) as url,
         client(url) as asking,
@@ -444,14 +518,71 @@ def test_a_body_has_a_limit(protocol: str, is_chunked: bool) -> None:
     assert len(recorder.exchanges) == 1
 
 
-def test_a_body_that_is_announced_is_not_waited_for(protocol: str) -> None:
-    with serving(told(answer()), protocol, max_body=10) as url, connected(url) as connection:
+def test_a_body_that_is_announced_is_not_waited_for(
+    protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_module, "_LINGER", 0.01)
+    with serving(mocked(answer()), protocol, max_body=10) as url, connected(url) as connection:
         connection.sendall(b"POST /v1/x HTTP/1.1\r\nhost: x\r\ncontent-length: 11\r\n\r\n")
         assert to_end(connection).startswith(b"HTTP/1.1 413 ")
 
 
+class FakeClient:
+    """Sends the pieces of a body to the application, and notes what is read and sent in order.
+
+    Attributes:
+        is_endless: it neither sends the last piece nor leaves.
+    """
+
+    def __init__(self, *pieces: bytes, is_endless: bool = False) -> None:
+        self._pieces = list(pieces)
+        self.is_endless = is_endless
+        self.events: list[str] = []
+
+    async def receive(self) -> dict[str, Any]:
+        self.events.append("read")
+        if not self._pieces:
+            await asyncio.Event().wait()
+        piece = self._pieces.pop(0)
+        more = bool(self._pieces) or self.is_endless
+        return {"type": "http.request", "body": piece, "more_body": more}
+
+    async def send(self, message: Any) -> None:
+        self.events.append("sent" if message.get("more_body", True) else "ended")
+
+    def post(self, app: Any, *headers: tuple[bytes, bytes]) -> None:
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/v1/chat/completions",
+            "raw_path": b"/v1/chat/completions",
+            "query_string": b"",
+            "headers": headers,
+            "server": ("127.0.0.1", 80),
+            "chatapi": None,
+        }
+        asyncio.run(app(scope, self.receive, self.send))
+
+
+def test_a_body_that_is_too_large_is_read_to_its_end_before_the_connection_ends() -> None:
+    """Or the connection would be reset while the client sends, and it would not learn why."""
+    sender = FakeClient(*[b"x" * 8] * 4)
+    sender.post(make_app(mocked(answer()), max_body=10))
+    assert sender.events == ["read", "read", "sent", "sent", "read", "read", "ended"]
+    sender = FakeClient(*[b"x" * 8] * 4)
+    sender.post(make_app(mocked(answer()), max_body=10), (b"content-length", b"32"))
+    assert sender.events == ["sent", "sent", "read", "read", "read", "read", "ended"]
+
+
+def test_a_body_without_an_end_is_not_read_forever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app_module, "_LINGER", 0.01)
+    sender = FakeClient(b"x" * 11, b"x", is_endless=True)
+    sender.post(make_app(mocked(answer()), max_body=10))
+    assert sender.events == ["read", "sent", "sent", "read", "read", "ended"]
+
+
 def test_headers_have_an_end(protocol: str) -> None:
-    with serving(told(answer(b"{}")), protocol) as url, connected(url) as connection:
+    with serving(mocked(answer(b"{}")), protocol) as url, connected(url) as connection:
         connection.sendall(b"GET /v1/models HTTP/1.1\r\nhost: x\r\n")
         with contextlib.suppress(OSError):
             for _ in range(100):
@@ -460,7 +591,7 @@ def test_headers_have_an_end(protocol: str) -> None:
 
 
 def test_what_is_no_http_is_let_go(protocol: str, caplog: pytest.LogCaptureFixture) -> None:
-    with serving(told(answer(b"{}")), protocol) as url:
+    with serving(mocked(answer(b"{}")), protocol) as url:
         with connected(url) as connection:
             connection.sendall(b"\x16\x03\x01 hello?\r\n\r\n")
             assert b" 200 " not in to_end(connection)
@@ -468,7 +599,7 @@ def test_what_is_no_http_is_let_go(protocol: str, caplog: pytest.LogCaptureFixtu
 
 
 def test_others_are_kept_out() -> None:
-    app = make_app(told(answer()))
+    app = make_app(mocked(answer()))
     for host in ("0.0.0.0", "::", "192.0.2.1"):
         with (
             pytest.raises(SettingError, match=r"not a loopback address"),
@@ -500,7 +631,7 @@ def test_others_are_kept_out() -> None:
 )
 def test_an_upstream_is_a_url(upstream: str) -> None:
     with pytest.raises(SettingError, match="upstream must be a base URL"):
-        make_app(told(answer()), upstream=upstream)
+        make_app(mocked(answer()), upstream=upstream)
 
 
 # -- many clients ------------------------------------------------------------------------------
@@ -511,11 +642,11 @@ def test_streams_at_once_beside_clients_that_do_not_read(protocol: str, count: i
     words = 20
 
     def reply(request: Request) -> Interaction:
-        said = text(request)
-        if said == "LOTS":
+        content = text(request)
+        if content == "LOTS":
             return answer(*[b"x" * 100_000] * 200)
         times = [0.3 + 0.01 * at for at in range(words)]
-        return answer(*(f"{said}-{at};".encode() for at in range(words)), times=times)
+        return answer(*(f"{content}-{at};".encode() for at in range(words)), times=times)
 
     async def one(asking: httpx.AsyncClient, number: int) -> bool:
         parts = []
@@ -532,7 +663,7 @@ def test_streams_at_once_beside_clients_that_do_not_read(protocol: str, count: i
             return await asyncio.gather(*(one(asking, number) for number in range(count)))
 
     lines: list[str] = []
-    recorder = told(reply)
+    recorder = mocked(reply)
     with (
         serving(recorder, protocol, on_exchange=lines.append) as url,
         contextlib.ExitStack() as open_,
@@ -552,24 +683,31 @@ def test_streams_at_once_beside_clients_that_do_not_read(protocol: str, count: i
     assert len([line for line in lines if line.endswith("the client left")]) >= 7
 
 
-def test_a_request_that_takes_the_recorder_long_keeps_no_stream(protocol: str) -> None:
-    taken, go_on = threading.Event(), threading.Event()
+def test_a_request_that_takes_the_recorder_long_delays_no_stream(
+    protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_busy, go_on = threading.Event(), threading.Event()
 
     def reply(request: Request) -> Interaction:
         if len(text(request)) > 3:
-            taken.set()
+            is_busy.set()
             assert go_on.wait(2 * PATIENCE)
-        return answer(b"1", b"2", b"3", times=[0, 0.3, 0.35])
+        return answer(b"1", b"2", b"3", times=[0, 1, 2])
 
-    with serving(told(reply), protocol) as url, contextlib.ExitStack() as asked:
+    async def sleep(seconds: float) -> None:
+        if seconds:
+            await asyncio.get_running_loop().run_in_executor(None, is_busy.wait, PATIENCE)
+
+    monkeypatch.setattr(app_module.asyncio, "sleep", sleep)
+    with serving(mocked(reply), protocol) as url, contextlib.ExitStack() as others:
         with (
             client(url) as asking,
             asking.stream("POST", "/chat/completions", json=ask()) as response,
         ):
-            for said in ("x" * 100_000, "Hi"):  # what comes then waits for its turn as well
-                asked.enter_context(connected(url)).sendall(raw_request(said))
-            assert taken.wait(PATIENCE)
+            for content in ("x" * 100_000, "Hi"):  # what comes then waits for its turn as well
+                others.enter_context(connected(url)).sendall(raw_request(content))
             assert response.read() == b"123"
+            assert is_busy.is_set()
             assert not go_on.is_set()
         go_on.set()
         assert post(url).content == b"123"
@@ -577,18 +715,18 @@ def test_a_request_that_takes_the_recorder_long_keeps_no_stream(protocol: str) -
 
 def test_it_stops_with_streams_open(protocol: str) -> None:
     threads = set(threading.enumerate())
-    made = {
+    answers = {
         "stalls": answer(b"1", b"2", times=[0, FAR]),
         "holds": answer(status=0, error="ReadTimeout"),
         "lots": answer(*[b"x" * 100_000] * 200),
     }
-    recorder = told(lambda request: made[text(request)])
+    recorder = mocked(lambda request: answers[text(request)])
     with contextlib.ExitStack() as clients:
         with serving(recorder, protocol) as url:
-            for said in made:
+            for content in answers:
                 connection = clients.enter_context(connected(url))
-                connection.sendall(raw_request(said))
-                if said != "holds":
+                connection.sendall(raw_request(content))
+                if content != "holds":
                     assert connection.recv(1)
             idle = clients.enter_context(connected(url))
             early = clients.enter_context(connected(url))
@@ -611,7 +749,7 @@ def test_loggers_of_uvicorn_are_the_users(monkeypatch: pytest.MonkeyPatch) -> No
     loggers[2].setLevel(logging.DEBUG)
     try:
         before = [(x.handlers[:], x.level, x.propagate) for x in loggers]
-        with serving(told(answer(b"{}"))) as url:
+        with serving(mocked(answer(b"{}"))) as url:
             post(url)
         assert [(x.handlers, x.level, x.propagate) for x in loggers] == before
     finally:
@@ -636,8 +774,8 @@ def replay(path: Path) -> Iterator[str]:
 
 
 def interactions(path: Path) -> list[Any]:
-    found: list[Any] = yaml.safe_load(path.read_text())["interactions"]
-    return found
+    recorded: list[Any] = yaml.safe_load(path.read_text())["interactions"]
+    return recorded
 
 
 def talk(url: str) -> list[Any]:
@@ -645,11 +783,11 @@ def talk(url: str) -> list[Any]:
     got: list[Any] = []
     headers = {"authorization": f"Bearer {KEY}", "openai-organization": "acme-org-1x"}
     with client(url, headers=headers) as asking:
-        for said in ("Hi", "GZIP", "LIMIT", "LIMIT"):
-            response = asking.post("/chat/completions", json=ask(said))
+        for content in ("Hi", "GZIP", "LIMIT", "LIMIT"):
+            response = asking.post("/chat/completions", json=ask(content))
             got.append((response.status_code, response.json()))
-        for said in ("SLOW", "SPLIT"):
-            question = ask(said, stream=True)
+        for content in ("SLOW", "SPLIT"):
+            question = ask(content, stream=True)
             with asking.stream("POST", "/chat/completions", json=question) as response:
                 got.append((response.status_code, list(response.iter_raw())))
         got.append(asking.get("/models?limit=2").json())
@@ -665,15 +803,15 @@ def stub() -> Iterator[Any]:
 def test_round_trip_through_the_proxy(stub: Any, tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     lines: list[str] = []
-    kept = threading.Semaphore(0)
+    written = threading.Semaphore(0)
 
     def line_of(line: str) -> None:
         lines.append(line)
-        kept.release()
+        written.release()
 
     with proxy(path, stub.url, on_exchange=line_of) as url:
         live = talk(url)
-        assert all(kept.acquire(timeout=PATIENCE) for _ in live)
+        assert all(written.acquire(timeout=PATIENCE) for _ in live)
         # Each was written when it was over, not at the end.
         assert len(interactions(path)) == 7
     assert [status for status, _ in live[:6]] == [200, 200, 429, 200, 200, 200]
@@ -751,8 +889,8 @@ def test_an_upstream_that_dies(stub: Any, tmp_path: Path) -> None:
     with proxy(path, stub.url, on_exchange=lines.append) as url:
         live = try_it(url)
     assert b"".join(live) == b"".join(stub_server.events()[:3])
-    (found,) = interactions(path)
-    assert found["response"]["chatapi"]["cut"] == "server"
+    (recorded,) = interactions(path)
+    assert recorded["response"]["chatapi"]["cut"] == "server"
     assert "cut by the upstream" in lines[0]
     with replay(path) as url:
         assert b"".join(try_it(url)) == b"".join(live)
@@ -771,32 +909,39 @@ def test_an_upstream_that_is_not_there(tmp_path: Path) -> None:
 
 def test_the_proxy_streams_and_ends_when_its_client_does(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
-    said = {
+    answers = {
         "far": answer(b"data: 1\n\n", b"data: 2\n\n", times=[0, FAR]),
         "silent": answer(status=0, error="ReadTimeout"),
     }
+    asked = threading.Semaphore(0)
+
+    def reply(request: Request) -> Interaction:
+        asked.release()
+        return answers[text(request)]
+
     left = threading.Semaphore(0)
-    upstream = told(lambda request: said[text(request)])
     with (
-        serving(upstream, on_exchange=lambda line: left.release()) as origin,
+        serving(mocked(reply), on_exchange=lambda line: left.release()) as origin,
         proxy(path, origin) as url,
     ):
         with (
             client(url) as asking,
-            asking.stream("POST", "/chat/completions", json=ask("far")) as got,
+            asking.stream("POST", "/chat/completions", json=ask("far")) as response,
         ):
-            assert next(got.iter_raw()) == b"data: 1\n\n"
+            assert next(response.iter_raw()) == b"data: 1\n\n"
         assert left.acquire(timeout=PATIENCE)
-        with client(url, timeout=0.3) as asking, pytest.raises(httpx.ReadTimeout):
-            asking.post("/chat/completions", json=ask("silent"))
+        assert asked.acquire(timeout=PATIENCE)
+        with connected(url) as connection:
+            connection.sendall(raw_request("silent"))
+            assert asked.acquire(timeout=PATIENCE)
         assert left.acquire(timeout=PATIENCE)
-    (found,) = interactions(path)
-    assert found["response"]["chatapi"]["cut"] == "client"
-    assert found["response"]["body"]["string"] == "data: 1\n\n"
+    (recorded,) = interactions(path)
+    assert recorded["response"]["chatapi"]["cut"] == "client"
+    assert recorded["response"]["body"]["string"] == "data: 1\n\n"
 
 
 def test_any_number_of_streams_passes_the_proxy(tmp_path: Path) -> None:
-    upstream = told(answer(b"data: 1\n\n", b"data: 2\n\n", times=[0, FAR]))
+    upstream = mocked(answer(b"data: 1\n\n", b"data: 2\n\n", times=[0, FAR]))
     path = tmp_path / "c.yaml"
     with (
         contextlib.ExitStack() as open_,
@@ -903,13 +1048,13 @@ def test_the_sdk(protocol: str) -> None:
                 words += chunk.choices[0].delta.content or ""
             return words
 
-    with serving(told(sdk_answers), protocol, api_key=KEY) as url:
+    with serving(mocked(sdk_answers), protocol, api_key=KEY) as url:
         with openai.OpenAI(base_url=url, api_key=KEY) as sdk:
-            said = sdk.chat.completions.create(**ask()).choices[0].message.content
+            whole = sdk.chat.completions.create(**ask()).choices[0].message.content
             chunks = list(sdk.chat.completions.create(**ask(), stream=True))
-        assert said == "Hello!"
-        whole = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
-        assert whole == "".join(stub_server.WORDS) == asyncio.run(asynchronously(url))
+        assert whole == "Hello!"
+        words = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+        assert words == "".join(stub_server.WORDS) == asyncio.run(asynchronously(url))
 
 
 IN_A_SUBPROCESS = """
@@ -923,7 +1068,7 @@ for chunk in sdk.chat.completions.create(**question, stream=True):
 
 
 def test_the_sdk_in_a_subprocess() -> None:
-    with serving(told(sdk_answers)) as url:
+    with serving(mocked(sdk_answers)) as url:
         environment = {**os.environ, "OPENAI_BASE_URL": url, "OPENAI_API_KEY": KEY}
         done = subprocess.run(
             [sys.executable, "-c", IN_A_SUBPROCESS],

@@ -80,14 +80,12 @@ def test_in_this_process(chatapi_mock, chatapi_server, chatapi, openai_client):
     assert len(chatapi.exchanges) == 4
 
 def test_stalls_are_real_and_backoff_is_not(chatapi_mock, chatapi_server, chatapi):
-    import time
     chatapi.inject("overloaded, stall(seconds=0.4)")
     chatapi_mock.reply("Hello!")
-    started = time.perf_counter()
     client = openai.OpenAI()
     assert list(client.chat.completions.create(**ask(), stream=True))
-    assert 0.4 <= time.perf_counter() - started < 10
-    assert len(chatapi.slept) == 1
+    (backoff,) = chatapi.slept  # what the server slept is not in it
+    assert backoff != 0.4
 
 def test_after():
     assert "OPENAI_BASE_URL" not in os.environ
@@ -103,8 +101,8 @@ def test_a_cut_is_one_on_the_wire(run: Any) -> None:
 @pytest.mark.chatapi_faults("cut(chunks=3)", "reset")
 def test_a(chatapi_mock, chatapi_server):
     chatapi_mock.reply("Hello there, whoever you may be!")
-    said = child()
-    assert "Error" in said or "Hello there" in said
+    output = child()
+    assert "Error" in output or "Hello there" in output
 """
     )
     run(test).assert_outcomes(passed=2)

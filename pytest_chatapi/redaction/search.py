@@ -93,9 +93,9 @@ class Search:
             is_decoded = depth > 0 and start >= lines.data_end
             encoded = self._in_run(text, start, end, depth) if is_decoded else []
             hits += encoded
-            # Only what was looked at with all shapes, and to full depth, is known to be clean.
-            is_complete = is_decoded and depth == _DEPTH and shapes is SHAPES
-            if is_complete and self._bytes_left > 0 and not suspects_here and not encoded:
+            # Only a run that was looked at to full depth, and within the budget, is known as clean.
+            is_complete = is_decoded and depth == _DEPTH and self._bytes_left > 0
+            if is_complete and not suspects_here and not encoded:
                 clean.remember(run)
         for suspect in suspects:
             hits += suspect.hits(text)
