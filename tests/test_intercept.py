@@ -1,15 +1,12 @@
-"""Clients that the code under test builds itself, and the network guard, in this process."""
+"""Clients that the code under test builds itself, of each HTTP library, in this process."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib
 import io
 import json
-import socket
 import sys
-import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,12 +20,10 @@ import requests
 import respx
 import urllib3
 import vcr
+from fixed_answer import FixedAnswer
 
 from pytest_chatapi import UnrecordedRequest
-from pytest_chatapi.recording.guard import guarded, is_local, patched
-from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.recording.intercept import intercepted
-from pytest_chatapi.recording.miss import Miss
 from pytest_chatapi.recording.opening import open_recorder
 from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.recording.transport import RecordReplayTransport
@@ -231,26 +226,9 @@ def test_what_others_kept_of_the_patches_sends_afterwards(url: str, path: Path) 
 # -- the bridge to vcrpy ---------------------------------------------------------------------------
 
 
-class Told:
-    """A mock with one answer for everything."""
-
-    give_back = None
-
-    def __init__(self, **fields: Any) -> None:
-        from pytest_chatapi import Request
-
-        self._interaction = Interaction(Request(), **fields)
-
-    def answer(self, request: Any) -> Interaction:
-        return self._interaction
-
-    def miss(self, request: Any) -> Miss:
-        raise AssertionError("there is an answer")
-
-
 def test_other_libraries_get_what_a_mock_answers() -> None:
     headers = [("x-a", "1"), ("x-b", "2"), ("x-a", "3")]
-    told = Told(status=201, reason="Made", headers=headers, pieces=[b"a", b"b"])
+    told = FixedAnswer(status=201, reason="Made", headers=headers, pieces=[b"a", b"b"])
     recorder = opened(None, answers=told)
     with intercepted(recorder):
         response = requests.get("http://x.example/", timeout=10)
@@ -270,7 +248,7 @@ def test_other_libraries_get_what_a_mock_answers() -> None:
     ],
 )
 def test_other_libraries_get_errors_of_the_socket(fields: dict[str, Any], error: str) -> None:
-    recorder = opened(None, answers=Told(**fields))
+    recorder = opened(None, answers=FixedAnswer(**fields))
     with intercepted(recorder), pytest.raises(requests.RequestException) as caught:
         requests.get("http://x.example/", timeout=10)
     chain: list[BaseException] = [caught.value]
@@ -280,7 +258,7 @@ def test_other_libraries_get_errors_of_the_socket(fields: dict[str, Any], error:
 
 
 def test_what_a_client_left_does_not_matter_to_other_libraries() -> None:
-    recorder = opened(None, answers=Told(cut="client", pieces=[b"a"]))
+    recorder = opened(None, answers=FixedAnswer(cut="client", pieces=[b"a"]))
     with intercepted(recorder):
         assert requests.get("http://x.example/", timeout=10).content == b"a"
 
@@ -408,144 +386,3 @@ def test_a_second_recorder_is_refused(path: Path, tmp_path: Path) -> None:
         pass
     with intercepted(opened(path)), context:
         pass
-
-
-# -- the guard -------------------------------------------------------------------------------------
-
-
-class Refused(Exception):
-    pass
-
-
-@pytest.fixture
-def asked() -> Iterator[list[tuple[str, str]]]:
-    """Installs the guard; what it asks about is in the list, and refused."""
-    questions: list[tuple[str, str]] = []
-
-    def refuse(host: str, port: str) -> None:
-        questions.append((host, port))
-        if host != "allowed.example":
-            raise Refused
-
-    with guarded(refuse):
-        yield questions
-
-
-def test_the_guard_asks_about_addresses(asked: list[tuple[str, str]]) -> None:
-    with socket.socket() as one:
-        for connect in (one.connect, one.connect_ex):
-            with pytest.raises(Refused):
-                connect(("192.0.2.1", 80))
-    with socket.socket(socket.AF_INET6) as six, pytest.raises(Refused):
-        six.connect(("2001:DB8::1", 443, 0, 0))
-    assert asked == [("192.0.2.1", "80")] * 2 + [("2001:db8::1", "443")]
-
-
-def test_the_guard_asks_about_names(asked: list[tuple[str, str]]) -> None:
-    for name in ("Far.example", b"far.EXAMPLE"):
-        with pytest.raises(Refused):
-            socket.getaddrinfo(name, 443)
-    assert asked == [("far.example", "443")] * 2
-
-
-def test_the_guard_lets_this_machine_pass(asked: list[tuple[str, str]], server: Any) -> None:
-    host, port = server.server_address
-    with socket.create_connection((host, port)):
-        pass
-    with socket.create_connection(("localhost", port)):
-        pass
-    with socket.socket() as other:
-        assert other.connect_ex((host, port)) == 0
-    assert socket.getaddrinfo("192.0.2.1", 80)  # an address is not looked up anywhere
-    assert socket.getaddrinfo(None, 80)
-    assert asked == []
-
-
-def test_the_guard_ignores_sockets_of_the_file_system(
-    asked: list[tuple[str, str]], tmp_path: Path
-) -> None:
-    with socket.socket(socket.AF_UNIX) as one, pytest.raises(OSError, match="No such file"):
-        one.connect(str(tmp_path / "none"))
-    assert asked == []
-
-
-def test_what_an_allowed_name_leads_to_is_allowed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    connected: list[Any] = []
-    addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.7", 80))]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: addresses)
-    monkeypatch.setattr(
-        socket.socket, "connect", lambda self, address: connected.append(address), raising=False
-    )
-    asked: list[str] = []
-
-    def refuse(host: str, port: str) -> None:
-        asked.append(host)
-        if host != "allowed.example":
-            raise Refused
-
-    with guarded(refuse), socket.socket() as one:
-        assert socket.getaddrinfo("allowed.example", 80) == addresses
-        one.connect(("192.0.2.7", 80))
-        with pytest.raises(Refused):
-            one.connect(("192.0.2.8", 80))
-    assert connected == [("192.0.2.7", 80)]
-    assert asked == ["allowed.example", "192.0.2.8"]
-
-
-def test_the_guard_leaves_nothing_behind() -> None:
-    before = (socket.socket.connect, socket.getaddrinfo, "connect" in vars(socket.socket))
-    with contextlib.suppress(Refused), guarded(lambda host, port: None):
-        assert socket.getaddrinfo is not before[1]
-        raise Refused
-    after = (socket.socket.connect, socket.getaddrinfo, "connect" in vars(socket.socket))
-    assert after == before
-
-
-def test_patched_puts_back_what_was_the_owners_own() -> None:
-    class Base:
-        inherited = 1
-
-    class Owner(Base):
-        own = 1
-
-    with patched(Owner, "own", 2), patched(Owner, "inherited", 2):
-        assert (Owner.own, Owner.inherited) == (2, 2)
-    assert (Owner.own, Owner.inherited) == (1, 1)
-    assert "inherited" not in vars(Owner)
-    assert vars(Owner)["own"] == 1
-    namespace = types.SimpleNamespace(name=1)
-    with contextlib.suppress(KeyError), patched(namespace, "name", 2):
-        raise KeyError
-    assert namespace.name == 1
-
-
-@pytest.mark.parametrize(
-    ("host", "local"),
-    [
-        ("localhost", True),
-        ("LocalHost.", True),
-        ("api.localhost", True),
-        ("", True),
-        ("127.0.0.1", True),
-        ("127.255.0.1", True),
-        ("0.0.0.0", True),
-        ("::1", True),
-        ("::", True),
-        ("fe80::1%eth0", False),
-        ("::1%lo", True),
-        ("10.0.0.1", False),
-        ("mylocalhost", False),
-        ("localhost.example", False),
-        ("example.com", False),
-    ],
-)
-def test_what_is_local(host: str, local: bool) -> None:
-    assert is_local(host) is local
-
-
-def test_this_machine_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "gethostname", lambda: "my-laptop")
-    assert is_local("my-laptop")
-    assert not is_local("my-laptop.example")
