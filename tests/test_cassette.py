@@ -298,11 +298,15 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 WORKER = """
 import sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
-from test_cassette import interaction, write
-path = Path(sys.argv[1])
+from pytest_chatapi import Request
+from pytest_chatapi.recording.cassette import update
+from pytest_chatapi.recording.interaction import Interaction, redacted
+from pytest_chatapi.redaction.redactor import Redactor
+path, worker, redactor = Path(sys.argv[1]), int(sys.argv[2]), Redactor(environ={})
 for number in range(10_000):
-    write(path, interaction(b'{{"worker": %d, "n": %d}}' % (int(sys.argv[2]), number)))
+    body = b'{"worker": %d, "n": %d}' % (worker, number)
+    made = Interaction(Request("POST", "https://x.example/", {}, body))
+    update(path, path.name, [redacted(made, redactor)], redactor)
     print(number, flush=True)
 """
 
@@ -310,12 +314,11 @@ for number in range(10_000):
 @pytest.mark.parametrize("rounds", [2, pytest.param(50, marks=pytest.mark.slow)])
 def test_two_writers_that_are_killed_lose_nothing(tmp_path: Path, rounds: int) -> None:
     path = tmp_path / "c.yaml"
-    code = WORKER.format(tests=str(Path(__file__).parent))
     chance = random.Random(7)
     for turn in range(rounds):
         workers = [
             subprocess.Popen(
-                [sys.executable, "-c", code, str(path), str(turn * 2 + side)],
+                [sys.executable, "-c", WORKER, str(path), str(turn * 2 + side)],
                 stdout=subprocess.PIPE,
                 text=True,
             )
@@ -392,7 +395,7 @@ def test_a_write_that_fails_leaves_the_old_file(
         assert [p.name for p in tmp_path.iterdir()] == ["c.yaml"]
 
 
-def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+def test_what_a_dead_writer_left_is_removed(tmp_path: Path) -> None:
     path, other = tmp_path / "c.yaml", tmp_path / "d.yaml"
     digest = hashlib.sha256(b"c.yaml").hexdigest()[:16]
     (tmp_path / f".chatapi-{digest}-abc.tmp").write_text("half")
