@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import filelock
 import httpx
 import pytest
 import yaml
@@ -21,9 +25,11 @@ from vcr.persisters.filesystem import FilesystemPersister
 from vcr.serializers import jsonserializer, yamlserializer
 
 from pytest_chatapi import ReadError, RecordReplayTransport, Request, WriteError
+from pytest_chatapi.recording import cassette
 from pytest_chatapi.recording.cassette import Cassette, _yaml_block, update
 from pytest_chatapi.recording.interaction import (
     Interaction,
+    from_parts,
     interaction_of,
     plain_form,
     redacted,
@@ -292,11 +298,15 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 WORKER = """
 import sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
-from test_cassette import interaction, write
-path = Path(sys.argv[1])
+from pytest_chatapi import Request
+from pytest_chatapi.recording.cassette import update
+from pytest_chatapi.recording.interaction import Interaction, redacted
+from pytest_chatapi.redaction.redactor import Redactor
+path, worker, redactor = Path(sys.argv[1]), int(sys.argv[2]), Redactor(environ={})
 for number in range(10_000):
-    write(path, interaction(b'{{"worker": %d, "n": %d}}' % (int(sys.argv[2]), number)))
+    body = b'{"worker": %d, "n": %d}' % (worker, number)
+    made = Interaction(Request("POST", "https://x.example/", {}, body))
+    update(path, path.name, [redacted(made, redactor)], redactor)
     print(number, flush=True)
 """
 
@@ -304,12 +314,11 @@ for number in range(10_000):
 @pytest.mark.parametrize("rounds", [2, pytest.param(50, marks=pytest.mark.slow)])
 def test_two_writers_that_are_killed_lose_nothing(tmp_path: Path, rounds: int) -> None:
     path = tmp_path / "c.yaml"
-    code = WORKER.format(tests=str(Path(__file__).parent))
     chance = random.Random(7)
     for turn in range(rounds):
         workers = [
             subprocess.Popen(
-                [sys.executable, "-c", code, str(path), str(turn * 2 + side)],
+                [sys.executable, "-c", WORKER, str(path), str(turn * 2 + side)],
                 stdout=subprocess.PIPE,
                 text=True,
             )
@@ -337,3 +346,332 @@ def test_two_writers_that_are_killed_lose_nothing(tmp_path: Path, rounds: int) -
     assert path.exists()
     write(path, interaction())
     assert [p.name for p in tmp_path.iterdir()] == ["c.yaml"]  # what a killed one left is gone
+
+
+# -- the file itself -----------------------------------------------------------------------------
+
+
+def test_a_file_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    mask = os.umask(0o027)
+    try:
+        write(path, interaction())
+        assert path.stat().st_mode & 0o7777 == 0o640
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(mask)
+    path.chmod(0o604)
+    write(path, interaction())
+    assert path.stat().st_mode & 0o7777 == 0o604
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    link, target = tmp_path / "c.yaml", tmp_path / "there" / "real.yaml"
+    link.symlink_to(target)
+    write(link, interaction())
+    write(link, interaction())
+    assert link.is_symlink()
+    assert len(Cassette(target).entries) == 2
+    assert [path.name for path in target.parent.iterdir()] == ["real.yaml"]
+
+
+def test_a_write_that_fails_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "c.yaml"
+    write(path, interaction())
+    before = path.read_bytes()
+
+    def fails(*args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    for name in ("replace", "fsync"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, fails)
+            with pytest.raises(WriteError, match="cannot be written: No space left on device"):
+                write(path, interaction())
+        assert path.read_bytes() == before
+        assert [p.name for p in tmp_path.iterdir()] == ["c.yaml"]
+
+
+def test_what_a_dead_writer_left_is_removed(tmp_path: Path) -> None:
+    path, other = tmp_path / "c.yaml", tmp_path / "d.yaml"
+    digest = hashlib.sha256(b"c.yaml").hexdigest()[:16]
+    (tmp_path / f".chatapi-{digest}-abc.tmp").write_text("half")
+    kept = tmp_path / f".chatapi-{hashlib.sha256(b'd.yaml').hexdigest()[:16]}-abc.tmp"
+    kept.write_text("half")  # its writer may be at work
+    write(path, interaction())
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([kept.name, "c.yaml"])
+    write(other, interaction())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["c.yaml", "d.yaml"]
+
+
+def test_one_writer_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, there = tmp_path / "c.yaml", tmp_path / "temp"
+    there.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(there))
+    write(path, interaction())
+    (folder,) = there.iterdir()
+    assert folder.stat().st_mode & 0o7777 == 0o700
+    (lock,) = folder.iterdir()
+    monkeypatch.setattr(cassette, "_LOCK_SECONDS", 0)
+    with filelock.FileLock(lock):
+        with pytest.raises(WriteError, match="another process has locked it for 0 s"):
+            write(path, interaction())
+        write(tmp_path / "d.yaml", interaction())  # another file, another lock
+    write(path, interaction())
+    assert len(Cassette(path).entries) == 2
+
+
+def test_nothing_left_is_no_file(tmp_path: Path) -> None:
+    for name in ("c.yaml", "c.json"):
+        path = tmp_path / name
+        write(path, interaction(b'{"a": 1}'), interaction(b'{"a": 2}'))
+        write(path, keep=lambda entry: entry.index == 1)
+        (entry,) = Cassette(path).entries
+        assert json.loads(entry.request.body) == {"a": 2}
+        write(path, keep=lambda entry: False)
+        assert not path.exists()
+        write(path, keep=lambda entry: False)  # nor is that an error
+
+
+def test_blocks_without_a_line_end_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    write(path, interaction(b'{"a": 1}'))
+    path.write_bytes(path.read_bytes().rstrip())
+    write(path, interaction(b'{"a": 2}'))
+    assert [json.loads(e.request.body)["a"] for e in Cassette(path).entries] == [1, 2]
+
+
+def test_what_follows_the_blocks_stays_behind_them(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    write(path, interaction(b'{"a": 1}'))
+    head = "# by hand\nversion: 1\ninteractions:\n"
+    blocks = path.read_text().removeprefix("version: 1\ninteractions:\n")
+    path.write_text(f"{head}{blocks}notes: mine\n")
+    write(path, interaction(b'{"a": 2}'))
+    text = path.read_text()
+    assert text.startswith(head + blocks + "- request:")
+    assert text.endswith("\nnotes: mine\n")
+    assert len(Cassette(path).entries) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b" \n\n"])
+def test_an_empty_file_has_no_interactions(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_bytes(content)
+    assert (Cassette(path).exists, Cassette(path).entries) == (True, [])
+    write(path, interaction())
+    assert len(Cassette(path).entries) == 1
+    assert not Cassette(tmp_path / "none.yaml").exists
+
+
+def test_aliases_in_a_large_file_are_named(tmp_path: Path) -> None:
+    """Looking for them takes as long as splitting the file, so from 1 MiB on nobody does."""
+    block = (
+        "- request:\n    method: POST\n    uri: https://x.example/\n    headers: {a}\n"
+        "    body: '{body}'\n  response: {{status: {{code: 200, message: OK}}, headers: {{}}, "
+        "body: {{string: ''}}}}\n"
+    )
+    path = tmp_path / "c.yaml"
+    text = "version: 1\ninteractions:\n" + block.format(a="&a {b: [c]}", body="x")
+    path.write_text(text + block.format(a="*a", body="y"))
+    assert [e.request.headers for e in Cassette(path, "c.yaml").entries] == [{"b": "c"}] * 2
+    path.write_text(text + block.format(a="*a", body="y" * (1 << 20)))
+    first, second = Cassette(path, "c.yaml").entries
+    assert first.request.headers == {"b": "c"}
+    with pytest.raises(ReadError, match="interaction 1: not valid YAML") as caught:
+        _ = second.request
+    assert caught.value.reason.endswith(
+        "; in a file this large, an interaction cannot refer to another"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b"- request:\n", b"- request: 1\n  x:\n", "has no request, so it cannot be replayed"),
+        (b"\n  response:\n", b"\n  responses:\n", "has no response, so it cannot be replayed"),
+        (b"caf\xc3\xa9", b"caf\xe9", "not UTF-8; save the file as UTF-8"),
+        (b"\n  response:\n", b"\n- x:\n", "the file mixes interactions of several layouts"),
+    ],
+)
+def test_a_damaged_interaction_is_named(
+    tmp_path: Path, old: bytes, new: bytes, reason: str
+) -> None:
+    path = tmp_path / "c.yaml"
+    write(path, interaction(b"caf\xc3\xa9"), interaction(b"caf\xc3\xa9"))
+    path.write_bytes(path.read_bytes().replace(old, new, 1))
+    read = Cassette(path, "c.yaml")
+    with pytest.raises(ReadError) as caught:
+        [entry.interaction for entry in read.entries]
+    assert caught.value.reason == reason
+
+
+def test_an_entry_is_parsed_no_further_than_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "c.yaml"
+    made = interaction(b'{"a": 1}', b"data: caf\xc3\xa9\n\n")
+    made.test = "test_it.py::test_it['a']"
+    write(path, made)
+    foreign = (
+        path.read_text().replace("    chatapi:\n", "    notes:\n").replace(": POST", ": 'POST'")
+    )
+    path.write_text(foreign + path.read_text().removeprefix("version: 1\ninteractions:\n"))
+    loaded: list[str] = []
+    real = cassette.load_all
+    monkeypatch.setattr(cassette, "load_all", lambda text: loaded.append(text) or real(text))
+    theirs, ours = Cassette(path).entries
+    assert (theirs.own, theirs.test, theirs.recorded_at) == (
+        False,
+        made.test,
+        "2026-11-25T10:00:00.000Z",
+    )
+    assert (ours.own, ours.test, ours.recorded_at) == (True, made.test, made.recorded_at)
+    assert ours.request.method == "POST"
+    assert ours.interaction.pieces == made.pieces
+    assert loaded == []
+    assert theirs.request.method == "POST"
+    assert len(loaded) == 1
+    assert "response" not in loaded[0]
+    assert theirs.request is theirs.request
+    assert theirs.interaction is theirs.interaction
+    assert len(loaded) == 2
+    assert (theirs.own, theirs.test, theirs.recorded_at) == (False, "", "")
+
+
+# -- the form on disk ----------------------------------------------------------------------------
+
+
+def test_a_body_that_was_edited_is_split_at_its_events(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    write(path, interaction(b"{}", b"data: 1\n\ndata: 2\n\n", sizes=[4, 14]))
+    assert Cassette(path).entries[0].interaction.pieces == [b"data", b": 1\n\ndata: 2\n\n"]
+    path.write_text(path.read_text().replace("data: 2", "data: 222"))
+    edited = Cassette(path).entries[0].interaction
+    assert (edited.pieces, edited.times) == ([b"data: 1\n\n", b"data: 222\n\n"], None)
+
+
+@pytest.mark.parametrize(
+    ("body", "pieces"),
+    [
+        (b"data: 1\n\ndata: 2\n\n", [b"data: 1\n\n", b"data: 2\n\n"]),
+        (b"data: 1\r\n\r\ndata: 2", [b"data: 1\r\n\r\n", b"data: 2"]),
+        (b"data: 1\r\rdata: 2\r\r", [b"data: 1\r\r", b"data: 2\r\r"]),
+        (b"event: a\n\n: b\n\n", [b"event: a\n\n", b": b\n\n"]),
+        (b": ping\n\ndata: 1\n\n", [b": ping\n\n", b"data: 1\n\n"]),
+        (b"{\n\n}", [b"{\n\n}"]),
+        (b"", []),
+    ],
+)
+def test_a_body_without_times_is_split_at_its_events(body: bytes, pieces: list[bytes]) -> None:
+    made = from_parts(Request(), 200, "", [], body, {})
+    assert (made.pieces, made.times) == (pieces, None)
+
+
+def test_notes_of_an_interaction() -> None:
+    made = interaction(b"{}", b"caf\xc3", "client", [2, 3])
+    made.times, made.error, made.phase, made.test = [0.0123, 1.5], "ReadError", "teardown", "t"
+    form = plain_form(made)
+    assert form["response"]["body"] == {"string": "caf"}
+    assert form["response"]["chatapi"] == {
+        "recorded_at": "2026-11-25T10:00:00.000Z",
+        "test": "t",
+        "phase": "teardown",
+        "pieces": "2@12.3 2@1500.0",
+        "cut": "client",
+        "error": "ReadError",
+        "tail": "ww==",
+    }
+    assert (
+        list(form["response"]["chatapi"]) == "recorded_at test phase pieces cut error tail".split()
+    )
+    assert interaction_of(form) == Interaction(
+        Request("POST", URL, {"content-type": "application/json"}, "{}"),
+        200,
+        "OK",
+        made.headers,
+        [b"ca", b"f\xc3"],
+        [0.0123, 1.5],
+        "client",
+        "ReadError",
+        "2026-11-25T10:00:00.000Z",
+        "t",
+        True,
+        "teardown",
+    )
+    bare = interaction(b"{}", b"")
+    assert plain_form(bare)["response"]["chatapi"] == {"recorded_at": bare.recorded_at}
+
+
+@pytest.mark.parametrize(
+    ("answer", "cut", "text"),
+    [
+        (b"caf\xc3", None, b"caf\xc3"),  # nobody cut it: the server sent it so
+        (b"caf\xff", "client", b"caf\xff"),  # no character begins like that
+        (b"\xff caf\xc3", "client", b"\xff caf\xc3"),
+        (b"caf\xf0\x9f\x98", "server", "caf"),
+        (b"\xc3 cafe", "client", b"\xc3 cafe"),
+    ],
+)
+def test_only_a_character_that_was_cut_is_set_aside(
+    answer: bytes, cut: Any, text: str | bytes
+) -> None:
+    form = plain_form(interaction(b"{}", answer, cut))
+    assert form["response"]["body"]["string"] == text
+    assert b"".join(interaction_of(form).pieces) == answer
+
+
+@pytest.mark.parametrize(
+    ("sent", "written"),
+    [
+        (b'{"a":[1,"caf\\u00e9"]}', '{\n  "a": [\n    1,\n    "caf\u00e9"\n  ]\n}'),
+        (b"[1]", "[\n  1\n]"),
+        (b'{"a": 1, "a": 2}', '{"a": 1, "a": 2}'),
+        (b'{"a": NaN}', '{"a": NaN}'),
+        (b'{"a": ', '{"a": '),
+        (b"1", "1"),
+        (b"a=1", "a=1"),
+        (b"", None),
+        (b"\xff", b"\xff"),
+    ],
+)
+def test_bodies_of_requests_are_written_readable(sent: bytes, written: Any) -> None:
+    assert plain_form(interaction(sent))["request"]["body"] == written
+
+
+def test_headers_of_the_wire_are_left_out() -> None:
+    headers = [
+        ("content-length", "2"),
+        ("content-encoding", "gzip"),
+        ("transfer-encoding", "chunked"),
+        ("connection", "close"),
+        ("content-type", "text/plain"),
+    ]
+    for method, left in (("GET", headers[4:]), ("HEAD", [headers[4], headers[0]])):
+        made = interaction(b"")
+        made.request.method, made.headers = method, headers
+        assert redacted(made, REDACTOR).headers == left
+    titled = [(name.title(), text) for name, text in headers]
+    assert from_parts(Request("GET"), 200, "", titled, b"", {}).headers == titled[4:]
+    assert from_parts(Request("HEAD"), 200, "", titled, b"", {}).headers == titled
+
+
+def test_a_redacted_interaction_keeps_what_is_no_secret() -> None:
+    key = "sk-" + "a1B2" * 6
+    made = interaction(f'{{"a": "{key}"}}'.encode(), f"say {key} now".encode(), "server", [6, 30])
+    made.reason, made.error, made.test, made.phase = f"OK {key}", "ReadError", "t", "teardown"
+    made.times, made.request.url = [1.0, 2.0], f"{URL}?api-key={key}"
+    made.request_headers = [("content-type", "application/json"), ("authorization", key)]
+    clean = redacted(made, REDACTOR)
+    assert key not in repr(clean)
+    assert len(clean.pieces) == 2
+    assert b"".join(clean.pieces).startswith(b"say ")
+    assert b"".join(clean.pieces).endswith(b" now")
+    assert clean.request_headers == [("content-type", "application/json")]
+    assert (clean.status, clean.cut, clean.error, clean.test) == (200, "server", "ReadError", "t")
+    assert (clean.phase, clean.times, clean.own) == ("teardown", [1.0, 2.0], True)
+    assert clean.recorded_at == made.recorded_at
+    assert clean.reason.startswith("OK ")

@@ -41,7 +41,7 @@ class Owner:
 @pytest.fixture(autouse=True)
 def ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that is one second further each time it is read."""
-    seconds = iter(range(1000))
+    seconds = iter(range(100, 1000))
     monkeypatch.setattr(clock, "elapsed", lambda: float(next(seconds)))
     monkeypatch.setattr(clock, "now", lambda: "2026-11-25T10:00:00.000Z")
 

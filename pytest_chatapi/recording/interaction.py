@@ -238,7 +238,7 @@ def plain_form(interaction: Interaction) -> JSONObject:
     """What a serializer writes: names, texts and numbers; ``bytes`` where a body is not text."""
     request = interaction.request
     body = b"".join(interaction.pieces)
-    text, tail = _text_and_tail(body) if interaction.cut else (_decoded(body), b"")
+    text, tail = _text_and_tail(body, is_cut=bool(interaction.cut))
     return {
         "request": {
             "method": request.method,
@@ -255,19 +255,12 @@ def plain_form(interaction: Interaction) -> JSONObject:
     }
 
 
-def _decoded(body: bytes) -> str | bytes:
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        return body
-
-
-def _text_and_tail(body: bytes) -> tuple[str | bytes, bytes]:
-    """The text, and the bytes of a character that was cut at its end."""
+def _text_and_tail(body: bytes, *, is_cut: bool) -> tuple[str | bytes, bytes]:
+    """The text, and the bytes of a character in which the body was cut."""
     try:
         return body.decode(), b""
     except UnicodeDecodeError as error:
-        if len(body) - error.start < 4 and error.reason.startswith("unexpected"):
+        if is_cut and len(body) - error.start < 4 and error.reason.startswith("unexpected"):
             return body[: error.start].decode(), body[error.start :]
         return body, b""
 

@@ -1,0 +1,388 @@
+"""Clients that the code under test builds itself, of each HTTP library, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import aiohttp
+import httpx
+import httpx2
+import pytest
+import requests
+import respx
+import urllib3
+import vcr
+from fixed_answer import FixedAnswer
+
+from pytest_chatapi import UnrecordedRequest
+from pytest_chatapi.recording.intercept import intercepted
+from pytest_chatapi.recording.opening import open_recorder
+from pytest_chatapi.recording.recorder import Recorder
+from pytest_chatapi.recording.transport import RecordReplayTransport
+from pytest_chatapi.recording.vcr_bridge import _bytes
+
+OTHERS = ("requests", "urllib3", "aiohttp", "httplib2", "tornado", "boto3")
+BODY = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+
+
+def of_httpx(url: str) -> bytes:
+    return httpx.post(url, json=BODY).content
+
+
+def of_httpx2(url: str) -> bytes:
+    return httpx2.post(url, json=BODY).content
+
+
+def of_requests(url: str) -> bytes:
+    return requests.post(url, json=BODY, timeout=10).content
+
+
+def of_urllib3(url: str) -> bytes:
+    with urllib3.PoolManager() as pool:
+        return pool.request("POST", url, json=BODY).data
+
+
+def of_async_httpx(url: str) -> bytes:
+    async def post() -> bytes:
+        async with httpx.AsyncClient() as client:
+            return (await client.post(url, json=BODY)).content
+
+    return asyncio.run(post())
+
+
+def of_async_httpx2(url: str) -> bytes:
+    async def post() -> bytes:
+        async with httpx2.AsyncClient() as client:
+            return (await client.post(url, json=BODY)).content
+
+    return asyncio.run(post())
+
+
+def of_aiohttp(url: str) -> bytes:
+    async def post() -> bytes:
+        async with aiohttp.ClientSession() as session, session.post(url, json=BODY) as response:
+            return await response.read()
+
+    return asyncio.run(post())
+
+
+CLIENTS = [
+    of_httpx,
+    of_httpx2,
+    of_async_httpx,
+    of_async_httpx2,
+    of_requests,
+    of_urllib3,
+    of_aiohttp,
+]
+
+
+@pytest.fixture
+def url(server: Any) -> str:
+    return f"{server.url}/chat/completions"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "c.yaml"
+
+
+def opened(path: Path | None, mode: str = "none", **more: Any) -> Recorder:
+    return open_recorder(path, record_mode=mode, **more)
+
+
+# -- recording and replaying -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("post", CLIENTS)
+def test_every_client_records_and_replays(post: Any, url: str, path: Path, server: Any) -> None:
+    recorder = opened(path, "once")
+    with intercepted(recorder):
+        live = post(url)
+    (exchange,) = recorder.exchanges
+    assert exchange.response is not None
+    assert (exchange.response.content, exchange.response.cut) == (live, None)
+    assert exchange.response.headers["content-type"] == "application/json"
+    assert exchange.request is not None
+    assert (exchange.request.url, exchange.request.json()) == (url, BODY)
+    recorder.save()
+    seen = len(server.seen)
+    recorder = opened(path)
+    with intercepted(recorder):
+        assert post(url) == live
+        with pytest.raises(UnrecordedRequest):
+            post(url)
+    assert len(server.seen) == seen
+    assert recorder.exchanges[0].source is not None
+    assert post(url) == live  # afterwards, requests go out again
+    assert len(server.seen) == seen + 1
+    assert len(recorder.exchanges) == 1
+
+
+@pytest.mark.parametrize("post", CLIENTS)
+def test_hosts_that_are_ignored(post: Any, url: str, path: Path, server: Any) -> None:
+    for mode in ("none", "once"):
+        recorder = opened(path, mode)
+        seen = len(server.seen)
+        with intercepted(recorder, ignore_hosts=["x.example", "127.0.0.1"]):
+            assert json.loads(post(url))["object"] == "chat.completion"
+        assert len(server.seen) == seen + 1
+        assert recorder.exchanges == recorder.misses == []
+    localhost = url.replace("127.0.0.1", "localhost")
+    with intercepted(opened(path), ignore_hosts=["LOCALHOST"]):
+        assert httpx.post(localhost, json=BODY).status_code == 200
+
+
+@pytest.mark.parametrize("post", CLIENTS)
+def test_a_server_of_our_own_asks_the_recorder_itself(
+    post: Any, url: str, path: Path, server: Any
+) -> None:
+    recorder = opened(path, "once")
+    port = server.server_address[1]
+    recorder.ports.add(port)
+    with intercepted(recorder):
+        post(url)
+    assert recorder.exchanges == []
+    recorder.ports = {port + 1}
+    with intercepted(recorder):
+        post(url)
+    assert len(recorder.exchanges) == 1
+
+
+def test_the_port_of_our_server_on_another_machine_is_not_ours(path: Path) -> None:
+    recorder = opened(path)
+    recorder.ports.add(80)
+    for get in (httpx.get, requests.get):
+        with intercepted(recorder), pytest.raises(UnrecordedRequest):
+            get("http://far.example:80/")
+
+
+def test_live_traffic_is_looked_at_and_sent(url: str) -> None:
+    recorder = opened(None)
+    with intercepted(recorder):
+        of_httpx(url)
+        of_requests(url)  # nothing to replay: the bridge to vcrpy is not needed
+    assert len(recorder.exchanges) == 1
+
+
+def test_a_recorder_that_sends_does_not_meet_itself(url: str, path: Path, server: Any) -> None:
+    recorder, other = opened(path, "once"), opened(path, "once")
+    seen = len(server.seen)
+    for mine, count in ((recorder, 0), (other, 1)):
+        transport = RecordReplayTransport(mine)
+        with intercepted(recorder), httpx.Client(transport=transport) as client:
+            client.post(url, json=BODY)
+        assert len(mine.exchanges) == 1
+        assert len(recorder.exchanges) == 1 + count
+    assert len(server.seen) == seen + 2
+
+
+def test_mock_transports_and_routers_of_respx_come_first(path: Path) -> None:
+    recorder = opened(path)
+    mock = httpx.MockTransport(lambda request: httpx.Response(201))
+    with intercepted(recorder):
+        with httpx.Client(transport=mock) as client:
+            assert client.get("http://x.example/").status_code == 201
+        with respx.mock(using="httpcore", assert_all_called=False) as router:
+            router.get("http://x.example/").respond(202)
+            router.get("http://y.example/").pass_through()
+            assert httpx.get("http://x.example/").status_code == 202
+            for other in ("http://y.example/", "http://z.example/"):
+                with pytest.raises(UnrecordedRequest):
+                    httpx.get(other)
+    assert len(recorder.misses) == 2
+
+
+def test_what_others_kept_of_the_patches_sends_afterwards(url: str, path: Path) -> None:
+    recorder = opened(path)
+    with intercepted(recorder):
+        kept = httpx.HTTPTransport.handle_request
+        akept = httpx.AsyncHTTPTransport.handle_async_request
+    assert httpx.HTTPTransport.handle_request is not kept
+    with httpx.HTTPTransport() as transport:
+        response = kept(transport, httpx.Request("POST", url, json=BODY))
+        assert response.read()
+        response.close()
+
+    async def send() -> int:
+        async with httpx.AsyncHTTPTransport() as transport:
+            response = await akept(transport, httpx.Request("POST", url, json=BODY))
+            await response.aread()
+            await response.aclose()
+            return response.status_code
+
+    assert asyncio.run(send()) == 200
+    assert recorder.exchanges == recorder.misses == []
+
+
+# -- the bridge to vcrpy ---------------------------------------------------------------------------
+
+
+def test_other_libraries_get_what_a_mock_answers() -> None:
+    headers = [("x-a", "1"), ("x-b", "2"), ("x-a", "3")]
+    told = FixedAnswer(status=201, reason="Made", headers=headers, pieces=[b"a", b"b"])
+    recorder = opened(None, answers=told)
+    with intercepted(recorder):
+        response = requests.get("http://x.example/", timeout=10)
+    assert (response.status_code, response.reason, response.content) == (201, "Made", b"ab")
+    assert dict(response.headers) == {"x-a": "1, 3", "x-b": "2"}
+    (exchange,) = recorder.exchanges
+    assert exchange.response is not None
+    assert exchange.response.cut is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"status": 0, "error": "ConnectError"}, "ConnectionResetError: the connection ended here"),
+        ({"status": 0, "error": "ReadTimeout", "reason": "too slow"}, "TimeoutError: too slow"),
+        ({"cut": "server"}, "ConnectionResetError: the connection ended here"),
+    ],
+)
+def test_other_libraries_get_errors_of_the_socket(fields: dict[str, Any], error: str) -> None:
+    recorder = opened(None, answers=FixedAnswer(**fields))
+    with intercepted(recorder), pytest.raises(requests.RequestException) as caught:
+        requests.get("http://x.example/", timeout=10)
+    chain: list[BaseException] = [caught.value]
+    while chain[-1].__context__ is not None:
+        chain.append(chain[-1].__context__)
+    assert error in [f"{type(one).__name__}: {one}" for one in chain]
+
+
+def test_what_a_client_left_does_not_matter_to_other_libraries() -> None:
+    recorder = opened(None, answers=FixedAnswer(cut="client", pieces=[b"a"]))
+    with intercepted(recorder):
+        assert requests.get("http://x.example/", timeout=10).content == b"a"
+
+
+def test_a_redirect_of_aiohttp_is_two_exchanges(path: Path, server: Any) -> None:
+    async def get() -> int:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{server.url}/moved") as response,
+        ):
+            return response.status
+
+    recorder = opened(path, "once")
+    with intercepted(recorder):
+        assert asyncio.run(get()) == 200
+    statuses = [e.response.status for e in recorder.exchanges if e.response is not None]
+    assert statuses == [302, 200]
+    recorder.save()
+    recorder = opened(path)
+    with intercepted(recorder):
+        assert asyncio.run(get()) == 200
+    assert recorder.unplayed() == []
+
+
+def test_concurrent_requests_of_one_url_are_told_apart(path: Path, server: Any) -> None:
+    url = f"{server.url}/chat/completions"
+
+    def ask(text: str) -> dict[str, Any]:
+        return {"model": "m", "messages": [{"role": "user", "content": text}]}
+
+    recorder = opened(path, "once")
+    with intercepted(recorder):
+        for text in ("ECHO a", "ECHO b"):
+            requests.post(url, json=ask(text), timeout=10)
+    for exchange in recorder.exchanges:
+        assert exchange.request is not None
+        assert exchange.response is not None
+        said = exchange.response.json()["choices"][0]["message"]["content"]
+        assert said == exchange.request.json()["messages"][0]["content"]
+
+
+def test_the_body_of_a_request_is_read_without_taking_it() -> None:
+    file = io.BytesIO(b"0123456789")
+    file.seek(4)
+    assert _bytes(file) == b"456789"
+    assert file.tell() == 4
+    assert _bytes(io.StringIO("caf\u00e9")) == b"caf\xc3\xa9"
+    assert _bytes(bytearray(b"a")) == b"a"
+    assert _bytes("caf\u00e9") == b"caf\xc3\xa9"
+    assert _bytes({"a": [1]}) == b'{"a": [1]}'
+    assert _bytes([1]) == b"[1]"
+    assert _bytes({"a": object()}) == b"<dict>"
+    assert _bytes(None) == b""
+    assert _bytes(iter(())) == b"<tuple_iterator>"
+
+
+# -- what is imported meanwhile --------------------------------------------------------------------
+
+
+@pytest.fixture
+def unloaded() -> Iterator[None]:
+    """As if none of the libraries that go through the bridge had been imported."""
+    with mock.patch.dict(sys.modules):
+        for name in list(sys.modules):
+            if name.partition(".")[0] in OTHERS:
+                del sys.modules[name]
+        yield
+
+
+def patchers() -> list[str]:
+    return [type(finder).__name__ for finder in sys.meta_path]
+
+
+def test_vcrpy_patches_nothing_until_a_library_needs_it(
+    unloaded: None, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "httplib2.py").write_text("class HTTPConnectionWithTimeout: ...\n")
+    bridges: list[str] = []
+    from pytest_chatapi.recording import vcr_bridge
+
+    real = vcr_bridge.bridged
+
+    def bridged(*args: Any, **more: Any) -> Any:
+        bridges.append("bridged")
+        assert list(more["skip"]) == ["httpx", "httpx2"]
+        return real(*args, **{**more, "skip": [*more["skip"], "httplib2"]})
+
+    monkeypatch.setattr(vcr_bridge, "bridged", bridged)
+    before = patchers()
+    with intercepted(opened(path)):
+        assert len(patchers()) == len(before) + 1
+        importlib.import_module("json")
+        assert bridges == []
+        module = importlib.import_module("httplib2")
+        assert module.HTTPConnectionWithTimeout is not None
+        assert bridges == ["bridged"]
+        importlib.import_module("urllib3")
+        assert bridges == ["bridged"]  # once is enough
+    assert patchers() == before
+
+
+def test_a_module_that_is_missing_is_still_missing(
+    unloaded: None, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    with intercepted(opened(path)), pytest.raises(ModuleNotFoundError):
+        importlib.import_module("httplib2")
+
+
+def test_a_second_recorder_is_refused(path: Path, tmp_path: Path) -> None:
+    class Refused(Exception):
+        pass
+
+    def refuse() -> Any:
+        raise Refused
+
+    context = vcr.use_cassette(str(tmp_path / "x.yaml"), record_mode="none")
+    with intercepted(opened(path), on_second=refuse):
+        with pytest.raises(Refused):
+            context.__enter__()
+        with pytest.raises(UnrecordedRequest):
+            requests.get("http://x.example/", timeout=10)  # our own cassette is none
+    with context:
+        pass
+    with intercepted(opened(path)), context:
+        pass
