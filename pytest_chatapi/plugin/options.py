@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pytest_chatapi.recording.modes import RECORD_MODES
 
-__all__ = ["RUN_SETTINGS", "SETTINGS", "Setting", "Settings", "validated"]
+__all__ = ["RUN_SETTINGS", "SETTINGS", "Setting", "Settings", "Values", "validated"]
 
 IniKind = Literal["string", "bool", "linelist", "args", "paths"]
+
+Values: TypeAlias = dict[str, Any]
+"""Validated settings by name, each of the type that its row says."""
 
 
 class Kind:
@@ -364,7 +367,7 @@ RUN_SETTINGS: dict[str, Setting] = {
 """What holds for a whole run, and is set in the ini file or by a flag only."""
 
 
-def validated(values: Mapping[str, object]) -> dict[str, Any]:
+def validated(values: Mapping[str, object]) -> Values:
     """Settings of one place, each converted to the form in which it is used.
 
     Raises:
@@ -373,7 +376,7 @@ def validated(values: Mapping[str, object]) -> dict[str, Any]:
     from pytest_chatapi.contract.wording import did_you_mean
     from pytest_chatapi.errors import SettingError
 
-    converted: dict[str, Any] = {}
+    converted: Values = {}
     for name, value in values.items():
         row = SETTINGS.get(name)
         if row is None:
