@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -115,7 +115,7 @@ class ChatAPI:
                     return base
         return ""
 
-    def client_settings(self) -> dict[str, Any]:
+    def client_settings(self) -> dict[str, str | None]:
         """``api_key``, ``base_url``, ``organization`` and ``project``, as the SDK names them."""
         settings = self.settings
         key = settings.api_key or os.environ.get("OPENAI_API_KEY")
@@ -136,10 +136,10 @@ class ChatAPI:
         """The headers by which the API knows an HTTP client."""
         settings = self.client_settings()
         headers = {"Authorization": f"Bearer {settings['api_key']}"}
-        if settings["organization"]:
-            headers["OpenAI-Organization"] = settings["organization"]
-        if settings["project"]:
-            headers["OpenAI-Project"] = settings["project"]
+        if organization := settings["organization"]:
+            headers["OpenAI-Organization"] = organization
+        if project := settings["project"]:
+            headers["OpenAI-Project"] = project
         return headers
 
     # -- mock, faults, server --------------------------------------------------------------------

@@ -78,19 +78,17 @@ def values_of_run(config: pytest.Config) -> dict[str, object]:
         if value is None:
             value = _in_ini(config, name, row)
         if value is not None:
-            values[name] = _split(value) if row.has_commas else value
+            if row.has_commas and isinstance(value, list):
+                value = [part for item in value for part in item.split(",") if part.strip()]
+            values[name] = value
     return values
 
 
-def _on_command_line(config: pytest.Config, row: Setting) -> Any:
+def _on_command_line(config: pytest.Config, row: Setting) -> object:
     value = config.getoption(row.flag, None) if row.flag else None
     return None if value == [] else value
 
 
-def _in_ini(config: pytest.Config, name: str, row: Setting) -> Any:
+def _in_ini(config: pytest.Config, name: str, row: Setting) -> object:
     value = config.getini(f"chatapi_{name}") if row.ini is not None else None
     return None if value in ("", []) else value
-
-
-def _split(items: list[str]) -> list[str]:
-    return [part for item in items for part in item.split(",") if part.strip()]

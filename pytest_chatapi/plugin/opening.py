@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import pytest
 
@@ -27,12 +27,15 @@ if TYPE_CHECKING:
 
 __all__ = ["open_test"]
 
+VCRConfig: TypeAlias = Mapping[str, Any]
+"""What the fixture ``vcr_config`` returns: arguments of vcrpy."""
+
 
 @contextmanager
 def open_test(
     item: pytest.Item,
     settings: Settings,
-    vcr_config: Mapping[str, Any],
+    vcr_config: VCRConfig,
     since: str,
     *,
     has_mock: bool = False,
@@ -74,7 +77,7 @@ def open_test(
 def _open_recorder(
     item: pytest.Item,
     settings: Settings,
-    vcr_config: Mapping[str, Any],
+    vcr_config: VCRConfig,
     since: str,
     path: Path | None,
     *,
@@ -151,7 +154,7 @@ _FILTERS = (
 )
 
 
-def _legacy_rules(vcr_config: Mapping[str, Any]) -> dict[str, Any]:
+def _legacy_rules(vcr_config: VCRConfig) -> dict[str, Any]:
     """What a recorder has to know to match an older cassette as its owner did."""
     rules: dict[str, Any] = {}
     if isinstance(vcr_config.get("match_on"), list | tuple):
@@ -163,7 +166,7 @@ def _legacy_rules(vcr_config: Mapping[str, Any]) -> dict[str, Any]:
     return rules
 
 
-def _legacy_filter(filters: Mapping[str, Any]) -> Callable[[Request], Request | None]:
+def _legacy_filter(filters: VCRConfig) -> Callable[[Request], Request | None]:
     """vcrpy's own filters, for a request of ours; ``None`` for one that they leave alone."""
     from vcr import VCR  # type: ignore[import-untyped]
     from vcr.request import Request as VCRRequest  # type: ignore[import-untyped]
@@ -180,7 +183,7 @@ def _legacy_filter(filters: Mapping[str, Any]) -> Callable[[Request], Request | 
     return filtered
 
 
-def _ignored_hosts(vcr_config: Mapping[str, Any]) -> list[str]:
+def _ignored_hosts(vcr_config: VCRConfig) -> list[str]:
     hosts = [host for host in vcr_config.get("ignore_hosts") or () if isinstance(host, str)]
     if vcr_config.get("ignore_localhost"):
         hosts += ["localhost", "127.0.0.1", "::1"]

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, TypeAlias
 
 from pytest_chatapi.recording.modes import RECORD_MODES
 
-__all__ = ["RUN_SETTINGS", "SETTINGS", "Setting", "Settings", "validated"]
+__all__ = ["RUN_SETTINGS", "SETTINGS", "Setting", "Settings", "Values", "validated"]
 
 IniKind = Literal["string", "bool", "linelist", "args", "paths"]
 
+Values: TypeAlias = dict[str, Any]
+"""Validated settings by name, each of the type that its row says."""
 
-class Kind(NamedTuple):
+
+class Kind:
     """What values a setting takes.
 
     Attributes:
@@ -29,20 +32,24 @@ class Kind(NamedTuple):
         choices: the values that there are, if they can be listed.
     """
 
-    wanted: str
-    convert: Callable[[Any], object]
-    ini: IniKind | None
-    choices: tuple[str, ...] = ()
+    def __init__(
+        self,
+        wanted: str,
+        convert: Callable[[Any], object],
+        ini: IniKind | None,
+        choices: Sequence[str] = (),
+    ) -> None:
+        self.wanted, self.convert, self.ini, self.choices = wanted, convert, ini, choices
 
 
-class Setting(NamedTuple):
+class Setting:
     """One row.
 
     Attributes:
         kind: what values it takes.
         default: its value if it is set nowhere.
         help: one line for ``pytest --help`` and the documentation.
-        in_ini: whether the ini file may set it, as ``chatapi_NAME``.
+        ini: kind of the ini option ``chatapi_NAME``; ``None`` if there is none.
         flag: on the command line, or ``""``.
         metavar: what the flag takes, for ``pytest --help``.
         is_shared: other plugins declare the same flag, so that theirs is used where there is one.
@@ -52,22 +59,27 @@ class Setting(NamedTuple):
         shown: the default, as the documentation puts it, if Python's way does not help.
     """
 
-    kind: Kind
-    default: object
-    help: str
-    in_ini: bool = True
-    flag: str = ""
-    metavar: str | None = None
-    is_shared: bool = False
-    has_commas: bool = False
-    only_checks: bool = False
-    check: Callable[[Any], object] | None = None
-    shown: str = ""
-
-    @property
-    def ini(self) -> IniKind | None:
-        """Kind of the ini option ``chatapi_NAME``; ``None`` if there is none."""
-        return self.kind.ini if self.in_ini else None
+    # A dataclass would take longer to make than all the rest of this module.
+    def __init__(
+        self,
+        kind: Kind,
+        default: object,
+        help: str,
+        *,
+        in_ini: bool = True,
+        flag: str = "",
+        metavar: str | None = None,
+        is_shared: bool = False,
+        has_commas: bool = False,
+        only_checks: bool = False,
+        check: Callable[[Any], object] | None = None,
+        shown: str = "",
+    ) -> None:
+        self.kind, self.default, self.help = kind, default, help
+        self.ini = kind.ini if in_ini else None
+        self.flag, self.metavar, self.is_shared = flag, metavar, is_shared
+        self.has_commas, self.only_checks = has_commas, only_checks
+        self.check, self.shown = check, shown
 
 
 def _setting(kind: Kind, default: object, help: str, **more: Any) -> Any:
@@ -355,7 +367,7 @@ RUN_SETTINGS: dict[str, Setting] = {
 """What holds for a whole run, and is set in the ini file or by a flag only."""
 
 
-def validated(values: Mapping[str, object]) -> dict[str, Any]:
+def validated(values: Mapping[str, object]) -> Values:
     """Settings of one place, each converted to the form in which it is used.
 
     Raises:
@@ -364,7 +376,7 @@ def validated(values: Mapping[str, object]) -> dict[str, Any]:
     from pytest_chatapi.contract.wording import did_you_mean
     from pytest_chatapi.errors import SettingError
 
-    converted: dict[str, Any] = {}
+    converted: Values = {}
     for name, value in values.items():
         row = SETTINGS.get(name)
         if row is None:

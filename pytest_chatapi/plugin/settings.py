@@ -16,13 +16,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.plugin.ini_and_flags import values_of_run
-from pytest_chatapi.plugin.options import SETTINGS, Settings, validated
+from pytest_chatapi.plugin.options import SETTINGS, Settings, Values, validated
 
 __all__ = ["marker_arguments", "settings_for", "settings_of_run"]
 
@@ -46,7 +45,7 @@ def settings_for(
         (_CONFIG_FIXTURE, _configured(configured)),
         *(("the marker", arguments) for arguments in marker_arguments(item)),
     ]
-    merged: dict[str, Any] = {}
+    merged: Values = {}
     secrets: list[str] = []
     mode_from = ""
     for source, values in layers:
@@ -80,11 +79,11 @@ def _is_ci() -> bool:
     return os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
-def _of_run(config: pytest.Config) -> dict[str, Any]:
+def _of_run(config: pytest.Config) -> Values:
     return _valid(values_of_run(config), "chatapi settings")
 
 
-def _configured(values: object) -> dict[str, Any]:
+def _configured(values: object) -> Values:
     if not isinstance(values, Mapping):
         raise pytest.UsageError(
             f"{_CONFIG_FIXTURE} must return a dict, not {type(values).__name__}"
@@ -92,7 +91,7 @@ def _configured(values: object) -> dict[str, Any]:
     return _valid(values, _CONFIG_FIXTURE)
 
 
-def marker_arguments(item: pytest.Item) -> list[dict[str, Any]]:
+def marker_arguments(item: pytest.Item) -> list[Values]:
     """The arguments of each marker ``chatapi`` of a test, the farthest first.
 
     Raises:
@@ -107,7 +106,7 @@ def marker_arguments(item: pytest.Item) -> list[dict[str, Any]]:
     return layers
 
 
-def _valid(values: Mapping[str, object], where: str) -> dict[str, Any]:
+def _valid(values: Mapping[str, object], where: str) -> Values:
     try:
         return validated(values)
     except SettingError as error:
