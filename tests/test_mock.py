@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from respx.patterns import M
 from pytest_chatapi import (
     AsyncRecordReplayTransport,
     RecordReplayTransport,
+    Request,
     SettingError,
     UnrecordedRequest,
     assemble,
@@ -24,7 +26,7 @@ from pytest_chatapi import (
 )
 from pytest_chatapi.faults import Plan
 from pytest_chatapi.faults.virtual_time import VirtualTime
-from pytest_chatapi.mock import ChatMock, text, tool_call
+from pytest_chatapi.mock import ChatMock, chat_mock, text, tool_call
 from pytest_chatapi.recording.opening import open_recorder
 
 URL = "https://api.openai.com/v1/chat/completions"
@@ -378,6 +380,37 @@ def test_what_the_service_refuses_is_refused(run: Run) -> None:
     assert "temperature" in message
     assert run.ask(top_k=5).status_code == 400
     assert check(run.recorder.exchanges[0], profile="documented", ignore=["Q00"]) == []
+
+
+def test_a_request_is_parsed_and_assigned_to_its_endpoint_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mock = ChatMock("test")
+    mock.chat(prompt__contains="never").reply("x")
+    mock.chat(model__regex="^never").reply("x")
+    mock.reply()
+    mock.answer(Request("POST", URL, {}, json.dumps(ask("schemas are loaded")).encode()))
+    counts: Counter[str] = Counter()
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            counts[name] += 1
+            return function(*args, **kwargs)
+
+        return call
+
+    for owner, name in ((json.JSONDecoder, "raw_decode"), (chat_mock, "endpoint")):
+        monkeypatch.setattr(owner, name, counted(name, getattr(owner, name)))
+    body = json.dumps(ask("Hi")).encode()
+    for request, parsed in (
+        (Request("POST", URL, {}, body), 1),
+        (Request("POST", URL, {}, body), 0),  # an equal body is known
+        (Request("POST", URL, {}, json.dumps(ask("Hi", n=0)).encode()), 1),
+        (Request("GET", "https://api.openai.com/v1/models"), 0),
+    ):
+        counts.clear()
+        assert mock.answer(request) is not None
+        assert counts == {"endpoint": 1, **({"raw_decode": 1} if parsed else {})}
 
 
 def test_what_imitators_accept(run: Run) -> None:
