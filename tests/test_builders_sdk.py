@@ -45,7 +45,7 @@ SCHEMA = {"name": "sum", "strict": True, "schema": ADD["function"]["parameters"]
 SPOKEN = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "pcm16"}}
 TWO = tool_calls(tool_call("add", {"a": 1, "b": 2}), tool_call("add", {"a": 3, "b": 4}))
 
-# Builder: the reply, what the request says besides, what the SDK then has at Builder.sdk.
+# Builder: the reply, parameters of the request, what the SDK then has at `Builder.sdk`.
 CASES: dict[str, tuple[Any, dict[str, Any], Any]] = {
     "text": (text("Hello!"), {}, "Hello!"),
     "tool_call": (tool_call("add", {"a": 1, "b": 2}), {"tools": [ADD]}, '{"a":1,"b":2}'),
@@ -67,7 +67,7 @@ CASES: dict[str, tuple[Any, dict[str, Any], Any]] = {
     "reasoning": (reasoning("Hm.", 64), {}, 64),
     "choices": (choices(text("one"), text("two")), {"n": 2}, "one"),
 }
-# The SDK's models of chunks know no custom tools, and its helper joins the ids of sounds.
+# The SDK's models of chunks have no custom tools, and its helper concatenates the ids of audio.
 NOT_JOINED = {"custom_tool_call", "audio"}
 
 
@@ -126,7 +126,7 @@ STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
 
 @pytest.mark.parametrize("name", CASES)
 def test_streamed(name: str) -> None:
-    """The chunks as plain iteration gives them, joined by hand."""
+    """The chunks of a plain iteration, joined by hand."""
     reply, more, expected = CASES[name]
     run = Run(reply)
     seen: dict[str, Any] = {"finish": None}

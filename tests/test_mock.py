@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from respx.patterns import M
 from pytest_chatapi import (
     AsyncRecordReplayTransport,
     RecordReplayTransport,
+    Request,
     SettingError,
     UnrecordedRequest,
     assemble,
@@ -24,7 +26,7 @@ from pytest_chatapi import (
 )
 from pytest_chatapi.faults import Plan
 from pytest_chatapi.faults.virtual_time import VirtualTime
-from pytest_chatapi.mock import ChatMock, text, tool_call
+from pytest_chatapi.mock import ChatMock, chat_mock, text, tool_call
 from pytest_chatapi.recording.opening import open_recorder
 
 URL = "https://api.openai.com/v1/chat/completions"
@@ -46,10 +48,10 @@ def ask(text: str = "Hi", **more: Any) -> dict[str, Any]:
 
 
 class Run:
-    """A mock, with clients that it answers."""
+    """A mock, with a client that it responds to."""
 
-    def __init__(self, family: Any = httpx, **given: Any) -> None:
-        self.mock = ChatMock("test_mock", **given)
+    def __init__(self, family: Any = httpx, **options: Any) -> None:
+        self.mock = ChatMock("test_mock", **options)
         self.recorder = open_recorder(None, answers=self.mock)
         self.family = family
         self.http = family.Client(transport=RecordReplayTransport(self.recorder))
@@ -57,7 +59,7 @@ class Run:
     def ask(self, *args: Any, **more: Any) -> Any:
         return self.http.post(URL, json=ask(*args, **more))
 
-    def said(self, *args: Any, **more: Any) -> str:
+    def content(self, *args: Any, **more: Any) -> str:
         response = self.ask(*args, **more)
         assert response.status_code == 200, response.text
         content: str = response.json()["choices"][0]["message"]["content"]
@@ -71,7 +73,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 def test_one_line_serves_both(run: Run) -> None:
     run.mock.reply("Hello there!")
-    assert run.said() == "Hello there!"
+    assert run.content() == "Hello there!"
     streamed = run.ask(stream=True, stream_options={"include_usage": True})
     assert streamed.headers["content-type"].startswith("text/event-stream")
     whole = assemble(streamed.content)
@@ -163,7 +165,7 @@ ROUTES: dict[str, Callable[[ChatMock], Any]] = {
 def test_routes(run: Run, name: str) -> None:
     ROUTES[name](run.mock).reply("it")
     run.mock.reply("other")
-    assert run.said("Hi", n=1) == "it"
+    assert run.content("Hi", n=1) == "it"
     other = run.http.post(
         "https://other.example/v1/chat/completions",
         json={**ask("You", n=2), "model": "o3"},
@@ -172,10 +174,10 @@ def test_routes(run: Run, name: str) -> None:
     assert other.json()["choices"][0]["message"]["content"] == "other"
 
 
-def test_the_first_that_fits_answers(run: Run) -> None:
+def test_the_first_route_that_matches_replies(run: Run) -> None:
     run.mock.chat(model="gpt-4o-mini").reply("by model")
     run.mock.chat(prompt="Hi").reply("by prompt")
-    assert run.said("Hi") == "by model"
+    assert run.content("Hi") == "by model"
 
 
 def test_the_prompt_is_the_last_of_the_user_and_may_come_in_parts(run: Run) -> None:
@@ -198,19 +200,19 @@ def test_keyed_routes_keep_their_order(run: Run) -> None:
     run.mock.chat(prompt__contains="1").reply("contains")
     run.mock.chat(prompt="11").reply("never")
     run.mock.chat(prompt="21").reply("never either")
-    assert [run.said(str(n)) for n in (3, 19, 11, 21, 31)] == [
+    assert [run.content(str(n)) for n in (3, 19, 11, 21, 31)] == [
         "a3", "a19", "a11", "contains", "contains",
     ]  # fmt: skip
 
 
-def test_what_is_not_respx_is_told(run: Run) -> None:
+def test_a_pattern_that_respx_does_not_have(run: Run) -> None:
     with pytest.raises(SettingError, match="'promt' is not a valid Pattern"):
         run.mock.chat(promt="Hi")
     with pytest.raises(SettingError, match="does not support 'startswith'"):
         run.mock.chat(content__startswith="Hi")
 
 
-def test_routes_of_respx_answer_by_its_own_means(run: Run) -> None:
+def test_routes_respond_by_the_means_of_respx(run: Run) -> None:
     run.mock.route(path="/v1/embeddings").respond(201, json={"data": []})
     route = run.mock.route(path="/v1/files").mock(side_effect=[httpx.Response(204)])
     assert run.http.post("https://api.openai.com/v1/embeddings").status_code == 201
@@ -222,25 +224,25 @@ def test_routes_of_respx_answer_by_its_own_means(run: Run) -> None:
 
 
 def test_raw_replies(run: Run) -> None:
-    given = {"id": "x", "choices": []}
+    body = {"id": "x", "choices": []}
     run.mock.script(
-        [given, run.family.Response(418, json={"a": 1}, headers={"x-it": "1"}), lambda _: given]
+        [body, run.family.Response(418, json={"a": 1}, headers={"x-it": "1"}), lambda _: body]
     )
-    assert run.ask().json() == given
+    assert run.ask().json() == body
     teapot = run.ask()
     assert (teapot.status_code, teapot.json(), teapot.headers["x-it"]) == (418, {"a": 1}, "1")
-    assert run.ask().json() == given
+    assert run.ask().json() == body
 
 
 @pytest.mark.parametrize("reply", [5, ["a"]])
-def test_what_is_no_reply(run: Run, reply: Any) -> None:
+def test_what_is_not_a_reply(run: Run, reply: Any) -> None:
     with pytest.raises(SettingError, match="a reply must be a str, a reply from pytest_chatapi"):
         run.mock.reply(reply)
     with pytest.raises(SettingError, match="a reply must be"):
         run.mock.script([reply])
 
 
-def test_what_a_function_may_not_make(run: Run) -> None:
+def test_what_a_reply_function_must_not_return(run: Run) -> None:
     async def later(request: Any) -> str:
         return "x"
 
@@ -251,7 +253,7 @@ def test_what_a_function_may_not_make(run: Run) -> None:
         run.ask()
 
 
-def test_a_function_that_fails_is_told_at_once(run: Run) -> None:
+def test_a_reply_function_that_fails(run: Run) -> None:
     def bad(request: Any) -> str:
         raise KeyError("oops")
 
@@ -270,11 +272,11 @@ def test_a_reply_that_came_too_late_is_there_for_the_next_try(run: Run, how: str
         with pytest.raises(run.family.ReadTimeout):
             run.ask()
         assert clock.slept == [20]
-        assert [run.said(), run.said()] == ["x", "y"]
+        assert [run.content(), run.content()] == ["x", "y"]
     assert run.mock.unused == []
 
 
-def test_a_reply_that_does_not_fit_is_told_and_not_sent(run: Run) -> None:
+def test_a_reply_that_does_not_fit_is_not_sent(run: Run) -> None:
     run.mock.reply(tool_call("get_wether", {"city": "Paris"}))
     with pytest.raises(UnrecordedRequest, match=r"no reply for[\s\S]*get_weather"):
         run.ask(tools=[WEATHER])
@@ -284,20 +286,25 @@ def test_unused_replies(run: Run) -> None:
     run.mock.chat(prompt="Never").reply("x")
     run.mock.script(["a", "b", "c"], model__startswith="gpt")
     run.mock.reply("rest")
-    assert run.said() == "a"
+    assert run.content() == "a"
     assert run.mock.unused == [
         'chat(prompt="Never"): never requested',
         'chat(model__startswith="gpt"): 2 of 3 script turns',
         "chat(): never requested",
     ]
-    assert [run.said(), run.said(), run.said(), run.said()] == ["b", "c", "rest", "rest"]
+    assert [run.content(), run.content(), run.content(), run.content()] == [
+        "b",
+        "c",
+        "rest",
+        "rest",
+    ]
     assert run.mock.unused == ['chat(prompt="Never"): never requested']
 
 
 def test_no_route_fits(run: Run) -> None:
     run.mock.chat(prompt="Hello").reply("x")
     run.mock.script(["once"], model="gpt-4o-mini")
-    run.said()
+    run.content()
     with pytest.raises(UnrecordedRequest) as raised:
         run.ask()
     assert str(raised.value).splitlines() == [
@@ -380,6 +387,37 @@ def test_what_the_service_refuses_is_refused(run: Run) -> None:
     assert check(run.recorder.exchanges[0], profile="documented", ignore=["Q00"]) == []
 
 
+def test_a_request_is_parsed_and_assigned_to_its_endpoint_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mock = ChatMock("test")
+    mock.chat(prompt__contains="never").reply("x")
+    mock.chat(model__regex="^never").reply("x")
+    mock.reply()
+    mock.answer(Request("POST", URL, {}, json.dumps(ask("schemas are loaded")).encode()))
+    counts: Counter[str] = Counter()
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            counts[name] += 1
+            return function(*args, **kwargs)
+
+        return call
+
+    for owner, name in ((json.JSONDecoder, "raw_decode"), (chat_mock, "endpoint")):
+        monkeypatch.setattr(owner, name, counted(name, getattr(owner, name)))
+    body = json.dumps(ask("Hi")).encode()
+    for request, parsed in (
+        (Request("POST", URL, {}, body), 1),
+        (Request("POST", URL, {}, body), 0),  # an equal body is known
+        (Request("POST", URL, {}, json.dumps(ask("Hi", n=0)).encode()), 1),
+        (Request("GET", "https://api.openai.com/v1/models"), 0),
+    ):
+        counts.clear()
+        assert mock.answer(request) is not None
+        assert counts == {"endpoint": 1, **({"raw_decode": 1} if parsed else {})}
+
+
 def test_what_imitators_accept(run: Run) -> None:
     run.mock.profile = "compatible"
     run.mock.reply("x")
@@ -410,13 +448,13 @@ def test_stored_completions(run: Run) -> None:
 # -- faults --------------------------------------------------------------------------------
 
 
-def test_a_fault_before_a_reply_strikes_it_and_leaves_it_for_the_next(run: Run) -> None:
+def test_a_fault_before_a_reply_leaves_it_for_the_retry(run: Run) -> None:
     run.mock.script([faults.rate_limit(), faults.cut(chunks=2), text("whole"), "next"])
     assert run.ask(stream=True).status_code == 429
     with pytest.raises(run.family.RemoteProtocolError):
         run.ask(stream=True)
     assert assemble(run.ask(stream=True).content)["choices"][0]["message"]["content"] == "whole"
-    assert run.said() == "next"
+    assert run.content() == "next"
     assert run.mock.unused == []
 
 
@@ -424,7 +462,7 @@ def test_a_deviation_takes_the_reply_with_it(run: Run) -> None:
     run.mock.script([faults.usage_null_details(), "one", "two"])
     usage = run.ask().json()["usage"]
     assert usage["prompt_tokens_details"] is None
-    assert run.said() == "two"
+    assert run.content() == "two"
 
 
 def test_a_fault_with_nothing_behind_it(run: Run) -> None:
@@ -448,11 +486,11 @@ def test_faults_of_a_script_compose(run: Run) -> None:
                 run.ask()
         else:
             assert run.ask().status_code == 429
-    assert [run.said(), run.said()] == ["a", "b"]
+    assert [run.content(), run.content()] == ["a", "b"]
     assert run.mock.unused == []
 
 
-def test_who_gives_up_after_a_fault_left_nothing_unused(run: Run) -> None:
+def test_a_client_that_gives_up_after_a_fault_leaves_nothing_unused(run: Run) -> None:
     run.mock.script([faults.cut(), "a"])
     with pytest.raises(run.family.RemoteProtocolError):
         run.ask()
@@ -466,10 +504,10 @@ def test_who_gives_up_after_a_fault_left_nothing_unused(run: Run) -> None:
 def test_a_fault_that_waits_keeps_no_reply_back(run: Run) -> None:
     run.mock.script(["a", "b"])
     run.recorder.faults = Plan("cut(chunks=1)")
-    assert [run.said(), run.said()] == ["a", "b"]
+    assert [run.content(), run.content()] == ["a", "b"]
 
 
-def test_slips_are_told(run: Run) -> None:
+def test_wrong_arguments(run: Run) -> None:
     with pytest.raises(SettingError, match="a script must be a list of replies"):
         run.mock.script("Hello")
     with pytest.raises(SettingError, match="a script must be a list of replies"):

@@ -1,4 +1,4 @@
-"""Models and stored completions of the mock: every endpoint but the one that completes."""
+"""Models and stored completions of the mock: every endpoint but ``POST /chat/completions``."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ MESSAGES: list[dict[str, Any]] = [
 
 
 def keep(store: Store, id_: str = "chatcmpl-1", **body: Any) -> None:
-    asked = {"model": "gpt-4o", "messages": MESSAGES, "store": True, **body}
-    store.keep(asked, {**ANSWER, "id": id_})
+    sent = {"model": "gpt-4o", "messages": MESSAGES, "store": True, **body}
+    store.keep(sent, {**ANSWER, "id": id_})
 
 
 def stored(store: Store, request: Request) -> tuple[int, Any] | None:
@@ -39,12 +39,12 @@ def stored(store: Store, request: Request) -> tuple[int, Any] | None:
 
 
 def answer(store: Store, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-    """The answer, which is legal whatever it is."""
+    """Status and body of the response, after a check that it is legal."""
     wire = body if isinstance(body, bytes | None) else json.dumps(body).encode()
     request = Request(method, BASE + path, {}, wire)
-    found = stored(store, request)
-    assert found is not None
-    status, value = found
+    response = stored(store, request)
+    assert response is not None
+    status, value = response
     headers = {"content-type": "application/json"}
     response = Response(status, headers, json.dumps(value).encode())
     assert check(Exchange(request, response), "documented") == []
@@ -74,8 +74,8 @@ def client(store: Store) -> Iterator[openai.OpenAI]:
         api_key="k",
         base_url=BASE,
         http_client=httpx2.Client(transport=httpx2.MockTransport(serve)),
-    ) as made:
-        yield made
+    ) as openai_client:
+        yield openai_client
 
 
 def test_models(store: Store, client: openai.OpenAI) -> None:
@@ -94,7 +94,7 @@ def test_models(store: Store, client: openai.OpenAI) -> None:
     assert "a" in store.models
 
 
-def test_models_that_there_are_not(store: Store) -> None:
+def test_unknown_models(store: Store) -> None:
     for method in ("GET", "DELETE"):
         assert error(store, method, "/models/gpt-9") == (
             404,
@@ -129,9 +129,9 @@ def test_a_stored_completion(store: Store, client: openai.OpenAI) -> None:
 def test_messages(store: Store, client: openai.OpenAI) -> None:
     keep(store)
     pages = client.chat.completions.messages.list("chatcmpl-1", limit=1)
-    found = list(islice(pages, 9))
-    assert [m.id for m in found] == [f"chatcmpl-1-{i}" for i in range(4)]
-    assert [m.role for m in found] == ["system", "user", "assistant", "tool"]
+    messages = list(islice(pages, 9))
+    assert [m.id for m in messages] == [f"chatcmpl-1-{i}" for i in range(4)]
+    assert [m.role for m in messages] == ["system", "user", "assistant", "tool"]
     _, page = answer(store, "GET", "/chat/completions/chatcmpl-1/messages")
     system, user, assistant, tool = page["data"]
     assert (system["content"], system["name"], system["content_parts"]) == (
@@ -147,7 +147,7 @@ def test_messages(store: Store, client: openai.OpenAI) -> None:
     assert newest.has_more
 
 
-def test_messages_leave_out_what_the_reference_has_no_place_for(store: Store) -> None:
+def test_messages_leave_out_the_parts_that_the_reference_does_not_list(store: Store) -> None:
     sound = {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}
     keep(
         store,
@@ -296,7 +296,7 @@ def test_bad_updates(store: Store, body: Any, param: str | None, code: str | Non
     assert answer(store, "GET", "/chat/completions/chatcmpl-1")[1]["metadata"] == {"k": "v"}
 
 
-def test_what_others_answer(store: Store) -> None:
+def test_endpoints_that_are_not_the_stores(store: Store) -> None:
     for method, url in (
         ("POST", BASE + "/chat/completions"),
         ("PUT", BASE + "/models"),
@@ -310,9 +310,9 @@ def test_what_others_answer(store: Store) -> None:
 def test_any_base_path(store: Store) -> None:
     keep(store)
     for base in ("", "http://127.0.0.1:9/openai/v1", "http://[/v1"):
-        found = stored(store, Request("get", f"{base}/models/gpt-4o?x=1"))
-        assert found is not None
-        assert (found[0], found[1]["id"]) == (200, "gpt-4o")
-        found = stored(store, Request("GET", f"{base}/chat/completions/chatcmpl-1/"))
-        assert found is not None
-        assert (found[0], found[1]["id"]) == (200, "chatcmpl-1")
+        response = stored(store, Request("get", f"{base}/models/gpt-4o?x=1"))
+        assert response is not None
+        assert (response[0], response[1]["id"]) == (200, "gpt-4o")
+        response = stored(store, Request("GET", f"{base}/chat/completions/chatcmpl-1/"))
+        assert response is not None
+        assert (response[0], response[1]["id"]) == (200, "chatcmpl-1")

@@ -1,4 +1,4 @@
-"""What the mock answers to a request that breaks the contract."""
+"""The errors that the mock sends for a request that breaks the contract."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def ask(**changes: Any) -> dict[str, Any]:
 
 
 def refused(body: Any, profile: str | None = None, url: str = URL) -> dict[str, Any] | None:
-    """The error, by itself legal, for a parsed body or one as it is on the wire."""
+    """The error for a body (``bytes`` as on the wire), after a check that it is legal itself."""
     wire = body if isinstance(body, bytes) else json.dumps(body).encode()
     request = Request("POST", url, body=wire)
     answer = refusal_of(*request_json(request), url, profile)
@@ -60,7 +60,7 @@ def refused(body: Any, profile: str | None = None, url: str = URL) -> dict[str, 
 
 
 def answered(request: Request | None, status: int, body: Any) -> list[str]:
-    """Codes of what is wrong with an answer."""
+    """Codes of the findings about a response."""
     headers = {"content-type": "application/json"}
     response = Response(status, headers, json.dumps(body).encode())
     found = check(Exchange(request or Request("POST", URL), response), "documented")
@@ -83,9 +83,9 @@ NOT_PATTERN = (
 TOO_LONG = "string too long. Expected a string with maximum length"
 NAME = "tools[0].function.name"
 
-# What is sent, and param, code and message of the answer.
+# What is sent, and param, code and message of the error.
 REFUSALS: list[tuple[dict[str, Any], str | None, str | None, str]] = [
-    # What must be there.
+    # Required parameters.
     ({"model": DELETE}, None, None, "you must provide a model parameter"),
     (
         {"messages": DELETE},
@@ -130,7 +130,7 @@ REFUSALS: list[tuple[dict[str, Any], str | None, str | None, str]] = [
         "missing_required_parameter",
         "Missing required parameter: 'audio'.",
     ),
-    # What is not known.
+    # Unknown parameters.
     ({"foo": 1}, "foo", "unknown_parameter", "Unknown parameter: 'foo'."),
     ({"x" * 70: 1}, "x" * 70, "unknown_parameter", "Unknown parameter: 'xxx...xxx'."),
     (
@@ -408,7 +408,7 @@ def test_words(changes: dict[str, Any], param: str | None, code: str | None, mes
     assert (error["param"], error["code"], error["message"]) == (param, code, message)
 
 
-# Two faults, and the param of the one that is told.
+# Two violations, and the param of the one that is reported.
 ORDER: list[tuple[dict[str, Any], str | None]] = [
     ({"foo": 1, "model": DELETE, "messages": DELETE}, None),
     ({"foo": 1, "messages": DELETE}, "messages"),
@@ -429,7 +429,9 @@ ORDER: list[tuple[dict[str, Any], str | None]] = [
 
 
 @pytest.mark.parametrize(("changes", "param"), ORDER)
-def test_the_first_of_two_faults_is_told(changes: dict[str, Any], param: str | None) -> None:
+def test_the_first_of_two_violations_is_reported(
+    changes: dict[str, Any], param: str | None
+) -> None:
     body = ask(**changes)
     for sent in (body, dict(reversed(body.items()))):
         error = refused(sent)
@@ -475,7 +477,7 @@ def test_plain_requests_pass() -> None:
     assert refused(ask(model=DELETE)) is not None
 
 
-def test_the_profile_says_what_refuses() -> None:
+def test_the_profile_decides_what_is_refused() -> None:
     null = ask(tools=None)
     assert refused(null) is None
     assert refused(null, "openai") is None
@@ -501,7 +503,7 @@ def test_a_field_beside_an_unknown_tag_is_refused_all_the_same() -> None:
 
 
 def test_all_roles_are_listed() -> None:
-    """The service has an order of its own for them."""
+    """They are listed by hand, since the service orders them differently."""
     items = load("request").properties["messages"].items
     assert items is not None
     roles = {branch.properties["role"].schema["const"] for branch in items.branches}
@@ -516,7 +518,7 @@ def test_metadata_alone() -> None:
     assert metadata_refusal("x") == invalid_type("metadata", "a metadata object", "x")
 
 
-def test_what_there_is_not() -> None:
+def test_models_and_urls_that_do_not_exist() -> None:
     status, body = not_found("gpt-9")
     assert status == 404
     assert body["error"] == {
@@ -574,7 +576,7 @@ RICH = ask(
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Paths of all that stands in a value."""
+    """Paths of everything inside a value."""
     inside = value.items() if isinstance(value, dict) else enumerate(value)
     below = []
     for key, member in inside:
@@ -603,7 +605,7 @@ VALUES = st.one_of(
 def test_refuses_what_the_rules_find_and_nothing_else(changes: list[Any]) -> None:
     body = copy.deepcopy(RICH)
     for path, value in changes:
-        # What an earlier change took away cannot be changed again.
+        # What an earlier change removed cannot be changed again.
         with suppress(KeyError, IndexError, TypeError):
             place: Any = body
             for step in path[:-1]:

@@ -1,4 +1,4 @@
-"""The mock's replies: every builder, whole and streamed, is an answer the contract accepts."""
+"""The mock's replies: what every builder makes, whole and streamed, the contract accepts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SCHEMA = {
 SPEECH = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}
 
 
-def asked(**more: Any) -> dict[str, Any]:
+def body_with(**more: Any) -> dict[str, Any]:
     return copy.deepcopy({**BODY, **more})
 
 
@@ -55,7 +55,7 @@ def streamed(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def findings(body: dict[str, Any], answer: dict[str, Any] | list[dict[str, Any]]) -> list[str]:
-    """Codes of all that the contract says, over the wire, under the strictest profile."""
+    """All findings about a response on the wire, by the strictest profile, a line each."""
     if isinstance(answer, list):
         body = streamed(body)
         events = [f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n" for chunk in answer]
@@ -64,13 +64,13 @@ def findings(body: dict[str, Any], answer: dict[str, Any] | list[dict[str, Any]]
         wire, kind = json.dumps(answer, ensure_ascii=False), "application/json"
     response = Response(headers={"content-type": kind, "x-request-id": "req_1"}, body=wire.encode())
     request = Request("POST", URL, {"content-type": "application/json"}, json.dumps(body))
-    found = check(Exchange(request, response), profile="documented")
-    # What the request itself is told is none of the reply's business.
-    return [f"{f.code} {f.path}: {f.message}" for f in found if not f.code.startswith("Q")]
+    every = check(Exchange(request, response), profile="documented")
+    # Findings about the request itself do not concern the reply.
+    return [f"{f.code} {f.path}: {f.message}" for f in every if not f.code.startswith("Q")]
 
 
 def both(reply: Reply, body: dict[str, Any]) -> dict[str, Any]:
-    """The completion, when it and its stream are legal and say the same."""
+    """The completion, after a check that it and its stream are legal and equal."""
     whole = reply.completion(body, STAMP)
     assert findings(body, whole) == []
     for include_usage in (False, True):
@@ -92,7 +92,7 @@ CASES = {
     "text-reasoning": (builders.text("Yes.", reasoning_tokens=9, cached_tokens=100), {}),
     "reasoning": (builders.reasoning(), {}),
     "tool_call": (builders.tool_call("order"), {"tools": TOOLS}),
-    "tool_call-given": (
+    "tool_call-arguments": (
         builders.tool_call("order", {"item": "chäir", "count": 2}),
         {"tools": TOOLS},
     ),
@@ -119,7 +119,7 @@ CASES = {
         {"tools": TOOLS, "tool_choice": "required"},
     ),
     "structured": (builders.structured(), {"response_format": SCHEMA}),
-    "structured-given": (
+    "structured-value": (
         builders.structured({"item": "sofa", "count": 3}),
         {"response_format": SCHEMA},
     ),
@@ -147,7 +147,7 @@ ASKED = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_every_reply_is_legal(case: tuple[Reply, dict[str, Any]], more: dict[str, Any]) -> None:
     reply, needed = case
-    body = asked(**needed, **more)
+    body = body_with(**needed, **more)
     both(reply, body)
 
 
@@ -168,7 +168,7 @@ def only(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_text_and_its_usage() -> None:
-    body = asked(messages=[{"role": "user", "content": "x" * 40}])
+    body = body_with(messages=[{"role": "user", "content": "x" * 40}])
     answer = both(builders.text("One two, three."), body)
     assert only(answer) == {
         "index": 0,
@@ -197,28 +197,28 @@ def test_text_and_its_usage() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "tier"),
+    ("requested", "tier"),
     [(None, "default"), ("auto", "default"), ("fast", "priority"), ("flex", "flex")],
 )
-def test_service_tier(wanted: str | None, tier: str) -> None:
-    body = asked(service_tier=wanted)
+def test_service_tier(requested: str | None, tier: str) -> None:
+    body = body_with(service_tier=requested)
     assert builders.text().completion(body, STAMP)["service_tier"] == tier
     assert {c["service_tier"] for c in builders.text().chunks(body, STAMP)} == {tier}
 
 
 def test_usage_counts_reasoning_and_cache() -> None:
-    usage = both(builders.text("Yes.", reasoning_tokens=9, cached_tokens=100), asked())["usage"]
+    usage = both(builders.text("Yes.", reasoning_tokens=9, cached_tokens=100), body_with())["usage"]
     assert usage["completion_tokens"] == 9 + 2
     assert usage["completion_tokens_details"]["reasoning_tokens"] == 9
     assert usage["prompt_tokens"] == usage["prompt_tokens_details"]["cached_tokens"] == 100
-    twice = both(builders.reasoning("Yes.", 9), asked(n=2))["usage"]
+    twice = both(builders.reasoning("Yes.", 9), body_with(n=2))["usage"]
     assert twice["completion_tokens"] == 2 * (9 + 2)
     assert twice["completion_tokens_details"]["reasoning_tokens"] == 18
 
 
 def test_prompt_tokens_count_all_parts_of_a_request() -> None:
     def prompt(**more: Any) -> int:
-        return builders.refusal().completion(asked(**more), STAMP)["usage"]["prompt_tokens"]
+        return builders.refusal().completion(body_with(**more), STAMP)["usage"]["prompt_tokens"]
 
     plain = prompt()
     picture = {"type": "image_url", "image_url": {"url": "data:,"}}
@@ -229,7 +229,7 @@ def test_prompt_tokens_count_all_parts_of_a_request() -> None:
     assert prompt(tools=TOOLS) > plain
     assert prompt(functions=[TOOLS[0]["function"]]) > plain
     assert prompt(response_format=SCHEMA) > plain
-    body = asked(messages=[{"role": "user", "content": [words, sound]}], **SPEECH)
+    body = body_with(messages=[{"role": "user", "content": [words, sound]}], **SPEECH)
     details = both(builders.audio(), body)["usage"]["prompt_tokens_details"]
     assert details["audio_tokens"] > 0
     assert details["audio_tokens"] + details["text_tokens"] > plain
@@ -240,22 +240,22 @@ def test_prompt_tokens_count_all_parts_of_a_request() -> None:
 
 def test_a_cap_cuts_and_says_so() -> None:
     reply = builders.text("One two, three.")
-    cut = only(both(reply, asked(max_completion_tokens=3)))
+    cut = only(both(reply, body_with(max_completion_tokens=3)))
     assert (cut["message"]["content"], cut["finish_reason"]) == ("One two,", "length")
-    assert only(both(reply, asked(max_tokens=5)))["finish_reason"] == "length"
-    assert only(both(reply, asked(max_completion_tokens=6)))["finish_reason"] == "stop"
-    thought = both(builders.reasoning("Yes.", 64), asked(max_completion_tokens=64))
+    assert only(both(reply, body_with(max_tokens=5)))["finish_reason"] == "length"
+    assert only(both(reply, body_with(max_completion_tokens=6)))["finish_reason"] == "stop"
+    thought = both(builders.reasoning("Yes.", 64), body_with(max_completion_tokens=64))
     assert only(thought)["message"]["content"] == ""
     assert only(thought)["finish_reason"] == "length"
     assert thought["usage"]["completion_tokens"] == 64
-    refused = only(both(builders.refusal("No, no."), asked(max_tokens=1)))
+    refused = only(both(builders.refusal("No, no."), body_with(max_tokens=1)))
     assert (refused["message"]["refusal"], refused["finish_reason"]) == ("No", "length")
 
 
 def test_a_cap_cuts_calls() -> None:
     pair = builders.tool_calls(builders.tool_call("order"), builders.tool_call("order"))
     for cap in range(1, 40):
-        choice = only(both(pair, asked(tools=TOOLS, max_completion_tokens=cap)))
+        choice = only(both(pair, body_with(tools=TOOLS, max_completion_tokens=cap)))
         calls = choice["message"]["tool_calls"]
         if cap == 1:
             assert [call["function"]["arguments"] for call in calls] == [""]
@@ -266,34 +266,36 @@ def test_a_cap_cuts_calls() -> None:
     else:
         raise AssertionError("never whole")
     assert cap > 10
-    call = both(builders.tool_call("order"), asked(tools=TOOLS))
+    call = both(builders.tool_call("order"), body_with(tools=TOOLS))
     assert call["usage"]["completion_tokens"] == len(tokens('order{"item":"text","count":2}'))
 
 
 def test_a_stop_sequence_ends_the_text() -> None:
     reply = builders.text("One two, three.", finish_reason="length")
-    choice = only(both(reply, asked(stop=["three", ", "], logprobs=True)))
+    choice = only(both(reply, body_with(stop=["three", ", "], logprobs=True)))
     assert (choice["message"]["content"], choice["finish_reason"]) == ("One two", "stop")
     assert [token["token"] for token in choice["logprobs"]["content"]] == ["One", " two"]
-    assert only(both(reply, asked(stop="wo")))["message"]["content"] == "One t"
+    assert only(both(reply, body_with(stop="wo")))["message"]["content"] == "One t"
 
 
 def test_log_probabilities_as_asked() -> None:
-    body = asked(logprobs=True, top_logprobs=4)
-    found = only(both(builders.text("Grüß Gott"), body))["logprobs"]
-    assert found["refusal"] is None
-    assert "".join(token["token"] for token in found["content"]) == "Grüß Gott"
-    for token in found["content"]:
+    body = body_with(logprobs=True, top_logprobs=4)
+    logprobs = only(both(builders.text("Grüß Gott"), body))["logprobs"]
+    assert logprobs["refusal"] is None
+    assert "".join(token["token"] for token in logprobs["content"]) == "Grüß Gott"
+    for token in logprobs["content"]:
         best = token["top_logprobs"]
         assert len({other["token"] for other in best}) == 4
         assert best[0] == {key: token[key] for key in ("token", "logprob", "bytes")}
         values = [other["logprob"] for other in best]
         assert values == sorted(values, reverse=True)
         assert max(values) < 0
-    found = only(both(builders.refusal("No."), asked(logprobs=True)))["logprobs"]
-    assert found["content"] is None
-    assert [token["top_logprobs"] for token in found["refusal"]] == [[], []]
-    most = only(both(builders.text(" the, a"), asked(logprobs=True, top_logprobs=20)))["logprobs"]
+    logprobs = only(both(builders.refusal("No."), body_with(logprobs=True)))["logprobs"]
+    assert logprobs["content"] is None
+    assert [token["top_logprobs"] for token in logprobs["refusal"]] == [[], []]
+    most = only(both(builders.text(" the, a"), body_with(logprobs=True, top_logprobs=20)))[
+        "logprobs"
+    ]
     for token in most["content"]:
         assert len({other["token"] for other in token["top_logprobs"]}) == 20
     assert len({token["logprob"] for token in most["content"]}) == 3
@@ -303,20 +305,20 @@ def test_choices_differ() -> None:
     reply = builders.choices(
         builders.text("One."), builders.refusal("No."), builders.tool_call("order")
     )
-    answer = both(reply, asked(n=3, tools=TOOLS))
+    answer = both(reply, body_with(n=3, tools=TOOLS))
     assert [c["finish_reason"] for c in answer["choices"]] == ["stop", "stop", "tool_calls"]
     assert answer["choices"][1]["message"]["refusal"] == "No."
 
 
 def test_choices_take_turns_in_a_stream() -> None:
-    chunks = builders.text("a b c").chunks(asked(n=2, stream=True), STAMP)
+    chunks = builders.text("a b c").chunks(body_with(n=2, stream=True), STAMP)
     order = [chunk["choices"][0]["index"] for chunk in chunks]
     assert order == [0, 1] * (len(order) // 2)
     assert len(order) == 2 * (1 + 3 + 1)
 
 
 def test_a_stream_chunk_by_chunk() -> None:
-    body = asked(stream=True, stream_options={"include_usage": True})
+    body = body_with(stream=True, stream_options={"include_usage": True})
     chunks = builders.text("Hello, world").chunks(body, STAMP)
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks[:-1]]
     assert deltas == [
@@ -332,21 +334,21 @@ def test_a_stream_chunk_by_chunk() -> None:
     assert {(c["id"], c["created"], c["system_fingerprint"]) for c in chunks} == {STAMP}
 
 
-def test_obfuscation_hides_lengths_unless_told_not_to() -> None:
+def test_obfuscation_hides_lengths_unless_turned_off() -> None:
     reply = builders.text("I see: extraordinarily")
-    padded = reply.chunks(asked(stream=True), STAMP)
+    padded = reply.chunks(body_with(stream=True), STAMP)
     assert len({len(json.dumps(chunk)) % 16 for chunk in padded[1:-1]}) == 1
     assert len({chunk["obfuscation"] for chunk in padded}) == len(padded)
-    for said in (True, None):
-        body = asked(stream=True, stream_options={"include_obfuscation": said})
+    for setting in (True, None):
+        body = body_with(stream=True, stream_options={"include_obfuscation": setting})
         assert reply.chunks(body, STAMP) == padded
-    bare = asked(stream=True, stream_options={"include_obfuscation": False})
+    bare = body_with(stream=True, stream_options={"include_obfuscation": False})
     assert not any("obfuscation" in chunk for chunk in reply.chunks(bare, STAMP))
 
 
 def test_a_single_call_begins_with_the_role() -> None:
     chunks = builders.tool_call("order", '{"item":"x"', id="call_1").chunks(
-        asked(tools=[{"type": "function", "function": {"name": "order"}}], stream=True), STAMP
+        body_with(tools=[{"type": "function", "function": {"name": "order"}}], stream=True), STAMP
     )
     first, *fragments, last = (chunk["choices"][0] for chunk in chunks)
     assert first["delta"]["role"] == "assistant"
@@ -367,8 +369,8 @@ def test_a_single_call_begins_with_the_role() -> None:
 def test_calls_finish_as_the_service_does() -> None:
     call = builders.tool_call("order")
     named = {"type": "function", "function": {"name": "order"}}
-    assert only(both(call, asked(tools=TOOLS, tool_choice=named)))["finish_reason"] == "stop"
-    legacy = asked(functions=[{"name": "order", "parameters": ORDER}])
+    assert only(both(call, body_with(tools=TOOLS, tool_choice=named)))["finish_reason"] == "stop"
+    legacy = body_with(functions=[{"name": "order", "parameters": ORDER}])
     choice = only(both(call, legacy))
     assert choice["finish_reason"] == "function_call"
     assert choice["message"]["function_call"] == {
@@ -380,13 +382,13 @@ def test_calls_finish_as_the_service_does() -> None:
 
 def test_calls_have_ids_of_their_own() -> None:
     pair = builders.tool_calls(builders.tool_call("order"), builders.tool_call("order", id="mine"))
-    answer = pair.completion(asked(tools=TOOLS, n=2), STAMP)
+    answer = pair.completion(body_with(tools=TOOLS, n=2), STAMP)
     ids = [call["id"] for c in answer["choices"] for call in c["message"]["tool_calls"]]
     assert ids.count("mine") == 2
-    made = [id_ for id_ in ids if id_ != "mine"]
-    assert len(set(made)) == 2
-    assert all(re.fullmatch("call_[A-Za-z0-9]{24}", id_) for id_ in made)
-    other = pair.completion(asked(tools=TOOLS), stamp_of("test", 1))
+    generated = [id_ for id_ in ids if id_ != "mine"]
+    assert len(set(generated)) == 2
+    assert all(re.fullmatch("call_[A-Za-z0-9]{24}", id_) for id_ in generated)
+    other = pair.completion(body_with(tools=TOOLS), stamp_of("test", 1))
     assert only(other)["message"]["tool_calls"][0]["id"] not in ids
 
 
@@ -394,7 +396,9 @@ def test_allowed_tools() -> None:
     def body(mode: str, *names: str) -> dict[str, Any]:
         named = [{"type": "function", "function": {"name": name}} for name in names]
         allowed = {"mode": mode, "tools": named}
-        return asked(tools=TOOLS, tool_choice={"type": "allowed_tools", "allowed_tools": allowed})
+        return body_with(
+            tools=TOOLS, tool_choice={"type": "allowed_tools", "allowed_tools": allowed}
+        )
 
     both(builders.tool_call("order"), body("required", "order"))
     both(builders.text(), body("auto", "order"))
@@ -403,7 +407,7 @@ def test_allowed_tools() -> None:
 
 
 def test_audio_is_silence_in_the_format_asked_for() -> None:
-    answer = both(builders.audio("Hello there."), asked(**SPEECH))
+    answer = both(builders.audio("Hello there."), body_with(**SPEECH))
     sound = only(answer)["message"]["audio"]
     data = base64.b64decode(sound["data"], validate=True)
     assert (data[:4], data[8:12]) == (b"RIFF", b"WAVE")
@@ -415,7 +419,7 @@ def test_audio_is_silence_in_the_format_asked_for() -> None:
     details = answer["usage"]["completion_tokens_details"]
     assert details["audio_tokens"] + details["text_tokens"] == answer["usage"]["completion_tokens"]
     for format_ in ("pcm16", "mp3"):
-        body = asked(modalities=["audio"], audio={"voice": "alloy", "format": format_})
+        body = body_with(modalities=["audio"], audio={"voice": "alloy", "format": format_})
         raw = base64.b64decode(only(both(builders.audio(), body))["message"]["audio"]["data"])
         assert raw.strip(b"\0") == (
             b"" if format_ == "pcm16" else b"silence that is not encoded as mp3"
@@ -423,10 +427,10 @@ def test_audio_is_silence_in_the_format_asked_for() -> None:
 
 
 def test_audio_in_a_stream() -> None:
-    chunks = builders.audio("Hello there.").chunks(asked(**SPEECH, stream=True), STAMP)
+    chunks = builders.audio("Hello there.").chunks(body_with(**SPEECH, stream=True), STAMP)
     first, *rest, finish, update = (chunk["choices"][0] for chunk in chunks)
     assert first["delta"]["audio"].keys() == {"id", "transcript"}
-    assert not any("id" in c["delta"]["audio"] for c in rest)  # clients join what comes again
+    assert not any("id" in c["delta"]["audio"] for c in rest)  # clients append a repeated id
     assert (finish["delta"], finish["finish_reason"]) == ({}, "stop")
     assert update == {"index": 0, "delta": {"audio": {"expires_at": STAMP.created + 3600}}}
     pieces = [c["delta"]["audio"]["data"] for c in rest if "data" in c["delta"]["audio"]]
@@ -435,7 +439,7 @@ def test_audio_in_a_stream() -> None:
 
 
 def test_replies_and_stamps_are_the_same_each_time() -> None:
-    body = asked(n=2, logprobs=True, top_logprobs=2)
+    body = body_with(n=2, logprobs=True, top_logprobs=2)
     reply = builders.text("Hello, world")
     first = reply.completion(body, STAMP)
     first["choices"][0]["logprobs"]["content"].clear()
@@ -445,7 +449,7 @@ def test_replies_and_stamps_are_the_same_each_time() -> None:
     )
     assert again == reply.completion(body, STAMP)
     assert again["choices"][0]["message"]["content"] == "Hello, world"
-    assert body == asked(n=2, logprobs=True, top_logprobs=2)
+    assert body == body_with(n=2, logprobs=True, top_logprobs=2)
     with pytest.raises(AttributeError):
         reply.label = "other"  # type: ignore[misc]
 
@@ -478,7 +482,7 @@ _TEXTS = st.text(
 
 @st.composite
 def bodies(draw: st.DrawFn) -> dict[str, Any]:
-    body = asked(
+    body = body_with(
         messages=draw(
             st.lists(
                 st.fixed_dictionaries({"role": st.just("user"), "content": _TEXTS}),
@@ -511,13 +515,13 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
 def test_any_text_answers_any_request(body: dict[str, Any], content: str, thoughts: int) -> None:
     reply = builders.text(content, reasoning_tokens=thoughts)
     whole = reply.completion(body, STAMP)
-    # Nothing said, and no reason given: the one thing that a caller may ask for nevertheless.
+    # An empty reply without a reason is the one thing that breaks a rule, and is still allowed.
     silent = whole["choices"][0]["message"]["content"] == "" and not thoughts
     legal = {"S09"} if silent and whole["choices"][0]["finish_reason"] == "stop" else set()
-    assert {found[:3] for found in findings(body, whole)} == legal
+    assert {finding[:3] for finding in findings(body, whole)} == legal
     chunks = reply.chunks({**streamed(body), "stream_options": {"include_usage": True}}, STAMP)
     stream = {**streamed(body), "stream_options": {"include_usage": True}}
-    assert {found[:3] for found in findings(stream, chunks)} == legal
+    assert {finding[:3] for finding in findings(stream, chunks)} == legal
     joined = assemble(chunks)
     for choice in whole["choices"]:
         del choice["message"]["annotations"]
@@ -526,14 +530,16 @@ def test_any_text_answers_any_request(body: dict[str, Any], content: str, though
 
 @settings(max_examples=100, deadline=None)
 @given(bodies(), _TEXTS.filter(bool), st.dictionaries(_TEXTS, _TEXTS, max_size=3))
-def test_any_refusal_and_any_call(body: dict[str, Any], text: str, given_: dict[str, str]) -> None:
+def test_any_refusal_and_any_call(
+    body: dict[str, Any], text: str, arguments: dict[str, str]
+) -> None:
     both(builders.refusal(text), body)
     body["tools"] = TOOLS
-    call = builders.tool_call("list_items", given_)
+    call = builders.tool_call("list_items", arguments)
     both(builders.tool_calls(call, builders.custom_tool_call("run_code", text)), body)
 
 
-# -- what is no answer -------------------------------------------------------------------
+# -- what does not fit -------------------------------------------------------------------
 
 
 def misfit(reply: Reply, body: dict[str, Any], message: str) -> None:
@@ -650,18 +656,18 @@ MISFITS = {
 
 
 @pytest.mark.parametrize("case", MISFITS.values(), ids=MISFITS)
-def test_what_is_no_answer(case: tuple[Reply, dict[str, Any], str]) -> None:
+def test_what_does_not_fit(case: tuple[Reply, dict[str, Any], str]) -> None:
     reply, more, message = case
-    misfit(reply, asked(**more), message)
+    misfit(reply, body_with(**more), message)
 
 
 def test_what_is_not_strict_may_be_broken() -> None:
-    """So that a client's handling of it can be tested; the contract warns."""
+    """It lets tests of a client's error handling send it; the contract warns."""
     loose = [{"type": "function", "function": {"name": "order", "parameters": ORDER}}]
-    body = asked(tools=loose)
+    body = body_with(tools=loose)
     broken = builders.tool_call("order", '{"item": "x')
     assert [f[:3] for f in findings(body, broken.completion(body, STAMP))] == ["C03"]
-    body = asked(
+    body = body_with(
         response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": ORDER}}
     )
     answer = builders.structured({"item": 1}).completion(body, STAMP)
@@ -693,7 +699,7 @@ BAD_CALLS = {
 
 
 @pytest.mark.parametrize("case", BAD_CALLS.values(), ids=BAD_CALLS)
-def test_what_no_reply_can_be_made_of(case: tuple[Any, str]) -> None:
+def test_wrong_arguments_of_builders(case: tuple[Any, str]) -> None:
     build, message = case
     with pytest.raises(SettingError, match=re.escape(message)):
         build()
@@ -703,7 +709,7 @@ def test_structured_takes_pydantic_models() -> None:
     pydantic = pytest.importorskip("pydantic")
     model = pydantic.create_model("Order", item=(str, ...), count=(int, ...))
     choice = only(
-        both(builders.structured(model(item="sofa", count=2)), asked(response_format=SCHEMA))
+        both(builders.structured(model(item="sofa", count=2)), body_with(response_format=SCHEMA))
     )
     assert choice["message"]["content"] == '{"item":"sofa","count":2}'
 
@@ -833,20 +839,20 @@ VALUES: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("schema", "value"), VALUES, ids=[str(v[0])[:60] for v in VALUES])
-def test_a_value_fits(schema: Any, value: Any) -> None:
-    made = fitting_value(schema)
-    assert made == value
-    assert type(made) is type(value)
-    Draft202012Validator(schema).validate(made)
+@pytest.mark.parametrize(("schema", "expected"), VALUES, ids=[str(v[0])[:60] for v in VALUES])
+def test_a_value_fits(schema: Any, expected: Any) -> None:
+    value = fitting_value(schema)
+    assert value == expected
+    assert type(value) is type(expected)
+    Draft202012Validator(schema).validate(value)
 
 
 @pytest.mark.parametrize("name", schema_values._FORMATS)
 def test_formats(name: str) -> None:
     schema = {"type": "string", "format": name}
-    made = fitting_value(schema)
-    assert made == schema_values._FORMATS[name]
-    Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(made)
+    value = fitting_value(schema)
+    assert value == schema_values._FORMATS[name]
+    Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(value)
 
 
 @pytest.mark.parametrize(
@@ -913,7 +919,7 @@ def test_a_message_that_quotes_a_schema_is_short() -> None:
 def test_a_panic_below_jsonschema_is_a_schema_that_is_too_deep(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Rust below it panics where the stack ends there, with what is not an `Exception`."""
+    """The panic of a Rust library is not an `Exception`."""
 
     class PanicException(BaseException):
         pass
@@ -976,11 +982,11 @@ def schemas() -> st.SearchStrategy[dict[str, Any]]:
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(schemas())
 def test_any_schema_gets_a_value(schema: dict[str, Any]) -> None:
-    made = fitting_value(schema)
+    value = fitting_value(schema)
     checker = Draft202012Validator.FORMAT_CHECKER
-    Draft202012Validator(schema, format_checker=checker).validate(made)
+    Draft202012Validator(schema, format_checker=checker).validate(value)
     assert fitting_json(json.dumps(schema)) == fitting_json(json.dumps(schema))
-    assert json.loads(fitting_json(json.dumps(schema))) == made
+    assert json.loads(fitting_json(json.dumps(schema))) == value
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -988,7 +994,7 @@ def test_any_schema_gets_a_value(schema: dict[str, Any]) -> None:
 def test_any_schema_in_a_request(schema: dict[str, Any], strict: bool) -> None:
     inner = {"type": "object", "properties": {"value": schema}, "required": ["value"]}
     tool = {"name": "use", "parameters": inner, "strict": strict}
-    both(builders.tool_call("use"), asked(tools=[{"type": "function", "function": tool}]))
-    wanted = {"name": "made", "schema": schema, "strict": strict}
-    body = asked(response_format={"type": "json_schema", "json_schema": wanted})
+    both(builders.tool_call("use"), body_with(tools=[{"type": "function", "function": tool}]))
+    json_schema = {"name": "made", "schema": schema, "strict": strict}
+    body = body_with(response_format={"type": "json_schema", "json_schema": json_schema})
     both(builders.structured(), body)

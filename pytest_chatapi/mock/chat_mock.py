@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeGuard, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -31,6 +31,7 @@ from pytest_chatapi.mock.routes import (
 )
 from pytest_chatapi.mock.store import Store
 from pytest_chatapi.mock.wire_form import completion_head, events, written
+from pytest_chatapi.recording.http_types import HTTPResponse
 from pytest_chatapi.recording.interaction import Interaction, from_parts
 from pytest_chatapi.recording.miss import Miss
 
@@ -322,25 +323,7 @@ def _called(function: Callable[[Request], object], request: Request) -> object:
     return reply
 
 
-class _HTTPHeaders(Protocol):
-    def multi_items(self) -> list[tuple[str, str]]: ...
-
-
-class _HTTPResponse(Protocol):
-    """A response of httpx or httpx2."""
-
-    status_code: int
-
-    @property
-    def headers(self) -> _HTTPHeaders: ...
-
-    @property
-    def reason_phrase(self) -> str: ...
-
-    def read(self) -> bytes: ...
-
-
-def _is_response(reply: object) -> TypeGuard[_HTTPResponse]:
+def _is_response(reply: object) -> TypeGuard[HTTPResponse]:
     return hasattr(reply, "status_code")
 
 
@@ -348,7 +331,7 @@ def _json_response(request: Request, status: int, body: JSON) -> Interaction:
     return Interaction(request, status, "", [("content-type", _JSON_TYPE)], [written(body)])
 
 
-def _passed_on(request: Request, response: _HTTPResponse) -> Interaction:
+def _passed_on(request: Request, response: HTTPResponse) -> Interaction:
     """A response of httpx or httpx2 as it is; a stream in its events."""
     headers = response.headers.multi_items()
     return from_parts(
