@@ -22,7 +22,8 @@ from pytest_chatapi.contract.exchange import Exchange, Request, Response, fold_h
 from pytest_chatapi.contract.findings import LEVELS, Finding
 from pytest_chatapi.contract.profiles import PROFILES
 from pytest_chatapi.faults import CATALOGUE, SETS, Fault, Plan, parse, table
-from pytest_chatapi.faults.fault import Entry
+from pytest_chatapi.faults.body import Body
+from pytest_chatapi.faults.fault import Entry, stream
 from pytest_chatapi.recording import clock
 from pytest_chatapi.recording.interaction import Interaction
 
@@ -573,6 +574,37 @@ def test_a_lasting_fault_that_has_not_come_is_left() -> None:
 def test_a_wrong_step_is_refused_at_once() -> None:
     with pytest.raises(SettingError, match="did you mean overloaded"):
         Plan("ok", "overlaoded")
+
+
+# -- a new one ---------------------------------------------------------------------------------
+
+
+def test_a_new_fault_is_one_function() -> None:
+    @stream(sdk={"stream": "late"})
+    def slow_start(body: Body, /, *, seconds: float = 2.0) -> Interaction | None:
+        """The stream starts late.
+
+        This is not in the table.
+        """
+        return body.arriving([body.data], [seconds]) if body.streamed else None
+
+    try:
+        assert parse("slow_start, 2*slow_start(seconds=3)") == [
+            slow_start(),
+            *[slow_start(seconds=3)] * 2,
+        ]
+        assert must("slow_start(seconds=3.5)", "stream").times == [3.5]
+        assert applied("slow_start", "text") is None
+        with pytest.raises(SettingError, match="seconds must be a number of at least 0, got -1"):
+            slow_start(seconds=-1)
+        with pytest.raises(SettingError, match=r"slow_start takes keyword .* slow_start\(seconds="):
+            slow_start(3)  # type: ignore[call-arg]
+        row = "| `slow_start(seconds=2.0)` | The stream starts late. | late |"
+        assert row in table().splitlines()
+        assert slow_start().kind == "stream"
+        assert slow_start().retried
+    finally:
+        del CATALOGUE["slow_start"]
 
 
 # -- sets and tables -----------------------------------------------------------------------

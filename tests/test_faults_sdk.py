@@ -239,7 +239,7 @@ def test_a_deviating_stream_is_passed_on_chunk_by_chunk(entry: Entry) -> None:
     sent = re.findall(rb"^data: ?(\{.*)\r?$", b"".join(changed.pieces), re.M)
     recorder = recorder_of(answer, Plan(fault))
     chunks = list(client_of(recorder).chat.completions.create(**asked(answer), stream=True))
-    assert [chunk.model for chunk in chunks] == [json.loads(text)["model"] for text in sent]
+    assert [chunk.model for chunk in chunks] == [json.loads(text).get("model") for text in sent]
 
 
 def is_retried(entry: Entry) -> bool:
