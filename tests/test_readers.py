@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 
 from pytest_chatapi.contract.exchange import Exchange, Source
 from pytest_chatapi.errors import ReadError
-from pytest_chatapi.reading.reader import NotARecording, find, read, read_file
+from pytest_chatapi.reading.find import find
+from pytest_chatapi.reading.reader import NotARecording, read, read_file
 from pytest_chatapi.reading.yaml_events import YAMLProblem, load_all
 
 DATA = Path(__file__).parent / "readers_data"
@@ -593,7 +594,7 @@ def test_a_path_without_files(name: str, reason: str, tree: Path) -> None:
 def test_a_folder_without_recordings(tmp_path: Path) -> None:
     with pytest.raises(NotARecording) as caught:
         list(read(tmp_path))
-    assert str(caught.value) == f"{tmp_path}: holds no recordings"
+    assert str(caught.value) == f"{tmp_path}: contains no recordings"
 
 
 def test_no_permission(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

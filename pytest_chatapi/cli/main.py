@@ -135,7 +135,7 @@ class _Task(NamedTuple):
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from pytest_chatapi.reading.reader import find
+    from pytest_chatapi.reading.find import find
 
     parse_date(arguments.as_of)
     ignore, select = _split(arguments.ignore), _split(arguments.select)

@@ -203,7 +203,7 @@ def _opened(arguments: argparse.Namespace) -> tuple[Recorder, str]:
 
 def _merged(paths: list[str]) -> Cassette:
     """All of them as one, which is only read."""
-    from pytest_chatapi.reading.reader import find
+    from pytest_chatapi.reading.find import find
     from pytest_chatapi.recording.cassette import Cassette
 
     merged, *others = [Cassette(file) for file in find(paths)] or [Cassette(paths[0])]

@@ -17,7 +17,8 @@ from pytest_chatapi.contract.wording import plural
 from pytest_chatapi.errors import ContractError, ReadError
 from pytest_chatapi.plugin import cassette_folders
 from pytest_chatapi.plugin.settings import run_settings
-from pytest_chatapi.reading.reader import SUFFIXES, NotARecording, read_file
+from pytest_chatapi.reading.find import SUFFIXES
+from pytest_chatapi.reading.reader import NotARecording, read_file
 from pytest_chatapi.report import failure_message
 
 __all__ = ["CassetteCollector", "CassetteFile", "ExchangeItem"]

@@ -11,7 +11,7 @@ import pytest
 from pytest_chatapi.plugin import records
 from pytest_chatapi.plugin.handle import cassette_path
 from pytest_chatapi.plugin.settings import SERIALIZERS, settings_for
-from pytest_chatapi.reading.reader import SUFFIXES
+from pytest_chatapi.reading.find import SUFFIXES
 
 __all__ = ["Orphans"]
 

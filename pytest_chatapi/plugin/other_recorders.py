@@ -11,7 +11,7 @@ from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.plugin.handle import judge
 from pytest_chatapi.plugin.settings import settings_for
-from pytest_chatapi.reading.reader import exchange_of
+from pytest_chatapi.reading.registry import exchange_of
 
 __all__ = ["check_other_recorder"]
 

@@ -20,7 +20,7 @@ __all__ = ["BodyProblem", "plain_body"]
 _TEXT_STARTS = b'{["ded:ir \t\r\n'
 
 
-class BodyProblem(Exception):
+class BodyProblem(ValueError):
     """The reason, in one line, why a recorded body cannot be used."""
 
 

@@ -80,7 +80,7 @@ def blocks_of(file: BinaryIO, name: str) -> Iterator[bytes]:
     if encoding:
         blocks = _peeked(_recoded(_chain(head, blocks), encoding, name))
         head = next(blocks)
-    return _chain(head.removeprefix(codecs.BOM_UTF8), blocks)
+    yield from _chain(head.removeprefix(codecs.BOM_UTF8), blocks)
 
 
 def blocks_of_path(path: str, name: str) -> Iterator[bytes]:

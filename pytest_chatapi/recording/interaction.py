@@ -24,7 +24,8 @@ from typing import Any, Literal
 
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.parse import loads
-from pytest_chatapi.reading.reader import exchange_of, header_pairs
+from pytest_chatapi.reading.parts import header_pairs
+from pytest_chatapi.reading.registry import exchange_of
 from pytest_chatapi.redaction.redactor import Redactor
 
 __all__ = ["OURS", "Interaction", "from_parts", "interaction_of", "plain_form", "redacted"]
