@@ -412,7 +412,7 @@ def test_a_bomb_among_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = b"data: 1\n\n" + b" " * (4 << 20)
     assert problem(gzip.compress(stream, mtime=0)) == (
         "f: decompresses to more than 1 MiB, over 200 times its size; "
-        "unzip it yourself if it is meant to"
+        "if that is expected, decompress it first"
     )
     fair = b"".join(b"data: %s\n\n" % os.urandom(50).hex().encode() for _ in range(20_000))
     assert outcome(gzip.compress(fair, 1, mtime=0))[1] == []
@@ -504,7 +504,7 @@ def test_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(files.tempfile, "SpooledTemporaryFile", lambda size: Full())
-    assert problem(b"data: 1\n\n") == "f: cannot be kept on disk: No space left on device"
+    assert problem(b"data: 1\n\n") == "f: cannot be buffered on disk: No space left on device"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")

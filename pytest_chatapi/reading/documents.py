@@ -9,7 +9,7 @@ from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading.bodies import BodyProblem
 from pytest_chatapi.reading.format import RecordedFile, ValueFormat
-from pytest_chatapi.reading.json_text import undecodable
+from pytest_chatapi.reading.places import undecodable
 from pytest_chatapi.reading.registry import (
     NotAnExchange,
     damaged,

@@ -7,22 +7,15 @@ import re
 
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.errors import ReadError
+from pytest_chatapi.reading.places import TextProblem, line_and_column, undecodable
 
-__all__ = ["JSONProblem", "loads", "loads_line", "undecodable"]
+__all__ = ["JSONProblem", "loads", "loads_line"]
 
 _HUGE = re.compile(r"\d{4301}")
 
 
-class JSONProblem(Exception):
-    """`line` and `column` count from 1; both are 0 where the place is not known."""
-
-    def __init__(self, reason: str, line: int = 0, column: int = 0) -> None:
-        super().__init__(reason)
-        self.reason, self.line, self.column = reason, line, column
-
-    def place(self, above: int = 0) -> str:
-        """Where in the file it is, for a text with `above` lines above it."""
-        return f"line {above + self.line}, column {self.column}" if self.line else ""
+class JSONProblem(TextProblem):
+    """What is wrong with a JSON text, and where."""
 
 
 def loads(text: str) -> JSON:
@@ -42,12 +35,8 @@ def loads(text: str) -> JSON:
         raise JSONProblem("the JSON is nested too deeply") from None
     except ValueError:
         number = _HUGE.search(text)
-        start = number.start() if number else 0
-        raise JSONProblem(
-            "an integer of more than 4300 digits",
-            text.count("\n", 0, start) + 1,
-            start - text.rfind("\n", 0, start),
-        ) from None
+        place = line_and_column(text, number.start() if number else 0)
+        raise JSONProblem("an integer of more than 4300 digits", *place) from None
 
 
 def loads_line(line: bytes, name: str, number: int) -> JSON:
@@ -65,11 +54,3 @@ def loads_line(line: bytes, name: str, number: int) -> JSON:
         raise ReadError(name, *undecodable(line, error, number)) from None
     except JSONProblem as error:
         raise ReadError(name, error.place(number) or f"line {number + 1}", error.reason) from None
-
-
-def undecodable(data: bytes, error: UnicodeDecodeError, above: int = 0) -> tuple[str, str]:
-    """Place and reason for bytes that are not UTF-8, `data` having `above` lines above it."""
-    line = above + data.count(b"\n", 0, error.start) + 1
-    byte = error.start - data.rfind(b"\n", 0, error.start)
-    reason = f"not UTF-8 (0x{data[error.start]:02x}); save the file as UTF-8"
-    return f"line {line}, byte {byte}", reason

@@ -47,7 +47,7 @@ def _values(name: str, data: bytes) -> Iterator[JSON]:
     try:
         yield from load_all(decoded(name, data))
     except YAMLProblem as error:
-        raise damaged(name, data, error.place, error.text) from None
+        raise damaged(name, data, error.place(), f"not valid YAML: {error.reason}") from None
 
 
 FORMAT = TextFormat(name="", precedence=1000, begins=_begins, exchanges=_exchanges, values=_values)
