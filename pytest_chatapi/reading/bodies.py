@@ -163,7 +163,7 @@ def _parsed(value: JSON) -> JSON:
         for item in level:
             if isinstance(item, dict):
                 below += [v for v in item.values() if v.__class__ not in _LEAVES]
-                odd = odd or not all(key.__class__ is str for key in item)
+                odd = odd or not _TEXT.issuperset(map(type, item))
             elif isinstance(item, list):
                 below += [v for v in item if v.__class__ not in _LEAVES]
             elif item.__class__ not in _LEAVES:
@@ -174,7 +174,8 @@ def _parsed(value: JSON) -> JSON:
     raise BodyProblem(f"the body is nested deeper than {MAX_DEPTH} levels")
 
 
-_LEAVES = frozenset({str, int, float, bool, type(None)})
+_TEXT = frozenset({str})
+_LEAVES = _TEXT | {int, float, bool, type(None)}
 _WORDS = {True: "true", False: "false", None: "null"}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import pkgutil
 import re
+from collections.abc import Callable
 from importlib import import_module
 from typing import NamedTuple
 
@@ -45,8 +46,12 @@ class NotAnExchange(ValueError):
 class Registered(NamedTuple):
     """The formats, by precedence."""
 
-    texts: tuple[TextFormat, ...]
-    values: tuple[ValueFormat, ...]
+    texts: list[TextFormat]
+    values: list[ValueFormat]
+    bodies: list[Callable[[JSONObject, Side], JSON]]
+
+    def every(self) -> list[Format]:
+        return [*self.texts, *self.values]
 
 
 @functools.cache
@@ -57,9 +62,11 @@ def registered() -> Registered:
         for module in pkgutil.iter_modules(formats.__path__)
     ]
     every.sort(key=lambda format: format.precedence)
+    values = [format for format in every if isinstance(format, ValueFormat)]
     return Registered(
-        tuple(format for format in every if isinstance(format, TextFormat)),
-        tuple(format for format in every if isinstance(format, ValueFormat)),
+        [format for format in every if isinstance(format, TextFormat)],
+        values,
+        [format.body for format in values if format.body],
     )
 
 
@@ -137,23 +144,21 @@ def body_of(part: JSONObject, side: Side) -> JSON:
     Raises:
         BodyProblem: it is damaged.
     """
-    for format in registered().values:
-        if format.body is not None:
-            body = format.body(part, side)
-            if body is not ABSENT:
-                return body
+    for body_by in registered().bodies:
+        body = body_by(part, side)
+        if body is not ABSENT:
+            return body
     return None
 
 
 def not_a_recording(name: str) -> NotARecording:
     """The error for a file in no known format."""
-    names = {format.name for formats in registered() for format in formats}
-    known = ", ".join(sorted(filter(None, names), key=str.lower))
+    known = ", ".join(sorted(filter(None, (f.name for f in registered().every())), key=str.lower))
     return NotARecording(name, "", f"not a recording in a known format ({known})")
 
 
 def damaged(name: str, data: bytes, place: str, reason: str) -> ReadError:
     """The error for a damaged document: a `NotARecording` if it would not be one undamaged."""
-    traces = [format.traces for formats in registered() for format in formats if format.traces]
-    kind = ReadError if any(trace.search(data) for trace in traces) else NotARecording
+    has_traces = any(f.traces and f.traces.search(data) for f in registered().every())
+    kind = ReadError if has_traces else NotARecording
     return kind(name, place, reason)

@@ -142,6 +142,7 @@ class _Composer:
             build = self._build.get(event.__class__)
             if build is not None:
                 value = build(event, 0)
+                self._get()  # the end of the document, which is damaged if other text is there
                 self._anchors.clear()
                 self._aliased = 0
                 yield _MERGE_TEXT if value is _MERGE else value
