@@ -269,7 +269,7 @@ def test_cassettes_of_others_are_played(tmp_path: Path, form: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\n", "c.yaml: no known recording format"),
+        ("a: 1\n", "c.yaml: not a recording in a known format"),
         ("interactions:\n- request:\n    a: [\n", "c.yaml: interaction 0: not valid YAML"),
         (
             "interactions:\n- request:\n    method: GET\n",

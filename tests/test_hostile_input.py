@@ -26,10 +26,12 @@ from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading import bodies, files
 from pytest_chatapi.reading.reader import NotARecording, read, read_file
+from pytest_chatapi.reading.registry import not_a_recording
 from pytest_chatapi.reading.yaml_events import load_all
 
 LINE = b'{"request": {"url": "/v1"}, "response": {"status": 200, "body": "x"}}'
-UNKNOWN = "no known recording format (vcrpy, cassetter, HAR, JSON Lines, JSON or SSE body)"
+UNKNOWN = not_a_recording("f").reason
+NO_EXCHANGE = 'not an exchange: it has neither "request" nor "response"'
 
 
 def outcome(data: bytes) -> tuple[list[Exchange], list[str]]:
@@ -263,10 +265,10 @@ def laughs(levels: int) -> str:
             "f: interaction 0: request: the binary body is not hexadecimal",
         ),
         # Interactions that are none.
-        (b"interactions: [5]", "f: interaction 0: holds neither a request nor a response"),
+        (b"interactions: [5]", f"f: interaction 0: {NO_EXCHANGE}"),
         (
             b'{"response": {"status": 0}}',
-            'f: line 1: holds no exchange: there is neither "request" nor "response"',
+            f"f: line 1: {NO_EXCHANGE}",
         ),
     ],
 )
@@ -312,8 +314,8 @@ def test_one_damaged_line_does_not_lose_the_others() -> None:
         "Expecting property name enclosed in double quotes; the text is cut off",
         "f: line 3: the JSON is nested too deeply",
         "f: line 4, byte 22: not UTF-8 (0xc3); save the file as UTF-8",
-        'f: line 5: holds no exchange: there is neither "request" nor "response"',
-        'f: line 6: holds no exchange: there is neither "request" nor "response"',
+        f"f: line 5: {NO_EXCHANGE}",
+        f"f: line 6: {NO_EXCHANGE}",
         "f: line 7, column 1: not valid JSON: Expecting value",
         "f: line 8, column 22: an integer of more than 4300 digits",
     ]
@@ -337,9 +339,9 @@ def test_one_damaged_interaction_does_not_lose_the_others() -> None:
     )
     assert [e.source.index for e in exchanges if e.source] == [1]
     assert errors == [
-        "f: interaction 0: holds neither a request nor a response",
+        f"f: interaction 0: {NO_EXCHANGE}",
         "f: interaction 2: response: the body is not base64",
-        "f: interaction 3: holds neither a request nor a response",
+        f"f: interaction 3: {NO_EXCHANGE}",
     ]
 
 
@@ -409,7 +411,7 @@ def test_a_bomb_among_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = b"data: 1\n\n" + b" " * (4 << 20)
     assert problem(gzip.compress(stream, mtime=0)) == (
         "f: decompresses to more than 1 MiB, over 200 times its size; "
-        "unzip it yourself if it is meant to"
+        "if that is expected, decompress it first"
     )
     fair = b"".join(b"data: %s\n\n" % os.urandom(50).hex().encode() for _ in range(20_000))
     assert outcome(gzip.compress(fair, 1, mtime=0))[1] == []
@@ -509,7 +511,7 @@ def test_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(files.tempfile, "SpooledTemporaryFile", lambda size: Full())
-    assert problem(b"data: 1\n\n") == "f: cannot be kept on disk: No space left on device"
+    assert problem(b"data: 1\n\n") == "f: cannot be buffered on disk: No space left on device"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")

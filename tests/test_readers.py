@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import itertools
 import json
 import os
 import pickle
@@ -22,7 +23,9 @@ from hypothesis import strategies as st
 
 from pytest_chatapi.contract.exchange import Exchange, Source
 from pytest_chatapi.errors import ReadError
-from pytest_chatapi.reading.reader import NotARecording, find, read, read_file
+from pytest_chatapi.reading.find import find
+from pytest_chatapi.reading.reader import NotARecording, read, read_file
+from pytest_chatapi.reading.registry import not_a_recording
 from pytest_chatapi.reading.yaml_events import YAMLProblem, load_all
 
 DATA = Path(__file__).parent / "readers_data"
@@ -50,15 +53,15 @@ def one(content: str | bytes, tmp_path: Path) -> Exchange:
 
 
 def response(content: str | bytes, tmp_path: Path) -> Any:
-    found = one(content, tmp_path).response
-    assert found is not None
-    return found
+    recorded = one(content, tmp_path).response
+    assert recorded is not None
+    return recorded
 
 
 def request(content: str | bytes, tmp_path: Path) -> Any:
-    found = one(content, tmp_path).request
-    assert found is not None
-    return found
+    recorded = one(content, tmp_path).request
+    assert recorded is not None
+    return recorded
 
 
 def vcr(body: Any, **more: Any) -> dict[str, Any]:
@@ -394,6 +397,49 @@ def test_a_list_of_exchanges_or_bodies(tmp_path: Path) -> None:
     assert [e.response.body for e in lines if e.response] == [whole.encode()] * 2
 
 
+def lines_with_an_exchange(count: int, number: int, first: bytes) -> bytes:
+    """So many foreign lines, but for the first one and for an exchange on line `number`."""
+    lines = [first, *[b'{"a": 1}'] * (count - 1)]
+    lines[number - 1] = line().encode()
+    return b"\n".join(lines)
+
+
+def read_through(data: bytes) -> tuple[list[int], list[str]]:
+    """The indexes of the exchanges, and the errors."""
+    errors: list[ReadError] = []
+    exchanges = list(read_file(io.BytesIO(data), errors.append, name="f"))
+    return [e.source.index for e in exchanges if e.source], [str(e) for e in errors]
+
+
+@pytest.mark.parametrize(("number", "is_recognised"), [(3, True), (22, True), (23, False)])
+def test_how_far_json_lines_are_looked_at(number: int, is_recognised: bool) -> None:
+    indexes, errors = read_through(lines_with_an_exchange(30, number, b'{"a": 1}'))
+    if is_recognised:
+        assert indexes == [number - 1]
+        assert len(errors) == 29
+    else:
+        assert (indexes, errors) == ([], [str(not_a_recording("f"))])
+
+
+@pytest.mark.parametrize(("number", "is_recognised"), [(2, True), (20, True), (21, False)])
+def test_how_far_the_lines_below_a_damaged_one_are_looked_at(
+    number: int, is_recognised: bool
+) -> None:
+    indexes, errors = read_through(lines_with_an_exchange(30, number, b'{"a'))
+    if is_recognised:
+        assert indexes == [number - 1]
+        assert len(errors) == 29
+    else:  # one document
+        assert indexes == []
+        assert [error[:18] for error in errors] == ["f: line 1, column "]
+
+
+def test_blank_lines_before_a_damaged_one(tmp_path: Path) -> None:
+    data = b"\n" * 19 + b'{"a\n' + line().encode()
+    assert read_through(data)[0] == []
+    assert read_through(data[1:])[0] == [19]
+
+
 # --- around the formats -----------------------------------------------------------------------
 
 
@@ -428,6 +474,49 @@ def test_encodings(text: str, encode: Any, is_zipped: bool, tmp_path: Path) -> N
         assert b"".join(exchange.response.pieces) == text.encode()
     else:
         assert exchange.response.body == "é"
+
+
+@pytest.mark.parametrize("junk", [b"junk", b"\0\0junk", b"\0" * 99])
+def test_what_follows_gzip_data_is_ignored(junk: bytes, tmp_path: Path) -> None:
+    text = GOT.encode()
+    assert response(zipped(text) + junk, tmp_path).body == text
+    tape = vcr({"string": zipped(text) + junk})
+    assert response(yaml.safe_dump(tape), tmp_path).body == text
+    two = zipped(line().encode() + b"\n") + b"\0\0" + zipped(line().encode()) + junk
+    assert len(of(two, tmp_path)) == 2
+
+
+class Dripping(io.RawIOBase):
+    """A pipe that has one byte at a time."""
+
+    def __init__(self, data: bytes) -> None:
+        self._bytes = iter(data)
+
+    def read(self, size: int = -1) -> bytes:
+        return bytes(itertools.islice(self._bytes, 1))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        line().encode(),
+        b"\xef\xbb\xbf" + line().encode(),
+        line().encode("utf-16"),
+        line().encode("utf-16-be"),
+        zipped(line().encode()),
+        yaml.safe_dump(vcr({"string": GOT})).encode(),
+        b"\n\n# comment\n\nresponse: {body: x}\n",
+        b"[[interactions]]\n[interactions.response]\nbody = 'x'\n",
+        b": comment\n\ndata: 1\n\n",
+        GOT.encode(),
+    ],
+)
+def test_a_slow_pipe(data: bytes) -> None:
+    (exchange,) = read(Dripping(data))  # type: ignore[arg-type]
+    assert exchange.response is not None
+    whole = next(read(io.BytesIO(data)))
+    assert exchange.request == whole.request
+    assert exchange.response.body == whole.response.body if whole.response else False
 
 
 @pytest.mark.parametrize(
@@ -593,7 +682,7 @@ def test_a_path_without_files(name: str, reason: str, tree: Path) -> None:
 def test_a_folder_without_recordings(tmp_path: Path) -> None:
     with pytest.raises(NotARecording) as caught:
         list(read(tmp_path))
-    assert str(caught.value) == f"{tmp_path}: holds no recordings"
+    assert str(caught.value) == f"{tmp_path}: contains no recordings"
 
 
 def test_no_permission(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

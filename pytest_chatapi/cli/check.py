@@ -121,7 +121,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _tasks(arguments: argparse.Namespace, unreadable: list[ReadError]) -> list[_Task]:
     """Return one task for each file; wrong settings are refused before any work is done."""
-    from pytest_chatapi.reading.reader import find
+    from pytest_chatapi.reading.find import find
 
     parse_date(arguments.as_of)
     ignore, select = _split(arguments.ignore), _split(arguments.select)

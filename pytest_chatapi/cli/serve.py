@@ -176,7 +176,7 @@ def _recorder(arguments: argparse.Namespace) -> tuple[Recorder, str]:
 
 def _merged(paths: list[str]) -> Cassette:
     """Return all cassettes as one, to be read only."""
-    from pytest_chatapi.reading.reader import find
+    from pytest_chatapi.reading.find import find
     from pytest_chatapi.recording.cassette import Cassette
 
     merged, *others = [Cassette(file) for file in find(paths)] or [Cassette(paths[0])]

@@ -12,7 +12,7 @@ from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.plugin.policy import fail_for_findings, findings_of
 from pytest_chatapi.plugin.settings import settings_for
-from pytest_chatapi.reading.reader import exchange_of
+from pytest_chatapi.reading.registry import exchange_of
 
 __all__ = ["check_other_recorder"]
 

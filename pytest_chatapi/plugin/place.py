@@ -12,7 +12,7 @@ import pytest
 
 from pytest_chatapi.plugin.options import Settings
 from pytest_chatapi.plugin.scenarios import scenario_of
-from pytest_chatapi.reading.reader import SUFFIXES
+from pytest_chatapi.reading.find import SUFFIXES
 
 __all__ = ["cassette_folder", "cassette_path", "how_to_record", "is_cassette_name", "shown_path"]
 

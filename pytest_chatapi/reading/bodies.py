@@ -1,10 +1,11 @@
-"""Bodies out of recordings: decompressed by what they are, not by what a header says."""
+"""Bodies out of recordings, decompressed according to their bytes and not to a header."""
 
 from __future__ import annotations
 
 import zlib
-from typing import Any
+from collections.abc import Iterable, Iterator
 
+from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.reading.files import (
     MAX_DOCUMENT,
     MAX_RATIO,
@@ -17,22 +18,29 @@ from pytest_chatapi.reading.yaml_events import MAX_DEPTH
 
 __all__ = ["BodyProblem", "plain_body"]
 
-_TEXT_STARTS = b'{["ded:ir \t\r\n'
+_TEXT_STARTS = b'{["deir: \t\r\n'
+"""First bytes of JSON and of event streams, which are not compressed then."""
+
+_BROTLI_STEP = 16
+"""Bytes decompressed at a time, since a few of them can become megabytes."""
 
 
-class BodyProblem(Exception):
-    """The reason, in one line, why a recorded body cannot be used."""
+class BodyProblem(ValueError):
+    """Why a recorded body cannot be used, in one line."""
 
 
-def plain_body(body: Any, encoding: str = "") -> Any:
-    """`body` as on the wire but decompressed; ``None`` for an empty one.
+def plain_body(body: JSON, encoding: str = "") -> JSON:
+    """The body as it was on the wire, but decompressed; ``None`` for an empty one.
 
     Args:
         body: bytes, text or parsed JSON.
-        encoding: the content-encoding header; it decides only where the bytes cannot.
+        encoding: the content-encoding header, for encodings that the bytes do not show.
+
+    Raises:
+        BodyProblem: it is damaged, too large or nested too deeply.
     """
     if isinstance(body, str):
-        if body.startswith("\x1f\x8b\x08"):  # bytes that were recorded as Latin-1 text
+        if body.startswith("\x1f\x8b\x08"):  # gzip data recorded as Latin-1 text
             try:
                 return plain_body(body.encode("latin-1"), encoding)
             except UnicodeEncodeError:
@@ -47,7 +55,7 @@ def _encodable(text: str) -> str | bytes:
     if not text.isascii():
         try:
             text.encode()
-        except UnicodeEncodeError:  # lone surrogates: what a client made of bytes, or JSON escapes
+        except UnicodeEncodeError:  # lone surrogates: undecodable bytes, or JSON escapes
             try:
                 return text.encode("utf-8", "surrogateescape")
             except UnicodeEncodeError:
@@ -61,6 +69,17 @@ def _limit(size: int) -> int:
 
 def _too_large(limit: int) -> BodyProblem:
     return BodyProblem(f"the body decompresses to more than {mib(limit)}")
+
+
+def _joined(parts: Iterable[bytes], limit: int) -> bytes:
+    """All parts as one. A part beyond the limit is the last one that is decompressed."""
+    joined, size = [], 0
+    for part in parts:
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        joined.append(part)
+    return b"".join(joined)
 
 
 def _decompressed(body: bytes, encoding: str) -> bytes:
@@ -80,19 +99,12 @@ def _decompressed(body: bytes, encoding: str) -> bytes:
 
 
 def _gunzip(body: bytes) -> bytes:
-    limit, size = _limit(len(body)), 0
-    parts: list[bytes] = []
     try:
-        for part in gunzip(body):
-            size += len(part)
-            if size > limit:
-                raise _too_large(limit)
-            parts.append(part)
+        return _joined(gunzip(body), _limit(len(body)))
     except zlib.error as error:
         raise BodyProblem(f"the body is damaged gzip data: {zlib_reason(error)}") from None
     except EOFError:
         raise BodyProblem("the gzip data of the body is cut off") from None
-    return b"".join(parts)
 
 
 def _inflate(body: bytes, bits: int) -> bytes:
@@ -120,7 +132,7 @@ def _unzstd(body: bytes) -> bytes:
         return body
     if len(data) > limit:
         raise _too_large(limit)
-    return data or body  # nothing comes of a frame that is cut off
+    return data or body  # a frame that is cut off gives nothing
 
 
 def _unbrotli(body: bytes) -> bytes:
@@ -128,31 +140,30 @@ def _unbrotli(body: bytes) -> bytes:
         import brotli  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
         return body
-    limit, size = _limit(len(body)), 0
-    parts: list[bytes] = []
     unbrotli = brotli.Decompressor()
-    step = 16  # a few bytes can stand for megabytes, so the bound is looked at often
+    steps = (body[at : at + _BROTLI_STEP] for at in range(0, len(body), _BROTLI_STEP))
+    parts: Iterator[bytes] = map(unbrotli.process, steps)
     try:
-        for at in range(0, len(body), step):
-            parts.append(unbrotli.process(body[at : at + step]))
-            size += len(parts[-1])
-            if size > limit:
-                raise _too_large(limit)
+        data = _joined(parts, _limit(len(body)))
     except brotli.error:
         return body
-    return b"".join(parts) if unbrotli.is_finished() else body
+    return data if unbrotli.is_finished() else body
 
 
-def _parsed(value: Any) -> Any:
-    """`value` as JSON would give it; refused where it is nested too deeply."""
+def _parsed(value: JSON) -> JSON:
+    """`value`, with what only YAML and TOML have turned into what JSON has.
+
+    Raises:
+        BodyProblem: it is nested too deeply.
+    """
     odd = False
     level = [value]
     for _ in range(MAX_DEPTH):
-        below: list[Any] = []
+        below: list[JSON] = []
         for item in level:
             if isinstance(item, dict):
                 below += [v for v in item.values() if v.__class__ not in _LEAVES]
-                odd = odd or not all(key.__class__ is str for key in item)
+                odd = odd or not _TEXT.issuperset(map(type, item))
             elif isinstance(item, list):
                 below += [v for v in item if v.__class__ not in _LEAVES]
             elif item.__class__ not in _LEAVES:
@@ -163,11 +174,12 @@ def _parsed(value: Any) -> Any:
     raise BodyProblem(f"the body is nested deeper than {MAX_DEPTH} levels")
 
 
-_LEAVES = frozenset({str, int, float, bool, type(None)})
+_TEXT = frozenset({str})
+_LEAVES = _TEXT | {int, float, bool, type(None)}
 _WORDS = {True: "true", False: "false", None: "null"}
 
 
-def _as_json(value: Any) -> Any:
+def _as_json(value: JSON) -> JSON:
     if isinstance(value, dict):
         return {_key(key): _as_json(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -179,7 +191,7 @@ def _as_json(value: Any) -> Any:
     return str(value)
 
 
-def _key(key: Any) -> str:
+def _key(key: JSON) -> str:
     if isinstance(key, bytes):
         return key.decode("utf-8", "replace")
     return _WORDS[key] if key is None or isinstance(key, bool) else str(key)

@@ -1,4 +1,4 @@
-"""Files and pipes as blocks of bytes: unzipped, as UTF-8, and within bounds."""
+"""Files and pipes as blocks of bytes: decompressed, in UTF-8, and within bounds."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import codecs
 import os
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
-from typing import IO, Any, BinaryIO
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, BinaryIO
 
 from pytest_chatapi.errors import ReadError
 
@@ -35,18 +35,20 @@ BLOCK = 64 * 1024
 """Bytes read at a time."""
 
 MAX_DOCUMENT = 256 * 1024 * 1024
-"""Bytes of what has to be held in memory at once: a document, a line, a body."""
+"""Bytes of whatever is held in memory as a whole: a document, a line, a body."""
 
 MAX_STREAM = 1024 * 1024 * 1024
-"""Bytes a gzip file that is only streamed may expand to at any ratio."""
+"""Bytes to which a gzip file that is only streamed may expand at any ratio."""
 
 MAX_RATIO = 200
-"""Times its own size that gzip data may expand to, beyond `SMALL` (or `MAX_STREAM`) bytes."""
+"""Factor by which gzip data may expand beyond `SMALL` (in a stream, `MAX_STREAM`) bytes."""
 
 SMALL = 16 * 1024 * 1024
-"""Bytes any gzip data may expand to, however small it is."""
+"""Bytes to which any gzip data may expand, however small it is."""
 
 _STEP = 8 * 1024
+"""Compressed bytes handled at a time: what follows a gzip member in them is copied."""
+
 GZIP = b"\x1f\x8b\x08"
 _REASONS: dict[type[OSError], str] = {
     FileNotFoundError: "no such file or folder",
@@ -56,21 +58,26 @@ _REASONS: dict[type[OSError], str] = {
 
 
 def os_reason(error: OSError | ValueError) -> str:
-    """What an error of the operating system says, in the words of this package."""
+    """The reason that messages give for an error of the operating system."""
     for kind, reason in _REASONS.items():
         if isinstance(error, kind):
             return reason
     if isinstance(error, OSError):
         return f"cannot be read: {error.strerror or error}"
-    return _REASONS[FileNotFoundError]  # a path with a NUL byte, which no file can have
+    return _REASONS[FileNotFoundError]  # a NUL byte in the path, so there can be no such file
 
 
 def mib(size: int) -> str:
+    """``16 MiB``, rounded down."""
     return f"{size >> 20} MiB"
 
 
 def blocks_of(file: BinaryIO, name: str) -> Iterator[bytes]:
-    """The content of `file` in blocks: unzipped, UTF-16 turned to UTF-8, no byte-order mark."""
+    """The content of `file` in blocks: decompressed, in UTF-8, without a byte-order mark.
+
+    Raises:
+        ReadError: it cannot be read, or the compression or encoding is damaged.
+    """
     blocks = _peeked(_raw_blocks(file, name))
     head = next(blocks)
     if head.startswith(GZIP):
@@ -80,7 +87,7 @@ def blocks_of(file: BinaryIO, name: str) -> Iterator[bytes]:
     if encoding:
         blocks = _peeked(_recoded(_chain(head, blocks), encoding, name))
         head = next(blocks)
-    return _chain(head.removeprefix(codecs.BOM_UTF8), blocks)
+    yield from _chain(head.removeprefix(codecs.BOM_UTF8), blocks)
 
 
 def blocks_of_path(path: str, name: str) -> Iterator[bytes]:
@@ -94,8 +101,8 @@ def blocks_of_path(path: str, name: str) -> Iterator[bytes]:
 
 
 def _raw_blocks(file: BinaryIO, name: str) -> Iterator[bytes]:
-    # A pipe gives what it has at once, so that a live one is checked as it comes.
-    read: Any = getattr(file, "read1", file.read)
+    # `read1` returns what a pipe has at the moment, so that live traffic is not held up.
+    read: Callable[[int], object] = getattr(file, "read1", file.read)
     while True:
         try:
             block = read(BLOCK)
@@ -109,7 +116,7 @@ def _raw_blocks(file: BinaryIO, name: str) -> Iterator[bytes]:
 
 
 def _peeked(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """First the beginning, of at least four bytes where there are as many; then the rest."""
+    """The beginning, of at least four bytes unless there are fewer; then the rest."""
     head = b""
     for block in blocks:
         head += block
@@ -150,23 +157,24 @@ def _recoded(blocks: Iterator[bytes], encoding: str, name: str) -> Iterator[byte
 
 
 def gunzip(data: bytes) -> Iterator[bytes]:
-    """Of any number of gzip members, bytes after the last one ignored as gzip does.
+    """The content of all gzip members in `data`, in blocks; `gzip` too ignores what follows them.
 
     Raises:
-        zlib.error: for damaged data.
-        EOFError: for data that is cut off.
+        zlib.error: the data is damaged.
+        EOFError: it is cut off.
     """
-    return _gunzip([data], [0])
+    return (block for block, _ in _gunzip([data]))
 
 
-def _gunzip(blocks: Iterable[bytes], taken: list[int]) -> Iterator[bytes]:
+def _gunzip(blocks: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Blocks of the content, each with the number of bytes read so far."""
     unzip = zlib.decompressobj(31)
     inside = False
+    size = 0
     for block in blocks:
-        # In small steps: what is left after each member is copied.
         for at in range(0, len(block), _STEP):
             rest = block[at : at + _STEP]
-            taken[0] += len(rest)
+            size += len(rest)
             while rest:
                 if unzip.eof:
                     rest = rest.lstrip(b"\0")
@@ -178,21 +186,21 @@ def _gunzip(blocks: Iterable[bytes], taken: list[int]) -> Iterator[bytes]:
                 data = unzip.decompress(rest, 4 * BLOCK)
                 inside = True
                 if data:
-                    yield data
+                    yield data, size
                 rest = unzip.unused_data if unzip.eof else unzip.unconsumed_tail
     if inside and not unzip.eof:
         raise EOFError
 
 
 def _unzipped(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
-    taken, given = [0], 0
+    unzipped_size = 0
     try:
-        for data in _gunzip(blocks, taken):
-            given += len(data)
-            if given > MAX_STREAM and given > taken[0] * MAX_RATIO:
+        for data, zipped_size in _gunzip(blocks):
+            unzipped_size += len(data)
+            if unzipped_size > MAX_STREAM and unzipped_size > zipped_size * MAX_RATIO:
                 reason = (
-                    f"decompresses to more than {mib(MAX_STREAM)}, "
-                    f"over {MAX_RATIO} times its size; unzip it yourself if it is meant to"
+                    f"decompresses to more than {mib(MAX_STREAM)}, over {MAX_RATIO} times its "
+                    "size; if that is expected, decompress it first"
                 )
                 raise ReadError(name, "", reason)
             yield data
@@ -203,11 +211,19 @@ def _unzipped(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
 
 
 def zlib_reason(error: zlib.error) -> str:
+    """The reason in an error of `zlib`, without its number."""
     return str(error).rpartition(": ")[2]
 
 
 def join(blocks: Iterable[bytes], name: str, path: str | None = None) -> bytes:
-    """All blocks as one, within `MAX_DOCUMENT`, and within `MAX_RATIO` of a gzip file at `path`."""
+    """All blocks as one.
+
+    Args:
+        path: of the file, if it can be looked at: then `MAX_RATIO` holds for a gzip file.
+
+    Raises:
+        ReadError: it is larger than the bounds allow.
+    """
     limit, reason = MAX_DOCUMENT, "the document is larger than"
     if path is not None and starts_with(path, GZIP):
         limit = min(limit, max(SMALL, os.path.getsize(path) * MAX_RATIO))
@@ -222,12 +238,17 @@ def join(blocks: Iterable[bytes], name: str, path: str | None = None) -> bytes:
 
 
 def starts_with(path: str, *heads: bytes) -> bool:
+    """Whether a file begins with one of `heads`, of at most four bytes each."""
     with open(path, "rb") as file:
         return file.read(4).startswith(heads)
 
 
 def lines_of(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
-    """Lines without their ``\\n``; the last one also where its ``\\n`` is missing."""
+    """The lines, without ``\\n``; the last one need not end with it.
+
+    Raises:
+        ReadError: a line is longer than `MAX_DOCUMENT`.
+    """
     pending: list[bytes] = []
     size, number = 0, 1
     for block in blocks:
@@ -263,7 +284,11 @@ class FilePieces:
 
 
 class SpooledPieces:
-    """Blocks that can be had only once, kept in memory up to 1 MiB and beyond that on disk."""
+    """Blocks of a pipe, kept to be read again: up to 1 MiB in memory, beyond that on disk.
+
+    Raises:
+        ReadError: the disk is full.
+    """
 
     __slots__ = ("_file", "name")
 
@@ -274,7 +299,7 @@ class SpooledPieces:
             for block in blocks:
                 self._file.write(block)
         except OSError as error:
-            raise ReadError(name, "", f"cannot be kept on disk: {error.strerror}") from None
+            raise ReadError(name, "", f"cannot be buffered on disk: {error.strerror}") from None
 
     def __iter__(self) -> Iterator[bytes]:
         place = 0

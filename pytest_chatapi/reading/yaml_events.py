@@ -1,9 +1,9 @@
 """YAML 1.1 from the parser's events: no node tree, and no tag is ever executed.
 
 The result agrees with ``yaml.CSafeLoader`` for everything JSON can express. It differs on
-purpose where a cassette would otherwise be unreadable: ``!!python/...`` tags and unknown tags
-are looked through, timestamps stay text, an anchor may be defined anew, and the ``=`` and
-``<<`` scalars are text outside of their special places.
+purpose where a cassette would otherwise be unreadable: of ``!!python/...`` and unknown tags only
+the value below them is read, timestamps stay text, an anchor may be defined again, and the scalars
+``=`` and ``<<`` are text except where YAML gives them a meaning.
 """
 
 from __future__ import annotations
@@ -12,7 +12,14 @@ import base64
 import re
 from binascii import Error as Base64Error
 from collections.abc import Callable, Iterator
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pytest_chatapi.contract.wire import JSON
+from pytest_chatapi.reading.places import TextProblem, line_and_column
+
+if TYPE_CHECKING:
+    from yaml import MarkedYAMLError
 
 __all__ = ["MAX_ALIASED", "MAX_DEPTH", "MAX_DIGITS", "YAMLProblem", "load_all"]
 
@@ -23,39 +30,42 @@ MAX_ALIASED = 16 * 1024 * 1024
 """Characters that all aliases of one document may stand for."""
 
 MAX_DIGITS = 2000
-"""Characters of one integer: Python refuses to print longer ones."""
+"""Characters of one integer, since Python refuses to print long ones."""
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TAG = "tag:yaml.org,2002:"
 _SHORT = 64
+"""Characters of a scalar up to which its value is remembered."""
 
 
-class YAMLProblem(Exception):
-    """`line` and `column` count from 1; both are 0 where the place is not known."""
-
-    def __init__(self, reason: str, line: int = 0, column: int = 0) -> None:
-        super().__init__(reason)
-        self.reason, self.line, self.column = reason, line, column
-
-    @property
-    def place(self) -> str:
-        return f"line {self.line}, column {self.column}" if self.line else ""
-
-    @property
-    def text(self) -> str:
-        return f"not valid YAML: {self.reason}"
+class YAMLProblem(TextProblem):
+    """What is wrong with a YAML text, and where."""
 
 
-class _Merge:
-    """Stands for the key ``<<``."""
+_MERGE = object()
+"""The value of the plain scalar ``<<``, which is a merge only as a key."""
+
+_MERGE_TEXT = "<<"
+_UNKNOWN = object()
+_CONTAINERS = frozenset({dict, list})
 
 
-_MERGE = _Merge()
-_NO_KEY = _Merge()
+class _Event(Protocol):
+    """Any event of PyYAML's: what is read of it depends on its class."""
+
+    anchor: str | None
+    tag: str | None
+    value: str
+    implicit: tuple[bool, bool]
+    start_mark: Any
+    end_mark: Any
 
 
-def load_all(text: str) -> Iterator[Any]:
-    """The documents of a stream, one after the other.
+_GetEvent = Callable[[], _Event]
+
+
+def load_all(text: str) -> Iterator[JSON]:
+    """The documents of a stream, one after the other; ``!!binary`` scalars become ``bytes``.
 
     Raises:
         YAMLProblem: whatever is wrong with the text.
@@ -67,27 +77,15 @@ def load_all(text: str) -> Iterator[Any]:
     try:
         loader = loader_type(text)
         if type(loader.peek_event()) is not yaml.events.StreamStartEvent:
-            # `yaml` was imported anew (pytester does that): libyaml still makes the events of
-            # the module that it knew first.
+            # `yaml` was imported a second time, as pytester does: libyaml still makes events of
+            # the first module's classes.
             loader.dispose()
             loader = yaml.SafeLoader(text)
-        yield from _documents(loader.get_event, yaml)
+        yield from _Composer(loader.get_event, yaml).documents()
     except yaml.reader.ReaderError as error:
-        found = _UNPRINTABLE.search(text)
-        if not found:
-            raise YAMLProblem(str(error.reason)) from None
-        line = text.count("\n", 0, found.start()) + 1
-        column = found.start() - text.rfind("\n", 0, found.start())
-        reason = f"the control character U+{ord(found[0]):04X} is not allowed in YAML"
-        raise YAMLProblem(reason, line, column) from None
+        raise _unprintable(text) or YAMLProblem(str(error.reason)) from None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        reason = ", ".join(part for part in (error.context, error.problem) if part)
-        if "maximum nesting depth" in reason:
-            reason = f"nested deeper than {MAX_DEPTH} levels"
-        raise YAMLProblem(
-            reason or "not YAML", mark.line + 1 if mark else 0, mark.column + 1 if mark else 0
-        ) from None
+        raise _marked(error) from None
     except (yaml.YAMLError, UnicodeError) as error:
         raise YAMLProblem(" ".join(str(error).split())) from None
     finally:
@@ -95,129 +93,156 @@ def load_all(text: str) -> Iterator[Any]:
             loader.dispose()
 
 
-def _problem(reason: str, event: Any) -> YAMLProblem:
+def _unprintable(text: str) -> YAMLProblem | None:
+    character = _UNPRINTABLE.search(text)
+    if character is None:
+        return None
+    reason = f"the control character U+{ord(character[0]):04X} is not allowed in YAML"
+    return YAMLProblem(reason, *line_and_column(text, character.start()))
+
+
+def _marked(error: MarkedYAMLError) -> YAMLProblem:
+    reason = ", ".join(part for part in (error.context, error.problem) if part) or "not YAML"
+    if "maximum nesting depth" in reason:
+        reason = f"nested deeper than {MAX_DEPTH} levels"
+    mark = error.problem_mark or error.context_mark
+    return YAMLProblem(reason, mark.line + 1, mark.column + 1) if mark else YAMLProblem(reason)
+
+
+def _problem(reason: str, event: _Event) -> YAMLProblem:
     return YAMLProblem(reason, event.start_mark.line + 1, event.start_mark.column + 1)
 
 
-def _documents(get: Callable[[], Any], yaml: Any) -> Iterator[Any]:
-    events = yaml.events
-    scalar, alias = events.ScalarEvent, events.AliasEvent
-    map_start, seq_start = events.MappingStartEvent, events.SequenceStartEvent
-    map_end, seq_end = events.MappingEndEvent, events.SequenceEndEvent
-    doc_end, stream_end = events.DocumentEndEvent, events.StreamEndEvent
-    scalars = _Scalars(yaml)
-    plain, plain_get = scalars.plain, scalars.known.get
-    unknown = object()
+class _Composer:
+    """Values out of the parser's events.
 
-    # One frame is (container, append, key, start event, `aliased` at its start).
-    stack: list[tuple[Any, Any, Any, Any, int]] = []
-    roots: list[Any] = []
-    container: Any = roots
-    append: Any = roots.append  # None inside a mapping
-    key: Any = _NO_KEY
-    start: Any = None
-    before = 0
-    anchors: dict[str, tuple[Any, int]] = {}
-    open_anchors: set[str] = set()
-    aliased = 0
+    `_mapping` and `_sequence` call each other, one call for each level of nesting.
+    """
 
-    while True:
-        event = get()
-        kind = event.__class__
-        if kind is scalar:
-            value = event.value
-            if event.implicit[0]:
-                text = value
-                value = plain_get(text, unknown)
-                if value is unknown:
-                    value = plain(text, event)
-                if value is _MERGE and (append is not None or key is not _NO_KEY):
-                    value = text
-            elif event.tag is not None:
-                value = scalars.tagged(value, event)
-            if event.anchor is not None:
-                anchors[event.anchor] = value, len(event.value)
-        elif kind is map_start or kind is seq_start:
-            if len(stack) >= MAX_DEPTH:
-                raise _problem(f"nested deeper than {MAX_DEPTH} levels", event)
-            if event.anchor is not None:
-                open_anchors.add(event.anchor)
-                anchors.pop(event.anchor, None)
-            stack.append((container, append, key, start, before))
-            start, before, key = event, aliased, _NO_KEY
-            if kind is map_start:
-                container, append = {}, None
-            else:
-                container = []
-                append = container.append
-            continue
-        elif kind is map_end or kind is seq_end:
-            value = container
-            if kind is map_end and _MERGE in value:
-                value = _merged(value, event)
-            if start.tag is not None:
-                value = _look_through(start.tag, value)
-            if start.anchor is not None:
-                size = event.end_mark.index - start.start_mark.index + aliased - before
-                anchors[start.anchor] = value, size
-                open_anchors.discard(start.anchor)
-            opened = start
-            container, append, key, start, before = stack.pop()
-            if append is None and key is _NO_KEY and isinstance(value, (dict, list)):
-                raise _problem("a mapping key must be a plain value", opened)
-        elif kind is alias:
-            name = event.anchor
-            if name not in anchors:
-                if name in open_anchors:
-                    raise _problem(f"the alias *{name} refers to itself", event)
-                raise _problem(f"the alias *{name} has no anchor", event)
-            value, size = anchors[name]
-            aliased += size
-            if aliased > MAX_ALIASED:
-                mib = MAX_ALIASED >> 20
-                raise _problem(f"aliases expand to more than {mib} MiB", event)
-            if append is None and key is _NO_KEY and isinstance(value, (dict, list)):
+    def __init__(self, get: _GetEvent, yaml: ModuleType) -> None:
+        events = yaml.events
+        self._get = get
+        self._stream_end = events.StreamEndEvent
+        self._map_end, self._seq_end = events.MappingEndEvent, events.SequenceEndEvent
+        self._build: dict[type, Callable[[_Event, int], JSON]] = {
+            events.ScalarEvent: self._scalar,
+            events.AliasEvent: self._alias,
+            events.MappingStartEvent: self._mapping,
+            events.SequenceStartEvent: self._sequence,
+        }
+        self._scalars = _Scalars(yaml)
+        self._known = self._scalars.known.get
+        self._anchors: dict[str, tuple[JSON, int]] = {}  # with the characters behind each
+        self._open_anchors: set[str] = set()
+        self._aliased = 0
+
+    def documents(self) -> Iterator[JSON]:
+        """The value of each document."""
+        while (event := self._get()).__class__ is not self._stream_end:
+            build = self._build.get(event.__class__)
+            if build is not None:
+                value = build(event, 0)
+                self._get()  # the end of the document, which is damaged if other text is there
+                self._anchors.clear()
+                self._aliased = 0
+                yield _MERGE_TEXT if value is _MERGE else value
+
+    def _scalar(self, event: _Event, depth: int) -> JSON:
+        value = event.value
+        if event.implicit[0]:
+            text = value
+            value = self._known(text, _UNKNOWN)
+            if value is _UNKNOWN:
+                value = self._scalars.plain(text, event)
+        elif event.tag is not None:
+            value = self._scalars.tagged(value, event)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = value, len(event.value)
+        return value
+
+    def _alias(self, event: _Event, depth: int) -> JSON:
+        name = event.anchor
+        if name not in self._anchors:
+            what = "refers to itself" if name in self._open_anchors else "has no anchor"
+            raise _problem(f"the alias *{name} {what}", event)
+        value, size = self._anchors[name]
+        self._aliased += size
+        if self._aliased > MAX_ALIASED:
+            raise _problem(f"aliases expand to more than {MAX_ALIASED >> 20} MiB", event)
+        return value
+
+    def _mapping(self, start: _Event, depth: int) -> JSON:
+        get, build, end = self._get, self._build, self._map_end
+        before, depth = self._aliased, depth + 1
+        if depth > MAX_DEPTH or start.anchor is not None:
+            self._open(start, depth)
+        mapping: dict[JSON, JSON] = {}
+        merged: list[JSON] = []
+        while (event := get()).__class__ is not end:
+            key = build[event.__class__](event, depth)
+            if key.__class__ in _CONTAINERS:
                 raise _problem("a mapping key must be a plain value", event)
-        elif kind is doc_end:
-            document = roots.pop()
-            anchors.clear()
-            aliased = 0
-            yield document
-            continue
-        elif kind is stream_end:
-            return
-        else:
-            continue
+            item = get()
+            value = build[item.__class__](item, depth)
+            if value is _MERGE:
+                value = _MERGE_TEXT
+            if key is _MERGE:
+                self._aliased += len(value) if isinstance(value, (dict, list)) else 0
+                merged.append(value)
+            else:
+                mapping[key] = value
+        if merged:
+            mapping = _merged(mapping, merged, event)
+        if start.tag is None and start.anchor is None:
+            return mapping
+        return self._close(mapping, start, event, before)
 
-        if append is not None:
-            append(value)
-        elif key is _NO_KEY:
-            key = value
-        elif key is _MERGE:
-            aliased += len(value) if isinstance(value, (dict, list)) else 0
-            container.setdefault(_MERGE, []).append(value)
-            key = _NO_KEY
-        else:
-            container[key] = value
-            key = _NO_KEY
+    def _sequence(self, start: _Event, depth: int) -> JSON:
+        get, build, end = self._get, self._build, self._seq_end
+        before, depth = self._aliased, depth + 1
+        if depth > MAX_DEPTH or start.anchor is not None:
+            self._open(start, depth)
+        items: list[JSON] = []
+        while (event := get()).__class__ is not end:
+            value = build[event.__class__](event, depth)
+            items.append(_MERGE_TEXT if value is _MERGE else value)
+        if start.tag is None and start.anchor is None:
+            return items
+        return self._close(items, start, event, before)
+
+    def _open(self, start: _Event, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise _problem(f"nested deeper than {MAX_DEPTH} levels", start)
+        if start.anchor is not None:
+            self._open_anchors.add(start.anchor)
+            self._anchors.pop(start.anchor, None)
+
+    def _close(self, value: JSON, start: _Event, end: _Event, before: int) -> JSON:
+        if start.tag is not None:
+            value = _look_through(start.tag, value)
+        if start.anchor is not None:
+            size = end.end_mark.index - start.start_mark.index + self._aliased - before
+            self._anchors[start.anchor] = value, size
+            self._open_anchors.discard(start.anchor)
+        return value
 
 
-def _merged(mapping: dict[Any, Any], event: Any) -> dict[Any, Any]:
-    """`mapping` with what its ``<<`` keys name; its own keys win, then the first named."""
-    result: dict[Any, Any] = {}
-    for value in reversed(mapping.pop(_MERGE)):
+def _merged(mapping: dict[JSON, JSON], merged: list[JSON], end: _Event) -> dict[JSON, JSON]:
+    """`mapping` with what its ``<<`` keys name; its own keys win, then the first one named."""
+    result: dict[JSON, JSON] = {}
+    for value in reversed(merged):
         for part in reversed(value) if isinstance(value, list) else [value]:
             if not isinstance(part, dict):
-                raise _problem("the key << takes a mapping or a list of mappings", event)
+                raise _problem("the key << takes a mapping or a list of mappings", end)
             result.update(part)
     result.update(mapping)
     return result
 
 
-def _look_through(tag: str, value: Any) -> Any:
-    """The plain value inside a ``!!python/...`` call, as that of a multidict key; no call is made.
+def _look_through(tag: str, value: JSON) -> JSON:
+    """The one argument of a ``!!python/object/...`` call, such as a multidict's key, else `value`.
 
-    Anything else is given as it stands.
+    No call is made.
     """
     name = tag.removeprefix(_TAG)
     if not name.startswith("python/object/"):
@@ -233,22 +258,23 @@ def _look_through(tag: str, value: Any) -> Any:
 class _Scalars:
     """Untagged and tagged scalars, by the rules of PyYAML's own resolver and constructor."""
 
-    def __init__(self, yaml: Any) -> None:
+    def __init__(self, yaml: ModuleType) -> None:
         self._resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = (
             yaml.SafeLoader.yaml_implicit_resolvers
         )
         self._node = yaml.ScalarNode
         make = yaml.constructor.SafeConstructor()
-        self._makers: dict[str, Callable[[Any], Any]] = {
+        self._makers: dict[str, Callable[[object], JSON]] = {
             "null": lambda node: None,
             "bool": make.construct_yaml_bool,
             "int": make.construct_yaml_int,
             "float": make.construct_yaml_float,
         }
-        self.known: dict[str, Any] = {}
+        self.known: dict[str, JSON] = {}
 
-    def plain(self, text: str, event: Any) -> Any:
-        value: Any = text
+    def plain(self, text: str, event: _Event) -> JSON:
+        """The value of a scalar without a tag or quotes."""
+        value: JSON = text
         for tag, pattern in self._resolvers.get(text[:1], ()):
             if pattern.match(text):
                 name = tag[len(_TAG) :]
@@ -261,8 +287,9 @@ class _Scalars:
             self.known[text] = value
         return value
 
-    def tagged(self, text: str, event: Any) -> Any:
-        name = event.tag.removeprefix(_TAG).removeprefix("python/")
+    def tagged(self, text: str, event: _Event) -> JSON:
+        """The value of a scalar with a tag; its text if the tag is unknown."""
+        name = (event.tag or "").removeprefix(_TAG).removeprefix("python/")
         if name in ("binary", "bytes"):
             try:
                 return base64.decodebytes(text.encode("ascii"))
@@ -273,7 +300,7 @@ class _Scalars:
             return self._make(name, text, event)
         return text
 
-    def _make(self, name: str, text: str, event: Any) -> Any:
+    def _make(self, name: str, text: str, event: _Event) -> JSON:
         if name == "int" and len(text) > MAX_DIGITS:
             raise _problem(f"an integer of more than {MAX_DIGITS} digits", event)
         try:

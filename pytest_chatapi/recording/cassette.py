@@ -22,7 +22,8 @@ from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.errors import ReadError, SecretError, WriteError
 from pytest_chatapi.reading.files import blocks_of_path, join, os_reason
-from pytest_chatapi.reading.reader import exchange_of, values_of
+from pytest_chatapi.reading.reader import values_of
+from pytest_chatapi.reading.registry import exchange_of
 from pytest_chatapi.reading.yaml_events import YAMLProblem, load_all
 from pytest_chatapi.recording.interaction import Interaction, interaction_of, plain_form
 from pytest_chatapi.recording.own_layout import own_interaction, own_request

@@ -25,7 +25,8 @@ from typing import Literal
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.parse import loads
 from pytest_chatapi.contract.wire import JSON, JSONObject
-from pytest_chatapi.reading.reader import exchange_of, header_pairs
+from pytest_chatapi.reading.parts import header_pairs
+from pytest_chatapi.reading.registry import exchange_of
 from pytest_chatapi.redaction.names import WIRE_HEADERS
 from pytest_chatapi.redaction.redactor import Redactor
 

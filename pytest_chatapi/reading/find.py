@@ -1,0 +1,89 @@
+"""Which files to read: named files, folders and patterns."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from pytest_chatapi.errors import ReadError
+from pytest_chatapi.reading.files import os_reason
+
+__all__ = ["DOCUMENT_SUFFIXES", "SUFFIXES", "AnyPath", "OnError", "find", "walk"]
+
+DOCUMENT_SUFFIXES = (".yaml", ".yml", ".json", ".toml", ".har")
+"""Of files that hold one document. Only such a file can be a cassette."""
+
+SUFFIXES = (*DOCUMENT_SUFFIXES, ".jsonl", ".ndjson", ".txt", ".sse")
+"""Of the files that are read when a folder is named, each also with ``.gz``."""
+
+AnyPath = str | os.PathLike[str]
+OnError = Callable[[ReadError], None]
+
+_ENDINGS = (*SUFFIXES, *(suffix + ".gz" for suffix in SUFFIXES))
+
+
+def find(paths: Iterable[AnyPath], on_error: OnError | None = None) -> list[Path]:
+    """The files to read: named files, the files of folders and of patterns; ``-`` stays ``-``.
+
+    Each file is listed once.
+
+    Args:
+        on_error: called for each path that does not exist and each folder that cannot be
+            read, and the search goes on; without it the first such error is raised.
+    """
+
+    def report(error: ReadError) -> None:
+        if on_error is None:
+            raise error
+        on_error(error)
+
+    files: dict[Path, None] = {}
+    for path in paths:
+        files.update(dict.fromkeys(_files_of(os.fspath(path), report)))
+    return list(files)
+
+
+def _files_of(path: str, on_error: OnError) -> Iterator[Path]:
+    if os.path.isdir(path):
+        yield from walk(path, on_error)
+    elif path == "-" or os.path.exists(path):
+        yield Path(path)
+    elif glob.has_magic(path):
+        matches = sorted(glob.glob(path, recursive=True))
+        if not matches:
+            on_error(ReadError(path, "", "no file matches"))
+        for match in matches:
+            if os.path.isdir(match):
+                yield from walk(match, on_error)
+            else:
+                yield Path(match)
+    else:
+        on_error(ReadError(path, "", _why_missing(path)))
+
+
+def walk(folder: str, on_error: OnError) -> Iterator[Path]:
+    """The files below `folder` with one of `SUFFIXES`, in sorted order, without hidden ones.
+
+    Args:
+        on_error: called for each folder that cannot be read.
+    """
+
+    def failed(error: OSError) -> None:
+        on_error(ReadError(str(error.filename or folder), "", os_reason(error)))
+
+    for place, folders, files in os.walk(folder, onerror=failed):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            path = Path(place, name)
+            if not name.startswith(".") and name.lower().endswith(_ENDINGS) and path.is_file():
+                yield path
+
+
+def _why_missing(path: str) -> str:
+    try:
+        os.stat(path)
+    except (OSError, ValueError) as error:
+        return os_reason(error)
+    return "no such file or folder"

@@ -1,0 +1,1 @@
+"""The recording formats, one module each; see `pytest_chatapi.reading.format`."""

@@ -1,0 +1,69 @@
+"""An object with ``request`` and ``response``: a line of JSON Lines, or part of a cassette.
+
+Most recorders write this, and differ in their bodies: see `ValueFormat.body`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pytest_chatapi.contract.exchange import Exchange, Request, Response
+from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.reading.bodies import BodyProblem, plain_body
+from pytest_chatapi.reading.format import Side, ValueFormat
+from pytest_chatapi.reading.parts import headers_of, printable, status_of
+from pytest_chatapi.reading.registry import body_of
+
+
+def _matches(value: JSONObject) -> bool:
+    return isinstance(value.get("request"), dict) or isinstance(value.get("response"), dict)
+
+
+def _exchange(value: JSONObject, text: bytes) -> Exchange | None:
+    request = _request(value.get("request"))
+    response = _response(value.get("response"), value)
+    return Exchange(request, response) if request or response else None
+
+
+def _request(part: JSON) -> Request | None:
+    if not isinstance(part, dict):
+        return None
+    headers = headers_of(part.get("headers"))
+    body = _plain_body(part, "request", headers)
+    method = printable(part.get("method")).strip().upper() or "POST"
+    url = next((printable(part[key]) for key in ("uri", "url", "path") if part.get(key)), "")
+    return Request(method, url, headers, body)
+
+
+def _response(part: JSON, value: JSONObject) -> Response | None:
+    if not isinstance(part, dict):
+        return None
+    headers = headers_of(part.get("headers"))
+    body = _plain_body(part, "response", headers)
+    status = status_of(part)
+    if status == 0 and body is None:
+        return None  # HAR has this for a request that got no response
+    ours = part.get("chatapi")
+    cut = (ours if isinstance(ours, dict) else part).get("cut", value.get("cut"))
+    return Response(
+        200 if status < 100 else status,
+        headers,
+        body,
+        cut=cut if cut in ("server", "client") else None,
+    )
+
+
+def _plain_body(part: JSONObject, side: Side, headers: dict[str, str]) -> JSON:
+    try:
+        return plain_body(body_of(part, side), headers.get("content-encoding", ""))
+    except BodyProblem as error:
+        raise BodyProblem(f"{side}: {error}") from None
+
+
+FORMAT = ValueFormat(
+    name="JSON Lines",
+    precedence=60,
+    traces=re.compile(rb'(?m)^[ \t-]*(?:request|response)[ \t]*:|"(?:request|response)"\s*:'),
+    matches=_matches,
+    exchange=_exchange,
+)

@@ -1,0 +1,142 @@
+"""JSON: one document, or one value a line."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+
+from pytest_chatapi.contract.exchange import Exchange, Source
+from pytest_chatapi.contract.wire import JSON
+from pytest_chatapi.errors import ReadError
+from pytest_chatapi.reading.bodies import BodyProblem
+from pytest_chatapi.reading.documents import decoded, exchanges_of_document
+from pytest_chatapi.reading.files import join, lines_of
+from pytest_chatapi.reading.format import RecordedFile, TextFormat
+from pytest_chatapi.reading.formats import chunks
+from pytest_chatapi.reading.json_text import JSONProblem, loads, loads_line
+from pytest_chatapi.reading.registry import (
+    NotAnExchange,
+    damaged,
+    exchange_of,
+    format_of,
+    not_a_recording,
+)
+
+LOOKED_AT = 20
+"""Lines that are looked at to tell JSON Lines from one document, or from no recording."""
+
+_Line = tuple[int, bytes]
+
+
+def _begins(text: bytes, complete: bool) -> bool:
+    return text[:1] in (b"{", b"[")
+
+
+class _Lookahead:
+    """The lines of a file, some of which are looked at before all of them are read."""
+
+    def __init__(self, blocks: Iterable[bytes], name: str) -> None:
+        self._lines = enumerate(lines_of(blocks, name))
+        self.seen: list[_Line] = []
+
+    def __iter__(self) -> Iterator[_Line]:
+        """The lines that nobody has looked at yet."""
+        for line in self._lines:
+            self.seen.append(line)
+            yield line
+
+    def filled(self) -> Iterator[_Line]:
+        """Those of them that are not blank."""
+        return (line for line in self if line[1].strip())
+
+    def all(self) -> Iterator[_Line]:
+        """All lines from the first on. After this, no line can be looked at."""
+        return itertools.chain(self.seen, self._lines)
+
+
+def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange]:
+    lines = _Lookahead(blocks, file.name)
+    number, text = next(lines.filled())
+    try:
+        first = loads_line(text, file.name, number)
+    except ReadError:
+        first = _recognised_below(lines) if text[:1] == b"{" else None
+        if first is None:
+            return _document(file, lines.all())
+    else:
+        format = format_of(first)
+        if format is not None and not format.bare:
+            return _lines(file, lines.all())
+        if next(lines.filled(), None) is None:
+            return exchanges_of_document(file, first, text)
+    if chunks.is_chunk(first):
+        return iter([chunks.exchange_of_lines(file, lines.all())])
+    if format_of(first) is None and not _is_recognised(lines):
+        raise not_a_recording(file.name)
+    return _lines(file, lines.all())
+
+
+def _recognised_below(lines: _Lookahead) -> JSON:
+    """The first exchange or body on one of the next lines, the first line being damaged.
+
+    ``None`` if there is none: then the first line begins a document of several lines.
+    """
+    for _, line in itertools.islice(lines, max(0, LOOKED_AT - len(lines.seen))):
+        if line[:1] == b"{":
+            value = _value(line)
+            if format_of(value) is not None:
+                return value
+    return None
+
+
+def _is_recognised(lines: _Lookahead) -> bool:
+    """Whether one of the first lines is an exchange or body."""
+    for _ in itertools.islice(lines, LOOKED_AT):
+        pass
+    return any(format_of(_value(line)) for _, line in lines.seen)
+
+
+def _value(line: bytes) -> JSON:
+    try:
+        return loads(line.decode())
+    except (JSONProblem, UnicodeDecodeError):
+        return None
+
+
+def _lines(file: RecordedFile, lines: Iterable[_Line]) -> Iterator[Exchange]:
+    for number, line in lines:
+        if not line.strip():
+            continue
+        try:
+            exchange = exchange_of(loads_line(line, file.name, number), line)
+        except ReadError as error:
+            file.on_error(error)
+        except (BodyProblem, NotAnExchange) as error:
+            file.on_error(ReadError(file.name, f"line {number + 1}", str(error)))
+        else:
+            exchange.source = Source(file.name, number)
+            yield exchange
+
+
+def _document(file: RecordedFile, lines: Iterable[_Line]) -> Iterator[Exchange]:
+    data = join(_with_newlines(lines), file.name, file.path)
+    for document in _values(file.name, data):
+        yield from exchanges_of_document(file, document, data)
+
+
+def _with_newlines(lines: Iterable[_Line]) -> Iterator[bytes]:
+    between = b""
+    for _, line in lines:
+        yield between + line
+        between = b"\n"
+
+
+def _values(name: str, data: bytes) -> Iterator[JSON]:
+    text = decoded(name, data)
+    try:
+        yield loads(text)
+    except JSONProblem as error:
+        raise damaged(name, data, error.place(), error.reason) from None
+
+
+FORMAT = TextFormat(name="", precedence=20, begins=_begins, exchanges=_exchanges, values=_values)

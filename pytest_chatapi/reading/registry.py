@@ -1,0 +1,164 @@
+"""All formats in their order, and which of them a text or a value is in.
+
+A format is a module in ``formats/`` with a ``FORMAT``; nothing else has to name it.
+"""
+
+from __future__ import annotations
+
+import functools
+import pkgutil
+import re
+from collections.abc import Callable
+from importlib import import_module
+from typing import NamedTuple
+
+from pytest_chatapi.contract.exchange import Exchange
+from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.wording import ABSENT
+from pytest_chatapi.errors import ReadError
+from pytest_chatapi.reading import formats
+from pytest_chatapi.reading.format import Format, Side, TextFormat, ValueFormat
+
+__all__ = [
+    "NotARecording",
+    "NotAnExchange",
+    "body_of",
+    "damaged",
+    "exchange_of",
+    "format_of",
+    "format_of_text",
+    "items_of",
+    "not_a_recording",
+    "registered",
+]
+
+_COMMENTS = re.compile(rb"(?:\s*#[^\n]*\n)*\s*")
+
+
+class NotARecording(ReadError):
+    """The file is in none of the known formats. Callers skip it where they read a folder."""
+
+
+class NotAnExchange(ValueError):
+    """A value in which no exchange is recorded."""
+
+
+class Registered(NamedTuple):
+    """The formats, by precedence."""
+
+    texts: list[TextFormat]
+    values: list[ValueFormat]
+    bodies: list[Callable[[JSONObject, Side], JSON]]
+
+    def every(self) -> list[Format]:
+        return [*self.texts, *self.values]
+
+
+@functools.cache
+def registered() -> Registered:
+    """The ``FORMAT`` of each module in ``formats/``."""
+    every: list[Format] = [
+        import_module(f"{formats.__name__}.{module.name}").FORMAT
+        for module in pkgutil.iter_modules(formats.__path__)
+    ]
+    every.sort(key=lambda format: format.precedence)
+    values = [format for format in every if isinstance(format, ValueFormat)]
+    return Registered(
+        [format for format in every if isinstance(format, TextFormat)],
+        values,
+        [format.body for format in values if format.body],
+    )
+
+
+def format_of_text(head: bytes, complete: bool) -> TextFormat | None:
+    """The format of a text that begins with `head`; ``None`` if that takes more of it.
+
+    Args:
+        complete: there is no more of it, or enough; then the result is a format.
+    """
+    comments = _COMMENTS.match(head)
+    text = head[comments.end() if comments else 0 :]
+    for format in registered().texts:
+        begins = format.begins(text, complete)
+        if begins is None:
+            return None
+        if begins:
+            return format
+    return None
+
+
+def items_of(document: JSON, *, bare: bool) -> tuple[ValueFormat | None, list[JSON]] | None:
+    """The parts of a document that are one exchange each, and the format of the document.
+
+    ``None`` for a document in no known format. A plain list of exchanges has no format.
+
+    Args:
+        bare: also look for response bodies without an exchange around them.
+    """
+    for format in registered().values:
+        if format.bare and not bare:
+            continue
+        items = format.items(document) if format.items else None
+        if items is None and format.matches and isinstance(document, dict):
+            items = [document] if format.matches(document) else None
+        if items is not None:
+            return format, items
+    if isinstance(document, list) and any(format_of(item) for item in document):
+        return None, document
+    return None
+
+
+def format_of(value: JSON) -> ValueFormat | None:
+    """The format in which `value` is one exchange, if there is one."""
+    if isinstance(value, dict):
+        for format in registered().values:
+            if format.matches and format.matches(value):
+                return format
+    return None
+
+
+def exchange_of(
+    value: JSON, text: bytes = b"", document_format: ValueFormat | None = None
+) -> Exchange:
+    """The exchange that one interaction, entry or line of a recording is.
+
+    Args:
+        value: as it was parsed.
+        text: of the value, empty if it is not known; a raw response body keeps it.
+        document_format: of the document that the value is part of.
+
+    Raises:
+        NotAnExchange: it is something else.
+        BodyProblem: its body is damaged. Both are a `ValueError` with the reason in one line.
+    """
+    format = document_format if document_format and document_format.exchange else format_of(value)
+    exchange = format.exchange(value, text) if format and format.exchange else None
+    if exchange is None:
+        raise NotAnExchange('not an exchange: it has neither "request" nor "response"')
+    return exchange
+
+
+def body_of(part: JSONObject, side: Side) -> JSON:
+    """The body in a ``request`` or ``response`` object, whoever wrote it; ``None`` without one.
+
+    Raises:
+        BodyProblem: it is damaged.
+    """
+    for body_by in registered().bodies:
+        body = body_by(part, side)
+        if body is not ABSENT:
+            return body
+    return None
+
+
+def not_a_recording(name: str) -> NotARecording:
+    """The error for a file in no known format."""
+    known = ", ".join(sorted(filter(None, (f.name for f in registered().every())), key=str.lower))
+    return NotARecording(name, "", f"not a recording in a known format ({known})")
+
+
+def damaged(name: str, data: bytes, place: str, reason: str) -> ReadError:
+    """The error for a damaged document: a `NotARecording` if it would not be one undamaged."""
+    has_traces = any(f.traces and f.traces.search(data) for f in registered().every())
+    kind = ReadError if has_traces else NotARecording
+    return kind(name, place, reason)

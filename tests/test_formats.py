@@ -1,0 +1,196 @@
+"""The seam of the recording formats: what registers one, which is asked first, what names them."""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import io
+import json
+import pkgutil
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pytest_chatapi.contract.exchange import Exchange, Source
+from pytest_chatapi.errors import ReadError
+from pytest_chatapi.reading import formats
+from pytest_chatapi.reading.format import TextFormat
+from pytest_chatapi.reading.reader import NotARecording, read, read_file, values_of
+from pytest_chatapi.reading.registry import exchange_of, not_a_recording, registered
+
+PIGEON = """
+import re
+from pytest_chatapi.contract.exchange import Exchange, Request, Response
+from pytest_chatapi.reading.bodies import BodyProblem
+from pytest_chatapi.reading.format import ValueFormat
+
+def items(document):
+    return document.get("flights") if isinstance(document, dict) else None
+
+def exchange(value, text):
+    if value["back"] == "wet":
+        raise BodyProblem("the letter is wet")
+    return Exchange(Request(body=value["out"]), Response(body=value["back"]))
+
+FORMAT = ValueFormat(
+    name="pigeon post",
+    precedence=55,
+    traces=re.compile(rb"flights"),
+    items=items,
+    matches=lambda value: "out" in value and "back" in value,
+    exchange=exchange,
+)
+"""
+
+SEMAPHORE = """
+from pytest_chatapi.contract.exchange import Exchange, Response, Source
+from pytest_chatapi.reading.format import TextFormat, first_line
+
+def begins(text, complete):
+    line = first_line(text, complete)
+    return None if line is None else line == b"-- semaphore --"
+
+def exchanges(file, blocks):
+    for index, body in enumerate(b"".join(blocks).split(b"--")[2:]):
+        yield Exchange(None, Response(body=body), Source(file.name, index))
+
+FORMAT = TextFormat(name="semaphore", precedence=40, begins=begins, exchanges=exchanges)
+"""
+
+BOTTLE = """
+from pytest_chatapi.contract.wording import ABSENT
+from pytest_chatapi.reading.format import ValueFormat
+
+FORMAT = ValueFormat(
+    name="bottle",
+    precedence=35,
+    body=lambda part, side: part.get(f"bottled_{side}", ABSENT),
+)
+"""
+
+FLIGHT: dict[str, Any] = {"out": {"model": "m"}, "back": {"id": "c1"}}
+
+
+@pytest.fixture
+def add_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Adds a module to ``formats/``, and nothing else."""
+    folder = tmp_path / "formats"
+    folder.mkdir()
+    monkeypatch.setattr(formats, "__path__", [*formats.__path__, str(folder)])
+    names: list[str] = []
+
+    def add(name: str, source: str) -> None:
+        (folder / f"{name}.py").write_text(source)
+        names.append(name)
+        importlib.invalidate_caches()
+        registered.cache_clear()
+
+    yield add
+    registered.cache_clear()
+    for name in names:
+        sys.modules.pop(f"{formats.__name__}.{name}", None)
+        vars(formats).pop(name, None)
+
+
+def read_bytes(data: bytes) -> list[Exchange]:
+    return list(read(io.BytesIO(data), name="f"))
+
+
+def bodies(data: bytes) -> list[Any]:
+    return [exchange.response and exchange.response.body for exchange in read_bytes(data)]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        json.dumps(FLIGHT).encode(),
+        json.dumps(FLIGHT, indent=1).encode(),
+        gzip.compress(json.dumps(FLIGHT).encode(), mtime=0),
+        yaml.safe_dump(FLIGHT).encode(),
+        b"[out]\nmodel = 'm'\n[back]\nid = 'c1'\n",
+        json.dumps({"flights": [FLIGHT]}).encode(),
+        yaml.safe_dump({"flights": [FLIGHT]}).encode(),
+    ],
+)
+def test_a_format_of_values_is_one_module(data: bytes, add_format: Callable[..., None]) -> None:
+    with pytest.raises(NotARecording):
+        read_bytes(data)
+    add_format("pigeon", PIGEON)
+    (exchange,) = read_bytes(data)
+    assert exchange.request is not None
+    assert exchange.response is not None
+    assert exchange.request.body == {"model": "m"}
+    assert exchange.response.body == {"id": "c1"}
+    assert exchange.source == Source("f", 0)
+
+
+def test_its_lines_lists_and_damage(add_format: Callable[..., None]) -> None:
+    add_format("pigeon", PIGEON)
+    flight, wet = json.dumps(FLIGHT), json.dumps({**FLIGHT, "back": "wet"})
+    for text, place in [(f"{flight}\n{wet}\n{flight}", "line 2"), (f"[{flight}, {wet}]", "")]:
+        errors: list[ReadError] = []
+        exchanges = list(read_file(io.BytesIO(text.encode()), errors.append, name="f"))
+        assert [e.source.index for e in exchanges if e.source] == ([0, 2] if place else [0])
+        assert [str(e) for e in errors] == [f"f: {place or 'interaction 1'}: the letter is wet"]
+    with pytest.raises(ValueError, match=r"^the letter is wet$"):
+        exchange_of(json.loads(wet))
+    assert values_of(flight.encode(), "f") == [FLIGHT]
+    with pytest.raises(ReadError) as caught:
+        read_bytes(b'{"flights": [')
+    assert type(caught.value) is ReadError  # what it leaves behind is known
+
+
+def test_a_format_of_text_is_one_module(add_format: Callable[..., None]) -> None:
+    text = b"# by hand\n-- semaphore --\nA\n--\nB\n"
+    with pytest.raises(NotARecording):
+        read_bytes(text)
+    add_format("semaphore", SEMAPHORE)
+    assert bodies(text) == [b"\nA\n", b"\nB\n"]
+    with pytest.raises(NotARecording):
+        values_of(text, "f")
+
+
+def test_a_format_of_bodies_is_one_module(add_format: Callable[..., None]) -> None:
+    text = b'{"interactions": [{"response": {"body": "x", "bottled_response": "message"}}]}'
+    assert bodies(text) == ["x"]
+    add_format("bottle", BOTTLE)
+    assert bodies(text) == ["message"]
+
+
+def named_formats() -> list[str]:
+    match = re.fullmatch(
+        r"f: not a recording in a known format \((.+)\)", str(not_a_recording("f"))
+    )
+    assert match is not None
+    return match[1].split(", ")
+
+
+def test_the_error_for_an_unknown_file_names_all_formats(add_format: Callable[..., None]) -> None:
+    before = named_formats()
+    assert {"cassetter", "HAR", "JSON Lines", "vcrpy"} <= set(before)
+    assert before == sorted((f.name for f in registered().every() if f.name), key=str.lower)
+    add_format("pigeon", PIGEON)
+    assert set(named_formats()) == {*before, "pigeon post"}
+    with pytest.raises(NotARecording) as caught:
+        read_bytes(b"prose")
+    assert str(caught.value) == str(not_a_recording("f"))
+
+
+def test_every_module_is_a_format() -> None:
+    names = {module.name for module in pkgutil.iter_modules(formats.__path__)}
+    every = registered().every()
+    assert len(names) == len(every) == len(registered().texts) + len(registered().values)
+    for format in every:
+        is_syntax = isinstance(format, TextFormat) and format.values is not None
+        assert bool(format.name) is not is_syntax
+
+
+def test_the_order_of_formats_is_certain() -> None:
+    for level in (registered().texts, registered().values):
+        numbers = [format.precedence for format in level]
+        assert numbers == sorted(set(numbers))
