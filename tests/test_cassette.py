@@ -292,11 +292,15 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 WORKER = """
 import sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
-from test_cassette import interaction, write
-path = Path(sys.argv[1])
+from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.recording.cassette import update
+from pytest_chatapi.recording.interaction import Interaction, redacted
+from pytest_chatapi.redaction.redactor import Redactor
+path, redactor = Path(sys.argv[1]), Redactor(environ={})
 for number in range(10_000):
-    write(path, interaction(b'{{"worker": %d, "n": %d}}' % (int(sys.argv[2]), number)))
+    body = b'{"worker": %d, "n": %d}' % (int(sys.argv[2]), number)
+    new = Interaction(Request("POST", "https://api.openai.com/v1/chat/completions", {}, body), 200)
+    update(path, path.name, [redacted(new, redactor)], redactor)
     print(number, flush=True)
 """
 
@@ -304,12 +308,11 @@ for number in range(10_000):
 @pytest.mark.parametrize("rounds", [2, pytest.param(50, marks=pytest.mark.slow)])
 def test_two_writers_that_are_killed_lose_nothing(tmp_path: Path, rounds: int) -> None:
     path = tmp_path / "c.yaml"
-    code = WORKER.format(tests=str(Path(__file__).parent))
     chance = random.Random(7)
     for turn in range(rounds):
         workers = [
             subprocess.Popen(
-                [sys.executable, "-c", code, str(path), str(turn * 2 + side)],
+                [sys.executable, "-c", WORKER, str(path), str(turn * 2 + side)],
                 stdout=subprocess.PIPE,
                 text=True,
             )
