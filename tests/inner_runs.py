@@ -1,4 +1,4 @@
-"""Run pytest on tests that a test has written, in this process. Not a test."""
+"""Run pytest on tests that a test has written. Not a test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 import pytest_chatapi
 
-__all__ = ["keep_imports", "run_here"]
+__all__ = ["keep_imports", "run_apart", "run_here"]
 
 _LIBRARIES = (
     "aiohttp anyio httpx httpx2 hypothesis jsonschema openai requests respx trio vcr yaml".split()
@@ -48,3 +48,13 @@ def run_here(pytester: pytest.Pytester, *flags: str) -> pytest.RunResult:
             return pytester.runpytest_inprocess("-p", "no:cacheprovider", "--no-header", *flags)
         finally:
             gc.collect()
+
+
+def run_apart(pytester: pytest.Pytester, *flags: str) -> pytest.RunResult:
+    """Run pytest in a process of its own, with our plugin and those of `flags` alone.
+
+    For what another run has to be kept out of: imports, workers of xdist.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+        return pytester.runpytest_subprocess("-p", "chatapi", "-p", "no:cacheprovider", *flags)

@@ -444,7 +444,6 @@ def test_work_grows_with_size_only(data: Callable[[int], bytes]) -> None:
 @pytest.mark.parametrize("data", GROWING)
 def test_millions_of_them(data: Callable[[int], bytes]) -> None:
     exchanges, errors = outcome(data(1_000_000))
-    assert len(errors) <= 2
     assert not exchanges or not errors
 
 

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 import pytest
+from inner_runs import run_apart
 from recording_runs import VCR, bodies
 
 PLAIN = """
@@ -106,8 +107,29 @@ def anyio_backend(request):
 """
     run(test, "--record-mode=once").assert_outcomes(passed=12)
     monkeypatch.setenv("OPENAI_BASE_URL", "https://api.example.org/v1")
-    result = run()
-    result.assert_outcomes(passed=12)
+    run().assert_outcomes(passed=12)
+
+
+def test_a_library_that_is_imported_by_the_test_is_intercepted(
+    pytester: pytest.Pytester, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In this process it has been imported, and so it has been wherever openai is.
+    test = """
+import os, pytest
+ASK = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+
+@pytest.mark.chatapi
+def test_a():
+    import requests
+    response = requests.post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=ASK)
+    assert response.json()["choices"]
+"""
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    monkeypatch.delenv("CI", raising=False)
+    pytester.makepyfile(test_it=test)
+    run_apart(pytester, "--record-mode=once").assert_outcomes(passed=1)
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://api.example.org/v1")
+    run_apart(pytester).assert_outcomes(passed=1)
 
 
 def test_a_miss_passes_through_what_the_sdk_catches(run: Any) -> None:
@@ -277,19 +299,27 @@ def test_a():
     result.stdout.fnmatch_lines(["no recording for a connection to 192.0.2.1:80"])
 
 
-def test_xdist_workers_share_a_cassette(pytester: pytest.Pytester, run: Any) -> None:
+def test_xdist_workers_share_a_cassette(
+    pytester: pytest.Pytester, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     test = """
+import pytest
 @pytest.mark.parametrize("number", range(12))
 @pytest.mark.chatapi(cassette="shared")
 def test_a(chatapi_client, number):
-    chatapi_client.post("/chat/completions", json=ask(f"number {number}"))
+    messages = [{"role": "user", "content": f"number {number}"}]
+    chatapi_client.post("/chat/completions", json={"model": "m", "messages": messages})
 """
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    monkeypatch.delenv("CI", raising=False)
+    pytester.makepyfile(test_it=test)
     for mode in ("once", "rewrite"):
-        run(test, "--record-mode", mode, "-n", "2").assert_outcomes(passed=12)
+        result = run_apart(pytester, "-p", "xdist", "-n", "2", "--record-mode", mode)
+        result.assert_outcomes(passed=12)
         shared = pytester.path / "cassettes" / "test_it" / "shared.yaml"
         assert len(set(bodies(shared))) == 12 == len(bodies(shared))
-    run().assert_outcomes(passed=12)
-    run("", "-k", "3").assert_outcomes(passed=1, deselected=11)
+    run_apart(pytester).assert_outcomes(passed=12)
+    run_apart(pytester, "-k", "3").assert_outcomes(passed=1, deselected=11)
 
 
 def test_reruns_start_anew(run: Any) -> None:

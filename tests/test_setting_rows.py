@@ -179,7 +179,7 @@ def test_values_that_fit(values: dict[str, object], converted: object) -> None:
         ({"replay_speed": None}, "replay_speed must be 0, 1 or another factor, not None"),
         ({"profile": "opennai"}, "unknown profile 'opennai'"),
         ({"ignore": "u2x"}, "unknown rule 'u2x'"),
-        ({"match_on": ["headers"]}, "match_on has no 'headers'"),
+        ({"match_on": ["headers"]}, "match_on cannot compare 'headers'"),
         ({"ignore_body": "user"}, "'user'"),
         ({"redact": "("}, "redact: '('"),
         ({"redact": "$.a["}, "'$.a['"),

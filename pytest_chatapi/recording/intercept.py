@@ -163,12 +163,17 @@ def _no_second(refuse: Callable[[], NoReturn]) -> Iterator[None]:
 class _Finder(importlib.abc.MetaPathFinder):
     """Calls a function after one of the modules it waits for is imported.
 
+    Where such a module imports another (requests imports urllib3), only after the outer one:
+    vcrpy patches both, and cannot patch one that is still incomplete.
+
     Args:
         waiting: the functions by module name; each is called once and removed before that.
     """
 
     def __init__(self, waiting: dict[str, Callable[[], object]]) -> None:
         self._waiting = waiting
+        self._imports_under_way = 0
+        self._pending: list[Callable[[], object]] = []
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -184,8 +189,16 @@ class _Finder(importlib.abc.MetaPathFinder):
 
         def exec_module(module: ModuleType) -> None:
             del loader.exec_module
-            execute(module)
-            imported()
+            self._imports_under_way += 1
+            try:
+                execute(module)
+                self._pending.append(imported)
+            finally:
+                self._imports_under_way -= 1
+                if not self._imports_under_way:
+                    callbacks, self._pending = dict.fromkeys(self._pending), []
+                    for callback in callbacks:
+                        callback()
 
         loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
