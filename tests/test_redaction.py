@@ -10,7 +10,9 @@ import re
 import sys
 import textwrap
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from re import _constants as sre_constants  # type: ignore[attr-defined]
+from re import _parser as sre_parser  # type: ignore[attr-defined]
 from typing import Any
 from urllib.parse import quote
 
@@ -1186,6 +1188,23 @@ def test_a_large_run_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
         image = b64(data[:size])
         _, characters = work.of(Redactor(environ={}).find_secrets, image)
         assert len(image) + times * (size - 3) <= characters <= len(image) + times * size
+
+
+def test_no_prefix_looks_further_than_a_key_is_long() -> None:
+    """One run may be thousands of prefixes, and each of them looks ahead."""
+
+    def widths(parsed: Any) -> Iterator[int]:
+        for operation, argument in parsed:
+            if operation is sre_constants.ASSERT:
+                yield argument[1].getwidth()[1]
+            elif operation is sre_constants.SUBPATTERN:
+                yield from widths(argument[3])
+            elif operation is sre_constants.BRANCH:
+                for branch in argument[1]:
+                    yield from widths(branch)
+
+    for shape in (*SHAPES, *(shape for shape in SPACED if shape.probe == "***")):
+        assert max(widths(sre_parser.parse(shape.regex)), default=0) <= 512, shape.probe
 
 
 # --- what is remembered -----------------------------------------------------------------------

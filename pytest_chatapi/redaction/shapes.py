@@ -99,9 +99,10 @@ def _prefixed(prefix: str, tail: str, what: str, source: str) -> Shape:
 # No key is longer. Megabytes of url-safe base64 are, and any short prefix may be part of them.
 _SAFE = r"[A-Za-z0-9_-]{%d,512}+(?![A-Za-z0-9_-])"
 _ALNUM = r"[A-Za-z0-9]{%d,512}+(?![A-Za-z0-9])"
-# Words in lower case are names of packages and functions.
-_MIXED = "(?=[a-z_-]*[A-Z0-9])"
-_DIGIT = "(?=[A-Za-z]*[0-9])"
+# Words in lower case are names of packages and functions. These look no further than a key is
+# long: a run may be prefixes and nothing else, and each of them looks.
+_MIXED = "(?=[a-z_-]{0,511}[A-Z0-9])"
+_DIGIT = "(?=[A-Za-z]{0,511}[0-9])"
 
 _MIXED_ALNUM, _MIXED_SAFE, _DIGIT_ALNUM = _MIXED + _ALNUM, _MIXED + _SAFE, _DIGIT + _ALNUM
 _AWS = _MIXED + r"[A-Z0-9]{16}(?![A-Za-z0-9+/])"
