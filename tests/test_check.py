@@ -1,4 +1,4 @@
-"""Endpoints, profiles, selection, strict JSON: what surrounds the rules."""
+"""Profiles, selection, strict JSON: what surrounds the rules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from pytest_chatapi import Exchange, Request, Response, SettingError
 from pytest_chatapi.contract.check import check_exchange
-from pytest_chatapi.contract.endpoint import endpoint
 from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.parse import loads, loads_bytes
 from pytest_chatapi.contract.profiles import PROFILES, get_profile, profile_for_url
@@ -35,31 +34,6 @@ ANSWER = {
     ],
     "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
 }
-
-
-@pytest.mark.parametrize(
-    ("method", "url", "kind"),
-    [
-        ("POST", "https://api.openai.com/v1/chat/completions", "chat"),
-        ("POST", "<API_BASE>/chat/completions", "chat"),
-        ("POST", "//openai/deployments/x/chat/completions?api-version=1", "chat"),
-        ("POST", "/v4/chat/completions/", "chat"),
-        ("OPTIONS", "https://h/v1/chat/completions", None),
-        ("GET", "https://h/v1/chat/completions", "completion_list"),
-        ("GET", "https://h/v1/chat/completions/c1", "completion"),
-        ("DELETE", "https://h/v1/chat/completions/c1", "completion_deleted"),
-        ("GET", "https://h/v1/chat/completions/c1/messages", "message_list"),
-        ("GET", "https://h/v1/models", "model_list"),
-        ("GET", "https://h/v1/models/meta/llama", "model"),
-        ("DELETE", "https://h/v1/models/ft", "model_deleted"),
-        ("GET", "https://h/v1beta/models", None),
-        ("GET", "https://h/api/models/org/name", None),
-        ("POST", "https://h/v1/embeddings", None),
-        ("POST", "https://[broken/chat/completions", "chat"),
-    ],
-)
-def test_the_end_of_the_path_names_the_endpoint(method: str, url: str, kind: str | None) -> None:
-    assert endpoint(Exchange(Request(method, url), Response())) == kind
 
 
 @pytest.mark.parametrize(

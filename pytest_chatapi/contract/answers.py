@@ -1,11 +1,11 @@
-"""Holds responses against the contract: completions, streams, errors, and all other documents."""
+"""Holds a chat exchange against the contract: the request, and a completion or a stream."""
 
 from __future__ import annotations
 
-from pytest_chatapi.contract.ask import Ask
+from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.assemble import Answer, Choice, Text, read_message
-from pytest_chatapi.contract.body import Body
-from pytest_chatapi.contract.exchange import Response, fold_headers
+from pytest_chatapi.contract.body import BYTE_ORDER_MARK, Body
+from pytest_chatapi.contract.exchange import Exchange, Response, fold_headers
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.parse import loads_bytes
 from pytest_chatapi.contract.rules import message, shape
@@ -19,14 +19,9 @@ from pytest_chatapi.contract.rules.errors import (
 )
 from pytest_chatapi.contract.rules.facts import AnswerFacts, ChoiceFacts
 from pytest_chatapi.contract.rules.headers import check_headers
-from pytest_chatapi.contract.rules.logprobs import Tokens, logprob_asked
-from pytest_chatapi.contract.rules.models import (
-    check_model,
-    check_model_list,
-    model_list,
-    model_object,
-)
-from pytest_chatapi.contract.rules.registry import Violation, checks, code_of, codes_of
+from pytest_chatapi.contract.rules.logprobs import Tokens
+from pytest_chatapi.contract.rules.registry import checks, code_of, codes_of
+from pytest_chatapi.contract.rules.request import check_request
 from pytest_chatapi.contract.rules.stream import StreamFold
 from pytest_chatapi.contract.rules.stream_chunks import stream_error_event
 from pytest_chatapi.contract.rules.stream_end import stream_truncated
@@ -37,50 +32,56 @@ from pytest_chatapi.contract.schemas import SchemaViolation, load
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import ABSENT
 
-__all__ = ["check_response"]
+__all__ = ["check_chat", "check_chunks", "check_status"]
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# An error page or an error body has another type as well: one cause, one finding.
 _COMPLETION_CHECKS = checks(usage_absent, message.choices_empty)
+# An error page or an error body has another type as well: one cause, one finding.
 _OTHER_TYPE = codes_of(not_json, error_under_2xx, stream_error_event)
 
 
-def check_response(
-    ledger: Ledger, ask: Ask, response: Response, kind: str, keep: bool
-) -> Answer | None:
-    """The answer, as far as one could be read.
+def check_chat(ledger: Ledger, exchange: Exchange, keep: bool) -> Answer | None:
+    """Checks a request, and its response; the answer, as far as one could be read.
 
     Args:
-        kind: the endpoint.
         keep: keep all text of a stream.
     """
+    request, response = exchange.request, exchange.response
+    body, why_not = request_json(request)
+    ask = Ask(body) if body is not None else Ask.UNKNOWN
+    if request is not None and (body is not None or why_not is not None):
+        check_request(ledger, ask, body, why_not, request.url)
+    if response is None or not check_status(ledger, response):
+        return None
+    if response.chunks is not None:
+        return check_chunks(ledger, ask, response, keep)
+    return _check_body(ledger, ask, Body(response), response.status, keep)
+
+
+def check_status(ledger: Ledger, response: Response) -> bool:
+    """Checks headers, and the body of an error; whether there is any other body to check."""
     status = response.status
     check_headers(ledger, fold_headers(response.headers), status)
     if status >= 400:
-        _check_error(ledger, response)
-        return None
-    if not 200 <= status < 300 or status == 204:
-        return None
-    if response.chunks is not None:
-        fold = StreamFold(ledger, ask, keep=keep)
-        fold.read_chunks(response.chunks)
-        return _check_answer(ledger, ask, fold.end(response.cut, framed=False))
-    body = Body(response)
-    if kind != "chat":
-        if not body.is_empty:
-            _check_document(ledger, kind, body, status)
-        return None
-    if not body.is_empty:
-        return _check_body(ledger, ask, body, status, keep)
-    if body.cut == "server":
-        place = "before the first byte of the body"
-        ledger.report(stream_truncated, "a body", "nothing", place)
-    elif body.cut is None:
-        ledger.report(body_missing)
-    return None
+        _check_error(ledger, Body(response), status)
+        return False
+    return 200 <= status < 300 and status != 204
+
+
+def check_chunks(ledger: Ledger, ask: Ask, response: Response, keep: bool) -> Answer:
+    """Checks the parsed chunks of a stream, whose framing is unknown."""
+    fold = StreamFold(ledger, ask, keep=keep)
+    fold.read_chunks(response.chunks or ())
+    return _check_answer(ledger, ask, fold.end(response.cut, framed=False))
 
 
 def _check_body(ledger: Ledger, ask: Ask, body: Body, status: int, keep: bool) -> Answer | None:
+    if body.is_empty:
+        if body.cut == "server":
+            place = "before the first byte of the body"
+            ledger.report(stream_truncated, "a body", "nothing", place)
+        elif body.cut is None:
+            ledger.report(body_missing)
+        return None
     is_stream, pieces = body.is_stream(ask.stream), body.pieces
     answer: Answer | None
     if is_stream and pieces is not None:
@@ -113,9 +114,9 @@ def _read_json(ledger: Ledger, body: Body) -> JSON:
     text = body.read()
     if not isinstance(text, bytes):
         return text
-    if text.startswith(_BYTE_ORDER_MARK):
+    if text.startswith(BYTE_ORDER_MARK):
         ledger.report(not_json, text)
-        text = text.removeprefix(_BYTE_ORDER_MARK)
+        text = text.removeprefix(BYTE_ORDER_MARK)
     try:
         return loads_bytes(text)
     except ValueError as error:
@@ -207,7 +208,6 @@ def _check_answer(ledger: Ledger, ask: Ask, answer: Answer) -> Answer:
             if ask.format is not None:
                 check_structured(ledger, facts)
             check_choice(ledger, facts)
-            ledger.report(logprob_asked, facts)
     if answer.usage is not None:
         check_usage(ledger, answer.usage, answered=answered, chunk=answer.usage_chunk)
     if ask.known:
@@ -215,58 +215,18 @@ def _check_answer(ledger: Ledger, ask: Ask, answer: Answer) -> Answer:
     return answer
 
 
-def _check_error(ledger: Ledger, response: Response) -> None:
-    body = Body(response)
+def _check_error(ledger: Ledger, body: Body, status: int) -> None:
     value = body.read()
     if isinstance(value, bytes) and value.strip():
         try:
-            parsed = loads_bytes(value.removeprefix(_BYTE_ORDER_MARK))
+            parsed = loads_bytes(value.removeprefix(BYTE_ORDER_MARK))
         except ValueError:
             if body.cut is None:
                 ledger.report(error_not_json, value)
             return
         ledger.report(content_type_stream, body.media_type, is_stream=False, is_error=True)
-        check_error_body(ledger, parsed, response.status)
+        check_error_body(ledger, parsed, status)
     elif value is not None and not isinstance(value, bytes):
-        check_error_body(ledger, value, response.status)
+        check_error_body(ledger, value, status)
     elif body.cut is None:
         ledger.report(error_not_json, None)
-
-
-def _check_document(ledger: Ledger, kind: str, body: Body, status: int) -> None:
-    """Everything but the answer to a POST chat/completions."""
-    general = code_of(
-        model_list
-        if kind == "model_list"
-        else model_object
-        if kind.startswith("model")
-        else shape.schema
-    )
-    value = body.read()
-    if isinstance(value, bytes):
-        try:
-            value = loads_bytes(value.removeprefix(_BYTE_ORDER_MARK))
-        except ValueError as error:
-            if body.cut is None:
-                ledger.add(general, Violation("$", "JSON", value, f"the body is not JSON: {error}"))
-            return
-    if is_error_body(value):
-        ledger.report(error_under_2xx, value, status)
-    elif kind == "model_list":
-        check_model_list(ledger, value)
-    elif kind == "model":
-        check_model(ledger, value)
-    elif not isinstance(value, dict):
-        ledger.add(general, Violation("$", "a JSON object", value, "the body is no JSON object"))
-    else:
-        # A stored completion is a completion with leave to echo its request.
-        node = load("completion_list" if kind == "completion" else kind, ledger.as_of)
-        if kind == "completion":
-            node = node.properties["data"].items  # type: ignore[assignment]
-        found, unknown = node.violations(value)
-        shape.report(
-            ledger,
-            found,
-            unknown,
-            default=model_object if kind == "model_deleted" else shape.schema,
-        )

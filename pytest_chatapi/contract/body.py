@@ -9,7 +9,9 @@ from pytest_chatapi.contract.exchange import Response, fold_headers
 from pytest_chatapi.contract.sse import looks_like_sse
 from pytest_chatapi.contract.wire import JSON
 
-__all__ = ["Body"]
+__all__ = ["BYTE_ORDER_MARK", "Body"]
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 # Bytes that are looked at to tell an event stream from JSON.
 _HEAD = 512
@@ -63,7 +65,7 @@ class Body:
             return False
         if looks_like_sse(self.head):
             return True
-        if self.head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
+        if self.head.removeprefix(BYTE_ORDER_MARK).lstrip()[:1] in (b"{", b"["):
             return False
         # Neither events nor JSON: what was announced, or else what was asked for, is judged.
         return self.media_type == "text/event-stream" or (not self.media_type and asked)

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 
-from pytest_chatapi.contract.answers import check_response
-from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.assemble import Answer
-from pytest_chatapi.contract.endpoint import endpoint
+from pytest_chatapi.contract.endpoint import find_endpoint
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.profiles import Profile, get_profile, profile_for_url
-from pytest_chatapi.contract.rules.request import check_request
 from pytest_chatapi.contract.selection import parse_date, selects
 
 __all__ = ["Judgement", "check_exchange"]
@@ -53,9 +50,9 @@ def check_exchange(
         select: the only findings to keep.
         keep: keep all text of a stream, so that the answer can be rendered.
     """
-    kind = endpoint(exchange)
-    judgement = Judgement(kind)
-    if kind is None:
+    row = find_endpoint(exchange)
+    judgement = Judgement(None if row is None else row.name)
+    if row is None or row.check is None:
         return judgement
     request = exchange.request
     if profile is None:
@@ -63,15 +60,7 @@ def check_exchange(
     elif isinstance(profile, str):
         profile = get_profile(profile)
     ledger = Ledger(profile, parse_date(as_of))
-    if kind == "chat":
-        body, why_not = request_json(request)
-        ask = Ask(body) if body is not None else Ask.UNKNOWN
-        if request is not None and (body is not None or why_not is not None):
-            check_request(ledger, ask, body, why_not, request.url)
-    else:
-        ask = Ask.UNKNOWN
-    if exchange.response is not None:
-        judgement.answer = check_response(ledger, ask, exchange.response, kind, keep)
+    judgement.answer = row.check(ledger, exchange, keep)
     found = ledger.findings()
     if exchange.source is not None:
         found = [f.at(exchange.source) for f in found]

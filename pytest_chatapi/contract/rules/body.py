@@ -8,8 +8,6 @@ from pytest_chatapi.contract.wording import Shown
 
 __all__ = ["body_missing", "content_type_stream", "is_json_type", "not_json"]
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
 
 @rule("S00")
 def not_json(body: JSON, why_not: str | None = None) -> Violation:

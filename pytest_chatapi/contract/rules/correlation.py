@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_chatapi.contract.assemble import Call, Choice
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules.facts import AnswerFacts, ChoiceFacts
+from pytest_chatapi.contract.rules.logprobs import logprob_asked
 from pytest_chatapi.contract.rules.registry import Violation, checks, codes_of, rule
 from pytest_chatapi.contract.rules.stream_chunks import stream_index_range
 from pytest_chatapi.contract.wording import ABSENT, Shown, plural, show
@@ -20,7 +21,7 @@ def check_answer(ledger: Ledger, facts: AnswerFacts) -> None:
 
 
 def check_choice(ledger: Ledger, facts: ChoiceFacts) -> None:
-    """K03 to K08 and K10."""
+    """K03 to K08, K10 and L05."""
     ledger.run(CHOICE_CHECKS, facts)
 
 
@@ -211,4 +212,5 @@ CHOICE_CHECKS = checks(
     tool_choice_named,
     parallel_calls,
     audio_asked,
+    logprob_asked,
 )

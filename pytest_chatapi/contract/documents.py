@@ -1,0 +1,86 @@
+"""Holds documents against the contract: stored completions, their messages, models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from pytest_chatapi.contract.answers import check_chunks, check_status
+from pytest_chatapi.contract.ask import Ask
+from pytest_chatapi.contract.assemble import Answer
+from pytest_chatapi.contract.body import BYTE_ORDER_MARK, Body
+from pytest_chatapi.contract.exchange import Exchange
+from pytest_chatapi.contract.ledger import Ledger
+from pytest_chatapi.contract.parse import loads_bytes
+from pytest_chatapi.contract.rules import shape
+from pytest_chatapi.contract.rules.errors import error_under_2xx, is_error_body
+from pytest_chatapi.contract.rules.registry import Found, Violation, code_of
+from pytest_chatapi.contract.schemas import load
+from pytest_chatapi.contract.wire import JSON
+
+__all__ = ["by_schema", "document"]
+
+Rule: TypeAlias = Callable[..., Found]
+
+
+def document(
+    check_body: Callable[[Ledger, JSON], None], general: Rule = shape.schema
+) -> Callable[[Ledger, Exchange, bool], Answer | None]:
+    """Makes the check of an endpoint whose responses are no answers of a model.
+
+    Args:
+        check_body: checks the parsed body.
+        general: the rule that is broken where the body is not JSON.
+    """
+
+    def check(ledger: Ledger, exchange: Exchange, keep: bool) -> Answer | None:
+        response = exchange.response
+        if response is None or not check_status(ledger, response):
+            return None
+        if response.chunks is not None:
+            return check_chunks(ledger, Ask.UNKNOWN, response, keep)
+        body = Body(response)
+        value = None if body.is_empty else body.read()
+        if isinstance(value, bytes):
+            try:
+                value = loads_bytes(value.removeprefix(BYTE_ORDER_MARK))
+            except ValueError as error:
+                if body.cut is None:
+                    why = f"the body is not JSON: {error}"
+                    ledger.add(code_of(general), Violation("$", "JSON", value, why))
+                return None
+        elif value is None:
+            return None
+        if is_error_body(value):
+            ledger.report(error_under_2xx, value, response.status)
+        else:
+            check_body(ledger, value)
+        return None
+
+    return check
+
+
+def by_schema(
+    name: str, *, item_of: str = "", general: Rule = shape.schema
+) -> Callable[[Ledger, JSON], None]:
+    """Makes the check of a body that the schema ``schemas/<name>.json`` describes.
+
+    Args:
+        item_of: the body is an item of the list under this key of what the schema describes.
+        general: the rule of what has no code of its own.
+    """
+
+    def check(ledger: Ledger, body: JSON) -> None:
+        if not isinstance(body, dict):
+            message = "the body is no JSON object"
+            ledger.add(code_of(general), Violation("$", "a JSON object", body, message))
+            return
+        node = load(name, ledger.as_of)
+        if item_of:
+            items = node.properties[item_of].items
+            assert items is not None
+            node = items
+        found, unknown = node.violations(body)
+        shape.report(ledger, found, unknown, default=general)
+
+    return check
