@@ -531,11 +531,11 @@ def test_encodings(encoding: str, secret: str) -> None:
         return  # they would be of bytes
     redactor = knowing(secret)
     expected = expected or redactor.text(secret)
-    text, found = (f"It is {says} ." for says in (encode(secret), expected))
-    assert redactor.text(text) == found
-    assert redactor.text(found) == found
+    text, after = (f"It is {secret} ." for secret in (encode(secret), expected))
+    assert redactor.text(text) == after
+    assert redactor.text(after) == after
     assert redactor.find_secrets(text)
-    assert redactor.find_secrets(found) == []
+    assert redactor.find_secrets(after) == []
 
 
 @pytest.mark.parametrize("before", ["\x16", "é", "\n", "密钥"])
@@ -556,12 +556,15 @@ def test_lines_of_one_width() -> None:
     assert clean.text(line) == "xUkVEQUNURUQ="
 
 
-def test_depth_and_size_of_what_is_decoded_are_bounded() -> None:
-    text = KEY
-    for _ in range(3):
-        text = b64(text)
+@pytest.mark.parametrize("encoding", ["base64", "hex", "percent", "json, unicode escapes"])
+def test_three_encodings_around_each_other_are_looked_through(encoding: str) -> None:
+    encode, _ = ENCODINGS[encoding]
+    text = encode(encode(encode(KEY)))
     assert clean.find_secrets(text) == ["an API key (sk-...)"]
-    assert clean.find_secrets(b64(text)) == []
+    assert clean.find_secrets(encode(text)) == []
+
+
+def test_the_size_of_what_is_decoded_is_bounded() -> None:
     bomb = b64(gzip.compress(bytes(64 << 20), mtime=0))
     assert clean.find_secrets(f"{bomb} {b64(KEY)}") == ["an API key (sk-...)"]
     assert clean.find_secrets(f"{bomb} {bomb} {b64(KEY)}") == []
@@ -571,12 +574,12 @@ def test_depth_and_size_of_what_is_decoded_are_bounded() -> None:
 
 
 def redacted(body: str, redactor: Redactor = clean) -> str:
-    found = redactor.body(body)
-    assert found is not None
+    after = redactor.body(body)
+    assert after is not None
     assert redactor.find_secrets(body)
-    assert redactor.find_secrets(found.decode()) == []
-    assert redactor.body(found) is found
-    return found.decode()
+    assert redactor.find_secrets(after.decode()) == []
+    assert redactor.body(after) is after
+    return after.decode()
 
 
 @pytest.mark.parametrize("compact", [True, False])
@@ -760,20 +763,20 @@ def test_clean_bodies_come_back_themselves() -> None:
 
 
 def test_cuts_move_along() -> None:
-    before, after = "é: ".encode(), " é ".encode()
-    body = before + KEY.encode() + after + KEY.encode()
+    before, between = "é: ".encode(), " é ".encode()
+    body = before + KEY.encode() + between + KEY.encode()
     start, end = len(before), len(before) + len(KEY)
     cuts = [0, 2, start, start + 1, start + 11, end - 1, end, end + 1, len(body) - 1, len(body)]
-    found, moved = clean.body_and_cuts(body, cuts)
-    assert found == before + b"sk-REDACTED" + after + b"sk-REDACTED"
+    after, moved = clean.body_and_cuts(body, cuts)
+    assert after == before + b"sk-REDACTED" + between + b"sk-REDACTED"
     stop = start + 11
-    assert moved == [0, 2, start, start + 1, stop, stop, stop, stop + 1, len(found), len(found)]
+    assert moved == [0, 2, start, start + 1, stop, stop, stop, stop + 1, len(after), len(after)]
 
 
 def test_cuts_are_bytes() -> None:
     body = "é pässwörd-1 é".encode()
-    found, moved = knowing("pässwörd-1").body_and_cuts(body, range(len(body) + 1))
-    assert found == "é REDACTED é".encode()
+    after, moved = knowing("pässwörd-1").body_and_cuts(body, range(len(body) + 1))
+    assert after == "é REDACTED é".encode()
     assert moved == [*range(12), 11, 11, 11, 11, 12, 13, 14]
 
 
@@ -781,8 +784,8 @@ def test_cuts_of_a_stream() -> None:
     parts = [f"data: {json.dumps(chunk(text))}\n\n" for text in ("a ", KEY[:9], KEY[9:], "é")]
     left = [f"data: {json.dumps(chunk(text))}\n\n" for text in ("a ", "sk-REDACTED", "", "é")]
     ends = [len("".join(parts[: i + 1]).encode()) for i in range(4)]
-    found, moved = clean.body_and_cuts("".join(parts).encode(), ends)
-    assert [found[a:b].decode() for a, b in zip([0, *moved], moved, strict=False)] == left
+    after, moved = clean.body_and_cuts("".join(parts).encode(), ends)
+    assert [after[a:b].decode() for a, b in zip([0, *moved], moved, strict=False)] == left
 
 
 # --- what a project names ---------------------------------------------------------------------
@@ -905,8 +908,8 @@ def test_what_is_found_is_named_and_never_shown() -> None:
     redactor = Redactor(environ={"OPENAI_API_KEY": KEY, "B_TOKEN": OWN})
     redactor.learn({"authorization": f"Bearer {VALUE}"})
     text = f"{b64(OWN)} {VALUE} {KEY} {KEY} Bearer {KEY}"
-    found = redactor.find_secrets(text)
-    assert sorted(found) == [
+    kinds = redactor.find_secrets(text)
+    assert sorted(kinds) == [
         "a bearer token",
         "an API key (sk-...)",
         "the bearer token of a request",
@@ -952,7 +955,7 @@ def every_form(secret: str) -> Iterable[str]:
         yield b64("." * offset + secret)[first:-4]
 
 
-def told(body: str) -> Iterable[str]:
+def readable(body: str) -> Iterable[str]:
     """All that a reader could put together from a body."""
     yield body
     parsed = events(body)
@@ -983,7 +986,7 @@ def test_a_secret_leaves_no_trace(place: str, secret: str) -> None:
     after = redacted(body, redactor)
     assert redactor.text(after) == after
     forms = list(every_form(secret))
-    for text in told(after):
+    for text in readable(after):
         assert not [form for form in forms if form.lower() in text.lower()]
     assert re.sub(r"[^\[{}\]]", "", body) == re.sub(r"[^\[{}\]]", "", after) or "bytes" in body
     headers = [("location", f"/{body}"), ("x-kept", body), ("authorization", secret)]

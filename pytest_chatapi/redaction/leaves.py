@@ -203,7 +203,10 @@ def _values(text: str, decode: _Decode) -> Iterator[tuple[object, int, int]]:
 def _documents(text: str) -> list[Document]:
     text = _unframed(text)
     with contextlib.suppress(RecursionError):
-        return [_document(text, *found) for found in _values(text, _decode_members)]
+        return [
+            _document(text, value, start, end)
+            for value, start, end in _values(text, _decode_members)
+        ]
     return []
 
 
