@@ -178,7 +178,8 @@ def test_a_finding_fails_the_call_and_nothing_is_written(
 ) -> None:
     test = """
 @pytest.mark.chatapi(profile="openai")
-def test_a(chatapi_client):
+def test_a(chatapi_client, record_property):
+    record_property("of", "somebody else")
     chatapi_client.post("/chat/completions", json=ask("ODD"))
 """
     result = run(test, "--record-mode=once")
@@ -189,7 +190,12 @@ def test_a(chatapi_client):
     result = run("", "--chatapi-policy=warn")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
-        ["-* chat completions -*", "test_it.py::test_a: exchange 0: POST *: S03 *"]
+        [
+            "-* chat completions -*",
+            "test_it.py::test_a: exchange 0: POST *: S03 *",
+            "=* 1 passed *",
+        ],
+        consecutive=True,
     )
     run("", ini="chatapi_policy = off").assert_outcomes(passed=1)
     run("").assert_outcomes(failed=1)
@@ -251,8 +257,8 @@ def test_record_mode_is_there_once(run: Any, plugin: str) -> None:
 
 
 def test_two_recorders_are_refused(run: Any) -> None:
-    result = run("@pytest.mark.vcr\n" + PLAIN.lstrip())
-    assert result.ret != 0
+    result = run("@pytest.mark.vcr\n" + PLAIN.lstrip() + "def test_b(): ...\n")
+    result.assert_outcomes(errors=1, passed=1)
     result.stdout.fnmatch_lines(["*@pytest.mark.vcr and @pytest.mark.chatapi both turn on a rec*"])
 
 
@@ -334,6 +340,21 @@ def test_a(chatapi_client):
 """
     run(test, "--record-mode=once").assert_outcomes(passed=1)
     run().assert_outcomes(passed=1)
+
+
+def test_a_rerun_forgets_what_failed_before(pytester: pytest.Pytester, run: Any) -> None:
+    test = """
+tries = []
+@pytest.mark.flaky(reruns=1)
+@pytest.mark.chatapi
+def test_a(chatapi_client, subtests):
+    tries.append(1)
+    chatapi_client.post("/chat/completions", json=ask())
+    with subtests.test():  # only its report fails, not the call
+        assert len(tries) == 2
+"""
+    run(test, "--record-mode=once")
+    assert (pytester.path / "cassettes" / "test_it" / "test_a.yaml").exists()
 
 
 def test_orphans(pytester: pytest.Pytester, run: Any) -> None:

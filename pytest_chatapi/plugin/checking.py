@@ -44,10 +44,6 @@ class Checks:
 
     # -- the ends of the phases ------------------------------------------------------------------
 
-    def setup_failed(self) -> None:
-        """Takes the misses so far as reported: by the error of the setup."""
-        self._reported = len(self._recorder.misses)
-
     def call_passed(self) -> None:
         """Fails the test for what it got away with, and writes what it recorded."""
         self._end_phase()

@@ -85,7 +85,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
     texts = scenarios_of(metafunc.definition, marker)
     metafunc.fixturenames.append("_chatapi_scenario")
-    metafunc.parametrize("_chatapi_scenario", texts, indirect=True, ids=texts)
+    metafunc.parametrize("_chatapi_scenario", texts, indirect=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -128,21 +128,13 @@ def _add_fixture(item: pytest.Item, fixture: str, *, after: str) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
-    if not item.stash.get(IS_RECORDED, False):
-        yield
-        return
-    from pytest_chatapi.plugin.guard import guarded_test
+    if item.stash.get(IS_RECORDED, False):
+        from pytest_chatapi.plugin.guard import guarded_test
 
-    item.config.stash[RUN].failed.discard(item.nodeid)
-    item.stash[GUARD] = ExitStack()
-    item.stash[GUARD].enter_context(guarded_test(item))
-    try:
-        yield
-    except BaseException:
-        checks = item.stash.get(CHECKS, None)
-        if checks is not None:
-            checks.setup_failed()
-        raise
+        item.config.stash[RUN].failed.discard(item.nodeid)
+        item.stash[GUARD] = ExitStack()
+        item.stash[GUARD].enter_context(guarded_test(item))
+    yield
 
 
 @pytest.hookimpl(wrapper=True)

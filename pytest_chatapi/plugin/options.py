@@ -1,8 +1,8 @@
 """The settings, one row each: what a setting takes, its default, where it can be set, its help.
 
-Ini options, flags, arguments of the marker, validation and the table in the documentation are all
-made from these rows. pytest reads this file at every start, so checks import what they need when
-they run. It knows nothing of pytest, so that a further source of settings can use the same rows.
+Ini options, flags, arguments of the marker, validation and the tables of the documentation are made
+from these rows. pytest imports this module at every start, so checks import what they need when
+they run. It does not depend on pytest, so that further sources of settings can use the same rows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Kind:
         convert: returns the value as it is used; raises `TypeError` or `ValueError` if it does
             not fit.
         ini: kind of the ini option, as pytest names it; ``None`` if an ini file cannot say it.
-        choices: the values that there are, if they can be listed.
+        choices: all values, if they can be listed.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class Setting:
         ini: kind of the ini option ``chatapi_NAME``; ``None`` if there is none.
         flag: on the command line, or ``""``.
         metavar: what the flag takes, for ``pytest --help``.
-        is_shared: other plugins declare the same flag, so that theirs is used where there is one.
-        has_commas: an item of the flag or of the ini file may hold several values.
-        only_checks: it says how exchanges are checked, and does not ask for a recorder.
+        is_shared: other plugins declare the same flag; if one of them is installed, it is theirs.
+        has_commas: on the command line and in the ini file, commas may separate values.
+        only_checks: it sets how exchanges are checked, and does not ask for a recorder.
         check: raises `SettingError` for a value that fits but names what does not exist.
-        shown: the default, as the documentation puts it, if Python's way does not help.
+        shown: the default in words, for the documentation, if the value does not explain itself.
     """
 
     # A dataclass would take longer to make than all the rest of this module.
@@ -90,22 +90,13 @@ def _setting(kind: Kind, default: object, help: str, **more: Any) -> Any:
 # -- kinds ---------------------------------------------------------------------------------------
 
 
-def _text(value: object) -> object:
-    if value is not None and not isinstance(value, str):
-        raise TypeError
-    return value
+def _instance_of(*types: type) -> Callable[[object], object]:
+    def convert(value: object) -> object:
+        if not isinstance(value, types):
+            raise TypeError
+        return value
 
-
-def _path(value: object) -> object:
-    if value is not None and not isinstance(value, str | os.PathLike):
-        raise TypeError
-    return value
-
-
-def _switch(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError
-    return value
+    return convert
 
 
 def _texts(value: object) -> Sequence[str] | set[str]:
@@ -138,9 +129,9 @@ def _one_of(*choices: str) -> Kind:
     return Kind(f"one of {', '.join(choices)}", convert, "string", choices)
 
 
-TEXT = Kind("a string", _text, "string")
-PATH = Kind("a name or a path", _path, None)
-SWITCH = Kind("True or False", _switch, "bool")
+TEXT = Kind("a string", _instance_of(str, type(None)), "string")
+PATH = Kind("a name or a path", _instance_of(str, os.PathLike, type(None)), None)
+SWITCH = Kind("True or False", _instance_of(bool), "bool")
 LINES = Kind("a list of strings", _texts, "linelist")
 WORDS = Kind("a list of strings", _texts, "args")
 FOLDERS = Kind("a list of paths", _texts, "paths")

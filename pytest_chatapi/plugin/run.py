@@ -15,7 +15,7 @@ class Run:
 
     Attributes:
         since: when the run began: the same moment for all its workers.
-        failed: ids of the tests whose call has failed, also if only a report says so.
+        failed: ids of the tests that failed, also if only a report says so.
     """
 
     def __init__(self, since: str = "") -> None:
@@ -30,7 +30,7 @@ class Run:
             pytest.fail(refusal, pytrace=False)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed and report.when == "call":
+        if report.failed:
             self.failed.add(report.nodeid)
         if report.when == "teardown":
             self._notes += [
