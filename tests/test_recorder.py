@@ -117,6 +117,41 @@ def test_a_recording_is_read_when_it_is_needed_first(path: Path) -> None:
     assert lost.routes is None
 
 
+def test_a_request_spelled_as_it_was_recorded_is_not_parsed_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recordings = [interaction(text) for text in "ab"]
+    for recording in recordings:
+        recording.request.body = b"not JSON " + str(recording.pieces[0]).encode()
+    write(path, *recordings)
+    keys: list[Request] = []
+    real = matching.Matcher.key
+
+    def key(self: matching.Matcher, request: Request) -> bytes:
+        keys.append(request)
+        return real(self, request)
+
+    monkeypatch.setattr(matching.Matcher, "key", key)
+    recorder = opened(path)
+    for recording in recordings:
+        assert isinstance(
+            recorder.begin(
+                "POST", URL, [("content-type", "application/json")], recording.request.body
+            ),
+            Playback,
+        )
+    assert len(keys) == 2  # one for each request, none for a recording
+    changed = opened(path)
+    for method, url, content_type, body in (
+        ("PUT", URL, "application/json", b"x"),
+        ("POST", URL + "?a=1", "application/json", b"x"),
+        ("POST", URL, "text/plain", b"x"),
+        ("POST", URL, "application/json", b""),
+    ):
+        with pytest.raises(UnrecordedRequest):
+            changed.begin(method, url, [("content-type", content_type)], body)
+
+
 def test_what_is_given_back_comes_next(path: Path) -> None:
     write(path, *(interaction("a", answer) for answer in "xyz"))
     recorder = opened(path)
