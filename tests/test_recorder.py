@@ -20,6 +20,7 @@ from pytest_chatapi.redaction.redactor import Redactor
 
 REDACTOR = Redactor(environ={})
 URL = "https://api.openai.com/v1/chat/completions"
+FORM = "multipart/form-data; boundary=abc"
 SINCE = "2026-11-25T12:00:00.000Z"
 BEFORE, AFTER = "2026-11-25T11:59:59.999Z", "2026-11-25T12:00:00.001Z"
 
@@ -115,6 +116,54 @@ def test_a_recording_is_read_when_it_is_needed_first(path: Path) -> None:
     assert lost.request == f"post {URL}"
     assert lost.reason.startswith("c.yaml: interaction 1: not valid YAML")
     assert lost.routes is None
+
+
+def test_a_request_spelled_as_it_was_recorded_is_not_parsed_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recordings = [interaction(text) for text in "ab"]
+    for recording in recordings:
+        recording.request.body = b"not JSON " + str(recording.pieces[0]).encode()
+    write(path, *recordings)
+    keys: list[Request] = []
+    real = matching.Matcher.key
+
+    def key(self: matching.Matcher, request: Request) -> bytes:
+        keys.append(request)
+        return real(self, request)
+
+    monkeypatch.setattr(matching.Matcher, "key", key)
+    recorder = opened(path)
+    for recording in recordings:
+        assert isinstance(
+            recorder.begin(
+                "POST", URL, [("content-type", "application/json")], recording.request.body
+            ),
+            Playback,
+        )
+    assert len(keys) == 2  # one for each request, none for a recording
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "content_type", "body"),
+    [
+        ("PUT", URL, FORM, b"--abc"),
+        ("POST", URL + "?a=1", FORM, b"--abc"),
+        ("POST", URL, "text/plain", b"--abc"),  # no form, so its text counts as it is
+        ("POST", URL, FORM, b"--abcd"),
+        ("POST", URL, FORM, b""),
+    ],
+)
+def test_the_same_spelling_alone_is_not_the_same_request(
+    path: Path, method: str, url: str, content_type: str, body: bytes
+) -> None:
+    recording = interaction("a")
+    recording.request = Request("POST", URL, {"content-type": FORM}, b"--abc")
+    recording.request_headers = [("content-type", FORM)]
+    write(path, recording)
+    with pytest.raises(UnrecordedRequest):
+        opened(path).begin(method, url, [("content-type", content_type)], body)
+    assert isinstance(opened(path).begin("POST", URL, [("content-type", FORM)], b"--abc"), Playback)
 
 
 def test_what_is_given_back_comes_next(path: Path) -> None:

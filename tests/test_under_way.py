@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import sys
+import types
 import zlib
 from dataclasses import dataclass, field
 from typing import Any
@@ -277,6 +279,30 @@ def test_a_body_that_cannot_be_decompressed_is_kept(encoding: str, body: bytes) 
     assert take.interaction is not None
     assert list(take.interaction.pieces) == [body[:4], body[4:]]
     assert take.interaction.times == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd"])
+def test_encodings_that_need_a_library(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither library has to be installed: these do the same to each piece."""
+    reverse = types.SimpleNamespace(
+        process=lambda data: data[::-1], decompress=lambda data: data[::-1]
+    )
+    zstandard = types.SimpleNamespace(decompressobj=lambda: reverse)
+    for name, module in (
+        ("brotli", types.SimpleNamespace(Decompressor=lambda: reverse)),
+        ("zstandard", types.SimpleNamespace(ZstdDecompressor=lambda: zstandard)),
+    ):
+        monkeypatch.setitem(sys.modules, name, module)
+    take = taken(b"abc", b"de", content_encoding=encoding)
+    take.ended()
+    assert take.interaction is not None
+    assert take.interaction.pieces == [b"cba", b"ed"]
+    for name in ("brotli", "zstandard"):
+        monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
+    take = taken(b"abc", b"de", content_encoding=encoding)
+    take.ended()
+    assert take.interaction is not None
+    assert take.interaction.pieces == [b"abc", b"de"]
 
 
 @pytest.mark.parametrize("pieces", [[], [b""]])

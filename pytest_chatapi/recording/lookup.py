@@ -18,13 +18,11 @@ class Lookup:
     Entries are read no further than the first that matches.
 
     Args:
-        test: of equal recordings, those of this test come first.
+        test: of equal recordings, those of this test come first; ``""`` keeps them in order.
         repeats: the last of equal recordings is played again and again.
     """
 
-    def __init__(
-        self, cassette: Cassette, matcher: Matcher, *, test: str = "", repeats: bool = False
-    ) -> None:
+    def __init__(self, cassette: Cassette, matcher: Matcher, *, test: str, repeats: bool) -> None:
         self.cassette, self.matcher = cassette, matcher
         self.entries = entries = cassette.entries
         self._repeats = repeats
