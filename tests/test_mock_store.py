@@ -35,10 +35,10 @@ def keep(store: Store, id_: str = "chatcmpl-1", **body: Any) -> None:
 
 
 def stored(store: Store, request: Request) -> tuple[int, Any] | None:
-    return store.answer(request, endpoint(Exchange(request)))
+    return store.respond(request, endpoint(Exchange(request)))
 
 
-def answer(store: Store, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+def respond(store: Store, method: str, path: str, body: Any = None) -> tuple[int, Any]:
     """Status and body of the response, after a check that it is legal."""
     wire = body if isinstance(body, bytes | None) else json.dumps(body).encode()
     request = Request(method, BASE + path, {}, wire)
@@ -52,7 +52,7 @@ def answer(store: Store, method: str, path: str, body: Any = None) -> tuple[int,
 
 
 def error(store: Store, method: str, path: str, body: Any = None) -> tuple[Any, ...]:
-    status, value = answer(store, method, path, body)
+    status, value = respond(store, method, path, body)
     inner = value["error"]
     assert inner["type"] == "invalid_request_error"
     return status, inner["param"], inner["code"], inner["message"]
@@ -67,7 +67,7 @@ def store() -> Store:
 def client(store: Store) -> Iterator[openai.OpenAI]:
     def serve(request: httpx2.Request) -> httpx2.Response:
         path = str(request.url).removeprefix(BASE)
-        status, body = answer(store, request.method, path, request.content or None)
+        status, body = respond(store, request.method, path, request.content or None)
         return httpx2.Response(status, json=body)
 
     with openai.OpenAI(
@@ -108,16 +108,16 @@ def test_a_stored_completion(store: Store, client: openai.OpenAI) -> None:
     keep(store, metadata={"k": "v"}, temperature=0.5, user="ann", seed=7)
     stored = client.chat.completions.retrieve("chatcmpl-1")
     assert stored.choices[0].message.content == "Hello!"
-    _, raw = answer(store, "GET", "/chat/completions/chatcmpl-1")
+    _, raw = respond(store, "GET", "/chat/completions/chatcmpl-1")
     shown = ("metadata", "temperature", "top_p", "input_user", "seed", "tools")
     assert [raw[key] for key in shown] == [{"k": "v"}, 0.5, 1.0, "ann", 7, None]
     assert "metadata" not in ANSWER
 
     client.chat.completions.update("chatcmpl-1", metadata={"new": "w"})
-    assert answer(store, "GET", "/chat/completions/chatcmpl-1")[1]["metadata"] == {"new": "w"}
+    assert respond(store, "GET", "/chat/completions/chatcmpl-1")[1]["metadata"] == {"new": "w"}
     assert raw["metadata"] == {"k": "v"}
     client.chat.completions.update("chatcmpl-1", metadata=None)
-    assert answer(store, "GET", "/chat/completions/chatcmpl-1")[1]["metadata"] == {}
+    assert respond(store, "GET", "/chat/completions/chatcmpl-1")[1]["metadata"] == {}
 
     deleted = client.chat.completions.delete("chatcmpl-1")
     assert (deleted.id, deleted.deleted) == ("chatcmpl-1", True)
@@ -132,7 +132,7 @@ def test_messages(store: Store, client: openai.OpenAI) -> None:
     messages = list(islice(pages, 9))
     assert [m.id for m in messages] == [f"chatcmpl-1-{i}" for i in range(4)]
     assert [m.role for m in messages] == ["system", "user", "assistant", "tool"]
-    _, page = answer(store, "GET", "/chat/completions/chatcmpl-1/messages")
+    _, page = respond(store, "GET", "/chat/completions/chatcmpl-1/messages")
     system, user, assistant, tool = page["data"]
     assert (system["content"], system["name"], system["content_parts"]) == (
         "Be brief.",
@@ -157,7 +157,7 @@ def test_messages_leave_out_the_parts_that_the_reference_does_not_list(store: St
             {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
         ],
     )
-    _, page = answer(store, "GET", "/chat/completions/chatcmpl-1/messages")
+    _, page = respond(store, "GET", "/chat/completions/chatcmpl-1/messages")
     parts = [message["content_parts"] for message in page["data"]]
     assert parts == [[{"type": "text", "text": "x"}], None, []]
 
@@ -173,7 +173,7 @@ def test_lists_filter(store: Store, client: openai.OpenAI) -> None:
     assert [c.id for c in listed(model="o3")] == ["c2"]
     assert [c.id for c in listed(model=ANSWER["model"], order="desc")] == ["c3", "c2", "c1"]
     assert list(listed(model="o4")) == []
-    _, page = answer(store, "GET", "/chat/completions?model=o4")
+    _, page = respond(store, "GET", "/chat/completions?model=o4")
     assert page == {
         "object": "list",
         "data": [],
@@ -186,9 +186,9 @@ def test_lists_filter(store: Store, client: openai.OpenAI) -> None:
 def test_twenty_a_page(store: Store) -> None:
     for number in range(21):
         keep(store, f"c{number}")
-    _, page = answer(store, "GET", "/chat/completions")
+    _, page = respond(store, "GET", "/chat/completions")
     assert (page["first_id"], page["last_id"], page["has_more"]) == ("c0", "c19", True)
-    _, page = answer(store, "GET", "/chat/completions/?limit=100&after=c19")
+    _, page = respond(store, "GET", "/chat/completions/?limit=100&after=c19")
     assert (page["first_id"], page["last_id"], page["has_more"]) == ("c20", "c20", False)
 
 
@@ -202,7 +202,7 @@ def test_pages_join_to_the_whole_list(size: int, limit: int, order: str) -> None
     more = True
     while more:
         after = f"&after={seen[-1]}" if seen else ""
-        _, page = answer(store, "GET", f"/chat/completions{query}{after}")
+        _, page = respond(store, "GET", f"/chat/completions{query}{after}")
         ids = [completion["id"] for completion in page["data"]]
         assert not set(ids) & set(seen)
         assert (page["first_id"], page["last_id"]) == ((ids[0], ids[-1]) if ids else (None, None))
@@ -293,7 +293,7 @@ def test_unknown_completions(store: Store, method: str, path: str) -> None:
 def test_bad_updates(store: Store, body: Any, param: str | None, code: str | None) -> None:
     keep(store, metadata={"k": "v"})
     assert error(store, "POST", "/chat/completions/chatcmpl-1", body)[:3] == (400, param, code)
-    assert answer(store, "GET", "/chat/completions/chatcmpl-1")[1]["metadata"] == {"k": "v"}
+    assert respond(store, "GET", "/chat/completions/chatcmpl-1")[1]["metadata"] == {"k": "v"}
 
 
 def test_endpoints_that_are_not_the_stores(store: Store) -> None:

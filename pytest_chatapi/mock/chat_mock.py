@@ -178,7 +178,7 @@ class ChatMock:
                 response = cast(httpx.Response, resolved)
                 route.calls.record(routed.for_respx, response)
                 return _passed_on(request, response)
-        stored = self._store.answer(request, kind)
+        stored = self._store.respond(request, kind)
         if stored is not None:
             return _json_response(request, *stored)
         if kind is None and not self._table.routes:

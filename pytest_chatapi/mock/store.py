@@ -85,7 +85,7 @@ class Store:
         messages = [_message(m, f"{id_}-{i}") for i, m in enumerate(body["messages"])]
         self._stored[id_] = _Stored(stored, messages, body.get("model"))
 
-    def answer(self, request: Request, kind: str | None) -> tuple[int, JSON] | None:
+    def respond(self, request: Request, kind: str | None) -> tuple[int, JSON] | None:
         """Status and JSON body; ``None`` where the endpoint is not this store's.
 
         Args:
