@@ -332,6 +332,7 @@ def test_a_recorded_timeout_is_one_for_any_client(protocol: str, length: Any) ->
     ("error", "expected"),
     [
         ("ReadError", "ReadError"),
+        ("WriteError", "ReadError"),
         ("ConnectError", "ReadError"),
         ("", "ReadError"),
         ("RemoteProtocolError", "RemoteProtocolError"),
@@ -965,6 +966,26 @@ def test_the_proxy_streams_and_ends_when_its_client_does(tmp_path: Path) -> None
     (recorded,) = interactions(path)
     assert recorded["response"]["chatapi"]["cut"] == "client"
     assert recorded["response"]["body"]["string"] == "data: 1\n\n"
+
+
+def test_the_upstream_may_take_any_time_to_respond(
+    stub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timeouts: list[httpx.Timeout] = []
+
+    class Client(httpx.AsyncClient):
+        def __init__(self, **more: Any) -> None:
+            timeouts.append(more["timeout"])
+            super().__init__(**more)
+
+    monkeypatch.setattr(httpx, "AsyncClient", Client)
+    with proxy(tmp_path / "c.yaml", stub.url) as url:
+        assert post(url).status_code == 200
+        assert post(url, ask("Ho")).status_code == 200
+    # One client for all requests, so that connections are kept.
+    assert [timeout.as_dict() for timeout in timeouts] == [
+        {"connect": app_module._CONNECT, "read": None, "write": None, "pool": None}
+    ]
 
 
 def test_any_number_of_streams_passes_the_proxy(tmp_path: Path) -> None:
