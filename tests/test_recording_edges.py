@@ -518,6 +518,14 @@ def test_hosts_of_the_conftest_are_let_through(pytester: pytest.Pytester, run: A
     run("", "test_b.py").assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize("flag", ["--record-mode=once", "--disable-recording"])
+def test_fixtures_may_connect_where_tests_may(
+    pytester: pytest.Pytester, run: Any, flag: str
+) -> None:
+    pytester.makepyfile(test_b=CONNECTS)
+    run("", "test_b.py", flag).assert_outcomes(passed=1)
+
+
 def test_while_it_records_anything_may_leave_the_machine(run: Any) -> None:
     test = START + FAR + "@pytest.mark.chatapi\ndef test_a(): connect()\n"
     run(test, "--record-mode=once").assert_outcomes(passed=1)
