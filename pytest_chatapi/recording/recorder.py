@@ -326,10 +326,10 @@ class Recorder:
         return keep
 
 
-def _plain(body: bytes, headers: dict[str, str]) -> bytes | str | None:
+def _plain(body: bytes, headers: dict[str, str]) -> bytes | None:
     """The body decompressed; as it is where that fails."""
     try:
-        plain = plain_body(body, headers.get("content-encoding", ""))
+        plain: bytes | None = plain_body(body, headers.get("content-encoding", ""))
     except BodyProblem:
         return body
-    return plain if isinstance(plain, bytes | str) or plain is None else body
+    return plain
