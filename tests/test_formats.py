@@ -19,6 +19,7 @@ import yaml
 from pytest_chatapi.contract.exchange import Exchange, Source
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading import formats
+from pytest_chatapi.reading.find import find
 from pytest_chatapi.reading.format import TextFormat
 from pytest_chatapi.reading.reader import NotARecording, read, read_file, values_of
 from pytest_chatapi.reading.registry import exchange_of, not_a_recording, registered
@@ -40,6 +41,7 @@ def exchange(value, text):
 FORMAT = ValueFormat(
     name="pigeon post",
     precedence=55,
+    suffixes=(".pigeon",),
     traces=re.compile(rb"flights"),
     items=items,
     matches=lambda value: "out" in value and "back" in value,
@@ -95,6 +97,18 @@ def add_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     for name in names:
         sys.modules.pop(f"{formats.__name__}.{name}", None)
         vars(formats).pop(name, None)
+
+
+def test_its_files_are_found_in_a_folder(add_format: Callable[..., None], tmp_path: Path) -> None:
+    folder = tmp_path / "coop"
+    folder.mkdir()
+    for name in ("a.pigeon", "b.PIGEON.gz", "c.md"):
+        data = json.dumps(FLIGHT).encode()
+        (folder / name).write_bytes(gzip.compress(data, mtime=0) if "gz" in name else data)
+    assert find([folder]) == []
+    add_format("pigeon", PIGEON)
+    assert find([folder]) == [folder / "a.pigeon", folder / "b.PIGEON.gz"]
+    assert len(list(read(folder))) == 2
 
 
 def read_bytes(data: bytes) -> list[Exchange]:
@@ -172,7 +186,9 @@ def named_formats() -> list[str]:
 
 def test_the_error_for_an_unknown_file_names_all_formats(add_format: Callable[..., None]) -> None:
     before = named_formats()
-    assert {"cassetter", "HAR", "JSON Lines", "vcrpy"} <= set(before)
+    assert {"cassetter", "chunks", "HAR", "JSON body", "JSON Lines", "SSE body", "vcrpy"} <= {
+        *before
+    }
     assert before == sorted((f.name for f in registered().every() if f.name), key=str.lower)
     add_format("pigeon", PIGEON)
     assert set(named_formats()) == {*before, "pigeon post"}

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_chatapi.plugin.options import Settings
 from pytest_chatapi.plugin.scenarios import scenario_of
-from pytest_chatapi.reading.find import SUFFIXES
+from pytest_chatapi.reading.find import suffixes
 
 __all__ = ["cassette_folder", "cassette_path", "how_to_record", "is_cassette_name", "shown_path"]
 
@@ -22,7 +22,7 @@ _DASHES = str.maketrans(dict.fromkeys(r"<>?%*:|\"'/\\", "-"))
 
 def is_cassette_name(name: str) -> bool:
     """Whether a file name ends as the name of a recording does."""
-    return name.removesuffix(".gz").endswith(SUFFIXES)
+    return name.removesuffix(".gz").endswith(suffixes())
 
 
 def cassette_folder(item: pytest.Item) -> Path:

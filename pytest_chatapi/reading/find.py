@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading.files import os_reason
+from pytest_chatapi.reading.format import OnError
+from pytest_chatapi.reading.registry import registered
 
-__all__ = ["DOCUMENT_SUFFIXES", "SUFFIXES", "AnyPath", "OnError", "find", "walk"]
-
-DOCUMENT_SUFFIXES = (".yaml", ".yml", ".json", ".toml", ".har")
-"""Of files that hold one document. Only such a file can be a cassette."""
-
-SUFFIXES = (*DOCUMENT_SUFFIXES, ".jsonl", ".ndjson", ".txt", ".sse")
-"""Of the files that are read when a folder is named, each also with ``.gz``."""
+__all__ = ["AnyPath", "find", "suffixes", "walk"]
 
 AnyPath = str | os.PathLike[str]
-OnError = Callable[[ReadError], None]
 
-_ENDINGS = (*SUFFIXES, *(suffix + ".gz" for suffix in SUFFIXES))
+
+def suffixes() -> tuple[str, ...]:
+    """Those of the files that are read when a folder is named, each also with ``.gz``."""
+    return tuple(suffix for format in registered().every() for suffix in format.suffixes)
 
 
 def find(paths: Iterable[AnyPath], on_error: OnError | None = None) -> list[Path]:
@@ -64,7 +62,7 @@ def _files_of(path: str, on_error: OnError) -> Iterator[Path]:
 
 
 def walk(folder: str, on_error: OnError) -> Iterator[Path]:
-    """The files below `folder` with one of `SUFFIXES`, in sorted order, without hidden ones.
+    """The files below `folder` with one of `suffixes`, in sorted order, without hidden ones.
 
     Args:
         on_error: called for each folder that cannot be read.
@@ -73,11 +71,12 @@ def walk(folder: str, on_error: OnError) -> Iterator[Path]:
     def failed(error: OSError) -> None:
         on_error(ReadError(str(error.filename or folder), "", os_reason(error)))
 
+    endings = tuple(suffix + zipped for suffix in suffixes() for zipped in ("", ".gz"))
     for place, folders, files in os.walk(folder, onerror=failed):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(place, name)
-            if not name.startswith(".") and name.lower().endswith(_ENDINGS) and path.is_file():
+            if not name.startswith(".") and name.lower().endswith(endings) and path.is_file():
                 yield path
 
 

@@ -15,8 +15,9 @@ from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.errors import ReadError
 
-__all__ = ["Format", "RecordedFile", "Side", "TextFormat", "ValueFormat", "first_line"]
+__all__ = ["Format", "OnError", "RecordedFile", "Side", "TextFormat", "ValueFormat", "first_line"]
 
+OnError = Callable[[ReadError], None]
 Side = Literal["request", "response"]
 
 
@@ -32,7 +33,7 @@ class RecordedFile:
 
     name: str
     path: str | None
-    on_error: Callable[[ReadError], None]
+    on_error: OnError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +43,15 @@ class Format:
     Attributes:
         name: as messages list it; empty for a syntax, which only carries other formats.
         precedence: the format with the lowest number is asked first. Each has its own.
+        suffixes: those of its files. Where a folder is read, they decide which files are looked
+            at; what a file is, is always decided by its content.
         traces: what a damaged file in this format still contains. A damaged file without
             traces of any format is not reported where a folder is read.
     """
 
     name: str
     precedence: int
+    suffixes: tuple[str, ...] = ()
     traces: Pattern[bytes] | None = None
 
 

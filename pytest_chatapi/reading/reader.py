@@ -16,8 +16,8 @@ from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading.files import BLOCK, blocks_of, blocks_of_path, os_reason
-from pytest_chatapi.reading.find import AnyPath, OnError, find
-from pytest_chatapi.reading.format import RecordedFile
+from pytest_chatapi.reading.find import AnyPath, find
+from pytest_chatapi.reading.format import OnError, RecordedFile
 from pytest_chatapi.reading.registry import (
     NotARecording,
     format_of_text,

@@ -32,7 +32,7 @@ __all__ = [
     "registered",
 ]
 
-_COMMENTS = re.compile(rb"(?:\s*#[^\n]*\n)*\s*")
+_COMMENTS = re.compile(rb"\A(?:\s*#[^\n]*\n)*\s*")
 
 
 class NotARecording(ReadError):
@@ -76,8 +76,7 @@ def format_of_text(head: bytes, complete: bool) -> TextFormat | None:
     Args:
         complete: there is no more of it, or enough; then the result is a format.
     """
-    comments = _COMMENTS.match(head)
-    text = head[comments.end() if comments else 0 :]
+    text = _COMMENTS.sub(b"", head, count=1)
     for format in registered().texts:
         begins = format.begins(text, complete)
         if begins is None:

@@ -187,7 +187,8 @@ class _Composer:
             if value is _MERGE:
                 value = _MERGE_TEXT
             if key is _MERGE:
-                self._aliased += len(value) if isinstance(value, (dict, list)) else 0
+                # Counts too, since merges in merges copy the same members again and again.
+                self._aliased += len(value) if value.__class__ in _CONTAINERS else 0
                 merged.append(value)
             else:
                 mapping[key] = value

@@ -9,8 +9,7 @@ from pytest_chatapi.contract.exchange import Exchange, Response, Source
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading.files import blocks_of_path, lines_of
-from pytest_chatapi.reading.find import OnError
-from pytest_chatapi.reading.format import RecordedFile, ValueFormat
+from pytest_chatapi.reading.format import OnError, RecordedFile, ValueFormat
 from pytest_chatapi.reading.json_text import loads_line
 
 

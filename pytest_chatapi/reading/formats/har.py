@@ -30,6 +30,7 @@ def _body(part: JSONObject, side: Side) -> JSON:
 FORMAT = ValueFormat(
     name="HAR",
     precedence=50,
+    suffixes=(".har",),
     traces=re.compile(rb'"entries"\s*:'),
     items=_items,
     body=_body,

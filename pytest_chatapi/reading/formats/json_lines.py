@@ -139,4 +139,11 @@ def _values(name: str, data: bytes) -> Iterator[JSON]:
         raise damaged(name, data, error.place(), error.reason) from None
 
 
-FORMAT = TextFormat(name="", precedence=20, begins=_begins, exchanges=_exchanges, values=_values)
+FORMAT = TextFormat(
+    name="",
+    precedence=20,
+    suffixes=(".json", ".jsonl", ".ndjson"),
+    begins=_begins,
+    exchanges=_exchanges,
+    values=_values,
+)

@@ -41,4 +41,6 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
     yield Exchange(None, Response(pieces=pieces), Source(file.name, 0))
 
 
-FORMAT = TextFormat(name="SSE body", precedence=30, begins=_begins, exchanges=_exchanges)
+FORMAT = TextFormat(
+    name="SSE body", precedence=30, suffixes=(".sse", ".txt"), begins=_begins, exchanges=_exchanges
+)

@@ -51,4 +51,11 @@ def _problem(name: str, data: bytes, message: str) -> ReadError:
     return damaged(name, data, place, reason)
 
 
-FORMAT = TextFormat(name="", precedence=10, begins=_begins, exchanges=_exchanges, values=_values)
+FORMAT = TextFormat(
+    name="",
+    precedence=10,
+    suffixes=(".toml",),
+    begins=_begins,
+    exchanges=_exchanges,
+    values=_values,
+)

@@ -50,4 +50,11 @@ def _values(name: str, data: bytes) -> Iterator[JSON]:
         raise damaged(name, data, error.place(), f"not valid YAML: {error.reason}") from None
 
 
-FORMAT = TextFormat(name="", precedence=1000, begins=_begins, exchanges=_exchanges, values=_values)
+FORMAT = TextFormat(
+    name="",
+    precedence=1000,
+    suffixes=(".yaml", ".yml"),
+    begins=_begins,
+    exchanges=_exchanges,
+    values=_values,
+)
