@@ -46,25 +46,26 @@ def check_chat(ledger: Ledger, exchange: Exchange, keep: bool) -> Answer | None:
         keep: keep all text of a stream.
     """
     request, response = exchange.request, exchange.response
-    body, why_not = request_json(request)
-    ask = Ask(body) if body is not None else Ask.UNKNOWN
-    if request is not None and (body is not None or why_not is not None):
-        check_request(ledger, ask, body, why_not, request.url)
-    if response is None or not check_status(ledger, response):
+    question, why_not = request_json(request)
+    ask = Ask(question) if question is not None else Ask.UNKNOWN
+    if request is not None:
+        check_request(ledger, ask, question, why_not, request.url)
+    body = None if response is None else check_status(ledger, response)
+    if response is None or body is None:
         return None
     if response.chunks is not None:
         return check_chunks(ledger, ask, response, keep)
-    return _check_body(ledger, ask, Body(response), response.status, keep)
+    return _check_body(ledger, ask, body, response.status, keep)
 
 
-def check_status(ledger: Ledger, response: Response) -> bool:
-    """Checks headers, and the body of an error; whether there is any other body to check."""
-    status = response.status
-    check_headers(ledger, fold_headers(response.headers), status)
+def check_status(ledger: Ledger, response: Response) -> Body | None:
+    """Checks headers, and the body of an error; returns any other body that is to be checked."""
+    status, headers = response.status, fold_headers(response.headers)
+    check_headers(ledger, headers, status)
     if status >= 400:
-        _check_error(ledger, Body(response), status)
-        return False
-    return 200 <= status < 300 and status != 204
+        _check_error(ledger, Body(response, headers), status)
+        return None
+    return Body(response, headers) if 200 <= status < 300 and status != 204 else None
 
 
 def check_chunks(ledger: Ledger, ask: Ask, response: Response, keep: bool) -> Answer:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from pytest_chatapi.contract.exchange import Response, fold_headers
+from pytest_chatapi.contract.exchange import Response
 from pytest_chatapi.contract.sse import looks_like_sse
 from pytest_chatapi.contract.wire import JSON
 
@@ -29,8 +29,8 @@ class Body:
 
     __slots__ = ("_parsed", "cut", "head", "media_type", "pieces")
 
-    def __init__(self, response: Response) -> None:
-        content_type = fold_headers(response.headers).get("content-type", "")
+    def __init__(self, response: Response, headers: Mapping[str, str]) -> None:
+        content_type = headers.get("content-type", "")
         self.media_type = content_type.partition(";")[0].strip().lower()
         self.cut = response.cut
         self._parsed: JSON = None

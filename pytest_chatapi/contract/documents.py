@@ -8,7 +8,7 @@ from typing import TypeAlias
 from pytest_chatapi.contract.answers import check_chunks, check_status
 from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.contract.assemble import Answer
-from pytest_chatapi.contract.body import BYTE_ORDER_MARK, Body
+from pytest_chatapi.contract.body import BYTE_ORDER_MARK
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.parse import loads_bytes
@@ -35,11 +35,11 @@ def document(
 
     def check(ledger: Ledger, exchange: Exchange, keep: bool) -> Answer | None:
         response = exchange.response
-        if response is None or not check_status(ledger, response):
+        body = None if response is None else check_status(ledger, response)
+        if response is None or body is None:
             return None
         if response.chunks is not None:
             return check_chunks(ledger, Ask.UNKNOWN, response, keep)
-        body = Body(response)
         value = None if body.is_empty else body.read()
         if isinstance(value, bytes):
             try:

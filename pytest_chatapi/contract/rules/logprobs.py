@@ -40,16 +40,16 @@ class Tokens:
             if type(token) is not dict:
                 self._known[member] = False
                 continue
-            if _is_out_of_range(token.get("logprob")):
-                violation = logprob_range(f"{path}[{position}]", token["logprob"], chunk)
-                self._note(_RANGE, violation)
+            value: JSON = token.get("logprob")
+            if type(value) in (int, float) and not _FLOOR <= value <= _CEILING:
+                self._note(_RANGE, logprob_range(f"{path}[{position}]", value, chunk))
             if self._known[member]:
-                self._spell(member, token.get("bytes"), f"{path}[{position}]", chunk)
+                self._spell(member, token.get("bytes"), path, position, chunk)
             top = token.get("top_logprobs")
             if type(top) is list and top:
-                self._alternatives(top, f"{path}[{position}].top_logprobs", chunk)
+                self._alternatives(top, path, position, chunk)
 
-    def _spell(self, member: str, raw: JSON, path: str, chunk: int | None) -> None:
+    def _spell(self, member: str, raw: JSON, path: str, position: int, chunk: int | None) -> None:
         known = False
         if type(raw) is list:
             try:
@@ -58,17 +58,19 @@ class Tokens:
             except TypeError:
                 pass  # the schema says so
             except ValueError:
-                self._note(_SHAPE, logprob_shape(path, raw, chunk))
+                self._note(_SHAPE, logprob_shape(f"{path}[{position}]", raw, chunk))
         self._known[member] = known
 
-    def _alternatives(self, top: list[JSON], path: str, chunk: int | None) -> None:
-        for position, token in enumerate(top):
-            if type(token) is dict and _is_out_of_range(token.get("logprob")):
-                violation = logprob_range(f"{path}[{position}]", token["logprob"], chunk)
-                self._note(_RANGE, violation)
+    def _alternatives(self, top: list[JSON], path: str, position: int, chunk: int | None) -> None:
+        for at, token in enumerate(top):
+            value: JSON = token.get("logprob") if type(token) is dict else None
+            if type(value) in (int, float) and not _FLOOR <= value <= _CEILING:
+                place = f"{path}[{position}].top_logprobs[{at}]"
+                self._note(_RANGE, logprob_range(place, value, chunk))
         most = self._ask.top_logprobs
         if self._ask.logprobs and len(top) > most:
-            self._note(_TOP_COUNT, logprob_top_count(path, len(top), most, chunk))
+            place = f"{path}[{position}].top_logprobs"
+            self._note(_TOP_COUNT, logprob_top_count(place, len(top), most, chunk))
 
     def _note(self, code: str, violation: Violation) -> None:
         if code in self._first:
@@ -89,10 +91,6 @@ class Tokens:
             if self._known[member] and member in self._came and text.kept:
                 path = f"$.choices[{choice.index}].logprobs.{member}"
                 self._ledger.report(logprob_bytes, path, member, self._spelled[member], text)
-
-
-def _is_out_of_range(value: JSON) -> bool:
-    return type(value) in (int, float) and not _FLOOR <= value <= _CEILING
 
 
 @rule("L01")

@@ -27,7 +27,8 @@ def check_model_list(ledger: Ledger, body: JSON) -> None:
     if not isinstance(body, dict):
         return
     _, unknown = load("model_list", ledger.as_of).violations(body)
-    shape.report(ledger, (), [path for path in unknown if len(path) == 1])
+    if unknown:  # those of the models are reported with the models
+        shape.report(ledger, (), [path for path in unknown if len(path) == 1])
     data = body.get("data")
     positions: dict[str, int] = {}
     for position, model in enumerate(data if isinstance(data, list) else ()):

@@ -113,7 +113,7 @@ class CallFold:
             missing = MissingIndex(index, self._unindexed[index], count, mistyped)
             self._ledger.report(tool_delta_index, missing)
         for index, choice in choices.items():
-            keys = sorted(choice.calls)
+            keys = sorted(choice.calls) if choice.calls else []
             if keys != list(range(len(keys))) and index not in self._unindexed:
                 self._ledger.report(tool_delta_index, GappedIndexes(choice, keys))
 

@@ -121,7 +121,7 @@ def check_usage_place(ledger: Ledger, course: Course) -> None:
 def _check_whole(ledger: Ledger, course: Course, framed: bool) -> None:
     answer = course.answer
     unfinished = [index for index, c in sorted(answer.choices.items()) if not c.finish]
-    if not course.lost and not ledger.has(_OUT_OF_RANGE):
+    if unfinished and not course.lost and not ledger.has(_OUT_OF_RANGE):
         ledger.report(stream_finish_missing, [i for i in unfinished if i not in course.blank])
     if framed and not course.done and course.number and not course.lost_last:
         all_finished = bool(answer.choices) and not unfinished
