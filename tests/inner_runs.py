@@ -43,9 +43,12 @@ def run_here(pytester: pytest.Pytester, *flags: str) -> pytest.RunResult:
         warnings.resetwarnings()
         for category in (DeprecationWarning, PendingDeprecationWarning, ResourceWarning):
             warnings.simplefilter("ignore", category)
-        warnings.filterwarnings("ignore", "The configuration option .asyncio_default_fixture_loop")
         try:
-            return pytester.runpytest_inprocess("-p", "no:cacheprovider", "--no-header", *flags)
+            return pytester.runpytest_inprocess(
+                *("-p", "no:cacheprovider", "--no-header"),
+                *("-o", "asyncio_default_fixture_loop_scope=function"),
+                *flags,
+            )
         finally:
             gc.collect()
 

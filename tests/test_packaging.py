@@ -5,7 +5,6 @@ from __future__ import annotations
 import configparser
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import venv
 import zipfile
@@ -18,7 +17,8 @@ ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.skipif(
     not (ROOT / "pyproject.toml").is_file(), reason="the tests run beside no checkout"
 )
-pytest.importorskip("hatchling", reason="hatchling is not installed")
+hatchling = pytest.importorskip("hatchling", reason="hatchling is not installed")
+BACKEND = Path(hatchling.__file__).parents[1]
 pytest.importorskip("pip", reason="pip is not installed")
 
 
@@ -114,7 +114,7 @@ def test_each_install_finds_its_data(
     what: list[str | Path]
     if kind == "editable":
         # pip has to find the build backend; last, so that nothing else is taken from there.
-        (site_packages / "zz-backend.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        (site_packages / "zz-backend.pth").write_text(f"{BACKEND}\n")
         what, home = ["--no-build-isolation", "--editable", ROOT], ROOT
     elif kind == "wheel":
         what, home = [request.getfixturevalue("wheel")], site_packages / "pytest_chatapi"

@@ -85,11 +85,24 @@ def record(path: Path, *said: str, **more: Any) -> None:
     assert KEY not in out
 
 
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A cassette that the command has recorded: one exchange, in which "ECHO 1" is said."""
+    path = tmp_path_factory.mktemp("recorded") / "c.yaml"
+    record(path, "ECHO 1")
+    text = path.read_text()
+    assert KEY not in text
+    return text
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, recording: str) -> None:
+    (tmp_path / "c.yaml").write_text(recording.replace("ECHO 1", "Hi"))
+
+
+@pytest.mark.usefixtures("recorded")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_record_and_serve(tmp_path: Path, how: int) -> None:
-    path = tmp_path / "c.yaml"
-    record(path, "Hi")
-    assert KEY not in path.read_text()
     with served("c.yaml", cwd=tmp_path) as server:
         assert server.head == f"serving c.yaml (1 interaction) on {server.url}"
         first = ask(server.url)
@@ -106,10 +119,12 @@ def test_record_and_serve(tmp_path: Path, how: int) -> None:
     assert KEY not in out + err
 
 
-def test_several_cassettes_are_served_together(tmp_path: Path) -> None:
+def test_several_cassettes_are_served_together(tmp_path: Path, recording: str) -> None:
     (tmp_path / "all").mkdir()
-    for said in ("ECHO 1", "ECHO 2", "ECHO 3"):
-        record(tmp_path / "all" / f"{said[-1]}.yaml", said)
+    for number in "123":
+        (tmp_path / "all" / f"{number}.yaml").write_text(
+            recording.replace("ECHO 1", f"ECHO {number}")
+        )
     for arguments in (["all/1.yaml", "all/2.yaml", "all/3.yaml"], ["all"]):
         with served(*arguments, cwd=tmp_path) as server:
             assert server.head.startswith(f"serving all{os.sep}1.yaml and 2 more (3 interactions)")
@@ -136,8 +151,8 @@ def test_a_stream_that_is_open_does_not_keep_it(tmp_path: Path) -> None:
     assert "the client left" in out
 
 
+@pytest.mark.usefixtures("recorded")
 def test_the_key_comes_from_the_environment(tmp_path: Path) -> None:
-    record(tmp_path / "c.yaml", "Hi")
     for arguments, environment in (
         (["--api-key", KEY[:-1]], {}),
         ([], {"CHATAPI_SERVER_KEY": KEY[:-1]}),
@@ -148,14 +163,14 @@ def test_the_key_comes_from_the_environment(tmp_path: Path) -> None:
         assert ask(server.url).status_code == 413
 
 
+@pytest.mark.usefixtures("recorded")
 def test_what_is_compared(tmp_path: Path) -> None:
-    record(tmp_path / "c.yaml", "Hi")
     with served("c.yaml", "--match-on", "method, path", cwd=tmp_path) as server:
         assert ask(server.url, "Other").status_code == 200
 
 
+@pytest.mark.usefixtures("recorded")
 def test_faults_come_first(tmp_path: Path) -> None:
-    record(tmp_path / "c.yaml", "Hi")
     with served(
         "c.yaml", "--fault", "2*rate_limit, ok", "--fault", "reset", cwd=tmp_path
     ) as server:
@@ -165,8 +180,8 @@ def test_faults_come_first(tmp_path: Path) -> None:
         assert ask(server.url).status_code == 200
 
 
+@pytest.mark.usefixtures("recorded")
 def test_a_reader_of_its_lines_may_go(tmp_path: Path) -> None:
-    record(tmp_path / "c.yaml", "Hi")
     with served("c.yaml", cwd=tmp_path) as server:
         assert server.process.stdout is not None
         server.process.stdout.close()
