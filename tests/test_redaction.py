@@ -544,11 +544,22 @@ def test_base64_behind_an_escape(before: str) -> None:
     assert redacted(body) == json.dumps([before + "UkVEQUNURUQ="])
 
 
+@pytest.mark.parametrize("digits", ["d83ddddd", "D83DDDDD"])
+def test_a_pair_of_surrogates_is_one_character(digits: str) -> None:
+    redactor = knowing("pass-\U0001f5dd-w0rd")
+    body = f'["x pass-\\u{digits[:4]}\\u{digits[4:]}-w0rd y"]'
+    assert redacted(body, redactor) == '["x REDACTED y"]'
+    # Where it is not JSON, only the search sees it.
+    assert redactor.find_secrets(body[2:-2]) == ["the bearer token of a request"]
+    assert redactor.text(body[2:-2]) == "x REDACTED y"
+
+
 def test_lines_of_one_width() -> None:
     word = b64("x" * 27)
     assert clean.text(f"{word}\n{b64(KEY)}") == f"{word}\nUkVEQUNURUQ="
     lines = wrapped(b64(KEY * 5), 20)
     assert clean.text(f"{lines}\n{'x' * 30} y") == f"UkVEQUNURUQ=\n{'x' * 30} y"
+    assert clean.text(f"{'a ' * 500}{lines} y") == f"{'a ' * 500}UkVEQUNURUQ= y"
     # Of many lines each is taken for a part of one thing; alone it is another.
     line = f"x{b64(KEY)}yyy"
     many = "\n".join(["abcd" * 10] * 2000)

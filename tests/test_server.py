@@ -899,7 +899,7 @@ def test_the_mode_decides_what_goes_upstream(stub: Any, tmp_path: Path, mode: st
     assert len(interactions(path)) == (1 if mode in ("once", "none") else 2)
 
 
-def test_an_upstream_that_dies(stub: Any, tmp_path: Path) -> None:
+def test_an_upstream_that_dies(stub: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "c.yaml"
     question = ask("DIE", stream=True)
 
@@ -920,6 +920,7 @@ def test_an_upstream_that_dies(stub: Any, tmp_path: Path) -> None:
     (recorded,) = interactions(path)
     assert recorded["response"]["chatapi"]["cut"] == "server"
     assert "cut by the upstream" in lines[0]
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
     with replay(path) as url:
         assert b"".join(try_it(url)) == b"".join(live)
 
