@@ -12,7 +12,7 @@ import pytest
 
 from pytest_chatapi.plugin import hooks
 from pytest_chatapi.plugin.options import Settings
-from pytest_chatapi.plugin.place import cassette_path, how_to_record, is_cassette_name, shown_path
+from pytest_chatapi.plugin.place import cassette_path, how_to_record, is_recording, shown_path
 from pytest_chatapi.plugin.recorded import TwoRecorders, is_recorded
 from pytest_chatapi.plugin.run import Run
 from pytest_chatapi.plugin.stash import RUN
@@ -119,13 +119,16 @@ def test_a_cassette_is_named_after_its_test() -> None:
         ("old.yml", "old.yml"),
         ("session.har", "session.har"),
         ("old.yaml.gz", "old.yaml.gz"),
-        ("old.gz", "old.gz.yaml"),
+        ("lines.jsonl", "lines.jsonl.yaml"),
     ],
 )
 def test_a_cassette_that_is_named(setting: str, file: str) -> None:
     assert place(Item(), cassette=setting) == f"test_it/{file}"
-    assert is_cassette_name(file)
-    assert is_cassette_name(setting) == (setting == file)
+
+
+def test_recordings_are_known_by_the_ends_of_their_names() -> None:
+    assert all(map(is_recording, ("a.yaml", "a.json", "a.jsonl", "a.sse", "a.har.gz", "a.txt.gz")))
+    assert not any(map(is_recording, ("a.py", "a.gz", "yaml", "a.yaml.orig")))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pytest_chatapi.contract.findings import LEVELS
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wording import plural
 from pytest_chatapi.errors import ContractError, ReadError
-from pytest_chatapi.plugin.place import is_cassette_name
+from pytest_chatapi.plugin.place import is_recording
 from pytest_chatapi.plugin.policy import failure_of, findings_of
 from pytest_chatapi.plugin.settings import settings_of_run
 from pytest_chatapi.reading.reader import NotARecording, read_file
@@ -44,7 +44,7 @@ class CassetteCollector:
         inside = [path.relative_to(f).parts for f in self.folders if path.is_relative_to(f)]
         if not inside or any(part.startswith(".") for part in inside[0]):
             return None
-        if not is_cassette_name(path.name):
+        if not is_recording(path.name):
             return None
         file: CassetteFile = CassetteFile.from_parent(parent, path=file_path)
         file.collector = self

@@ -10,7 +10,7 @@ from typing import Protocol
 import pytest
 
 from pytest_chatapi.plugin.options import SETTINGS
-from pytest_chatapi.plugin.place import cassette_folder, cassette_path, is_cassette_name
+from pytest_chatapi.plugin.place import cassette_folder, cassette_path, is_recording
 from pytest_chatapi.plugin.recorded import is_recorded
 from pytest_chatapi.plugin.settings import settings_for
 
@@ -70,6 +70,4 @@ def _cassettes_beside(modules: set[Path]) -> Iterable[Path]:
         for folder in root.glob("*/") if root.is_dir() else ():
             module = root.parent / f"{folder.name}.py"
             if module in modules or not module.exists():
-                yield from (
-                    p for p in folder.rglob("*") if p.is_file() and is_cassette_name(p.name)
-                )
+                yield from (p for p in folder.rglob("*") if p.is_file() and is_recording(p.name))

@@ -14,14 +14,16 @@ from pytest_chatapi.plugin.options import Settings
 from pytest_chatapi.plugin.scenarios import scenario_of
 from pytest_chatapi.reading.find import suffixes
 
-__all__ = ["cassette_folder", "cassette_path", "how_to_record", "is_cassette_name", "shown_path"]
+__all__ = ["cassette_folder", "cassette_path", "how_to_record", "is_recording", "shown_path"]
 
+# Of the formats that hold several exchanges: any other dot in `cassette=` is part of a name.
+_CASSETTE_SUFFIXES = (".yaml", ".yml", ".json", ".toml", ".har", ".gz")
 _LONGEST_NAME = 255
 _DASHES = str.maketrans(dict.fromkeys(r"<>?%*:|\"'/\\", "-"))
 
 
-def is_cassette_name(name: str) -> bool:
-    """Whether a file name ends as the name of a recording does."""
+def is_recording(name: str) -> bool:
+    """Whether a file is a recording, by the end of its name."""
     return name.removesuffix(".gz").endswith(suffixes())
 
 
@@ -41,7 +43,7 @@ def cassette_path(
     folder = folder or cassette_folder(item)
     if settings.cassette:
         path = Path(settings.cassette)
-        if not is_cassette_name(path.name):
+        if path.suffix not in _CASSETTE_SUFFIXES:
             path = path.with_name(f"{path.name}.{settings.serializer}")
         return folder / path
     name = _without_scenario(item, _name_of(item) if name is None else name)
