@@ -6,14 +6,16 @@ import base64
 import builtins
 import gzip
 import io
+import itertools
 import json
 import os
 import subprocess
 import sys
 import threading
 import tracemalloc
+import types
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from steps import work
 
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.errors import ReadError
-from pytest_chatapi.reading import bodies, files
+from pytest_chatapi.reading import bodies, files, yaml_events
 from pytest_chatapi.reading.reader import NotARecording, read, read_file
 from pytest_chatapi.reading.registry import not_a_recording
 from pytest_chatapi.reading.yaml_events import load_all
@@ -206,11 +208,11 @@ def laughs(levels: int) -> str:
         ),
         (
             b"interactions:\n" + laughs(30).encode(),
-            "f: line 8, column 25: not valid YAML: aliases expand to more than 16 MiB",
+            "f: line 8, column 25: not valid YAML: aliases and merges expand to more than 16 MiB",
         ),
         (
             b"interactions:\n- &a " + b"x" * 100_000 + b"\n- [" + b"*a, " * 200 + b"]",
-            "f: line 3, column 672: not valid YAML: aliases expand to more than 16 MiB",
+            "f: line 3, column 672: not valid YAML: aliases and merges expand to more than 16 MiB",
         ),
         # Damaged TOML.
         (
@@ -404,6 +406,193 @@ def test_bounds_of_what_is_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(bodies, "MAX_DOCUMENT", 2 << 20)
     message = "f: interaction 0: response: the body decompresses to more than 2 MiB"
     assert problem(binary(bomb(3 << 20))) == message
+
+
+BLOCK = bytes(1 << 20)
+
+
+def megabytes(count: int) -> Iterator[bytes]:
+    """So many blocks of one MiB, all the same one, and then an error of its own."""
+    yield from itertools.repeat(BLOCK, count)
+    raise EOFError
+
+
+def test_how_much_is_held_in_memory() -> None:
+    for reader, place, reason in (
+        (files.join, "", "the document is larger than 256 MiB"),
+        (files.lines_of, "line 1", "the line is longer than 256 MiB"),
+    ):
+        with pytest.raises(EOFError):
+            list(reader(megabytes(256), "f"))
+        with pytest.raises(ReadError) as caught:
+            list(reader(megabytes(257), "f"))
+        assert (caught.value.place, caught.value.reason) == (place, reason)
+
+
+def test_how_far_a_gzip_file_may_expand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for size, zipped_size, is_read in (
+        (1024, 1, True),
+        (1025, 1, False),
+        (1025, 5 << 20, False),
+        (1025, 6 << 20, True),
+    ):
+
+        def unzipped(blocks: Any, size: int = size, zipped: int = zipped_size) -> Any:
+            yield from ((block, zipped) for block in megabytes(size))
+
+        monkeypatch.setattr(files, "_gunzip", unzipped)
+        # The end of the blocks stands for data that is cut off.
+        errors = outcome_of(gzip.compress(b"data: 1\n\n", mtime=0), files.blocks_of)
+        assert errors == (
+            "the gzip data is cut off"
+            if is_read
+            else (
+                "decompresses to more than 1024 MiB, over 200 times its size; "
+                "if that is expected, decompress it first"
+            )
+        )
+    monkeypatch.undo()
+    file = tmp_path / "f.gz"
+    for size, limit in ((80_000, 16), (100_000, 19)):
+        file.write_bytes(b"\x1f\x8b\x08" + bytes(size - 3))
+        with pytest.raises(EOFError):
+            files.join(megabytes(limit), "f", str(file))
+        with pytest.raises(ReadError, match=f"^f: decompresses to more than {limit} MiB$"):
+            files.join(megabytes(limit + 1), "f", str(file))
+
+
+def outcome_of(data: bytes, blocks_of: Callable[..., Iterator[bytes]]) -> str:
+    with pytest.raises(ReadError) as caught:
+        for _ in blocks_of(io.BytesIO(data), "f"):
+            pass
+    return caught.value.reason
+
+
+class Brotli(types.ModuleType):
+    """Each byte of it is a MiB; it ends with a full stop, and a question mark is damage."""
+
+    error = type("error", (Exception,), {})
+    steps = 0
+    ended = False
+
+    def Decompressor(self) -> Brotli:
+        return self
+
+    def process(self, data: bytes) -> bytes:
+        self.steps += 1
+        self.ended = data.endswith(b".")
+        if b"?" in data:
+            raise self.error
+        return BLOCK * data.count(b"~") + data
+
+    def is_finished(self) -> bool:
+        return self.ended
+
+
+@pytest.mark.parametrize(
+    ("body", "expected", "steps"),
+    [
+        (b"~" * 2 + b".", BLOCK * 2 + b"~~.", 1),
+        (b"a" * 99 + b".", b"a" * 99 + b".", 7),
+        (b"~" * 15 + b"a", None, 1),  # is not finished
+        (b"~" * 9 + b"?.", None, 1),
+        (b"~" * 1_000 + b".", "the body decompresses to more than 16 MiB", 1),
+        (b"~" * 15 + b" " * 985 + b"~" * 9 + b".", "the body decompresses to more than 16 MiB", 63),
+    ],
+)
+def test_a_body_in_brotli(
+    body: bytes, expected: Any, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brotli = Brotli("brotli")
+    monkeypatch.setitem(sys.modules, "brotli", brotli)
+    if isinstance(expected, str):
+        with pytest.raises(bodies.BodyProblem, match=f"^{expected}$"):
+            bodies.plain_body(body, "BR")
+    else:
+        assert bodies.plain_body(body, "BR") == (body if expected is None else expected)
+    assert brotli.steps == steps
+    assert bodies.plain_body(body) == body
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"text", b"text"),
+        (b"", None),  # is cut off
+        (ValueError("damaged"), None),
+        (b"~" * ((16 << 20) + 1), "the body decompresses to more than 16 MiB"),
+        (b"~" * (16 << 20), b"~" * (16 << 20)),
+    ],
+)
+def test_a_body_in_zstd(content: Any, expected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Reader(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if isinstance(content, ValueError):
+                raise content
+            assert size == (16 << 20) + 1
+            return super().read(size)
+
+    def reader(body: bytes, read_across_frames: bool) -> Reader:
+        assert read_across_frames
+        return Reader(b"" if isinstance(content, ValueError) else content)
+
+    zstandard: Any = types.ModuleType("zstandard")
+    zstandard.ZstdError = ValueError
+    zstandard.ZstdDecompressor = lambda: types.SimpleNamespace(stream_reader=reader)
+    monkeypatch.setitem(sys.modules, "zstandard", zstandard)
+    body = b"\x28\xb5\x2f\xfd..."
+    if isinstance(expected, str):
+        with pytest.raises(bodies.BodyProblem, match=f"^{expected}$"):
+            bodies.plain_body(body)
+    else:
+        assert bodies.plain_body(body) == (body if expected is None else expected)
+
+
+@pytest.mark.parametrize("compress", [lambda data: gzip.compress(data, mtime=0), zlib.compress])
+def test_how_far_a_body_may_expand(compress: Callable[[bytes], bytes]) -> None:
+    for noise, zeros, is_read in (
+        (9_000, 15, True),
+        (9_000, 17, False),
+        (99_000, 17, True),
+        (99_000, 25, False),
+    ):
+        data = os.urandom(noise) + bytes(zeros << 20)
+        body = compress(data)
+        if is_read:
+            assert bodies.plain_body(body) == data
+        else:
+            limit = max(16, len(body) * 200 >> 20)
+            with pytest.raises(bodies.BodyProblem, match=rf"to more than {limit} MiB$"):
+                bodies.plain_body(body)
+
+
+def test_merges_that_copy_without_aliases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml_events, "MAX_ALIASED", 1 << 20)
+    members = ", ".join(f"k{n}: 1" for n in range(10_000))
+    for levels, reason in ((104, ""), (105, "aliases and merges expand to more than 1 MiB")):
+        merges = "{<<: " * levels + "{" + members + "}" + "}" * levels
+        errors = outcome(f"interactions: [{merges}]".encode())[1]
+        assert [error.partition(" not valid YAML: ")[2] for error in errors] == [reason]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b" " * (1 << 19), "is empty"),
+        (b" " * (1 << 21), UNKNOWN),
+        (b" " * (1 << 21) + b"request: {url: /}", ""),
+        (b"\n" * (1 << 19) + LINE, ""),
+        (b"# c\n" * 20_000 + b"request: {url: /}", ""),
+        (b": " + b"c" * 70_000 + b"\n\ndata: 1\n\n", ""),
+        (b"data: " + b"x" * 70_000, ""),
+        (b"event: x\n" * 10_000 + b"prose\n", ""),
+        (b"event: x\n" * 1_000 + b"prose: 1\nprose: 1\n", UNKNOWN),
+    ],
+)
+def test_how_much_is_read_to_recognise_a_file(data: bytes, reason: str) -> None:
+    exchanges, errors = outcome(data)
+    assert errors == ([f"f: {reason}"] if reason else [])
+    assert len(exchanges) == (not reason)
 
 
 def test_a_bomb_among_streams(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 
 from pytest_chatapi.contract.exchange import Exchange, Source
 from pytest_chatapi.errors import ReadError
+from pytest_chatapi.reading.files import blocks_of
 from pytest_chatapi.reading.find import find
-from pytest_chatapi.reading.reader import NotARecording, read, read_file
+from pytest_chatapi.reading.reader import NotARecording, read, read_file, values_of
 from pytest_chatapi.reading.registry import not_a_recording
 from pytest_chatapi.reading.yaml_events import YAMLProblem, load_all
 
@@ -183,6 +184,35 @@ def test_parsed_bodies(tmp_path: Path) -> None:
     assert exchange.response.body == {"part": "response", "n": None}
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{a: 1, b: [x, ~, 1.5, true]}", {"a": 1, "b": ["x", None, 1.5, True]}),
+        ("{a: !!binary aGk=}", {"a": "hi"}),
+        ("[[!!binary /w==]]", [["\ufffd"]]),
+        ("{a: {1: x}}", {"a": {"1": "x"}}),
+        ("[{true: x}]", [{"true": "x"}]),
+        ("{1.5: {}, !!binary /w==: []}", {"1.5": {}, "\ufffd": []}),
+    ],
+)
+def test_each_oddity_of_a_parsed_body(text: str, expected: Any, tmp_path: Path) -> None:
+    assert request(f"request: {{parsed_body: {text}}}", tmp_path).body == expected
+
+
+def test_a_date_of_toml_becomes_text(tmp_path: Path) -> None:
+    text = "[request]\nbody_type = 'json'\nbody_content = {at = 2026-11-25}\n"
+    assert request(text, tmp_path).body == {"at": "2026-11-25"}
+
+
+@pytest.mark.parametrize(("levels", "is_read"), [(200, True), (201, False)])
+def test_how_deep_a_body_may_be(levels: int, is_read: bool) -> None:
+    body = "[" * levels + "1" + "]" * levels
+    indexes, errors = read_through(f'{{"request": {{"body": {body}}}}}'.encode())
+    assert indexes == ([0] if is_read else [])
+    reason = "f: line 1: request: the body is nested deeper than 200 levels"
+    assert errors == ([] if is_read else [reason])
+
+
 def test_a_parsed_body_becomes_what_json_can_say(tmp_path: Path) -> None:
     text = "request: {url: /v1, parsed_body: {no: 1, ~: 2, 3: [!!binary aGk=], !!binary aGk=: x}}\n"
     body = request(text, tmp_path).body
@@ -293,6 +323,57 @@ def test_har_of_a_request_without_an_answer(tmp_path: Path) -> None:
     assert one(har(status=0, content={}), tmp_path).response is None
 
 
+@pytest.mark.parametrize(
+    ("asked", "answered", "bodies"),
+    [
+        ({"postData": {"text": "a"}}, {"content": {"text": "b"}}, ("a", "b")),
+        ({"content": {"text": "a"}}, {"postData": {"text": "b"}}, (None, None)),
+        ({"postData": "a"}, {"content": "b"}, (None, "b")),
+        ({"body": "a", "postData": {"text": "x"}}, {"body": "b", "content": "x"}, ("a", "b")),
+        ({"body": None, "postData": {"text": "a"}}, {"body": None, "content": "b"}, ("a", "b")),
+        (
+            {"body": {"type": "text", "content": "a"}},
+            {"body_type": "none", "body": "x"},
+            ("a", None),
+        ),
+        (
+            {"body": {"type": "none"}},
+            {"body": {"type": "other", "content": "b"}},
+            (None, {"type": "other", "content": "b"}),
+        ),
+        (
+            {"body": {"type": "text", "string": "a"}},
+            {"body": {}},
+            ({"type": "text", "string": "a"}, {}),
+        ),
+        ({"body": "", "parsed_body": [1]}, {"body": "b", "parsed_body": [1]}, ([1], "b")),
+        (
+            {"body": {"string": "a", "base64_string": "Yg=="}},
+            {"body": {"string": ""}, "parsed_body": [2]},
+            (b"b", [2]),
+        ),
+        (
+            {"postData": {"text": "YQ==", "encoding": "base64"}},
+            {"content": {"text": 5, "encoding": "base64"}},
+            (b"a", 5),
+        ),
+    ],
+)
+@pytest.mark.parametrize("within", ["entries", "interactions", "line"])
+def test_which_spelling_of_a_body_counts(
+    asked: Any, answered: Any, bodies: Any, within: str, tmp_path: Path
+) -> None:
+    exchange: Any = {"request": asked, "response": answered}
+    if within != "line":
+        exchange = {within: [exchange]}
+    if within == "entries":
+        exchange = {"log": exchange}
+    recorded = one(json.dumps(exchange), tmp_path)
+    assert recorded.request is not None
+    assert recorded.response is not None
+    assert (recorded.request.body, recorded.response.body) == bodies
+
+
 def line(**answer: Any) -> str:
     return json.dumps(
         {
@@ -382,6 +463,8 @@ def test_raw_chunk_lines(tmp_path: Path) -> None:
         assert list(found.chunks) == chunks == list(found.chunks)
         assert pickle.loads(pickle.dumps(list(found.chunks))) == chunks
     assert response(json.dumps(chunks, indent=1), tmp_path).chunks == chunks
+    bare = [{"object": "chat.completion.chunk"}] * 2
+    assert list(response("\n".join(map(json.dumps, bare)), tmp_path).chunks) == bare
     (piped,) = read(io.BytesIO(text.encode()))
     assert piped.response is not None
     assert list(piped.response.chunks or ()) == chunks
@@ -395,6 +478,67 @@ def test_a_list_of_exchanges_or_bodies(tmp_path: Path) -> None:
     whole = GOT.replace("[]", '[{"message":{}}]')
     lines = of(whole + "\n" + whole + "\n", tmp_path)
     assert [e.response.body for e in lines if e.response] == [whole.encode()] * 2
+    listed = of(f"[{whole}, {whole}]", tmp_path)  # of which no text is known
+    assert [e.response.body for e in listed if e.response] == [json.loads(whole)] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ('{"object": "chat.completion.deleted"}', 200),
+        ('{"object": "chat.completio"}', None),
+        ('{"object": "models"}', None),
+        ('{"choices": {}}', None),
+        ('{"error": 5}', None),
+        ('{"error": null}', None),
+        ('{"choices": [], "error": {}}', 200),
+        ("choices = []", 200),
+        ("choices: []", None),
+        ("- choices: []", 200),
+        ("[]", None),
+    ],
+)
+def test_what_counts_as_a_raw_body(text: str, status: int | None) -> None:
+    statuses = []
+    errors: list[ReadError] = []
+    for exchange in read_file(io.BytesIO(text.encode()), errors.append):
+        statuses.append(exchange.response and exchange.response.status)
+    assert statuses == ([] if status is None else [status])
+    assert [type(error) for error in errors] == ([NotARecording] if status is None else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("interactions: []", 0),
+        ("interactions: [1, 2]", 2),
+        ("http_interactions: [1]", 1),
+        ("http_interactions: [1]\ninteractions: [1, 2]", 2),
+        ("http_interactions: [1]\ninteractions: 5", 1),
+        ("request: {}", 1),
+        ("[[interactions]]\nx = 1", 1),
+        ('{"log": {"entries": [1, 2]}}', 2),
+        ('[1, {"request": {}}]', 2),
+        ("interactions: [1]\n---\ninteractions: [1, 2]", 1),
+    ],
+)
+def test_the_interactions_of_a_document(text: str, count: int) -> None:
+    assert len(values_of(text.encode(), "f")) == count
+
+
+@pytest.mark.parametrize(
+    "text", ["", GOT, SSE, f"[{GOT}]"[:-1], "log: {entries: 5}", "interactions: 5"]
+)
+def test_a_document_without_interactions(text: str) -> None:
+    with pytest.raises(ReadError):
+        values_of(text.encode(), "f")
+
+
+def test_a_damaged_end_shows_before_the_first_document_is_used() -> None:
+    with pytest.raises(ReadError, match=r"^f: line 2, column 1: not valid YAML: "):
+        values_of(b"interactions: []\n]", "f")
+    with pytest.raises(YAMLProblem):
+        next(load_all("text\nkey: value"))
 
 
 def lines_with_an_exchange(count: int, number: int, first: bytes) -> bytes:
@@ -476,6 +620,32 @@ def test_encodings(text: str, encode: Any, is_zipped: bool, tmp_path: Path) -> N
         assert exchange.response.body == "é"
 
 
+@pytest.mark.parametrize(
+    ("head", "text"),
+    [
+        (b"a\0b\0", b"ab"),
+        (b"\0a\0b", b"ab"),
+        (b"\xff\xfea\0", b"a"),
+        (b"\xfe\xff\0a", b"a"),
+        (b"\xff\xfea\0b\0", b"ab"),
+        (b"a\0\0\0", None),
+        (b"\0\0b\0", None),
+        (b"a\0bb", None),
+        (b"aab\0", None),
+        (b"\0a\0\0", None),
+        (b"\0\0\0b", None),
+        (b"\0abb", None),
+        (b"aa\0b", None),
+        (b"\xff\xfe\0\0a\0\0\0", None),
+        (b"a\0b", None),
+        (b"\0a\0", None),
+        (b"", None),
+    ],
+)
+def test_what_counts_as_utf_16(head: bytes, text: bytes | None) -> None:
+    assert b"".join(blocks_of(io.BytesIO(head), "f")) == (head if text is None else text)
+
+
 @pytest.mark.parametrize("junk", [b"junk", b"\0\0junk", b"\0" * 99])
 def test_what_follows_gzip_data_is_ignored(junk: bytes, tmp_path: Path) -> None:
     text = GOT.encode()
@@ -528,6 +698,9 @@ def test_a_slow_pipe(data: bytes) -> None:
         ({"uri": None, "path": "/a", "method": None}, "POST", "/a"),
         ({"uri": 5, "method": ["x"]}, "POST", "5"),
         ({"uri": "/\ud800"}, "POST", "/\\ud800"),
+        ({"uri": "/a", "url": "/b", "path": "/c"}, "POST", "/a"),
+        ({"uri": "", "url": "/b", "path": "/c"}, "POST", "/b"),
+        ({"method": " put\n"}, "PUT", ""),
     ],
 )
 def test_odd_requests(asked: Any, method: str, url: str, tmp_path: Path) -> None:
@@ -543,6 +716,13 @@ def test_odd_requests(asked: Any, method: str, url: str, tmp_path: Path) -> None
         ([["A", "1"], ["a", "2"]], {"a": "1, 2"}),
         ([{"name": "A", "value": "1"}, {"value": "2"}, 3], {"a": "1"}),
         ({"A": [None, 1, {"b": 1}], "B": None}, {"a": "1, "}),
+        (
+            {":status": "200", "B": 1 << 63, "C": 1 << 64, "D": -1.5},
+            {"b": f"{1 << 63}", "c": "", "d": "-1.5"},
+        ),
+        ([["A"], ["B", "1", "2"], ["C", "é"]], {"c": "é"}),
+        ([{"name": "A"}, [":b", "c"]], {"a": ""}),
+        ({"A": True, "B": "\udcff"}, {"a": "True", "b": "\\udcff"}),
     ],
 )
 def test_odd_headers(headers: Any, expected: Any, tmp_path: Path) -> None:
@@ -567,6 +747,15 @@ def test_odd_headers(headers: Any, expected: Any, tmp_path: Path) -> None:
         ({"status": float("inf")}, 200),
         ({"status": 10**30}, 200),
         ({"status": 0, "body": "x"}, 200),
+        ({"status": 1}, 200),
+        ({"status": 99}, 200),
+        ({"status": 100}, 100),
+        ({"status": 999}, 999),
+        ({"status": 1000}, 200),
+        ({"status": 201.5}, 200),
+        ({"status": "2019"}, 201),
+        ({"status": "20x"}, 200),
+        ({"status_code": 201, "statusCode": 404}, 201),
         ({"cut": ["server"]}, 200),
     ],
 )
@@ -638,6 +827,44 @@ def test_find(tree: Path) -> None:
     odd = tree / "odd[1].yaml"
     odd.write_text(line())
     assert names(odd) == ["odd[1].yaml"]
+
+
+def test_what_is_not_a_file_is_not_found(tree: Path) -> None:
+    (tree / "folder.yaml").mkdir()
+    (tree / "gone.yaml").symlink_to(tree / "nowhere")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tree / "pipe.yaml")
+    assert [path.name for path in find([tree])] == [
+        "a.jsonl.gz",
+        "b.yaml",
+        "notes.txt",
+        "package.json",
+        "c.SSE",
+    ]
+
+
+def test_a_path_that_cannot_be(tmp_path: Path) -> None:
+    path = f"{tmp_path}/{'x' * 300}.yaml"
+    with pytest.raises(ReadError, match=r"x\.yaml: cannot be read: File name too long$"):
+        find([path])
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_an_unreadable_folder_in_a_folder(
+    named: bool, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied", *([path] if named else []))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    errors: list[ReadError] = []
+    assert len(find([tree], errors.append)) == 4
+    place = tree / "sub" if named else tree
+    assert [str(error) for error in errors] == [f"{place}: permission denied"]
 
 
 def test_a_folder_gives_its_recordings_only(tree: Path) -> None:
@@ -806,6 +1033,79 @@ def test_agreement_with_csafeloader(snippet: str) -> None:
     assert repr(got) == repr([expected] if got else [])
     if not got:
         assert expected is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("!!python/none ''", None),
+        ("!!python/long '5'", 5),
+        ("!!python/int '5'", 5),
+        ("!!python/bool 'yes'", True),
+        ("!!python/float '1'", 1.0),
+        ("!!python/str 5", "5"),
+        ("!!python/unicode 5", "5"),
+        ("!!python/bytes aGk=", b"hi"),
+        ("!!timestamp 2026-11-25", "2026-11-25"),
+        ("2026-11-25", "2026-11-25"),
+        ("!ours 5", "5"),
+        ("=", "="),
+        ("<<", "<<"),
+        ("[<<, {a: <<}]", ["<<", {"a": "<<"}]),
+        ("{&a <<: {b: 1}, c: *a}", {"b": 1, "c": "<<"}),
+        ("!!python/tuple [1, 2]", [1, 2]),
+        ("!!python/object/apply:a.B [5]", 5),
+        ("!!python/object/new:a.B {args: [x], state: 1}", "x"),
+        ("!!python/object/apply:a.B [5, 6]", [5, 6]),
+        ("!!python/object/apply:a.B [[5]]", [[5]]),
+        ("!!python/object:a.B {x: 1}", {"x": 1}),
+        ("!!map [5]", [5]),
+        ("{!!python/object/apply:a.B [k]: v}", {"k": "v"}),
+        ("[&a [1], &a [2], *a]", [[1], [2], [2]]),
+        ("[&a x, *a, &a y, *a]", ["x", "x", "y", "y"]),
+        ("1:30", 90),
+    ],
+)
+def test_what_differs_from_csafeloader(text: str, value: Any) -> None:
+    assert repr(list(load_all(text))) == repr([value])
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("!!bool maybe", "'maybe' is not a valid !!bool value"),
+        ("!!int ''", "'' is not a valid !!int value"),
+        ("!!int abc", "'abc' is not a valid !!int value"),
+        (
+            "1" + ":00" * 250 + ".5",
+            f"{'1' + ':00' * 12!r}"[:-1] + "...' is not a valid !!float value",
+        ),
+        ("!!float " + "x" * 40, f"'{'x' * 40}' is not a valid !!float value"),
+        ("!!float " + "x" * 41, f"'{'x' * 37}...' is not a valid !!float value"),
+        ("!!binary é", "this !!binary value is not base64"),
+        ("[" * 201 + "]" * 201, "nested deeper than 200 levels"),
+        ("&a [*a]", "the alias *a refers to itself"),
+        ("[&a [1], &a [*a]]", "the alias *a refers to itself"),
+        ("*a", "the alias *a has no anchor"),
+        ("&a x\n--- *a", "the alias *a has no anchor"),
+    ],
+)
+def test_values_that_yaml_cannot_have(text: str, reason: str) -> None:
+    with pytest.raises(YAMLProblem) as caught:
+        list(load_all(text))
+    assert caught.value.reason == reason
+    assert caught.value.line
+
+
+def test_the_deepest_nesting() -> None:
+    text = "[" * 200 + "]" * 200
+    assert str(*load_all(text)) == text
+
+
+def test_the_longest_integer() -> None:
+    assert list(load_all("1" * 2000)) == [int("1" * 2000)]
+    with pytest.raises(YAMLProblem, match="an integer of more than 2000 digits"):
+        list(load_all("1" * 2001))
 
 
 def test_the_loader_without_libyaml(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

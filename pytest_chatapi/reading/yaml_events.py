@@ -27,7 +27,7 @@ MAX_DEPTH = 200
 """Levels of nesting."""
 
 MAX_ALIASED = 16 * 1024 * 1024
-"""Characters that all aliases of one document may stand for."""
+"""Characters that all aliases of one document may stand for, with the members of all merges."""
 
 MAX_DIGITS = 2000
 """Characters of one integer, since Python refuses to print long ones."""
@@ -166,10 +166,13 @@ class _Composer:
             what = "refers to itself" if name in self._open_anchors else "has no anchor"
             raise _problem(f"the alias *{name} {what}", event)
         value, size = self._anchors[name]
+        self._expand(size, event)
+        return value
+
+    def _expand(self, size: int, event: _Event) -> None:
         self._aliased += size
         if self._aliased > MAX_ALIASED:
-            raise _problem(f"aliases expand to more than {MAX_ALIASED >> 20} MiB", event)
-        return value
+            raise _problem(f"aliases and merges expand to more than {MAX_ALIASED >> 20} MiB", event)
 
     def _mapping(self, start: _Event, depth: int) -> JSON:
         get, build, end = self._get, self._build, self._map_end
@@ -188,7 +191,7 @@ class _Composer:
                 value = _MERGE_TEXT
             if key is _MERGE:
                 # Counts too, since merges in merges copy the same members again and again.
-                self._aliased += len(value) if value.__class__ in _CONTAINERS else 0
+                self._expand(len(value) if value.__class__ in _CONTAINERS else 0, item)
                 merged.append(value)
             else:
                 mapping[key] = value
