@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import stub_server
 from hypothesis import HealthCheck, settings
-from inner_runs import keep_imports, run_here
+from inner_runs import keep_imports, run_apart, run_here
 from recording_runs import HEAD
 
 pytest_plugins = ["pytester"]
@@ -52,7 +52,7 @@ def server() -> Iterator[Any]:
 
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, server: Any) -> Any:
-    """Run pytest on the given module, in this process or, with `apart`, in one of its own."""
+    """Run pytest on the given module, as `run_here` or, with `apart`, as `run_apart` does."""
     for name in ("CI", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
@@ -62,9 +62,9 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, server: Any)
     def go(test: str = "", *flags: str, ini: str = "", apart: bool = False) -> pytest.RunResult:
         if test:
             pytester.makepyfile(test_it=HEAD + test)
-        pytester.makeini(f"[pytest]\nasyncio_default_fixture_loop_scope = function\n{ini}\n")
+        pytester.makeini(f"[pytest]\n{ini}\n")
         if apart:
-            return pytester.runpytest_subprocess("-p", "no:cacheprovider", *flags)
+            return run_apart(pytester, *flags)
         return run_here(pytester, *flags)
 
     return go

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib
+import os
 import pkgutil
+import socket
 import sys
+import time
 import warnings
+from typing import Any
 
+import anyio
+import httpx
+import httpx2
 import pytest
+import trio
 
 import pytest_chatapi
 
@@ -35,22 +44,42 @@ def run_here(pytester: pytest.Pytester, *flags: str) -> pytest.RunResult:
     """Run pytest in this process, which takes a tenth of the time of one in a new process.
 
     The run sees Python's own warning filters, not those of this suite. What it left unclosed is
-    collected before this returns, so that no later test fails for it.
+    collected before this returns, so that no later test fails for it. What it patched has to be as
+    it was; only `socket.getaddrinfo` may be patched by the tests themselves.
     """
+    before = _patchable()
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         # Bytecode is matched to its source by size and second: two runs may be within one.
         patch.setattr(sys, "dont_write_bytecode", True)
+        patch.setattr(socket, "getaddrinfo", socket.getaddrinfo)
         warnings.resetwarnings()
         for category in (DeprecationWarning, PendingDeprecationWarning, ResourceWarning):
             warnings.simplefilter("ignore", category)
         try:
-            return pytester.runpytest_inprocess(
+            result = pytester.runpytest_inprocess(
                 *("-p", "no:cacheprovider", "--no-header"),
                 *("-o", "asyncio_default_fixture_loop_scope=function"),
                 *flags,
             )
         finally:
             gc.collect()
+    assert _patchable() == before
+    return result
+
+
+def _patchable() -> list[Any]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    sleeps = [module.sleep for module in (anyio, asyncio, time, trio)]
+    transports = [
+        getattr(family, kind).__dict__[name]
+        for family in (httpx, httpx2)
+        for kind, name in (
+            ("HTTPTransport", "handle_request"),
+            ("AsyncHTTPTransport", "handle_async_request"),
+        )
+    ]
+    sockets = [socket.socket.connect, socket.socket.connect_ex]
+    return [environment, *sleeps, time.time, time.monotonic, *transports, *sockets, *sys.meta_path]
 
 
 def run_apart(pytester: pytest.Pytester, *flags: str) -> pytest.RunResult:
