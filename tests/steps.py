@@ -37,5 +37,5 @@ def work(call: Callable[..., object], *arguments: object) -> int:
         call(*arguments)
     finally:
         sys.settrace(before[0])
-        sys.setprofile(before[1])
+        sys.setprofile(before[1] if callable(before[1]) else None)  # cProfile's is not
     return count
