@@ -166,7 +166,7 @@ def test_settings() -> None:
         chatapi.assert_chat_completion(ANSWER, profile="x")
     with pytest.raises(SettingError, match="did you mean U02"):
         chatapi.assert_chat_completion(ANSWER, ignore=["u2x"])
-    with pytest.raises(SettingError, match="write YYYY-MM-DD"):
+    with pytest.raises(SettingError, match="use YYYY-MM-DD"):
         chatapi.assert_chat_completion(ANSWER, as_of="x")
 
 

@@ -115,7 +115,7 @@ def test_text(capsys: pytest.CaptureFixture[str], log: str) -> None:
         "  got      22\n"
         "  also     log.jsonl, interaction 2; log.jsonl, interaction 5; and 1 more\n"
         "\n"
-        "error S03 object-constant: `object` is none of the documented values\n"
+        "error S03 object-constant: `object` is not a documented value\n"
         "  at       log.jsonl, interaction 7: $.object\n"
         '  expected "chat.completion"\n'
         '  got      "x"\n'
@@ -442,7 +442,7 @@ def test_as_of(capsys: pytest.CaptureFixture[str], log: str) -> None:
     assert codes(capsys, "--as-of", "2026-01-31", log) == ["U02"] * 5 + ["S03"]
     for wrong in ("yesterday", "2026-02-30", "2026-1-1", ""):
         status, out, err = run(capsys, "check", "--as-of", wrong, log)
-        assert (status, out, err) == (2, "", f"chatapi: '{wrong}' is no day: write YYYY-MM-DD\n")
+        assert (status, out, err) == (2, "", f"chatapi: '{wrong}' is not a date: use YYYY-MM-DD\n")
 
 
 @pytest.mark.parametrize(

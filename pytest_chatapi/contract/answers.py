@@ -28,7 +28,8 @@ from pytest_chatapi.contract.rules.stream_end import stream_truncated
 from pytest_chatapi.contract.rules.structured import check_structured
 from pytest_chatapi.contract.rules.tools import check_calls
 from pytest_chatapi.contract.rules.usage import check_usage, usage_absent
-from pytest_chatapi.contract.schemas import SchemaViolation, load
+from pytest_chatapi.contract.schemas import load
+from pytest_chatapi.contract.validation import SchemaViolation
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import ABSENT
 

@@ -1,16 +1,17 @@
-"""Joins chunks, or reads a message, into what the rules about an answer need.
+"""Joins chunks, or reads a message, into what the rules about a response look at.
 
-A choice is folded the same way from one message and from a thousand deltas, so every rule
-about an answer is written once. Text is scanned as it comes and kept only where somebody
-asks for it: memory stays flat with the length of a stream.
+A choice is folded the same way from one message and from a thousand deltas, so every rule about
+one is written once. Text is scanned as it arrives and kept only where a rule or a caller needs
+it: memory stays flat with the length of a stream.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
-__all__ = ["Answer", "Call", "Choice", "Text", "as_completion"]
+from pytest_chatapi.contract.wire import JSON, JSONObject
+
+__all__ = ["Answer", "Call", "Choice", "Text", "as_completion", "read_message"]
 
 # What models put around calls when the server did not parse them.
 _MARKUP = re.compile(
@@ -18,10 +19,20 @@ _MARKUP = re.compile(
     r"|<｜tool▁calls?▁begin｜>|<function=[\w.-]+>|<\|tool▁call|<function_calls?>"
 )
 _LONGEST_MARKUP = 64
+# Pieces of text that wait to be scanned together.
+_SCANNED_TOGETHER = 512
 
 
 class Text:
-    """Text that comes in pieces."""
+    """Text that arrives in pieces.
+
+    Attributes:
+        any: there is some.
+        broken: it contains U+FFFD.
+        markup: the first raw tool markup in it, or empty.
+        stops: the stop sequences to look for.
+        stopped: the last of them that is in it, ``None`` where none is.
+    """
 
     __slots__ = (
         "_kept",
@@ -39,9 +50,10 @@ class Text:
         self._pieces: list[str] = []
         self._kept: list[str] | None = [] if keep else None
         self._tail = ""
+        # What may be split between two scans.
         self._overlap = max(_LONGEST_MARKUP, *map(len, stops)) if stops else _LONGEST_MARKUP
         self.any = False
-        self.broken = False  # holds U+FFFD
+        self.broken = False
         self.markup = ""
         self.stops = stops
         self.stopped: str | None = None
@@ -50,11 +62,11 @@ class Text:
         if piece:
             self.any = True
             self._pieces.append(piece)
-            if len(self._pieces) >= 512:
+            if len(self._pieces) >= _SCANNED_TOGETHER:
                 self.finish()
 
     def finish(self) -> None:
-        """Scans what is still waiting."""
+        """Scans the pieces that are still waiting."""
         if not self._pieces:
             return
         joined = "".join(self._pieces)
@@ -70,12 +82,16 @@ class Text:
                     self.stopped = stop
         # Most text has no such character: looking for it is ten times faster than the pattern.
         if ("<" in window or "[TOOL" in window) and not self.markup:
-            found = _MARKUP.search(window)
-            self.markup = found[0] if found else ""
+            match = _MARKUP.search(window)
+            self.markup = match[0] if match else ""
         self._tail = window[-self._overlap :]
 
     def __str__(self) -> str:
-        """The whole text; only where it was kept."""
+        """The whole text, if it was kept.
+
+        Raises:
+            ValueError: it was not.
+        """
         self.finish()
         if self._kept is None:
             raise ValueError("this text was not kept")
@@ -89,23 +105,31 @@ class Text:
 
 
 class Call:
-    """One tool call: `arguments` is a function's text, or a custom tool's input."""
+    """One tool call.
+
+    Attributes:
+        path: JSON path in the joined response.
+        typed: the ``type`` that was sent; `kind` is what the call is without one too.
+        arguments: a function's arguments, or a custom tool's input; a list of pieces in a stream.
+        broken: a piece of the arguments is not text.
+        chunk: number of the chunk that began it.
+    """
 
     __slots__ = ("arguments", "broken", "chunk", "id", "kind", "name", "path", "typed")
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.id: Any = None
-        self.typed: Any = None
+        self.id: JSON = None
+        self.typed: JSON = None
         self.kind = "function"
-        self.name: Any = None
-        self.arguments: Any = None
-        self.broken = False  # a fragment of the arguments is no text
+        self.name: JSON = None
+        self.arguments: JSON = None
+        self.broken = False
         self.chunk: int | None = None
 
     @property
     def text(self) -> str | None:
-        """The arguments or the input, joined; ``None`` where they are no text."""
+        """The arguments or the input, joined; ``None`` where they are not text."""
         if self.broken:
             return None
         if isinstance(self.arguments, list):
@@ -114,7 +138,16 @@ class Call:
 
 
 class Choice:
-    """One choice of an answer."""
+    """One choice of a response.
+
+    Attributes:
+        path: JSON path of its message in the joined response.
+        calls: by index.
+        finish: the ``finish_reason``.
+        parts: something in it is neither text nor a list of calls, so nothing is called missing.
+        logprobs: it has an object of log probabilities.
+        tokens: that object; kept for `as_completion` only.
+    """
 
     __slots__ = (
         "audio",
@@ -134,19 +167,22 @@ class Choice:
     def __init__(self, index: int, path: str, content: Text, refusal: Text) -> None:
         self.index = index
         self.path = path
-        self.role: Any = None
+        self.role: JSON = None
         self.content = content
         self.refusal = refusal
         self.calls: dict[int, Call] = {}
         self.function_call: Call | None = None
-        self.finish: Any = None
-        self.audio: Any = None
-        # Something is there that is no text and no list of calls: nothing is called missing.
+        self.finish: JSON = None
+        self.audio: JSON = None
         self.parts = False
-        self.logprobs = False  # an object of log probabilities came
-        self.tokens: dict[str, Any] | None = None  # kept for `as_completion` only
+        self.logprobs = False
+        self.tokens: JSONObject | None = None
 
-    def keep_tokens(self, member: str, tokens: list[Any] | None) -> None:
+    @property
+    def called(self) -> bool:
+        return bool(self.calls) or self.function_call is not None
+
+    def keep_tokens(self, member: str, tokens: list[JSON] | None) -> None:
         """Adds the tokens of one chunk to those of ``logprobs.content`` or ``.refusal``."""
         if self.tokens is None:
             self.tokens = {}
@@ -157,18 +193,17 @@ class Choice:
             else:
                 kept.extend(tokens)
 
-    @property
-    def called(self) -> bool:
-        return bool(self.calls) or self.function_call is not None
-
 
 class Answer:
-    """A completion as far as the rules look at it.
+    """What a model answered, as far as the rules look at it: of one body, or of a stream.
 
     Attributes:
+        streamed: it came as a stream.
         choices: by index.
         usage: the usage object, ``None`` where there is none.
-        whole: it came to its end, so that what lacks is missing and not merely still to come.
+        usage_chunk: number of the chunk that had it.
+        whole: it came to its end, so what it lacks is missing, and not merely still to come.
+        frame: id, created, model and the like of the first chunk, for `as_completion`.
     """
 
     __slots__ = ("choices", "frame", "model", "streamed", "usage", "usage_chunk", "whole")
@@ -176,56 +211,59 @@ class Answer:
     def __init__(self, streamed: bool) -> None:
         self.streamed = streamed
         self.choices: dict[int, Choice] = {}
-        self.usage: dict[str, Any] | None = None
+        self.usage: JSONObject | None = None
         self.usage_chunk: int | None = None
-        self.model: Any = None
+        self.model: JSON = None
         self.whole = True
-        self.frame: dict[str, Any] = {}
+        self.frame: JSONObject = {}
 
 
-def read_message(choice: Choice, message: dict[str, Any]) -> None:
+def read_message(choice: Choice, message: JSONObject) -> None:
     """Folds a whole message into a choice."""
     choice.role = message.get("role")
     for name, text in (("content", choice.content), ("refusal", choice.refusal)):
         value = message.get(name)
-        if value is None:
-            continue
         if isinstance(value, str):
             text.add(value)
             text.finish()
-        else:
+        elif value is not None:
             choice.parts = True
     choice.audio = message.get("audio")
     calls = message.get("tool_calls")
-    if calls is not None and not (isinstance(calls, list) and all(map(_is_object, calls))):
+    if isinstance(calls, list):
+        for position, call in enumerate(calls):
+            if isinstance(call, dict):
+                choice.calls[position] = _read_call(call, f"{choice.path}.tool_calls[{position}]")
+            else:
+                choice.parts = True
+    elif calls is not None:
         choice.parts = True
-    for position, raw in enumerate(calls if isinstance(calls, list) else ()):
-        if isinstance(raw, dict):
-            call = Call(f"{choice.path}.tool_calls[{position}]")
-            call.id, call.typed = raw.get("id"), raw.get("type")
-            call.kind = "custom" if raw.get("type") == "custom" else "function"
-            inner = raw.get(call.kind)
-            if isinstance(inner, dict):
-                call.name = inner.get("name")
-                given = inner.get("input" if call.kind == "custom" else "arguments")
-                call.arguments = given if isinstance(given, str) else None
-            choice.calls[position] = call
     legacy = message.get("function_call")
     if isinstance(legacy, dict):
-        call = Call(f"{choice.path}.function_call")
-        given = legacy.get("arguments")
-        call.name, call.arguments = legacy.get("name"), given if isinstance(given, str) else None
-        choice.function_call = call
+        choice.function_call = call = Call(f"{choice.path}.function_call")
+        _read_function(call, legacy, "arguments")
 
 
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict)
+def _read_call(raw: JSONObject, path: str) -> Call:
+    call = Call(path)
+    call.id, call.typed = raw.get("id"), raw.get("type")
+    is_custom = call.typed == "custom"
+    call.kind = "custom" if is_custom else "function"
+    inner = raw.get(call.kind)
+    if isinstance(inner, dict):
+        _read_function(call, inner, "input" if is_custom else "arguments")
+    return call
 
 
-def as_completion(answer: Answer) -> dict[str, Any]:
+def _read_function(call: Call, raw: JSONObject, key: str) -> None:
+    text = raw.get(key)
+    call.name, call.arguments = raw.get("name"), text if isinstance(text, str) else None
+
+
+def as_completion(answer: Answer) -> JSONObject:
     """The joined chunks in the shape of a ``chat.completion``."""
     frame = answer.frame
-    completion: dict[str, Any] = {
+    completion: JSONObject = {
         "id": frame.get("id"),
         "object": "chat.completion",
         "created": frame.get("created"),
@@ -240,9 +278,9 @@ def as_completion(answer: Answer) -> dict[str, Any]:
     return completion
 
 
-def _choice(choice: Choice) -> dict[str, Any]:
+def _choice(choice: Choice) -> JSONObject:
     content, refusal = str(choice.content), str(choice.refusal)
-    message: dict[str, Any] = {
+    message: JSONObject = {
         "role": choice.role,
         "content": content if content or not (choice.called or refusal or choice.audio) else None,
         "refusal": refusal or None,
@@ -264,6 +302,7 @@ def _choice(choice: Choice) -> dict[str, Any]:
     }
 
 
-def _call(call: Call) -> dict[str, Any]:
-    inner = {"name": call.name, "input" if call.kind == "custom" else "arguments": call.text or ""}
+def _call(call: Call) -> JSONObject:
+    text_key = "input" if call.kind == "custom" else "arguments"
+    inner = {"name": call.name, text_key: call.text or ""}
     return {"id": call.id, "type": call.typed or call.kind, call.kind: inner}

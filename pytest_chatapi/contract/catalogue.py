@@ -20,7 +20,7 @@ FAMILIES = {
     "C": "tool calls",
     "J": "structured output",
     "L": "logprobs",
-    "K": "the answer against the question",
+    "K": "the response against the request",
     "Q": "the request",
     "X": "errors",
     "H": "headers",
@@ -34,11 +34,11 @@ class Rule(NamedTuple):
     Attributes:
         code: public, never changes its meaning.
         name: kebab-case.
-        levels: one letter a profile (E, W, N or - for off), in the order of the file's columns.
+        levels: a letter for each profile (E, W, N, or - for off), in the order of the columns.
         basis: ``doc`` (stated in the reference), ``ex`` (only in its examples), ``obs`` (always
             so in recorded traffic), ``client`` (clients depend on it), ``derived``.
         statement: the contract, in one sentence.
-        since: first day on which the rule holds.
+        since: first day on which the rule applies.
         cases: name of a case to its own levels and what the case is.
     """
 
@@ -53,7 +53,7 @@ class Rule(NamedTuple):
 
 @cache
 def catalogue() -> dict[str, Any]:
-    """The file as it stands."""
+    """The whole file."""
     loaded: dict[str, Any] = json.loads(
         (bundled("schemas") / "rules.json").read_text(encoding="utf-8")
     )
@@ -81,7 +81,7 @@ def get_rule(code: str) -> Rule:
     """The rule of this code or name.
 
     Raises:
-        SettingError: there is none; names the nearest.
+        SettingError: there is no such rule; the message names the nearest.
     """
     known = rules()
     if code.upper() in known:

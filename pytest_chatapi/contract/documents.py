@@ -72,7 +72,7 @@ def by_schema(
 
     def check(ledger: Ledger, body: JSON) -> None:
         if not isinstance(body, dict):
-            message = "the body is no JSON object"
+            message = "the body is not a JSON object"
             ledger.add(code_of(general), Violation("$", "a JSON object", body, message))
             return
         node = load(name, ledger.as_of)

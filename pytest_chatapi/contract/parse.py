@@ -18,7 +18,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise ValueError(f"the key {_short(key)} stands twice in one object")
+                raise ValueError(f"the key {_short(key)} appears twice in one object")
             seen.add(key)
     return members
 
@@ -55,10 +55,10 @@ def loads(text: str) -> Any:
         near = text[error.pos : error.pos + 20]
         raise ValueError(
             f"{error.msg} at line {error.lineno}, column {error.colno}"
-            + (f", near {near!r}" if near else ", where the text ends")
+            + (f", near {near!r}" if near else ", at the end of the text")
         ) from None
     except RecursionError:
-        raise ValueError("nested too deeply to be read") from None
+        raise ValueError("nested too deeply") from None
     except ValueError as error:
         if "integer string conversion" in str(error):
             raise ValueError("a number has more than 4,300 digits") from None

@@ -24,7 +24,7 @@ def parse_date(value: date | str | None) -> date | None:
     try:
         return date.fromisoformat(value)
     except ValueError:
-        raise SettingError(f"{value!r} is no day: write YYYY-MM-DD") from None
+        raise SettingError(f"{value!r} is not a date: use YYYY-MM-DD") from None
 
 
 class selects:

@@ -16,7 +16,8 @@ from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.profiles import get_profile
 from pytest_chatapi.contract.rules.request import check_request
-from pytest_chatapi.contract.schemas import Node, SchemaViolation, json_path, json_type, load
+from pytest_chatapi.contract.schemas import load
+from pytest_chatapi.contract.validation import Node, SchemaViolation, json_path, json_type
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import mask
 

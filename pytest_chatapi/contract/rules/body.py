@@ -23,15 +23,15 @@ def not_json(body: JSON, why_not: str | None = None) -> Violation:
             "$",
             "JSON without a byte-order mark",
             Shown("a byte-order mark"),
-            "a byte-order mark stands before the JSON",
+            "the JSON is preceded by a byte-order mark",
             "byte-order-mark",
         )
-    return Violation("$", "one JSON object", body, "the body is no JSON object")
+    return Violation("$", "one JSON object", body, "the body is not a JSON object")
 
 
 @rule("S16")
 def body_missing() -> Violation:
-    message = "the recording has no body: not judged"
+    message = "the recording has no body, so it was not checked"
     return Violation("$", "a body", Shown("nothing"), message)
 
 
@@ -50,9 +50,9 @@ def content_type_stream(
             "headers.content-type" if media_type else "$",
             "an event stream" if asked else "JSON",
             Shown("an event stream" if is_stream else "no event stream"),
-            "the request streams and the body is no event stream"
+            "the request asks for a stream, but the body is not an event stream"
             if asked
-            else "the request does not stream and the body is an event stream",
+            else "the request does not ask for a stream, but the body is an event stream",
         )
     if not media_type or (
         media_type == "text/event-stream" if is_stream else is_json_type(media_type)
@@ -61,12 +61,12 @@ def content_type_stream(
     if is_error:
         what, case = "a JSON error body", "error-body"
     else:
-        what, case = "a stream" if is_stream else "a plain answer", ""
+        what, case = "an event stream" if is_stream else "a JSON response", ""
     return Violation(
         "headers.content-type",
         "text/event-stream" if is_stream else "application/json",
         media_type,
-        f"{what} comes under another content type",
+        f"{what} has the wrong content type",
         case,
     )
 

@@ -93,7 +93,7 @@ def tool_message_unpaired(
         f"$.messages[{position}].tool_call_id",
         "the id of a call just made",
         id_,
-        "the call is answered twice" if twice else "no assistant message before it made this call",
+        "the call is answered twice" if twice else "no earlier assistant message made this call",
     )
 
 
@@ -102,7 +102,7 @@ def json_word_absent(messages: list[JSON]) -> Violation | None:
     if any("json" in text.lower() for text in _texts(messages)):
         return None
     expected = "the word JSON in a message"
-    why = "`json_object` is asked for, and no message says JSON"
+    why = "`json_object` is requested, but no message contains the word JSON"
     return Violation("$.messages", expected, ABSENT, why)
 
 

@@ -74,7 +74,7 @@ def length_reason(facts: ChoiceFacts) -> Violation | None:
         f"{_place(choice)}.finish_reason",
         '"length"',
         choice.finish,
-        f"the answer used all {ask.cap} tokens and does not say so",
+        f"the response used all {ask.cap} tokens, but does not finish with `length`",
     )
 
 
@@ -87,7 +87,7 @@ def stop_in_text(facts: ChoiceFacts) -> Violation | None:
         f"{_place(facts.choice)}.message.content",
         Shown(f"text without the stop sequence {show(stop, 40)}"),
         stop,
-        "a stop sequence stands in the text",
+        "the text contains a stop sequence",
     )
 
 
@@ -99,7 +99,7 @@ def tool_choice_none(facts: ChoiceFacts) -> Violation | None:
         f"{_place(facts.choice)}.message.tool_calls",
         'no calls (tool_choice "none")',
         _names(_calls(facts.choice)),
-        "calls come although `tool_choice` is none",
+        "the response has calls although `tool_choice` is none",
     )
 
 
@@ -114,7 +114,7 @@ def tool_choice_required(facts: ChoiceFacts) -> Violation | None:
         f"{_place(choice)}.message.tool_calls",
         "at least one call",
         ABSENT,
-        "no call comes although `tool_choice` is required",
+        "the response has no call although `tool_choice` is required",
     )
 
 
@@ -132,7 +132,7 @@ def tool_choice_named(facts: ChoiceFacts) -> Violation | None:
         return Violation(path, f"a call of {name}", ABSENT, message)
     if all(call.name == ask.named or not isinstance(call.name, str) for call in calls):
         return None
-    message = "another tool than the one `tool_choice` names is called"
+    message = "a tool other than the one that `tool_choice` names is called"
     return Violation(path, f"calls of {name} only", _names(calls), message)
 
 
@@ -163,7 +163,7 @@ def model_echo(facts: AnswerFacts) -> Violation | None:
         "$.model",
         f"{show(asked)} or a version of it",
         answered,
-        "the model is not the one asked for",
+        "the model is not the requested one",
     )
 
 
@@ -175,7 +175,7 @@ def audio_asked(facts: ChoiceFacts) -> Violation | None:
         f"{_place(facts.choice)}.message.audio",
         "no audio",
         Shown("audio"),
-        "audio comes although `modalities` does not ask for it",
+        "the response has audio although `modalities` does not include it",
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules import shape
 from pytest_chatapi.contract.rules.registry import Violation, rule
-from pytest_chatapi.contract.schemas import SchemaViolation, load
+from pytest_chatapi.contract.schemas import load
+from pytest_chatapi.contract.validation import SchemaViolation
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import Shown, show
 
@@ -65,7 +66,7 @@ def error_body(value: JSON, lacking: list[SchemaViolation]) -> Violation:
         return Violation("$.error", "message, type, param and code", Shown(f"no {names}"), message)
     inner = value.get("error") if isinstance(value, dict) else None
     path, got = ("$", value) if inner is None else ("$.error", inner)
-    message = f"the error body has another shape; the server says {said}"
+    message = f"the error body has a different shape; the server says {said}"
     return Violation(path, "{error: {message, type, param, code}}", got, message)
 
 
@@ -73,14 +74,14 @@ def error_body(value: JSON, lacking: list[SchemaViolation]) -> Violation:
 def error_under_2xx(body: JSONObject, status: int) -> Violation:
     said = error_message(body)
     message = f"an error under status {status}: the server says {said}"
-    return Violation("$.error", "an answer, or an error status", body["error"], message)
+    return Violation("$.error", "no error, or an error status", body["error"], message)
 
 
 @rule("X04")
 def error_not_json(body: JSON) -> Violation:
     if body is None:
         return Violation("$", "JSON", Shown("nothing"), "the error has no body")
-    return Violation("$", "JSON", body, "the body of the error is not JSON")
+    return Violation("$", "JSON", body, "the error body is not JSON")
 
 
 @rule("X06")

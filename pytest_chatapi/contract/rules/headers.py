@@ -57,7 +57,7 @@ def ratelimit_headers(facts: HeaderFacts) -> list[Violation]:
         if facts.profile == "azure" and _AZURE.fullmatch(text):
             continue
         expected = "a duration such as 12ms or 6m0s" if is_reset else "a whole number"
-        violations.append(Violation(f"headers.{name}", expected, value, f"{name} cannot be read"))
+        violations.append(Violation(f"headers.{name}", expected, value, f"{name} cannot be parsed"))
     return violations
 
 
@@ -85,7 +85,7 @@ def retry_after(facts: HeaderFacts) -> Violation | None:
     if (value.isascii() and value.isdigit()) or _is_http_date(value):
         return None
     expected = "whole seconds >= 0, or an HTTP date"
-    return Violation("headers.retry-after", expected, value, "Retry-After cannot be read")
+    return Violation("headers.retry-after", expected, value, "Retry-After cannot be parsed")
 
 
 def _is_http_date(value: str) -> bool:

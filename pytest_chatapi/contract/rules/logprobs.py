@@ -96,7 +96,7 @@ class Tokens:
 @rule("L01")
 def logprob_shape(path: str, raw: list[JSON], chunk: int | None) -> Violation:
     """What the schema does not say: the range of a byte."""
-    message = "`bytes` holds what is no byte"
+    message = "`bytes` contains a value that is not a byte"
     return Violation(f"{path}.bytes", "integers from 0 to 255", raw, message, chunk=chunk)
 
 
@@ -108,7 +108,7 @@ def logprob_range(path: str, value: float, chunk: int | None) -> Violation:
 
 @rule("L03")
 def logprob_top_count(path: str, count: int, most: int, chunk: int | None) -> Violation:
-    message = f"{count} alternatives, and the request asks for {most}"
+    message = f"{count} alternatives, but the request asks for {most}"
     return Violation(path, f"at most {most}", Shown(str(count)), message, chunk=chunk)
 
 
@@ -116,7 +116,7 @@ def logprob_top_count(path: str, count: int, most: int, chunk: int | None) -> Vi
 def logprob_bytes(path: str, member: str, spelled: bytearray, text: Text) -> Violation | None:
     if spelled == str(text).encode("utf-8", "surrogatepass"):
         return None
-    message = f"the bytes of the tokens are not the {member}"
+    message = f"the bytes of the tokens do not spell the {member}"
     return Violation(path, f"the bytes of the {member}", bytes(spelled), message)
 
 
@@ -127,11 +127,11 @@ def logprob_asked(facts: ChoiceFacts) -> Violation | None:
         return None
     path = f"$.choices[{choice.index}].logprobs"
     if not asked:
-        message = "log probabilities come unasked"
+        message = "log probabilities were not requested"
         return Violation(path, "null or absent", Shown("an object"), message, "unasked")
     if not (choice.content.any or choice.refusal.any):
         return None
-    message = "log probabilities were asked for and did not come"
+    message = "log probabilities were requested, but are missing"
     return Violation(path, "an object", ABSENT, message)
 
 

@@ -17,7 +17,7 @@ _EXCUSES = ("length", "content_filter", "tool_calls")
 def choices_empty(body: JSONObject) -> Violation | None:
     if body.get("choices") != []:
         return None
-    return Violation("$.choices", "at least one choice", [], "the answer has no choice")
+    return Violation("$.choices", "at least one choice", [], "the response has no choices")
 
 
 @rule("S06")
@@ -58,7 +58,7 @@ def message_empty(facts: ChoiceFacts) -> Violation | None:
         choice.path,
         "content, a refusal, audio or calls",
         ABSENT,
-        f"the message of choice {choice.index} says nothing",
+        f"the message of choice {choice.index} is empty",
     )
 
 
@@ -72,7 +72,7 @@ def replacement_character(facts: ChoiceFacts) -> list[Violation] | None:
             f"{choice.path}.{name}",
             "text without U+FFFD",
             Shown("U+FFFD"),
-            "a multi-byte character was cut: the text holds a replacement character",
+            "the text contains a replacement character: a multi-byte character was cut",
         )
         for name, text in (("content", choice.content), ("refusal", choice.refusal))
         if text.broken

@@ -41,22 +41,24 @@ def check_model_list(ledger: Ledger, body: JSON) -> None:
 @rule("D01")
 def model_list(body: JSON) -> list[Violation]:
     if not isinstance(body, dict):
-        return [Violation("$", '{object: "list", data: [...]}', body, "the list is no object")]
+        return [
+            Violation("$", '{object: "list", data: [...]}', body, "the model list is not an object")
+        ]
     violations = []
     if (kind := body.get("object")) != "list":
         violations.append(Violation("$.object", '"list"', kind, "`object` is not `list`"))
     if not isinstance(data := body.get("data"), list):
-        violations.append(Violation("$.data", "a list of models", data, "`data` is no list"))
+        violations.append(Violation("$.data", "a list of models", data, "`data` is not a list"))
     return violations
 
 
 @rule("D02")
 def model_object(model: JSON, prefix: str) -> Violation:
     """A model is an object; what is in it, the schema says."""
-    return Violation(f"${prefix}", "a model object", model, "the model is no object")
+    return Violation(f"${prefix}", "a model object", model, "the model is not an object")
 
 
 @rule("D03")
 def model_id_repeated(id_: str, position: int, first: int) -> Violation:
-    message = f"the id stands at $.data[{first}] too"
-    return Violation(f"$.data[{position}].id", "an id of its own", id_, message)
+    message = f"the id is already used at $.data[{first}]"
+    return Violation(f"$.data[{position}].id", "a unique id", id_, message)

@@ -9,7 +9,8 @@ from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules import shape
 from pytest_chatapi.contract.rules.conversation import check_conversation
 from pytest_chatapi.contract.rules.registry import Violation, checks, code_of, rule
-from pytest_chatapi.contract.schemas import Path, SchemaViolation, json_path, load
+from pytest_chatapi.contract.schemas import load
+from pytest_chatapi.contract.validation import Path, SchemaViolation, json_path
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import ABSENT, Shown, listed
 from pytest_chatapi.redaction.shapes import LIKE_A_KEY
@@ -78,7 +79,7 @@ def request_schema(body: JSON, why_not: str | None) -> Violation:
     if why_not is not None:
         message = f"the request is not JSON: {why_not}"
         return Violation("$", "JSON", Shown("no JSON"), message)
-    return Violation("$", "a JSON object", body, "the request is no JSON object")
+    return Violation("$", "a JSON object", body, "the request is not a JSON object")
 
 
 _SCHEMA = code_of(request_schema)
@@ -133,11 +134,11 @@ def audio_parameter_absent(facts: RequestFacts) -> Violation | None:
 def tool_choice_unknown(facts: RequestFacts) -> Violation | None:
     ask = facts.ask
     if ask.choice == "named" and ask.named not in ask.tools:
-        message = "`tool_choice` forces a tool that the request does not have"
+        message = "`tool_choice` names a tool that the request does not define"
         expected = listed(ask.tools) or "a tool of the request"
         return Violation("$.tool_choice", expected, ask.named, message)
     if ask.choice == "required" and not ask.tools and not ask.body.get("tools"):
-        message = "`tool_choice` requires a call, and the request has no tools"
+        message = "`tool_choice` requires a call, but the request has no tools"
         return Violation("$.tool_choice", "at least one tool", "required", message)
     return None
 
@@ -183,7 +184,7 @@ def secret_in_request(body: JSONObject) -> list[Violation]:
         if isinstance(value, str):
             if "sk-" in value and (match := LIKE_A_KEY.search(value)):
                 got = Shown(f"sk-*** ({len(match[0])} characters)")
-                message = "the body holds what looks like a secret key"
+                message = "the body contains what looks like a secret key"
                 violations.append(Violation(path, "no key", got, message))
         elif isinstance(value, dict):
             for key, member in value.items():

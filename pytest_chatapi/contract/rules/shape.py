@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules.registry import Found, Violation, code_of, rule
-from pytest_chatapi.contract.schemas import Path, SchemaViolation, json_path, json_type
+from pytest_chatapi.contract.validation import Path, SchemaViolation, json_path, json_type
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import ABSENT, Shown, show
 
@@ -40,7 +40,7 @@ def schema(
     if problem.keyword == "required":
         got, message = ABSENT, f"the key `{key}` is absent"
     elif problem.keyword in ("enum", "const"):
-        message = f"`{key}` is none of the documented values"
+        message = f"`{key}` is not a documented value"
     elif problem.keyword == "null":
         message = f"`{key}` is null"
     elif problem.keyword == "type":
@@ -141,5 +141,5 @@ def id_empty(chunk: int | None) -> Violation:
 
 @rule("S04")
 def created_implausible(created: int, chunk: int | None) -> Violation:
-    hint = "milliseconds" if created > _LATEST else "too small for unix seconds"
+    hint = "in milliseconds" if created > _LATEST else "too small for unix seconds"
     return Violation("$.created", "unix seconds", created, f"`created` is {hint}", chunk=chunk)

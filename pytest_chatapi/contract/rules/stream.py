@@ -32,8 +32,9 @@ from pytest_chatapi.contract.rules.stream_chunks import (
     stream_model,
 )
 from pytest_chatapi.contract.rules.stream_end import Course, check_end, check_usage_place
-from pytest_chatapi.contract.schemas import Problem, SchemaViolation, load
+from pytest_chatapi.contract.schemas import load
 from pytest_chatapi.contract.sse import Event, decode_sse
+from pytest_chatapi.contract.validation import Problem, SchemaViolation
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import ABSENT
 

@@ -253,7 +253,7 @@ def tool_delta_repeat(call: Call, key: str, value: JSON, place: Place) -> Violat
         f"{place.path}.{inner}{key}",
         "absent after the call's first fragment",
         value,
-        f"`{key}` comes again",
+        f"`{key}` is repeated",
         chunk=place.chunk,
     )
 
@@ -269,5 +269,5 @@ def stream_assembled(
     if name:
         message = "two names for one function_call cannot be joined"
         return Violation(path, show(call.name), name, message, chunk=number)
-    message = "fragments of one call are of two types and cannot be joined"
+    message = "fragments of one call have different types and cannot be joined"
     return Violation(path, f"fragments of a {call.kind} call", Shown(kind), message, chunk=number)

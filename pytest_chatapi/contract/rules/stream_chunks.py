@@ -33,7 +33,7 @@ def sse_framing(name: str, number: int) -> Violation:
         "$",
         "data:",
         Shown(show(name)),
-        f"the field name {name!r} is not `data:` and the like: clients skip the line",
+        f"clients skip a line with the field name {name!r}",
         chunk=number,
     )
 
@@ -76,7 +76,7 @@ def stream_finish_twice(choice: Choice, position: int, finish: str, number: int)
         f"$.choices[{position}].finish_reason",
         "one finish_reason",
         finish,
-        f"choice {choice.index} finished before with {show(choice.finish)}",
+        f"choice {choice.index} had already finished with {show(choice.finish)}",
         chunk=number,
     )
 
@@ -89,7 +89,7 @@ def stream_after_finish(
         f"$.choices[{position}].delta.{key}",
         "nothing after finish_reason",
         value,
-        f"choice {choice.index} had finished with {show(choice.finish)}",
+        f"choice {choice.index} had already finished with {show(choice.finish)}",
         chunk=number,
     )
 
@@ -108,7 +108,7 @@ def stream_done_missing(event: bytes | None, *, all_finished: bool = False) -> V
             "all-finished" if all_finished else "",
         )
     if is_done(event):
-        return Violation("$", "data: [DONE] once", "[DONE]", "`data: [DONE]` comes twice")
+        return Violation("$", "data: [DONE] once", "[DONE]", "`data: [DONE]` is sent twice")
     message = "an event follows `data: [DONE]`"
     return Violation("$", "nothing after [DONE]", event, message)
 
@@ -122,10 +122,10 @@ def is_done(data: bytes) -> bool:
 def stream_empty_choices(number: int, *, is_filter: bool = False) -> Violation:
     if is_filter:
         got, case = "[] with prompt_filter_results", "content-filter"
-        message = "a content-filter chunk without choices, as Azure sends it first"
+        message = "a content-filter chunk without choices, which Azure sends first"
     else:
         got, case = "[]", ""
-        message = "`choices` is empty, and this is no usage chunk"
+        message = "`choices` is empty, but this is not a usage chunk"
     return Violation("$.choices", "at least one choice", Shown(got), message, case, number)
 
 
@@ -136,7 +136,7 @@ def stream_error_event(value: JSON, number: int) -> Violation:
     text = error.get("message", error) if isinstance(error, dict) else error
     return Violation(
         "$.error" if is_object and "error" in value else "$",
-        "no error after a 200",
+        "no error after status 200",
         error,
         f"the server reports an error in the stream: {show(text, 200)}",
         chunk=number,
@@ -148,7 +148,7 @@ def stream_chunk_json(value: JSON, number: int, why_not: str | None = None) -> V
     """Args:
     value: the data of the event: parsed, or as bytes with `why_not`, why they are not JSON.
     """
-    what = "no object" if why_not is None else f"not JSON: {why_not}"
+    what = "not an object" if why_not is None else f"not JSON: {why_not}"
     message = f"the data of event {number} is {what}"
     return Violation("$", "one JSON object", value, message, chunk=number)
 
@@ -159,7 +159,7 @@ def stream_index_range(
 ) -> Violation:
     if twice:
         expected = "each index once in a chunk"
-        message = f"choice {index} stands twice in one chunk"
+        message = f"choice {index} appears twice in one chunk"
     else:
         expected = f"0 to {n - 1}"
         message = f"choice {index} is out of range: the request asks for n = {n}"

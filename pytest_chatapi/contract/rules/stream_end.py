@@ -149,8 +149,8 @@ def stream_usage_missing(course: Course) -> Violation | None:
         return None
     usage = course.answer.usage
     if usage is None:
-        expected = "usage on a last chunk with choices: []"
-        message = "`include_usage` was asked, and no chunk has usage"
+        expected = "usage on a final chunk with choices: []"
+        message = "`include_usage` was requested, but no chunk has usage"
         return Violation("$.usage", expected, ABSENT, message, chunk=course.bare)
     if not (course.choices_after_usage or (course.usages == 1 and course.usage_on_choice)):
         return None
@@ -158,9 +158,9 @@ def stream_usage_missing(course: Course) -> Violation | None:
         "$.usage",
         "usage on a chunk with choices: [] after the last choice",
         usage,
-        "usage stands on a chunk with choices"
+        "usage is on a chunk with choices"
         if course.usage_on_choice
-        else "usage comes before the last choice",
+        else "usage is sent before the last choice",
         "on-choice" if course.usage_on_choice else "",
         course.answer.usage_chunk,
     )
@@ -170,16 +170,16 @@ def stream_usage_missing(course: Course) -> Violation | None:
 def stream_usage_unasked(course: Course) -> Violation | None:
     if not course.ask.known or course.ask.include_usage:
         return None
-    expected = "no usage, since `include_usage` was not asked"
+    expected = "no usage: `include_usage` was not requested"
     usage, chunk = course.answer.usage, course.answer.usage_chunk
-    return Violation("$.usage", expected, usage, "usage comes unasked", chunk=chunk)
+    return Violation("$.usage", expected, usage, "unrequested usage chunk", chunk=chunk)
 
 
 @rule("T15")
 def stream_usage_cumulative(course: Course) -> Violation | None:
     if course.usages < 2:
         return None
-    message = f"usage stands on {course.usages:,} chunks"
+    message = f"usage is on {course.usages:,} chunks"
     usage, chunk = course.answer.usage, course.answer.usage_chunk
     return Violation("$.usage", "usage on one chunk only", usage, message, chunk=chunk)
 

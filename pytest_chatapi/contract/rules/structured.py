@@ -73,7 +73,7 @@ def json_object(content: StructuredText) -> Violation | None:
         return content.not_json()
     if content.value is _UNREAD or isinstance(content.value, dict):
         return None
-    message = "the content is no JSON object"
+    message = "the content is not a JSON object"
     return Violation(content.path, "a JSON object", content.text, message)
 
 
@@ -95,9 +95,9 @@ def json_schema(content: StructuredText) -> Violation | None:
     place, why = error
     return Violation(
         content.path,
-        f"what the response_format's schema allows{place}",
+        f"content that the schema of response_format allows{place}",
         content.text,
-        f"the content breaks the schema: {why}",
+        f"the content does not match the schema: {why}",
         case,
     )
 

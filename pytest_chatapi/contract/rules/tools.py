@@ -90,7 +90,7 @@ def tool_call_shape(facts: CallFacts) -> list[Violation] | Violation | None:
             path,
             "a non-empty string",
             ABSENT if value is None else value,
-            f"no fragment of the call has its `{key}`",
+            f"no fragment of the call has `{key}`",
             key,
             call.chunk,
         )
@@ -106,7 +106,7 @@ def tool_arguments_json(facts: CallFacts) -> Violation | None:
     elif facts.arguments is _EMPTY:
         message = "the arguments are empty"
     elif facts.arguments is not _UNREAD and not isinstance(facts.arguments, dict):
-        message = "the arguments are no object"
+        message = "the arguments are not an object"
     else:
         return None
     return Violation(facts.path, "a JSON object", facts.text, message)
@@ -125,7 +125,7 @@ def tool_call_id(choice: Choice) -> list[Violation] | None:
             continue
         seen.add(id_)
         if (count := counts[id_]) > 1:
-            expected, message = "an id of its own for each call", f"{count} calls share one id"
+            expected, message = "a unique id for each call", f"{count} calls share one id"
             violations.append(Violation(path, expected, id_, message, "clash"))
         elif not id_:
             violations.append(Violation(path, "a non-empty string", "", "the id is empty"))
@@ -146,7 +146,7 @@ def tool_finish(facts: ChoiceFacts) -> Violation | None:
         f"$.choices[{choice.index}].finish_reason",
         '"tool_calls"',
         finish,
-        "the message has calls, and the choice does not finish with `tool_calls`",
+        "the message has calls, but the choice does not finish with `tool_calls`",
     )
 
 
@@ -162,7 +162,7 @@ def tool_finish_no_calls(facts: ChoiceFacts) -> Violation | None:
         f"$.choices[{choice.index}].message.tool_calls",
         "at least one call",
         ABSENT,
-        "the choice finishes with `tool_calls` and has none",
+        "the choice finishes with `tool_calls`, but has no calls",
     )
 
 
@@ -181,7 +181,7 @@ def tool_unknown_name(facts: ChoiceFacts) -> list[Violation] | None:
                     f"{call.path}.{_inner(call)}name",
                     listed(ask.tools) if ask.tools else "no call: the request has no tools",
                     call.name,
-                    "the call names a tool that the request does not have",
+                    "the call names a tool that the request does not define",
                 )
             )
     return violations
@@ -205,9 +205,9 @@ def tool_strict_arguments(facts: CallFacts) -> Violation | None:
     place, why = error
     return Violation(
         facts.path,
-        f"what the parameters of {show(name)} allow{place}",
+        f"arguments that the parameters of {show(name)} allow{place}",
         facts.text,
-        f"the arguments break the tool's schema: {why}",
+        f"the arguments do not match the tool's schema: {why}",
         "" if strict else "not-strict",
     )
 
@@ -221,7 +221,7 @@ def tool_markup_leak(facts: ChoiceFacts) -> Violation | None:
         f"$.choices[{choice.index}].message.content",
         "calls in `tool_calls`, parsed",
         choice.content.markup,
-        "the content holds the model's raw tool markup",
+        "the content contains the model's raw tool markup",
     )
 
 

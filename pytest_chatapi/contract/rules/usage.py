@@ -101,7 +101,7 @@ def usage_total(counts: Counts) -> Violation | None:
     if counts.reasoning_beside:
         case, message = (
             "reasoning",
-            (f"the total counts the {counts.reasoning} reasoning tokens once more"),
+            (f"the total counts the {counts.reasoning} reasoning tokens twice"),
         )
     else:
         excess = total - prompt - completion
@@ -147,7 +147,7 @@ def usage_completion_details(counts: Counts) -> list[Violation] | None:
                 f"{counts.root}.completion_tokens_details.rejected_prediction_tokens",
                 f"accepted + rejected at most {completion} (completion_tokens)",
                 Shown(f"{accepted} + {rejected}"),
-                "the prediction tokens are more than completion_tokens",
+                "the prediction tokens exceed completion_tokens",
                 chunk=counts.chunk,
             )
         )
@@ -178,7 +178,7 @@ def _parts(
                     f"{counts.root}.{name}_details.{key}",
                     f"at most {whole} ({name})",
                     part,
-                    f"`{key}` is more than {name}",
+                    f"`{key}` exceeds {name}",
                     cases.get(key, ""),
                     counts.chunk,
                 )
@@ -190,7 +190,7 @@ def _parts(
 def usage_absent(body: JSONObject) -> Violation | None:
     if "usage" in body:
         return None
-    return Violation("$.usage", "an object", ABSENT, "the answer has no usage")
+    return Violation("$.usage", "an object", ABSENT, "the response has no usage")
 
 
 @rule("U07")
@@ -203,7 +203,7 @@ def usage_zero(counts: Counts) -> Violation | None:
         f"{counts.root}.{key}",
         "more than 0",
         0,
-        f"`{key}` is 0 for an answer with content",
+        f"`{key}` is 0 although the response has content",
         chunk=counts.chunk,
     )
 
