@@ -26,16 +26,22 @@ from pytest_chatapi.reading.registry import exchange_of, not_a_recording, regist
 
 PIGEON = """
 import re
+from pathlib import Path
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.reading.bodies import BodyProblem
 from pytest_chatapi.reading.format import ValueFormat
+from pytest_chatapi.reading.registry import NotAnExchange
 
 def items(document):
     return document.get("flights") if isinstance(document, dict) else None
 
-def exchange(value, text):
+def exchange(value, origin):
     if value["back"] == "wet":
         raise BodyProblem("the letter is wet")
+    if value["back"] == "lost":
+        raise NotAnExchange("the pigeon is lost")
+    if value["back"] == "beside":
+        return Exchange(None, Response(body=Path(origin.path).with_name("letter").read_text()))
     return Exchange(Request(body=value["out"]), Response(body=value["back"]))
 
 FORMAT = ValueFormat(
@@ -153,10 +159,23 @@ def test_its_lines_lists_and_damage(add_format: Callable[..., None]) -> None:
         assert [str(e) for e in errors] == [f"f: {place or 'interaction 1'}: the letter is wet"]
     with pytest.raises(ValueError, match=r"^the letter is wet$"):
         exchange_of(json.loads(wet))
+    with pytest.raises(ReadError, match=r"^f: line 1: the pigeon is lost$"):
+        read_bytes(json.dumps({**FLIGHT, "back": "lost"}).encode())
     assert values_of(flight.encode(), "f") == [FLIGHT]
     with pytest.raises(ReadError) as caught:
         read_bytes(b'{"flights": [')
     assert type(caught.value) is ReadError  # what it leaves behind is known
+
+
+def test_it_may_read_a_file_beside_its_own(add_format: Callable[..., None], tmp_path: Path) -> None:
+    add_format("pigeon", PIGEON)
+    (tmp_path / "letter").write_text("Dear all")
+    flight = {**FLIGHT, "back": "beside"}
+    for text in (json.dumps(flight), json.dumps({"flights": [flight]}), yaml.safe_dump(flight)):
+        (tmp_path / "flight").write_text(text)
+        (exchange,) = read(tmp_path / "flight")
+        assert exchange.response is not None
+        assert exchange.response.body == "Dear all"
 
 
 def test_a_format_of_text_is_one_module(add_format: Callable[..., None]) -> None:

@@ -404,6 +404,20 @@ def test_json_lines_come_one_by_one(tmp_path: Path) -> None:
     assert [next(exchanges).source for _ in range(3)] == [Source("tail", i) for i in range(3)]
 
 
+def test_a_line_of_a_live_pipe_is_not_held_up() -> None:
+    class Pipe(io.BytesIO):
+        lines = 0
+
+        def read1(self, size: int | None = -1) -> bytes:
+            self.lines += 1
+            return self.readline()
+
+    pipe = Pipe((line() + "\n").encode() * 3)
+    for number, exchange in enumerate(read(pipe), 1):
+        assert exchange.source is not None
+        assert pipe.lines == number
+
+
 @pytest.mark.parametrize(
     ("text", "status"),
     [

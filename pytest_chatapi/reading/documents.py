@@ -8,7 +8,7 @@ from pytest_chatapi.contract.exchange import Exchange, Source
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading.bodies import BodyProblem
-from pytest_chatapi.reading.format import RecordedFile, ValueFormat
+from pytest_chatapi.reading.format import Origin, RecordedFile, ValueFormat
 from pytest_chatapi.reading.places import undecodable
 from pytest_chatapi.reading.registry import (
     NotAnExchange,
@@ -66,9 +66,10 @@ def exchanges_of_items(
         first: number of the first item in the file.
         text: of the item, if it is the only one.
     """
+    origin = Origin(text, file.path)
     for index, item in enumerate(items, first):
         try:
-            exchange = exchange_of(item, text, format)
+            exchange = exchange_of(item, origin, format)
         except (BodyProblem, NotAnExchange) as error:
             file.on_error(ReadError(file.name, f"interaction {index}", str(error)))
         else:

@@ -15,7 +15,17 @@ from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.errors import ReadError
 
-__all__ = ["Format", "OnError", "RecordedFile", "Side", "TextFormat", "ValueFormat", "first_line"]
+__all__ = [
+    "NOWHERE",
+    "Format",
+    "OnError",
+    "Origin",
+    "RecordedFile",
+    "Side",
+    "TextFormat",
+    "ValueFormat",
+    "first_line",
+]
 
 OnError = Callable[[ReadError], None]
 Side = Literal["request", "response"]
@@ -34,6 +44,22 @@ class RecordedFile:
     name: str
     path: str | None
     on_error: OnError
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a parsed value comes from.
+
+    Attributes:
+        text: the value as it is in the file, which a raw response body keeps; empty if not known.
+        path: of the file, so that a format may read others beside it; ``None`` if not known.
+    """
+
+    text: bytes = b""
+    path: str | None = None
+
+
+NOWHERE = Origin()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +110,8 @@ class ValueFormat(Format):
         matches: whether an object is one exchange in this format. Such an object may be a
             document, part of one, or a line of a file.
         exchange: the exchange that an object or item is; ``None`` if nothing is recorded in it.
-            It raises a `BodyProblem` if a body is damaged. The second argument is the text of
-            the object, empty if it is not known. Without this function, items are read by
-            whichever format matches them.
+            It raises a `BodyProblem` if a body is damaged, or a `NotAnExchange` that says more.
+            Without this function, items are read by whichever format matches them.
         body: the body in a ``request`` or ``response`` object, if this format wrote it, else
             ``ABSENT``. So `formats.exchange` reads what differs in its bodies only.
         bare: a response body without an exchange around it. In YAML nobody writes such a file,
@@ -95,7 +120,7 @@ class ValueFormat(Format):
 
     items: Callable[[JSON], list[JSON] | None] | None = None
     matches: Callable[[JSONObject], bool] | None = None
-    exchange: Callable[[JSON, bytes], Exchange | None] | None = None
+    exchange: Callable[[JSON, Origin], Exchange | None] | None = None
     body: Callable[[JSONObject, Side], JSON] | None = None
     bare: bool = False
 

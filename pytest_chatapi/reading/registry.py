@@ -17,7 +17,14 @@ from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import ABSENT
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading import formats
-from pytest_chatapi.reading.format import Format, Side, TextFormat, ValueFormat
+from pytest_chatapi.reading.format import (
+    NOWHERE,
+    Format,
+    Origin,
+    Side,
+    TextFormat,
+    ValueFormat,
+)
 
 __all__ = [
     "NotARecording",
@@ -117,13 +124,12 @@ def format_of(value: JSON) -> ValueFormat | None:
 
 
 def exchange_of(
-    value: JSON, text: bytes = b"", document_format: ValueFormat | None = None
+    value: JSON, origin: Origin = NOWHERE, document_format: ValueFormat | None = None
 ) -> Exchange:
     """The exchange that one interaction, entry or line of a recording is.
 
     Args:
         value: as it was parsed.
-        text: of the value, empty if it is not known; a raw response body keeps it.
         document_format: of the document that the value is part of.
 
     Raises:
@@ -131,7 +137,7 @@ def exchange_of(
         BodyProblem: its body is damaged. Both are a `ValueError` with the reason in one line.
     """
     format = document_format if document_format and document_format.exchange else format_of(value)
-    exchange = format.exchange(value, text) if format and format.exchange else None
+    exchange = format.exchange(value, origin) if format and format.exchange else None
     if exchange is None:
         raise NotAnExchange('not an exchange: it has neither "request" nor "response"')
     return exchange

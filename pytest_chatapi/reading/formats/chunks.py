@@ -9,7 +9,7 @@ from pytest_chatapi.contract.exchange import Exchange, Response, Source
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading.files import blocks_of_path, lines_of
-from pytest_chatapi.reading.format import OnError, RecordedFile, ValueFormat
+from pytest_chatapi.reading.format import OnError, Origin, RecordedFile, ValueFormat
 from pytest_chatapi.reading.json_text import loads_line
 
 
@@ -69,7 +69,7 @@ def _items(document: JSON) -> list[JSON] | None:
     return None
 
 
-def _exchange(value: JSON, text: bytes) -> Exchange:
+def _exchange(value: JSON, origin: Origin) -> Exchange:
     return Exchange(None, Response(chunks=value))
 
 

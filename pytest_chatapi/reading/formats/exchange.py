@@ -10,7 +10,7 @@ import re
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.reading.bodies import BodyProblem, plain_body
-from pytest_chatapi.reading.format import Side, ValueFormat
+from pytest_chatapi.reading.format import Origin, Side, ValueFormat
 from pytest_chatapi.reading.parts import headers_of, printable, status_of
 from pytest_chatapi.reading.registry import body_of
 
@@ -19,7 +19,7 @@ def _matches(value: JSONObject) -> bool:
     return isinstance(value.get("request"), dict) or isinstance(value.get("response"), dict)
 
 
-def _exchange(value: JSONObject, text: bytes) -> Exchange | None:
+def _exchange(value: JSONObject, origin: Origin) -> Exchange | None:
     request = _request(value.get("request"))
     response = _response(value.get("response"), value)
     return Exchange(request, response) if request or response else None

@@ -7,7 +7,7 @@ import re
 from pytest_chatapi.contract.exchange import Exchange, Response
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.reading.bodies import plain_body
-from pytest_chatapi.reading.format import ValueFormat
+from pytest_chatapi.reading.format import Origin, ValueFormat
 
 _OTHER_OBJECTS = ("list", "model", "error")
 
@@ -22,10 +22,10 @@ def _matches(value: JSONObject) -> bool:
     )
 
 
-def _exchange(value: JSONObject, text: bytes) -> Exchange:
+def _exchange(value: JSONObject, origin: Origin) -> Exchange:
     is_error = value.get("object") == "error" or isinstance(value.get("error"), (dict, str))
     status = 400 if is_error and "choices" not in value else 200
-    return Exchange(None, Response(status, {}, plain_body(text.strip() or value)))
+    return Exchange(None, Response(status, {}, plain_body(origin.text.strip() or value)))
 
 
 FORMAT = ValueFormat(

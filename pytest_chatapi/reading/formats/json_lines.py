@@ -11,7 +11,7 @@ from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading.bodies import BodyProblem
 from pytest_chatapi.reading.documents import decoded, exchanges_of_document
 from pytest_chatapi.reading.files import join, lines_of
-from pytest_chatapi.reading.format import RecordedFile, TextFormat
+from pytest_chatapi.reading.format import Origin, RecordedFile, TextFormat
 from pytest_chatapi.reading.formats import chunks
 from pytest_chatapi.reading.json_text import JSONProblem, loads, loads_line
 from pytest_chatapi.reading.registry import (
@@ -108,7 +108,7 @@ def _lines(file: RecordedFile, lines: Iterable[_Line]) -> Iterator[Exchange]:
         if not line.strip():
             continue
         try:
-            exchange = exchange_of(loads_line(line, file.name, number), line)
+            exchange = exchange_of(loads_line(line, file.name, number), Origin(line, file.path))
         except ReadError as error:
             file.on_error(error)
         except (BodyProblem, NotAnExchange) as error:
