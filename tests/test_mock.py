@@ -272,6 +272,9 @@ def test_a_reply_that_came_too_late_is_there_for_the_next_try(run: Run, how: str
         with pytest.raises(run.family.ReadTimeout):
             run.ask()
         assert clock.slept == [20]
+        # In a script the fault counts as a turn, and the reply that it kept back as seen.
+        waiting = "1 of 3" if how == "script" else "2 of 2"
+        assert run.mock.unused == [f"chat(): {waiting} script turns"]
         assert [run.content(), run.content()] == ["x", "y"]
     assert run.mock.unused == []
 
@@ -419,14 +422,24 @@ def test_a_request_is_parsed_and_assigned_to_its_endpoint_once(
 
 
 def test_what_imitators_accept(run: Run) -> None:
-    run.mock.profile = "compatible"
     run.mock.reply("x")
+    assert run.ask(top_k=5).status_code == 400
+    run.mock.profile = "compatible"
     assert run.ask(top_k=5).status_code == 200
+
+
+def test_known_bodies_do_not_pile_up() -> None:
+    mock = ChatMock("test")
+    mock.reply("x")
+    for number in range(2 * chat_mock._REMEMBERED + 1):
+        mock.answer(Request("POST", URL, {}, json.dumps(ask(str(number))).encode()))
+        assert 0 < len(mock._known) <= chat_mock._REMEMBERED
 
 
 def test_models(run: Run) -> None:
     base = "https://api.openai.com/v1/models"
     run.mock.reply("x")
+    assert run.ask().status_code == 200
     assert "gpt-4o" in [model["id"] for model in run.http.get(base).json()["data"]]
     run.mock.models = ["mine"]
     assert [model["id"] for model in run.http.get(base).json()["data"]] == ["mine"]

@@ -236,6 +236,8 @@ def test_prompt_tokens_count_all_parts_of_a_request() -> None:
     calls = [{"id": "c", "type": "function", "function": {"name": "a", "arguments": "{}" * 99}}]
     turn = {"role": "assistant", "content": None, "tool_calls": calls}
     assert prompt(messages=[BODY["messages"][0], turn]) > plain + 40
+    legacy = {"role": "assistant", "content": None, "function_call": calls[0]["function"]}
+    assert prompt(messages=[BODY["messages"][0], legacy]) > plain + 40
 
 
 def test_a_cap_cuts_and_says_so() -> None:
@@ -366,6 +368,15 @@ def test_a_single_call_begins_with_the_role() -> None:
     assert (last["delta"], last["finish_reason"]) == ({}, "tool_calls")
 
 
+def test_a_call_behind_text_begins_after_the_role() -> None:
+    reply = builders.tool_calls(builders.tool_call("list_items", {}), content="So")
+    chunks = reply.chunks(body_with(tools=TOOLS, stream=True), STAMP)
+    first, text, call, *_ = (chunk["choices"][0]["delta"] for chunk in chunks)
+    assert first == {"role": "assistant", "content": "", "refusal": None}
+    assert text == {"content": "So"}
+    assert call["tool_calls"][0]["function"] == {"name": "list_items", "arguments": ""}
+
+
 def test_calls_finish_as_the_service_does() -> None:
     call = builders.tool_call("order")
     named = {"type": "function", "function": {"name": "order"}}
@@ -418,6 +429,7 @@ def test_audio_is_silence_in_the_format_asked_for() -> None:
     assert only(answer)["message"]["content"] is None
     details = answer["usage"]["completion_tokens_details"]
     assert details["audio_tokens"] + details["text_tokens"] == answer["usage"]["completion_tokens"]
+    assert (details["audio_tokens"], details["text_tokens"]) == (2 * 3, 3)
     for format_ in ("pcm16", "mp3"):
         body = body_with(modalities=["audio"], audio={"voice": "alloy", "format": format_})
         raw = base64.b64decode(only(both(builders.audio(), body))["message"]["audio"]["data"])
@@ -819,6 +831,17 @@ VALUES: list[tuple[Any, Any]] = [
     ({"not": {"type": "string"}}, {}),
     ({"type": "object", "properties": {"a": {"type": "null"}}, "not": {"const": {}}}, {"a": None}),
     ({"type": "array", "not": {"minItems": 1}}, []),
+    ({"type": "array", "items": {"enum": ["a", "b"]}, "not": {"const": ["a"]}}, ["b"]),
+    (
+        {
+            "type": "array",
+            "items": {"type": "integer"},
+            "minItems": 2,
+            "not": {"prefixItems": [{"const": 1}]},
+        },
+        [2, 1],
+    ),
+    ({"type": "number", "not": {"enum": [1.5, 1, 0]}}, 2),
     ({"allOf": [{"type": "number"}, {"type": "integer"}]}, 1),
     ({"allOf": [{"type": "integer"}, {"type": ["number", "null"]}]}, 1),
     ({"allOf": [{"enum": ["a", "b"]}, {"enum": ["b", "c"]}]}, "b"),

@@ -235,7 +235,7 @@ def _rank(
             field = str(path[0])
             return (3, _FIELDS.index(field) if field in _FIELDS else len(_FIELDS)), code
         code = "Q08"
-    return (2 if code == "Q12" else 4, _ACROSS.index(code) if code in _ACROSS else 0), code
+    return ((2, 0) if code == "Q12" else (4, _ACROSS.index(code))), code
 
 
 def _is_content(path: tuple[str | int, ...], body: JSONObject) -> bool:
