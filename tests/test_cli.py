@@ -760,7 +760,7 @@ def test_an_explanation() -> None:
         cases={"case": ("EWW-", "a case of it")},
     )
     words = "x" * 50 + " one-two-three-four-five-six"
-    examples = {"breaks it": {"a.b": words, "c": [1, "é"]}, "legal": {"a": "y" * 301}}
+    examples = {"breaks it": {"a.b": words, "c": [1, "é"]}, "legal": {"a": None}}
     assert rules_module._explained(rule, examples) == (
         "Z01 a-rule\n"
         "\n"
@@ -778,18 +778,16 @@ def test_an_explanation() -> None:
         '  c = [1, "é"]\n'
         "\n"
         "legal:\n"
-        "  a =\n"
-        f"    {'y' * 74}\n"
-        f"    {'y' * 74}\n"
-        f"    {'y' * 74}\n"
-        f"    {'y' * 74}\n"
-        "    y...\n"
+        "  a = null\n"
         "\n"
         "ignore: --ignore Z01, or --ignore Z01:$.json.path for one path\n"
     )
     plain = rule._replace(since="", cases={}, levels="EEEE")
     assert "since" not in rules_module._explained(plain, {})
     assert "\nlevel:  error\nbasis:" in rules_module._explained(plain, {})
+    for length, shown in ((300, "y" * 300), (301, "y" * 297 + "...")):
+        text = rules_module._explained(plain, {"long": {"a": "y" * length}})
+        assert f"long:a={shown}ignore:" in re.sub(r"\s", "", text)
 
 
 @needs_examples
