@@ -18,10 +18,13 @@ from xml.etree import ElementTree
 import pytest
 from traffic import ANSWER
 
+from pytest_chatapi.cli import check as check_module
+from pytest_chatapi.cli import rules as rules_module
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.contract.bundled import bundled
-from pytest_chatapi.contract.catalogue import FAMILIES, rules
-from pytest_chatapi.faults import CATALOGUE
+from pytest_chatapi.contract.catalogue import FAMILIES, Rule, rules
+from pytest_chatapi.errors import ReadError
+from pytest_chatapi.faults import CATALOGUE, table
 
 ROOT = Path(__file__).parent.parent
 CHAT = "https://api.openai.com/v1/chat/completions"
@@ -526,11 +529,67 @@ def test_jobs(capsys: pytest.CaptureFixture[str], form: str) -> None:
     assert run(capsys, "check", "--jobs", "2", "--format", form, *names, "bad.json") == alone
 
 
+@pytest.mark.parametrize(
+    ("flags", "size", "processes"),
+    [((), 10, None), ((), 0, 4), (("--jobs", "1"), 0, None), (("--jobs", "9"), 10, 2)],
+    ids=["small", "large", "one", "more-than-files"],
+)
+def test_processes_are_started_where_they_are_worth_it(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    flags: tuple[str, ...],
+    size: int,
+    processes: int | None,
+) -> None:
+    count = 2 if flags else 4
+    names = [write(f"{number}.jsonl", line()) for number in range(count)]
+    started = []
+
+    def in_processes(tasks: list[Any], jobs: int) -> Any:
+        started.append(jobs)
+        return map(check_module._check_file, tasks)
+
+    monkeypatch.setattr(check_module, "_in_processes", in_processes)
+    monkeypatch.setattr(check_module, "_WORTH_PROCESSES", size * os.path.getsize("0.jsonl"))
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    assert run(capsys, "check", *flags, *names)[:2] == (
+        0,
+        f"{count} exchanges checked in {count} files: no findings\n",
+    )
+    assert started == ([processes] if processes else [])
+
+
 @pytest.mark.parametrize("number", ["0", "-1", "two", "1.5"])
 def test_jobs_is_a_number(capsys: pytest.CaptureFixture[str], good: str, number: str) -> None:
     status, out, err = run(capsys, "check", f"--jobs={number}", good)
     assert (status, out) == (2, "")
     assert err.endswith(f"'{number}' is not a number of processes (1 or more)\n")
+
+
+@pytest.mark.parametrize(
+    ("files", "terminals", "shown"),
+    [(21, ("stdout", "stderr"), True), (20, ("stdout", "stderr"), False), (21, ("stderr",), False)],
+    ids=["many", "few", "piped"],
+)
+def test_progress(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    files: int,
+    terminals: tuple[str, ...],
+    shown: bool,
+) -> None:
+    names = [write(f"{number}.jsonl", line()) for number in range(files)]
+    for name in terminals:
+        monkeypatch.setattr(getattr(sys, name), "isatty", lambda: True)
+    status, out, err = run(capsys, "check", *names)
+    assert (status, "21/21" in out) == (0, False)
+    if not shown:
+        assert err == ""
+        return
+    bars = err.split("\r")
+    assert bars[1] == "[" + "=" + " " * 29 + "] 1/21 files"
+    assert bars[21] == "[" + "=" * 30 + "] 21/21 files"
+    assert bars[22:] == ["\x1b[K"]  # and it is wiped
 
 
 # -- what is read ----------------------------------------------------------------------
@@ -543,6 +602,22 @@ def test_a_damaged_file(capsys: pytest.CaptureFixture[str], good: str) -> None:
     first, second = err.splitlines()
     assert first == "chatapi: nowhere.yaml: no such file or folder"
     assert second.startswith("chatapi: bad.json: line 1, column 19: not valid JSON: ")
+
+
+def test_a_body_that_cannot_be_read_during_its_check(
+    capsys: pytest.CaptureFixture[str], log: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = check_module.check_exchange, iter(range(100))
+
+    def check_exchange(*arguments: Any, **settings: Any) -> Any:
+        if next(calls) == 1:
+            raise ReadError(log, "interaction 1", "the file has gone")
+        return real(*arguments, **settings)
+
+    monkeypatch.setattr(check_module, "check_exchange", check_exchange)
+    status, out, err = run(capsys, "check", log)
+    assert (status, err) == (2, "chatapi: log.jsonl: interaction 1: the file has gone\n")
+    assert out.endswith("\n7 exchanges checked in 1 file, 1 skipped: 5 errors\n")
 
 
 def test_exit_code_of_a_damaged_file_wins_over_findings(
@@ -630,12 +705,16 @@ def test_rules(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[-1] == "To explain one: chatapi rules CODE"
     assert re.findall(r"^  ([A-Z]\d\d)  ", out, re.MULTILINE) == list(rules())
     assert [text[0] for text in lines if re.match("[A-Z]: ", text)] == list(FAMILIES)
+    assert all(lines[at - 1] == "" for at, text in enumerate(lines) if re.match("[U-Z]: ", text))
+    assert "  S03  object-constant            error (compatible: warning)" in lines
 
 
 def test_rules_json(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "rules", "--format", "json")
     data = json.loads(out)
     assert (status, [row["code"] for row in data]) == (0, list(rules()))
+    assert [row["since"] for row in data] == [rule.since or None for rule in rules().values()]
+    assert out.startswith('[\n  {\n    "code": "S00",\n')
     for row in data:
         assert list(row) == ["code", "name", "statement", "basis", "since", "levels"]
         assert list(row["levels"]) == ["documented", "openai", "azure", "compatible"]
@@ -668,6 +747,47 @@ def test_every_rule_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
         assert (status, out.splitlines()[0]) == (0, f"{code} {rules()[code].name}")
         assert "\nbreaks it:\n  " in out
         assert max(map(len, out.splitlines())) <= 80 or "`" in out
+
+
+def test_an_explanation() -> None:
+    rule = Rule(
+        code="Z01",
+        name="a-rule",
+        levels="EEEW",
+        basis="doc",
+        statement="The contract, " * 6 + "in one sentence.",
+        since="2024-08-06",
+        cases={"case": ("EWW-", "a case of it")},
+    )
+    words = "x" * 50 + " one-two-three-four-five-six"
+    examples = {"breaks it": {"a.b": words, "c": [1, "é"]}, "legal": {"a": None}}
+    assert rules_module._explained(rule, examples) == (
+        "Z01 a-rule\n"
+        "\n"
+        "The contract, The contract, The contract, The contract, The contract, The\n"
+        "contract, in one sentence.\n"
+        "\n"
+        "level:  error (compatible: warning)\n"
+        "        a case of it: warning (documented: error, compatible: off)\n"
+        "basis:  stated in the reference\n"
+        "since:  2024-08-06\n"
+        "\n"
+        "breaks it:\n"
+        f"  a.b = {'x' * 50}\n"
+        "    one-two-three-four-five-six\n"
+        '  c = [1, "é"]\n'
+        "\n"
+        "legal:\n"
+        "  a = null\n"
+        "\n"
+        "ignore: --ignore Z01, or --ignore Z01:$.json.path for one path\n"
+    )
+    plain = rule._replace(since="", cases={}, levels="EEEE")
+    assert "since" not in rules_module._explained(plain, {})
+    assert "\nlevel:  error\nbasis:" in rules_module._explained(plain, {})
+    for length, shown in ((300, "y" * 300), (301, "y" * 297 + "...")):
+        text = rules_module._explained(plain, {"long": {"a": "y" * length}})
+        assert f"long:a={shown}ignore:" in re.sub(r"\s", "", text)
 
 
 @needs_examples
@@ -712,7 +832,9 @@ def test_script(log: str) -> None:
 
 @needs_script
 @pytest.mark.parametrize("command", ["rules", "rules --format json", "check --format json many"])
-def test_broken_pipe(command: str) -> None:
+def test_broken_pipe(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without a buffer, nothing is left to be written when the interpreter ends.
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     write("many", *[line(answer(20))] * 500)
     reader, writer = os.pipe()
     os.close(reader)  # as `| head` does when it has seen enough
@@ -758,15 +880,18 @@ def test_faults(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_some_faults(capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, _ = run(capsys, "faults", "cut(chunks=3)", "rate_limit")
-    assert status == 0
-    assert [line.split()[0] for line in out.splitlines() if line[0] != " "] == ["cut", "rate_limit"]
+    assert run(capsys, "faults", "cut(chunks=3)", "rate_limit") == (
+        0,
+        "cut         The connection ends after this many chunks or bytes, whichever comes\n"
+        "            first.\n"
+        "rate_limit  429 with `Retry-After` in seconds.\n",
+        "",
+    )
     status, out, err = run(capsys, "faults", "rate_limt")
     assert (status, out) == (2, "")
     assert err == ("chatapi: unknown fault 'rate_limt': did you mean rate_limit?\n")
 
 
 def test_faults_markdown(capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, _ = run(capsys, "faults", "--format", "markdown")
-    assert status == 0
-    assert out in (ROOT / "docs" / "faults.md").read_text("utf-8")
+    assert run(capsys, "faults", "--format", "markdown") == (0, table(), "")
+    assert table() in (ROOT / "docs" / "faults.md").read_text("utf-8")
