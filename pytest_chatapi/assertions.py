@@ -11,7 +11,7 @@ from datetime import date
 from typing import NoReturn
 
 from pytest_chatapi.contract.assemble import as_completion
-from pytest_chatapi.contract.check import Judgement, check_exchange
+from pytest_chatapi.contract.check import CheckResult, check_exchange
 from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.contract.findings import Finding, at_least
 from pytest_chatapi.contract.ledger import Ledger
@@ -347,7 +347,7 @@ def _assert(
     strict: bool,
     *,
     keep: bool = False,
-) -> Judgement:
+) -> CheckResult:
     __tracebackhide__ = True
     result = check_exchange(exchange, profile, as_of=as_of, ignore=ignore, keep=keep)
     if result.kind is None:

@@ -1,4 +1,4 @@
-"""Holds a chat exchange against the contract: the request, and a completion or a stream."""
+"""The check of a chat exchange: its request, and a completion, a stream or an error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from pytest_chatapi.contract.exchange import Exchange, Response, fold_headers
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.parse import loads_bytes
 from pytest_chatapi.contract.rules import message, shape
-from pytest_chatapi.contract.rules.body import body_missing, content_type_stream, not_json
+from pytest_chatapi.contract.rules.body import (
+    ContentType,
+    body_missing,
+    content_type_stream,
+    not_json,
+)
 from pytest_chatapi.contract.rules.correlation import check_answer, check_choice
 from pytest_chatapi.contract.rules.errors import (
     check_error_body,
@@ -41,16 +46,16 @@ _OTHER_TYPE = codes_of(not_json, error_under_2xx, stream_error_event)
 
 
 def check_chat(ledger: Ledger, exchange: Exchange, keep: bool) -> Answer | None:
-    """Checks a request, and its response; the answer, as far as one could be read.
+    """Checks a request and its response; returns the answer, as far as one could be read.
 
     Args:
         keep: keep all text of a stream.
     """
     request, response = exchange.request, exchange.response
-    question, why_not = request_json(request)
-    ask = Ask(question) if question is not None else Ask.UNKNOWN
+    request_body, why_not = request_json(request)
+    ask = Ask(request_body) if request_body is not None else Ask.UNKNOWN
     if request is not None:
-        check_request(ledger, ask, question, why_not, request.url)
+        check_request(ledger, ask, request_body, why_not, request.url)
     body = None if response is None else check_status(ledger, response)
     if response is None or body is None:
         return None
@@ -93,8 +98,9 @@ def _check_body(ledger: Ledger, ask: Ask, body: Body, status: int, keep: bool) -
     else:
         answer = _check_plain(ledger, ask, body, status)
     if not ledger.has(_OTHER_TYPE):
-        asked = ask.stream if ask.known and pieces is not None else None
-        ledger.report(content_type_stream, body.media_type, is_stream=is_stream, asked=asked)
+        requested = ask.stream if ask.known and pieces is not None else None
+        facts = ContentType(body.media_type, is_stream, requested)
+        ledger.report(content_type_stream, facts)
     return answer
 
 
@@ -112,7 +118,7 @@ def _check_plain(ledger: Ledger, ask: Ask, body: Body, status: int) -> Answer | 
 
 
 def _read_json(ledger: Ledger, body: Body) -> JSON:
-    """The body as JSON; `ABSENT` where there is nothing to judge (reported by then)."""
+    """The body as JSON; `ABSENT` where it is not JSON, which is then reported."""
     text = body.read()
     if not isinstance(text, bytes):
         return text
@@ -131,11 +137,13 @@ def _read_json(ledger: Ledger, body: Body) -> JSON:
 
 
 def _check_completion(ledger: Ledger, ask: Ask, body: JSONObject) -> Answer:
-    """S to K for a ``chat.completion``."""
-    found, unknown = load("response", ledger.as_of).violations(body)
-    if found:
-        found = [violation for violation in found if not _is_filtered(ledger, body, violation)]
-    shape.report(ledger, found, unknown)
+    """Runs all rules about a ``chat.completion``."""
+    violations, unknown = load("response", ledger.as_of).violations(body)
+    if violations:
+        violations = [
+            violation for violation in violations if not _is_filtered(ledger, body, violation)
+        ]
+    shape.report(ledger, violations, unknown)
     shape.check_frame(ledger, body)
     answer = Answer(streamed=False)
     answer.model = body.get("model")
@@ -179,7 +187,7 @@ def _choice(ledger: Ledger, ask: Ask, raw: JSONObject, position: int) -> Choice:
 
 
 def _is_filtered(ledger: Ledger, body: JSONObject, violation: SchemaViolation) -> bool:
-    """Azure's filter leaves out the message of a choice that it blocked."""
+    """Whether the message of a choice is missing because Azure's filter blocked it."""
     path = violation.path
     if (
         violation.problem.keyword != "required"
@@ -197,7 +205,7 @@ def _is_filtered(ledger: Ledger, body: JSONObject, violation: SchemaViolation) -
 
 
 def _check_answer(ledger: Ledger, ask: Ask, answer: Answer) -> Answer:
-    """The rules about an answer, joined or whole."""
+    """Runs the rules about an answer, whether it came whole or as a stream."""
     answered = False
     for index in sorted(answer.choices):
         choice = answer.choices[index]
@@ -226,7 +234,7 @@ def _check_error(ledger: Ledger, body: Body, status: int) -> None:
             if body.cut is None:
                 ledger.report(error_not_json, value)
             return
-        ledger.report(content_type_stream, body.media_type, is_stream=False, is_error=True)
+        ledger.report(content_type_stream, ContentType(body.media_type, is_error=True))
         check_error_body(ledger, parsed, status)
     elif value is not None and not isinstance(value, bytes):
         check_error_body(ledger, value, status)

@@ -1,4 +1,4 @@
-"""The body of a response: its first bytes tell what it is before it is read as a whole."""
+"""The body of a response, told by its first bytes before it is read as a whole."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["BYTE_ORDER_MARK", "Body"]
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-# Bytes that are looked at to tell an event stream from JSON.
+# Bytes by which an event stream is told from JSON.
 _HEAD = 512
 
 
@@ -22,9 +22,9 @@ class Body:
 
     Attributes:
         cut: who ended the connection before the body was complete.
-        head: the first bytes that are no white space.
-        media_type: the content-type without its parameters, in lower case; empty if there is none.
-        pieces: the bytes as they come; ``None`` where only parsed JSON is known, or nothing.
+        head: the first bytes, without leading white space.
+        media_type: the content type without its parameters, in lower case; empty if there is none.
+        pieces: the bytes as they arrive; ``None`` where only parsed JSON is known, or nothing.
     """
 
     __slots__ = ("_parsed", "cut", "head", "media_type", "pieces")
@@ -55,11 +55,11 @@ class Body:
         """The whole body: bytes, or parsed JSON where its text is not known."""
         return self._parsed if self.pieces is None else b"".join(self.pieces)
 
-    def is_stream(self, asked: bool) -> bool:
+    def is_stream(self, requested: bool) -> bool:
         """Whether to read the body as an event stream.
 
         Args:
-            asked: the request streams.
+            requested: the request asks for a stream.
         """
         if self.pieces is None:
             return False
@@ -67,8 +67,8 @@ class Body:
             return True
         if self.head.removeprefix(BYTE_ORDER_MARK).lstrip()[:1] in (b"{", b"["):
             return False
-        # Neither events nor JSON: what was announced, or else what was asked for, is judged.
-        return self.media_type == "text/event-stream" or (not self.media_type and asked)
+        # Neither events nor JSON: the content type decides, or else the request.
+        return self.media_type == "text/event-stream" or (not self.media_type and requested)
 
 
 def _peeked(pieces: Iterable[bytes]) -> tuple[Iterator[bytes], bytes]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pytest_chatapi.contract.bundled import bundled
+from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import did_you_mean
 from pytest_chatapi.errors import SettingError
 
@@ -52,11 +53,9 @@ class Rule(NamedTuple):
 
 
 @cache
-def catalogue() -> dict[str, Any]:
+def catalogue() -> JSONObject:
     """The whole file."""
-    loaded: dict[str, Any] = json.loads(
-        (bundled("schemas") / "rules.json").read_text(encoding="utf-8")
-    )
+    loaded: JSONObject = json.loads((bundled("schemas") / "rules.json").read_text(encoding="utf-8"))
     return loaded
 
 

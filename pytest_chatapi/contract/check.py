@@ -1,4 +1,4 @@
-"""The one entry of the contract: an exchange in, findings out."""
+"""The entry to the contract: an exchange in, findings out."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.profiles import Profile, get_profile, profile_for_url
 from pytest_chatapi.contract.selection import parse_date, selects
 
-__all__ = ["Judgement", "check_exchange"]
+__all__ = ["CheckResult", "check_exchange"]
 
 
-class Judgement:
-    """What a check finds out: the findings, and the answer as far as it was folded.
+class CheckResult:
+    """The findings, and what was read of the response.
 
     Attributes:
-        kind: the endpoint, ``None`` when the exchange is not our traffic.
-        answer: choices, usage and frame; ``None`` where no answer could be read.
+        kind: name of the endpoint, ``None`` for traffic that is not checked.
+        answer: choices, usage and frame; ``None`` where no answer of a model could be read.
     """
 
     __slots__ = ("answer", "findings", "kind")
@@ -40,33 +40,42 @@ def check_exchange(
     ignore: Iterable[str] | selects = (),
     select: Iterable[str] | selects = (),
     keep: bool = False,
-) -> Judgement:
-    """Holds one exchange against the contract.
+) -> CheckResult:
+    """Checks one exchange against the contract.
 
     Args:
         profile: name of a profile; ``None`` chooses by the host of the request's URL.
-        as_of: judge by the contract of that day.
+        as_of: check by the contract of that day.
         ignore: findings to leave out, as `selects` reads them.
         select: the only findings to keep.
-        keep: keep all text of a stream, so that the answer can be rendered.
+        keep: keep all text of a stream, so that the answer can be assembled.
+
+    Raises:
+        SettingError: an unknown profile, rule or day.
     """
     row = find_endpoint(exchange)
-    judgement = Judgement(None if row is None else row.name)
+    result = CheckResult(None if row is None else row.name)
     if row is None or row.check is None:
-        return judgement
-    request = exchange.request
-    if profile is None:
-        profile = profile_for_url(request.url if request is not None else "")
-    elif isinstance(profile, str):
-        profile = get_profile(profile)
-    ledger = Ledger(profile, parse_date(as_of))
-    judgement.answer = row.check(ledger, exchange, keep)
-    found = ledger.findings()
+        return result
+    ledger = Ledger(_profile(profile, exchange), parse_date(as_of))
+    result.answer = row.check(ledger, exchange, keep)
+    result.findings = _selected(ledger.findings(), ignore, select)
     if exchange.source is not None:
-        found = [f.at(exchange.source) for f in found]
+        result.findings = [finding.at(exchange.source) for finding in result.findings]
+    return result
+
+
+def _profile(profile: str | Profile | None, exchange: Exchange) -> Profile:
+    if profile is None:
+        return profile_for_url(exchange.request.url if exchange.request is not None else "")
+    return get_profile(profile) if isinstance(profile, str) else profile
+
+
+def _selected(
+    findings: list[Finding], ignore: Iterable[str] | selects, select: Iterable[str] | selects
+) -> list[Finding]:
     if select and (chosen := select if isinstance(select, selects) else selects(select)):
-        found = [f for f in found if chosen(f)]
-    if ignore and (left_out := ignore if isinstance(ignore, selects) else selects(ignore)):
-        found = [f for f in found if not left_out(f)]
-    judgement.findings = found
-    return judgement
+        findings = [finding for finding in findings if chosen(finding)]
+    if ignore and (ignored := ignore if isinstance(ignore, selects) else selects(ignore)):
+        findings = [finding for finding in findings if not ignored(finding)]
+    return findings

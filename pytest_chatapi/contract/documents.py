@@ -1,4 +1,4 @@
-"""Holds documents against the contract: stored completions, their messages, models."""
+"""Checks of documents: stored completions, their messages, models."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.parse import loads_bytes
 from pytest_chatapi.contract.rules import shape
 from pytest_chatapi.contract.rules.errors import error_under_2xx, is_error_body
-from pytest_chatapi.contract.rules.registry import Found, Violation, code_of
+from pytest_chatapi.contract.rules.registry import Violation, Violations, code_of
 from pytest_chatapi.contract.schemas import load
 from pytest_chatapi.contract.wire import JSON
 
 __all__ = ["by_schema", "document"]
 
-Rule: TypeAlias = Callable[..., Found]
+Rule: TypeAlias = Callable[..., Violations]
 
 
 def document(
     check_body: Callable[[Ledger, JSON], None], general: Rule = shape.schema
 ) -> Callable[[Ledger, Exchange, bool], Answer | None]:
-    """Makes the check of an endpoint whose responses are no answers of a model.
+    """The check of an endpoint whose responses are documents, and not answers of a model.
 
     Args:
         check_body: checks the parsed body.
-        general: the rule that is broken where the body is not JSON.
+        general: the rule that a body that is not JSON breaks.
     """
 
     def check(ledger: Ledger, exchange: Exchange, keep: bool) -> Answer | None:
@@ -63,11 +63,11 @@ def document(
 def by_schema(
     name: str, *, item_of: str = "", general: Rule = shape.schema
 ) -> Callable[[Ledger, JSON], None]:
-    """Makes the check of a body that the schema ``schemas/<name>.json`` describes.
+    """The check of a body that ``schemas/<name>.json`` describes.
 
     Args:
-        item_of: the body is an item of the list under this key of what the schema describes.
-        general: the rule of what has no code of its own.
+        item_of: the body is an item of the list under this key of the schema.
+        general: the rule for violations without a code of their own.
     """
 
     def check(ledger: Ledger, body: JSON) -> None:
@@ -80,7 +80,7 @@ def by_schema(
             items = node.properties[item_of].items
             assert items is not None
             node = items
-        found, unknown = node.violations(body)
-        shape.report(ledger, found, unknown, default=general)
+        violations, unknown = node.violations(body)
+        shape.report(ledger, violations, unknown, default=general)
 
     return check

@@ -43,7 +43,7 @@ class Endpoint:
         check: checks an exchange and returns the answer in it (``True``: keep all text of a
             stream); ``None`` for another API.
         body: whether a response's body belongs to it, where the request does not tell.
-        mark: text that is in each such body: a body without any mark is not parsed to be told.
+        mark: text that is in each such body: a body without any mark need not be parsed.
         header: a request with this header belongs to it, whatever its path is.
         unless: a request with this header belongs to another API under the same path.
     """
@@ -143,7 +143,7 @@ ENDPOINTS = (
     ),
 )
 
-# Known by name and checked by nothing here: found by header and path, else by the body.
+# Known by name, but not checked: matched by header and path, else by the body.
 OTHER_APIS = (
     Endpoint("anthropic", "", header=_ANTHROPIC),
     Endpoint(

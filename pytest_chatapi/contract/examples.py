@@ -1,11 +1,11 @@
-"""An exchange that breaks a rule alone, and the nearest legal one, for every rule.
+"""For every rule, an exchange that breaks it and no other, and the nearest legal one.
 
-``schemas/examples.json`` holds a few whole exchanges (``bases``), and for each rule what to
-change in one of them. A change is a path and the new value, or a value with one of these keys:
+``schemas/examples.json`` has a few whole exchanges (``bases``), and for each rule what to change
+in one of them. A change is a path and the new value, or an object with one of these keys:
 
-``$delete``  the member goes
-``$append``  these items go to the end of the list
-``$insert``  these items go before the item that the path names
+``$delete``  removes the member
+``$append``  adds these items at the end of the list
+``$insert``  adds these items before the item that the path names
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import copy
 import json
 import re
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pytest_chatapi.contract.bundled import bundled
 from pytest_chatapi.contract.catalogue import get_rule
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
+from pytest_chatapi.contract.wire import JSON, JSONObject
 
 __all__ = ["Example", "changed", "document", "example"]
 
@@ -26,32 +27,32 @@ _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 
 
 class Example(NamedTuple):
-    """What breaks one rule, and what comes nearest without breaking any.
+    """What breaks one rule, and the nearest exchange that breaks none.
 
     Attributes:
         broken: breaks this rule, and no other.
         legal: breaks none.
-        broken_changes: path to value, as changed from a plain exchange.
+        broken_changes: path to value, as changed in a base.
         legal_changes: the same for `legal`.
-        profile: judge both by this one.
+        profile: to check both by.
         note: why `legal` is legal.
-        beside: codes of the rules that cannot but be broken too; nearly always empty.
+        beside: codes that are unavoidably broken too; nearly always empty.
     """
 
     broken: Exchange
     legal: Exchange
-    broken_changes: dict[str, Any]
-    legal_changes: dict[str, Any]
+    broken_changes: JSONObject
+    legal_changes: JSONObject
     profile: str
     note: str
     beside: frozenset[str]
 
 
 @cache
-def document() -> dict[str, Any]:
-    """The file as it stands."""
+def document() -> JSONObject:
+    """The whole file."""
     text = (bundled("schemas") / "examples.json").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = json.loads(text)
+    loaded: JSONObject = json.loads(text)
     return loaded
 
 
@@ -59,8 +60,8 @@ def example(row: str) -> Example:
     """The example of a rule (``U02``), or of a case of it (``U02/reasoning``).
 
     Raises:
-        SettingError: no such rule.
-        KeyError: no such case.
+        SettingError: there is no such rule.
+        KeyError: there is no such case.
     """
     entry = document()["cases"][row] if "/" in row else document()["rules"][get_rule(row).code]
     return Example(
@@ -74,8 +75,8 @@ def example(row: str) -> Example:
     )
 
 
-def changed(name: str, changes: dict[str, Any]) -> Exchange:
-    """One of the plain exchanges, in which nothing is wrong, with these changes."""
+def changed(name: str, changes: JSONObject) -> Exchange:
+    """The legal exchange of this name, with these changes."""
     plain = copy.deepcopy(document()["bases"][name])
     for path, value in changes.items():
         _change(plain, path, copy.deepcopy(value))
@@ -91,15 +92,15 @@ def changed(name: str, changes: dict[str, Any]) -> Exchange:
     )
 
 
-def _event(event: Any) -> str:
-    """One event of a stream: an object is its chunk, text is its data, ``$raw`` stands as is."""
+def _event(event: JSON) -> str:
+    """One event of a stream: an object is a chunk, text is data, ``$raw`` is sent as it is."""
     if isinstance(event, dict) and "$raw" in event:
         return str(event["$raw"])
     data = event if isinstance(event, str) else json.dumps(event, ensure_ascii=False)
     return f"data: {data}\n\n"
 
 
-def _change(root: Any, path: str, value: Any) -> None:
+def _change(root: JSON, path: str, value: JSON) -> None:
     steps = [int(index) if index else key for key, index in _STEP.findall(path)]
     *above, last = steps
     for step in above:

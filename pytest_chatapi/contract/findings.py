@@ -1,11 +1,12 @@
-"""What a check says: values that carry data. Rendering is pure functions elsewhere."""
+"""What a check returns: values that carry data. Rendering is done elsewhere."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from pytest_chatapi.contract.exchange import Source
+from pytest_chatapi.contract.wire import JSONObject
 
 __all__ = ["LEVELS", "Finding", "Level", "at_least"]
 
@@ -21,16 +22,16 @@ class Finding:
         code: public code of the rule, such as ``U02``; never changes its meaning.
         name: kebab-case name of the rule.
         level: ``error``, ``warning`` or ``note``, as the profile sets it.
-        profile: name of the profile that judged.
+        profile: name of the profile that set the level.
         path: JSON path of the place. ``$`` is the response body; the chunk where `chunk` is set;
             the request body for the Q family. A header is ``headers.retry-after``.
-        expected: what the contract asks for, in few words.
-        got: what was there, shortened, secrets masked.
+        expected: what the contract asks for, in a few words.
+        got: what was there, shortened, with secrets masked.
         message: one sentence, without the path.
-        chunk: number of the chunk from 0 (events of the stream in order), or ``None``.
-        case: the named case of the rule in the level matrix, such as ``reasoning``, or empty.
-        repeats: how many more times the same was found in the same exchange.
-        source: file and index, where the exchange came from one.
+        chunk: number of the chunk, counted from 0, or ``None``.
+        case: the case of the rule in the level matrix, such as ``reasoning``, or empty.
+        repeats: how many more chunks of the exchange have the same violation.
+        source: file and index, where the exchange came from a file.
     """
 
     code: str
@@ -49,7 +50,7 @@ class Finding:
     def at(self, source: Source | None) -> Finding:
         return replace(self, source=source)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JSONObject:
         """The public JSON form of ``chatapi check --format json``."""
         return {
             "code": self.code,

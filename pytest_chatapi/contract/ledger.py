@@ -10,13 +10,13 @@ from typing import ParamSpec, TypeAlias, TypeVar
 from pytest_chatapi.contract.catalogue import rules
 from pytest_chatapi.contract.findings import LEVELS, Finding
 from pytest_chatapi.contract.profiles import Profile
-from pytest_chatapi.contract.rules.registry import Check, Found, Violation, code_of
+from pytest_chatapi.contract.rules.registry import Check, Violation, Violations, code_of
 from pytest_chatapi.contract.wording import Shown, mask, plural, show
 
 __all__ = ["Ledger"]
 
-# Findings of one rule in one exchange; what goes beyond is counted in the last one's message.
-_MOST_OF_A_CODE = 100
+# Findings of one rule in one exchange; further ones are only counted, in the message of the last.
+MOST_OF_A_RULE = 100
 
 _P = ParamSpec("_P")
 _Facts = TypeVar("_Facts")
@@ -24,7 +24,12 @@ _Key: TypeAlias = tuple[str, ...]
 
 
 class Ledger:
-    """The findings of one exchange, in the making."""
+    """Collects the findings of one exchange.
+
+    Attributes:
+        profile: sets the levels.
+        as_of: the day whose contract applies; ``None``: today's.
+    """
 
     def __init__(self, profile: Profile, as_of: date | None = None) -> None:
         self.profile = profile
@@ -40,42 +45,42 @@ class Ledger:
         return len(self._findings)
 
     def has(self, codes: frozenset[str]) -> bool:
-        """Whether one of these codes was found (and is not off)."""
+        """Whether there is a finding of one of these codes."""
         return not self._counts.keys().isdisjoint(codes)
 
-    def is_off(self, rule: Callable[..., Found], case: str = "") -> bool:
+    def is_off(self, rule: Callable[..., Violations], case: str = "") -> bool:
         """Whether the profile has this rule, or this case of it, off."""
         return self.profile.level(code_of(rule), case) is None
 
     def full(self, code: str) -> bool:
-        """Whether a code has so many findings that further places are only counted.
+        """Whether a code has so many findings that this further one is only counted.
 
-        It bounds the memory that a hostile stream can take, and nobody reads the thousandth.
+        It bounds the memory that a hostile stream can use, and nobody reads the thousandth.
         """
-        if self._counts.get(code, 0) < _MOST_OF_A_CODE:
+        if self._counts.get(code, 0) < MOST_OF_A_RULE:
             return False
         self._more[code] = self._more.get(code, 0) + 1
         return True
 
     def run(self, checks: tuple[Check[_Facts], ...], facts: _Facts) -> None:
-        """Records what these rules find in the facts."""
+        """Runs these rules on the facts, and records their violations."""
         for code, rule in checks:
-            found = rule(facts)
-            if found:
-                self._record(code, found)
+            violations = rule(facts)
+            if violations:
+                self._record(code, violations)
 
-    def report(self, rule: Callable[_P, Found], *facts: _P.args, **named: _P.kwargs) -> None:
-        """Records what one rule finds in the facts."""
-        found = rule(*facts, **named)
-        if found:
-            self._record(code_of(rule), found)
+    def report(self, rule: Callable[_P, Violations], *facts: _P.args, **named: _P.kwargs) -> None:
+        """Runs one rule on the facts, and records its violations."""
+        violations = rule(*facts, **named)
+        if violations:
+            self._record(code_of(rule), violations)
 
-    def _record(self, code: str, found: Violation | list[Violation]) -> None:
-        if isinstance(found, list):
-            for violation in found:
+    def _record(self, code: str, violations: Violation | list[Violation]) -> None:
+        if isinstance(violations, list):
+            for violation in violations:
                 self.add(code, violation)
         else:
-            self.add(code, found)
+            self.add(code, violations)
 
     def add(self, code: str, violation: Violation) -> None:
         """Records one violation, unless the profile or the day has its rule off."""
@@ -110,15 +115,16 @@ class Ledger:
         )
 
     def findings(self) -> list[Finding]:
-        """In order of level, then place; the message says how often a finding repeats."""
-        out = []
-        for key, found in self._findings.items():
+        """All findings by level, then in order; the message says how often one is repeated."""
+        findings = []
+        for key, finding in self._findings.items():
+            code = finding.code
             repeats = self._repeats.get(key, 0)
-            places = self._more.get(found.code, 0) if key == self._last[found.code] else 0
-            for count, what in ((repeats, "chunk"), (places, "place")):
+            places = self._more.get(code, 0) if key == self._last[code] else 0
+            for count, noun in ((repeats, "chunk"), (places, "place")):
                 if count:
-                    more = f"(and {plural(count, f'more {what}')})"
-                    found = replace(found, message=f"{found.message} {more}", repeats=repeats)
-            out.append(found)
-        out.sort(key=lambda f: LEVELS.index(f.level))
-        return out
+                    message = f"{finding.message} (and {plural(count, f'more {noun}')})"
+                    finding = replace(finding, message=message, repeats=repeats)
+            findings.append(finding)
+        findings.sort(key=lambda finding: LEVELS.index(finding.level))
+        return findings

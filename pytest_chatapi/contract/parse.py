@@ -1,18 +1,19 @@
-"""Strict JSON (RFC 8259): what `json.loads` lets pass is an error here.
+"""Strict JSON (RFC 8259): some of what `json.loads` accepts is an error here.
 
-Duplicate keys, ``NaN``, ``Infinity`` and numbers that overflow break other people's parsers
-or lose data without a word.
+Duplicate keys, ``NaN``, ``Infinity`` and numbers that overflow break other parsers, or lose data
+silently.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+
+from pytest_chatapi.contract.wire import JSON, JSONObject
 
 __all__ = ["loads", "loads_bytes"]
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _no_duplicates(pairs: list[tuple[str, JSON]]) -> JSONObject:
     members = dict(pairs)
     if len(members) != len(pairs):
         seen: set[str] = set()
@@ -23,7 +24,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _no_constant(name: str) -> Any:
+def _no_constant(name: str) -> JSON:
     raise ValueError(f"{name} is not a JSON number")
 
 
@@ -43,11 +44,11 @@ _decode = json.JSONDecoder(
 ).decode
 
 
-def loads(text: str) -> Any:
+def loads(text: str) -> JSON:
     """Parses one JSON text.
 
     Raises:
-        ValueError: in one line, what is wrong and where.
+        ValueError: it is not; one line says what is wrong and where.
     """
     try:
         return _decode(text)
@@ -65,7 +66,7 @@ def loads(text: str) -> Any:
         raise
 
 
-def loads_bytes(body: bytes) -> Any:
+def loads_bytes(body: bytes) -> JSON:
     """As `loads`, for UTF-8 bytes (RFC 8259, 8.1)."""
     try:
         text = body.decode()

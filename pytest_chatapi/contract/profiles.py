@@ -1,7 +1,7 @@
-"""Which levels hold for which server: the level matrix of the catalogue, chosen by host.
+"""The levels of rules for each kind of server: the matrix of the catalogue, chosen by host.
 
-A row is a rule code, or a code and a named case of it (``U02/reasoning``); a case without a
-row of its own takes the level of its code.
+A row is a rule code, or a code and a case of it (``U02/reasoning``); a case without a row of its
+own has the level of its code.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Profile:
 
     Attributes:
         name: one of `PROFILES`.
-        levels: level of each code and ``code/case``; what is off is absent.
+        levels: of each code and ``code/case``; ``None`` is off.
     """
 
     name: str
@@ -59,7 +59,7 @@ def get_profile(name: str) -> Profile:
     """The profile of this name.
 
     Raises:
-        SettingError: there is none.
+        SettingError: there is no such profile.
     """
     if name not in PROFILES:
         raise SettingError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}")
@@ -68,7 +68,7 @@ def get_profile(name: str) -> Profile:
 
 @cache
 def _foundry() -> Profile:
-    # Anybody's models behind Azure's filter: its content-filter chunks are legal here too.
+    # Models of any maker behind Azure's filter, whose content-filter chunks are legal here too.
     levels, azure = dict(matrix()["compatible"]), matrix()["azure"]
     levels.update({row: azure[row] for row in azure if row.endswith("/content-filter")})
     return Profile("compatible", levels)
@@ -77,9 +77,9 @@ def _foundry() -> Profile:
 def profile_for_url(url: str) -> Profile:
     """The profile of the server that this URL names.
 
-    No URL at all (a lone body) is ``openai``: the reference is all that it can be held against.
-    A URL without a host (a path, a placeholder) may be anybody's server: ``compatible``.
-    Azure's ``/openai/deployments/`` tells itself.
+    Without a URL (a body alone) it is ``openai``: only the reference can be applied. A URL
+    without a host (a path, a placeholder) may be any server: ``compatible``. A path with
+    ``/openai/deployments/`` is Azure's on any host.
     """
     if not url:
         return get_profile("openai")

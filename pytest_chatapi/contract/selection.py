@@ -1,4 +1,4 @@
-"""Which findings to keep, and by the contract of which day."""
+"""Which findings to keep, and the day whose contract applies."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["parse_date", "selects"]
 
 
 def parse_date(value: date | str | None) -> date | None:
-    """A day as ``YYYY-MM-DD``.
+    """A date written as ``YYYY-MM-DD``.
 
     Raises:
-        SettingError: it is none.
+        SettingError: it is not a date.
     """
     if value is None or isinstance(value, date):
         return value
@@ -28,14 +28,13 @@ def parse_date(value: date | str | None) -> date | None:
 
 
 class selects:
-    """Predicate of ``--select`` and ``--ignore``: ``CODE``, ``CODE:json.path``, a family letter,
-    or a rule's name.
+    """Predicate of ``--select`` and ``--ignore``: whether a finding matches one of the patterns.
 
-    A path fits itself and all below it; ``[*]`` fits every index, a leading ``$.`` may be
-    left out.
+    A pattern is ``CODE``, ``CODE:json.path``, a family letter or a rule's name. A path matches
+    itself and everything below it; ``[*]`` matches any index; a leading ``$.`` is optional.
 
     Raises:
-        SettingError: no such rule.
+        SettingError: there is no such rule.
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:

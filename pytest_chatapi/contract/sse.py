@@ -1,7 +1,7 @@
 """Server-sent events from bytes, in any chunking and any legal framing.
 
-Source: HTML standard, section 9.2.6 "Interpreting an event stream". The cost is linear in
-the length of the stream, however small the pieces are.
+Source: HTML standard, section 9.2.6 "Interpreting an event stream". The cost is linear in the
+length of the stream, however small the pieces are.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ _BOM = b"\xef\xbb\xbf"
 _FIELDS = {b"data", b"event", b"id", b"retry"}
 
 Event = tuple[bytes, bytes, str]
-"""``(data, event type, oddity)``; `oddity` names a field line that lost its data, or is empty."""
+"""``(data, event type, oddity)``; `oddity` is a field name whose data clients drop, or empty."""
 
 
 def decode_sse(pieces: Iterable[bytes]) -> Iterator[Event]:
-    """The events of a stream, the last one also where its blank line is missing.
+    """The events of a stream, including a last one without its blank line.
 
-    A block without any ``data`` line dispatches nothing by the standard; it is given only where
-    an oddity has to be reported, with ``data`` empty and `oddity` set.
+    By the standard, a block without a ``data`` line is not an event. It is yielded only if it has
+    an oddity, with empty data.
     """
     pending: list[bytes] = []
     first, line_ended, skip_lf = True, False, False
     for piece in pieces:
         if skip_lf or b"\r" in piece:
-            if skip_lf:  # the second half of a CRLF that was split between pieces
+            if skip_lf:  # the second half of a CRLF that was split between two pieces
                 skip_lf = not piece
                 piece = piece.removeprefix(b"\n")
             if piece:
@@ -36,7 +36,7 @@ def decode_sse(pieces: Iterable[bytes]) -> Iterator[Event]:
         if not piece:
             continue
         pending.append(piece)
-        # Joining at each piece would be quadratic: join where an event ends.
+        # Joining at every piece would be quadratic: join where an event ends.
         if b"\n\n" not in piece and not (line_ended and piece[0] == 10):
             line_ended = piece[-1] == 10
             continue
@@ -44,7 +44,7 @@ def decode_sse(pieces: Iterable[bytes]) -> Iterator[Event]:
         if first:
             text, first = text.removeprefix(_BOM), False
         end = text.rfind(b"\n\n")
-        if end < 0:  # the byte-order mark hid that nothing but a line end came
+        if end < 0:  # behind the byte-order mark there is only a line end so far
             pending, line_ended = [text], text[-1:] == b"\n"
             continue
         rest = text[end + 2 :]
@@ -78,7 +78,7 @@ def _block(block: bytes) -> Iterator[Event]:
             elif name == b"event":
                 kind = value[1:] if value[:1] == b" " else value
         elif name == b"error" and colon:
-            # No field of the standard: some servers report their errors so.
+            # Not a field of the standard, but some servers report their errors in it.
             data.append(value[1:] if value[:1] == b" " else value)
             kind = b"error"
         elif colon and name.strip().lower() in _FIELDS:
@@ -88,7 +88,7 @@ def _block(block: bytes) -> Iterator[Event]:
 
 
 def looks_like_sse(head: bytes) -> bool:
-    """Whether a body begins as an event stream does (JSON never does)."""
+    """Whether a body begins like an event stream (JSON never does)."""
     text = head.removeprefix(_BOM).lstrip(b"\r\n")
     name, colon, _ = text[:64].partition(b":")
     return bool(colon) and (not name or name.strip().lower() in _FIELDS)

@@ -11,7 +11,7 @@ __all__ = ["title_of"]
 
 
 def title_of(exchange: Exchange) -> str:
-    """``0 POST chat/completions gpt-4o stream``: index, method, end of the path, what matters."""
+    """``0 POST chat/completions gpt-4o stream``: index, method, end of the path, model, kind."""
     parts = [str(exchange.source.index)] if exchange.source is not None else []
     request, response = exchange.request, exchange.response
     if request is not None:

@@ -1,7 +1,7 @@
-"""Validates values by a schema that a user wrote (tool parameters, structured output).
+"""Validates values by schemas that users wrote (tool parameters, structured output).
 
-Such a schema may be anything: broken, huge, recursive, full of remote references. Nothing is
-ever fetched, and what cannot be judged is not judged.
+Such a schema may be broken, huge, recursive, or full of remote references. Nothing is ever
+fetched, and a value that cannot be validated is left unchecked.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ import json
 from collections import OrderedDict
 from typing import Any
 
+from pytest_chatapi.contract.wire import JSON, JSONObject
+
 __all__ = ["SchemaTrouble", "first_error"]
 
+# Compiled schemas that are kept, least recently used first out.
 _LIMIT = 256
 _validators: OrderedDict[str, Any] = OrderedDict()
 
@@ -20,11 +23,11 @@ class SchemaTrouble(Exception):
     """The schema itself cannot be used."""
 
 
-def first_error(schema: dict[str, Any], value: Any) -> tuple[str, str] | None:
-    """The most telling violation as (`` at $.path`` or empty, message), ``None`` when it fits.
+def first_error(schema: JSONObject, value: JSON) -> tuple[str, str] | None:
+    """The most relevant violation as (`` at $.path`` or empty, message), ``None`` if it fits.
 
     Raises:
-        SchemaTrouble: the schema is not valid, or refers to what is not there.
+        SchemaTrouble: the schema is not valid, or a reference in it leads nowhere.
     """
     from jsonschema.exceptions import best_match
 
@@ -34,15 +37,15 @@ def first_error(schema: dict[str, Any], value: Any) -> tuple[str, str] | None:
     except SchemaTrouble:
         raise
     except RecursionError:
-        raise SchemaTrouble("recursive without end") from None
+        raise SchemaTrouble("endless recursion") from None
     except Exception as trouble:
-        # jsonschema lets errors of re, of referencing and of odd keyword values through.
+        # jsonschema does not catch the errors of re, of referencing and of odd keyword values.
         raise SchemaTrouble(str(trouble)) from trouble
     except BaseException as panic:
         if type(panic).__name__ != "PanicException":
             raise
-        # Of the Rust below `referencing`, for some references that lead in a circle.
-        raise SchemaTrouble("recursive without end") from None
+        # From the Rust code of `referencing`, for some references that form a circle.
+        raise SchemaTrouble("endless recursion") from None
     if error is None:
         return None
     place = error.json_path
@@ -50,7 +53,7 @@ def first_error(schema: dict[str, Any], value: Any) -> tuple[str, str] | None:
     return ("" if place == "$" else f" at {place}"), message
 
 
-def _validator(schema: dict[str, Any]) -> Any:
+def _validator(schema: JSONObject) -> Any:
     try:
         key = json.dumps(schema, sort_keys=True)
     except (ValueError, TypeError, RecursionError):

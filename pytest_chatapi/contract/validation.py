@@ -21,7 +21,7 @@ __all__ = ["Node", "Path", "Problem", "Schema", "SchemaViolation", "json_path", 
 Path: TypeAlias = tuple[str | int, ...]
 Schema: TypeAlias = dict[str, Any]
 
-# Verdicts that a memo holds before it starts anew: hostile input must not fill the memory.
+# Verdicts that a memo keeps before it is cleared, so that hostile input cannot fill the memory.
 MEMO_LIMIT = 4096
 
 _TYPES = {
@@ -70,13 +70,12 @@ _Walk: TypeAlias = Callable[[JSON, Path, list[SchemaViolation], list[Path]], Non
 
 
 class _Verdict(NamedTuple):
-    """What holds of all objects of one shape.
+    """What applies to all objects of one shape.
 
     Attributes:
         problems: of the object itself.
         unknown: its undocumented keys.
-        children: key, walk and emptiness of each member that has to be looked into: an empty
-            list only where its length matters.
+        children: members to look into: key, walk, and whether to walk an empty one.
     """
 
     problems: tuple[Problem, ...]
@@ -85,7 +84,7 @@ class _Verdict(NamedTuple):
 
 
 def json_type(value: JSON) -> str:
-    """The JSON type's name; the Python class where it is none."""
+    """The name of the JSON type, or of the Python class if it is not one of JSON."""
     return _TYPES.get(type(value), type(value).__name__)
 
 
@@ -136,7 +135,7 @@ class Node:
         self._deep = {k: node for k, node in nodes if node.branches or node.types & _CONTAINERS}
         self._valued = tuple(k for k, sub in properties.items() if _looks_at_value(sub))
         self._is_bounded = not {"minItems", "maxItems"}.isdisjoint(schema)
-        # A map with free keys, or a bound on the number of members: shape says nothing.
+        # With free keys, or a bound on the number of members, the shape decides nothing.
         self._is_memoised = {"propertyNames", "maxProperties"}.isdisjoint(schema)
         self._shallow = _without_containers(schema)
         self._verdicts: dict[Hashable, _Verdict] = {}
@@ -145,31 +144,31 @@ class Node:
 
     def violations(self, value: JSON) -> tuple[list[SchemaViolation], list[Path]]:
         """All violations of a document, and the paths of its undocumented members."""
-        found: list[SchemaViolation] = []
+        violations: list[SchemaViolation] = []
         unknown: list[Path] = []
         if self._is_object and type(value) is dict:
-            self._walk_object(value, (), found, unknown)
+            self._walk_object(value, (), violations, unknown)
         else:
-            self._walk(value, (), found, unknown)
-        return found, unknown
+            self._walk(value, (), violations, unknown)
+        return violations, unknown
 
     # -- walking -------------------------------------------------------------------------
 
     def _walk(
-        self, value: JSON, path: Path, found: list[SchemaViolation], unknown: list[Path]
+        self, value: JSON, path: Path, violations: list[SchemaViolation], unknown: list[Path]
     ) -> None:
         kind = type(value)
         if self.branches:
-            self._walk_union(value, path, found, unknown)
+            self._walk_union(value, path, violations, unknown)
         elif kind is dict and "object" in self.types:
-            self._walk_object(value, path, found, unknown)
+            self._walk_object(value, path, violations, unknown)
         elif kind is list and "array" in self.types:
-            self._walk_list(value, path, found, unknown)
+            self._walk_list(value, path, violations, unknown)
         elif kind is dict or kind is list:
-            found.append(self._mistyped(path, value))
+            violations.append(self._mistyped(path, value))
         else:
             problems = self._verdict_of((kind, value), value).problems
-            found.extend(SchemaViolation(path, problem, value) for problem in problems)
+            violations.extend(SchemaViolation(path, problem, value) for problem in problems)
 
     def _walk_of(self, kind: type) -> _Walk:
         """The walk for a container of a type that this place admits."""
@@ -179,7 +178,7 @@ class Node:
         return self._walk_object if kind is dict else self._walk_list
 
     def _walk_object(
-        self, value: JSONObject, path: Path, found: list[SchemaViolation], unknown: list[Path]
+        self, value: JSONObject, path: Path, violations: list[SchemaViolation], unknown: list[Path]
     ) -> None:
         shape: tuple[Hashable, ...]
         shape = (*value, *map(type, value.values()), *map(value.get, self._valued))
@@ -193,50 +192,50 @@ class Node:
         if verdict.problems:
             for problem in verdict.problems:
                 offender = _at(value, problem.path)
-                found.append(SchemaViolation(path + problem.path, problem, offender))
+                violations.append(SchemaViolation(path + problem.path, problem, offender))
         if verdict.unknown:
             unknown.extend((*path, key) for key in verdict.unknown)
         for key, walk, even_empty in verdict.children:
             child = value[key]
             if child or even_empty:
-                walk(child, (*path, key), found, unknown)
+                walk(child, (*path, key), violations, unknown)
         if self.values is not None:
             for key, member in value.items():
                 if key not in self.properties:
-                    self.values._walk(member, (*path, key), found, unknown)
+                    self.values._walk(member, (*path, key), violations, unknown)
 
     def _walk_list(
-        self, value: list[JSON], path: Path, found: list[SchemaViolation], unknown: list[Path]
+        self, value: list[JSON], path: Path, violations: list[SchemaViolation], unknown: list[Path]
     ) -> None:
         if self._is_bounded:
             # `_shallow` has no `items`: only the length matters.
             for problem in self._verdict_of(len(value), value).problems:
-                found.append(SchemaViolation(path, problem, value))
+                violations.append(SchemaViolation(path, problem, value))
         node = self.items
         if node is None or (node._plain_kinds and node._plain_kinds.issuperset(map(type, value))):
             return
         for index, item in enumerate(value):
             if node._is_object and type(item) is dict:
-                node._walk_object(item, (*path, index), found, unknown)
+                node._walk_object(item, (*path, index), violations, unknown)
             else:
-                node._walk(item, (*path, index), found, unknown)
+                node._walk(item, (*path, index), violations, unknown)
 
     def _walk_union(
-        self, value: JSON, path: Path, found: list[SchemaViolation], unknown: list[Path]
+        self, value: JSON, path: Path, violations: list[SchemaViolation], unknown: list[Path]
     ) -> None:
         branch = self._only.get(type(value))
         if branch is None:
             kind = json_type(value)
             fitting = [branch for branch in self.branches if kind in branch.types]
             if not fitting:
-                found.append(self._mistyped(path, value))
+                violations.append(self._mistyped(path, value))
                 return
             if kind == "object" and len(fitting) > 1 and self._tag is not None:
-                branch, value = self._branch_by_tag(self._tag, fitting, value, path, found)
+                branch, value = self._branch_by_tag(self._tag, fitting, value, path, violations)
             else:
                 branch = fitting[0]
         if branch is not None:
-            branch._walk(value, path, found, unknown)
+            branch._walk(value, path, violations, unknown)
 
     def _branch_by_tag(
         self,
@@ -244,7 +243,7 @@ class Node:
         fitting: list[Node],
         value: JSONObject,
         path: Path,
-        found: list[SchemaViolation],
+        violations: list[SchemaViolation],
     ) -> tuple[Node | None, JSONObject]:
         """The branch that the tag of an object names, and the object to validate by it.
 
@@ -262,7 +261,7 @@ class Node:
         expected = "one of " + ", ".join(map(json.dumps, dict.fromkeys(values)))
         code = _code(constant[id(fitting[0])], keyword)
         problem = Problem((tag,), keyword, code, expected, False, False)
-        found.append(SchemaViolation((*path, tag), problem, value.get(tag)))
+        violations.append(SchemaViolation((*path, tag), problem, value.get(tag)))
         if tag not in value:
             for branch in fitting:
                 if all(k in value for k in branch.schema.get("required", ()) if k != tag):

@@ -1,4 +1,4 @@
-"""How findings and messages put values and words: one home for what all floors say alike."""
+"""How findings and messages render values and words, on all floors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.redaction.shapes import LIKE_A_KEY_OR_TOKEN
 
 __all__ = ["ABSENT", "Shown", "did_you_mean", "listed", "mask", "plural", "show"]
@@ -20,12 +21,12 @@ class _Absent:
 
 
 ABSENT: Any = _Absent()
-"""Stands for a member that is not there, which is not the same as ``null``."""
+"""The value of an absent member, which is not the same as ``null``."""
 
 
 def mask(text: str) -> str:
-    """The text with all that looks like a key masked, and all that would drive a terminal
-    (control characters, changes of writing direction) escaped.
+    """The text with anything like a key masked, and with control characters and changes of
+    writing direction escaped, so that it is safe to print in a terminal.
     """
     text = _masked(text)
     return text if text.isprintable() else _UNPRINTABLE.sub(_escape, text)
@@ -33,22 +34,22 @@ def mask(text: str) -> str:
 
 def _masked(text: str) -> str:
     if "sk-" in text or "Bearer" in text:
-        return LIKE_A_KEY_OR_TOKEN.sub(lambda found: found[0][:3] + "***", text)
+        return LIKE_A_KEY_OR_TOKEN.sub(lambda match: match[0][:3] + "***", text)
     return text
 
 
-def _escape(found: re.Match[str]) -> str:
-    return json.dumps(found[0])[1:-1]
+def _escape(match: re.Match[str]) -> str:
+    return json.dumps(match[0])[1:-1]
 
 
-def show(value: Any, limit: int = 80) -> str:
-    """A value as people read it: JSON, in one line, shortened, secrets masked."""
+def show(value: JSON, limit: int = 80) -> str:
+    """A value for people to read: JSON in one line, shortened, secrets masked."""
     if value is ABSENT:
         return "absent"
     if isinstance(value, bytes):
         value = value[: limit * 4].decode("utf-8", "replace")
     if isinstance(value, str):
-        value = _masked(value[: limit * 4])  # first, or half a key would pass for none
+        value = _masked(value[: limit * 4])  # first: a part of a key is not recognised
         value = value if len(value) <= limit else value[: limit - 3] + "..."
         return mask(json.dumps(value, ensure_ascii=False))
     try:
@@ -59,8 +60,8 @@ def show(value: Any, limit: int = 80) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def _pruned(value: Any, depth: int) -> Any:
-    # A hostile value may be huge or deep: no more of it is rendered than can be shown.
+def _pruned(value: JSON, depth: int) -> JSON:
+    # A hostile value may be huge or deep: render no more of it than can be shown.
     if isinstance(value, dict):
         if not depth:
             return "{...}"
@@ -78,10 +79,10 @@ def _pruned(value: Any, depth: int) -> Any:
 
 
 class Shown(str):
-    """Text for `got` that is shown as it is."""
+    """Text for `got` that is shown as it is, not as a JSON string."""
 
 
-def listed(values: Iterable[Any], limit: int = 8) -> str:
+def listed(values: Iterable[JSON], limit: int = 8) -> str:
     """A few values, comma-separated, for `expected`."""
     items = [show(v, 40) for v in values]
     return ", ".join(items[:limit]) + (
@@ -95,10 +96,10 @@ def plural(count: int, noun: str) -> str:
 
 
 def did_you_mean(name: str, known: Collection[str], *, cutoff: float = 0.6) -> str:
-    """``: did you mean strict?``, or an empty string where nothing is near.
+    """``: did you mean strict?``, or an empty string if nothing is similar.
 
     Args:
-        cutoff: how alike the two have to be, from 0 to 1, as `difflib.get_close_matches` has it.
+        cutoff: least similarity, from 0 to 1, as of `difflib.get_close_matches`.
     """
     from difflib import get_close_matches
 

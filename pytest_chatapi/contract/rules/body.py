@@ -1,20 +1,23 @@
-"""S00, S16 and E02: the body of a response as a whole, before anything in it is looked at."""
+"""S00, S16 and E02: the body of a response as a whole."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from pytest_chatapi.contract.rules.registry import Violation, rule
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import Shown
 
-__all__ = ["body_missing", "content_type_stream", "is_json_type", "not_json"]
+__all__ = ["ContentType", "body_missing", "content_type_stream", "not_json"]
 
 
 @rule("S00")
 def not_json(body: JSON, why_not: str | None = None) -> Violation:
-    """Args:
-    body: bytes where they are not JSON or begin with a byte-order mark, else what they hold
-        instead of an object.
-    why_not: why the bytes are not JSON.
+    """Where a body that has to be one JSON object is not.
+
+    Args:
+        body: bytes that are not JSON, or begin with a byte-order mark; else the parsed JSON.
+        why_not: why the bytes are not JSON.
     """
     if why_not is not None:
         return Violation("$", "one JSON object", body, f"the body is not JSON: {why_not}")
@@ -35,41 +38,48 @@ def body_missing() -> Violation:
     return Violation("$", "a body", Shown("nothing"), message)
 
 
-@rule("E02")
-def content_type_stream(
-    media_type: str, *, is_stream: bool, asked: bool | None = None, is_error: bool = False
-) -> Violation | None:
-    """Args:
-    media_type: without parameters, in lower case; empty where the header is absent.
-    is_stream: the body is an event stream.
-    asked: whether the request streams; ``None`` where that cannot be held against the body.
-    is_error: the body is a JSON error under an error status.
+@dataclass(slots=True)
+class ContentType:
+    """The content type of a response, and what is known of the body.
+
+    Attributes:
+        media_type: without parameters, in lower case; empty if there is no such header.
+        is_stream: the body is an event stream.
+        requested: whether the request asks for a stream; ``None`` if it cannot be compared.
+        is_error: the body is JSON under an error status.
     """
-    if asked is not None and asked != is_stream:
+
+    media_type: str
+    is_stream: bool = False
+    requested: bool | None = None
+    is_error: bool = False
+
+
+@rule("E02")
+def content_type_stream(facts: ContentType) -> Violation | None:
+    media_type, is_stream, requested = facts.media_type, facts.is_stream, facts.requested
+    if requested is not None and requested != is_stream:
+        asks = "asks for a stream" if requested else "does not ask for a stream"
+        kind = "an event stream" if is_stream else "not an event stream"
         return Violation(
             "headers.content-type" if media_type else "$",
-            "an event stream" if asked else "JSON",
+            "an event stream" if requested else "JSON",
             Shown("an event stream" if is_stream else "no event stream"),
-            "the request asks for a stream, but the body is not an event stream"
-            if asked
-            else "the request does not ask for a stream, but the body is an event stream",
+            f"the request {asks}, but the body is {kind}",
         )
-    if not media_type or (
-        media_type == "text/event-stream" if is_stream else is_json_type(media_type)
-    ):
+    if not media_type or (media_type == _STREAM if is_stream else _is_json(media_type)):
         return None
-    if is_error:
+    if facts.is_error:
         what, case = "a JSON error body", "error-body"
     else:
         what, case = "an event stream" if is_stream else "a JSON response", ""
-    return Violation(
-        "headers.content-type",
-        "text/event-stream" if is_stream else "application/json",
-        media_type,
-        f"{what} has the wrong content type",
-        case,
-    )
+    expected = _STREAM if is_stream else "application/json"
+    message = f"{what} has the wrong content type"
+    return Violation("headers.content-type", expected, media_type, message, case)
 
 
-def is_json_type(media_type: str) -> bool:
+_STREAM = "text/event-stream"
+
+
+def _is_json(media_type: str) -> bool:
     return media_type == "application/json" or media_type.endswith("+json")

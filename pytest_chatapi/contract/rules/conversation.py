@@ -32,7 +32,7 @@ def check_conversation(ledger: Ledger, ask: Ask, messages: list[JSON]) -> None:
 
 
 class OpenCalls:
-    """The calls of a conversation that wait for an answer, and the ids that got one."""
+    """Tool calls without a tool message so far (`waiting`), and ids that got one (`answered`)."""
 
     __slots__ = ("answered", "waiting")
 
@@ -50,7 +50,7 @@ class OpenCalls:
 
 @rule("Q08")
 def assistant_empty(message: JSONObject, position: int) -> Violation | None:
-    """For a message without content."""
+    """For a message whose content is absent or null."""
     if any(message.get(key) for key in ("tool_calls", "function_call", "audio", "refusal")):
         return None
     return Violation(
@@ -65,10 +65,10 @@ def assistant_empty(message: JSONObject, position: int) -> Violation | None:
 def tool_message_unpaired(
     calls: OpenCalls, message: JSONObject | None, position: int
 ) -> list[Violation] | Violation | None:
-    """Calls have to be answered, each once, before the conversation goes on.
+    """Calls have to be answered, each once, before any other message.
 
     Args:
-        message: the next one, ``None`` behind the last.
+        message: the next one, ``None`` after the last.
     """
     if message is None or message.get("role") != "tool":
         before = "" if message is None else f" before message {position}"

@@ -1,4 +1,4 @@
-"""K: the answer against the question."""
+"""K and L05: the response against the request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["check_answer", "check_choice"]
 
 def check_answer(ledger: Ledger, facts: AnswerFacts) -> None:
     """K01, K02 and K09."""
-    if not ledger.has(_OUT_OF_RANGE):  # such a choice is left out, and told already
+    if not ledger.has(_OUT_OF_RANGE):  # such a choice is left out, and reported already
         ledger.report(n_choices, facts)
     ledger.run(ANSWER_CHECKS, facts)
 
@@ -109,7 +109,7 @@ def tool_choice_required(facts: ChoiceFacts) -> Violation | None:
     if ask.choice != "required" or choice.called or _is_excused(facts):
         return None
     if not ask.body.get("tools"):
-        return None  # Q10
+        return None  # reported as Q10
     return Violation(
         f"{_place(choice)}.message.tool_calls",
         "at least one call",
@@ -153,16 +153,16 @@ def parallel_calls(facts: ChoiceFacts) -> Violation | None:
 
 @rule("K09")
 def model_echo(facts: AnswerFacts) -> Violation | None:
-    asked, answered = facts.ask.model, facts.answer.model
-    if not (isinstance(asked, str) and isinstance(answered, str) and answered):
+    requested, actual = facts.ask.model, facts.answer.model
+    if not (isinstance(requested, str) and isinstance(actual, str) and actual):
         return None
-    # A router may take the maker off: "maker/model".
-    if answered.lower().split("/")[-1].startswith(asked.lower().split("/")[-1]):
+    # Routers may remove the maker from "maker/model".
+    if actual.lower().split("/")[-1].startswith(requested.lower().split("/")[-1]):
         return None
     return Violation(
         "$.model",
-        f"{show(asked)} or a version of it",
-        answered,
+        f"{show(requested)} or a version of it",
+        actual,
         "the model is not the requested one",
     )
 
@@ -189,7 +189,7 @@ def _calls(choice: Choice) -> list[Call]:
 
 
 def _is_excused(facts: ChoiceFacts) -> bool:
-    """Whether a call may lack: the answer was cut, filtered or refused; `tool_calls` is C08."""
+    """Whether a call may be missing: cut, filtered or refused; for `tool_calls` it is C08."""
     return (
         facts.choice.finish in ("length", "content_filter", "tool_calls")
         or facts.choice.refusal.any

@@ -1,4 +1,4 @@
-"""X: error responses. X02 stands in the schemas, X05 in `headers`."""
+"""X01, X03, X04 and X06: error responses. X05 is in `headers`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
 
 
 def is_error_body(value: JSON) -> bool:
-    """Whether a body reports an error instead of answering."""
+    """Whether a body reports an error, and is nothing else."""
     return (
         isinstance(value, dict)
         and bool(value.get("error"))
@@ -30,7 +30,7 @@ def is_error_body(value: JSON) -> bool:
 
 
 def error_message(value: JSON) -> str:
-    """The server's own words, wherever it put them."""
+    """The server's own message, wherever it is in the body."""
     while isinstance(value, list) and value:
         value = value[0]
     if isinstance(value, dict):
@@ -46,34 +46,34 @@ def check_error_body(ledger: Ledger, value: JSON, status: int) -> None:
     if not isinstance(inner, dict):
         ledger.report(error_body, value, [])
         return
-    found, _ = load("error", ledger.as_of).violations(value)
-    lacking = [v for v in found if v.problem.keyword == "required"]
-    if len(lacking) > 1:
-        # One cause, one finding: a body of another make lacks several keys at once.
-        ledger.report(error_body, value, lacking)
-        found = [v for v in found if v.problem.keyword != "required"]
-    shape.report(ledger, found, (), default=error_body)
+    violations, _ = load("error", ledger.as_of).violations(value)
+    missing = [v for v in violations if v.problem.keyword == "required"]
+    if len(missing) > 1:
+        # One cause, one finding: a different kind of body lacks several keys at once.
+        ledger.report(error_body, value, missing)
+        violations = [v for v in violations if v.problem.keyword != "required"]
+    shape.report(ledger, violations, (), default=error_body)
     ledger.report(error_type_status, inner, status)
 
 
 @rule("X01")
-def error_body(value: JSON, lacking: list[SchemaViolation]) -> Violation:
-    """A body of another make; what is wrong with a single key, the schema says."""
-    said = error_message(value)
-    if lacking:
-        names = ", ".join(str(violation.path[-1]) for violation in lacking)
-        message = f"the error lacks {names}; the server says {said}"
+def error_body(value: JSON, missing: list[SchemaViolation]) -> Violation:
+    """A body of a different kind, or with several keys missing; one key violates the schema."""
+    words = error_message(value)
+    if missing:
+        names = ", ".join(str(violation.path[-1]) for violation in missing)
+        message = f"the error lacks {names}; the server says {words}"
         return Violation("$.error", "message, type, param and code", Shown(f"no {names}"), message)
     inner = value.get("error") if isinstance(value, dict) else None
     path, got = ("$", value) if inner is None else ("$.error", inner)
-    message = f"the error body has a different shape; the server says {said}"
+    message = f"the error body has a different shape; the server says {words}"
     return Violation(path, "{error: {message, type, param, code}}", got, message)
 
 
 @rule("X03")
 def error_under_2xx(body: JSONObject, status: int) -> Violation:
-    said = error_message(body)
-    message = f"an error under status {status}: the server says {said}"
+    words = error_message(body)
+    message = f"an error under status {status}: the server says {words}"
     return Violation("$.error", "no error, or an error status", body["error"], message)
 
 

@@ -1,4 +1,4 @@
-"""The facts that rules of several families look at."""
+"""Facts for the rules of several families."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ChoiceFacts:
 
 @dataclass(slots=True)
 class AnswerFacts:
-    """An answer, what the request asks for, and the name of the profile."""
+    """An answer, what the request asks for, and the profile's name."""
 
     ask: Ask
     answer: Answer

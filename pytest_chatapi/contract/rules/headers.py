@@ -1,4 +1,4 @@
-"""H and X05: the headers of a response."""
+"""H01, H02 and X05: the headers of a response."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["check_headers"]
 
 
 def check_headers(ledger: Ledger, headers: Mapping[str, str], status: int) -> None:
-    """H01, H02 and X05. Without any header, none were recorded and nothing is missed."""
+    """H01, H02 and X05. A response without headers was recorded without them: none is missing."""
     if headers:
         ledger.run(CHECKS, HeaderFacts(headers, status, ledger.profile.name))
 
@@ -29,7 +29,7 @@ class HeaderFacts:
     profile: str
 
 
-# What any proxy or test server sends: no sign that the headers were recorded.
+# A recording with only these has dropped the others.
 _BARE = {"content-type", "content-length", "transfer-encoding", "date"}
 
 
@@ -64,7 +64,7 @@ def ratelimit_headers(facts: HeaderFacts) -> list[Violation]:
 _RATE = re.compile(r"x-ratelimit-(limit|remaining|reset)-(?:requests|tokens)")
 _RESET = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|us|µs|ns|h|m|s|d))+")
 _COUNT = re.compile(r"\d+")
-# Azure sends bare seconds as a reset, and -1 where no limit holds.
+# Azure sends seconds without a unit as a reset, and -1 where there is no limit.
 _AZURE = re.compile(r"\d+(?:\.\d+)?|-1")
 _PLACEHOLDER = re.compile(r"(?i)redact|filter|mask|dummy|fake|test|sanitiz|scrub|placeholder")
 
@@ -73,7 +73,7 @@ def _is_placeholder(value: str) -> bool:
     text = value.strip()
     if not text or text[0] in "<[{*$" or set(text) <= set("*xX-#."):
         return True
-    # REDACTED, test_requests, dummy: words that a recorder put there.
+    # REDACTED, test_requests, dummy: what a recorder put in place of the value.
     return text.isupper() or bool(_PLACEHOLDER.search(text))
 
 

@@ -17,9 +17,9 @@ _FLOOR = -9999.0  # documented as "very unlikely"
 
 
 class Tokens:
-    """The tokens of one choice, checked as they come.
+    """The tokens of one choice, checked as they arrive.
 
-    What is wrong with many tokens is one finding that counts them.
+    A violation of many tokens is one finding that counts them.
     """
 
     __slots__ = ("_ask", "_came", "_first", "_known", "_ledger", "_more", "_spelled")
@@ -34,7 +34,7 @@ class Tokens:
         self._more: dict[str, int] = {}
 
     def add(self, member: str, tokens: list[JSON], path: str, chunk: int | None) -> None:
-        """L01 to L03 for each token; what has the wrong shape, the schema says."""
+        """L01 to L03 for each token; a wrong shape violates the schema."""
         self._came.add(member)
         for position, token in enumerate(tokens):
             if type(token) is not dict:
@@ -56,7 +56,7 @@ class Tokens:
                 self._spelled[member] += bytes(raw)
                 known = True
             except TypeError:
-                pass  # the schema says so
+                pass  # it violates the schema
             except ValueError:
                 self._note(_SHAPE, logprob_shape(f"{path}[{position}]", raw, chunk))
         self._known[member] = known
@@ -79,14 +79,14 @@ class Tokens:
             self._first[code] = violation
 
     def end(self, choice: Choice, *, whole: bool) -> None:
-        """Reports L01 to L03, one finding a cause, and L04 where the text was kept."""
+        """Reports L01 to L03, one finding for each, and L04 where the text was kept."""
         for code, violation in self._first.items():
             if more := self._more.get(code):
                 message = f"{violation.message} (and {plural(more, 'more token')})"
                 violation = violation._replace(message=message)
             self._ledger.add(code, violation)
         if not whole or choice.parts:
-            return  # what is no text has been told
+            return  # there is content that is not text, which is reported already
         for member, text in (("content", choice.content), ("refusal", choice.refusal)):
             if self._known[member] and member in self._came and text.kept:
                 path = f"$.choices[{choice.index}].logprobs.{member}"
@@ -95,7 +95,7 @@ class Tokens:
 
 @rule("L01")
 def logprob_shape(path: str, raw: list[JSON], chunk: int | None) -> Violation:
-    """What the schema does not say: the range of a byte."""
+    """For a byte that is not within 0 to 255; other wrong shapes violate the schema."""
     message = "`bytes` contains a value that is not a byte"
     return Violation(f"{path}.bytes", "integers from 0 to 255", raw, message, chunk=chunk)
 

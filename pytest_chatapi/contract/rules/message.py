@@ -1,4 +1,4 @@
-"""S05 to S09 and S15: the choices of an answer and their messages. S07 stands in the schemas."""
+"""S05, S06, S08, S09 and S15: choices and their messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pytest_chatapi.contract.wording import ABSENT, Shown
 
 __all__ = ["CHECKS", "choice_index", "choices_empty"]
 
-# `tool_calls` without calls is C08.
+# Reasons with which a message may be empty; `tool_calls` without calls is C08.
 _EXCUSES = ("length", "content_filter", "tool_calls")
 
 
@@ -22,7 +22,7 @@ def choices_empty(body: JSONObject) -> Violation | None:
 
 @rule("S06")
 def choice_index(indexes: list[int]) -> Violation | None:
-    """For an answer that is no stream."""
+    """For a response that is not a stream."""
     if sorted(indexes) == list(range(len(indexes))):
         return None
     alone = len(indexes) == 1
@@ -36,7 +36,7 @@ def choice_index(indexes: list[int]) -> Violation | None:
 
 @rule("S08")
 def message_role(facts: ChoiceFacts) -> Violation | None:
-    """For a joined message; of a whole one, the schema says it."""
+    """For a stream; the message of any other response violates the schema."""
     role = facts.choice.role
     if not facts.answer.streamed or role not in ("developer", "system", "user", "tool"):
         return None

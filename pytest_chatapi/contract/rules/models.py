@@ -16,9 +16,9 @@ def check_model(ledger: Ledger, model: JSON, prefix: str = "") -> None:
     if not isinstance(model, dict):
         ledger.report(model_object, model, prefix)
         return
-    found, unknown = load("model", ledger.as_of).violations(model)
-    if found or unknown:
-        shape.report(ledger, found, unknown, default=model_object, prefix=prefix)
+    violations, unknown = load("model", ledger.as_of).violations(model)
+    if violations or unknown:
+        shape.report(ledger, violations, unknown, default=model_object, prefix=prefix)
 
 
 def check_model_list(ledger: Ledger, body: JSON) -> None:
@@ -27,7 +27,7 @@ def check_model_list(ledger: Ledger, body: JSON) -> None:
     if not isinstance(body, dict):
         return
     _, unknown = load("model_list", ledger.as_of).violations(body)
-    if unknown:  # those of the models are reported with the models
+    if unknown:  # those inside a model are reported with the model
         shape.report(ledger, (), [path for path in unknown if len(path) == 1])
     data = body.get("data")
     positions: dict[str, int] = {}
@@ -54,7 +54,7 @@ def model_list(body: JSON) -> list[Violation]:
 
 @rule("D02")
 def model_object(model: JSON, prefix: str) -> Violation:
-    """A model is an object; what is in it, the schema says."""
+    """Where a model is not an object; what is wrong inside one violates the schema."""
     return Violation(f"${prefix}", "a model object", model, "the model is not an object")
 
 

@@ -1,11 +1,11 @@
 """What a rule is: a function for each code, registered by its decorator.
 
 A rule looks at a few facts and returns what breaks it: nothing, one `Violation`, or a list of
-them. The `Ledger` adds code, name and level. A rule that has nothing to say returns ``None`` or
-an empty list, so a response without fault costs one call for each rule and no more.
+them. The `Ledger` adds code, name and level. Where nothing is wrong, a rule returns ``None`` or
+an empty list, so a legal response costs one call for each rule and no more.
 
-Codes that stand in no decorator have their home in ``x-rule`` of ``schemas/*.json``;
-`rules.shape.report` reports those.
+A code without a function has its home in ``x-rule`` of ``schemas/*.json``; `shape.report` reports
+it. Name, statement and levels of all codes are in ``schemas/rules.json``.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import NamedTuple, TypeAlias, TypeVar
 
 from pytest_chatapi.contract.wire import JSON
 
-__all__ = ["RULES", "Check", "Found", "Violation", "checks", "code_of", "codes_of", "rule"]
+__all__ = ["RULES", "Check", "Violation", "Violations", "checks", "code_of", "codes_of", "rule"]
 
 
 class Violation(NamedTuple):
     """What breaks a rule, and where.
 
     Attributes:
-        path: JSON path from the response body, the chunk or the request body.
+        path: JSON path in the response body, the chunk or the request body.
         expected: what the contract asks for, in a few words.
         got: the value (rendered by `show`); already rendered text is `Shown`.
         message: one sentence, without the path.
         case: the case of the rule in the level matrix, such as ``reasoning``, or empty.
-        chunk: number of the chunk, ``None`` outside of a stream.
+        chunk: number of the chunk, counted from 0; ``None`` outside a stream.
     """
 
     path: str
@@ -38,22 +38,27 @@ class Violation(NamedTuple):
     chunk: int | None = None
 
 
-Found: TypeAlias = Violation | list[Violation] | None
+Violations: TypeAlias = Violation | list[Violation] | None
+"""What a rule returns."""
 
 _Facts = TypeVar("_Facts")
-_Rule = TypeVar("_Rule", bound=Callable[..., Found])
+_Rule = TypeVar("_Rule", bound=Callable[..., Violations])
 
-Check: TypeAlias = tuple[str, Callable[[_Facts], Found]]
-"""A code, and its function of one fact object."""
+Check: TypeAlias = tuple[str, Callable[[_Facts], Violations]]
+"""A code, and its function, which takes one object of facts."""
 
-RULES: dict[str, Callable[..., Found]] = {}
-"""The rules of all modules that are imported, by code."""
+RULES: dict[str, Callable[..., Violations]] = {}
+"""By code, the rules of all modules that have been imported."""
 
-_CODES: dict[Callable[..., Found], str] = {}
+_CODES: dict[Callable[..., Violations], str] = {}
 
 
 def rule(code: str) -> Callable[[_Rule], _Rule]:
-    """Registers the function below as the rule of this code; the function stays as it is."""
+    """Registers a function, unchanged, as the rule of this code.
+
+    Raises:
+        ValueError: the code has a function already.
+    """
 
     def register(function: _Rule) -> _Rule:
         if code in RULES:
@@ -65,16 +70,16 @@ def rule(code: str) -> Callable[[_Rule], _Rule]:
     return register
 
 
-def code_of(function: Callable[..., Found]) -> str:
+def code_of(function: Callable[..., Violations]) -> str:
     """The code of a rule."""
     return _CODES[function]
 
 
-def codes_of(*functions: Callable[..., Found]) -> frozenset[str]:
+def codes_of(*functions: Callable[..., Violations]) -> frozenset[str]:
     """The codes of some rules, as `Ledger.has` takes them."""
     return frozenset(_CODES[function] for function in functions)
 
 
-def checks(*functions: Callable[[_Facts], Found]) -> tuple[Check[_Facts], ...]:
-    """Rules that look at the same facts, in the order in which `Ledger.run` runs them."""
+def checks(*functions: Callable[[_Facts], Violations]) -> tuple[Check[_Facts], ...]:
+    """Rules that take the same facts, in the order in which `Ledger.run` runs them."""
     return tuple((_CODES[function], function) for function in functions)

@@ -1,4 +1,4 @@
-"""Q: the request, whatever the answer was. Q01, Q05 to Q07, Q09 and Q15 stand in the schemas."""
+"""Q: the request, whatever the response is. Q08, Q11 and Q14 are in `conversation`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["check_request"]
 
 
 def check_request(ledger: Ledger, ask: Ask, body: JSON, why_not: str | None, url: str) -> None:
-    """All of Q for one request body (``None``: no body is known).
+    """Checks one request body (``None``: it is unknown) by all rules of the Q family.
 
     Args:
         why_not: why the body is not JSON, ``None`` where it is.
@@ -37,10 +37,10 @@ def check_request(ledger: Ledger, ask: Ask, body: JSON, why_not: str | None, url
 
 
 def _check_schema(ledger: Ledger, body: JSONObject, url: str) -> None:
-    found, unknown = load("request", ledger.as_of).violations(body)
-    kept: list[SchemaViolation] = []
+    violations, unknown = load("request", ledger.as_of).violations(body)
+    others: list[SchemaViolation] = []
     is_deployment = "/deployments/" in url
-    for violation in found:
+    for violation in violations:
         if (
             is_deployment
             and violation.path == ("model",)
@@ -50,19 +50,19 @@ def _check_schema(ledger: Ledger, body: JSONObject, url: str) -> None:
         if (accepted := _accepted(violation)) is not None:
             ledger.add(_SCHEMA, accepted)
         else:
-            kept.append(violation)
-    if kept:
-        # A part of another kind lacks its text too: one cause, one finding.
-        foreign = {v.path[:-1] for v in kept if v.problem.code == "Q15"}
-        kept = [v for v in kept if v.problem.code == "Q15" or v.path[:-1] not in foreign]
-        shape.report(ledger, kept, (), default=request_schema)
+            others.append(violation)
+    if others:
+        # One cause, one finding: a part of a different kind has no text either.
+        foreign = {v.path[:-1] for v in others if v.problem.code == "Q15"}
+        others = [v for v in others if v.problem.code == "Q15" or v.path[:-1] not in foreign]
+        shape.report(ledger, others, (), default=request_schema)
     for path in unknown:
         if len(path) == 1:
             ledger.report(unknown_parameter, path)
 
 
 def _accepted(violation: SchemaViolation) -> Violation | None:
-    """What the reference does not list and the service accepts, as Q00 with a case of its own."""
+    """What the service accepts although it is not documented, as a case of Q00."""
     path, problem, value = violation
     if value is None and problem.keyword in ("null", "type") and problem.optional:
         message = "null for an optional parameter: leave it out"
@@ -75,7 +75,7 @@ def _accepted(violation: SchemaViolation) -> Violation | None:
 
 @rule("Q00")
 def request_schema(body: JSON, why_not: str | None) -> Violation:
-    """The body is one JSON object; what is in it, the schema says."""
+    """Where the body is not a JSON object; what is wrong inside one violates the schema."""
     if why_not is not None:
         message = f"the request is not JSON: {why_not}"
         return Violation("$", "JSON", Shown("no JSON"), message)
@@ -94,7 +94,7 @@ def unknown_parameter(path: Path) -> Violation:
 
 @dataclass(slots=True)
 class RequestFacts:
-    """What a request asks for, and the day whose contract holds."""
+    """What a request asks for, and the day whose contract applies."""
 
     ask: Ask
     day: str
@@ -143,7 +143,7 @@ def tool_choice_unknown(facts: RequestFacts) -> Violation | None:
     return None
 
 
-# Parameter -> first day on which it is deprecated, and what replaces it.
+# Parameter -> first day on which it is deprecated, and what to send instead.
 _DEPRECATED = {
     "functions": ("2023-11-06", "tools"),
     "function_call": ("2023-11-06", "tool_choice"),

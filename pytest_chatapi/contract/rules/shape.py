@@ -1,6 +1,6 @@
-"""S01 to S04, S10, and every code that a schema gives: turns its verdict into findings.
+"""S01, S02, S04, S10, and all codes in ``x-rule``: findings of what violates a schema.
 
-A code that stands in ``x-rule`` of ``schemas/*.json`` and in no decorator has its home there.
+A code that is in ``x-rule`` of ``schemas/*.json``, but in no decorator, has its home there.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from pytest_chatapi.contract.ledger import Ledger
-from pytest_chatapi.contract.rules.registry import Found, Violation, code_of, rule
+from pytest_chatapi.contract.rules.registry import Violation, Violations, code_of, rule
 from pytest_chatapi.contract.validation import Path, SchemaViolation, json_path, json_type
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import ABSENT, Shown, show
@@ -31,10 +31,10 @@ _BOUNDS = {
 
 @rule("S01")
 def schema(
-    found: SchemaViolation, case: str = "", chunk: int | None = None, prefix: str = ""
+    violation: SchemaViolation, case: str = "", chunk: int | None = None, prefix: str = ""
 ) -> Violation:
-    """What a schema says about one place; under a code of its own where `report` knows one."""
-    path, problem, value = found
+    """What violates a schema; `report` uses it for the codes in ``x-rule`` too."""
+    path, problem, value = violation
     key = path[-1] if path else "the body"
     got = value
     if problem.keyword == "required":
@@ -57,23 +57,24 @@ def _place(path: Path, prefix: str) -> str:
 
 def report(
     ledger: Ledger,
-    found: Iterable[SchemaViolation],
+    violations: Iterable[SchemaViolation],
     unknown: Iterable[Path],
     *,
-    default: Callable[..., Found] = schema,
+    default: Callable[..., Violations] = schema,
     chunk: int | None = None,
     prefix: str = "",
     skip: frozenset[str] = frozenset(),
 ) -> None:
-    """Adds one finding a violation; a specific code wins over the family's general one.
+    """Adds a finding for each violation, under its own code if the schema has one.
 
     Args:
-        default: the rule of what has no code of its own.
-        prefix: goes before the path, without its ``$`` (such as ``.data[3]``).
-        skip: codes that another rule of the caller's reports better.
+        unknown: paths of members that the reference does not list.
+        default: the rule for violations without a code of their own.
+        prefix: path of the validated value without its ``$`` (such as ``.data[3]``).
+        skip: codes that the caller reports itself.
     """
     general = code_of(default)
-    for violation in found:
+    for violation in violations:
         problem = violation.problem
         code = problem.code or general
         if problem.keyword == "null" and problem.optional and code in ("S01", "S07", "C01"):
@@ -88,7 +89,7 @@ def report(
 
 
 def _case(code: str, violation: SchemaViolation) -> str:
-    """The case of a code, told by what the schema found."""
+    """The case of a code that a violation is."""
     path, problem, value = violation
     key, keyword = path[-1] if path else None, problem.keyword
     if code == "S07":
@@ -122,15 +123,15 @@ _UNKNOWN = code_of(unknown_field)
 
 
 def check_frame(ledger: Ledger, body: JSONObject, chunk: int | None = None) -> None:
-    """S02 and S04 for a completion or a chunk."""
+    """S02 and S04 for a completion or a chunk; wrong types violate the schema."""
     id_, created = body.get("id"), body.get("created")
     if id_ == "":
         ledger.report(id_empty, chunk)
     if type(created) is int and not _EARLIEST <= created <= _LATEST:
-        ledger.report(created_implausible, created, chunk)  # a wrong type is the schema's business
+        ledger.report(created_implausible, created, chunk)
 
 
-# What `created` can be in seconds: more are milliseconds.
+# Bounds of `created` in seconds: more are milliseconds.
 _EARLIEST, _LATEST = 1_000_000_000, 100_000_000_000
 
 

@@ -1,8 +1,8 @@
 """The loop over a stream: folds each chunk into an `Answer` and drops it.
 
 The rules about single chunks (`stream_chunks`) are fused into it: it calls them only where
-something is wrong. The calls in deltas are joined in `stream_calls`; what only the end of the
-stream can tell is in `stream_end`.
+something is wrong. Tool calls are joined in `stream_calls`; what only the end of the stream shows
+is in `stream_end`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _FINISH_KEY = Problem((), "required", None, "the key, null before the end", Fals
 
 
 class StreamFold:
-    """Judges a stream chunk by chunk, and joins it.
+    """Checks a stream chunk by chunk, and joins it.
 
     Args:
         keep: keep all text, for `as_completion`.
@@ -66,7 +66,7 @@ class StreamFold:
     # -- events --------------------------------------------------------------------------
 
     def read_bytes(self, pieces: Iterable[bytes], *, cut: bool = False) -> None:
-        """Judges the stream as it came over the wire.
+        """Checks a stream as it came over the wire.
 
         Args:
             cut: the connection ended early, so the last event may be incomplete.
@@ -80,7 +80,7 @@ class StreamFold:
             self._event(pending, last=cut)
 
     def read_chunks(self, chunks: Iterable[JSON]) -> None:
-        """Judges parsed chunks, whose framing and end are unknown."""
+        """Checks parsed chunks, whose framing and end are unknown."""
         for value in chunks:
             if isinstance(value, dict):
                 self.chunk(value)
@@ -116,7 +116,7 @@ class StreamFold:
             self._not_a_chunk(value)
 
     def _done(self, data: bytes) -> None:
-        """``[DONE]``, or what comes after it: of that, one event is reported."""
+        """Takes ``[DONE]``, or an event after it, of which the first is reported."""
         course, ends = self.course, is_done(data)
         if course.done and (ends or not self._after_done):
             self.ledger.report(stream_done_missing, data)
@@ -144,9 +144,9 @@ class StreamFold:
         is_list = type(choices) is list
         if is_list and (self._is_azure or not choices) and self._is_filter_chunk(chunk, number):
             return
-        found, unknown = self._violations(chunk)
-        if found or unknown:
-            shape.report(ledger, found, unknown, chunk=number, skip=INDEX_CODES)
+        violations, unknown = self._violations(chunk)
+        if violations or unknown:
+            shape.report(ledger, violations, unknown, chunk=number, skip=INDEX_CODES)
         if not is_list:
             course.lost = True
             return
@@ -163,12 +163,12 @@ class StreamFold:
             self._choices(choices, number)
         elif type(usage) is not dict and chunk.get("moderation") is None:
             if self.ask.include_usage and course.bare is None:
-                course.bare = number  # the usage chunk without usage? The end tells.
+                course.bare = number  # perhaps the usage chunk, without usage: see the end
             else:
                 ledger.report(stream_empty_choices, number)
 
     def _is_filter_chunk(self, chunk: JSONObject, number: int) -> bool:
-        """Whether this chunk brings nothing but results of Azure's content filter."""
+        """Whether a chunk has nothing but results of Azure's content filter."""
         choices = chunk["choices"]
         if not choices:
             if "prompt_filter_results" not in chunk or chunk.get("usage"):
@@ -211,7 +211,7 @@ class StreamFold:
             value, earlier = chunk.get(key), frame[key]
             if value != earlier and value:
                 if not earlier:
-                    frame[key] = value  # the chunks before lacked it, which S01 or S02 says
+                    frame[key] = value  # earlier chunks had none, which is S01 or S02
                 elif type(value) is type(earlier):
                     self.ledger.report(rule, earlier, value, number)
 
@@ -284,7 +284,7 @@ class StreamFold:
             self.ledger.report(stream_first_role, index, position, role, number, first=False)
 
     def _members(self, choice: Choice, delta: JSONObject, position: int, number: int) -> str:
-        """Folds all but role and content; the last member that brings something, or nothing."""
+        """Folds all but role and content; returns the last member that adds something, if any."""
         late = ""
         refusal = delta.get("refusal")
         if refusal and type(refusal) is str:
@@ -334,7 +334,7 @@ class StreamFold:
 
     def _finish(self, choice: Choice, finish: JSON, position: int, number: int) -> None:
         if not finish or type(finish) is not str:
-            self.course.blank.add(choice.index)  # S07 or S01 says so already
+            self.course.blank.add(choice.index)  # which is S07 or S01
         elif choice.finish is None:
             choice.finish = finish
         else:
@@ -342,7 +342,7 @@ class StreamFold:
 
     def _no_finish_key(self, delta: JSONObject, position: int, number: int) -> None:
         if type(delta.get("audio")) is dict and len(delta) == 1:
-            return  # the update of an audio that is whole
+            return  # the closing update of an audio
         path = ("choices", position, "finish_reason")
         violation = SchemaViolation(path, _FINISH_KEY, None)
         self.ledger.report(shape.schema, violation, "finish-reason-absent", number)
@@ -350,11 +350,11 @@ class StreamFold:
     # -- the end -------------------------------------------------------------------------
 
     def end(self, cut: str | None, *, framed: bool = True) -> Answer:
-        """Reports what only the end can tell.
+        """Checks what only the end shows.
 
         Args:
-            cut: who cut the stream, if somebody did.
-            framed: the wire text was at hand, so that ``[DONE]`` can be missed.
+            cut: who ended the connection early, if anyone did.
+            framed: the wire text is known, so that ``[DONE]`` can be missing.
         """
         answer = self.course.answer
         check_end(self.ledger, self.course, self._calls, cut, framed=framed)

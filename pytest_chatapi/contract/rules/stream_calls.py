@@ -13,12 +13,12 @@ from pytest_chatapi.contract.wording import ABSENT, Shown, plural, show
 
 __all__ = ["INDEX_CODES", "CallFold"]
 
-# Beyond any index, so that no key of a call has thousands of digits.
+# More than any index: no path shall contain thousands of digits.
 _HIGHEST_INDEX = 10**9
 
 
 class Place(NamedTuple):
-    """Where a fragment came: position of its choice in the chunk, its own, number of the chunk."""
+    """Where a fragment is: its choice's position in the chunk, its own, number of the chunk."""
 
     choice: int
     position: int
@@ -37,8 +37,8 @@ class CallFold:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._unindexed: dict[int, int] = {}  # choice -> first chunk with a call without index
-        self._mistyped: set[int] = set()  # choices of which such an index was no integer
-        # (choice, index) -> key of the call that came under the index of another.
+        self._mistyped: set[int] = set()  # choices with an index that is not an integer
+        # (choice, index) -> key of the call that shares its index with an earlier one.
         self._moved: dict[tuple[int, int], int] = {}
 
     def add(self, choice: Choice, fragments: list[JSON], position: int, number: int) -> None:
@@ -86,7 +86,7 @@ class CallFold:
             _add_text(call, inner)
 
     def _again(self, call: Call, key: str, earlier: JSON, value: JSON, place: Place) -> JSON:
-        """What holds of a member that comes in a later fragment: the first value that says any."""
+        """The value of a member that a later fragment repeats: the first that is not empty."""
         if earlier is not None or value == "":
             self._ledger.report(tool_delta_repeat, call, key, value, place)
         return value if earlier is None or (earlier == "" and value) else earlier
@@ -107,7 +107,7 @@ class CallFold:
             call.arguments.append(text)
 
     def end(self, choices: dict[int, Choice]) -> None:
-        """Reports what only the end can tell of the indexes."""
+        """Checks the indexes as a whole."""
         for index in sorted(self._unindexed):
             count, mistyped = len(choices[index].calls), index in self._mistyped
             missing = MissingIndex(index, self._unindexed[index], count, mistyped)
@@ -119,7 +119,7 @@ class CallFold:
 
 
 def _guessed_key(calls: dict[int, Call], fragment: JSONObject) -> int:
-    """Of a fragment without a usable index: a known id, else a new call, else the last one."""
+    """The key for a fragment without a usable index: by its id, else a new one, else the last."""
     id_ = fragment.get("id")
     if id_:
         for key, call in calls.items():
@@ -186,7 +186,7 @@ def _add_text(call: Call, inner: JSONObject) -> None:
 
 
 class SharedIndex(NamedTuple):
-    """Two calls come under one index."""
+    """Two calls have the same index."""
 
     place: Place
     number: int
@@ -195,7 +195,7 @@ class SharedIndex(NamedTuple):
 
 
 class MissingIndex(NamedTuple):
-    """The calls of a choice come without an index, or with one that is no integer."""
+    """The calls of a choice have no index, or one that is not an integer."""
 
     choice: int
     chunk: int
@@ -262,9 +262,11 @@ def tool_delta_repeat(call: Call, key: str, value: JSON, place: Place) -> Violat
 def stream_assembled(
     path: str, call: Call, number: int, *, kind: str = "", name: str = ""
 ) -> Violation:
-    """Args:
-    kind: type of a fragment of another type than the call's.
-    name: another name for a ``function_call``.
+    """For fragments that cannot be joined.
+
+    Args:
+        kind: type of the fragment, where it is not the call's.
+        name: name in the fragment, where it is not that of the ``function_call``.
     """
     if name:
         message = "two names for one function_call cannot be joined"

@@ -1,4 +1,4 @@
-"""T and E01: what a single event or chunk gets wrong.
+"""E01, T01 to T04, and T06 to T12: single events and chunks.
 
 The loop in `stream` looks at every chunk and calls these only where something is wrong: a call
 for each rule and chunk would cost more than parsing.
@@ -96,8 +96,11 @@ def stream_after_finish(
 
 @rule("T08")
 def stream_done_missing(event: bytes | None, *, all_finished: bool = False) -> Violation:
-    """Args:
-    event: what came behind the first ``[DONE]``; ``None``: the stream ended without one.
+    """For a stream without ``[DONE]``, or with events after it.
+
+    Args:
+        event: the data of an event after ``[DONE]``; ``None`` if there is no ``[DONE]``.
+        all_finished: every choice has a finish_reason.
     """
     if event is None:
         return Violation(
@@ -145,8 +148,11 @@ def stream_error_event(value: JSON, number: int) -> Violation:
 
 @rule("T11")
 def stream_chunk_json(value: JSON, number: int, why_not: str | None = None) -> Violation:
-    """Args:
-    value: the data of the event: parsed, or as bytes with `why_not`, why they are not JSON.
+    """For an event that is not JSON, or not an object.
+
+    Args:
+        value: the data of the event: bytes if they are not JSON, else parsed.
+        why_not: why the bytes are not JSON.
     """
     what = "not an object" if why_not is None else f"not JSON: {why_not}"
     message = f"the data of event {number} is {what}"

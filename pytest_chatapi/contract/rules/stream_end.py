@@ -1,4 +1,4 @@
-"""T05, T13 to T15, T17 and T18: what only the end of a stream can tell."""
+"""T05, T13 to T15, T17 and T18: what only the end of a stream shows."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ __all__ = ["Course", "check_end", "check_usage_place", "stream_truncated"]
 
 
 class Course:
-    """What a stream showed, from its first event to its last.
+    """What a stream has shown so far.
 
     Attributes:
-        number: chunks so far.
-        done: ``[DONE]`` came.
-        failed: an error event came.
+        number: of chunks.
+        done: there was a ``[DONE]``.
+        failed: there was an error event.
         lost: something could not be read, so what is missing may have been in it.
-        lost_last: so was the last event.
-        filtered: a chunk of an asynchronous content filter came.
-        blank: choices with a finish_reason that is no reason; another code says so.
+        lost_last: the last event could not be read.
+        filtered: there was a chunk of an asynchronous content filter.
+        blank: choices with an unusable finish_reason, which another code reports.
         roleless: first deltas without a role: index, position, role, chunk.
-        bare: chunk without choices and usage that may have been to bring the usage.
-        usages: chunks with a usage object.
-        usage_on_choice: the last of them had choices too.
-        choices_after_usage: choices came after it.
+        bare: a chunk without choices and usage; it may have been meant to have the usage.
+        usages: number of chunks with a usage object.
+        usage_on_choice: the last of them has choices too.
+        choices_after_usage: there were choices after it.
     """
 
     __slots__ = (
@@ -77,11 +77,11 @@ class Course:
 def check_end(
     ledger: Ledger, course: Course, calls: CallFold, cut: str | None, *, framed: bool
 ) -> None:
-    """Reports what the end of the stream tells, and completes the answer.
+    """Checks all but the usage, and completes the answer.
 
     Args:
-        cut: who cut the stream, if somebody did.
-        framed: the wire text was at hand, so that ``[DONE]`` can be missed.
+        cut: who ended the connection early, if anyone did.
+        framed: the wire text is known, so that ``[DONE]`` can be missing.
     """
     answer = course.answer
     stopped = cut is not None and not course.done
@@ -112,6 +112,7 @@ def check_end(
 
 
 def check_usage_place(ledger: Ledger, course: Course) -> None:
+    """Checks where the usage is, if anywhere."""
     if course.bare is not None and course.answer.usage is not None:
         ledger.report(stream_empty_choices, course.bare)
     if course.usages:
@@ -186,7 +187,12 @@ def stream_usage_cumulative(course: Course) -> Violation | None:
 
 @rule("T17")
 def stream_truncated(expected: str, got: str, place: str, chunk: int | None = None) -> Violation:
-    """Of a plain body too."""
+    """For a body that is not a stream too.
+
+    Args:
+        expected, got: what should have been sent, and what was.
+        place: where in the response the connection ended.
+    """
     message = f"the server ended the connection {place}"
     return Violation("$", expected, Shown(got), message, chunk=chunk)
 
@@ -198,6 +204,6 @@ def stream_empty(course: Course) -> Violation:
 
 
 _OUT_OF_RANGE = codes_of(stream_index_range)
-# Something came; it only was no choice that can be judged.
+# With one of these, the stream is not empty: it only has no choice that could be read.
 _UNREAD = codes_of(stream_empty_choices, stream_chunk_json, stream_index_range, sse_framing, schema)
 USAGE_CHECKS = checks(stream_usage_cumulative, stream_usage_unasked, stream_usage_missing)

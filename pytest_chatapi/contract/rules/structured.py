@@ -19,7 +19,7 @@ _UNREAD = object()
 
 
 def check_structured(ledger: Ledger, facts: ChoiceFacts) -> None:
-    """J01 to J03 for one choice; its text has to be kept."""
+    """J01 to J03 for one choice, whose text has to be kept."""
     ask, answer, choice = facts.ask, facts.answer, facts.choice
     if ask.format not in ("json_object", "json_schema") or not answer.whole or choice.parts:
         return
@@ -28,19 +28,19 @@ def check_structured(ledger: Ledger, facts: ChoiceFacts) -> None:
     if not choice.content.any and ledger.has(_NO_MESSAGE):
         return
     if answer.streamed and not choice.finish:
-        return  # it may not be whole: T05 says so
+        return  # it may be incomplete, which is T05
     ledger.run(CHECKS, StructuredText(facts))
 
 
 class StructuredText:
-    """The content of a choice that is to be JSON.
+    """Content that has to be JSON.
 
     Attributes:
         path: of the content.
         format: ``json_object`` or ``json_schema``.
-        fenced: it begins with a code fence; then it is not read.
-        value: parsed; `_UNREAD` where it is not JSON or was not read.
-        why_not: why it is not JSON, ``None`` where it is.
+        fenced: it begins with a code fence, and is not parsed.
+        value: parsed; `_UNREAD` if it is not JSON or is fenced.
+        why_not: why it is not JSON, ``None`` if it is.
     """
 
     __slots__ = ("fenced", "format", "path", "schema", "strict", "text", "value", "why_not")

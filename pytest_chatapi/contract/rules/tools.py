@@ -1,4 +1,4 @@
-"""C: tool calls, joined or whole. C02 stands in the schemas, C05 and C06 in `stream_calls`."""
+"""C01, C03, C04 and C07 to C11: tool calls. C05 and C06 are in `stream_calls`."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _UNREAD = object()
 
 
 class CallFacts:
-    """One call, and its arguments as JSON where they can be expected to be whole.
+    """One call, and its arguments as JSON if they should be complete.
 
     Attributes:
-        text: the arguments as they came.
-        arguments: parsed; `_EMPTY` for blank text, `_UNREAD` where they are not to be read.
-        why_not: why they are not JSON, ``None`` where they are.
+        text: the arguments as they were sent.
+        arguments: parsed; `_EMPTY` if they are blank, `_UNREAD` if they may be incomplete.
+        why_not: why they are not JSON, ``None`` if they are.
     """
 
     __slots__ = ("answer", "arguments", "ask", "call", "text", "why_not")
@@ -71,7 +71,7 @@ def _inner(call: Call) -> str:
 
 @rule("C01")
 def tool_call_shape(facts: CallFacts) -> list[Violation] | Violation | None:
-    """What the schemas cannot say: no fragment of a joined call has a key; a name is empty."""
+    """Where no fragment of a call has a key, or a name is empty; the rest violates the schema."""
     call = facts.call
     if not (facts.answer.streamed and facts.answer.whole):
         if call.name != "":

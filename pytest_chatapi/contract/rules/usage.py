@@ -18,17 +18,17 @@ def check_usage(
     chunk: int | None = None,
     root: str = "$.usage",
 ) -> None:
-    """U01 to U04 and U07; wrong types are the schema's business, and so is U06.
+    """U01 to U04 and U07; wrong types and null violate the schema.
 
     Args:
-        answered: the answer has content, so that zero tokens cannot be right.
+        answered: the response has content, so that zero tokens cannot be right.
         root: path of the usage object.
     """
     ledger.run(CHECKS, Counts(usage, answered, chunk, root))
 
 
 class Counts:
-    """The counts of one usage object; ``None`` for what is no integer."""
+    """The counts of one usage object; ``None`` where one is not an integer."""
 
     __slots__ = (
         "answered",
@@ -55,7 +55,7 @@ class Counts:
         details = usage.get("prompt_tokens_details")
         self.prompt_details: JSONObject = details if isinstance(details, dict) else {}
         reasoning = self.reasoning = _count(self.completion_details.get("reasoning_tokens"))
-        # The reasoning tokens are counted beside the completion tokens and not among them.
+        # The reasoning tokens are not among the completion tokens.
         self.reasoning_beside = bool(
             reasoning
             and prompt is not None
@@ -66,7 +66,7 @@ class Counts:
         )
 
 
-# Beyond any count, so that no message has to write down thousands of digits.
+# More than any count: no message shall contain thousands of digits.
 _BEYOND = 10**18
 
 
@@ -121,7 +121,7 @@ def usage_prompt_details(counts: Counts) -> list[Violation] | None:
     details = counts.prompt_details
     if not details:
         return None
-    # cache_write_tokens is documented as unadjusted: it has no bound.
+    # cache_write_tokens is documented as unadjusted, so it has no bound.
     bounded = ("cached_tokens", "audio_tokens", "text_tokens", "image_tokens")
     cases = {"cached_tokens": "cached"}
     return _parts(counts, details, "prompt_tokens", counts.prompt, bounded, cases)
@@ -162,7 +162,7 @@ def _parts(
     bounded: tuple[str, ...],
     cases: dict[str, str],
 ) -> list[Violation]:
-    """The members of a details object that are negative, or more than what they are part of."""
+    """The members of a details object that are negative, or exceed the count they belong to."""
     violations = [
         _negative(f"{counts.root}.{name}_details.{key}", key, value, counts.chunk)
         for key, value in details.items()
