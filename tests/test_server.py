@@ -40,8 +40,9 @@ from pytest_chatapi.recording.transport import RecordReplayTransport
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 from pytest_chatapi.server import app as app_module
+from pytest_chatapi.server import run as run_module
 from pytest_chatapi.server.app import make_app
-from pytest_chatapi.server.connection import Outlet
+from pytest_chatapi.server.connection import Connection, Gone, Outlet
 from pytest_chatapi.server.run import running
 
 KEY = "sk-proj-Zx81kLmQ02vNs7RtYw3uPd5"
@@ -258,6 +259,63 @@ def test_little_is_held_back() -> None:
         assert sent == [b"a" * 1000 + b"b" * 100_000]
 
 
+def test_what_is_held_back_is_sent_before_a_connection_closes() -> None:
+    done: list[object] = []
+    transport: Any = SimpleNamespace(
+        write=lambda data: done.append(bytes(data)),
+        close=lambda: done.append("closed"),
+        is_closing=lambda: "closed" in done,
+    )
+    outlet = Outlet(transport)
+    with outlet.holding():
+        outlet.write(b"a")
+        outlet.close()
+        outlet.write(b"b")  # asyncio would warn of it
+    assert done == [b"a", "closed"]
+
+
+def test_a_block_ends_with_the_connection_and_not_after_it() -> None:
+    async def main() -> None:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        outlet: Any = None
+        lost = Connection(outlet, loop)
+        loop.call_soon(lost.lost.set_result, None)
+        with pytest.raises(Gone), lost.watched():
+            await asyncio.Event().wait()
+        assert task.cancelling() == 0
+        await asyncio.sleep(0)  # nothing is left to be cancelled
+
+        late = Connection(outlet, loop)
+        with late.watched():
+            late.lost.set_result(None)  # its callback is due, and comes after the block
+        await asyncio.sleep(0)
+        assert task.cancelling() == 0
+
+    asyncio.run(main())
+
+
+def test_only_the_heads_of_requests_are_counted() -> None:
+    class Protocol:
+        cycle: Any = None
+
+        def data_received(self, data: bytes) -> None: ...
+
+    aborts: list[str] = []
+    watched: Any = type("_", (run_module._Watched, Protocol), {"__init__": lambda self: None})()
+    watched._head, watched.transport = 0, SimpleNamespace(abort=lambda: aborts.append("aborted"))
+    for cycle in (None, SimpleNamespace(response_complete=True)):
+        watched.cycle = SimpleNamespace(response_complete=False)
+        for _ in range(40):
+            watched.data_received(b"x" * 4096)  # of a body
+        watched.cycle = cycle
+        for _ in range(16):
+            watched.data_received(b"x" * 4096)
+        assert aborts == []
+        watched.data_received(b"x")
+        assert aborts.pop() == "aborted"
+
+
 @pytest.mark.parametrize("size", [1, 70_000])
 def test_many_pieces(protocol: str, size: int) -> None:
     pieces = [bytes([65 + number % 26]) * size for number in range(150)]
@@ -463,6 +521,34 @@ def test_a_broken_hook_ends_no_server() -> None:
         assert post(url).status_code >= 400
         assert post(url, ask("Ho")).status_code == 200
     assert len(lines) == 2
+
+
+def test_a_client_that_leaves_within_its_request_gets_no_response() -> None:
+    with Watched(mocked(answer(b"{}"))) as server:
+        with connected(server.url) as connection:
+            connection.sendall(raw_request()[:-3])
+        line = server.lines.get(timeout=PATIENCE)
+    assert line.startswith("POST /v1/chat/completions - 0 bytes ")
+    assert line.endswith(", the client left")
+
+
+def test_lines_show_no_secret_and_drive_no_terminal() -> None:
+    token = "ghp_" + "a1B2" * 6
+    errors: list[Exception] = [SettingError(f"one\n\x1b[31m {token}")]
+
+    def save() -> None:
+        if errors:
+            raise errors.pop()
+
+    lines: list[str] = []
+    with (
+        serving(mocked(answer(b"{}")), save=save, on_exchange=lines.append) as url,
+        client(url) as asking,
+    ):
+        asking.get(f"/models?api-key=s3cret-value&a={token}")
+    (line,) = lines
+    assert line.startswith("GET /v1/models?api-key=REDACTED&a=ghp_REDACTED 200 ")
+    assert line.endswith(", one\\n\\u001b[31m ghp_REDACTED")
 
 
 def test_what_goes_wrong_in_the_middle_is_a_cut(
@@ -860,7 +946,7 @@ def test_round_trip_through_the_proxy(stub: Any, tmp_path: Path) -> None:
 
 
 def test_what_goes_upstream(stub: Any, tmp_path: Path) -> None:
-    with proxy(tmp_path / "c.yaml", stub.url) as url:
+    with proxy(tmp_path / "c.yaml", stub.url + "/") as url:
         post(
             url,
             headers={
