@@ -42,7 +42,7 @@ def of_httpx2(url: str) -> bytes:
 
 
 def of_requests(url: str) -> bytes:
-    return requests.post(url, json=BODY, timeout=10).content
+    return requests.post(url, json=BODY, timeout=60).content
 
 
 def of_urllib3(url: str) -> bytes:
@@ -231,7 +231,7 @@ def test_other_libraries_get_what_a_mock_answers() -> None:
     told = FixedAnswer(status=201, reason="Made", headers=headers, pieces=[b"a", b"b"])
     recorder = opened(None, answers=told)
     with intercepted(recorder):
-        response = requests.get("http://x.example/", timeout=10)
+        response = requests.get("http://x.example/", timeout=60)
     assert (response.status_code, response.reason, response.content) == (201, "Made", b"ab")
     assert dict(response.headers) == {"x-a": "1, 3", "x-b": "2"}
     (exchange,) = recorder.exchanges
@@ -250,7 +250,7 @@ def test_other_libraries_get_what_a_mock_answers() -> None:
 def test_other_libraries_get_errors_of_the_socket(fields: dict[str, Any], error: str) -> None:
     recorder = opened(None, answers=FixedAnswer(**fields))
     with intercepted(recorder), pytest.raises(requests.RequestException) as caught:
-        requests.get("http://x.example/", timeout=10)
+        requests.get("http://x.example/", timeout=60)
     chain: list[BaseException] = [caught.value]
     while chain[-1].__context__ is not None:
         chain.append(chain[-1].__context__)
@@ -260,7 +260,7 @@ def test_other_libraries_get_errors_of_the_socket(fields: dict[str, Any], error:
 def test_what_a_client_left_does_not_matter_to_other_libraries() -> None:
     recorder = opened(None, answers=FixedAnswer(cut="client", pieces=[b"a"]))
     with intercepted(recorder):
-        assert requests.get("http://x.example/", timeout=10).content == b"a"
+        assert requests.get("http://x.example/", timeout=60).content == b"a"
 
 
 def test_a_redirect_of_aiohttp_is_two_exchanges(path: Path, server: Any) -> None:
@@ -292,7 +292,7 @@ def test_concurrent_requests_of_one_url_are_told_apart(path: Path, server: Any) 
     recorder = opened(path, "once")
     with intercepted(recorder):
         for text in ("ECHO a", "ECHO b"):
-            requests.post(url, json=ask(text), timeout=10)
+            requests.post(url, json=ask(text), timeout=60)
     for exchange in recorder.exchanges:
         assert exchange.request is not None
         assert exchange.response is not None
@@ -381,7 +381,7 @@ def test_a_second_recorder_is_refused(path: Path, tmp_path: Path) -> None:
         with pytest.raises(Refused):
             context.__enter__()
         with pytest.raises(UnrecordedRequest):
-            requests.get("http://x.example/", timeout=10)  # our own cassette is none
+            requests.get("http://x.example/", timeout=60)  # our own cassette is none
     with context:
         pass
     with intercepted(opened(path)), context:

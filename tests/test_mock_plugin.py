@@ -292,10 +292,11 @@ def test_a_set_is_one_test_for_each(run: Any) -> None:
     test = (
         MOCK
         + """
+client = openai.OpenAI(api_key="k", max_retries=3, timeout=60)
+
 @pytest.mark.chatapi_faults("resilience", "compatible-servers")
 def test_a(chatapi_mock):
     chatapi_mock.reply("A text of a few words")
-    client = openai.OpenAI(max_retries=3, timeout=5)
     try:
         client.chat.completions.create(**ask())
     except openai.APIError:
