@@ -133,6 +133,23 @@ def test_every_shape_has_a_source_and_a_row_above() -> None:
     assert all(shape.source for shape in (*SHAPES, *SPACED))
 
 
+SHORTEST = {
+    12: "xoxa- xoxb- xoxp- xoxr- xoxs-",
+    16: "sk- github_pat_ glpat- org- proj_ user- req_",
+    20: "gsk_ csk- xai- pplx- r8_ nvapi- hf_ sess- ghp_ gho_ ghu_ ghs_ ghr_",
+}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "size"),
+    [(prefix, size) for size, prefixes in SHORTEST.items() for prefix in prefixes.split()],
+)
+def test_how_short_a_key_may_be(prefix: str, size: int) -> None:
+    tail = ("a1B2" * 5)[:size]
+    assert clean.text(f"a {prefix}{tail} b") == f"a {prefix}REDACTED b"
+    assert clean.text(f"a {prefix}{tail[:-1]} b") == f"a {prefix}{tail[:-1]} b"
+
+
 def test_a_private_key_that_is_cut_off() -> None:
     assert clean.text(f"a {PEM[:150]}") == "a REDACTED"
     assert clean.text(f'["a\n{PEM[:150]}\n", "b"]') == '["a\nREDACTED\n", "b"]'
@@ -297,10 +314,29 @@ def test_values_of_headers(headers: Any, secrets: list[str], kind: str) -> None:
     assert redactor.text(ordinary) == ordinary
 
 
+def test_settings_of_a_cookie_are_no_secret() -> None:
+    redactor = Redactor(environ={})
+    values = {
+        "Path": "/p4th-of-it",
+        "Domain": "api2.acme.test",
+        "Expires": "1-Jan-2026-GMT",
+        "Max-Age": "31536000-s",
+        "SameSite": "Strict-1234",
+        "Priority": "High-12345",
+        "Version": "1.2.3-beta4",
+    }
+    settings = "; ".join(f"{name}={value}" for name, value in values.items())
+    redactor.learn({"set-cookie": f"a=s3cret-1; {settings}"})
+    text = " ".join(values.values())
+    assert redactor.text(f"s3cret-1 {text}") == f"REDACTED {text}"
+
+
 def test_values_of_urls() -> None:
     redactor = Redactor(environ={})
     url = "https://us3r-name:p%40ssw0rd@h/?x-amz-date=20240101T000000Z&api-key=s3cret%2Dk"
-    redactor.learn({}, f"{url}&X-Amz-Signature=0a1b2c3d")
+    signed = "X-Amz-Signature=0a1b2c3d&X-Amz-Credential=cr3d-ntial&X-Amz-Security-Token=t0k-en123"
+    redactor.learn({}, f"{url}&{signed}")
+    assert redactor.text("cr3d-ntial t0k-en123") == "REDACTED REDACTED"
     assert redactor.text("us3r-name p@ssw0rd s3cret-k") == "REDACTED REDACTED REDACTED"
     assert redactor.text("20240101T000000Z 0a1b2c3d") == "20240101T000000Z REDACTED"
     assert redactor.find_secrets("p@ssw0rd") == ["the password of a URL"]
@@ -426,7 +462,13 @@ def test_headers_that_a_project_keeps() -> None:
             ("set-cookie", "REDACTED"),
         ]
     everything = Redactor(keep_headers=["*"], environ={})
-    assert everything.headers([("content-length", "1"), ("A", "b")], response=True) == [("a", "b")]
+    of_the_wire = [
+        ("Content-Length", "1"),
+        ("content-encoding", "gzip"),
+        ("transfer-encoding", "chunked"),
+    ]
+    for response in (False, True):
+        assert everything.headers([*of_the_wire, ("A", "b")], response=response) == [("a", "b")]
 
 
 @pytest.mark.parametrize(
@@ -591,6 +633,19 @@ def redacted(body: str, redactor: Redactor = clean) -> str:
     assert redactor.find_secrets(after.decode()) == []
     assert redactor.body(after) is after
     return after.decode()
+
+
+def test_a_stream_within_a_text_is_found_and_left() -> None:
+    """It has no place in which to replace anything, so that only the last look sees it."""
+    text = "It was:\n" + json.dumps(sse(chunk(KEY[:6]), chunk(KEY[6:])))[1:-1]
+    assert clean.find_secrets(text) == ["an API key (sk-...)"]
+    body = text.encode()
+    assert clean.body(body) is body
+
+
+def test_a_secret_that_begins_before_json_and_ends_in_it() -> None:
+    redactor = knowing('zz-1234 {"a": "b1')
+    assert redactor.text('x zz-1234 {"a": "b1"} y') == 'x REDACTED"} y'
 
 
 @pytest.mark.parametrize("compact", [True, False])
@@ -762,6 +817,8 @@ def test_forms() -> None:
         b"grant_type=client_credentials&client_secret=REDACTED&scope=x&password=REDACTED#"
     )
     assert clean.body(form, "text/plain") is form
+    redacted_form = b"client_secret=REDACTED&scope=x"
+    assert clean.body(redacted_form, kind) is redacted_form
 
 
 def test_clean_bodies_come_back_themselves() -> None:
