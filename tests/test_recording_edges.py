@@ -737,3 +737,28 @@ def test_a(request):
     )
     run(test, "--record-mode=once").assert_outcomes(passed=1)
     run().assert_outcomes(passed=1)
+
+
+def test_without_the_marker_nothing_leaves_the_machine_from_then_on(run: Any) -> None:
+    test = """
+import socket
+def test_a(request):
+    request.getfixturevalue("chatapi")
+    socket.create_connection(("192.0.2.1", 80), 1)
+"""
+    result = run(test)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["no recording for a connection to 192.0.2.1:80"])
+
+
+def test_a_marked_parameter_turns_on_no_recorder_for_others(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    test = """
+import os
+@pytest.mark.parametrize("key", [pytest.param("sk-replay", marks=pytest.mark.chatapi), None])
+def test_a(key):
+    assert os.environ.get("OPENAI_API_KEY") == key
+"""
+    run(test).assert_outcomes(passed=2)

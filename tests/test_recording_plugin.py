@@ -373,6 +373,33 @@ def test_orphans(pytester: pytest.Pytester, run: Any) -> None:
     )
 
 
+def test_what_is_no_orphan(pytester: pytest.Pytester, run: Any) -> None:
+    folder = pytester.path / "cassettes"
+    owned = [
+        "test_it/test_a.json",
+        "test_it/test_a.yaml",
+        "test_it/test_v.yaml",
+        "test_it/mine.yaml",
+    ]
+    for name in (*owned, "test_it/README.md", "test_other/test_b.yaml"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("interactions: []\n")
+    pytester.makepyfile(test_other="")  # there, but not in this run
+    test = """
+@pytest.mark.chatapi
+def test_a(): ...
+@pytest.mark.vcr("mine.yaml")
+def test_v(): ...
+"""
+    head = "-* cassettes that no test owns -*"
+    result = run(test, "--chatapi-orphans", "--collect-only", "test_it.py")
+    result.stdout.fnmatch_lines([head, "none"], consecutive=True)
+    (folder / "test_it" / "test_gone.yaml").write_text("interactions: []\n")
+    result = run("", "--chatapi-orphans", "-n", "1", "test_it.py", apart=True)
+    gone = os.path.join("cassettes", "test_it", "test_gone.yaml")
+    result.stdout.fnmatch_lines([head, gone], consecutive=True)
+
+
 def test_old_recordings(pytester: pytest.Pytester, run: Any) -> None:
     run(PLAIN, "--record-mode=once")
     path = pytester.path / "cassettes" / "test_it" / "test_a.yaml"
