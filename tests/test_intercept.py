@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -201,6 +202,33 @@ def test_mock_transports_and_routers_of_respx_come_first(path: Path) -> None:
     assert len(recorder.misses) == 2
 
 
+class Whole(respx.patterns.Pattern):
+    """Matches a body that has been read, as respx reads it when it is asked first."""
+
+    key = "whole"
+    lookups = (respx.patterns.Lookup.EQUAL,)
+
+    def parse(self, request: Any) -> bytes:
+        return bytes(request.content)
+
+
+def test_routers_of_respx_see_a_body_that_is_made_while_it_is_sent(path: Path) -> None:
+    def body() -> Iterator[bytes]:
+        yield b"abc"
+
+    async def abody() -> AsyncIterator[bytes]:
+        yield b"abc"
+
+    async def post() -> int:
+        async with httpx.AsyncClient() as client:
+            return (await client.post("http://x.example/", content=abody())).status_code
+
+    with intercepted(opened(path)), respx.mock(using="httpcore") as router:
+        router.route(Whole(b"abc")).respond(202)
+        assert httpx.post("http://x.example/", content=body()).status_code == 202
+        assert asyncio.run(post()) == 202
+
+
 def test_what_others_kept_of_the_patches_sends_afterwards(url: str, path: Path) -> None:
     recorder = opened(path)
     with intercepted(recorder):
@@ -359,6 +387,30 @@ def test_vcrpy_patches_nothing_until_a_library_needs_it(
         importlib.import_module("urllib3")
         assert bridges == ["bridged"]  # once is enough
     assert patchers() == before
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_each_library_that_vcrpy_patches_is_waited_for(
+    unloaded: None, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / f"{name}.py").write_text("NEW = True\n")
+    bridges: list[bool] = []
+
+    @contextlib.contextmanager
+    def bridged(*args: Any, **more: Any) -> Iterator[None]:
+        bridges.append(True)
+        yield
+
+    from pytest_chatapi.recording import vcr_bridge
+
+    monkeypatch.setattr(vcr_bridge, "bridged", bridged)
+    with intercepted(opened(path)):
+        assert bridges == []
+        assert importlib.import_module(name).NEW
+        assert bridges == [True]
+    with intercepted(opened(path)):
+        assert bridges == [True, True]  # it is there already
 
 
 def test_a_module_that_is_missing_is_still_missing(
