@@ -740,7 +740,24 @@ def test_a_refusal_says_where_the_secret_is(
         update(path, path.name, [harmless, bad], REDACTOR)
     place = f"the {' and '.join(sides)} of POST {URL} still holds" if sides else ""
     assert caught.value.reason == (
-        f"not written: {place or 'the name of the cassette holds'} an API key (sk-...); add a pattern "
-        "for it to redact=[...] in the chatapi_config fixture, or keep it out of the test"
+        f"not written: {place or 'the name of the cassette holds'} an API key (sk-...); "
+        "add a pattern for it to redact=[...] in the chatapi_config fixture, or keep it out of "
+        "the test"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("cut", "kept"), [("server", "server"), ("client", "client"), ("x", None)])
+def test_who_cut_it_is_one_of_two(cut: str, kept: str | None) -> None:
+    assert from_parts(Request(), 200, "", [], b"", {"cut": cut}).cut == kept
+
+
+@pytest.mark.parametrize(
+    ("body", "content"),
+    [(None, b""), ("text", b"text"), ([], b"[]"), ({}, b"{}"), ({"string": None}, b"")],
+)
+def test_a_body_of_ours_that_was_changed_by_hand(body: Any, content: bytes) -> None:
+    form = plain_form(interaction())
+    form["response"]["body"] = body
+    pieces = interaction_of(form).pieces
+    assert b"".join(pieces) == content

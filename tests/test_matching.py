@@ -126,3 +126,26 @@ def test_paths() -> None:
     value = {"a": {"b c": [1, 2, 3]}, "d": {"e": 1, "f": 2}}
     JsonPaths(["$.a['b c'][1]", "$.d.*", "$.x.y", '$["a"]["z"]']).drop(value)
     assert value == {"a": {"b c": [1, None, 3]}, "d": {}}
+
+
+def test_what_cannot_be_compared_is_named() -> None:
+    names = "method, scheme, host, port, path, query, uri, body"
+    with pytest.raises(SettingError) as caught:
+        Matcher(REDACTOR, ["method", "headers"])
+    assert str(caught.value) == f"match_on cannot compare 'headers': use {names}"
+    assert Matcher(REDACTOR, ["url", "raw_body"]).match_on == ("uri", "body")
+
+
+def test_a_normalizer_that_fails_is_named() -> None:
+    def fails(body: Any) -> Any:
+        raise KeyError("x")
+
+    class Fails:
+        def __call__(self, body: Any) -> Any:
+            raise KeyError("x")
+
+    for normalizer, name in ((fails, fails.__qualname__), (Fails(), "normalize_body")):
+        with pytest.raises(SettingError) as caught:
+            Matcher(REDACTOR, normalize_body=normalizer).key(request(b'{"a": 1}'))
+        assert str(caught.value) == f"normalize_body: {name} failed on {{\"a\": 1}}: KeyError: 'x'"
+    assert Matcher(REDACTOR, normalize_body=fails).key(request(b""))  # there is nothing to change
