@@ -8,9 +8,10 @@ import importlib
 import io
 import json
 import sys
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from unittest import mock
 
 import aiohttp
@@ -21,14 +22,16 @@ import requests
 import respx
 import urllib3
 import vcr
+import vcr.request
 from fixed_answer import FixedAnswer
 
 from pytest_chatapi import UnrecordedRequest
+from pytest_chatapi.recording.cassette import Cassette
 from pytest_chatapi.recording.intercept import intercepted
 from pytest_chatapi.recording.opening import open_recorder
 from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.recording.transport import RecordReplayTransport
-from pytest_chatapi.recording.vcr_bridge import _bytes
+from pytest_chatapi.recording.vcr_bridge import _Bridge, _bytes
 
 OTHERS = ("requests", "urllib3", "aiohttp", "httplib2", "tornado", "boto3")
 BODY = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
@@ -311,6 +314,26 @@ def test_a_redirect_of_aiohttp_is_two_exchanges(path: Path, server: Any) -> None
     assert recorder.unplayed() == []
 
 
+def test_the_same_redirect_of_aiohttp_twice_is_four_exchanges(path: Path, server: Any) -> None:
+    async def get_twice() -> list[int]:
+        statuses = []
+        async with aiohttp.ClientSession() as session:
+            for _ in "ab":
+                async with session.get(f"{server.url}/moved") as response:
+                    statuses.append(response.status)
+        return statuses
+
+    recorder = opened(path, "once")
+    with intercepted(recorder):
+        assert asyncio.run(get_twice()) == [200, 200]
+    recorder.save()
+    assert len(Cassette(path).entries) == 4
+    recorder = opened(path)
+    with intercepted(recorder):
+        assert asyncio.run(get_twice()) == [200, 200]
+    assert recorder.unplayed() == []
+
+
 def test_concurrent_requests_of_one_url_are_told_apart(path: Path, server: Any) -> None:
     url = f"{server.url}/chat/completions"
 
@@ -326,6 +349,31 @@ def test_concurrent_requests_of_one_url_are_told_apart(path: Path, server: Any) 
         assert exchange.response is not None
         said = exchange.response.json()["choices"][0]["message"]["content"]
         assert said == exchange.request.json()["messages"][0]["content"]
+
+
+def test_what_the_patchers_of_vcrpy_hand_over(path: Path) -> None:
+    """Names and texts as bytes, no reason, no body: each of their stubs has a form of its own."""
+    seen = opened(path, "once")
+
+    class Bound(_Bridge):
+        recorder = seen
+        passes = staticmethod(lambda host, port: False)
+        takes: ClassVar[Any] = defaultdict(deque)
+
+    request = vcr.request.Request("GET", "http://x.example/", None, {b"X-Sent": b"1"})
+    for body in (None, {"string": None}, {"string": "text"}, {"string": b"text"}):
+        response = {
+            "status": {"code": 200, "message": None},
+            "headers": {b"X-A": [b"caf\xe9", "2"], "x-b": "3"},
+            "body": body,
+        }
+        Bound(path="").append(request, response)
+    recordings = [take.interaction for take in seen._takes]
+    assert [b"".join(made.pieces) for made in recordings] == [b"", b"", b"text", b"text"]
+    for made in recordings:
+        assert (made.reason, made.cut) == ("", None)
+        assert made.headers == [("x-a", "caf\u00e9"), ("x-a", "2"), ("x-b", "3")]
+        assert made.request_headers == [("x-sent", "1")]
 
 
 def test_the_body_of_a_request_is_read_without_taking_it() -> None:

@@ -36,6 +36,7 @@ def same(one: Request, other: Request, **settings: Any) -> bool:
         (b'{"a": 1}', b'{"a": 1, "stream": false}', True),
         (b'{"a": 1}', b'{"a": 1, "stream": null}', True),
         (b'{"a": 1}', b'{"a": 1, "stream": true}', False),
+        (b' \r\n{"a": 1}', b'{"a":1}', True),
         (b'{"a": 0}', b'{"a": 0.0}', True),
         (b'{"a": 1e2}', b'{"a": 100}', True),
         (b'{"a": 1}', b'{"a": true}', False),
@@ -72,6 +73,9 @@ def test_a_random_boundary_is_evened_out() -> None:
         return request(body, content_type=f"multipart/form-data; boundary={boundary}")
 
     assert same(form("abc"), form("0123"))
+    quoted = form("a b")
+    quoted.headers = {"content-type": 'multipart/form-data; boundary="a b"'}
+    assert same(form("abc"), quoted)
 
 
 def test_ignored_paths_and_normalizer() -> None:
