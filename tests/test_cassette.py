@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from vcr.persisters.filesystem import FilesystemPersister
 from vcr.serializers import jsonserializer, yamlserializer
 
-from pytest_chatapi import ReadError, RecordReplayTransport, Request, WriteError
+from pytest_chatapi import ReadError, RecordReplayTransport, Request, SecretError, WriteError
 from pytest_chatapi.recording import cassette
 from pytest_chatapi.recording.cassette import Cassette, _yaml_block, update
 from pytest_chatapi.recording.interaction import (
@@ -38,6 +38,7 @@ from pytest_chatapi.recording.own_layout import own_interaction, own_request
 from pytest_chatapi.redaction.redactor import Redactor
 
 REDACTOR = Redactor(environ={})
+SIDES = ("request", "response")
 URL = "https://api.openai.com/v1/chat/completions"
 
 
@@ -675,3 +676,88 @@ def test_a_redacted_interaction_keeps_what_is_no_secret() -> None:
     assert (clean.phase, clean.times, clean.own) == ("teardown", [1.0, 2.0], True)
     assert clean.recorded_at == made.recorded_at
     assert clean.reason.startswith("OK ")
+
+
+@pytest.mark.parametrize(
+    "scalar",
+    [
+        '"a"',
+        "&a b",
+        "!!str a",
+        "a #b",
+        "a: b",
+        "a:",
+        "a ",
+        "'open",
+        "'a'b'",
+        "'",
+        "",
+        "{a}",
+        "[a]",
+        "a\u2028b",
+        "# a",
+    ],
+)
+def test_scalars_that_are_not_plain_are_left_to_the_parser(scalar: str) -> None:
+    block = _yaml_block(plain_form(interaction(b'{"a": 1}', b"data: 1\n\n")))
+    assert own_request(block.encode()) is not None
+    changed = block.replace("- application/json\n", f"- {scalar}\n", 1).encode()
+    assert own_request(changed) is None
+    noted = block.replace("recorded_at: '2026-11-25T10:00:00.000Z'", f"recorded_at: {scalar}")
+    assert own_interaction(noted.encode()) is None
+
+
+def test_what_the_quick_reader_decodes() -> None:
+    made = interaction(b'{"a": 1}', b"data: caf\xc3\xa9\n\n")
+    made.reason, made.error = "", "it's"
+    made.request_headers = [("x-a", "it's"), ("x-a", "'"), ("x-b", "plain")]
+    block = _yaml_block(plain_form(made)).encode()
+    quick = own_interaction(block)
+    assert quick is not None
+    assert (quick.reason, quick.error, quick.pieces) == ("", "it's", made.pieces)
+    assert quick.request.headers == {"x-a": "it's, '", "x-b": "plain"}
+    for bad in (b"\xff", b"\xe2\x80\xa8"):  # not UTF-8; a character that YAML reads as a line end
+        assert own_request(block.replace(b'"a": 1', b'"a": "' + bad + b'"')) is None
+        assert own_interaction(block.replace(b"caf\xc3\xa9", bad)) is None
+
+
+def test_a_cassette_is_named_by_its_path_unless_told(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    assert (Cassette(path).name, Cassette(path, "shorter").name) == (str(path), "shorter")
+
+
+@pytest.mark.parametrize("name", ["c.yaml", "c.json"])
+@pytest.mark.parametrize("sides", [("request",), ("response",), ("request", "response"), ()])
+def test_a_refusal_says_where_the_secret_is(
+    tmp_path: Path, name: str, sides: tuple[str, ...]
+) -> None:
+    """Nothing is masked here, as if redaction had overlooked it."""
+    key = "sk-" + "a1B2" * 6
+    body, answer = (json.dumps({"a": key if side in sides else "b"}).encode() for side in SIDES)
+    harmless, bad = interaction(b'{"a": 1}'), interaction(body, answer)
+    path = tmp_path / (name if sides else f"{key}{name}")
+    with pytest.raises(SecretError) as caught:
+        update(path, path.name, [harmless, bad], REDACTOR)
+    place = f"the {' and '.join(sides)} of POST {URL} still holds" if sides else ""
+    assert caught.value.reason == (
+        f"not written: {place or 'the name of the cassette holds'} an API key (sk-...); "
+        "add a pattern for it to redact=[...] in the chatapi_config fixture, or keep it out of "
+        "the test"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("cut", "kept"), [("server", "server"), ("client", "client"), ("x", None)])
+def test_who_cut_it_is_one_of_two(cut: str, kept: str | None) -> None:
+    assert from_parts(Request(), 200, "", [], b"", {"cut": cut}).cut == kept
+
+
+@pytest.mark.parametrize(
+    ("body", "content"),
+    [(None, b""), ("text", b"text"), ([], b"[]"), ({}, b"{}"), ({"string": None}, b"")],
+)
+def test_a_body_of_ours_that_was_changed_by_hand(body: Any, content: bytes) -> None:
+    form = plain_form(interaction())
+    form["response"]["body"] = body
+    pieces = interaction_of(form).pieces
+    assert b"".join(pieces) == content

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from unittest import mock
 
 import aiohttp
@@ -20,14 +22,16 @@ import requests
 import respx
 import urllib3
 import vcr
+import vcr.request
 from fixed_answer import FixedAnswer
 
 from pytest_chatapi import UnrecordedRequest
+from pytest_chatapi.recording.cassette import Cassette
 from pytest_chatapi.recording.intercept import intercepted
 from pytest_chatapi.recording.opening import open_recorder
 from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.recording.transport import RecordReplayTransport
-from pytest_chatapi.recording.vcr_bridge import _bytes
+from pytest_chatapi.recording.vcr_bridge import _Bridge, _bytes
 
 OTHERS = ("requests", "urllib3", "aiohttp", "httplib2", "tornado", "boto3")
 BODY = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
@@ -201,6 +205,33 @@ def test_mock_transports_and_routers_of_respx_come_first(path: Path) -> None:
     assert len(recorder.misses) == 2
 
 
+class Whole(respx.patterns.Pattern):
+    """Matches a body that has been read, as respx reads it when it is asked first."""
+
+    key = "whole"
+    lookups = (respx.patterns.Lookup.EQUAL,)
+
+    def parse(self, request: Any) -> bytes:
+        return bytes(request.content)
+
+
+def test_routers_of_respx_see_a_body_that_is_made_while_it_is_sent(path: Path) -> None:
+    def body() -> Iterator[bytes]:
+        yield b"abc"
+
+    async def abody() -> AsyncIterator[bytes]:
+        yield b"abc"
+
+    async def post() -> int:
+        async with httpx.AsyncClient() as client:
+            return (await client.post("http://x.example/", content=abody())).status_code
+
+    with intercepted(opened(path)), respx.mock(using="httpcore") as router:
+        router.route(Whole(b"abc")).respond(202)
+        assert httpx.post("http://x.example/", content=body()).status_code == 202
+        assert asyncio.run(post()) == 202
+
+
 def test_what_others_kept_of_the_patches_sends_afterwards(url: str, path: Path) -> None:
     recorder = opened(path)
     with intercepted(recorder):
@@ -283,6 +314,26 @@ def test_a_redirect_of_aiohttp_is_two_exchanges(path: Path, server: Any) -> None
     assert recorder.unplayed() == []
 
 
+def test_the_same_redirect_of_aiohttp_twice_is_four_exchanges(path: Path, server: Any) -> None:
+    async def get_twice() -> list[int]:
+        statuses = []
+        async with aiohttp.ClientSession() as session:
+            for _ in "ab":
+                async with session.get(f"{server.url}/moved") as response:
+                    statuses.append(response.status)
+        return statuses
+
+    recorder = opened(path, "once")
+    with intercepted(recorder):
+        assert asyncio.run(get_twice()) == [200, 200]
+    recorder.save()
+    assert len(Cassette(path).entries) == 4
+    recorder = opened(path)
+    with intercepted(recorder):
+        assert asyncio.run(get_twice()) == [200, 200]
+    assert recorder.unplayed() == []
+
+
 def test_concurrent_requests_of_one_url_are_told_apart(path: Path, server: Any) -> None:
     url = f"{server.url}/chat/completions"
 
@@ -298,6 +349,31 @@ def test_concurrent_requests_of_one_url_are_told_apart(path: Path, server: Any) 
         assert exchange.response is not None
         said = exchange.response.json()["choices"][0]["message"]["content"]
         assert said == exchange.request.json()["messages"][0]["content"]
+
+
+def test_what_the_patchers_of_vcrpy_hand_over(path: Path) -> None:
+    """Names and texts as bytes, no reason, no body: each of their stubs has a form of its own."""
+    seen = opened(path, "once")
+
+    class Bound(_Bridge):
+        recorder = seen
+        passes = staticmethod(lambda host, port: False)
+        takes: ClassVar[Any] = defaultdict(deque)
+
+    request = vcr.request.Request("GET", "http://x.example/", None, {b"X-Sent": b"1"})
+    for body in (None, {"string": None}, {"string": "text"}, {"string": b"text"}):
+        response = {
+            "status": {"code": 200, "message": None},
+            "headers": {b"X-A": [b"caf\xe9", "2"], "x-b": "3"},
+            "body": body,
+        }
+        Bound(path="").append(request, response)
+    recordings = [take.interaction for take in seen._takes]
+    assert [b"".join(made.pieces) for made in recordings] == [b"", b"", b"text", b"text"]
+    for made in recordings:
+        assert (made.reason, made.cut) == ("", None)
+        assert made.headers == [("x-a", "caf\u00e9"), ("x-a", "2"), ("x-b", "3")]
+        assert made.request_headers == [("x-sent", "1")]
 
 
 def test_the_body_of_a_request_is_read_without_taking_it() -> None:
@@ -359,6 +435,30 @@ def test_vcrpy_patches_nothing_until_a_library_needs_it(
         importlib.import_module("urllib3")
         assert bridges == ["bridged"]  # once is enough
     assert patchers() == before
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_each_library_that_vcrpy_patches_is_waited_for(
+    unloaded: None, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / f"{name}.py").write_text("NEW = True\n")
+    bridges: list[bool] = []
+
+    @contextlib.contextmanager
+    def bridged(*args: Any, **more: Any) -> Iterator[None]:
+        bridges.append(True)
+        yield
+
+    from pytest_chatapi.recording import vcr_bridge
+
+    monkeypatch.setattr(vcr_bridge, "bridged", bridged)
+    with intercepted(opened(path)):
+        assert bridges == []
+        assert importlib.import_module(name).NEW
+        assert bridges == [True]
+    with intercepted(opened(path)):
+        assert bridges == [True, True]  # it is there already
 
 
 def test_a_module_that_is_missing_is_still_missing(

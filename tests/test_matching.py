@@ -36,6 +36,7 @@ def same(one: Request, other: Request, **settings: Any) -> bool:
         (b'{"a": 1}', b'{"a": 1, "stream": false}', True),
         (b'{"a": 1}', b'{"a": 1, "stream": null}', True),
         (b'{"a": 1}', b'{"a": 1, "stream": true}', False),
+        (b' \r\n{"a": 1}', b'{"a":1}', True),
         (b'{"a": 0}', b'{"a": 0.0}', True),
         (b'{"a": 1e2}', b'{"a": 100}', True),
         (b'{"a": 1}', b'{"a": true}', False),
@@ -72,6 +73,9 @@ def test_a_random_boundary_is_evened_out() -> None:
         return request(body, content_type=f"multipart/form-data; boundary={boundary}")
 
     assert same(form("abc"), form("0123"))
+    quoted = form("a b")
+    quoted.headers = {"content-type": 'multipart/form-data; boundary="a b"'}
+    assert same(form("abc"), quoted)
 
 
 def test_ignored_paths_and_normalizer() -> None:
@@ -126,3 +130,26 @@ def test_paths() -> None:
     value = {"a": {"b c": [1, 2, 3]}, "d": {"e": 1, "f": 2}}
     JsonPaths(["$.a['b c'][1]", "$.d.*", "$.x.y", '$["a"]["z"]']).drop(value)
     assert value == {"a": {"b c": [1, None, 3]}, "d": {}}
+
+
+def test_what_cannot_be_compared_is_named() -> None:
+    names = "method, scheme, host, port, path, query, uri, body"
+    with pytest.raises(SettingError) as caught:
+        Matcher(REDACTOR, ["method", "headers"])
+    assert str(caught.value) == f"match_on cannot compare 'headers': use {names}"
+    assert Matcher(REDACTOR, ["url", "raw_body"]).match_on == ("uri", "body")
+
+
+def test_a_normalizer_that_fails_is_named() -> None:
+    def fails(body: Any) -> Any:
+        raise KeyError("x")
+
+    class Fails:
+        def __call__(self, body: Any) -> Any:
+            raise KeyError("x")
+
+    for normalizer, name in ((fails, fails.__qualname__), (Fails(), "normalize_body")):
+        with pytest.raises(SettingError) as caught:
+            Matcher(REDACTOR, normalize_body=normalizer).key(request(b'{"a": 1}'))
+        assert str(caught.value) == f"normalize_body: {name} failed on {{\"a\": 1}}: KeyError: 'x'"
+    assert Matcher(REDACTOR, normalize_body=fails).key(request(b""))  # there is nothing to change

@@ -68,17 +68,16 @@ class _Bridge(Cassette):  # type: ignore[misc]
     def can_play_response_for(self, request: _Request) -> bool:
         if self.passes(request.host, request.port):
             return False
-        request.chatapi = self._begin(request)
-        return isinstance(request.chatapi, Playback)
+        begun = request.chatapi = self._begin(request)
+        if isinstance(begun, Take):
+            self.takes[request.method, request.uri].append(begun)
+        return isinstance(begun, Playback)
 
     def _begin(self, request: _Request) -> Playback | Take:
         body = request.body_bytes if hasattr(request, "body_bytes") else request.body
-        begun = self.recorder.begin(
+        return self.recorder.begin(
             request.method, request.uri, _pairs(request.headers), _bytes(body)
         )
-        if isinstance(begun, Take):
-            self.takes[request.method, request.uri].append(begun)
-        return begun
 
     def play_response(self, request: _Request) -> JSONObject:
         begun = getattr(request, "chatapi", None) or self._begin(request)
