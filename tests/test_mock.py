@@ -26,7 +26,7 @@ from pytest_chatapi import (
 )
 from pytest_chatapi.faults import Plan
 from pytest_chatapi.faults.virtual_time import VirtualTime
-from pytest_chatapi.mock import ChatMock, chat_mock, text, tool_call
+from pytest_chatapi.mock import ChatMock, Reply, chat_mock, text, tool_call
 from pytest_chatapi.recording.opening import open_recorder
 
 URL = "https://api.openai.com/v1/chat/completions"
@@ -220,7 +220,36 @@ def test_routes_respond_by_the_means_of_respx(run: Run) -> None:
     assert route.call_count == 1
 
 
+def test_a_side_effect_that_returns_nothing_leaves_the_request_to_the_next_route(run: Run) -> None:
+    route = run.mock.chat().mock(side_effect=lambda request: None)
+    run.mock.reply("next")
+    assert run.content() == "next"
+    assert route.call_count == 0
+
+
 # -- replies -------------------------------------------------------------------------------
+
+
+def test_a_completion_is_built_once_where_only_its_stamp_changes(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[Reply] = []
+    build = Reply.completion
+
+    def completion(reply: Reply, *args: Any) -> dict[str, Any]:
+        built.append(reply)
+        return build(reply, *args)
+
+    monkeypatch.setattr(Reply, "completion", completion)
+    run.mock.chat(prompt="call").reply(tool_call("get_weather", {"city": "Paris"}))
+    run.mock.chat().reply(text("Hello!"))
+    first, second = run.ask().json(), run.ask().json()
+    assert len(built) == 1
+    assert first["id"] != second["id"]
+    assert first["choices"] == second["choices"]
+    calls = [run.ask("call", tools=[WEATHER]).json()["choices"][0]["message"] for _ in range(2)]
+    assert len(built) == 3
+    assert calls[0]["tool_calls"][0]["id"] != calls[1]["tool_calls"][0]["id"]
 
 
 def test_raw_replies(run: Run) -> None:

@@ -414,6 +414,9 @@ def test_allowed_tools() -> None:
     both(builders.tool_call("order"), body("required", "order"))
     both(builders.text(), body("auto", "order"))
     misfit(builders.tool_call("list_items"), body("auto", "order"), 'allows "order"')
+    nameless = body("auto")
+    nameless["tool_choice"]["allowed_tools"]["tools"] = [{"type": "function", "function": {}}]
+    misfit(builders.tool_call("order"), nameless, "its tool_choice allows no tools; call one")
     misfit(builders.text(), body("required", "order"), "tool_choice is required")
 
 
@@ -436,6 +439,12 @@ def test_audio_is_silence_in_the_format_asked_for() -> None:
         assert raw.strip(b"\0") == (
             b"" if format_ == "pcm16" else b"silence that is not encoded as mp3"
         )
+
+
+def test_empty_speech_is_not_empty_sound() -> None:
+    body = body_with(modalities=["audio"], audio={"voice": "alloy", "format": "pcm16"})
+    sound = only(builders.audio("").completion(body, STAMP))["message"]["audio"]
+    assert base64.b64decode(sound["data"]) == bytes(24_000 * 2 // 100)  # a hundredth of a second
 
 
 def test_audio_in_a_stream() -> None:
@@ -887,6 +896,14 @@ def test_formats(name: str) -> None:
         ({"type": "wat"}, "at #: 'wat' is not valid"),
         ({"$ref": "https://example.com/x"}, "at #: Unresolvable"),
         ({"$ref": "#/$defs/gone"}, "at #: "),
+        (
+            {"$ref": "#x", "$defs": {"a": {"$anchor": "x", "type": "null"}}},
+            "at #: '#x' points outside of the schema",
+        ),
+        (
+            {"allOf": [{"type": "number"}, {"type": "string"}]},
+            "at #: no value is allowed here",
+        ),
         (NODE | {"$ref": "#/$defs/Loop"}, "at #/properties/self: #/$defs/Loop refers to itself"),
         ({"$ref": "#"}, "recursive without end"),
         ({"type": "string", "minLength": 10**7}, "at #/minLength: 10000000 characters"),
@@ -925,6 +942,21 @@ def test_no_value_fits(schema: Any, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("number", [11, 12])
+def test_a_member_has_a_dozen_values(number: int) -> None:
+    """More than that are not tried, since the numbers of members multiply."""
+    schema = {
+        "properties": {"a": {"enum": list(range(20))}},
+        "required": ["a"],
+        "not": {"properties": {"a": {"maximum": number - 1}}},
+    }
+    if number < 12:
+        assert fitting_value(schema) == {"a": number}
+    else:
+        with pytest.raises(SettingError, match="no candidate fits"):
+            fitting_value(schema)
+
+
 def test_a_search_without_end_is_given_up() -> None:
     names = "abcdefgh"
     every = {name: {"$ref": f"#/$defs/{name}"} for name in names}
@@ -936,7 +968,8 @@ def test_a_search_without_end_is_given_up() -> None:
 def test_a_message_that_quotes_a_schema_is_short() -> None:
     with pytest.raises(SettingError, match=r"#: PointerToNowhere.*\.\.\.$") as caught:
         fitting_value({"$ref": "#/gone", "$defs": {str(n): {} for n in range(999)}})
-    assert len(str(caught.value)) < 240
+    message = str(caught.value).partition("at #: ")[2]
+    assert len(message) == schema_values._MESSAGE
 
 
 def test_a_panic_below_jsonschema_is_a_schema_that_is_too_deep(

@@ -46,7 +46,7 @@ def require_tools(label: str, calls: Sequence[Call], ask: Ask) -> None:
         raise misfit(label, f"its tool_choice forces {show(ask.named)}", "call that tool")
     allowed = _allowed(ask)
     if allowed is not None and not names <= allowed:
-        why = f"its tool_choice allows {listed(sorted(allowed))}"
+        why = f"its tool_choice allows {listed(sorted(allowed)) or 'no tools'}"
         raise misfit(label, why, "call one of these")
     if len(calls) > 1:
         if ask.parallel is False:

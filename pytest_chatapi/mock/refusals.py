@@ -346,7 +346,7 @@ def _field_refusal(violation: SchemaViolation, body: JSONObject) -> Refusal:
     if keyword == "required" and not _present(path, body):
         return _absent(path, param)
     if keyword in ("enum", "const") and isinstance(value, str):
-        if path[-1] == "type" and value == "image_url" and problem.code == "Q15":
+        if value == "image_url" and problem.code == "Q15":
             return _image_not_allowed(path, body)
         return invalid_value(param, value, _values(nodes, path))
     if keyword in ("minimum", "maximum"):
