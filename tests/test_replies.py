@@ -905,7 +905,7 @@ def test_formats(name: str) -> None:
             "at #: no value is allowed here",
         ),
         (NODE | {"$ref": "#/$defs/Loop"}, "at #/properties/self: #/$defs/Loop refers to itself"),
-        ({"$ref": "#"}, "recursive without end"),
+        ({"$ref": "#"}, "endless recursion"),
         ({"type": "string", "minLength": 10**7}, "at #/minLength: 10000000 characters"),
         ({"type": "array", "minItems": 10**7}, "at #/minItems: 10000000 items"),
         (
