@@ -146,7 +146,8 @@ class Choice:
         finish: the ``finish_reason``.
         parts: something in it is neither text nor a list of calls, so nothing is called missing.
         logprobs: it has an object of log probabilities.
-        tokens: that object; kept for `as_completion` only.
+        sound: the pieces of the audio's data and transcript; kept for `as_completion` only.
+        tokens: the object of log probabilities; kept for `as_completion` only.
     """
 
     __slots__ = (
@@ -161,6 +162,7 @@ class Choice:
         "path",
         "refusal",
         "role",
+        "sound",
         "tokens",
     )
 
@@ -176,6 +178,7 @@ class Choice:
         self.audio: JSON = None
         self.parts = False
         self.logprobs = False
+        self.sound: dict[str, list[str]] = {}
         self.tokens: JSONObject | None = None
 
     @property
@@ -291,9 +294,8 @@ def _choice(choice: Choice) -> JSONObject:
         call = choice.function_call
         message["function_call"] = {"name": call.name, "arguments": call.text or ""}
     if choice.audio is not None:
-        message["audio"] = {
-            k: "".join(v) if isinstance(v, list) else v for k, v in choice.audio.items()
-        }
+        sound = {key: "".join(pieces) for key, pieces in choice.sound.items()}
+        message["audio"] = {**choice.audio, **sound}
     return {
         "index": choice.index,
         "message": message,

@@ -312,10 +312,9 @@ class StreamFold:
             choice.audio = {}
         for key, value in audio.items():
             if key in ("data", "transcript") and type(value) is str:
+                choice.audio[key] = ""
                 if self.keep:
-                    choice.audio.setdefault(key, []).append(value)
-                else:
-                    choice.audio[key] = ""
+                    choice.sound.setdefault(key, []).append(value)
             else:
                 choice.audio[key] = value
 
