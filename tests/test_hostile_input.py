@@ -382,6 +382,16 @@ def test_a_cut_off_gzip_file_gives_the_lines_before(tmp_path: Path) -> None:
     assert str(caught.value) == f"{file}: the gzip data is cut off"
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_damaged_event_stream_in_utf_16_shows_when_it_is_read(
+    encoding: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "f.sse"
+    file.write_bytes("\ufeffdata: 1\n\n".encode(encoding) + b"a")
+    with pytest.raises(ReadError, match="damaged UTF-16 text"):
+        list(read(file))
+
+
 # --- bounds -----------------------------------------------------------------------------------
 
 

@@ -219,6 +219,12 @@ def test_a_parsed_body_becomes_what_json_can_say(tmp_path: Path) -> None:
     assert body == {"false": 1, "null": 2, "3": ["hi"], "hi": "x"}
 
 
+def test_headers_in_bytes(tmp_path: Path) -> None:
+    text = "request: {headers: {A: [!!binary 6Q==], !!binary Qg==: b}, method: !!binary cHV0}\n"
+    asked = request(text, tmp_path)
+    assert (asked.method, asked.headers) == ("PUT", {"a": "\xe9", "b": "b"})
+
+
 def test_vcrpy_with_its_first_httpx(tmp_path: Path) -> None:
     old = {"status_code": 404, "http_version": "HTTP/1.1", "headers": {}, "content": GOT}
     found = response(json.dumps({"interactions": [{"request": {}, "response": old}]}), tmp_path)
