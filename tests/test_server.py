@@ -963,6 +963,9 @@ def test_what_goes_upstream(stub: Any, tmp_path: Path) -> None:
             response = asking.get("/elsewhere")
             assert response.status_code == 404
             assert "Invalid URL (GET /elsewhere)" in error_of(response)["message"]
+    assert {recorded["request"]["uri"] for recorded in interactions(tmp_path / "c.yaml")} == {
+        f"{stub.url}/chat/completions"
+    }
     sent, plain = ({k.lower(): v for k, v in head.items()} for head, _ in stub.seen)
     assert sent["authorization"] == f"Bearer {KEY}"
     assert sent["openai-project"] == "proj_1"
