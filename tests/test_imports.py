@@ -104,6 +104,25 @@ def test_imports_go_down_only(name: str) -> None:
             assert other not in beside, f"{name}, line {line}: {target} is the other front door"
 
 
+def imported_modules(name: str) -> set[str]:
+    """The modules of the package that a module imports, at any depth of it."""
+    targets = set()
+    for _, target in imported(name, MODULES[name]):
+        inside = target.removeprefix("pytest_chatapi.")
+        while inside and inside not in MODULES:
+            inside = inside.rpartition(".")[0]
+        targets.add(inside)
+    return targets - {"", name}
+
+
+def test_no_module_is_imported_by_what_it_imports() -> None:
+    left = {name: imported_modules(name) for name in MODULES}
+    while free := [name for name, targets in left.items() if not targets & left.keys()]:
+        for name in free:
+            del left[name]
+    assert not left, f"in a circle, or above one: {sorted(left)}"
+
+
 @pytest.mark.parametrize("name", [n for n in MODULES if n.split(".")[0] == "contract"])
 def test_contract_knows_json_schema_and_nothing_else(name: str) -> None:
     allowed = {*sys.stdlib_module_names, "pytest_chatapi", "jsonschema", "referencing"}

@@ -18,7 +18,7 @@ from pytest_chatapi.plugin import fixtures
 from pytest_chatapi.plugin.handle import ChatAPI
 from pytest_chatapi.plugin.opening import open_test
 from pytest_chatapi.plugin.options import Settings
-from pytest_chatapi.plugin.other_recorders import _played
+from pytest_chatapi.plugin.other_recorders import _exchanges, _played
 from pytest_chatapi.plugin.scenarios import scenarios_of
 
 CASSETTE = """interactions:
@@ -142,6 +142,7 @@ def test_a_key_is_needed_to_send_to_the_service_itself(item: Any) -> None:
     with opened(item, record_mode="once", base_url="http://x/v1") as handle:
         assert handle.client_settings()["api_key"] == "sk-replay"
     with opened(item) as handle:
+        del os.environ["OPENAI_API_KEY"]  # the placeholder
         assert handle.client_settings()["api_key"] == "sk-replay"
     with opened(item, api_key="k", record_mode="once", organization="o", project="p") as handle:
         assert handle.client_headers() == {
@@ -174,12 +175,15 @@ def test_usage_adds_up_integers_only(item: Any) -> None:
     }
 
 
-def test_injected_faults_make_time_virtual(item: Any) -> None:
+def test_injected_faults_make_time_virtual(item: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
     with opened(item) as handle:
         plan = handle.inject("rate_limit")
         assert handle.recorder.faults is plan
         time.sleep(3600)
         assert handle.slept == [3600]
+        assert slept == [0]
 
 
 def test_a_server_is_known_while_it_runs(item: Any) -> None:
@@ -233,3 +237,14 @@ def test_what_another_recorder_played_or_recorded() -> None:
     cassetter = SimpleNamespace(interactions=interactions, played_indices=[False, True])
     assert [form["request"]["uri"] for form in _played(cassetter)] == ["played"]
     assert _played(cast(Any, object())) == []
+
+
+def test_a_body_that_cannot_be_read_is_passed_over() -> None:
+    interactions = []
+    for kind, content in (("binary", "not hexadecimal"), ("text", "{}")):
+        body = SimpleNamespace(body_type=kind, content=content)
+        request = SimpleNamespace(method="GET", uri="http://x", headers={}, body=body)
+        response = SimpleNamespace(status=200, headers={}, body=body)
+        interactions.append(SimpleNamespace(request=request, response=response))
+    cassetter = SimpleNamespace(interactions=interactions, played_indices=[True, True])
+    assert len(_exchanges(cassetter)) == 1

@@ -7,11 +7,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from inner_runs import run_here
 from traffic import ANSWER
+
+from pytest_chatapi.plugin.collection import _not_below_arguments
 
 LOW = copy.deepcopy(ANSWER)
 LOW["usage"]["total_tokens"] = 20
@@ -113,6 +116,29 @@ def test_hidden_files_are_left_out(pytester: pytest.Pytester, run: Any) -> None:
     recorded(pytester, "c/a.jsonl", line())
     recorded(pytester, "c/.hidden.jsonl", line(LOW))
     run("", "--chatapi-cassettes", "c", "c").assert_outcomes(passed=1)
+
+
+def test_recordings_are_collected_by_the_ends_of_their_names(
+    pytester: pytest.Pytester, run: Any
+) -> None:
+    recorded(pytester, "c/a.jsonl", line())
+    recorded(pytester, "c/notes.md", line(LOW))
+    run("", "--chatapi-cassettes", "c", "c").assert_outcomes(passed=1)
+
+
+def test_a_folder_may_be_a_link(pytester: pytest.Pytester, run: Any) -> None:
+    recorded(pytester, "elsewhere/a.jsonl", line())
+    (pytester.path / "c").symlink_to("elsewhere")
+    run("", "--chatapi-cassettes", "c", "c").assert_outcomes(passed=1)
+
+
+def test_folders_that_pytest_walks_anyway_are_not_named_again(pytester: pytest.Pytester) -> None:
+    here = pytester.path
+    params = SimpleNamespace(dir=here)
+    config = SimpleNamespace(args=["tests", f"{here}/c/a.yaml::0 x"], invocation_params=params)
+    folders = [here / "tests" / "cassettes", here / "c", here / "tests2"]
+    named = _not_below_arguments(cast(Any, config), folders)
+    assert named == [str(here / "c"), str(here / "tests2")]
 
 
 @pytest.mark.usefixtures("cassettes")

@@ -526,6 +526,26 @@ def test_fixtures_may_connect_where_tests_may(
     run("", "test_b.py", flag).assert_outcomes(passed=1)
 
 
+def test_a_connection_that_was_swallowed_fails_at_the_end(run: Any) -> None:
+    test = """
+import socket
+@pytest.mark.chatapi
+def test_a():
+    try:
+        socket.getaddrinfo("far-away.example", 80)
+    except BaseException:
+        pass
+"""
+    result = run(test)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["no recording for a connection to far-away.example:80"])
+
+
+def test_a_test_without_a_recorder_may_connect_again(run: Any) -> None:
+    test = START + FAR + "@pytest.mark.chatapi\ndef test_a(): ...\ndef test_b(): connect()\n"
+    run(test).assert_outcomes(passed=2)
+
+
 def test_while_it_records_anything_may_leave_the_machine(run: Any) -> None:
     test = START + FAR + "@pytest.mark.chatapi\ndef test_a(): connect()\n"
     run(test, "--record-mode=once").assert_outcomes(passed=1)

@@ -41,7 +41,7 @@ def _exchanges(cassette: object) -> list[Exchange]:
     for interaction in _played(cassette):
         try:
             exchanges.append(exchange_of(interaction))
-        except ValueError:  # a body of another API, which is not text
+        except ValueError:  # a body that cannot be read: none of a chat completion
             continue
     return exchanges
 
