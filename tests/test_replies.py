@@ -303,6 +303,13 @@ def test_log_probabilities_as_asked() -> None:
     assert len({token["logprob"] for token in most["content"]}) == 3
 
 
+def test_log_probabilities_are_the_same_in_every_run() -> None:
+    answer = builders.text("Hello!").completion(body_with(logprobs=True, top_logprobs=2), STAMP)
+    tokens = only(answer)["logprobs"]["content"]
+    assert [(t["token"], t["logprob"]) for t in tokens] == [("Hello", -0.077962), ("!", -0.105361)]
+    assert [t["top_logprobs"][1]["logprob"] for t in tokens] == [-3.283409, -2.995728]
+
+
 def test_choices_differ() -> None:
     reply = builders.choices(
         builders.text("One."), builders.refusal("No."), builders.tool_call("order")
@@ -682,6 +689,11 @@ def test_what_does_not_fit(case: tuple[Reply, dict[str, Any], str]) -> None:
     misfit(reply, body_with(**more), message)
 
 
+def test_a_choice_without_tools_requires_nothing() -> None:
+    answer = builders.text().completion(body_with(tool_choice="required"), STAMP)
+    assert only(answer)["message"]["content"] == "Hello!"
+
+
 def test_what_is_not_strict_may_be_broken() -> None:
     """It lets tests of a client's error handling send it; the contract warns."""
     loose = [{"type": "function", "function": {"name": "order", "parameters": ORDER}}]
@@ -774,6 +786,8 @@ VALUES: list[tuple[Any, Any]] = [
     ({"type": "integer", "multipleOf": 7, "minimum": 100, "maximum": 106}, 105),
     ({"type": "integer", "multipleOf": 1.5}, 3),
     ({"type": "number"}, 1.5),
+    ({"type": "number", "exclusiveMinimum": 5}, 6),
+    ({"type": "number", "exclusiveMaximum": -5}, -6),
     ({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.001}, 0.0005),
     ({"type": "number", "multipleOf": 0.1, "minimum": 0.25, "maximum": 0.4}, 0.4),
     ({"type": "string", "minLength": 6}, "textte"),
