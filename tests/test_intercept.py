@@ -208,7 +208,7 @@ def test_mock_transports_and_routers_of_respx_come_first(path: Path) -> None:
 class Whole(respx.patterns.Pattern):
     """Matches a body that has been read, as respx reads it when it is asked first."""
 
-    key = "whole"
+    key = "whole_body"
     lookups = (respx.patterns.Lookup.EQUAL,)
 
     def parse(self, request: Any) -> bytes:

@@ -395,7 +395,7 @@ def test_v(): ...
     result = run(test, "--chatapi-orphans", "--collect-only", "test_it.py")
     result.stdout.fnmatch_lines([head, "none"], consecutive=True)
     (folder / "test_it" / "test_gone.yaml").write_text("interactions: []\n")
-    result = run("", "--chatapi-orphans", "-n", "1", "test_it.py", apart=True)
+    result = run("", "--chatapi-orphans", "-p", "xdist", "-n", "1", "test_it.py", apart=True)
     gone = os.path.join("cassettes", "test_it", "test_gone.yaml")
     result.stdout.fnmatch_lines([head, gone], consecutive=True)
 

@@ -26,7 +26,11 @@ from pytest_chatapi.server import run as run_module
 
 SHIPPED = Path(__file__).parent.parent / "cassettes"
 KEY = "sk-proj-Zx81kLmQ02vNs7RtYw3uPd5"
-START = "import sys; from pytest_chatapi.cli.main import main; sys.exit(main(sys.argv[1:]))"
+# A shell starts what runs in the background with SIGINT ignored, and children inherit that.
+START = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from pytest_chatapi.cli.main import main; sys.exit(main(sys.argv[1:]))"
+)
 PATIENCE = 60
 
 
