@@ -15,6 +15,7 @@ from pytest_chatapi.contract.examples import changed
 from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.ledger import MOST_OF_A_RULE, Ledger
 from pytest_chatapi.contract.profiles import get_profile, profile_for_url
+from pytest_chatapi.contract.rules.errors import error_message, is_error_body
 from pytest_chatapi.contract.rules.registry import Violation
 from pytest_chatapi.contract.schemas import load, resolved
 from pytest_chatapi.contract.sse import decode_sse, looks_like_sse
@@ -402,6 +403,43 @@ def test_an_index_has_a_limit(index: int, got: str) -> None:
     assert finding.got == got
 
 
+@pytest.mark.parametrize(("count", "got"), [(5, ""), (6, " and 1 more"), (8, " and 3 more")])
+def test_the_names_of_many_calls_are_shortened(count: int, got: str) -> None:
+    function = {"name": "get_weather", "arguments": '{"city":"Paris"}'}
+    calls = [{"id": f"c{i}", "type": "function", "function": function} for i in range(count)]
+    changes = {f"{MESSAGE}.tool_calls": calls, "request.body.parallel_tool_calls": False}
+    (finding,) = found("tools", changes)
+    assert finding.got == ", ".join(['"get_weather"'] * 5) + got
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("[1]", "the arguments are not an object"),
+        ("null", "the arguments are not an object"),
+        ('"x"', "the arguments are not an object"),
+        (" ", "the arguments are empty"),
+        ("", "the arguments are empty"),
+        ("{", "the arguments are not JSON: "),
+    ],
+)
+def test_what_arguments_are_instead_of_an_object(arguments: str, message: str) -> None:
+    (finding,) = found("tools", {f"{MESSAGE}.tool_calls[0].function.arguments": arguments})
+    assert finding.code == "C03"
+    assert finding.message.startswith(message)
+    assert finding.path == "$.choices[0].message.tool_calls[0].function.arguments"
+
+
+def test_a_legacy_call_has_its_own_path() -> None:
+    legacy = {f"{MESSAGE}.tool_calls": DELETE, f"{CHOICE}.finish_reason": "function_call"}
+    call = {"name": "get_weather", "arguments": "["}
+    (finding,) = found("tools", {**legacy, f"{MESSAGE}.function_call": call})
+    assert finding.path == "$.choices[0].message.function_call.arguments"
+    call = {"name": "nope", "arguments": "{}"}
+    (finding,) = found("tools", {**legacy, f"{MESSAGE}.function_call": call})
+    assert (finding.code, finding.path) == ("C09", "$.choices[0].message.function_call.name")
+
+
 # -- lists of what is excused ------------------------------------------------------------
 
 FINISHES = ("stop", "length", "tool_calls", "content_filter", "function_call")
@@ -464,6 +502,112 @@ def test_which_statuses_fit_an_error(kind: str, statuses: set[int]) -> None:
         if "X06" not in codes("error-401", {**changes, "response.status": status})
     }
     assert fitting == statuses & {*known}
+
+
+@pytest.mark.parametrize(
+    ("body", "is_error"),
+    [
+        ({"error": {"message": "m"}}, True),
+        ({"error": "m"}, True),
+        ({"error": {}}, False),
+        ({"error": None}, False),
+        ({"error": "m", "choices": None}, False),
+        ({"error": "m", "object": "error"}, True),
+        ({"error": "m", "object": "chat.completion"}, False),
+        ({"error": "m", "object": "chat.completion.chunk"}, False),
+        ({"error": "m", "object": "list"}, False),
+        ({"error": "m", "object": "model"}, False),
+        ("error", False),
+    ],
+)
+def test_which_bodies_are_errors(body: Any, is_error: bool) -> None:
+    assert is_error_body(body) is is_error
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"error": {"message": "a"}}, '"a"'),
+        ({"error": "b", "message": "a"}, '"b"'),
+        ({"message": "c"}, '"c"'),
+        ({"detail": [{"msg": "d"}]}, '"d"'),
+        ({"error_message": "e"}, '"e"'),
+        ([[{"error": {"message": "f"}}]], '"f"'),
+        ([], "[]"),
+        ({"error": {"message": "", "code": 1}}, '{"message": "", "code": 1}'),
+    ],
+)
+def test_where_a_server_puts_its_message(body: Any, message: str) -> None:
+    assert error_message(body) == message
+
+
+STREAM_TYPE = "text/event-stream"
+
+
+@pytest.mark.parametrize(
+    ("base", "media_type", "stream", "message"),
+    [
+        ("text", "application/json", False, None),
+        ("text", "application/problem+json", False, None),
+        ("text", "Application/JSON ; charset=utf-8", False, None),
+        ("text", "", False, None),
+        ("text", "text/plain", False, "a JSON response has the wrong content type"),
+        ("text", STREAM_TYPE, False, "a JSON response has the wrong content type"),
+        ("stream", "text/plain", True, "an event stream has the wrong content type"),
+        ("stream", "application/json", True, "an event stream has the wrong content type"),
+        ("stream", "", True, None),
+        (
+            "stream",
+            STREAM_TYPE,
+            False,
+            "the request does not ask for a stream, but the body is an event stream",
+        ),
+        (
+            "text",
+            "application/json",
+            True,
+            "the request asks for a stream, but the body is not an event stream",
+        ),
+        ("error-401", "application/json", False, None),
+        ("error-401", "", False, None),
+        ("error-401", "text/plain", False, "a JSON error body has the wrong content type"),
+        ("error-401", STREAM_TYPE, True, "a JSON error body has the wrong content type"),
+    ],
+)
+def test_content_types(base: str, media_type: str, stream: bool, message: str | None) -> None:
+    changes = {
+        "response.headers.content-type": media_type or DELETE,
+        "request.body.stream": stream,
+    }
+    messages = [f.message for f in found(base, changes) if f.code == "E02"]
+    assert messages == ([message] if message else [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"response.body": "", "response.cut": "server"}, {"T17"}),
+        ({"response.body": "", "response.cut": "client"}, set()),
+        ({"response.body": ""}, {"S16"}),
+        ({"response.body": " \n"}, {"S16"}),
+        ({"response.body": "{", "response.cut": "server"}, {"T17"}),
+        ({"response.body": "{", "response.cut": "client"}, set()),
+        ({"response.body": "{"}, {"S00"}),
+        ({"response.body": "\ufeff{}", "response.status": 204}, set()),
+        ({"response.body": "{", "response.status": 199}, set()),
+        ({"response.body": "{", "response.status": 299}, {"S00"}),
+        ({"response.body": "{", "response.status": 300}, set()),
+        ({"response.body": "{", "response.status": 399}, set()),
+        ({"response.body": "{", "response.status": 400}, {"X04"}),
+        ({"response.body": "{", "response.status": 400, "response.cut": "server"}, set()),
+        ({"response.body": "", "response.status": 400}, {"X04"}),
+        ({"response.body": "", "response.status": 400, "response.cut": "client"}, set()),
+    ],
+)
+def test_bodies_that_are_missing_or_cut(changes: dict[str, Any], expected: set[str]) -> None:
+    assert codes("text", changes) == expected
+    if changes["response.body"] == "{" and 200 <= changes.get("response.status", 200) < 300:
+        assert codes("models", changes) == (set() if "response.cut" in changes else {"D01"})
 
 
 @pytest.mark.parametrize(
@@ -892,6 +1036,7 @@ def test_a_block_without_data_is_no_event(block: bytes) -> None:
         (b"retry: 1", True),
         (b": comment", True),
         (b"\r\n\r\ndata: x", True),
+        (b" " * 20 + b"data: x", True),
         (b"\xef\xbb\xbfdata: x", True),
         (b"data", False),
         (b"error: x", False),
@@ -973,3 +1118,30 @@ def test_how_values_are_listed() -> None:
     assert listed(range(8)) == "0, 1, 2, 3, 4, 5, 6, 7"
     assert listed(range(9)) == "0, 1, 2, 3, 4, 5, 6, 7 and 1 more"
     assert listed([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("base", "path", "expected"),
+    [
+        ("text", "response.body.object", '"chat.completion"'),
+        ("text", "response.body.created", "integer"),
+        ("text", "response.body.choices[0].message.content", "string or null"),
+        ("text", "response.body.usage", "object"),
+        ("text", "request.body.messages", "array with at least 1 item(s)"),
+        ("text", "request.body.model", "string"),
+        ("text", "request.body.n", "integer from 1 to 128 or null"),
+        (
+            "text",
+            "request.body.stop",
+            "string or null or array with at least 1 item(s) with at most 4 items",
+        ),
+        ("text", "request.body.messages[0].content", "string or array with at least 1 item(s)"),
+        ("tools", "request.body.tools[0].type", 'one of "function", "custom"'),
+        ("structured", "request.body.response_format.json_schema.name", None),
+    ],
+)
+def test_what_a_schema_expects_in_words(base: str, path: str, expected: str | None) -> None:
+    findings = found(base, {path: 1.5}, "documented")
+    (text,) = {f.expected for f in findings if f.path == "$" + path.partition(".body")[2]}
+    assert expected is None or text == expected
+    assert expected is not None or text.startswith("string")

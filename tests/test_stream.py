@@ -317,3 +317,100 @@ def test_assemble_joins_what_came() -> None:
 def test_null_usage_was_legal_from_the_first_day_of_usage() -> None:
     text = sse([*NULLS, chunk(None, usage=USAGE)])
     assert judge(text, ASK_USAGE, as_of="2024-06-01") == []
+
+
+def test_a_chunk_with_filter_results_beside_its_delta_is_folded() -> None:
+    """Azure has them on most chunks; only those without a delta are its filter's own."""
+    url = "https://x.openai.azure.com/openai/deployments/d/chat/completions?api-version=1"
+    chunks = copy.deepcopy(CHUNKS)
+    for piece in chunks:
+        piece["choices"][0]["content_filter_results"] = {}
+    assert [f.level for f in judge(sse(chunks), url=url)] == ["note"]
+    exchange = Exchange(Request("POST", url, {}, ASK), Response(body=sse(chunks)))
+    answer = check_exchange(exchange, keep=True).answer
+    assert answer is not None
+    assert str(answer.choices[0].content) == "Grüße, Welt 😀!"
+    # The index of a chunk of the filter may be anything, and its reason ends the choice.
+    for index in (0, None, [0], "0", 7):
+        own = copy.deepcopy(AZURE_ASYNC)
+        own["choices"][0] |= {"index": index, "finish_reason": "content_filter"}
+        found = judge(sse([*CHUNKS[:3], own]), url=url)
+        assert [f.code for f in found if f.level != "note"] == ([] if index == 0 else ["T05"])
+
+
+def test_events_are_given_as_soon_as_they_end() -> None:
+    read: list[bytes] = []
+
+    def pieces() -> Any:
+        for piece in (b"data: a\n\ndata: b\n", b"\ndata: c\n\nda", b"ta: d\r\n", b"\r\n", b"x"):
+            read.append(piece)
+            yield piece
+
+    seen = [(data, len(read)) for data, _, _ in decode_sse(pieces())]
+    assert seen == [(b"a", 1), (b"b", 2), (b"c", 2), (b"d", 4)]
+
+
+def test_assemble_joins_log_probabilities_and_sound() -> None:
+    token = {"token": "a", "logprob": -1.0, "bytes": [97], "top_logprobs": []}
+    chunks = [
+        {**chunk({"role": "assistant", "audio": {"id": "a1", "data": "QQ=="}})},
+        chunk({"content": "a", "audio": {"data": "Qg==", "transcript": "A"}}),
+        chunk({"content": "a", "audio": {"transcript": "B", "expires_at": 9}}),
+        chunk({}, "stop"),
+    ]
+    for piece, logprobs in zip(
+        chunks,
+        (
+            {"content": None, "refusal": None},
+            {"content": [token], "refusal": None},
+            {"content": [token], "refusal": []},
+        ),
+        strict=False,
+    ):
+        piece["choices"][0]["logprobs"] = logprobs
+    (choice,) = assemble(chunks)["choices"]
+    assert choice["logprobs"] == {"content": [token, token], "refusal": []}
+    assert choice["message"]["audio"] == {
+        "id": "a1",
+        "data": "QQ==Qg==",
+        "transcript": "AB",
+        "expires_at": 9,
+    }
+
+
+def test_assemble_takes_what_has_the_wrong_type() -> None:
+    odd = chunk({"role": "assistant", "audio": {"id": [1], "data": 5}})
+    later = chunk({"audio": {"data": "QQ=="}})
+    (choice,) = assemble([odd, later])["choices"]
+    assert choice["message"]["audio"] == {"id": [1], "data": "QQ=="}
+
+
+def test_assemble_keeps_the_frame_of_the_last_chunk_that_has_it() -> None:
+    more = {"service_tier": "default", "system_fingerprint": "fp_1", "moderation": MODERATION}
+    joined = assemble([{**CHUNKS[0], **more}, {**CHUNKS[1], "service_tier": "flex"}, *CHUNKS[2:]])
+    assert {key: joined[key] for key in more} == {**more, "service_tier": "flex"}
+    bare = [{k: v for k, v in c.items() if k not in ("id", "model")} for c in CHUNKS[:1]]
+    joined = assemble([*bare, *CHUNKS[1:]])
+    assert (joined["id"], joined["model"]) == ("chatcmpl-1", "gpt-4o-2024-08-06")
+
+
+def test_assemble_joins_calls_and_a_legacy_call() -> None:
+    custom = {"index": 1, "id": "c2", "type": "custom", "custom": {"name": "g", "input": "x"}}
+    chunks = [
+        chunk({"role": "assistant", "content": None, "tool_calls": [call(0), custom]}),
+        chunk({"tool_calls": [{"index": 0, "function": {"arguments": " "}}]}),
+        chunk({"function_call": {"name": "h", "arguments": "{"}}),
+        chunk({"function_call": {"arguments": "}"}}, "tool_calls"),
+    ]
+    (choice,) = assemble(chunks)["choices"]
+    assert choice["message"] == {
+        "role": "assistant",
+        "content": None,
+        "refusal": None,
+        "tool_calls": [
+            {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{} "}},
+            {"id": "c2", "type": "custom", "custom": {"name": "g", "input": "x"}},
+        ],
+        "function_call": {"name": "h", "arguments": "{}"},
+    }
+    assert choice["finish_reason"] == "tool_calls"

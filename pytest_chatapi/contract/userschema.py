@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_chatapi.contract.wire import JSON, JSONObject
 
-__all__ = ["SchemaTrouble", "first_error"]
+__all__ = ["SchemaTrouble", "first_error", "mismatch"]
 
 # Compiled schemas that are kept, least recently used first out.
 _LIMIT = 256
@@ -21,6 +21,14 @@ _validators: OrderedDict[str, Any] = OrderedDict()
 
 class SchemaTrouble(Exception):
     """The schema itself cannot be used."""
+
+
+def mismatch(schema: JSONObject, value: JSON) -> tuple[str, str] | None:
+    """As `first_error`, but ``None`` also for a schema that cannot be used."""
+    try:
+        return first_error(schema, value)
+    except SchemaTrouble:
+        return None
 
 
 def first_error(schema: JSONObject, value: JSON) -> tuple[str, str] | None:

@@ -13,7 +13,7 @@ from pytest_chatapi.contract.validation import Path, SchemaViolation, json_path,
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import ABSENT, Shown, show
 
-__all__ = ["check_frame", "report", "schema"]
+__all__ = ["EARLIEST", "LATEST", "check_frame", "report", "schema"]
 
 
 _BOUNDS = {
@@ -127,12 +127,12 @@ def check_frame(ledger: Ledger, body: JSONObject, chunk: int | None = None) -> N
     id_, created = body.get("id"), body.get("created")
     if id_ == "":
         ledger.report(id_empty, chunk)
-    if type(created) is int and not _EARLIEST <= created <= _LATEST:
+    if type(created) is int and not EARLIEST <= created <= LATEST:
         ledger.report(created_implausible, created, chunk)
 
 
 # Bounds of `created` in seconds: more are milliseconds.
-_EARLIEST, _LATEST = 1_000_000_000, 100_000_000_000
+EARLIEST, LATEST = 1_000_000_000, 100_000_000_000
 
 
 @rule("S02")
@@ -142,5 +142,5 @@ def id_empty(chunk: int | None) -> Violation:
 
 @rule("S04")
 def created_implausible(created: int, chunk: int | None) -> Violation:
-    hint = "in milliseconds" if created > _LATEST else "too small for unix seconds"
+    hint = "in milliseconds" if created > LATEST else "too small for unix seconds"
     return Violation("$.created", "unix seconds", created, f"`created` is {hint}", chunk=chunk)

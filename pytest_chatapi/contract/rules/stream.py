@@ -15,6 +15,7 @@ from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.parse import loads_bytes
 from pytest_chatapi.contract.rules import shape
 from pytest_chatapi.contract.rules.logprobs import Tokens
+from pytest_chatapi.contract.rules.shape import EARLIEST, LATEST
 from pytest_chatapi.contract.rules.stream_calls import INDEX_CODES, CallFold
 from pytest_chatapi.contract.rules.stream_chunks import (
     is_done,
@@ -181,10 +182,8 @@ class StreamFold:
             if not any(str(key).startswith("content_filter") for key in raw):
                 return False
         for raw in choices:
-            choice, finish = (
-                self.course.answer.choices.get(raw.get("index")),
-                raw.get("finish_reason"),
-            )
+            index, finish = raw.get("index"), raw.get("finish_reason")
+            choice = self.course.answer.choices.get(index) if type(index) is int else None
             if choice is not None and choice.finish is None and type(finish) is str:
                 choice.finish = finish
         self.course.filtered = True
@@ -193,7 +192,7 @@ class StreamFold:
     def _frame(self, chunk: JSONObject, number: int) -> None:
         answer, frame = self.course.answer, self.course.answer.frame
         id_, created, model = chunk.get("id"), chunk.get("created"), chunk.get("model")
-        if id_ == "" or type(created) is not int or not 1_000_000_000 <= created <= 10**11:
+        if id_ == "" or type(created) is not int or not EARLIEST <= created <= LATEST:
             shape.check_frame(self.ledger, chunk, number)
         if not frame:
             frame.update(id=id_, created=created, model=model)

@@ -9,7 +9,7 @@ from pytest_chatapi.contract.parse import loads
 from pytest_chatapi.contract.rules.facts import ChoiceFacts
 from pytest_chatapi.contract.rules.message import message_empty
 from pytest_chatapi.contract.rules.registry import Violation, checks, codes_of, rule
-from pytest_chatapi.contract.userschema import SchemaTrouble, first_error
+from pytest_chatapi.contract.userschema import mismatch
 from pytest_chatapi.contract.wire import JSON
 
 __all__ = ["check_structured"]
@@ -86,10 +86,7 @@ def json_schema(content: StructuredText) -> Violation | None:
         return content.not_json(case)
     if content.value is _UNREAD or not isinstance(content.schema, dict):
         return None
-    try:
-        error = first_error(content.schema, content.value)
-    except SchemaTrouble:
-        return None
+    error = mismatch(content.schema, content.value)
     if error is None:
         return None
     place, why = error

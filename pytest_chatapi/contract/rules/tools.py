@@ -9,7 +9,7 @@ from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.parse import loads
 from pytest_chatapi.contract.rules.facts import ChoiceFacts
 from pytest_chatapi.contract.rules.registry import Violation, checks, rule
-from pytest_chatapi.contract.userschema import SchemaTrouble, first_error
+from pytest_chatapi.contract.userschema import mismatch
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import ABSENT, listed, show
 
@@ -196,10 +196,7 @@ def tool_strict_arguments(facts: CallFacts) -> Violation | None:
     _, parameters, strict = tool
     if not isinstance(parameters, dict):
         return None
-    try:
-        error = first_error(parameters, arguments)
-    except SchemaTrouble:
-        return None
+    error = mismatch(parameters, arguments)
     if error is None:
         return None
     place, why = error
