@@ -144,7 +144,7 @@ def exchange_of(
 
 
 def body_of(part: JSONObject, side: Side) -> JSON:
-    """The body in a ``request`` or ``response`` object, whoever wrote it; ``None`` without one.
+    """The body in a ``request`` or ``response`` object of any recorder; ``None`` without one.
 
     Raises:
         BodyProblem: it is damaged.
