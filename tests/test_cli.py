@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -20,6 +21,7 @@ from traffic import ANSWER
 
 from pytest_chatapi.cli import check as check_module
 from pytest_chatapi.cli import rules as rules_module
+from pytest_chatapi.cli.arguments import whole_number
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.contract.bundled import bundled
 from pytest_chatapi.contract.catalogue import FAMILIES, Rule, rules
@@ -804,6 +806,25 @@ def test_bad_usage(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...
     status, out, err = run(capsys, *arguments)
     assert (status, out) == (2, "")
     assert err.startswith("usage: chatapi")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("0", 0), ("65535", 65535), ("007", 7), ("65536", None), ("-1", None), ("", None)]
+    + [(text, None) for text in ("x", "1.5", " 1", "+1", "1_0", "²", "٣")],
+)
+def test_whole_numbers(text: str, value: int | None) -> None:
+    port, bytes_ = whole_number("a valid port", most=65535), whole_number("a number of bytes")
+    if value is not None:
+        assert port(text) == bytes_(text) == value
+        return
+    with pytest.raises(ArgumentTypeError) as caught:
+        port(text)
+    assert str(caught.value) == f"{text!r} is not a valid port (0-65535)"
+    if text != "65536":
+        with pytest.raises(ArgumentTypeError) as caught:
+            bytes_(text)
+        assert str(caught.value) == f"{text!r} is not a number of bytes (0 or more)"
 
 
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
