@@ -1149,7 +1149,7 @@ class Work:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls = self.characters = 0
-        self._count(monkeypatch, Search, "_hits")
+        self._count(monkeypatch, Search, "hits")
         self._count(monkeypatch, Documents, "__init__")
 
     def _count(self, monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:

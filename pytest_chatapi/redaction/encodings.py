@@ -53,14 +53,18 @@ _LINE = re.compile(r"([A-Za-z0-9+/_-]+)(={0,2})(?:\r?\n[ \t]*)?")
 _NEXT_LINE = re.compile(r"(?:\\+r)?\\+n[A-Za-z0-9+/_-]{2}")
 
 
-def long_runs(text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of each run that is at least `LONG`."""
+def long_runs(text: str) -> Iterator[tuple[int, int]] | None:
+    """Start and end of each run that is at least `LONG`; ``None`` where there is none."""
     marks = text.encode("latin-1", "replace").translate(_MARKS)
-    start = marks.find(_LONG_MARKS)
+    first = marks.find(_LONG_MARKS)
+    return _runs_from(first, marks) if first >= 0 else None
+
+
+def _runs_from(start: int, marks: bytes) -> Iterator[tuple[int, int]]:
     while start >= 0:
         end = marks.find(b" ", start)
         if end < 0:
-            end = len(text)
+            end = len(marks)
         yield start, end
         start = marks.find(_LONG_MARKS, end)
 
@@ -83,9 +87,11 @@ class WrappedLines:
         data_end: runs that start before it are lines of what is at least `ALIGNED`.
     """
 
+    data_end = 0
+    _end = 0
+
     def __init__(self, text: str) -> None:
         self._text = text
-        self._end = self.data_end = 0
 
     def joined(self, start: int, end: int) -> tuple[str, int] | None:
         """The lines that begin with the run from `start` to `end` as one run, and its end.
@@ -215,7 +221,7 @@ def unescaped(text: str) -> View:
 
 def unquoted(text: str) -> View | None:
     """`text` without percent-encoding; ``None`` where there is none."""
-    return View(text, _PERCENT, _unpercent) if "%" in text and _PERCENT.search(text) else None
+    return View(text, _PERCENT, _unpercent) if _PERCENT.search(text) else None
 
 
 def may_hide(text: str) -> bool:

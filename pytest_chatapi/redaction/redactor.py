@@ -162,7 +162,7 @@ class Redactor:
 
         The project's own patterns do not count: they may well match a date in a cassette.
         """
-        hits = Search(self._known, text).hits()
+        hits = Search(self._known, len(text)).hits(text)
         return list(dict.fromkeys(hit.kind for hit in sorted(hits)))
 
     # -- one text ----------------------------------------------------------------------------
@@ -189,12 +189,13 @@ class Redactor:
     def _hits(self, text: str, paths: JsonPaths | None = None) -> list[Hit]:
         """What is to be replaced in `text`: inside JSON only in its strings."""
         known = self._known
-        if not paths and len(text) <= CleanTexts.LONGEST and text in known.clean_texts:
+        is_remembered = not paths and len(text) <= CleanTexts.LONGEST
+        if is_remembered and text in known.clean_texts:
             return []
-        hits = Search(known, text).hits()
+        hits = Search(known, len(text)).hits(text)
         if hits or self._patterns or paths:
             hits = self._placed(hits, text, paths)
-        if not hits and not paths:
+        if is_remembered and not hits:
             known.clean_texts.remember(text)
         return hits
 

@@ -41,20 +41,18 @@ class Search:
 
     Args:
         known: values to look for, beside the known shapes.
-        text: all that is decoded on its behalf is bounded by its size: a bomb stays one.
+        size: of the text. It bounds all that is decoded on its behalf: a bomb stays one.
     """
 
-    def __init__(self, known: Known, text: str) -> None:
+    def __init__(self, known: Known, size: int) -> None:
         self._known = known
-        self._text = text
-        self._bytes_left = MOST_UNZIPPED + 8 * len(text)
+        self._bytes_left = MOST_UNZIPPED + 8 * size
 
-    def hits(self) -> list[Hit]:
-        """What is secret in the text; several hits may be at one place."""
-        return self._hits(self._text, _DEPTH, SHAPES)
+    def hits(self, text: str, depth: int = _DEPTH, shapes: tuple[Shape, ...] = SHAPES) -> list[Hit]:
+        """What is secret in `text` and, `depth` times over, in what is encoded in it.
 
-    def _hits(self, text: str, depth: int, shapes: tuple[Shape, ...]) -> list[Hit]:
-        """What is secret in `text` and, `depth` times over, in what is encoded in it."""
+        Several hits may be at one place.
+        """
         hits: list[Hit] = []
         for shape in SPACED:
             if shape.probe in text:
@@ -65,22 +63,25 @@ class Search:
             if value.text in text:
                 hits += value.hits(text)
         if depth:
-            find = partial(self._hits, depth=depth - 1, shapes=shapes)
+            find = partial(self.hits, depth=depth - 1, shapes=shapes)
             if "\\" in text and (continues or self._known.needs_unescaping or may_hide(text)):
                 hits += unescaped(text).hits(find)
-            if view := unquoted(text):
+            if "%" in text and (view := unquoted(text)):
                 hits += view.hits(find)
             hits += split_hits(text, find)
         return hits
 
     def _in_runs(self, text: str, depth: int, shapes: tuple[Shape, ...]) -> tuple[list[Hit], bool]:
         """Hits in long runs, and whether a run may go on behind the escape of a line end."""
+        runs = long_runs(text)
+        if runs is None:
+            return [], False
         clean = self._known.clean_runs
         hits: list[Hit] = []
         suspects: dict[Shape | KnownValue, None] = {}
         lines = WrappedLines(text)
         continues = False
-        for start, end in long_runs(text):
+        for start, end in runs:
             if text[end : end + 1] == "\\":
                 continues = continues or continues_escaped(text, end)
             elif depth and (joined := lines.joined(start, end)):
@@ -140,5 +141,5 @@ class Search:
         self._bytes_left -= len(data)
         if self._bytes_left < 0:
             return {}
-        hits = self._hits(data.decode("latin-1"), depth, KEYS)
+        hits = self.hits(data.decode("latin-1"), depth, KEYS)
         return dict.fromkeys(hit.kind for hit in hits)
