@@ -466,6 +466,8 @@ def test_repetitions_and_sets() -> None:
         faults.cut(chunks=3),
         faults.ok(),
     ]
+    assert parse("1*ok") == [faults.ok()]
+    assert parse("1000*ok") == [faults.ok()] * 1000
     assert parse("resilience") == SETS["resilience"]
     assert parse("ok,\n compatible-servers") == [faults.ok(), *SETS["compatible-servers"]]
 
