@@ -1214,7 +1214,7 @@ def test_the_sdk_in_a_subprocess() -> None:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=600,
             check=False,
         )
     assert done.stdout == "Hello!\n''" + "".join(map(ascii, stub_server.WORDS)) + "''", done.stderr
