@@ -96,10 +96,9 @@ class WrappedLines:
     def joined(self, start: int, end: int) -> tuple[str, int] | None:
         """The lines that begin with the run from `start` to `end` as one run, and its end.
 
-        ``None`` where the run is not followed by another line, or belongs to lines that were
-        joined already.
+        ``None`` where no other line follows, or the run is one of those that were joined already.
         """
-        if start < self._end or self._text[end : end + 1] not in ("\r", "\n"):
+        if start < self._end:
             return None
         run, last = self._join(start, end - start)
         if len(run) <= end - start:

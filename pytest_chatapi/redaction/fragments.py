@@ -35,16 +35,17 @@ class _Fragments(Generic[_Text]):
         Args:
             joins: the items of a list continue each other, as the tokens of logprobs do.
         """
+        kind = self._kind
         if isinstance(value, dict):
             for key, item in value.items():
-                if isinstance(item, dict) or (isinstance(item, list) and key not in _ALONE):
-                    self._at(key).add(item, joins or key == "logprobs")
-                elif isinstance(item, self._kind):
+                if isinstance(item, kind):
                     self._texts.setdefault(key, []).append(item)
+                elif item.__class__ is dict or (item.__class__ is list and key not in _ALONE):
+                    self._at(key).add(item, joins or key == "logprobs")
         elif isinstance(value, list):
             for index, item in enumerate(value):
                 place = 0 if joins else _own_index(item, index)
-                if isinstance(item, self._kind):
+                if isinstance(item, kind):
                     self._texts.setdefault(place, []).append(item)
                 else:
                     self._at(place).add(item, joins)

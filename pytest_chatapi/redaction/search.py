@@ -29,6 +29,8 @@ from pytest_chatapi.redaction.shapes import KEYS, SHAPES, SPACED, Shape
 
 __all__ = ["Search"]
 
+_NEWLINES = "\r", "\n"
+
 _DEPTH = 3
 """How many encodings around each other are looked through."""
 
@@ -82,9 +84,10 @@ class Search:
         lines = WrappedLines(text)
         continues = False
         for start, end in runs:
-            if text[end : end + 1] == "\\":
+            after = text[end : end + 1]
+            if after == "\\":
                 continues = continues or continues_escaped(text, end)
-            elif depth and (joined := lines.joined(start, end)):
+            elif after in _NEWLINES and depth and (joined := lines.joined(start, end)):
                 hits += self._in_lines(start, *joined, depth)
             run = text[start:end]
             if run in clean:
