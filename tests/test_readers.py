@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from pytest_chatapi.contract.exchange import Exchange, Source
 from pytest_chatapi.errors import ReadError
+from pytest_chatapi.reading import yaml_events
 from pytest_chatapi.reading.files import blocks_of
 from pytest_chatapi.reading.find import find
 from pytest_chatapi.reading.reader import NotARecording, read, read_file, values_of
@@ -1115,6 +1116,14 @@ def test_values_that_yaml_cannot_have(text: str, reason: str) -> None:
         list(load_all(text))
     assert caught.value.reason == reason
     assert caught.value.line
+
+
+def test_what_is_remembered_of_scalars_is_bounded() -> None:
+    known = yaml_events._scalars(yaml).known
+    list(load_all("\n".join(f"- word{number}" for number in range(3 * yaml_events._REMEMBERED))))
+    assert "word0" not in known
+    assert 0 < len(known) <= yaml_events._REMEMBERED
+    assert list(load_all("[word0, 0x10, word0]")) == [["word0", 16, "word0"]]
 
 
 def test_the_deepest_nesting() -> None:

@@ -12,6 +12,7 @@ import base64
 import re
 from binascii import Error as Base64Error
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -36,6 +37,9 @@ _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U000100
 _TAG = "tag:yaml.org,2002:"
 _SHORT = 64
 """Characters of a scalar up to which its value is remembered."""
+
+_REMEMBERED = 4096
+"""Scalars that are remembered, from one text to the next."""
 
 
 class YAMLProblem(TextProblem):
@@ -130,7 +134,7 @@ class _Composer:
             events.MappingStartEvent: self._mapping,
             events.SequenceStartEvent: self._sequence,
         }
-        self._scalars = _Scalars(yaml)
+        self._scalars = _scalars(yaml)
         self._known = self._scalars.known.get
         self._anchors: dict[str, tuple[JSON, int]] = {}  # with the characters behind each
         self._open_anchors: set[str] = set()
@@ -259,6 +263,12 @@ def _look_through(tag: str, value: JSON) -> JSON:
     return value
 
 
+@lru_cache(maxsize=2)
+def _scalars(yaml: ModuleType) -> _Scalars:
+    """One for all texts: a cassette is read an interaction at a time, with the same few keys."""
+    return _Scalars(yaml)
+
+
 class _Scalars:
     """Untagged and tagged scalars, by the rules of PyYAML's own resolver and constructor."""
 
@@ -288,6 +298,8 @@ class _Scalars:
                     value = _MERGE
                 break
         if len(text) <= _SHORT:
+            if len(self.known) >= _REMEMBERED:
+                self.known.clear()
             self.known[text] = value
         return value
 
