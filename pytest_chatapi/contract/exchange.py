@@ -141,8 +141,15 @@ class Source:
 
 @dataclass(slots=True)
 class Exchange:
-    """A request with its response. Either may be unknown (``None``), never both."""
+    """A request with its response. Either may be unknown (``None``), never both.
+
+    Attributes:
+        source: where it was read from.
+        assembled: a log wrote it from what a client library returned, so headers, framing, the
+            course of a stream and the wire form of an error were never in it.
+    """
 
     request: Request | None = None
     response: Response | None = None
     source: Source | None = None
+    assembled: bool = False
