@@ -8,6 +8,7 @@ asked for every interaction in order; ``--write`` puts the table into README.md.
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 import subprocess
@@ -116,18 +117,26 @@ def mocked(numbers: list[int]) -> float:
         return per_request(client, numbers)
 
 
+_NUMBERS = itertools.count()
+
+
 def first_chunk(server: Any, path: Path | None) -> float:
     transport = None
     if path is not None:
         path.unlink(missing_ok=True)
         transport = RecordReplayTransport(path, record_mode="once")
-    body = {**ask(0), "stream": True, "messages": [{"role": "user", "content": "SLOW"}]}
+    text = f"HELD {next(_NUMBERS)}"
+    turns = server.turns[text]
+    turns.release()  # the first chunk; the rest is not sent before that one is here
+    body = {**ask(0), "stream": True, "messages": [{"role": "user", "content": text}]}
     with httpx.Client(transport=transport) as client:
         client.get(f"{server.url}/models")
         started = time.perf_counter()
         with client.stream("POST", f"{server.url}/chat/completions", json=body) as response:
             next(response.iter_raw())
-            return time.perf_counter() - started
+            took = time.perf_counter() - started
+    turns.release(len(stub_server.events()))
+    return took
 
 
 def typical_ours(path: Path) -> float:

@@ -8,7 +8,6 @@ import json
 import socket
 import sys
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -138,8 +137,6 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.flush()
             except OSError:
                 return
-            if "SLOW" in text:
-                time.sleep(0.05)
         self.wfile.write(b"0\r\n\r\n")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -137,8 +138,11 @@ def test_several_cassettes_are_served_together(tmp_path: Path, recording: str) -
 
 
 def test_a_stream_that_is_open_does_not_keep_it(tmp_path: Path) -> None:
-    record(tmp_path / "c.yaml", "SLOW", stream=True)
-    question = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "SLOW"}]}
+    path = tmp_path / "c.yaml"
+    record(path, "Hi", stream=True)
+    # Each piece as if it had arrived after a second, however fast this machine is.
+    path.write_text(re.sub(r"(\d)@[\d.]+", r"\1@1000", path.read_text()))
+    question = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
     with (
         served("c.yaml", "--speed", "0.0001", cwd=tmp_path) as server,
         httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE) as client,

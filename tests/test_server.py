@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,6 +37,7 @@ from pytest_chatapi.recording.miss import Miss
 from pytest_chatapi.recording.opening import open_recorder
 from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.recording.transport import RecordReplayTransport
+from pytest_chatapi.recording.under_way import STALL
 
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
@@ -223,7 +225,7 @@ def test_answers_without_a_body(protocol: str, method: str, status: int) -> None
 
 
 def test_a_piece_arrives_while_the_next_is_far(protocol: str) -> None:
-    recorded = answer(b"data: 1\n\n", b"data: 2\n\n", times=[0.01, FAR])
+    recorded = answer(b"data: 1\n\n", b"data: 2\n\n", times=[0, FAR])
     recorder = mocked(recorded)
     with (
         serving(recorder, protocol) as url,
@@ -412,16 +414,22 @@ def test_no_response_in_time(protocol: str, error: str) -> None:
 def test_a_client_that_reads_on_where_another_had_stopped(
     protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorded = answer(b"data: 1\n\n", cut="client")
-    monkeypatch.setattr(app_module, "_STALL", FAR)
-    recorder = mocked(recorded)
+    stalls: list[float] = []
+
+    async def stall(seconds: float) -> None:
+        stalls.append(seconds)
+        if len(stalls) == 1:
+            await asyncio.Event().wait()  # until the client has left
+
+    monkeypatch.setattr(app_module.asyncio, "sleep", stall)
+    recorder = mocked(answer(b"data: 1\n\n", cut="client"))
     with Watched(recorder, protocol) as server:
         server.leave_after(b"data: 1\n\n")
     assert recorder.misses == []
-    monkeypatch.setattr(app_module, "_STALL", 0.01)
     with serving(recorder, protocol) as url:
         assert pieces_until_error(url) == ([b"data: 1\n\n"], "RemoteProtocolError")
     assert len(recorder.misses) == 1
+    assert stalls == [STALL, STALL]
 
 
 def seen(asking: httpx.Client, streams: bool) -> tuple[Any, ...]:
@@ -441,7 +449,9 @@ def seen(asking: httpx.Client, streams: bool) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("streams", [False, True])
 @pytest.mark.parametrize("name", [n for n, e in CATALOGUE.items() if e.kind != "deviation"])
-def test_faults_are_those_of_the_replay(name: str, streams: bool) -> None:
+def test_faults_are_those_of_the_replay(
+    name: str, streams: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def recorder() -> Recorder:
         recorder = mocked(sdk_answers)
         recorder.faults = Plan(name)
@@ -449,7 +459,11 @@ def test_faults_are_those_of_the_replay(name: str, streams: bool) -> None:
         return recorder
 
     transport = RecordReplayTransport(recorder())
-    with client("http://x/v1", transport=transport, timeout=0.2) as asking:
+    with (
+        monkeypatch.context() as patch,
+        client("http://x/v1", transport=transport, timeout=1) as asking,
+    ):
+        patch.setattr(time, "sleep", lambda seconds: None)  # the client's timeout takes no time
         expected = seen(asking, streams)
     if not expected or not expected[2].endswith("Timeout"):
         with serving(recorder()) as url, client(url) as asking:
@@ -592,7 +606,10 @@ def chunked(size: int) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
-def test_a_body_has_a_limit(protocol: str, is_chunked: bool) -> None:
+def test_a_body_has_a_limit(
+    protocol: str, is_chunked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_module, "_LINGER", FAR)  # the client may be slow to send the rest
     size = 8 * 1024 * 1024
     content: Any = chunked(size) if is_chunked else b"x" * size
     recorder = mocked(answer(b"{}", headers=JSON))
@@ -612,7 +629,7 @@ def test_a_body_has_a_limit(protocol: str, is_chunked: bool) -> None:
 def test_a_body_that_is_announced_is_not_waited_for(
     protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app_module, "_LINGER", 0.01)
+    monkeypatch.setattr(app_module, "_LINGER", 0)
     with serving(mocked(answer()), protocol, max_body=10) as url, connected(url) as connection:
         connection.sendall(b"POST /v1/x HTTP/1.1\r\nhost: x\r\ncontent-length: 11\r\n\r\n")
         assert to_end(connection).startswith(b"HTTP/1.1 413 ")
@@ -654,7 +671,8 @@ class FakeClient:
         }
 
     def post(self, app: Any, *headers: tuple[bytes, bytes]) -> None:
-        asyncio.run(app(self.scope(*headers), self.receive, self.send))
+        response = app(self.scope(*headers), self.receive, self.send)
+        asyncio.run(asyncio.wait_for(response, PATIENCE))
 
 
 def test_a_body_that_is_too_large_is_read_to_its_end_before_the_connection_ends() -> None:
@@ -668,7 +686,7 @@ def test_a_body_that_is_too_large_is_read_to_its_end_before_the_connection_ends(
 
 
 def test_a_body_without_an_end_is_not_read_forever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module, "_LINGER", 0.01)
+    monkeypatch.setattr(app_module, "_LINGER", 0)
     sender = FakeClient(b"x" * 11, b"x", is_endless=True)
     sender.post(make_app(mocked(answer()), max_body=10))
     assert sender.events == ["read", "sent", "sent", "read", "read", "ended"]
@@ -731,14 +749,21 @@ def test_an_upstream_is_a_url(upstream: str) -> None:
 
 
 @pytest.mark.parametrize("count", [40, pytest.param(200, marks=pytest.mark.slow)])
-def test_streams_at_once_beside_clients_that_do_not_read(protocol: str, count: int) -> None:
+def test_streams_at_once_beside_clients_that_do_not_read(
+    protocol: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = 20
+    everyone = asyncio.Barrier(count)
+    sleep = asyncio.sleep
+
+    async def wait_for_others(seconds: float) -> None:
+        await (everyone.wait() if seconds == FAR else sleep(0))
 
     def reply(request: Request) -> Interaction:
         content = text(request)
         if content == "LOTS":
             return answer(*[b"x" * 100_000] * 200)
-        times = [0.3 + 0.01 * at for at in range(words)]
+        times = [FAR + at for at in range(words)]
         return answer(*(f"{content}-{at};".encode() for at in range(words)), times=times)
 
     async def one(asking: httpx.AsyncClient, number: int) -> bool:
@@ -755,6 +780,7 @@ def test_streams_at_once_beside_clients_that_do_not_read(protocol: str, count: i
         ) as asking:
             return await asyncio.gather(*(one(asking, number) for number in range(count)))
 
+    monkeypatch.setattr(app_module.asyncio, "sleep", wait_for_others)
     lines: list[str] = []
     recorder = mocked(reply)
     with (
@@ -900,7 +926,7 @@ def talk(url: str) -> list[Any]:
         for content in ("Hi", "GZIP", "LIMIT", "LIMIT"):
             response = asking.post("/chat/completions", json=ask(content))
             got.append((response.status_code, response.json()))
-        for content in ("SLOW", "SPLIT"):
+        for content in ("Hi", "SPLIT"):
             question = ask(content, stream=True)
             with asking.stream("POST", "/chat/completions", json=question) as response:
                 got.append((response.status_code, list(response.iter_raw())))

@@ -322,15 +322,21 @@ def test_a_client_that_closes_after_done_had_everything(session: Session) -> Non
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
-def test_async(session: Session, loop: str) -> None:
-    body = ask("SLOW", stream=True)
+def test_async(session: Session, server: Any, loop: str) -> None:
+    text = f"HELD {session.path}"
+    body = ask(text, stream=True)
 
     async def go(mode: str) -> list[bytes]:
         async with session.aclient(mode) as client:
             plain = await client.post(PATH, json=ask())
             assert plain.json()["object"] == "chat.completion"
+            pieces = []
+            server.turns[text].release()
             async with client.stream("POST", PATH, json=body) as response:
-                return [piece async for piece in response.aiter_raw()]
+                async for piece in response.aiter_raw():
+                    pieces.append(piece)
+                    server.turns[text].release()  # the next is sent once this one is here
+            return pieces
 
     def run(function: Callable[..., Any], *args: Any) -> Any:
         if loop == "trio":

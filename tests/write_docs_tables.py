@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 from pytest_chatapi import faults
@@ -12,10 +13,12 @@ from pytest_chatapi.plugin.options import RUN_SETTINGS, SETTINGS, Setting
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
-def settings_table() -> str:
-    """The settings of a test as a Markdown table."""
+def settings_table(*, only_checks: bool = False) -> str:
+    """The settings of a test as a Markdown table, or only those of its checks."""
     lines = ["| setting | default | | also set by |", "|---|---|---|---|"]
     for name, row in SETTINGS.items():
+        if only_checks and not row.only_checks:
+            continue
         also = [f"`{row.flag}`"] * bool(row.flag) + ["ini"] * (row.ini is not None)
         lines.append(f"| `{name}` | {_default(row)} | {row.help} | {', '.join(also)} |")
     return "\n".join(lines) + "\n"
@@ -40,6 +43,7 @@ def _default(row: Setting) -> str:
 TABLES = {
     "builders": ("mock.md", builders_table),
     "faults": ("faults.md", faults.table),
+    "check-settings": ("pytest.md", partial(settings_table, only_checks=True)),
     "settings": ("record-and-replay.md", settings_table),
     "run-settings": ("record-and-replay.md", run_settings_table),
 }

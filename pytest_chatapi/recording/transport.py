@@ -24,7 +24,7 @@ from pytest_chatapi.recording.http_types import (
 )
 from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.recording.recorder import Recorder
-from pytest_chatapi.recording.under_way import Playback, Take
+from pytest_chatapi.recording.under_way import STALL, Playback, Take
 
 if TYPE_CHECKING:
     import httpx
@@ -49,9 +49,6 @@ __all__ = [
 ]
 
 _SENDING: ContextVar[Recorder | None] = ContextVar("chatapi_sending", default=None)
-
-_STALL = 10.0
-"""Seconds that an async client gets to stop where it stopped in the recording."""
 
 
 def family_of(message: object) -> Family:
@@ -268,7 +265,7 @@ class _AsyncReplay:
             yield piece
         if playback.interaction.cut is not None:
             if _was_stopped(playback.interaction):
-                await _sleep(_STALL)  # a task that was cancelled here will be cancelled again
+                await _sleep(STALL)  # a task that was cancelled here will be cancelled again
             _raise_cut(self._family, playback)
 
     async def aclose(self) -> None:

@@ -13,7 +13,10 @@ from pytest_chatapi.recording import clock
 from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.redaction.redactor import Redactor
 
-__all__ = ["Keeper", "Playback", "Player", "Take", "is_done"]
+__all__ = ["STALL", "Keeper", "Playback", "Player", "Take", "is_done"]
+
+STALL = 10.0
+"""Seconds that a client gets to stop where it stopped in the recording."""
 
 _DONE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\]")
 _LAST_PIECES = 8

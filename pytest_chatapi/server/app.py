@@ -23,7 +23,7 @@ from pytest_chatapi.errors import ChatAPIError, SettingError
 from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.recording.transport import sending
-from pytest_chatapi.recording.under_way import Playback, Take
+from pytest_chatapi.recording.under_way import STALL, Playback, Take
 from pytest_chatapi.server.connection import Connection, Gone
 
 if TYPE_CHECKING:
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["MAX_BODY", "make_app"]
 
 MAX_BODY = 16 * 1024 * 1024
-
-_STALL = 10.0
-"""Seconds for a client to stop where it had stopped in the recording."""
 
 _CONNECT = 30.0
 """Seconds to reach the upstream. There is no read timeout: generation may take any time."""
@@ -360,7 +357,7 @@ class _Endpoint:
                 if "Timeout" in interaction.error:
                     await connection.lost
                 if stopped:
-                    await asyncio.sleep(_STALL)
+                    await asyncio.sleep(STALL)
         except Gone:
             playback.closed()
             raise
