@@ -58,7 +58,6 @@ class Ask:
 
     Attributes:
         known: whether there is a request body; without one, nothing is compared with it.
-        tools: by kind and name; those of the deprecated ``functions`` too.
         choice: ``tool_choice``: ``none``, ``auto``, ``required``, ``named``, or ``None``.
         named: the tool that `choice` names.
         allowed: the tools of ``allowed_tools``, in its order; ``None`` where all are allowed.
@@ -68,6 +67,7 @@ class Ask:
     """
 
     __slots__ = (
+        "_tools",
         "allowed",
         "body",
         "cap",
@@ -85,7 +85,6 @@ class Ask:
         "stops",
         "stream",
         "strict",
-        "tools",
         "top_logprobs",
     )
 
@@ -111,11 +110,20 @@ class Ask:
         self.parallel = get("parallel_tool_calls")
         modalities = get("modalities")
         self.modalities = modalities if isinstance(modalities, list) else ["text"]
-        has_tools = get("tools") or get("functions")
-        self.tools: dict[ToolKey, Tool] = _tools(self.body) if has_tools else {}
+        self._tools: dict[ToolKey, Tool] | None = None
         self.choice, self.named = _choice(self.body)
         self.allowed = _allowed(get("tool_choice"))
         self.format, self.schema, self.strict = _format(get("response_format"))
+
+    @property
+    def tools(self) -> dict[ToolKey, Tool]:
+        """The tools by kind and name, those of the deprecated ``functions`` too.
+
+        Most answers call none of them, so they are read when they are first looked at.
+        """
+        if self._tools is None:
+            self._tools = _tools(self.body)
+        return self._tools
 
     @property
     def names(self) -> list[str]:

@@ -218,17 +218,20 @@ class Choice:
 
     def read_reasoning(self, message: JSONObject) -> None:
         """Notes whether a message, or a delta, has text in one of the members for reasoning."""
-        for name in ("reasoning", "reasoning_content"):
-            if (text := message.get(name)) and type(text) is str:
+        for text in (message.get("reasoning"), message.get("reasoning_content")):
+            if text and type(text) is str:
                 self.reasoned = True
 
     def read_stop_reason(self, raw: JSONObject) -> None:
         """Takes what ended the text from the choice that has the ``finish_reason``."""
-        for name in ("stop_reason", "matched_stop"):  # vLLM, SGLang
-            if name in raw:
-                reason = raw[name]
-                self.stop_reason = reason if type(reason) in (str, int) else None
-                self.ended = reason is None
+        if "stop_reason" in raw:  # vLLM
+            reason = raw["stop_reason"]
+        elif "matched_stop" in raw:  # SGLang
+            reason = raw["matched_stop"]
+        else:
+            return
+        self.stop_reason = reason if type(reason) in (str, int) else None
+        self.ended = reason is None
 
     def keep_tokens(self, member: str, tokens: list[JSON] | None) -> None:
         """Adds the tokens of one chunk to those of ``logprobs.content`` or ``.refusal``."""
