@@ -212,7 +212,8 @@ TOKEN = f"{CHOICE}.logprobs.content[0]"
     ],
 )
 def test_the_range_of_a_log_probability(place: str, value: float, legal: bool) -> None:
-    assert codes("logprobs", {f"{TOKEN}.{place}": value}) == (set() if legal else {"L02"})
+    found_codes = codes("logprobs", {f"{TOKEN}.{place}": value}) - {"L06"}
+    assert found_codes == (set() if legal else {"L02"})
 
 
 def test_a_violation_of_many_tokens_is_one_finding() -> None:
@@ -424,19 +425,30 @@ def test_the_names_of_many_calls_are_shortened(count: int, got: str) -> None:
     ],
 )
 def test_what_arguments_are_instead_of_an_object(arguments: str, message: str) -> None:
-    (finding,) = found("tools", {f"{MESSAGE}.tool_calls[0].function.arguments": arguments})
-    assert finding.code == "C03"
+    changes = {f"{MESSAGE}.tool_calls[0].function.arguments": arguments}
+    (strict,) = found("tools", changes)
+    (finding,) = found("tools", {**changes, "request.body.tools[0].function.strict": False})
+    assert [(f.code, f.level) for f in (strict, finding)] == [("C10", "error"), ("C03", "warning")]
+    assert strict.message == finding.message
+    assert strict.path == finding.path
     assert finding.message.startswith(message)
     assert finding.path == "$.choices[0].message.tool_calls[0].function.arguments"
 
 
 def test_a_legacy_call_has_its_own_path() -> None:
-    legacy = {f"{MESSAGE}.tool_calls": DELETE, f"{CHOICE}.finish_reason": "function_call"}
+    legacy = {
+        "request.body.tools": DELETE,
+        "request.body.functions": [{"name": "get_weather"}],
+        f"{MESSAGE}.tool_calls": DELETE,
+        f"{CHOICE}.finish_reason": "function_call",
+    }
     call = {"name": "get_weather", "arguments": "["}
-    (finding,) = found("tools", {**legacy, f"{MESSAGE}.function_call": call})
+    finding, deprecated = found("tools", {**legacy, f"{MESSAGE}.function_call": call})
+    assert deprecated.code == "Q13"
     assert finding.path == "$.choices[0].message.function_call.arguments"
     call = {"name": "nope", "arguments": "{}"}
-    (finding,) = found("tools", {**legacy, f"{MESSAGE}.function_call": call})
+    finding, deprecated = found("tools", {**legacy, f"{MESSAGE}.function_call": call})
+    assert deprecated.code == "Q13"
     assert (finding.code, finding.path) == ("C09", "$.choices[0].message.function_call.name")
 
 
@@ -461,18 +473,18 @@ def test_which_reasons_excuse_what() -> None:
     one = {**tools, "request.body.tool_choice": named}
     assert by_finish("text", one, "K07") == ["stop", "function_call"]
     assert by_finish("text", {}, "C08") == ["tool_calls"]
-    assert by_finish("tools", {}, "C07") == ["stop", "function_call"]
+    assert by_finish("tools", {}, "C07") == ["stop", "content_filter", "function_call"]
     forced = {"request.body.tool_choice": {**named, "function": {"name": "get_weather"}}}
-    assert by_finish("tools", forced, "C07") == ["function_call"]
+    assert by_finish("tools", forced, "C07") == ["content_filter", "function_call"]
     arguments = {f"{MESSAGE}.tool_calls[0].function.arguments": "{"}
-    assert by_finish("tools", arguments, "C03") == ["stop", "tool_calls", "function_call"]
+    assert by_finish("tools", arguments, "C10") == ["stop", "tool_calls", "function_call"]
     text = {f"{MESSAGE}.content": "{"}
     assert by_finish("json-object", text, "J01") == ["stop", "tool_calls", "function_call"]
     legacy = {
         f"{MESSAGE}.tool_calls": DELETE,
         f"{MESSAGE}.function_call": {"name": "get_weather", "arguments": '{"city":"Paris"}'},
     }
-    assert by_finish("tools", legacy, "C07") == ["tool_calls"]
+    assert by_finish("tools", legacy, "C07") == ["tool_calls", "content_filter"]
 
 
 @pytest.mark.parametrize(

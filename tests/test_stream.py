@@ -229,7 +229,13 @@ def call(index: int | None, **members: Any) -> dict[str, Any]:
     return made if index is None else {"index": index, **made}
 
 
-TOOLS = {**ASK, "tools": [{"type": "function", "function": {"name": "f"}}]}
+TOOLS = {
+    **ASK,
+    "tools": [
+        {"type": "function", "function": {"name": "f"}},
+        {"type": "custom", "custom": {"name": "f"}},
+    ],
+}
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,8 @@ def check_chat(ledger: Ledger, exchange: Exchange, keep: bool) -> Answer | None:
     request_body, why_not = request_json(request)
     ask = Ask(request_body) if request_body is not None else Ask.UNKNOWN
     if request is not None:
-        check_request(ledger, ask, request_body, why_not, request.url)
+        refused = response is not None and 400 <= response.status < 500
+        check_request(ledger, ask, request_body, why_not, request.url, refused=refused)
     body = None if response is None else check_status(ledger, response)
     if response is None or body is None:
         return None
@@ -98,7 +99,8 @@ def _check_body(ledger: Ledger, ask: Ask, body: Body, status: int, keep: bool) -
     else:
         answer = _check_plain(ledger, ask, body, status)
     if not ledger.has(_OTHER_TYPE):
-        requested = ask.stream if ask.known and pieces is not None else None
+        comparable = ask.known and pieces is not None and ask.stream_is_sound
+        requested = ask.stream if comparable else None
         facts = ContentType(body.media_type, is_stream, requested)
         ledger.report(content_type_stream, facts)
     return answer
@@ -169,6 +171,7 @@ def _choice(ledger: Ledger, ask: Ask, raw: JSONObject, position: int) -> Choice:
     choice = Choice(position, f"{path}.message", Text(True, ask.stops), Text(True))
     finish = raw.get("finish_reason")
     choice.finish = finish if isinstance(finish, str) else None
+    choice.read_stop_reason(raw)
     value = raw.get("message")
     if isinstance(value, dict):
         read_message(choice, value)

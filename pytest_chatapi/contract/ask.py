@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeAlias
 
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.parse import loads, loads_bytes
 from pytest_chatapi.contract.wire import JSON, JSONObject
 
-__all__ = ["Ask", "Tool", "request_json"]
+__all__ = ["KINDS", "KIND_WORDS", "Ask", "Tool", "ToolKey", "request_json"]
+
+KINDS = ("function", "custom")
+"""The types of tools, each of which is also the name of the member that holds the tool."""
+
+KIND_WORDS = {
+    "function": "function tool",
+    "custom": "custom tool",
+    "function_call": "function of `functions`",
+}
+"""The first member of a `ToolKey`, in words."""
+
+ToolKey: TypeAlias = tuple[str, str]
+"""What calls one tool: a kind (``function``, ``custom``, or ``function_call`` for the deprecated
+``functions``), and its name."""
 
 
 def request_json(request: Request | None) -> tuple[JSON, str | None]:
@@ -26,11 +40,17 @@ def request_json(request: Request | None) -> tuple[JSON, str | None]:
 
 
 class Tool(NamedTuple):
-    """A tool of a request: ``function`` or ``custom``, its parameters schema, and `strict`."""
+    """A tool of a request.
 
-    kind: str
+    Attributes:
+        parameters: the schema of a function's arguments.
+        strict: the arguments have to match it.
+        grammar: of a custom tool's input: an object with ``syntax`` and ``definition``.
+    """
+
     parameters: JSON
     strict: bool
+    grammar: JSONObject | None = None
 
 
 class Ask:
@@ -38,15 +58,17 @@ class Ask:
 
     Attributes:
         known: whether there is a request body; without one, nothing is compared with it.
-        tools: by name; those of the deprecated ``functions`` too.
         choice: ``tool_choice``: ``none``, ``auto``, ``required``, ``named``, or ``None``.
         named: the tool that `choice` names.
+        allowed: the tools of ``allowed_tools``, in its order; ``None`` where all are allowed.
         cap: most tokens of one choice, or ``None``.
         format: ``json_object``, ``json_schema`` or ``None``.
         schema: of ``json_schema``; `strict` belongs to it.
     """
 
     __slots__ = (
+        "_tools",
+        "allowed",
         "body",
         "cap",
         "choice",
@@ -63,7 +85,6 @@ class Ask:
         "stops",
         "stream",
         "strict",
-        "tools",
         "top_logprobs",
     )
 
@@ -89,10 +110,41 @@ class Ask:
         self.parallel = get("parallel_tool_calls")
         modalities = get("modalities")
         self.modalities = modalities if isinstance(modalities, list) else ["text"]
-        has_tools = get("tools") or get("functions")
-        self.tools: dict[str, Tool] = _tools(self.body) if has_tools else {}
-        self.choice, self.named = _choice(get("tool_choice", get("function_call")))
+        self._tools: dict[ToolKey, Tool] | None = None
+        self.choice, self.named = _choice(self.body)
+        self.allowed = _allowed(get("tool_choice"))
         self.format, self.schema, self.strict = _format(get("response_format"))
+
+    @property
+    def tools(self) -> dict[ToolKey, Tool]:
+        """The tools by kind and name, those of the deprecated ``functions`` too.
+
+        Most answers call none of them, so they are read when they are first looked at.
+        """
+        if self._tools is None:
+            self._tools = _tools(self.body)
+        return self._tools
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all tools, each once."""
+        return [*dict.fromkeys(name for _, name in self.tools)]
+
+    @property
+    def stream_is_sound(self) -> bool:
+        """Whether ``stream`` has a type that the reference knows; without it, it has."""
+        return type(self.body.get("stream")) in (bool, type(None))
+
+    @property
+    def continuous_usage(self) -> bool:
+        """Whether usage was requested on each chunk of a stream (vLLM, SGLang)."""
+        options = self.body.get("stream_options")
+        return isinstance(options, dict) and options.get("continuous_usage_stats") is True
+
+    @property
+    def only_tool(self) -> bool:
+        """Whether there is one tool only that may be called."""
+        return len(self.tools if self.allowed is None else self.allowed) == 1
 
     @property
     def needs_text(self) -> bool:
@@ -114,34 +166,74 @@ def _format(response_format: JSON) -> tuple[str | None, JSON, bool]:
     return (kind if kind != "text" else None), None, False
 
 
-def _tools(body: JSONObject) -> dict[str, Tool]:
-    by_name: dict[str, Tool] = {}
+def _tools(body: JSONObject) -> dict[ToolKey, Tool]:
+    by_key: dict[ToolKey, Tool] = {}
     tools, functions = body.get("tools"), body.get("functions")
     for tool in tools if isinstance(tools, list) else ():
-        kind = tool.get("type") if isinstance(tool, dict) else None
-        inner = tool.get(kind) if kind in ("function", "custom") else None
-        if isinstance(inner, dict) and isinstance(inner.get("name"), str):
-            strict = inner.get("strict") is True
-            by_name[inner["name"]] = Tool(str(kind), inner.get("parameters"), strict)
+        key = _key(tool)
+        if key is not None:
+            inner = _inner(tool, key[0])
+            format_ = inner.get("format")
+            grammar = format_.get("grammar") if isinstance(format_, dict) else None
+            by_key[key] = Tool(
+                inner.get("parameters"),
+                inner.get("strict") is True,
+                grammar if isinstance(grammar, dict) else None,
+            )
     for inner in functions if isinstance(functions, list) else ():
         if isinstance(inner, dict) and isinstance(inner.get("name"), str):
-            by_name[inner["name"]] = Tool("function", inner.get("parameters"), False)
-    return by_name
+            by_key["function_call", inner["name"]] = Tool(inner.get("parameters"), False)
+    return by_key
 
 
-def _choice(choice: JSON) -> tuple[str | None, str | None]:
+def _key(tool: JSON) -> ToolKey | None:
+    """Kind and name of what a request calls a tool, in `tools` or in `tool_choice`.
+
+    Without a ``type`` (SDKs of Mistral and Hugging Face), or with one that only some servers
+    know, the member tells the kind; without a member, the name may be beside the type.
+    """
+    if not isinstance(tool, dict):
+        return None
+    kind = tool.get("type")
+    if kind not in KINDS:
+        kind = "custom" if isinstance(tool.get("custom"), dict) else "function"
+    name = _inner(tool, kind).get("name")
+    return (kind, name) if isinstance(name, str) else None
+
+
+def _inner(tool: JSONObject, kind: str) -> JSONObject:
+    inner = tool.get(kind)
+    return inner if isinstance(inner, dict) else tool
+
+
+def _choice(body: JSONObject) -> tuple[str | None, ToolKey | None]:
+    choice = body.get("tool_choice")
+    legacy = body.get("function_call") if choice is None else None
+    if isinstance(legacy, dict):
+        name = legacy.get("name")
+        return ("named", ("function_call", name)) if isinstance(name, str) else (None, None)
+    choice = legacy if choice is None else choice
     if isinstance(choice, str):
         return choice, None
     if isinstance(choice, dict):
-        kind = choice.get("type")
-        if kind == "allowed_tools":
+        if choice.get("type") == "allowed_tools":
             allowed = choice.get("allowed_tools")
             required = isinstance(allowed, dict) and allowed.get("mode") == "required"
             return ("required" if required else "auto"), None
-        inner = choice.get(kind) if kind in ("function", "custom") else choice
-        if isinstance(inner, dict) and isinstance(inner.get("name"), str):
-            return "named", inner["name"]
+        key = _key(choice)
+        if key is not None:
+            return "named", key
     return None, None
+
+
+def _allowed(choice: JSON) -> tuple[ToolKey, ...] | None:
+    if not isinstance(choice, dict) or choice.get("type") != "allowed_tools":
+        return None
+    allowed = choice.get("allowed_tools")
+    tools = allowed.get("tools") if isinstance(allowed, dict) else None
+    if not isinstance(tools, list):
+        return None
+    return tuple(key for key in map(_key, tools) if key is not None)
 
 
 Ask.UNKNOWN = Ask(None)

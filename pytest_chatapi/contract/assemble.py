@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from pytest_chatapi.contract.ask import KINDS, ToolKey
 from pytest_chatapi.contract.wire import JSON, JSONObject
 
 __all__ = ["Answer", "Call", "Choice", "Text", "as_completion", "read_message"]
@@ -109,23 +110,39 @@ class Call:
 
     Attributes:
         path: JSON path in the joined response.
-        typed: the ``type`` that was sent; `kind` is what the call is without one too.
+        typed: the ``type`` that was sent.
+        kind: ``function``, ``custom``, or ``function_call`` for the deprecated member: what the
+            call holds, or what it is by its type as long as it holds nothing.
+        held: it holds the member of its kind.
         arguments: a function's arguments, or a custom tool's input; a list of pieces in a stream.
         broken: a piece of the arguments is not text.
         chunk: number of the chunk that began it.
     """
 
-    __slots__ = ("arguments", "broken", "chunk", "id", "kind", "name", "path", "typed")
+    __slots__ = ("arguments", "broken", "chunk", "held", "id", "kind", "name", "path", "typed")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.id: JSON = None
         self.typed: JSON = None
         self.kind = "function"
+        self.held = False
         self.name: JSON = None
         self.arguments: JSON = None
         self.broken = False
         self.chunk: int | None = None
+
+    @property
+    def key(self) -> ToolKey | None:
+        """The tool that is called; ``None`` where the name or the type is broken."""
+        if not isinstance(self.name, str) or not self.name or self.contradicts:
+            return None
+        return self.kind, self.name
+
+    @property
+    def contradicts(self) -> bool:
+        """Whether the type names another member than the one that was sent."""
+        return self.held and self.typed in KINDS and self.typed != self.kind
 
     @property
     def text(self) -> str | None:
@@ -144,6 +161,9 @@ class Choice:
         path: JSON path of its message in the joined response.
         calls: by index.
         finish: the ``finish_reason``.
+        stop_reason: what some servers say beside it: the stop string, or the id of the token.
+        ended: they say there that it was the model's own end token.
+        reasoned: there is text of the model's reasoning.
         parts: something in it is neither text nor a list of calls, so nothing is called missing.
         logprobs: it has an object of log probabilities.
         sound: the pieces of the audio's data and transcript; kept for `as_completion` only.
@@ -154,15 +174,18 @@ class Choice:
         "audio",
         "calls",
         "content",
+        "ended",
         "finish",
         "function_call",
         "index",
         "logprobs",
         "parts",
         "path",
+        "reasoned",
         "refusal",
         "role",
         "sound",
+        "stop_reason",
         "tokens",
     )
 
@@ -175,6 +198,9 @@ class Choice:
         self.calls: dict[int, Call] = {}
         self.function_call: Call | None = None
         self.finish: JSON = None
+        self.stop_reason: JSON = None
+        self.ended = False
+        self.reasoned = False
         self.audio: JSON = None
         self.parts = False
         self.logprobs = False
@@ -184,6 +210,28 @@ class Choice:
     @property
     def called(self) -> bool:
         return bool(self.calls) or self.function_call is not None
+
+    @property
+    def all_calls(self) -> list[Call]:
+        legacy = self.function_call
+        return [*self.calls.values()] if legacy is None else [*self.calls.values(), legacy]
+
+    def read_reasoning(self, message: JSONObject) -> None:
+        """Notes whether a message, or a delta, has text in one of the members for reasoning."""
+        for text in (message.get("reasoning"), message.get("reasoning_content")):
+            if text and type(text) is str:
+                self.reasoned = True
+
+    def read_stop_reason(self, raw: JSONObject) -> None:
+        """Takes what ended the text from the choice that has the ``finish_reason``."""
+        if "stop_reason" in raw:  # vLLM
+            reason = raw["stop_reason"]
+        elif "matched_stop" in raw:  # SGLang
+            reason = raw["matched_stop"]
+        else:
+            return
+        self.stop_reason = reason if type(reason) in (str, int) else None
+        self.ended = reason is None
 
     def keep_tokens(self, member: str, tokens: list[JSON] | None) -> None:
         """Adds the tokens of one chunk to those of ``logprobs.content`` or ``.refusal``."""
@@ -232,6 +280,7 @@ def read_message(choice: Choice, message: JSONObject) -> None:
         elif value is not None:
             choice.parts = True
     choice.audio = message.get("audio")
+    choice.read_reasoning(message)
     calls = message.get("tool_calls")
     if isinstance(calls, list):
         for position, call in enumerate(calls):
@@ -244,17 +293,22 @@ def read_message(choice: Choice, message: JSONObject) -> None:
     legacy = message.get("function_call")
     if isinstance(legacy, dict):
         choice.function_call = call = Call(f"{choice.path}.function_call")
+        call.kind, call.held = "function_call", True
         _read_function(call, legacy, "arguments")
 
 
 def _read_call(raw: JSONObject, path: str) -> Call:
     call = Call(path)
     call.id, call.typed = raw.get("id"), raw.get("type")
-    is_custom = call.typed == "custom"
-    call.kind = "custom" if is_custom else "function"
+    call.kind = call.typed if call.typed in KINDS else "function"
     inner = raw.get(call.kind)
+    if not isinstance(inner, dict):
+        other = "function" if call.kind == "custom" else "custom"
+        if isinstance(raw.get(other), dict):
+            call.kind, inner = other, raw[other]
     if isinstance(inner, dict):
-        _read_function(call, inner, "input" if is_custom else "arguments")
+        call.held = True
+        _read_function(call, inner, "input" if call.kind == "custom" else "arguments")
     return call
 
 

@@ -8,7 +8,7 @@ from datetime import date
 from typing import ParamSpec, TypeAlias, TypeVar
 
 from pytest_chatapi.contract.catalogue import rules
-from pytest_chatapi.contract.findings import LEVELS, Finding
+from pytest_chatapi.contract.findings import LEVELS, Finding, Level
 from pytest_chatapi.contract.profiles import Profile
 from pytest_chatapi.contract.rules.registry import Check, Violation, Violations, code_of
 from pytest_chatapi.contract.wording import Shown, mask, plural, show
@@ -29,11 +29,13 @@ class Ledger:
     Attributes:
         profile: sets the levels.
         as_of: the day whose contract applies; ``None``: today's.
+        ceiling: further findings have at most this level; ``None``: that of the profile.
     """
 
     def __init__(self, profile: Profile, as_of: date | None = None) -> None:
         self.profile = profile
         self.as_of = as_of
+        self.ceiling: Level | None = None
         self._day = as_of.isoformat() if as_of else "9999-12-31"
         self._findings: dict[_Key, Finding] = {}
         self._repeats: dict[_Key, int] = {}
@@ -88,6 +90,8 @@ class Ledger:
         level = self.profile.level(code, case)
         if level is None:
             return
+        if self.ceiling is not None and LEVELS.index(level) < LEVELS.index(self.ceiling):
+            level = self.ceiling
         key = (code, path, case) if chunk is not None else (code, path, case, message)
         earlier = self._findings.get(key)
         if earlier is not None:

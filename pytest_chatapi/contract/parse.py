@@ -7,10 +7,11 @@ silently.
 from __future__ import annotations
 
 import json
+import re
 
 from pytest_chatapi.contract.wire import JSON, JSONObject
 
-__all__ = ["loads", "loads_bytes"]
+__all__ = ["is_beginning", "loads", "loads_bytes"]
 
 
 def _no_duplicates(pairs: list[tuple[str, JSON]]) -> JSONObject:
@@ -75,3 +76,20 @@ def loads_bytes(body: bytes) -> JSON:
             f"not UTF-8: byte 0x{body[error.start]:02x} at offset {error.start}"
         ) from None
     return loads(text)
+
+
+# What a JSON text may end with in the middle of a value that is not a string.
+_UNFINISHED = re.compile(r"\s*(?:t|tr|tru|f|fa|fal|fals|n|nu|nul|-|[.eE+-]{1,2})?")
+
+
+def is_beginning(text: str) -> bool:
+    """Whether a text is not JSON only because it ends too early."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        if error.msg.startswith("Unterminated string"):
+            return True
+        return _UNFINISHED.fullmatch(text, error.pos) is not None
+    except (ValueError, RecursionError):
+        return False
+    return False

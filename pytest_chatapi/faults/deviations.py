@@ -528,7 +528,7 @@ def arguments_object(body: Body, /) -> bool:
     sdk={"whole": "`tool_calls.arguments` is ''", "stream": "json.JSONDecodeError in `stream()`"},
 )
 def arguments_empty(body: Body, /) -> bool:
-    """`arguments` is `""`."""
+    """`arguments` is `""` (for a strict tool: C10, an error)."""
     return _arguments(body, lambda text: "")
 
 

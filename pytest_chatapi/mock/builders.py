@@ -346,8 +346,7 @@ def reply_that_fits(ask: Ask) -> Reply:
     given, speech where audio is requested, else a few words.
     """
     if ask.choice in ("required", "named") and ask.tools:
-        name = ask.named or next(iter(ask.tools))
-        kind, *_ = ask.tools[name]
+        kind, name = ask.named or next(iter(ask.allowed or ask.tools))
         return custom_tool_call(name, "Hello!") if kind == "custom" else tool_call(name)
     if ask.format in ("json_object", "json_schema"):
         return structured()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from pytest_chatapi.contract.ask import Ask
+from pytest_chatapi.contract.ask import Ask, Tool, ToolKey
 from pytest_chatapi.contract.parse import loads
 from pytest_chatapi.contract.userschema import SchemaTrouble, first_error
 from pytest_chatapi.contract.wire import JSONObject
@@ -18,7 +18,7 @@ from pytest_chatapi.mock.wire_form import compact
 if TYPE_CHECKING:
     from pytest_chatapi.mock.replies import Call
 
-__all__ = ["misfit", "require_audio", "require_json", "require_no_call", "require_tools"]
+__all__ = ["misfit", "offered", "require_audio", "require_json", "require_no_call", "require_tools"]
 
 
 def misfit(label: str, why: str, remedy: str) -> SettingError:
@@ -39,14 +39,14 @@ def require_tools(label: str, calls: Sequence[Call], ask: Ask) -> None:
     """
     for call in calls:
         _require_tool(call, ask)
-    names = {call.name for call in calls}
+    keys = {_key(call, ask) for call in calls}
     if ask.choice == "none":
         raise misfit(label, "its tool_choice is none", "reply with text()")
-    if ask.choice == "named" and names != {ask.named}:
-        raise misfit(label, f"its tool_choice forces {show(ask.named)}", "call that tool")
-    allowed = _allowed(ask)
-    if allowed is not None and not names <= allowed:
-        why = f"its tool_choice allows {listed(sorted(allowed)) or 'no tools'}"
+    if ask.named is not None and keys != {ask.named}:
+        raise misfit(label, f"its tool_choice forces {show(ask.named[1])}", "call that tool")
+    if ask.allowed is not None and not keys.issubset(ask.allowed):
+        names = sorted(name for _, name in ask.allowed)
+        why = f"its tool_choice allows {listed(names) or 'no tools'}"
         raise misfit(label, why, "call one of these")
     if len(calls) > 1:
         if ask.parallel is False:
@@ -57,18 +57,21 @@ def require_tools(label: str, calls: Sequence[Call], ask: Ask) -> None:
 
 
 def _require_tool(call: Call, ask: Ask) -> None:
-    if call.name not in ask.tools:
+    tool = offered(call, ask)
+    if tool is None:
         if not ask.tools:
             remedy = "offer the tool in `tools`, or reply with text()"
             raise misfit(call.label, "it offers no tools", remedy)
+        if call.name in ask.names:
+            kind, builder = "custom", "custom_tool_call"
+            if call.kind == "custom":
+                kind, builder = "function", "tool_call"
+            why = f"it offers a {kind} tool of this name"
+            raise misfit(call.label, why, f"use {builder}()")
         remedy = "offer the tool in `tools`, or call one of these"
-        hint = did_you_mean(call.name, ask.tools)
-        raise misfit(call.label, f"it offers {listed(ask.tools)}", remedy + hint)
-    kind, parameters, is_strict = ask.tools[call.name]
-    if kind != call.kind:
-        builder = "custom_tool_call" if kind == "custom" else "tool_call"
-        why = f"it offers a {kind} tool of this name"
-        raise misfit(call.label, why, f"use {builder}()")
+        hint = did_you_mean(call.name, ask.names)
+        raise misfit(call.label, f"it offers {listed(ask.names)}", remedy + hint)
+    parameters, is_strict, _ = tool
     if call.text is not None and is_strict and isinstance(parameters, dict):
         violation = _violation(parameters, call.text)
         if violation:
@@ -76,16 +79,17 @@ def _require_tool(call: Call, ask: Ask) -> None:
             raise misfit(call.label, f"the tool is strict, and {violation}", remedy)
 
 
-def _allowed(ask: Ask) -> set[str] | None:
-    """Names of the tools that ``tool_choice: allowed_tools`` leaves; ``None`` for all."""
-    choice = ask.body.get("tool_choice")
-    inner = choice.get("allowed_tools") if isinstance(choice, dict) else None
-    tools = inner.get("tools") if isinstance(inner, dict) else None
-    if not isinstance(tools, list):
-        return None
-    # Each is a tool that names itself, or one with its name under its type.
-    named = [tool.get(tool.get("type"), tool) for tool in tools if isinstance(tool, dict)]
-    return {tool["name"] for tool in named if isinstance(tool, dict) and "name" in tool}
+def offered(call: Call, ask: Ask) -> Tool | None:
+    """The tool of a request that a reply calls, ``None`` if it offers no such tool."""
+    return ask.tools.get(_key(call, ask))
+
+
+def _key(call: Call, ask: Ask) -> ToolKey:
+    """The key of the tool that a reply calls: it may be one of the deprecated ``functions``."""
+    key = call.kind, call.name
+    legacy = "function_call", call.name
+    is_legacy = call.kind == "function" and key not in ask.tools and legacy in ask.tools
+    return legacy if is_legacy else key
 
 
 def require_no_call(label: str, ask: Ask) -> None:
@@ -96,11 +100,12 @@ def require_no_call(label: str, ask: Ask) -> None:
     """
     if ask.choice == "required" and ask.body.get("tools"):
         why = "its tool_choice is required"
-    elif ask.choice == "named" and ask.named in ask.tools:
-        why = f"its tool_choice forces {show(ask.named)}"
+    elif ask.named is not None and ask.named in ask.tools:
+        why = f"its tool_choice forces {show(ask.named[1])}"
     else:
         return
-    raise misfit(label, why, f"reply with tool_call({ask.named or next(iter(ask.tools))!r})")
+    _, name = ask.named or next(iter(ask.tools))
+    raise misfit(label, why, f"reply with tool_call({name!r})")
 
 
 def require_audio(label: str, ask: Ask) -> None:

@@ -321,8 +321,10 @@ def _unknown_choice(body: JSONObject) -> Refusal:
             param,
         )
     # The service words it so for tools too.
+    ask = Ask(body)
+    unknown = [key for key in (ask.named, *(ask.allowed or ())) if key and key not in ask.tools]
     return refusal(
-        f"Invalid value for 'function_call': no function named '{Ask(body).named}' was specified "
+        f"Invalid value for 'function_call': no function named '{unknown[0][1]}' was specified "
         "in the 'functions' parameter.",
         "function_call",
     )

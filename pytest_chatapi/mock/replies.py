@@ -20,6 +20,7 @@ from pytest_chatapi.mock.completions import CalledTool, Choice, chunks_of, compl
 from pytest_chatapi.mock.generated import Stamp, call_id
 from pytest_chatapi.mock.misfits import (
     misfit,
+    offered,
     require_audio,
     require_json,
     require_no_call,
@@ -185,7 +186,8 @@ def _before_stop(text: str, stops: Sequence[str]) -> str:
 
 
 def _arguments_text(call: Call, ask: Ask) -> str:
-    parameters = ask.tools[call.name][1]
+    tool = offered(call, ask)
+    parameters = None if tool is None else tool.parameters
     if not isinstance(parameters, dict):
         return "{}"
     try:

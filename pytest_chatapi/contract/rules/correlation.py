@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pytest_chatapi.contract.ask import KIND_WORDS, ToolKey
 from pytest_chatapi.contract.assemble import Call, Choice
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules.facts import AnswerFacts, ChoiceFacts
 from pytest_chatapi.contract.rules.logprobs import logprob_asked
 from pytest_chatapi.contract.rules.registry import Violation, checks, codes_of, rule
 from pytest_chatapi.contract.rules.stream_chunks import stream_index_range
-from pytest_chatapi.contract.wording import ABSENT, Shown, plural, show
+from pytest_chatapi.contract.wording import ABSENT, Shown, listed, plural, show
 
 __all__ = ["check_answer", "check_choice"]
 
@@ -68,6 +69,8 @@ def length_reason(facts: ChoiceFacts) -> Violation | None:
     ask, choice = facts.ask, facts.choice
     if ask.cap is None or ask.n != 1 or choice.finish in (None, "", "length", "tool_calls"):
         return None
+    if choice.stop_reason is not None:  # a stop string or token ended it, on the last token
+        return None
     if (facts.answer.usage or {}).get("completion_tokens") != ask.cap:
         return None
     return Violation(
@@ -81,7 +84,7 @@ def length_reason(facts: ChoiceFacts) -> Violation | None:
 @rule("K04")
 def stop_in_text(facts: ChoiceFacts) -> Violation | None:
     stop = facts.choice.content.stopped
-    if stop is None:
+    if stop is None or facts.ask.body.get("include_stop_str_in_output") is True:
         return None
     return Violation(
         f"{_place(facts.choice)}.message.content",
@@ -98,7 +101,7 @@ def tool_choice_none(facts: ChoiceFacts) -> Violation | None:
     return Violation(
         f"{_place(facts.choice)}.message.tool_calls",
         'no calls (tool_choice "none")',
-        _names(_calls(facts.choice)),
+        _names(facts.choice.all_calls),
         "the response has calls although `tool_choice` is none",
     )
 
@@ -121,26 +124,44 @@ def tool_choice_required(facts: ChoiceFacts) -> Violation | None:
 @rule("K07")
 def tool_choice_named(facts: ChoiceFacts) -> Violation | None:
     ask, choice = facts.ask, facts.choice
-    if ask.choice != "named" or ask.named not in ask.tools:
+    if ask.allowed is not None:
+        return _outside_of_allowed(ask.allowed, choice)
+    if ask.choice != "named" or ask.named is None or ask.named not in ask.tools:
         return None
-    path, name = f"{_place(choice)}.message.tool_calls", show(ask.named)
-    calls = _calls(choice)
+    path, name = f"{_place(choice)}.message.tool_calls", show(ask.named[1])
+    calls = choice.all_calls
     if not calls:
         if _is_excused(facts):
             return None
         message = "the tool that `tool_choice` names is not called"
         return Violation(path, f"a call of {name}", ABSENT, message)
-    if all(call.name == ask.named or not isinstance(call.name, str) for call in calls):
+    others = [call for call in calls if call.key not in (None, ask.named)]
+    if not others:
         return None
     message = "a tool other than the one that `tool_choice` names is called"
+    if all(call.name == ask.named[1] for call in others):
+        kind, sent = KIND_WORDS[ask.named[0]], KIND_WORDS[others[0].kind]
+        message = f"`tool_choice` names a {kind}, but this calls a {sent}"
     return Violation(path, f"calls of {name} only", _names(calls), message)
+
+
+def _outside_of_allowed(allowed: tuple[ToolKey, ...], choice: Choice) -> Violation | None:
+    outside = [call for call in choice.all_calls if call.key not in (None, *allowed)]
+    if not outside:
+        return None
+    return Violation(
+        f"{_place(choice)}.message.tool_calls",
+        f"calls of {listed([name for _, name in allowed]) or 'no tool'} only",
+        _names(outside),
+        "a tool that `allowed_tools` does not list is called",
+    )
 
 
 @rule("K08")
 def parallel_calls(facts: ChoiceFacts) -> Violation | None:
     if facts.ask.parallel is not False:
         return None
-    calls = _calls(facts.choice)
+    calls = facts.choice.all_calls
     if len(calls) < 2:
         return None
     return Violation(
@@ -181,11 +202,6 @@ def audio_asked(facts: ChoiceFacts) -> Violation | None:
 
 def _place(choice: Choice) -> str:
     return f"$.choices[{choice.index}]"
-
-
-def _calls(choice: Choice) -> list[Call]:
-    legacy = choice.function_call
-    return [*choice.calls.values()] if legacy is None else [*choice.calls.values(), legacy]
 
 
 def _is_excused(facts: ChoiceFacts) -> bool:

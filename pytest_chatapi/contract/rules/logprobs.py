@@ -7,13 +7,14 @@ from pytest_chatapi.contract.assemble import Choice, Text
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules.facts import ChoiceFacts
 from pytest_chatapi.contract.rules.registry import Violation, code_of, rule
-from pytest_chatapi.contract.wire import JSON
-from pytest_chatapi.contract.wording import ABSENT, Shown, plural
+from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.wording import ABSENT, Shown, plural, show
 
 __all__ = ["Tokens", "logprob_asked"]
 
 _CEILING = 0.001  # the reference service rounds up to 3.05e-05 at times
 _FLOOR = -9999.0  # documented as "very unlikely"
+_TIE = 0.001  # two log probabilities as near as this may come in either order
 
 
 class Tokens:
@@ -34,7 +35,7 @@ class Tokens:
         self._more: dict[str, int] = {}
 
     def add(self, member: str, tokens: list[JSON], path: str, chunk: int | None) -> None:
-        """L01 to L03 for each token; a wrong shape violates the schema."""
+        """L01 to L03 and L06 for each token; a wrong shape violates the schema."""
         self._came.add(member)
         for position, token in enumerate(tokens):
             if type(token) is not dict:
@@ -47,7 +48,7 @@ class Tokens:
                 self._spell(member, token.get("bytes"), path, position, chunk)
             top = token.get("top_logprobs")
             if type(top) is list and top:
-                self._alternatives(top, path, position, chunk)
+                self._alternatives(top, token, path, position, chunk)
 
     def _spell(self, member: str, raw: JSON, path: str, position: int, chunk: int | None) -> None:
         known = False
@@ -61,16 +62,32 @@ class Tokens:
                 self._note(_SHAPE, logprob_shape(f"{path}[{position}]", raw, chunk))
         self._known[member] = known
 
-    def _alternatives(self, top: list[JSON], path: str, position: int, chunk: int | None) -> None:
+    def _alternatives(
+        self, top: list[JSON], chosen: JSONObject, path: str, position: int, chunk: int | None
+    ) -> None:
+        known, rises, bound = True, False, _CEILING  # no later alternative is above the bound
         for at, token in enumerate(top):
             value: JSON = token.get("logprob") if type(token) is dict else None
-            if type(value) in (int, float) and not _FLOOR <= value <= _CEILING:
-                place = f"{path}[{position}].top_logprobs[{at}]"
-                self._note(_RANGE, logprob_range(place, value, chunk))
-        most = self._ask.top_logprobs
-        if self._ask.logprobs and len(top) > most:
+            if type(value) in (int, float):
+                if not _FLOOR <= value <= _CEILING:
+                    place = f"{path}[{position}].top_logprobs[{at}]"
+                    self._note(_RANGE, logprob_range(place, value, chunk))
+                elif value > bound:
+                    rises = True
+                bound = value + _TIE
+            else:
+                known = False
+        count, most = len(top), self._ask.top_logprobs
+        own: JSON = chosen.get("logprob")
+        left_out = None
+        if type(own) in (int, float) and bound < own <= _CEILING and count >= most:
+            left_out = None if _is_among(chosen, top) else chosen
+        if known and (rises or left_out is not None):
             place = f"{path}[{position}].top_logprobs"
-            self._note(_TOP_COUNT, logprob_top_count(place, len(top), most, chunk))
+            self._note(_ORDER, top_order(place, top, None if rises else left_out, chunk))
+        if self._ask.logprobs and count > most:
+            place = f"{path}[{position}].top_logprobs"
+            self._note(_TOP_COUNT, logprob_top_count(place, count, most, chunk))
 
     def _note(self, code: str, violation: Violation) -> None:
         if code in self._first:
@@ -79,7 +96,7 @@ class Tokens:
             self._first[code] = violation
 
     def end(self, choice: Choice, *, whole: bool) -> None:
-        """Reports L01 to L03, one finding for each, and L04 where the text was kept."""
+        """Reports L01 to L03 and L06, one finding for each, and L04 where the text was kept."""
         for code, violation in self._first.items():
             if more := self._more.get(code):
                 message = f"{violation.message} (and {plural(more, 'more token')})"
@@ -135,6 +152,30 @@ def logprob_asked(facts: ChoiceFacts) -> Violation | None:
     return Violation(path, "an object", ABSENT, message)
 
 
+def _is_among(chosen: JSONObject, top: list[JSON]) -> bool:
+    own, token = chosen.get("logprob"), chosen.get("token")
+    return any(
+        type(other) is dict and (other.get("logprob") == own or other.get("token") == token)
+        for other in top
+    )
+
+
+@rule("L06")
+def top_order(
+    path: str, top: list[JSON], left_out: JSONObject | None, chunk: int | None
+) -> Violation:
+    """For alternatives that are not sorted, or a more likely token that is not among them."""
+    expected = "the most likely tokens, the likeliest first"
+    values = [token.get("logprob") if type(token) is dict else None for token in top]
+    if left_out is None:
+        message = "`top_logprobs` is not in falling order"
+        return Violation(path, expected, values, message, chunk=chunk)
+    message = "`top_logprobs` leaves out the chosen token, which is more likely than its last one"
+    got = Shown(f"{show(values, 60)} beside {show(left_out.get('logprob'))}")
+    return Violation(path, expected, got, message, chunk=chunk)
+
+
 _SHAPE = code_of(logprob_shape)
 _RANGE = code_of(logprob_range)
 _TOP_COUNT = code_of(logprob_top_count)
+_ORDER = code_of(top_order)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_chatapi.contract.assemble import Call
 from pytest_chatapi.contract.rules.facts import ChoiceFacts
 from pytest_chatapi.contract.rules.registry import Violation, checks, rule
 from pytest_chatapi.contract.wire import JSONObject
@@ -49,7 +50,7 @@ def message_empty(facts: ChoiceFacts) -> Violation | None:
     choice, answer = facts.choice, facts.answer
     if choice.content.any or choice.refusal.any or choice.audio or choice.called or choice.parts:
         return None
-    if not answer.whole or choice.finish in _EXCUSES:
+    if choice.reasoned or not answer.whole or choice.finish in _EXCUSES:
         return None
     details = (answer.usage or {}).get("completion_tokens_details")
     if isinstance(details, dict) and details.get("reasoning_tokens"):
@@ -65,18 +66,30 @@ def message_empty(facts: ChoiceFacts) -> Violation | None:
 @rule("S15")
 def replacement_character(facts: ChoiceFacts) -> list[Violation] | None:
     choice = facts.choice
-    if not (choice.content.broken or choice.refusal.broken):
-        return None
-    return [
-        Violation(
-            f"{choice.path}.{name}",
-            "text without U+FFFD",
-            Shown("U+FFFD"),
-            "the text contains a replacement character: a multi-byte character was cut",
-        )
+    texts = [
+        (f"{choice.path}.{name}", text.broken)
         for name, text in (("content", choice.content), ("refusal", choice.refusal))
-        if text.broken
     ]
+    if choice.called:
+        texts += [_arguments(call) for call in choice.all_calls]
+    elif not (choice.content.broken or choice.refusal.broken):
+        return None
+    message = "the text contains a replacement character: a multi-byte character was cut"
+    return [
+        Violation(path, "text without U+FFFD", Shown("U+FFFD"), message)
+        for path, broken in texts
+        if broken
+    ]
+
+
+def _arguments(call: Call) -> tuple[str, bool]:
+    """Path of the arguments or the input, and whether U+FFFD is in it, plain or escaped."""
+    text = call.text or ""
+    if call.kind == "custom":
+        return f"{call.path}.custom.input", "\ufffd" in text
+    inner = "function." if call.kind == "function" else ""
+    broken = "\ufffd" in text or "\\ufffd" in text or "\\uFFFD" in text
+    return f"{call.path}.{inner}arguments", broken
 
 
 CHECKS = checks(message_role, message_empty, replacement_character)

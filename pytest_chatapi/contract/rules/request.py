@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pytest_chatapi.contract.ask import Ask
+from pytest_chatapi.contract.ask import KIND_WORDS, KINDS, Ask, ToolKey
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules import shape
 from pytest_chatapi.contract.rules.conversation import check_conversation
@@ -18,12 +18,30 @@ from pytest_chatapi.redaction.shapes import LIKE_A_KEY
 __all__ = ["check_request"]
 
 
-def check_request(ledger: Ledger, ask: Ask, body: JSON, why_not: str | None, url: str) -> None:
+def check_request(
+    ledger: Ledger,
+    ask: Ask,
+    body: JSON,
+    why_not: str | None,
+    url: str,
+    *,
+    refused: bool = False,
+) -> None:
     """Checks one request body (``None``: it is unknown) by all rules of the Q family.
 
     Args:
         why_not: why the body is not JSON, ``None`` where it is.
+        refused: the server answered with a 4xx, as it should, so the findings are notes. A key
+            in the body is as public as it is in any other request.
     """
+    ledger.ceiling = "note" if refused else None
+    _check_contract(ledger, ask, body, why_not, url)
+    ledger.ceiling = None
+    if isinstance(body, dict) and why_not is None:
+        ledger.report(secret_in_request, body)
+
+
+def _check_contract(ledger: Ledger, ask: Ask, body: JSON, why_not: str | None, url: str) -> None:
     if not isinstance(body, dict) or why_not is not None:
         if body is not None or why_not is not None:
             ledger.report(request_schema, body, why_not)
@@ -33,7 +51,6 @@ def check_request(ledger: Ledger, ask: Ask, body: JSON, why_not: str | None, url
     messages = body.get("messages")
     if isinstance(messages, list):
         check_conversation(ledger, ask, messages)
-    ledger.report(secret_in_request, body)
 
 
 def _check_schema(ledger: Ledger, body: JSONObject, url: str) -> None:
@@ -47,7 +64,7 @@ def _check_schema(ledger: Ledger, body: JSONObject, url: str) -> None:
             and violation.problem.keyword == "required"
         ):
             continue  # the deployment in the URL names the model
-        if (accepted := _accepted(violation)) is not None:
+        if (accepted := _accepted(violation, body)) is not None:
             ledger.add(_SCHEMA, accepted)
         else:
             others.append(violation)
@@ -61,16 +78,28 @@ def _check_schema(ledger: Ledger, body: JSONObject, url: str) -> None:
             ledger.report(unknown_parameter, path)
 
 
-def _accepted(violation: SchemaViolation) -> Violation | None:
-    """What the service accepts although it is not documented, as a case of Q00."""
+def _accepted(violation: SchemaViolation, body: JSONObject) -> Violation | None:
+    """What a service accepts although it is not documented, as a case of Q00."""
     path, problem, value = violation
     if value is None and problem.keyword in ("null", "type") and problem.optional:
         message = "null for an optional parameter: leave it out"
     elif path == ("stop",) and value == []:
         message = "an empty list of stop sequences: leave it out"
+    elif problem.keyword == "required" and path[-1] == "type" and _is_tool(path[:-1], body):
+        return shape.schema(violation, "tool-type")
     else:
         return None
     return Violation(json_path(path), problem.expected, value, message, "null")
+
+
+def _is_tool(path: Path, body: JSONObject) -> bool:
+    """Whether a path leads to a tool, to the one to call, or to an earlier call."""
+    if path[-1:] != ("tool_choice",) and path[-2:-1] not in (("tools",), ("tool_calls",)):
+        return False
+    value: JSON = body
+    for step in path:
+        value = value[step]
+    return isinstance(value, dict) and any(isinstance(value.get(kind), dict) for kind in KINDS)
 
 
 @rule("Q00")
@@ -116,7 +145,7 @@ def top_logprobs_alone(facts: RequestFacts) -> Violation | None:
 @rule("Q03")
 def stream_options_alone(facts: RequestFacts) -> Violation | None:
     options = facts.ask.body.get("stream_options")
-    if options is None or facts.ask.stream:
+    if options is None or facts.ask.stream or not facts.ask.stream_is_sound:
         return None
     message = "`stream_options` without `stream: true`"
     return Violation("$.stream_options", "stream: true beside it", options, message)
@@ -133,14 +162,29 @@ def audio_parameter_absent(facts: RequestFacts) -> Violation | None:
 @rule("Q10")
 def tool_choice_unknown(facts: RequestFacts) -> Violation | None:
     ask = facts.ask
-    if ask.choice == "named" and ask.named not in ask.tools:
-        message = "`tool_choice` names a tool that the request does not define"
-        expected = listed(ask.tools) or "a tool of the request"
-        return Violation("$.tool_choice", expected, ask.named, message)
+    if ask.named is not None and ask.named not in ask.tools:
+        legacy = ask.named[0] == "function_call"
+        path = "$.function_call" if legacy else "$.tool_choice"
+        return _not_offered(ask, path, [ask.named], f"`{path[2:]}` names")
+    unknown = [key for key in ask.allowed or () if key not in ask.tools]
+    if unknown:
+        return _not_offered(ask, "$.tool_choice", unknown, "`allowed_tools` lists")
     if ask.choice == "required" and not ask.tools and not ask.body.get("tools"):
         message = "`tool_choice` requires a call, but the request has no tools"
         return Violation("$.tool_choice", "at least one tool", "required", message)
     return None
+
+
+def _not_offered(ask: Ask, path: str, keys: list[ToolKey], who: str) -> Violation:
+    kind, name = keys[0]
+    other = next((kind for kind, offered in ask.tools if offered == name), None)
+    if other is None:
+        message = f"{who} a tool that the request does not define"
+    else:
+        message = f"{who} a {KIND_WORDS[kind]}, but the request has a {KIND_WORDS[other]}"
+    expected = listed(ask.names) or "a tool of the request"
+    got = name if len(keys) == 1 else [name for _, name in keys]
+    return Violation(path, expected, got, message)
 
 
 # Parameter -> first day on which it is deprecated, and what to send instead.

@@ -265,6 +265,7 @@ class StreamFold:
         finish = raw.get("finish_reason")
         if finish is not None:
             self._finish(choice, finish, position, number)
+            choice.read_stop_reason(raw)
         elif "finish_reason" not in raw and self._needs_finish_key:
             self._no_finish_key(delta, position, number)
 
@@ -299,6 +300,8 @@ class StreamFold:
         if type(legacy) is dict:
             self._calls.legacy(choice, legacy, position, number)
             late = "function_call"
+        if not choice.reasoned:
+            choice.read_reasoning(delta)
         audio = delta.get("audio")
         if type(audio) is dict:
             if audio.keys() - {"expires_at"}:

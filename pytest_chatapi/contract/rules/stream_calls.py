@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias
 
+from pytest_chatapi.contract.ask import KINDS
 from pytest_chatapi.contract.assemble import Call, Choice
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.parse import loads
@@ -70,17 +71,18 @@ class CallFold:
         return key
 
     def _continue(self, call: Call, fragment: JSONObject, place: Place) -> None:
-        kind, inner, is_custom = _parts(fragment)
-        has_inner = type(inner) is dict
-        if is_custom != (call.kind == "custom") and (kind or has_inner):
-            other = "custom" if is_custom else "function"
-            self._ledger.report(stream_assembled, place.path, call, place.chunk, kind=other)
-            return
+        typed, held, inner = _parts(fragment)
+        if held is not None and held != call.kind:
+            if call.held:
+                self._ledger.report(stream_assembled, place.path, call, place.chunk, kind=held)
+                return
+            call.kind = held
         if (id_ := fragment.get("id")) is not None:
             call.id = self._again(call, "id", call.id, id_, place)
-        if kind is not None:
-            call.typed = self._again(call, "type", call.typed, kind, place)
-        if has_inner:
+        if typed is not None:
+            call.typed = self._again(call, "type", call.typed, typed, place)
+        if held is not None:
+            call.held = True
             if (name := inner.get("name")) is not None:
                 call.name = self._again(call, "name", call.name, name, place)
             _add_text(call, inner)
@@ -96,7 +98,7 @@ class CallFold:
         call = choice.function_call
         if call is None:
             call = choice.function_call = Call(f"{choice.path}.function_call")
-            call.arguments = []
+            call.kind, call.held, call.arguments = "function_call", True, []
         name, text = fragment.get("name"), fragment.get("arguments")
         if type(name) is str:
             if call.name and name and name != call.name:
@@ -152,24 +154,27 @@ def _begins(call: Call, fragment: JSONObject) -> bool:
         return False
 
 
-def _parts(fragment: JSONObject) -> tuple[str | None, JSON, bool]:
-    """The type, the member with name and text, and whether the fragment is a custom tool's."""
-    kind, custom = fragment.get("type"), fragment.get("custom")
-    if type(kind) is not str:
-        kind = None
-    if type(custom) is dict:
-        return kind, custom, True
-    return kind, fragment.get("function"), kind == "custom"
+def _parts(fragment: JSONObject) -> tuple[str | None, str | None, JSONObject]:
+    """The type, the kind of the member with name and text, and that member, if there is one."""
+    typed = fragment.get("type")
+    if type(typed) is not str:
+        typed = None
+    inner = fragment.get("function")
+    if type(inner) is dict and not (typed == "custom" and type(fragment.get("custom")) is dict):
+        return typed, "function", inner
+    inner = fragment.get("custom")
+    return (typed, "custom", inner) if type(inner) is dict else (typed, None, {})
 
 
 def _begun(path: str, fragment: JSONObject, number: int) -> Call:
     call = Call(path)
-    kind, inner, is_custom = _parts(fragment)
+    typed, held, inner = _parts(fragment)
     call.chunk = number
     call.arguments = []
-    call.kind = "custom" if is_custom else "function"
-    call.id, call.typed = fragment.get("id"), kind
-    if type(inner) is dict:
+    call.kind = held or (typed if typed in KINDS else "function")
+    call.id, call.typed = fragment.get("id"), typed
+    if held is not None:
+        call.held = True
         call.name = inner.get("name")
         _add_text(call, inner)
     return call

@@ -169,7 +169,7 @@ def stream_usage_missing(course: Course) -> Violation | None:
 
 @rule("T14")
 def stream_usage_unasked(course: Course) -> Violation | None:
-    if not course.ask.known or course.ask.include_usage:
+    if not course.ask.known or course.ask.include_usage or course.ask.continuous_usage:
         return None
     expected = "no usage: `include_usage` was not requested"
     usage, chunk = course.answer.usage, course.answer.usage_chunk
@@ -178,7 +178,7 @@ def stream_usage_unasked(course: Course) -> Violation | None:
 
 @rule("T15")
 def stream_usage_cumulative(course: Course) -> Violation | None:
-    if course.usages < 2:
+    if course.usages < 2 or course.ask.continuous_usage:
         return None
     message = f"usage is on {course.usages:,} chunks"
     usage, chunk = course.answer.usage, course.answer.usage_chunk

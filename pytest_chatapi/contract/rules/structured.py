@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 
+from pytest_chatapi.contract.ask import Ask
+from pytest_chatapi.contract.assemble import Choice
 from pytest_chatapi.contract.ledger import Ledger
-from pytest_chatapi.contract.parse import loads
+from pytest_chatapi.contract.parse import is_beginning, loads
 from pytest_chatapi.contract.rules.facts import ChoiceFacts
 from pytest_chatapi.contract.rules.message import message_empty
 from pytest_chatapi.contract.rules.registry import Violation, checks, codes_of, rule
 from pytest_chatapi.contract.userschema import mismatch
 from pytest_chatapi.contract.wire import JSON
+from pytest_chatapi.contract.wording import Shown
 
 __all__ = ["check_structured"]
 
@@ -25,8 +28,11 @@ def check_structured(ledger: Ledger, facts: ChoiceFacts) -> None:
         return
     if choice.finish in ("length", "content_filter") or choice.refusal.any or choice.called:
         return
-    if not choice.content.any and ledger.has(_NO_MESSAGE):
-        return
+    if not choice.content.any:
+        if choice.audio or choice.finish == "tool_calls":  # C08
+            return
+        if ask.format == "json_schema" and not ask.strict and ledger.has(_NO_MESSAGE):
+            return  # as much of a warning as J02 would be
     if answer.streamed and not choice.finish:
         return  # it may be incomplete, which is T05
     ledger.run(CHECKS, StructuredText(facts))
@@ -41,9 +47,20 @@ class StructuredText:
         fenced: it begins with a code fence, and is not parsed.
         value: parsed; `_UNREAD` if it is not JSON or is fenced.
         why_not: why it is not JSON, ``None`` if it is.
+        stopped: it is not JSON because a stop sequence of the request cut it.
     """
 
-    __slots__ = ("fenced", "format", "path", "schema", "strict", "text", "value", "why_not")
+    __slots__ = (
+        "fenced",
+        "format",
+        "path",
+        "schema",
+        "stopped",
+        "strict",
+        "text",
+        "value",
+        "why_not",
+    )
 
     def __init__(self, facts: ChoiceFacts) -> None:
         ask = facts.ask
@@ -58,11 +75,30 @@ class StructuredText:
                 self.value = loads(self.text)
             except ValueError as error:
                 self.why_not = str(error)
+        self.stopped = self.why_not is not None and _is_stopped(ask, facts.choice, self.text)
 
     def not_json(self, case: str = "") -> Violation:
-        return Violation(
-            self.path, "JSON", self.text, f"the content is not JSON: {self.why_not}", case
-        )
+        message = f"the content is not JSON: {self.why_not}"
+        if self.stopped:
+            message = "a stop sequence of the request cuts the JSON"
+            return Violation(self.path, "JSON", self.text, message, "stopped")
+        if not self.text:
+            return Violation(self.path, "JSON", Shown("nothing"), "the content is empty", case)
+        return Violation(self.path, "JSON", self.text, message, case)
+
+
+def _is_stopped(ask: Ask, choice: Choice, text: str) -> bool:
+    """Whether a stop of the request ended this text, which is not JSON."""
+    if choice.finish != "stop":
+        return False
+    reason = choice.stop_reason
+    ids = ask.body.get("stop_token_ids")
+    if isinstance(ids, list) and type(reason) is int and reason in ids:
+        return True
+    if reason is not None or choice.ended:
+        return reason in ask.stops
+    # Nothing says what ended it: a text that begins as JSON, and could go on with the stop.
+    return bool(ask.stops) and bool(text.strip()) and is_beginning(text)
 
 
 @rule("J01")
