@@ -17,26 +17,30 @@ LONGEST_MARKUP = 64
 
 # Tokens of chat templates and reasoning. A name between bars is nothing else; of the other forms
 # only those are here that prose and HTML do not need. The group names the kind.
-_MARKER = re.compile(
-    r"<(?P<slash>/)?(?:[a-z]{1,8}:)?(?P<think>[Tt]hink|THINK)>"
-    r"|\[(?P<shut>/)?(?P<think_token>THINK)\]"
-    r"|◁(?P<end>/)?(?P<think_wide>think)▷"
-    r"|<\|(?P<bar>im_(?:start|end|sep)|endoftext|endofprompt|(?:begin|end)_of_text|eot_id|eom_id"
-    r"|(?:start|end)_header_id|python_tag|channel|message|constrain|start|end|return|call"
-    r"|system|user|assistant|observation|think|fim_(?:prefix|middle|suffix)"
-    r"|(?:start|end)_of_role|(?:begin|end)_of_(?:thought|solution|sentence)"
+_BARRED = (
+    r"im_(?:start|end|sep|middle)|endoftext|endofprompt|(?:begin|end)_of_text|eo[tm](?:_id)?"
+    r"|(?:start|end)_header_id|header_(?:start|end)|python_tag|reserved_special_token_\d{1,3}"
+    r"|channel|message|constrain|start|end|return|call|think|bos|eos|pad|sep|separator"
+    r"|system|user|assistant|observation|fim_(?:prefix|middle|suffix)|endofturn"
+    r"|(?:start|end)_of_(?:role|turn)|(?:begin|end)_of_(?:thought|solution|sentence)"
     r"|END_OF_TURN|(?:START|END)_OF_TURN_TOKEN|(?:USER|CHATBOT|SYSTEM)_TOKEN"
-    r"|(?:START|END)_(?:THINKING|RESPONSE|ACTION|TEXT))\|>"
-    r"|<(?P<bar_left>\|(?:turn|channel))>|<(?P<bar_right>(?:turn|channel)\|)>"
-    r"|<(?P<wide>｜[^｜<>\n]{1,40}｜)>"
-    r"|<(?P<turn>(?:start|end)_of_turn)>"
-    r"|<(?P<inst_system></?SYS>)>"
-    r"|\[(?P<inst>/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS))\]"
-    r"|<(?P<closed>/)?(?P<sentence>s)>"
+    r"|(?:START|END)_(?:THINKING|RESPONSE|ACTION|TEXT)"
 )
-# With one of these characters, a marker may begin, or code.
-_BEGINNINGS = ("<", "[", "◁", "`", "~~~")
-
+_MARKER = re.compile(
+    r"<(?:"
+    rf"\|(?:(?P<bar>{_BARRED})\|>|(?P<bar_left>turn|channel)>)"
+    r"|(?P<slash>/)?(?:(?P<think>[Tt]hink|THINK|(?:seed|mm):think)"
+    r"|(?P<think_word>thinking|thought)|(?P<sentence>s))>"
+    r"|(?P<wide>｜[^｜<>\n]{1,40}｜)>"
+    r"|(?P<turn>(?:start|end)_of_turn|extra_id_\d|SPECIAL_\d{1,3})>"
+    r"|(?P<bar_right>(?:turn|channel)\|)>"
+    r"|(?P<inst_system></?SYS>)>"
+    r")|\[(?:"
+    r"(?P<inst>/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS))"
+    r"|(?P<shut>/)?(?P<think_token>THINK)"
+    r"|(?P<bar_square>\|(?:endofturn|assistant|user|system)\|)"
+    r")\]|◁(?P<end>/)?(?P<think_wide>think)▷"
+)
 _FENCE = re.compile(r"^[ \t>]*(`{3,}|~{3,})([^\n]*)", re.MULTILINE)
 _TICKS = re.compile("`+")
 
@@ -59,8 +63,8 @@ class Leak(NamedTuple):
 
 
 def may_leak(text: str) -> bool:
-    """Whether text has a character with which a marker or code may begin."""
-    return any(beginning in text for beginning in _BEGINNINGS)
+    """Whether text has a character with which a marker or code begins."""
+    return "<" in text or "[" in text or "`" in text or "~" in text or "◁" in text
 
 
 def kinds_in(text: str) -> set[str]:
@@ -74,7 +78,7 @@ def _kind(match: re.Match[str]) -> str:
 
 
 def _closes(match: re.Match[str]) -> bool:
-    return any(match[name] for name in ("slash", "shut", "end", "closed"))
+    return any(match[name] for name in ("slash", "shut", "end"))
 
 
 class Leaks:
@@ -129,12 +133,15 @@ class Leaks:
                 end = max(text.rfind(first, len(text) - LONGEST_MARKUP) for first in "<[◁")
                 end = end if end > 0 else len(text)
             text, self._line = text[:end], text[end:]
+        has_fences = "```" in text or "~~~" in text
         position = 0
         for match in _MARKER.finditer(text):
-            self._fences(text, position, match.start())
-            position = match.end()
+            if has_fences:
+                self._fences(text, position, match.start())
+                position = match.end()
             self._marker(text, match)
-        self._fences(text, position, len(text))
+        if has_fences:
+            self._fences(text, position, len(text))
         self._started = self._started or (bool(text) and not text.isspace())
         self._end = (self._end + text[-4 * LONGEST_MARKUP :]).rstrip()[-LONGEST_MARKUP:]
         if last:
@@ -157,7 +164,7 @@ class Leaks:
         elif self.open:
             in_code = text[start - 1 : start] == text[end : end + 1] == "`"
             self.open = kind != "think" or not _closes(match) or in_code
-        elif self._fence or _is_mentioned(text, start, end):
+        elif self._fence or match["think_word"] or _is_mentioned(text, start, end):
             return
         elif kind == "sentence":
             self._sentences[_closes(match)] += 1
@@ -166,10 +173,12 @@ class Leaks:
             self.found[kind] = Leak(match[0], kind, text[max(0, start - 24) : end + 24])
 
     def _sentence_ends(self) -> None:
-        """``<s>`` is HTML too: a token is one that is alone, at the beginning or the end of all."""
+        """``<s>`` is HTML, too: it is a token alone, at the beginning or the end of everything."""
         opened, closed = self._sentences
         if closed > opened and self._end.endswith("</s>"):
             self.found["sentence"] = Leak("</s>", "sentence", self._end[-28:])
+        elif self._end.endswith("<eos>"):
+            self.found["sentence"] = Leak("<eos>", "sentence", self._end[-29:])
         elif opened > closed and self._begun:
             self.found["sentence"] = Leak("<s>", "sentence", "<s>")
 

@@ -192,7 +192,7 @@ def _details(usage: JSONObject, name: str, member: str, value: int | None) -> No
 
 
 @deviation(
-    "U02 U04: warning",
+    "U02: warning",
     sdk={
         "whole": "`total_tokens` is 91, `reasoning_tokens` is 73",
         "stream": "`total_tokens` is 76, `reasoning_tokens` is 66",
