@@ -38,9 +38,7 @@ def sse(*data: str) -> str:
     return "".join(f"data: {item}\n\n" for item in data)
 
 
-def judge(
-    body: Any, content_type: str = "text/event-stream", stream: bool = True
-) -> list[Finding]:
+def judge(body: Any, content_type: str = "text/event-stream", stream: bool = True) -> list[Finding]:
     request = Request("POST", URL, {}, {**ASK, "stream": stream})
     told = {"pieces": body} if isinstance(body, list) else {"body": body}
     response = Response(200, {"content-type": content_type}, **told)

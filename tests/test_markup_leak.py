@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -228,7 +229,7 @@ def test_text_without_their_characters_is_not_looked_at() -> None:
 
 
 MIXED = (
-    "Some `code<|im_end|>`, then:\n```\n<think>\n```\nA tag <think>, and \"[INST]\".\n"
+    'Some `code<|im_end|>`, then:\n```\n<think>\n```\nA tag <think>, and "[INST]".\n'
     "It ends</think> here. Not <s>this</s>.\nAnd so<end_of_turn>\n</s>"
 )
 
@@ -236,7 +237,7 @@ MIXED = (
 @given(st.lists(st.integers(0, len(MIXED)), max_size=30), st.integers(1, 5))
 def test_any_cut_gives_the_same_leaks(cuts: list[int], together: int) -> None:
     bounds = [0, *sorted(cuts), len(MIXED)]
-    pieces = [MIXED[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    pieces = [MIXED[a:b] for a, b in pairwise(bounds)]
     whole, cut = Leaks(), Leaks()
     whole.scan(MIXED, last=True)
     for start in range(0, len(pieces), together):

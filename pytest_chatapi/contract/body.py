@@ -90,7 +90,8 @@ class Body:
         try:
             loads_bytes(text)
         except ValueError:
-            return b"data:" in text or len(text.splitlines()) > 1 and first_value(text) is not ABSENT
+            has_lines = len(text.splitlines()) > 1 and first_value(text) is not ABSENT
+            return has_lines or b"data:" in text
         return False
 
 

@@ -105,7 +105,10 @@ def usage_total(counts: Counts) -> Violation | None:
     if min(prompt, completion, total) < 0:
         return None
     if counts.reasoning_beside:
-        case, message = "reasoning", f"the total counts the {counts.reasoning} reasoning tokens twice"
+        case, message = (
+            "reasoning",
+            f"the total counts the {counts.reasoning} reasoning tokens twice",
+        )
         if counts.reasoning and counts.reasoning > completion:
             message = (
                 f"the {counts.reasoning} reasoning tokens are part of the total,"
@@ -149,7 +152,7 @@ def usage_completion_details(counts: Counts) -> list[Violation] | None:
     if not details:
         return None
     # With the reasoning beside the completion_tokens, U02 has said so.
-    bounded = ("audio_tokens", "text_tokens")
+    bounded: tuple[str, ...] = ("audio_tokens", "text_tokens")
     if not counts.reasoning_beside:
         bounded = ("reasoning_tokens", *bounded)
     violations = _parts(counts, details, "completion_tokens", completion, bounded, {})
