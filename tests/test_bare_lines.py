@@ -66,6 +66,7 @@ PRETTY = json.dumps(json.loads(ERROR), indent=2)
         sse(FIRST, TEXT) + PRETTY + "\n\n" + DONE,
         sse(FIRST) + f"data: {TEXT}\n{ERROR}\n\n" + DONE,
         PRETTY + "\n\n" + DONE,
+        sse(FIRST, TEXT) + f"err: {ERROR}\n\n" + DONE,
         (sse(FIRST, TEXT) + ERROR + "\n\n" + DONE).replace("\n", "\r\n"),
     ],
 )
@@ -96,6 +97,8 @@ def test_an_error_that_is_all_of_the_body_is_x03(content_type: str) -> None:
         (sse(FIRST, TEXT) + LAST + "\n\n" + DONE, LAST),
         (sse(FIRST) + "Internal Server Error\n\n" + sse(LAST) + DONE, "Internal Server Error"),
         (sse(FIRST) + "upstream died: reset\n\n" + sse(LAST) + DONE, "upstream died: reset"),
+        (sse(FIRST) + f"dta: {TEXT}\n\n" + sse(LAST) + DONE, TEXT),
+        (sse(FIRST) + f"data {TEXT}\n\n" + sse(LAST) + DONE, f"data {TEXT}"),
         (sse(FIRST) + "<html>502</html>\n\n" + sse(LAST) + DONE, "<html>502</html>"),
         (sse(FIRST) + '{"id": "c1",\n\n' + sse(LAST) + DONE, '{"id": "c1",'),
     ],
@@ -116,6 +119,9 @@ def test_lines_of_json_instead_of_events_are_no_stream() -> None:
 def test_a_byte_order_mark_before_a_later_field() -> None:
     bom = "\ufeff"
     assert judge(bom + sse(FIRST, TEXT, LAST) + DONE) == []
+    for space in ("\u200b", "\u00a0", "\t"):
+        (finding,) = judge(sse(FIRST) + space + sse(TEXT, LAST) + DONE)
+        assert finding.code == "E01"
     (finding,) = judge(sse(FIRST) + bom + sse(TEXT, LAST) + DONE)
     assert finding.code == "E01"
     assert "clients skip a line with the field name" in finding.message

@@ -115,12 +115,32 @@ def test_a_marker_that_is_meant_is_silent(marker: str) -> None:
 @pytest.mark.parametrize(
     "content",
     [
+        "Models reason between <think> and </think>.",
+        "They put it in <think>...</think>, or in [THINK] … [/THINK].",
+        "It goes from <|im_start|> to <|im_end|>.",
+        'Use `re.sub(r"<think>.*?</think>", "", text)` for it.',
+        'Use re.sub(r"<think>.*?</think>", "", text) for it.',
+        "He calls it “a lone </think> somewhere”.",
+        "The tags <think>, </think> and [INST] are all alike.",
+    ],
+)
+def test_prose_about_markers_is_silent(content: str) -> None:
+    assert leaks(content) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
         "```\ncode\n```\nand then<|im_end|>",
         "```python\nx = 1\n``\n```\nand then<|im_end|>",
         "`a` and then<|im_end|> and `b`",
         "a ` b <|im_end|> c",
         "An inline ```fence``` does not open.\nand then<|im_end|>",
         '"quoted" and then<|im_end|>',
+        '"quoted" and then<|im_end|> and "quoted"',
+        "“quoted” and then<|im_end|> and “quoted”",
+        "and then<|im_end|>...",
+        "and then ...<|im_end|>",
         "tokens\nare counted<|im_end|>",
     ],
 )

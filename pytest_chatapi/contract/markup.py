@@ -44,11 +44,13 @@ _MARKER = re.compile(
 _FENCE = re.compile(r"^[ \t>]*(`{3,}|~{3,})([^\n]*)", re.MULTILINE)
 _TICKS = re.compile("`+")
 
-# The text is about a marker that stands in quotes, or beside one of these words.
-_QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "«": "»", "„": "“"}
+# The text is about a marker that is in quotes, beside one of these words, or beside another marker
+# with nothing between them but "and" or dots.
+_QUOTES = {"'": "'", "‘": "’", "«": "»", "`": "`"}
 _WORD = r"(?:tags?|tokens?|markers?|elements?|delimiters?|blocks?|sections?)"
-_NAMED_AFTER = re.compile(rf"(?:(?:,|/|,? (?:and|or)) ?[<\[◁][^ \n]{{1,40}})?[ \t]{_WORD}\b")
-_NAMED_BEFORE = re.compile(rf"\b{_WORD}:?[ \t]\(?\Z")
+_BETWEEN = r"[ \t]?(?:,|/|\.{3}|…|,?[ \t](?:and|or|to|until|through)[ \t])[ \t]?[`\"'“”]?"
+_NAMED_AFTER = re.compile(rf"[ \t]{_WORD}\b|{_BETWEEN}[<\[◁][/|\w]")
+_NAMED_BEFORE = re.compile(rf"\b{_WORD}:?[ \t]\(?\Z|[>\]▷]{_BETWEEN}\Z")
 
 # Longest line that is kept until it ends.
 _LONGEST_LINE = 16_384
@@ -191,6 +193,10 @@ def _is_mentioned(text: str, start: int, end: int) -> bool:
     if _NAMED_AFTER.match(text, end) or _NAMED_BEFORE.search(text[max(0, start - 16) : start]):
         return True
     line_end = text.find("\n", end)
-    if "`" not in text[end : line_end if line_end >= 0 else len(text)]:
-        return False
-    return len(_TICKS.findall(text[text.rfind("\n", 0, start) + 1 : start])) % 2 == 1
+    rest = text[end : line_end if line_end >= 0 else len(text)]
+    line = text[text.rfind("\n", 0, start) + 1 : start]
+    return (
+        ("`" in rest and len(_TICKS.findall(line)) % 2 == 1)
+        or ('"' in rest and line.count('"') % 2 == 1)
+        or ("”" in rest and line.rfind("“") > line.rfind("”"))
+    )

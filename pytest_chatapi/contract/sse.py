@@ -104,19 +104,23 @@ def _block(block: bytes) -> Iterator[Event]:
 
 def _bare_name(name: bytes) -> bytes:
     """A field name as it was meant: a byte-order mark is legal before the first line only."""
-    return name.strip().removeprefix(_BOM).strip().lower()
+    text = name.decode("utf-8", "replace").strip().strip("\ufeff\u200b").strip()
+    return text.lower().encode()
 
 
 def _bare_text(lines: list[bytes], *, alone: bool) -> bytes:
     """What these lines without a known field name say; empty where nothing is lost with them.
 
-    The standard ignores them. JSON was meant to be read, and so was prose that is `alone`, in the
-    place of an event. A single word may be a field of another standard.
+    The standard ignores them. JSON was meant to be read, as was a chunk or an error in an unknown
+    field, and prose that is `alone`, in the place of an event. A single word is a field's name.
     """
     for number, line in enumerate(lines):
         text = line.strip().removeprefix(_BOM).lstrip()
         if text[:1] == b"{" or text[:2] == b"[{":
             return b"\n".join([text, *lines[number + 1 :]])
+        value = line.partition(b":")[2].lstrip()
+        if value[:1] == b"{" and (b'"choices"' in value or b'"error"' in value):
+            return value
     first = lines[0].partition(b":")[0].strip()
     is_prose = first[:1] == b"<" or len(first.split()) > 1
     return b"\n".join(lines) if alone and is_prose else b""
