@@ -91,9 +91,8 @@ def _check_body(ledger: Ledger, ask: Ask, body: Body, status: int, keep: bool) -
             ledger.report(body_missing)
         return None
     is_stream, pieces = body.is_stream(ask.stream), body.pieces
-    if not is_stream and pieces is not None:
-        is_stream = body.is_broken_stream(ask.stream)
-        pieces = body.pieces
+    if (ask.stream or body.media_type == "text/event-stream") and not is_stream:
+        is_stream, pieces = body.is_broken_stream(), body.pieces
     answer: Answer | None
     if is_stream and pieces is not None:
         fold = StreamFold(ledger, ask, keep=keep)
@@ -153,7 +152,8 @@ def _check_completion(ledger: Ledger, ask: Ask, body: JSONObject) -> Answer:
     answer.model = body.get("model")
     usage = body.get("usage")
     answer.usage = usage if isinstance(usage, dict) else None
-    answer.echo = {key: body[key] for key in ask.echoes if body.get(key) is not None}
+    if echoes := ask.echoes:
+        answer.echo = {key: body[key] for key in echoes if body.get(key) is not None}
     ledger.run(_COMPLETION_CHECKS, body)
     raws = body.get("choices")
     if not isinstance(raws, list):
@@ -217,7 +217,9 @@ def _check_answer(ledger: Ledger, ask: Ask, answer: Answer) -> Answer:
         answered = answered or choice.content.any or choice.refusal.any or choice.called
         facts = ChoiceFacts(ask, answer, choice)
         ledger.run(message.CHECKS, facts)
-        check_text(ledger, facts)
+        content = choice.content
+        if choice.citations or content.leaks is not None or (choice.refusal.any and content.any):
+            check_text(ledger, facts)
         if choice.called or choice.finish == "tool_calls" or choice.content.markup:
             check_calls(ledger, facts)
         if ask.known:

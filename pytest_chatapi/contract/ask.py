@@ -109,6 +109,8 @@ class Ask:
     def echoes(self) -> tuple[str, ...]:
         """The members that a response has because the request has them: K11, K13 and K14."""
         body = self.body
+        if _ECHOED.isdisjoint(body):
+            return ()
         keys = ["service_tier"] if isinstance(body.get("service_tier"), str) else []
         if isinstance(body.get("metadata"), dict) and body.get("store") is True:
             keys.append("metadata")
@@ -131,6 +133,9 @@ class Ask:
             if isinstance(content, list)
             for part in content
         )
+
+
+_ECHOED = {"service_tier", "metadata", "moderation"}
 
 
 def _stops(stop: JSON) -> tuple[str, ...]:

@@ -99,7 +99,7 @@ class Text:
             self.leaks = Leaks(not self._is_blank, line)
         if self.leaks is not None:
             self.leaks.scan(joined, last=last)
-        elif self._is_blank:
+        elif not last and self._is_blank:
             self._is_blank = joined.isspace()
         self._tail = window[-self._overlap :]
 

@@ -72,17 +72,13 @@ class Body:
         # Neither events nor JSON: the content type decides, or else the request.
         return self.media_type == "text/event-stream" or (not self.media_type and requested)
 
-    def is_broken_stream(self, requested: bool) -> bool:
+    def is_broken_stream(self) -> bool:
         """Whether a body that begins like JSON is an event stream whose first lines lack ``data:``.
 
-        Reads the whole body where that is possible at all.
-
-        Args:
-            requested: the request asks for a stream.
+        Reads the whole body: ask only where a stream is expected.
         """
-        if self.pieces is None or not (requested or self.media_type == "text/event-stream"):
-            return False
-        if self.head.removeprefix(BYTE_ORDER_MARK).lstrip()[:1] not in (b"{", b"["):
+        head = self.head.removeprefix(BYTE_ORDER_MARK).lstrip()
+        if self.pieces is None or head[:1] not in (b"{", b"["):
             return False
         whole = self.read()
         self.pieces = (whole,)

@@ -5,7 +5,7 @@ A code that is in ``x-rule`` of ``schemas/*.json``, but in no decorator, has its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules.registry import Violation, Violations, code_of, rule
@@ -57,7 +57,7 @@ def _place(path: Path, prefix: str) -> str:
 
 def report(
     ledger: Ledger,
-    violations: Iterable[SchemaViolation],
+    violations: Sequence[SchemaViolation],
     unknown: Iterable[Path],
     *,
     default: Callable[..., Violations] = schema,
@@ -74,8 +74,7 @@ def report(
         skip: codes that the caller reports itself.
     """
     general = code_of(default)
-    violations = [*violations]
-    others = {v.path[:-1] for v in violations if _is_unknown_type(v)}
+    others = {v.path[:-1] for v in violations if _is_unknown_type(v)} if violations else None
     if others:
         # One cause, one finding: another type has other members.
         violations = [v for v in violations if v.path[:-1] not in others or _is_unknown_type(v)]

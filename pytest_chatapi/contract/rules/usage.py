@@ -36,15 +36,13 @@ class Counts:
         "chunk",
         "completion",
         "completion_details",
-        "cost",
-        "cost_details",
-        "is_own_key",
         "prompt",
         "prompt_details",
         "reasoning",
         "reasoning_beside",
         "root",
         "total",
+        "usage",
     )
 
     def __init__(self, usage: JSONObject, answered: bool, chunk: int | None, root: str) -> None:
@@ -54,8 +52,7 @@ class Counts:
         prompt = self.prompt = _count(usage.get("prompt_tokens"))
         completion = self.completion = _count(usage.get("completion_tokens"))
         total = self.total = _count(usage.get("total_tokens"))
-        self.cost, self.cost_details = usage.get("cost"), usage.get("cost_details")
-        self.is_own_key = usage.get("is_byok") is not False
+        self.usage = usage
         details = usage.get("completion_tokens_details")
         self.completion_details: JSONObject = details if isinstance(details, dict) else {}
         details = usage.get("prompt_tokens_details")
@@ -136,7 +133,7 @@ def usage_prompt_details(counts: Counts) -> list[Violation] | None:
     bounded = ("cached_tokens", "audio_tokens", "text_tokens", "image_tokens")
     cases = {"cached_tokens": "cached"}
     violations = _parts(counts, details, "prompt_tokens", prompt, bounded, cases)
-    if not violations:
+    if not violations and not _PARTS.isdisjoint(details):
         _sum(counts, details, "prompt_tokens", prompt, _MODALITIES, violations)
         _sum(counts, details, "prompt_tokens", prompt, _CACHE, violations)
     return violations
@@ -144,6 +141,8 @@ def usage_prompt_details(counts: Counts) -> list[Violation] | None:
 
 _MODALITIES = ("text_tokens", "image_tokens", "audio_tokens")
 _CACHE = ("cached_tokens", "cache_write_tokens")
+# Without one of these, nothing is to be added up.
+_PARTS = {"text_tokens", "image_tokens", "cache_write_tokens"}
 
 
 @rule("U04")
@@ -156,7 +155,7 @@ def usage_completion_details(counts: Counts) -> list[Violation] | None:
     if not counts.reasoning_beside:
         bounded = ("reasoning_tokens", *bounded)
     violations = _parts(counts, details, "completion_tokens", completion, bounded, {})
-    if not violations:
+    if not violations and not _PARTS.isdisjoint(details):
         _sum(counts, details, "completion_tokens", completion, _MODALITIES, violations)
     accepted = _count(details.get("accepted_prediction_tokens")) or 0
     rejected = _count(details.get("rejected_prediction_tokens")) or 0
@@ -258,19 +257,21 @@ def usage_zero(counts: Counts) -> Violation | None:
 @rule("U08")
 def cost_mismatch(counts: Counts) -> Violation | None:
     """For a cost that the response divides into parts; prices are not compared."""
-    if counts.cost is None or (counts.cost_details is None and type(counts.cost) is not dict):
+    usage = counts.usage
+    if "cost" not in usage:
         return None
-    if isinstance(counts.cost, dict):  # Perplexity's
-        parts, total = _costs(counts.cost, "_cost", "total_cost"), counts.cost.get("total_cost")
+    cost, details = usage["cost"], usage.get("cost_details")
+    if isinstance(cost, dict):  # Perplexity's
+        parts, total = _costs(cost, "_cost", "total_cost"), cost.get("total_cost")
         return _costs_differ(counts, "cost.total_cost", parts, total)
-    if not isinstance(counts.cost_details, dict):
+    if not isinstance(details, dict):
         return None
     key = "upstream_inference_cost"
-    parts, upstream = _costs(counts.cost_details, "_cost", key), counts.cost_details.get(key)
+    parts, upstream = _costs(details, "_cost", key), details.get(key)
     violation = _costs_differ(counts, f"cost_details.{key}", parts, upstream)
-    if violation is not None or counts.is_own_key:
-        return violation
-    return _costs_differ(counts, "cost", parts or _costs(counts.cost_details, key), counts.cost)
+    if violation is not None or usage.get("is_byok") is not False:
+        return violation  # with the caller's own key, the cost is a fee
+    return _costs_differ(counts, "cost", parts or _costs(details, key), cost)
 
 
 _TOLERANCE = 0.05
