@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import httpx
 import pytest
 
 from pytest_chatapi import Exchange, Request, Response
@@ -401,3 +402,28 @@ def test_the_detail_of_a_stored_image_may_be_null() -> None:
     picture["detail"] = 5
     exchange = Exchange(Request("GET", url), Response(200, {}, json.dumps(body)))
     assert [f.code for f in check_exchange(exchange).findings] == ["S01"]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        {"service_tier": "fast"},
+        {"service_tier": "flex", "stream": True},
+        {"store": True, "metadata": {"run": "7"}},
+        {"moderation": {"model": "omni-moderation-latest"}},
+        {"moderation": {"model": "omni-moderation-latest"}, "stream": True},
+        {
+            "moderation": {"model": "omni-moderation-latest"},
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        },
+    ],
+)
+def test_the_mock_agrees_with_what_it_was_asked(chatapi_mock: Any, ask: dict[str, Any]) -> None:
+    chatapi_mock.reply("Hello!")
+    url = "https://api.openai.com/v1/chat/completions"
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}], **ask}
+    answer = httpx.post(url, json=body)
+    response = Response(answer.status_code, dict(answer.headers), answer.content)
+    findings = check_exchange(Exchange(Request("POST", url, {}, body), response)).findings
+    assert [f for f in findings if f.code != "Q17"] == []
