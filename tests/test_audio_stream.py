@@ -90,6 +90,16 @@ def test_documented_keeps_its_errors() -> None:
     assert ("S01", "audio-stream", "error") in found(keyless, "documented", **options)
 
 
+def test_the_day_of_the_recording_changes_nothing() -> None:
+    """The service sent it like this before it was documented."""
+    body = "".join(f"data: {json.dumps(c)}\n\n" for c in stream()) + "data: [DONE]\n\n"
+    headers = {"content-type": "text/event-stream", "x-request-id": "r"}
+    exchange = Exchange(Request("POST", URL, {}, ASK), Response(200, headers, body))
+    findings = check_exchange(exchange, as_of="2026-06-10").findings
+    assert {f.level for f in findings} == {"note"}
+    assert {f.code for f in findings} == {"S10"}
+
+
 def without(chunks: list[dict[str, Any]], *at: int) -> list[dict[str, Any]]:
     return [c for i, c in enumerate(chunks) if i not in at]
 

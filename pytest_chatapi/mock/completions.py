@@ -185,7 +185,7 @@ def _moderation(ask: Ask) -> JSONObject | None:
     if not isinstance(asked, dict):
         return None
     model = asked.get("model")
-    result = {
+    result: JSONObject = {
         "type": "moderation_result",
         "model": model,
         "flagged": False,

@@ -215,11 +215,11 @@ class StreamFold:
         if nulls:
             course.null_counts, course.null_counts_chunk = nulls, number
             violations = [violation for violation in violations if violation not in nulls]
-        if self._lacks_choices(chunk):
-            for violation in violations:
-                if violation.path == ("choices",):
-                    self.ledger.report(shape.schema, violation, "audio-stream", number)
-            violations = [v for v in violations if v.path != ("choices",)]
+        if self._is_audio:
+            lacking = [violation for violation in violations if _is_audio_lack(violation)]
+            for violation in lacking:
+                self.ledger.report(shape.schema, violation, "audio-stream", number)
+            violations = [violation for violation in violations if violation not in lacking]
         return violations
 
     def _is_filter_chunk(self, chunk: JSONObject, number: int) -> bool:
@@ -430,6 +430,11 @@ def _is_audio_update(raw: JSON) -> bool:
     if type(delta) is not dict or type(audio) is not dict or raw.get("finish_reason"):
         return False
     return audio.keys() == {"expires_at"} and not any(delta[key] for key in delta if key != "audio")
+
+
+def _is_audio_lack(violation: SchemaViolation) -> bool:
+    path, problem, _ = violation
+    return problem.keyword == "required" and path[-1] in ("choices", "finish_reason")
 
 
 def _is_null_count(violation: SchemaViolation) -> bool:
