@@ -213,6 +213,8 @@ HALVES = {"upstream_inference_prompt_cost": 0.001, "upstream_inference_completio
         ({"cost": {"total_cost": 4}}, None),
         ({"cost": {"total_cost": "4", "request_cost": 2}}, None),
         ({"cost": {}}, None),
+        ({"cost": {"total_cost": 10**400, "request_cost": 2}}, None),
+        ({"cost": {"total_cost": 2.0, "request_cost": 10**400}}, None),
     ],
 )
 def test_a_cost_is_the_sum_of_its_parts(usage: dict[str, Any], path: str | None) -> None:
@@ -313,8 +315,13 @@ def test_citations_of_a_stream(start: int, end: int, cut: str | None, expected: 
 
 def test_citations_that_cannot_be_read_violate_the_schema_alone() -> None:
     message = "response.body.choices[0].message"
-    for citation in (cited(None, 2), cited("0", 2), {"type": "url_citation"}, cited(0.0, 2)):
+    bare = {"type": "url_citation"}
+    wrong = [cited(None, 2), cited("0", 2), bare, cited(0.0, 2), cited(0, 10**400)]
+    for citation in [*wrong[:4], {**bare, "url_citation": "x"}, {**bare, "url_citation": [1]}, "x"]:
         assert set(codes("text", {f"{message}.annotations": [citation]})) == {"S01"}
+        chunk = {"response.events[2].choices[0].delta.annotations": [citation]}
+        assert set(codes("stream", chunk)) <= {"S01"}
+    assert codes("text", {f"{message}.annotations": wrong[4:]}) == ["S17"]
     assert codes("text", {f"{message}.annotations": {}}) == ["S01"]
 
 

@@ -34,7 +34,9 @@ def citation_range(facts: ChoiceFacts) -> list[Violation]:
     violations = []
     for position, citation in enumerate(choice.citations):
         inner = citation.get("url_citation") if isinstance(citation, dict) else None
-        start, end = (inner.get("start_index"), inner.get("end_index")) if inner else (None, None)
+        if not isinstance(inner, dict):
+            continue
+        start, end = inner.get("start_index"), inner.get("end_index")
         if type(start) is not int or type(end) is not int:
             continue  # which violates the schema
         case = ""
@@ -51,7 +53,9 @@ def citation_range(facts: ChoiceFacts) -> list[Violation]:
         else:
             continue
         path = f"{choice.path}.annotations[{position}].url_citation"
-        violations.append(Violation(path, expected, Shown(f"{start} to {end}"), message, case))
+        violations.append(
+            Violation(path, expected, Shown(f"{show(start)} to {show(end)}"), message, case)
+        )
     return violations
 
 

@@ -283,14 +283,18 @@ def _costs(details: JSONObject, suffix: str, total: str = "") -> dict[str, float
     return {
         key: value
         for key, value in details.items()
-        if key.endswith(suffix) and key != total and type(value) in (int, float)
+        if key.endswith(suffix) and key != total and _is_cost(value)
     }
+
+
+def _is_cost(value: JSON) -> bool:
+    return type(value) in (int, float) and -_BEYOND < value < _BEYOND
 
 
 def _costs_differ(
     counts: Counts, place: str, parts: dict[str, float], total: JSON
 ) -> Violation | None:
-    if not parts or type(total) not in (int, float):
+    if not parts or not _is_cost(total):
         return None
     expected = sum(parts.values())
     if abs(total - expected) <= max(_ROUNDING, _TOLERANCE * abs(expected)):
