@@ -71,6 +71,7 @@ MARKERS = [
     "<|reserved_special_token_7|>",
     "<|turn>",
     "<channel|>",
+    "</channel|>",
     "[|endofturn|]",
     "<｜end▁of▁sentence｜>",
     "<｜Assistant｜>",

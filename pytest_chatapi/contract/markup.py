@@ -33,7 +33,7 @@ _MARKER = re.compile(
     r"|(?P<think_word>thinking|thought)|(?P<sentence>s))>"
     r"|(?P<wide>｜[^｜<>\n]{1,40}｜)>"
     r"|(?P<turn>(?:start|end)_of_turn|extra_id_\d|SPECIAL_\d{1,3})>"
-    r"|(?P<bar_right>(?:turn|channel)\|)>"
+    r"|(?P<bar_right>/?(?:turn|channel)\|)>"
     r"|(?P<inst_system></?SYS>)>"
     r")|\[(?:"
     r"(?P<inst>/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS))"
