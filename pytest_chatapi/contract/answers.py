@@ -31,6 +31,7 @@ from pytest_chatapi.contract.rules.stream import StreamFold
 from pytest_chatapi.contract.rules.stream_chunks import stream_error_event
 from pytest_chatapi.contract.rules.stream_end import stream_truncated
 from pytest_chatapi.contract.rules.structured import check_structured
+from pytest_chatapi.contract.rules.text import check_text
 from pytest_chatapi.contract.rules.tools import check_calls
 from pytest_chatapi.contract.rules.usage import check_usage, usage_absent
 from pytest_chatapi.contract.schemas import load
@@ -91,6 +92,8 @@ def _check_body(ledger: Ledger, ask: Ask, body: Body, status: int, keep: bool) -
             ledger.report(body_missing)
         return None
     is_stream, pieces = body.is_stream(ask.stream), body.pieces
+    if (ask.stream or body.media_type == "text/event-stream") and not is_stream:
+        is_stream, pieces = body.is_broken_stream(), body.pieces
     answer: Answer | None
     if is_stream and pieces is not None:
         fold = StreamFold(ledger, ask, keep=keep)
@@ -151,6 +154,8 @@ def _check_completion(ledger: Ledger, ask: Ask, body: JSONObject) -> Answer:
     answer.model = body.get("model")
     usage = body.get("usage")
     answer.usage = usage if isinstance(usage, dict) else None
+    if echoes := ask.echoes:
+        answer.echo = {key: body[key] for key in echoes if body.get(key) is not None}
     ledger.run(_COMPLETION_CHECKS, body)
     raws = body.get("choices")
     if not isinstance(raws, list):
@@ -215,6 +220,9 @@ def _check_answer(ledger: Ledger, ask: Ask, answer: Answer) -> Answer:
         answered = answered or choice.content.any or choice.refusal.any or choice.called
         facts = ChoiceFacts(ask, answer, choice)
         ledger.run(message.CHECKS, facts)
+        content = choice.content
+        if choice.citations or content.leaks is not None or (choice.refusal.any and content.any):
+            check_text(ledger, facts)
         if choice.called or choice.finish == "tool_calls" or choice.content.markup:
             check_calls(ledger, facts)
         if ask.known:

@@ -151,6 +151,38 @@ class Ask:
         """Whether a rule needs the whole text of the response."""
         return self.logprobs or self.format in ("json_object", "json_schema")
 
+    @property
+    def echoes(self) -> tuple[str, ...]:
+        """The members that a response has because the request has them: K11, K13 and K14."""
+        body = self.body
+        if _ECHOED.isdisjoint(body):
+            return ()
+        keys = ["service_tier"] if isinstance(body.get("service_tier"), str) else []
+        if isinstance(body.get("metadata"), dict) and body.get("store") is True:
+            keys.append("metadata")
+        if isinstance(body.get("moderation"), dict):
+            keys.append("moderation")
+        return tuple(keys)
+
+    @property
+    def breakpoints(self) -> bool:
+        """Whether a part of a message marks where a cached prefix ends."""
+        messages = self.body.get("messages")
+        contents = [
+            message.get("content")
+            for message in (messages if isinstance(messages, list) else ())
+            if isinstance(message, dict)
+        ]
+        return any(
+            isinstance(part, dict) and part.get("prompt_cache_breakpoint") is not None
+            for content in contents
+            if isinstance(content, list)
+            for part in content
+        )
+
+
+_ECHOED = {"service_tier", "metadata", "moderation"}
+
 
 def _stops(stop: JSON) -> tuple[str, ...]:
     stops = [stop] if isinstance(stop, str) else stop if isinstance(stop, list) else []

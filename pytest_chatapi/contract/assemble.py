@@ -7,19 +7,12 @@ it: memory stays flat with the length of a stream.
 
 from __future__ import annotations
 
-import re
-
 from pytest_chatapi.contract.ask import KINDS, ToolKey
+from pytest_chatapi.contract.markup import LONGEST_MARKUP, TOOL_MARKUP, Leaks, may_leak
 from pytest_chatapi.contract.wire import JSON, JSONObject
 
 __all__ = ["Answer", "Call", "Choice", "Text", "as_completion", "read_message"]
 
-# What models put around calls when the server did not parse them.
-_MARKUP = re.compile(
-    r"<tool_call>|</tool_call>|\[TOOL_CALLS\]|<\|python_tag\|>|<\|tool_calls?(?:_begin|_start)?\|>"
-    r"|<｜tool▁calls?▁begin｜>|<function=[\w.-]+>|<\|tool▁call|<function_calls?>"
-)
-_LONGEST_MARKUP = 64
 # Pieces of text that wait to be scanned together.
 _SCANNED_TOGETHER = 512
 
@@ -30,18 +23,25 @@ class Text:
     Attributes:
         any: there is some.
         broken: it contains U+FFFD.
+        is_ascii: it has no other characters.
+        leaks: its markers of reasoning and templates; ``None`` where none can be in it.
+        length: characters scanned so far: all of them when it is finished.
         markup: the first raw tool markup in it, or empty.
         stops: the stop sequences to look for.
         stopped: the last of them that is in it, ``None`` where none is.
     """
 
     __slots__ = (
+        "_is_blank",
         "_kept",
         "_overlap",
         "_pieces",
         "_tail",
         "any",
         "broken",
+        "is_ascii",
+        "leaks",
+        "length",
         "markup",
         "stopped",
         "stops",
@@ -52,9 +52,13 @@ class Text:
         self._kept: list[str] | None = [] if keep else None
         self._tail = ""
         # What may be split between two scans.
-        self._overlap = max(_LONGEST_MARKUP, *map(len, stops)) if stops else _LONGEST_MARKUP
+        self._overlap = max(LONGEST_MARKUP, *map(len, stops)) if stops else LONGEST_MARKUP
+        self._is_blank = True
         self.any = False
         self.broken = False
+        self.is_ascii = True
+        self.leaks: Leaks | None = None
+        self.length = 0
         self.markup = ""
         self.stops = stops
         self.stopped: str | None = None
@@ -64,27 +68,40 @@ class Text:
             self.any = True
             self._pieces.append(piece)
             if len(self._pieces) >= _SCANNED_TOGETHER:
-                self.finish()
+                self._scan(last=False)
 
     def finish(self) -> None:
-        """Scans the pieces that are still waiting."""
-        if not self._pieces:
-            return
+        """Scans the pieces that are still waiting: the text is complete."""
+        if self._pieces:
+            self._scan(last=True)
+        elif self.leaks is not None:
+            self.leaks.scan("", last=True)
+
+    def _scan(self, *, last: bool) -> None:
         joined = "".join(self._pieces)
         self._pieces = []
+        self.length += len(joined)
         if self._kept is not None:
             self._kept.append(joined)
         window = self._tail + joined
-        if "\ufffd" in joined:
-            self.broken = True
+        if not joined.isascii():
+            self.is_ascii = False
+            self.broken = self.broken or "\ufffd" in joined
         if self.stopped is None:
             for stop in self.stops:
                 if stop in window:
                     self.stopped = stop
         # Most text has no such character: looking for it is ten times faster than the pattern.
         if ("<" in window or "[TOOL" in window) and not self.markup:
-            match = _MARKUP.search(window)
+            match = TOOL_MARKUP.search(window)
             self.markup = match[0] if match else ""
+        if self.leaks is None and may_leak(joined):
+            line = self._tail[self._tail.rfind("\n") + 1 :]
+            self.leaks = Leaks(not self._is_blank, line)
+        if self.leaks is not None:
+            self.leaks.scan(joined, last=last)
+        elif not last and self._is_blank:
+            self._is_blank = joined.isspace()
         self._tail = window[-self._overlap :]
 
     def __str__(self) -> str:
@@ -160,6 +177,7 @@ class Choice:
     Attributes:
         path: JSON path of its message in the joined response.
         calls: by index.
+        citations: the annotations, as they were sent.
         finish: the ``finish_reason``.
         stop_reason: what some servers say beside it: the stop string, or the id of the token.
         ended: they say there that it was the model's own end token.
@@ -173,6 +191,7 @@ class Choice:
     __slots__ = (
         "audio",
         "calls",
+        "citations",
         "content",
         "ended",
         "finish",
@@ -196,6 +215,7 @@ class Choice:
         self.content = content
         self.refusal = refusal
         self.calls: dict[int, Call] = {}
+        self.citations: list[JSON] = []
         self.function_call: Call | None = None
         self.finish: JSON = None
         self.stop_reason: JSON = None
@@ -251,17 +271,19 @@ class Answer:
     Attributes:
         streamed: it came as a stream.
         choices: by index.
+        echo: those members that `Ask.echoes` names, where they are not null.
         usage: the usage object, ``None`` where there is none.
         usage_chunk: number of the chunk that had it.
         whole: it came to its end, so what it lacks is missing, and not merely still to come.
         frame: id, created, model and the like of the first chunk, for `as_completion`.
     """
 
-    __slots__ = ("choices", "frame", "model", "streamed", "usage", "usage_chunk", "whole")
+    __slots__ = ("choices", "echo", "frame", "model", "streamed", "usage", "usage_chunk", "whole")
 
     def __init__(self, streamed: bool) -> None:
         self.streamed = streamed
         self.choices: dict[int, Choice] = {}
+        self.echo: JSONObject = {}
         self.usage: JSONObject | None = None
         self.usage_chunk: int | None = None
         self.model: JSON = None
@@ -280,6 +302,8 @@ def read_message(choice: Choice, message: JSONObject) -> None:
         elif value is not None:
             choice.parts = True
     choice.audio = message.get("audio")
+    if isinstance(citations := message.get("annotations"), list):
+        choice.citations = citations
     choice.read_reasoning(message)
     calls = message.get("tool_calls")
     if isinstance(calls, list):

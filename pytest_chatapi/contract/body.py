@@ -6,8 +6,10 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 
 from pytest_chatapi.contract.exchange import Response
+from pytest_chatapi.contract.parse import first_value, loads_bytes
 from pytest_chatapi.contract.sse import looks_like_sse
 from pytest_chatapi.contract.wire import JSON
+from pytest_chatapi.contract.wording import ABSENT
 
 __all__ = ["BYTE_ORDER_MARK", "Body"]
 
@@ -69,6 +71,24 @@ class Body:
             return False
         # Neither events nor JSON: the content type decides, or else the request.
         return self.media_type == "text/event-stream" or (not self.media_type and requested)
+
+    def is_broken_stream(self) -> bool:
+        """Whether a body that begins like JSON is an event stream whose first lines lack ``data:``.
+
+        Reads the whole body: ask only where a stream is expected.
+        """
+        head = self.head.removeprefix(BYTE_ORDER_MARK).lstrip()
+        if self.pieces is None or head[:1] not in (b"{", b"["):
+            return False
+        whole = self.read()
+        self.pieces = (whole,)
+        text = whole.removeprefix(BYTE_ORDER_MARK)
+        try:
+            loads_bytes(text)
+        except ValueError:
+            has_lines = len(text.splitlines()) > 1 and first_value(text) is not ABSENT
+            return has_lines or b"data:" in text
+        return False
 
 
 def _peeked(pieces: Iterable[bytes]) -> tuple[Iterator[bytes], bytes]:

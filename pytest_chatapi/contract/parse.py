@@ -10,8 +10,9 @@ import json
 import re
 
 from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.wording import ABSENT
 
-__all__ = ["is_beginning", "loads", "loads_bytes"]
+__all__ = ["first_value", "is_beginning", "loads", "loads_bytes"]
 
 
 def _no_duplicates(pairs: list[tuple[str, JSON]]) -> JSONObject:
@@ -40,9 +41,10 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
-_decode = json.JSONDecoder(
+_decoder = json.JSONDecoder(
     object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite
-).decode
+)
+_decode = _decoder.decode
 
 
 def loads(text: str) -> JSON:
@@ -76,6 +78,14 @@ def loads_bytes(body: bytes) -> JSON:
             f"not UTF-8: byte 0x{body[error.start]:02x} at offset {error.start}"
         ) from None
     return loads(text)
+
+
+def first_value(text: bytes) -> JSON:
+    """The JSON value that a text begins with, whatever follows it; `ABSENT` where none does."""
+    try:
+        return _decoder.raw_decode(text.decode("utf-8", "replace").strip())[0]
+    except (ValueError, RecursionError):
+        return ABSENT
 
 
 # What a JSON text may end with in the middle of a value that is not a string.

@@ -8,20 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-__all__ = ["Event", "decode_sse", "looks_like_sse"]
+__all__ = ["BARE", "Event", "decode_sse", "looks_like_sse"]
 
 _BOM = b"\xef\xbb\xbf"
 _FIELDS = {b"data", b"event", b"id", b"retry"}
 
 Event = tuple[bytes, bytes, str]
-"""``(data, event type, oddity)``; `oddity` is a field name whose data clients drop, or empty."""
+"""``(data, event type, oddity)``; `oddity` is a field name whose data clients drop, `BARE` where
+`data` is text outside of any field, which they drop too, or empty."""
+
+BARE = "text without a field name"
+
+# Ends of a line of JSON that goes on: lines without a field name after it belong to its data.
+_OPEN = {b"{", b"[", b","}
 
 
 def decode_sse(pieces: Iterable[bytes]) -> Iterator[Event]:
     """The events of a stream, including a last one without its blank line.
 
     By the standard, a block without a ``data`` line is not an event. It is yielded only if it has
-    an oddity, with empty data.
+    an oddity, with empty data. Text that some servers send without ``data:`` (JSON on any line, or
+    prose where an event should be) is an event of its own, before that of its block.
     """
     pending: list[bytes] = []
     first, line_ended, skip_lf = True, False, False
@@ -67,12 +74,14 @@ def _blocks(text: bytes) -> Iterator[Event]:
 
 def _block(block: bytes) -> Iterator[Event]:
     data: list[bytes] = []
-    kind, oddity = b"", ""
+    unknown: list[bytes] = []
+    kind, oddity, has_field = b"", "", False
     for line in block.split(b"\n"):
         name, colon, value = line.partition(b":")
         if not name:
             continue
         if name in _FIELDS:
+            has_field = True
             if name == b"data":
                 data.append(value[1:] if value[:1] == b" " else value)
             elif name == b"event":
@@ -81,10 +90,40 @@ def _block(block: bytes) -> Iterator[Event]:
             # Not a field of the standard, but some servers report their errors in it.
             data.append(value[1:] if value[:1] == b" " else value)
             kind = b"error"
-        elif colon and name.strip().lower() in _FIELDS:
+        elif colon and _bare_name(name) in _FIELDS:
             oddity = oddity or (name + colon).decode("utf-8", "replace")
+        else:
+            unknown.append(line)
+    if unknown and not (data and data[-1].rstrip()[-1:] in _OPEN):
+        text = _bare_text(unknown, alone=not (has_field or data or oddity))
+        if text:
+            yield text, b"", BARE
     if data or oddity:
         yield b"\n".join(data), kind, oddity
+
+
+def _bare_name(name: bytes) -> bytes:
+    """A field name as it was meant: a byte-order mark is legal before the first line only."""
+    text = name.decode("utf-8", "replace").strip().strip("\ufeff\u200b").strip()
+    return text.lower().encode()
+
+
+def _bare_text(lines: list[bytes], *, alone: bool) -> bytes:
+    """What these lines without a known field name say; empty where nothing is lost with them.
+
+    The standard ignores them. JSON was meant to be read, as was a chunk or an error in an unknown
+    field, and prose that is `alone`, in the place of an event. A single word is a field's name.
+    """
+    for number, line in enumerate(lines):
+        text = line.strip().removeprefix(_BOM).lstrip()
+        if text[:1] == b"{" or text[:2] == b"[{":
+            return b"\n".join([text, *lines[number + 1 :]])
+        value = line.partition(b":")[2].lstrip()
+        if value[:1] == b"{" and (b'"choices"' in value or b'"error"' in value):
+            return value
+    first = lines[0].partition(b":")[0].strip()
+    is_prose = first[:1] == b"<" or len(first.split()) > 1
+    return b"\n".join(lines) if alone and is_prose else b""
 
 
 def looks_like_sse(head: bytes) -> bool:

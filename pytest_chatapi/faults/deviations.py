@@ -192,7 +192,7 @@ def _details(usage: JSONObject, name: str, member: str, value: int | None) -> No
 
 
 @deviation(
-    "U02 U04: warning",
+    "U02: warning",
     sdk={
         "whole": "`total_tokens` is 91, `reasoning_tokens` is 73",
         "stream": "`total_tokens` is 76, `reasoning_tokens` is 66",
@@ -347,7 +347,7 @@ def usage_zeros(body: Body, /) -> bool:
     return _on_choices(body, lambda usage, number: dict(zeros))
 
 
-@deviation({"stream": "T15 U01: error"}, sdk={"stream": "unnoticed"})
+@deviation({"stream": "T15: warning"}, sdk={"stream": "unnoticed"})
 def usage_nulls(body: Body, /) -> bool:
     """`usage` is on every chunk, all counts null before the last (LocalAI)."""
     nulls = {"prompt_tokens": None, "completion_tokens": None, "total_tokens": None}
@@ -844,7 +844,7 @@ def delta_annotations(body: Body, /) -> bool:
         "type": "url_citation",
         "url_citation": {
             "start_index": 0,
-            "end_index": 1,
+            "end_index": 0,
             "title": "Example",
             "url": "https://example.org/",
         },

@@ -89,7 +89,7 @@ def completion_of(
     choices: Sequence[Choice], ask: Ask, stamp: Stamp, cached_tokens: int
 ) -> JSONObject:
     """A ``chat.completion``."""
-    return {
+    completion: JSONObject = {
         "id": stamp.id,
         "object": "chat.completion",
         "created": stamp.created,
@@ -99,6 +99,9 @@ def completion_of(
         "service_tier": _tier(ask),
         "system_fingerprint": stamp.fingerprint,
     }
+    if (moderation := _moderation(ask)) is not None:
+        completion["moderation"] = moderation
+    return completion
 
 
 def _whole(choice: Choice, ask: Ask, stamp: Stamp, index: int) -> JSONObject:
@@ -176,6 +179,26 @@ def _tier(ask: Ask) -> str:
     return tier if tier in ("default", "flex", "scale", "priority") else "default"
 
 
+def _moderation(ask: Ask) -> JSONObject | None:
+    """What a moderation that was asked for found: nothing."""
+    asked = ask.body.get("moderation")
+    if not isinstance(asked, dict):
+        return None
+    model = asked.get("model")
+    result: JSONObject = {
+        "type": "moderation_result",
+        "model": model,
+        "flagged": False,
+        "categories": {},
+        "category_scores": {},
+        "category_applied_input_types": {},
+    }
+    return {
+        side: {"type": "moderation_results", "model": model, "results": [dict(result)]}
+        for side in ("input", "output")
+    }
+
+
 # -- in chunks ---------------------------------------------------------------------------
 
 
@@ -210,6 +233,10 @@ def chunks_of(
         for chunk in chunks:
             chunk["usage"] = None
         chunks.append({**frame, "choices": [], "usage": _usage(choices, ask, cached_tokens)})
+        lengths.append(0)
+    if (moderation := _moderation(ask)) is not None:
+        chunk = {**frame, "choices": [], "moderation": moderation}
+        chunks.append({**chunk, "usage": None} if ask.include_usage else chunk)
         lengths.append(0)
     options = ask.body.get("stream_options")
     if not isinstance(options, dict) or options.get("include_obfuscation") is not False:

@@ -9,16 +9,19 @@ from pytest_chatapi.contract.rules.facts import AnswerFacts, ChoiceFacts
 from pytest_chatapi.contract.rules.logprobs import logprob_asked
 from pytest_chatapi.contract.rules.registry import Violation, checks, codes_of, rule
 from pytest_chatapi.contract.rules.stream_chunks import stream_index_range
+from pytest_chatapi.contract.rules.usage import cache_unasked
 from pytest_chatapi.contract.wording import ABSENT, Shown, listed, plural, show
 
 __all__ = ["check_answer", "check_choice"]
 
 
 def check_answer(ledger: Ledger, facts: AnswerFacts) -> None:
-    """K01, K02 and K09."""
+    """K01, K02, K09, K11 to K14, and U09."""
     if not ledger.has(_OUT_OF_RANGE):  # such a choice is left out, and reported already
         ledger.report(n_choices, facts)
     ledger.run(ANSWER_CHECKS, facts)
+    if not _ECHOED.isdisjoint(facts.ask.body):
+        ledger.run(ECHO_CHECKS, facts)
 
 
 def check_choice(ledger: Ledger, facts: ChoiceFacts) -> None:
@@ -200,6 +203,53 @@ def audio_asked(facts: ChoiceFacts) -> Violation | None:
     )
 
 
+@rule("K11")
+def tier_echo(facts: AnswerFacts) -> Violation | None:
+    if "service_tier" not in facts.ask.echoes or not facts.answer.whole:
+        return None
+    requested, actual = facts.ask.body["service_tier"], facts.answer.echo.get("service_tier")
+    if actual is None:
+        message = f"the request asks for {show(requested, 40)}, but the response names no tier"
+        return Violation("$.service_tier", "the tier that served the request", ABSENT, message)
+    if requested in ("fast", "priority") and actual == "fast":
+        message = f"a request for {show(requested)} is answered as `priority`"
+        return Violation("$.service_tier", '"priority"', actual, message)
+    return None
+
+
+@rule("K12")
+def reasoning_unasked(facts: AnswerFacts) -> Violation | None:
+    details = (facts.answer.usage or {}).get("completion_tokens_details")
+    used = details.get("reasoning_tokens") if isinstance(details, dict) else None
+    if facts.ask.body.get("reasoning_effort") != "none" or type(used) is not int or used <= 0:
+        return None
+    return Violation(
+        "$.usage.completion_tokens_details.reasoning_tokens",
+        '0 (reasoning_effort "none")',
+        used,
+        "the model reasoned although `reasoning_effort` is none",
+        chunk=facts.answer.usage_chunk,
+    )
+
+
+@rule("K13")
+def metadata_echo(facts: AnswerFacts) -> Violation | None:
+    actual = facts.answer.echo.get("metadata")
+    if actual is None or actual == facts.ask.body.get("metadata"):
+        return None
+    message = "the metadata is not the request's"
+    return Violation("$.metadata", show(facts.ask.body.get("metadata")), actual, message)
+
+
+@rule("K14")
+def moderation_absent(facts: AnswerFacts) -> Violation | None:
+    answer = facts.answer
+    if "moderation" not in facts.ask.echoes or "moderation" in answer.echo or not answer.whole:
+        return None
+    message = "the request asks for moderation, but the response has none"
+    return Violation("$.moderation", "an object", ABSENT, message)
+
+
 def _place(choice: Choice) -> str:
     return f"$.choices[{choice.index}]"
 
@@ -220,6 +270,9 @@ def _names(calls: list[Call]) -> Shown:
 
 _OUT_OF_RANGE = codes_of(stream_index_range)
 ANSWER_CHECKS = checks(max_tokens, model_echo)
+# Parameters that a response answers to.
+_ECHOED = {"metadata", "moderation", "prompt_cache_options", "reasoning_effort", "service_tier"}
+ECHO_CHECKS = checks(tier_echo, reasoning_unasked, metadata_echo, moderation_absent, cache_unasked)
 CHOICE_CHECKS = checks(
     length_reason,
     stop_in_text,

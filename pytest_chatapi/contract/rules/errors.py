@@ -62,8 +62,11 @@ def error_body(value: JSON, missing: list[SchemaViolation]) -> Violation:
     words = error_message(value)
     if missing:
         names = ", ".join(str(violation.path[-1]) for violation in missing)
+        case = "absent" if all(violation.problem.nullable for violation in missing) else ""
         message = f"the error lacks {names}; the server says {words}"
-        return Violation("$.error", "message, type, param and code", Shown(f"no {names}"), message)
+        return Violation(
+            "$.error", "message, type, param and code", Shown(f"no {names}"), message, case
+        )
     inner = value.get("error") if isinstance(value, dict) else None
     path, got = ("$", value) if inner is None else ("$.error", inner)
     message = f"the error body has a different shape; the server says {words}"

@@ -57,7 +57,8 @@ def ratelimit_headers(facts: HeaderFacts) -> list[Violation]:
         if facts.profile == "azure" and _AZURE.fullmatch(text):
             continue
         expected = "a duration such as 12ms or 6m0s" if is_reset else "a whole number"
-        violations.append(Violation(f"headers.{name}", expected, value, f"{name} cannot be parsed"))
+        message = f"{name} cannot be parsed" if text else f"{name} is empty"
+        violations.append(Violation(f"headers.{name}", expected, value, message))
     return violations
 
 
@@ -71,7 +72,9 @@ _PLACEHOLDER = re.compile(r"(?i)redact|filter|mask|dummy|fake|test|sanitiz|scrub
 
 def _is_placeholder(value: str) -> bool:
     text = value.strip()
-    if not text or text[0] in "<[{*$" or set(text) <= set("*xX-#."):
+    if not text:
+        return False
+    if text[0] in "<[{*$" or set(text) <= set("*xX-#."):
         return True
     # REDACTED, test_requests, dummy: what a recorder put in place of the value.
     return text.isupper() or bool(_PLACEHOLDER.search(text))

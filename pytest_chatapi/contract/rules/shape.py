@@ -5,7 +5,7 @@ A code that is in ``x-rule`` of ``schemas/*.json``, but in no decorator, has its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules.registry import Violation, Violations, code_of, rule
@@ -57,7 +57,7 @@ def _place(path: Path, prefix: str) -> str:
 
 def report(
     ledger: Ledger,
-    violations: Iterable[SchemaViolation],
+    violations: Sequence[SchemaViolation],
     unknown: Iterable[Path],
     *,
     default: Callable[..., Violations] = schema,
@@ -74,6 +74,11 @@ def report(
         skip: codes that the caller reports itself.
     """
     general = code_of(default)
+    others = {v.path[:-1] for v in violations if _is_unknown_type(v)} if violations else None
+    if others:
+        # One cause, one finding: another type has other members.
+        violations = [v for v in violations if v.path[:-1] not in others or _is_unknown_type(v)]
+        unknown = [path for path in unknown if path[:-1] not in others]
     for violation in violations:
         problem = violation.problem
         code = problem.code or general
@@ -88,6 +93,11 @@ def report(
             ledger.report(unknown_field, path, chunk, prefix)
 
 
+def _is_unknown_type(violation: SchemaViolation) -> bool:
+    path, problem, value = violation
+    return path[-1:] == ("type",) and problem.keyword == "const" and isinstance(value, str)
+
+
 def _case(code: str, violation: SchemaViolation) -> str:
     """The case of a code that a violation is."""
     path, problem, value = violation
@@ -96,10 +106,12 @@ def _case(code: str, violation: SchemaViolation) -> str:
         return "empty" if value == "" else ""
     if code == "C01" and keyword in ("required", "null") and key in ("type", "id"):
         return str(key)
-    if code not in ("S01", "Q00"):
+    if code not in ("S01", "Q00", "X01"):
         return ""
-    if keyword == "required" and (problem.nullable or key == "content"):
+    if keyword == "required" and (problem.nullable or (key == "content" and code != "X01")):
         return "absent"
+    if code == "X01":
+        return ""
     if keyword in ("enum", "const"):
         return "enum"
     if code == "S01" and key == "content" and keyword == "type" and isinstance(value, list):

@@ -12,13 +12,14 @@ from collections.abc import Iterable
 from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.contract.assemble import Answer, Choice, Text
 from pytest_chatapi.contract.ledger import Ledger
-from pytest_chatapi.contract.parse import loads_bytes
+from pytest_chatapi.contract.parse import first_value, loads_bytes
 from pytest_chatapi.contract.rules import shape
 from pytest_chatapi.contract.rules.logprobs import Tokens
 from pytest_chatapi.contract.rules.shape import EARLIEST, LATEST
 from pytest_chatapi.contract.rules.stream_calls import INDEX_CODES, CallFold
 from pytest_chatapi.contract.rules.stream_chunks import (
     is_done,
+    is_error_object,
     sse_framing,
     stream_after_finish,
     stream_chunk_json,
@@ -34,7 +35,7 @@ from pytest_chatapi.contract.rules.stream_chunks import (
 )
 from pytest_chatapi.contract.rules.stream_end import Course, check_end, check_usage_place
 from pytest_chatapi.contract.schemas import load
-from pytest_chatapi.contract.sse import Event, decode_sse
+from pytest_chatapi.contract.sse import BARE, Event, decode_sse
 from pytest_chatapi.contract.validation import Problem, SchemaViolation
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import ABSENT
@@ -42,6 +43,8 @@ from pytest_chatapi.contract.wording import ABSENT
 __all__ = ["StreamFold"]
 
 _SAME = (("id", stream_id), ("created", stream_created), ("model", stream_model))
+# Annotations that are kept until the length of the text is known.
+_MOST_CITATIONS = 1000
 _FINISH_KEY = Problem((), "required", None, "the key, null before the end", False, True)
 
 
@@ -62,6 +65,10 @@ class StreamFold:
         self._violations = load("chunk", ledger.as_of).violations
         self._is_azure = ledger.is_off(stream_empty_choices, "content-filter")
         self._needs_finish_key = not ledger.is_off(shape.schema, "finish-reason-absent")
+        # What an audio stream of the service lacks; `_is_audio`: requested, or seen by now.
+        self._excuses_audio = ledger.is_off(shape.schema, "audio-stream")
+        self._is_audio = "audio" in ask.modalities
+        self._echoes = ask.echoes
         self._after_done = False  # an event after [DONE] is reported
 
     # -- events --------------------------------------------------------------------------
@@ -92,6 +99,9 @@ class StreamFold:
     def _event(self, event: Event, *, last: bool) -> None:
         data, kind, oddity = event
         course = self.course
+        if oddity == BARE:
+            self._bare_text(data, last=last)
+            return
         if oddity:
             self.ledger.report(sse_framing, oddity, course.number)
             if not data:
@@ -115,6 +125,19 @@ class StreamFold:
             self.chunk(value)
         else:
             self._not_a_chunk(value)
+
+    def _bare_text(self, text: bytes, *, last: bool) -> None:
+        """Takes text that is in no field, so that clients skip it: an error, or a lost chunk."""
+        value = first_value(text)
+        if value is ABSENT and last:
+            return  # it may be a part of anything
+        error = value[0] if type(value) is list and value else value
+        if type(error) is dict and is_error_object(error):
+            self.course.failed = True
+            self.ledger.report(stream_error_event, error, self.course.number, bare=True)
+            return
+        self.course.lost = self.course.lost_last = True
+        self.ledger.report(sse_framing, text, self.course.number)
 
     def _done(self, data: bytes) -> None:
         """Takes ``[DONE]``, or an event after it, of which the first is reported."""
@@ -146,27 +169,58 @@ class StreamFold:
         if is_list and (self._is_azure or not choices) and self._is_filter_chunk(chunk, number):
             return
         violations, unknown = self._violations(chunk)
+        usage = chunk.get("usage")
+        if course.null_counts and type(usage) is dict:
+            course.null_counts = []  # of a running count, which is T15
         if violations or unknown:
+            violations = self._reported_elsewhere(chunk, violations, number)
             shape.report(ledger, violations, unknown, chunk=number, skip=INDEX_CODES)
-        if not is_list:
+        if not is_list and not (self._excuses_audio and self._lacks_choices(chunk)):
             course.lost = True
             return
         self._frame(chunk, number)
-        usage = chunk.get("usage")
+        for key in self._echoes:
+            if chunk.get(key) is not None:
+                course.answer.echo[key] = chunk[key]
         if type(usage) is dict:
             course.usages += 1
             course.answer.usage, course.answer.usage_chunk = usage, number
             course.usage_on_choice = bool(choices)
-            course.choices_after_usage = False
+            course.choices_after_usage = course.update_after_usage = False
         elif choices and course.usages:
-            course.choices_after_usage = True
+            if all(map(_is_audio_update, choices)):
+                course.update_after_usage = True
+            else:
+                course.choices_after_usage = True
         if choices:
             self._choices(choices, number)
-        elif type(usage) is not dict and chunk.get("moderation") is None:
+        elif is_list and type(usage) is not dict and chunk.get("moderation") is None:
             if self.ask.include_usage and course.bare is None:
                 course.bare = number  # perhaps the usage chunk, without usage: see the end
             else:
                 ledger.report(stream_empty_choices, number)
+
+    def _lacks_choices(self, chunk: JSONObject) -> bool:
+        """Whether a chunk is one of those without ``choices`` among the chunks of an audio."""
+        return self._is_audio and "choices" not in chunk
+
+    def _reported_elsewhere(
+        self, chunk: JSONObject, violations: list[SchemaViolation], number: int
+    ) -> list[SchemaViolation]:
+        """Takes out what has a case of its own: keys that an audio stream lacks, counts that are
+        null before the last chunk.
+        """
+        course = self.course
+        nulls = [violation for violation in violations if _is_null_count(violation)]
+        if nulls:
+            course.null_counts, course.null_counts_chunk = nulls, number
+            violations = [violation for violation in violations if violation not in nulls]
+        if self._is_audio:
+            lacking = [violation for violation in violations if _is_audio_lack(violation)]
+            for violation in lacking:
+                self.ledger.report(shape.schema, violation, "audio-stream", number)
+            violations = [violation for violation in violations if violation not in lacking]
+        return violations
 
     def _is_filter_chunk(self, chunk: JSONObject, number: int) -> bool:
         """Whether a chunk has nothing but results of Azure's content filter."""
@@ -300,10 +354,14 @@ class StreamFold:
         if type(legacy) is dict:
             self._calls.legacy(choice, legacy, position, number)
             late = "function_call"
+        citations = delta.get("annotations")
+        if type(citations) is list and len(choice.citations) < _MOST_CITATIONS:
+            choice.citations.extend(citations)
         if not choice.reasoned:
             choice.read_reasoning(delta)
         audio = delta.get("audio")
         if type(audio) is dict:
+            self._is_audio = True
             if audio.keys() - {"expires_at"}:
                 late = "audio"
             self._audio(choice, audio)
@@ -346,7 +404,8 @@ class StreamFold:
             return  # the closing update of an audio
         path = ("choices", position, "finish_reason")
         violation = SchemaViolation(path, _FINISH_KEY, None)
-        self.ledger.report(shape.schema, violation, "finish-reason-absent", number)
+        case = "audio-stream" if self._is_audio else "finish-reason-absent"
+        self.ledger.report(shape.schema, violation, case, number)
 
     # -- the end -------------------------------------------------------------------------
 
@@ -357,9 +416,33 @@ class StreamFold:
             cut: who ended the connection early, if anyone did.
             framed: the wire text is known, so that ``[DONE]`` can be missing.
         """
-        answer = self.course.answer
+        answer, null_counts = self.course.answer, self.course.null_counts
+        if null_counts:  # of the last usage: no running count came after it
+            shape.report(self.ledger, null_counts, (), chunk=self.course.null_counts_chunk)
         check_end(self.ledger, self.course, self._calls, cut, framed=framed)
         for index, tokens in self._tokens.items():
             tokens.end(answer.choices[index], whole=answer.whole)
         check_usage_place(self.ledger, self.course)
         return answer
+
+
+def _is_audio_update(raw: JSON) -> bool:
+    """Whether a choice of a chunk only says when its audio expires."""
+    delta = raw.get("delta") if type(raw) is dict else None
+    audio = delta.get("audio") if type(delta) is dict else None
+    if type(delta) is not dict or type(audio) is not dict or raw.get("finish_reason"):
+        return False
+    return audio.keys() == {"expires_at"} and not any(delta[key] for key in delta if key != "audio")
+
+
+def _is_audio_lack(violation: SchemaViolation) -> bool:
+    path, problem, _ = violation
+    return problem.keyword == "required" and path[-1] in ("choices", "finish_reason")
+
+
+def _is_null_count(violation: SchemaViolation) -> bool:
+    path, problem, _ = violation
+    return path[:1] == ("usage",) and path[1:] in _COUNTS and problem.keyword == "null"
+
+
+_COUNTS = (("prompt_tokens",), ("completion_tokens",), ("total_tokens",))

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from pytest_chatapi.contract.assemble import Choice
 from pytest_chatapi.contract.rules.registry import Violation, rule
-from pytest_chatapi.contract.wire import JSON
+from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import ABSENT, Shown, show
 
 __all__ = [
+    "is_done",
+    "is_error_object",
     "sse_framing",
     "stream_after_finish",
     "stream_chunk_json",
@@ -28,12 +30,20 @@ __all__ = [
 
 
 @rule("E01")
-def sse_framing(name: str, number: int) -> Violation:
+def sse_framing(skipped: str | bytes, number: int) -> Violation:
+    """For what clients skip.
+
+    Args:
+        skipped: the name of a field that is misspelt, or text that is in no field.
+    """
+    if isinstance(skipped, bytes):
+        message = "clients skip a line without `data:`"
+        return Violation("$", "data:", skipped, message, chunk=number)
     return Violation(
         "$",
         "data:",
-        Shown(show(name)),
-        f"clients skip a line with the field name {name!r}",
+        Shown(show(skipped)),
+        f"clients skip a line with the field name {skipped!r}",
         chunk=number,
     )
 
@@ -133,16 +143,31 @@ def stream_empty_choices(number: int, *, is_filter: bool = False) -> Violation:
 
 
 @rule("T10")
-def stream_error_event(value: JSON, number: int) -> Violation:
+def stream_error_event(value: JSON, number: int, *, bare: bool = False) -> Violation:
+    """For an error among the events.
+
+    Args:
+        bare: it is on a line without ``data:``.
+    """
     is_object = isinstance(value, dict)
     error = value.get("error", value) if is_object else value
     text = error.get("message", error) if isinstance(error, dict) else error
+    where = "on a line without `data:`" if bare else "in the stream"
     return Violation(
         "$.error" if is_object and "error" in value else "$",
         "no error after status 200",
         error,
-        f"the server reports an error in the stream: {show(text, 200)}",
+        f"the server reports an error {where}: {show(text, 200)}",
         chunk=number,
+    )
+
+
+def is_error_object(value: JSONObject) -> bool:
+    """Whether an object outside of any event reports an error: the service's form, or another's."""
+    if value.get("error"):
+        return True
+    return "choices" not in value and any(
+        type(value.get(key)) is str for key in ("detail", "message", "error_message")
     )
 
 

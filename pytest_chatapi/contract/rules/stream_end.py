@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_chatapi.contract.ask import Ask
-from pytest_chatapi.contract.assemble import Answer
+from pytest_chatapi.contract.assemble import Answer, Choice
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules.registry import Violation, checks, codes_of, rule
 from pytest_chatapi.contract.rules.shape import schema
@@ -16,6 +16,7 @@ from pytest_chatapi.contract.rules.stream_chunks import (
     stream_first_role,
     stream_index_range,
 )
+from pytest_chatapi.contract.validation import SchemaViolation
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import ABSENT, Shown
 
@@ -38,6 +39,8 @@ class Course:
         usages: number of chunks with a usage object.
         usage_on_choice: the last of them has choices too.
         choices_after_usage: there were choices after it.
+        update_after_usage: an audio's closing update came after it.
+        null_counts: what is null in the last usage object; `null_counts_chunk` is its chunk.
     """
 
     __slots__ = (
@@ -51,8 +54,11 @@ class Course:
         "filtered",
         "lost",
         "lost_last",
+        "null_counts",
+        "null_counts_chunk",
         "number",
         "roleless",
+        "update_after_usage",
         "usage_on_choice",
         "usages",
     )
@@ -72,6 +78,9 @@ class Course:
         self.usages = 0
         self.usage_on_choice = False
         self.choices_after_usage = False
+        self.update_after_usage = False
+        self.null_counts: list[SchemaViolation] = []
+        self.null_counts_chunk = 0
 
 
 def check_end(
@@ -123,7 +132,8 @@ def _check_whole(ledger: Ledger, course: Course, framed: bool) -> None:
     answer = course.answer
     unfinished = [index for index, c in sorted(answer.choices.items()) if not c.finish]
     if unfinished and not course.lost and not ledger.has(_OUT_OF_RANGE):
-        ledger.report(stream_finish_missing, [i for i in unfinished if i not in course.blank])
+        missing = [answer.choices[i] for i in unfinished if i not in course.blank]
+        ledger.report(stream_finish_missing, missing)
     if framed and not course.done and course.number and not course.lost_last:
         all_finished = bool(answer.choices) and not unfinished
         ledger.report(stream_done_missing, None, all_finished=all_finished)
@@ -132,15 +142,17 @@ def _check_whole(ledger: Ledger, course: Course, framed: bool) -> None:
 
 
 @rule("T05")
-def stream_finish_missing(indexes: list[int]) -> list[Violation]:
+def stream_finish_missing(choices: list[Choice]) -> list[Violation]:
     return [
         Violation(
-            f"$.choices[{index}].finish_reason",
+            f"$.choices[{choice.index}].finish_reason",
             "a finish_reason before the end",
             ABSENT,
-            f"choice {index} never finishes",
+            f"choice {choice.index} never finishes",
+            # The service ends an audio with the time when it expires.
+            "audio-stream" if choice.audio and "expires_at" in choice.audio else "",
         )
-        for index in indexes
+        for choice in choices
     ]
 
 
@@ -153,8 +165,14 @@ def stream_usage_missing(course: Course) -> Violation | None:
         expected = "usage on a final chunk with choices: []"
         message = "`include_usage` was requested, but no chunk has usage"
         return Violation("$.usage", expected, ABSENT, message, chunk=course.bare)
-    if not (course.choices_after_usage or (course.usages == 1 and course.usage_on_choice)):
+    on_choice = course.usages == 1 and course.usage_on_choice
+    if not (course.choices_after_usage or course.update_after_usage or on_choice):
         return None
+    if not (course.choices_after_usage or on_choice):
+        message = "the audio's `expires_at` is sent after the usage"
+        expected = "usage after the last choice"
+        case, chunk = "audio-stream", course.answer.usage_chunk
+        return Violation("$.usage", expected, usage, message, case, chunk)
     return Violation(
         "$.usage",
         "usage on a chunk with choices: [] after the last choice",

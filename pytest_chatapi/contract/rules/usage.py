@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_chatapi.contract.ledger import Ledger
+from pytest_chatapi.contract.rules.facts import AnswerFacts
 from pytest_chatapi.contract.rules.registry import Violation, checks, rule
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import ABSENT, Shown
@@ -18,7 +19,7 @@ def check_usage(
     chunk: int | None = None,
     root: str = "$.usage",
 ) -> None:
-    """U01 to U04 and U07; wrong types and null violate the schema.
+    """U01 to U04, U07 and U08; wrong types and null violate the schema.
 
     Args:
         answered: the response has content, so that zero tokens cannot be right.
@@ -41,6 +42,7 @@ class Counts:
         "reasoning_beside",
         "root",
         "total",
+        "usage",
     )
 
     def __init__(self, usage: JSONObject, answered: bool, chunk: int | None, root: str) -> None:
@@ -50,6 +52,7 @@ class Counts:
         prompt = self.prompt = _count(usage.get("prompt_tokens"))
         completion = self.completion = _count(usage.get("completion_tokens"))
         total = self.total = _count(usage.get("total_tokens"))
+        self.usage = usage
         details = usage.get("completion_tokens_details")
         self.completion_details: JSONObject = details if isinstance(details, dict) else {}
         details = usage.get("prompt_tokens_details")
@@ -101,8 +104,13 @@ def usage_total(counts: Counts) -> Violation | None:
     if counts.reasoning_beside:
         case, message = (
             "reasoning",
-            (f"the total counts the {counts.reasoning} reasoning tokens twice"),
+            f"the total counts the {counts.reasoning} reasoning tokens twice",
         )
+        if counts.reasoning and counts.reasoning > completion:
+            message = (
+                f"the {counts.reasoning} reasoning tokens are part of the total,"
+                " but not of completion_tokens"
+            )
     else:
         excess = total - prompt - completion
         case, message = "", f"the total is {abs(excess)} too {'high' if excess > 0 else 'low'}"
@@ -118,13 +126,23 @@ def usage_total(counts: Counts) -> Violation | None:
 
 @rule("U03")
 def usage_prompt_details(counts: Counts) -> list[Violation] | None:
-    details = counts.prompt_details
+    details, prompt = counts.prompt_details, counts.prompt
     if not details:
         return None
-    # cache_write_tokens is documented as unadjusted, so it has no bound.
+    # cache_write_tokens is documented as unadjusted, so it has no bound of its own.
     bounded = ("cached_tokens", "audio_tokens", "text_tokens", "image_tokens")
     cases = {"cached_tokens": "cached"}
-    return _parts(counts, details, "prompt_tokens", counts.prompt, bounded, cases)
+    violations = _parts(counts, details, "prompt_tokens", prompt, bounded, cases)
+    if not violations and not _PARTS.isdisjoint(details):
+        _sum(counts, details, "prompt_tokens", prompt, _MODALITIES, violations)
+        _sum(counts, details, "prompt_tokens", prompt, _CACHE, violations)
+    return violations
+
+
+_MODALITIES = ("text_tokens", "image_tokens", "audio_tokens")
+_CACHE = ("cached_tokens", "cache_write_tokens")
+# Without one of these, nothing is to be added up.
+_PARTS = {"text_tokens", "image_tokens", "cache_write_tokens"}
 
 
 @rule("U04")
@@ -132,9 +150,13 @@ def usage_completion_details(counts: Counts) -> list[Violation] | None:
     details, completion = counts.completion_details, counts.completion
     if not details:
         return None
-    bounded = ("reasoning_tokens", "audio_tokens", "text_tokens")
-    cases = {"reasoning_tokens": "reasoning"} if counts.reasoning_beside else {}
-    violations = _parts(counts, details, "completion_tokens", completion, bounded, cases)
+    # With the reasoning beside the completion_tokens, U02 has said so.
+    bounded: tuple[str, ...] = ("audio_tokens", "text_tokens")
+    if not counts.reasoning_beside:
+        bounded = ("reasoning_tokens", *bounded)
+    violations = _parts(counts, details, "completion_tokens", completion, bounded, {})
+    if not violations and not _PARTS.isdisjoint(details):
+        _sum(counts, details, "completion_tokens", completion, _MODALITIES, violations)
     accepted = _count(details.get("accepted_prediction_tokens")) or 0
     rejected = _count(details.get("rejected_prediction_tokens")) or 0
     if (
@@ -152,6 +174,30 @@ def usage_completion_details(counts: Counts) -> list[Violation] | None:
             )
         )
     return violations
+
+
+def _sum(
+    counts: Counts,
+    details: JSONObject,
+    name: str,
+    whole: int | None,
+    keys: tuple[str, ...],
+    violations: list[Violation],
+) -> None:
+    """Adds a violation where these members together exceed the count that they are parts of."""
+    parts = {key: part for key in keys if (part := _count(details.get(key)))}
+    if whole is None or whole < 0 or len(parts) < 2 or sum(parts.values()) <= whole:
+        return
+    violations.append(
+        Violation(
+            f"{counts.root}.{name}_details",
+            f"{' + '.join(parts)} at most {whole} ({name})",
+            Shown(" + ".join(map(str, parts.values()))),
+            f"{' + '.join(f'`{key}`' for key in parts)} exceed {name}",
+            "sum",
+            counts.chunk,
+        )
+    )
 
 
 def _parts(
@@ -208,6 +254,83 @@ def usage_zero(counts: Counts) -> Violation | None:
     )
 
 
+@rule("U08")
+def cost_mismatch(counts: Counts) -> Violation | None:
+    """For a cost that the response divides into parts; prices are not compared."""
+    usage = counts.usage
+    if "cost" not in usage:
+        return None
+    cost, details = usage["cost"], usage.get("cost_details")
+    if isinstance(cost, dict):  # Perplexity's
+        parts, total = _costs(cost, "_cost", "total_cost"), cost.get("total_cost")
+        return _costs_differ(counts, "cost.total_cost", parts, total)
+    if not isinstance(details, dict):
+        return None
+    key = "upstream_inference_cost"
+    parts, upstream = _costs(details, "_cost", key), details.get(key)
+    violation = _costs_differ(counts, f"cost_details.{key}", parts, upstream)
+    if violation is not None or usage.get("is_byok") is not False:
+        return violation  # with the caller's own key, the cost is a fee
+    return _costs_differ(counts, "cost", parts or _costs(details, key), cost)
+
+
+_TOLERANCE = 0.05
+# What is left of a cost that was rounded.
+_ROUNDING = 1e-6
+
+
+def _costs(details: JSONObject, suffix: str, total: str = "") -> dict[str, float]:
+    return {
+        key: value
+        for key, value in details.items()
+        if key.endswith(suffix) and key != total and _is_cost(value)
+    }
+
+
+def _is_cost(value: JSON) -> bool:
+    return type(value) in (int, float) and -_BEYOND < value < _BEYOND
+
+
+def _costs_differ(
+    counts: Counts, place: str, parts: dict[str, float], total: JSON
+) -> Violation | None:
+    if not parts or not _is_cost(total):
+        return None
+    expected = sum(parts.values())
+    if abs(total - expected) <= max(_ROUNDING, _TOLERANCE * abs(expected)):
+        return None
+    return Violation(
+        f"{counts.root}.{place}",
+        f"{expected:g} ({' + '.join(parts)})",
+        total,
+        "the cost is not the sum of its parts",
+        chunk=counts.chunk,
+    )
+
+
+@rule("U09")
+def cache_unasked(facts: AnswerFacts) -> Violation | None:
+    options = facts.ask.body.get("prompt_cache_options")
+    if not isinstance(options, dict) or options.get("mode") != "explicit":
+        return None
+    details = (facts.answer.usage or {}).get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    if type(cached) is not int or cached <= 0 or facts.ask.breakpoints:
+        return None
+    return Violation(
+        "$.usage.prompt_tokens_details.cached_tokens",
+        '0 (mode "explicit" without a prompt_cache_breakpoint)',
+        cached,
+        "tokens come from the cache although the request marks no prefix",
+        chunk=facts.answer.usage_chunk,
+    )
+
+
 CHECKS = checks(
-    usage_counts, usage_total, usage_zero, usage_completion_details, usage_prompt_details
+    usage_counts,
+    usage_total,
+    usage_zero,
+    usage_completion_details,
+    usage_prompt_details,
+    cost_mismatch,
 )
