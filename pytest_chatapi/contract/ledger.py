@@ -28,11 +28,14 @@ class Ledger:
 
     Attributes:
         profile: sets the levels.
+        prefix: path of the part that is being checked, without its ``$`` (such as ``.data[3]``);
+            it goes before the paths of all violations.
         as_of: the day whose contract applies; ``None``: today's.
     """
 
     def __init__(self, profile: Profile, as_of: date | None = None) -> None:
         self.profile = profile
+        self.prefix = ""
         self.as_of = as_of
         self._day = as_of.isoformat() if as_of else "9999-12-31"
         self._findings: dict[_Key, Finding] = {}
@@ -88,6 +91,8 @@ class Ledger:
         level = self.profile.level(code, case)
         if level is None:
             return
+        if self.prefix:
+            path = f"${self.prefix}{path[1:]}"
         key = (code, path, case) if chunk is not None else (code, path, case, message)
         earlier = self._findings.get(key)
         if earlier is not None:

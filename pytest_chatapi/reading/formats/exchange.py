@@ -30,7 +30,7 @@ def _request(part: JSON) -> Request | None:
         return None
     headers = headers_of(part.get("headers"))
     body = _plain_body(part, "request", headers)
-    method = printable(part.get("method")).strip().upper() or "POST"
+    method = printable(part.get("method")).strip().lstrip(":").upper() or "POST"  # Ruby's :post
     url = next((printable(part[key]) for key in ("uri", "url", "path") if part.get(key)), "")
     return Request(method, url, headers, body)
 
