@@ -69,7 +69,7 @@ _GetEvent = Callable[[], _Event]
 
 
 def load_all(text: str) -> Iterator[JSON]:
-    """The documents of a stream, one after the other; ``!!binary`` and Ruby's ``!binary`` become ``bytes``.
+    """The documents of a stream, one after the other; ``!!binary`` scalars become ``bytes``.
 
     Raises:
         YAMLProblem: whatever is wrong with the text.
