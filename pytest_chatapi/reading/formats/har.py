@@ -28,9 +28,9 @@ def _body(part: JSONObject, side: Side) -> JSON:
         text = content.get("text")
         if not isinstance(text, str):
             return text
-        is_base64 = content.get("encoding") == "base64"
-        if is_base64 or content.get("_isBinary") or text.startswith('["'):
-            return _decoded(text, is_base64)
+        encoding = content.get("encoding")
+        if encoding in ("base64", "hex") or content.get("_isBinary") or text.startswith('["'):
+            return _decoded(text, encoding == "base64")
         return text
     # A text is what vcrpy wrote for the first versions of httpx.
     return content if side == "response" else ABSENT

@@ -7,9 +7,15 @@ from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.reading.format import Origin, ValueFormat
 from pytest_chatapi.reading.shapes import are_messages
 
-_EXAMPLE = frozenset(
-    "functions input messages non_preferred_output parallel_tool_calls preferred_output tools".split()
-)
+_EXAMPLE = {
+    "functions",
+    "input",
+    "messages",
+    "non_preferred_output",
+    "parallel_tool_calls",
+    "preferred_output",
+    "tools",
+}
 
 
 def _matches(value: JSONObject) -> bool:
