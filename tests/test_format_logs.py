@@ -186,12 +186,35 @@ def test_a_message_alone_is_held_against_the_request() -> None:
     assert alarms(one(value)) == []  # the log does not say why it is empty
 
 
-@pytest.mark.parametrize("response", [{"foo": {"a": 1}}, {"status": 200, "foo": [1]}])
+@pytest.mark.parametrize(
+    "response", [{"foo": {"a": 1}}, {"status": 200, "foo": [1]}, {"foo": 1, "text": ""}]
+)
 def test_what_is_not_understood_is_refused_by_name(response: Any) -> None:
     with pytest.raises(ReadError) as caught:
         one({"request": ASKED, "response": response})
     message = 'f: line 1: the response has no "body"; if that is "foo", rename it'
     assert str(caught.value) == message
+
+
+def test_what_has_nothing_to_do_with_chat_is_not_refused() -> None:
+    value = {"request": {"url": "https://a.example/x"}, "response": {"status": 200, "foo": [1]}}
+    exchange = one(value)
+    assert exchange.response is not None
+    assert exchange.response.body is None
+    with pytest.raises(ReadError, match="not a recording in a known format"):
+        one({"request": {"foo": 1}, "response": {"bar": {"x": 1}}})
+
+
+@pytest.mark.parametrize("key", ["text", "content", "data"])
+def test_a_text_without_a_status_is_that_of_a_message(key: str) -> None:
+    asked = {**ASKED, "response_format": JSON_ONLY}
+    assert alarms(one({"request": asked, "response": {key: "Oslo"}})) == ["J02"]
+    assert alarms(one({"request": asked, "response": {"status": 200, key: "Oslo"}})) == ["S00"]
+
+
+def test_a_request_that_is_something_else_hides_no_response() -> None:
+    value = {"request": {"a": 1}, "response": {"completion": completion(14)}}
+    assert alarms(one(value)) == ["U02"]
 
 
 def test_bodies_of_other_apis_are_kept_for_their_contract_to_decide() -> None:

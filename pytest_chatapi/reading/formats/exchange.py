@@ -32,6 +32,21 @@ CHAT_PATH = "/chat/completions"
 _STATUS = ("status", "status_code", "statusCode")
 _BODIES = ("body", "parsed_body", "body_type", "content", "postData")
 _OTHER_BODIES = ("json", "data", "text", "content")
+_PART = frozenset(
+    {
+        *_STATUS,
+        *_BODIES,
+        *_OTHER_BODIES,
+        "chatapi",
+        "cut",
+        "headers",
+        "method",
+        "model",
+        "path",
+        "uri",
+        "url",
+    }
+)
 # What recorders and HTTP clients keep of a response besides its body.
 _ENVELOPE = frozenset(
     "adapter_metadata cache chatapi config connection cookies cut extensions header headers "
@@ -41,7 +56,9 @@ _ENVELOPE = frozenset(
 
 def _matches(value: JSONObject) -> bool:
     request, response = value.get("request"), value.get("response")
-    if isinstance(request, dict) or isinstance(response, dict):
+    if isinstance(request, dict) and _is_part(request):
+        return True
+    if isinstance(response, dict) and (_is_part(response) or is_chat_stream([response])):
         return True
     if response is None and not isinstance(request, str):
         return "response" in value and are_messages(value.get("messages"))
@@ -51,6 +68,15 @@ def _matches(value: JSONObject) -> bool:
         or is_chat_request(parsed(request))
         or (isinstance(response, str) and are_messages(value.get("messages")))
     )
+
+
+def _is_part(part: JSONObject) -> bool:
+    """Whether an object is a request or a response, or the body of one."""
+    if not part or not _PART.isdisjoint(part):
+        return True
+    if is_chat_request(part) or _is_wire(part) or are_messages([part]):
+        return True
+    return any(is_chat_request(item) or _is_wire(item) for item in part.values())
 
 
 def _exchange(value: JSONObject, origin: Origin) -> Exchange | None:
@@ -132,7 +158,8 @@ class _Kept(NamedTuple):
 def _response(part: JSON, value: JSONObject, request: Request | None) -> _Kept | None:
     if not isinstance(part, dict):
         return None if part is None else _of_body(part, value, request)
-    if not any(key in part for key in (*_STATUS, "headers", "body", "parsed_body")):
+    is_labelled = any(key in part for key in (*_STATUS, "headers", "body", "parsed_body"))
+    if not is_labelled:
         kept = _of_body(part, value, request)
         if kept is not None or not part:
             return kept
@@ -140,8 +167,12 @@ def _response(part: JSON, value: JSONObject, request: Request | None) -> _Kept |
     body = _plain_body(part, "response", headers)
     chunks = None
     if body is None and not any(key in part for key in _BODIES):
-        member = _member(part)
+        member = _member(part, may_be_chat=request is None or _may_be_chat(request))
         chunks, body = (None, member) if isinstance(member, str) else _apart(member)
+    if not is_labelled and isinstance(body, str) and body.lstrip()[:1] not in ("{", "["):
+        kept = _of_body(body, value, request)  # the text of a message
+        if kept is not None:
+            return kept
     status = status_of(part if any(key in part for key in _STATUS) else value)
     if status == 0 and body is None:
         return None  # HAR has this for a request that got no response
@@ -205,11 +236,15 @@ def _is_other_body(body: JSONObject) -> bool:
     return body.get("type") in ("message", "error") or "candidates" in body
 
 
-def _member(part: JSONObject) -> JSON:
+def _may_be_chat(request: Request) -> bool:
+    return not request.url or "/chat/completions" in request.url
+
+
+def _member(part: JSONObject, *, may_be_chat: bool) -> JSON:
     """The body that a response has under another name; ``None`` without one.
 
     Raises:
-        NotAnExchange: it has something else that may be one.
+        NotAnExchange: it has something else that may be one, of a chat completion.
     """
     for key in _OTHER_BODIES:
         if part.get(key):
@@ -221,7 +256,9 @@ def _member(part: JSONObject) -> JSON:
     bodies = [item for item in others.values() if _is_wire(parsed(item))]
     if len(bodies) == 1:
         return bodies[0]
-    for key in others:
+    if may_be_chat and not part.keys() & {*_STATUS, "headers"}:
+        others = own
+    for key in others if may_be_chat else ():
         name = json.dumps(printable(key))
         raise NotAnExchange(f'the response has no "body"; if that is {name}, rename it')
     return None

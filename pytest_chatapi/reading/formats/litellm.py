@@ -15,7 +15,7 @@ from pytest_chatapi.reading.format import Origin, ValueFormat
 from pytest_chatapi.reading.parts import printable
 from pytest_chatapi.reading.shapes import are_messages, chat_request, is_completion, parsed
 
-_REDACTED = "redacted-by-litellm"
+_REDACTED = b"redacted-by-litellm"
 
 # What the names of call types contain, and the path of the API that it is.
 _PATHS = {
@@ -55,7 +55,8 @@ def _exchange(value: JSONObject, origin: Origin) -> Exchange:
     response = parsed(value.get("response"))
     if call_type not in ("completion", "acompletion"):
         return Exchange(Request(url=url), Response(body=response or None), assembled=True)
-    request = Request(url=url, body=_body(value, response))
+    is_redacted = _REDACTED in (origin.text or json.dumps(value).encode())
+    request = Request(url=url, body=None if is_redacted else _body(value, response))
     if is_completion(response):
         return Exchange(request, Response(body=response), assembled=True)
     return Exchange(request, _failure(value), assembled=True)
@@ -71,9 +72,9 @@ def _path(call_type: str) -> str:
 
 
 def _body(value: JSONObject, response: JSON) -> JSON:
-    """The request, as far as it was logged; ``None`` where a text of it or its answer was not."""
+    """The request, as far as it was logged; ``None`` if that is not far enough."""
     messages = parsed(value.get("messages"))
-    if not are_messages(messages) or _REDACTED in json.dumps([messages, response]):
+    if not are_messages(messages):
         return None
     parameters = parsed(value.get("model_parameters"))
     members = parameters if isinstance(parameters, dict) else {}
