@@ -29,12 +29,13 @@ from pytest_chatapi.reading.shapes import (
 CHAT_PATH = "/chat/completions"
 """The URL of an exchange that a log shows to be a chat completion, without saying where it went."""
 
-_STATUS = ("status", "status_code", "statusCode")
+_STATUSES = frozenset({"status", "status_code", "statusCode"})
+_LABELS = _STATUSES | {"headers", "body", "parsed_body"}
 _BODIES = ("body", "parsed_body", "body_type", "content", "postData")
 _OTHER_BODIES = ("json", "data", "text", "content")
 _PART = frozenset(
     {
-        *_STATUS,
+        *_STATUSES,
         *_BODIES,
         *_OTHER_BODIES,
         "chatapi",
@@ -158,7 +159,7 @@ class _Kept(NamedTuple):
 def _response(part: JSON, value: JSONObject, request: Request | None) -> _Kept | None:
     if not isinstance(part, dict):
         return None if part is None else _of_body(part, value, request)
-    is_labelled = any(key in part for key in (*_STATUS, "headers", "body", "parsed_body"))
+    is_labelled = "body" in part or not _LABELS.isdisjoint(part)
     if not is_labelled:
         kept = _of_body(part, value, request)
         if kept is not None or not part:
@@ -173,7 +174,7 @@ def _response(part: JSON, value: JSONObject, request: Request | None) -> _Kept |
         kept = _of_body(body, value, request)  # the text of a message
         if kept is not None:
             return kept
-    status = status_of(part if any(key in part for key in _STATUS) else value)
+    status = status_of(value if _STATUSES.isdisjoint(part) else part)
     if status == 0 and body is None:
         return None  # HAR has this for a request that got no response
     ours = part.get("chatapi")
@@ -191,7 +192,7 @@ def _response(part: JSON, value: JSONObject, request: Request | None) -> _Kept |
 
 def _of_body(part: JSON, value: JSONObject, request: Request | None) -> _Kept | None:
     """The response that is the body itself, or has it under another name, and nothing else."""
-    has_status = any(type(value.get(key)) is int for key in _STATUS)
+    has_status = any(type(value.get(key)) is int for key in _STATUSES)
     status = status_of(value) if has_status else 200
     chunks, body = _apart(part)
     if isinstance(body, dict) and not (is_completion(body) or is_error(body)):
@@ -249,14 +250,14 @@ def _member(part: JSONObject, *, may_be_chat: bool) -> JSON:
     for key in _OTHER_BODIES:
         if part.get(key):
             return part[key]
-    own = {key: item for key, item in part.items() if key not in (*_STATUS, *_ENVELOPE)}
+    own = {key: item for key, item in part.items() if key not in _STATUSES | _ENVELOPE}
     if is_completion(own) or is_error(own):
         return own
     others = {key: item for key, item in own.items() if _may_be_body(item)}
     bodies = [item for item in others.values() if _is_wire(parsed(item))]
     if len(bodies) == 1:
         return bodies[0]
-    if may_be_chat and not part.keys() & {*_STATUS, "headers"}:
+    if may_be_chat and not part.keys() & {*_STATUSES, "headers"}:
         others = own
     for key in others if may_be_chat else ():
         name = json.dumps(printable(key))
