@@ -114,7 +114,7 @@ HOME_MADE: dict[str, Any] = {
 @pytest.mark.parametrize("form", HOME_MADE)
 def test_a_home_made_log_is_read(form: str) -> None:
     exchange = one(HOME_MADE[form](13))
-    assert exchange.assembled
+    assert exchange.assembled == ("chunks" not in form)
     assert alarms(exchange) == []
     assert alarms(one(HOME_MADE[form](14))) == ["U02"]
     if form != "the answer alone":
@@ -186,14 +186,38 @@ def test_a_message_alone_is_held_against_the_request() -> None:
     assert alarms(one(value)) == []  # the log does not say why it is empty
 
 
+NO_BODY = ", and none of them holds the body"
+
+
 @pytest.mark.parametrize(
-    "response", [{"foo": {"a": 1}}, {"status": 200, "foo": [1]}, {"foo": 1, "text": ""}]
+    ("response", "reason"),
+    [
+        ({"foo": {"a": 1}}, "its keys are foo" + NO_BODY),
+        ({"status": 200, "foo": [1]}, "its keys are status, foo" + NO_BODY),
+        ({"status": 200, "headers": {}}, "its keys are status, headers" + NO_BODY),
+        ({"foo": 1, "text": ""}, "its keys are foo, text" + NO_BODY),
+        ([1], "it is not an object, but [1]"),
+        (5, "it is not an object, but 5"),
+    ],
 )
-def test_what_is_not_understood_is_refused_by_name(response: Any) -> None:
+def test_what_is_not_understood_is_refused(response: Any, reason: str) -> None:
     with pytest.raises(ReadError) as caught:
         one({"request": ASKED, "response": response})
-    message = 'f: line 1: the response has no "body"; if that is "foo", rename it'
-    assert str(caught.value) == message
+    assert str(caught.value) == f"f: line 1: the response is not understood: {reason}"
+
+
+@pytest.mark.parametrize("status", [0, 100, 204, 304])
+def test_some_responses_never_have_a_body(status: int) -> None:
+    exchange = one({"request": {"body": ASKED}, "response": {"status": status}})
+    assert exchange.response is None if status == 0 else exchange.response is not None
+
+
+def test_a_failed_call_has_an_empty_response_in_a_log_only() -> None:
+    assert one({"request": ASKED, "response": {}}).response is None
+    request = {"url": "/v1/chat/completions", "body": ASKED}
+    for response in ({}, "Hi"):
+        with pytest.raises(ReadError, match="the response is not understood"):
+            one({"request": request, "response": response})
 
 
 def test_what_has_nothing_to_do_with_chat_is_not_refused() -> None:
@@ -208,7 +232,9 @@ def test_what_has_nothing_to_do_with_chat_is_not_refused() -> None:
 @pytest.mark.parametrize("key", ["text", "content", "data"])
 def test_a_text_without_a_status_is_that_of_a_message(key: str) -> None:
     asked = {**ASKED, "response_format": JSON_ONLY}
-    assert alarms(one({"request": asked, "response": {key: "Oslo"}})) == ["J02"]
+    for text in ("Oslo", '{"town": "Oslo"}', '{"city": '):
+        assert alarms(one({"request": asked, "response": {key: text}})) == ["J02"]
+        assert alarms(one({"request": ASKED, "response": {key: text}})) == []
     assert alarms(one({"request": asked, "response": {"status": 200, key: "Oslo"}})) == ["S00"]
 
 

@@ -6,12 +6,11 @@ a part may also be the body itself, or have it under another name: see `exchange
 
 from __future__ import annotations
 
-import json
 import re
-from typing import NamedTuple
 
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.wording import show
 from pytest_chatapi.reading.bodies import BodyProblem, plain_body
 from pytest_chatapi.reading.format import Origin, Side, ValueFormat
 from pytest_chatapi.reading.parts import headers_of, printable, status_of
@@ -30,8 +29,10 @@ CHAT_PATH = "/chat/completions"
 """The URL of an exchange that a log shows to be a chat completion, without saying where it went."""
 
 _STATUSES = frozenset({"status", "status_code", "statusCode"})
+_NOT_UNDERSTOOD = "the response is not understood"
 _LABELS = _STATUSES | {"headers", "body", "parsed_body"}
-_BODIES = ("body", "parsed_body", "body_type", "content", "postData")
+# Under one of these there is a body, or the recording says that there was none.
+_BODIES = frozenset({"body", "body_content", "body_type", "content", "cut", "parsed_body"})
 _OTHER_BODIES = ("json", "data", "text", "content")
 _PART = frozenset(
     {
@@ -39,11 +40,11 @@ _PART = frozenset(
         *_BODIES,
         *_OTHER_BODIES,
         "chatapi",
-        "cut",
         "headers",
         "method",
         "model",
         "path",
+        "postData",
         "uri",
         "url",
     }
@@ -98,18 +99,15 @@ def exchange_of_parts(request: JSON, response: JSON, value: JSONObject) -> Excha
         NotAnExchange: the body of the response is not in any known place.
     """
     asked = _request(parsed(request), value)
-    kept = _response(response, value, asked)
+    kept = None if response is None else _response(response, value, asked)
     if kept is None:
         return Exchange(asked) if asked else None
-    if kept.assembled and asked is None:
-        asked = Request(url=CHAT_PATH) if _is_message(kept.response) else None
-    elif kept.assembled and asked is not None and not asked.url:
-        asked.url = CHAT_PATH
-    return Exchange(asked, kept.response, assembled=kept.assembled)
-
-
-def _is_message(response: Response) -> bool:
-    return isinstance(response.body, dict) and "message" in response.body
+    answer, assembled = kept
+    if assembled or answer.chunks is not None:
+        # Without an address, a lone response would be held against the reference alone.
+        asked = asked or Request()
+        asked.url = asked.url or CHAT_PATH
+    return Exchange(asked, answer, assembled=assembled)
 
 
 # -- requests ----------------------------------------------------------------------------
@@ -148,46 +146,44 @@ def _own_request(part: JSONObject) -> JSON:
 
 # -- responses ---------------------------------------------------------------------------
 
-
-class _Kept(NamedTuple):
-    """A response, and whether a log assembled it: see `Exchange`."""
-
-    response: Response
-    assembled: bool = False
+_Kept = tuple[Response, bool]
+"""A response, and whether a log assembled it: see `Exchange`."""
 
 
 def _response(part: JSON, value: JSONObject, request: Request | None) -> _Kept | None:
-    if not isinstance(part, dict):
-        return None if part is None else _of_body(part, value, request)
-    is_labelled = "body" in part or not _LABELS.isdisjoint(part)
+    """``None`` where no response came."""
+    is_labelled = isinstance(part, dict) and ("body" in part or not _LABELS.isdisjoint(part))
     if not is_labelled:
         kept = _of_body(part, value, request)
-        if kept is not None or not part:
-            return kept
-    headers = headers_of(part.get("headers"))
-    body = _plain_body(part, "response", headers)
-    chunks = None
-    if body is None and not any(key in part for key in _BODIES):
-        member = _member(part, may_be_chat=request is None or _may_be_chat(request))
-        chunks, body = (None, member) if isinstance(member, str) else _apart(member)
-    if not is_labelled and isinstance(body, str) and body.lstrip()[:1] not in ("{", "["):
-        kept = _of_body(body, value, request)  # the text of a message
         if kept is not None:
             return kept
+        if not isinstance(part, dict):
+            raise NotAnExchange(f"{_NOT_UNDERSTOOD}: it is not an object, but {show(part)}")
+        if not part and (request is None or not request.url):
+            return None  # what logs have for a call that failed
+    headers = headers_of(part.get("headers"))
+    body = _plain_body(part, "response", headers)
     status = status_of(value if _STATUSES.isdisjoint(part) else part)
+    chunks = None
+    if body is None and _BODIES.isdisjoint(part) and not _needs_no_body(status, request):
+        chunks, body = _member(part, request)
+    if not is_labelled and isinstance(body, str):
+        kept = _of_body(body, value, request)
+        if kept is not None:
+            return kept
     if status == 0 and body is None:
         return None  # HAR has this for a request that got no response
     ours = part.get("chatapi")
     cut = (ours if isinstance(ours, dict) else part).get("cut", value.get("cut"))
-    return _Kept(
-        Response(
-            200 if status < 100 else status,
-            headers,
-            body,
-            chunks=chunks,
-            cut=cut if cut in ("server", "client") else None,
-        )
-    )
+    cut = cut if cut in ("server", "client") else None
+    return Response(200 if status < 100 else status, headers, body, chunks=chunks, cut=cut), False
+
+
+def _needs_no_body(status: int, request: Request | None) -> bool:
+    """Whether a response never has a body; one with status 0 never came."""
+    if status == 0 or 100 <= status < 200 or status in (204, 205, 304):
+        return True
+    return request is not None and request.method in ("HEAD", "OPTIONS")
 
 
 def _of_body(part: JSON, value: JSONObject, request: Request | None) -> _Kept | None:
@@ -195,34 +191,35 @@ def _of_body(part: JSON, value: JSONObject, request: Request | None) -> _Kept | 
     has_status = any(type(value.get(key)) is int for key in _STATUSES)
     status = status_of(value) if has_status else 200
     chunks, body = _apart(part)
-    if isinstance(body, dict) and not (is_completion(body) or is_error(body)):
+    if isinstance(body, dict) and not _is_wire(body):
         if are_messages([body]):
-            return _Kept(Response(status, body={"message": body}), True)
+            return Response(status, body={"message": body}), True
         members = [_apart(member) for key, member in body.items() if key not in _ENVELOPE]
         members = [(c, b) for c, b in members if c or _is_wire(b)]
-        if len(members) != 1:
-            return _Kept(Response(status, body=body)) if _is_other_body(body) else None
-        chunks, body = members[0]
-    if chunks is None and isinstance(body, str) and not _is_wire(body):
-        if request is None or not is_chat_request(parsed(request.body)):
+        if len(members) == 1:
+            chunks, body = members[0]
+        elif _is_other_body(body):
+            return Response(status, body=body), False
+        else:
+            body = part
+    if chunks is not None:
+        return Response(status, chunks=chunks), False
+    if isinstance(body, str):
+        if is_chat_stream(body):
+            return Response(status, body=body), False
+        if request is None or request.url or not is_chat_request(parsed(request.body)):
             return None
         message = {"role": "assistant", "content": body}
-        return _Kept(Response(status, body={"message": message}), True)
-    if is_error(body) and not has_status:
-        status = 400
-    if isinstance(body, str):
-        return _Kept(Response(status, body=body))
-    if chunks is None and not isinstance(body, dict):
+        return Response(status, body={"message": message}), True
+    if not _is_wire(body):
         return None
-    return _Kept(Response(status, body=body, chunks=chunks), not has_status)
+    return Response(400 if is_error(body) and not has_status else status, body=body), not has_status
 
 
 def _apart(part: JSON) -> tuple[JSON, JSON]:
     """The chunks, or else the body that a value is; a text that is JSON is parsed."""
-    if is_chat_stream(part):
-        return (part, None) if isinstance(part, list) else (None, part)
     value = parsed(part)
-    return (value, None) if is_chat_stream(value) else (None, value)
+    return (value, None) if isinstance(value, list) and is_chat_stream(value) else (None, value)
 
 
 def _is_wire(body: JSON) -> bool:
@@ -237,36 +234,27 @@ def _is_other_body(body: JSONObject) -> bool:
     return body.get("type") in ("message", "error") or "candidates" in body
 
 
-def _may_be_chat(request: Request) -> bool:
-    return not request.url or "/chat/completions" in request.url
-
-
-def _member(part: JSONObject, *, may_be_chat: bool) -> JSON:
-    """The body that a response has under another name; ``None`` without one.
+def _member(part: JSONObject, request: Request | None) -> tuple[JSON, JSON]:
+    """The chunks or else the body that a response has under another name.
 
     Raises:
-        NotAnExchange: it has something else that may be one, of a chat completion.
+        NotAnExchange: there is none, and there should be one of a chat completion.
     """
     for key in _OTHER_BODIES:
         if part.get(key):
-            return part[key]
+            return (None, part[key]) if isinstance(part[key], str) else _apart(part[key])
     own = {key: item for key, item in part.items() if key not in _STATUSES | _ENVELOPE}
     if is_completion(own) or is_error(own):
-        return own
-    others = {key: item for key, item in own.items() if _may_be_body(item)}
-    bodies = [item for item in others.values() if _is_wire(parsed(item))]
+        return None, own
+    bodies = [item for item in own.values() if _is_wire(parsed(item)) or _is_wire(item)]
     if len(bodies) == 1:
-        return bodies[0]
-    if may_be_chat and not part.keys() & {*_STATUSES, "headers"}:
-        others = own
-    for key in others if may_be_chat else ():
-        name = json.dumps(printable(key))
-        raise NotAnExchange(f'the response has no "body"; if that is {name}, rename it')
-    return None
-
-
-def _may_be_body(item: JSON) -> bool:
-    return bool(item) and isinstance(parsed(item) if isinstance(item, str) else item, dict | list)
+        return (None, bodies[0]) if isinstance(bodies[0], str) else _apart(bodies[0])
+    if request is None or not request.url or CHAT_PATH in request.url:
+        keys = ", ".join(map(printable, part)) or "none"
+        raise NotAnExchange(
+            f"{_NOT_UNDERSTOOD}: its keys are {keys[:200]}, and none of them holds the body"
+        )
+    return None, None
 
 
 def _plain_body(part: JSONObject, side: Side, headers: dict[str, str]) -> JSON:
