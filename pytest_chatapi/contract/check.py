@@ -7,9 +7,10 @@ from datetime import date
 
 from pytest_chatapi.contract.assemble import Answer
 from pytest_chatapi.contract.endpoint import find_endpoint
-from pytest_chatapi.contract.exchange import Exchange, Request
+from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.ledger import Ledger
+from pytest_chatapi.contract.logged import is_in_logs
 from pytest_chatapi.contract.profiles import (
     Profile,
     get_profile,
@@ -66,7 +67,7 @@ def check_exchange(
     result.answer = row.check(ledger, exchange, keep)
     findings = ledger.findings()
     if exchange.assembled:
-        findings = [finding for finding in findings if _is_in_logs(finding, exchange)]
+        findings = [finding for finding in findings if is_in_logs(finding, exchange)]
     result.findings = _selected(findings, ignore, select)
     if exchange.source is not None:
         result.findings = [finding.at(exchange.source) for finding in result.findings]
@@ -78,25 +79,6 @@ def _profile(profile: str | Profile | None, exchange: Exchange) -> Profile:
         url = exchange.request.url if exchange.request is not None else ""
         return profile_for_log(url) if exchange.assembled else profile_for_url(url)
     return get_profile(profile) if isinstance(profile, str) else profile
-
-
-def _is_in_logs(finding: Finding, exchange: Exchange) -> bool:
-    """Whether a finding is about something that an assembled log shows as it was on the wire.
-
-    A client library turns an error into an exception, writes null for absent keys and drops
-    members that it does not model, more of them where it joins the chunks of a stream.
-    """
-    code = finding.code
-    if code[0] in "HX" or code in ("K11", "K13", "K14", "S11", "S12"):
-        return False
-    if code == "S01" and finding.case in ("null", "absent"):
-        return False
-    return code not in ("L05", "U05") or not _is_streamed(exchange.request)
-
-
-def _is_streamed(request: Request | None) -> bool:
-    body = request.body if request is not None else None
-    return isinstance(body, dict) and body.get("stream") is True
 
 
 def _selected(

@@ -1,9 +1,11 @@
-"""A message that a log kept of a response, without the completion around it."""
+"""What a log shows that assembled a response from what a client library returned."""
 
 from __future__ import annotations
 
 from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.contract.assemble import Answer, Choice, Text, read_message
+from pytest_chatapi.contract.exchange import Exchange, Request
+from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules import message
 from pytest_chatapi.contract.rules.correlation import check_choice
@@ -13,7 +15,7 @@ from pytest_chatapi.contract.rules.tools import check_calls
 from pytest_chatapi.contract.rules.usage import check_usage
 from pytest_chatapi.contract.wire import JSON
 
-__all__ = ["check_logged_message", "is_logged_message"]
+__all__ = ["check_logged_message", "is_in_logs", "is_logged_message"]
 
 # A message may be empty with `length`, and the log does not have the finish_reason.
 _CHECKS = tuple(check for check in message.CHECKS if check[1] is not message.message_empty)
@@ -53,3 +55,22 @@ def check_logged_message(ledger: Ledger, ask: Ask, body: JSON) -> Answer:
             check_structured(ledger, facts)
         check_choice(ledger, facts)
     return answer
+
+
+def is_in_logs(finding: Finding, exchange: Exchange) -> bool:
+    """Whether a finding is about something that an assembled log shows as it was on the wire.
+
+    A client library turns an error into an exception, writes null for absent keys and drops
+    members that it does not model, more of them where it joins the chunks of a stream.
+    """
+    code = finding.code
+    if code[0] in "HX" or code in ("K11", "K13", "K14", "S11", "S12"):
+        return False
+    if code == "S01" and finding.case in ("null", "absent"):
+        return False
+    return code not in ("L05", "U05") or not _is_streamed(exchange.request)
+
+
+def _is_streamed(request: Request | None) -> bool:
+    body = request.body if request is not None else None
+    return isinstance(body, dict) and body.get("stream") is True

@@ -13,6 +13,8 @@ from pytest_chatapi.reading.format import OnError, Origin, RecordedFile, ValueFo
 from pytest_chatapi.reading.json_text import loads_line
 from pytest_chatapi.reading.shapes import is_chunk
 
+__all__ = ["FORMAT", "ChunkLines", "exchange_of_lines", "is_chunk"]
+
 
 def exchange_of_lines(file: RecordedFile, lines: Iterator[tuple[int, bytes]]) -> Exchange:
     """The stream whose chunks are the lines of a file; a damaged line is reported and left out."""

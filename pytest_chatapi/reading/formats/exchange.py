@@ -122,9 +122,8 @@ def _request(part: JSON, value: JSONObject) -> Request | None:
         return None
     headers = headers_of(part.get("headers"))
     body = _plain_body(part, "request", headers)
-    if body is None:
-        # ExVCR has the body under a name of its own, beside an empty one.
-        body = part.get("request_body") or None if "body" in part else _own_request(part)
+    if body is None and "body" not in part:
+        body = _own_request(part)
     method = printable(part.get("method")).strip().lstrip(":").upper()  # Ruby's :post
     return Request(method or "POST", _url(part) or _url(value), headers, body)
 

@@ -21,7 +21,6 @@ from pytest_chatapi.reading.registry import (
     format_of,
     not_a_recording,
 )
-from pytest_chatapi.reading.shapes import is_chunk
 
 LOOKED_AT = 20
 """Lines that are looked at to tell JSON Lines from one document, or from no recording."""
@@ -70,7 +69,7 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
             return _lines(file, lines.all())
         if next(lines.filled(), None) is None:
             return exchanges_of_document(file, first, text)
-    if is_chunk(first):
+    if chunks.is_chunk(first):
         return iter([chunks.exchange_of_lines(file, lines.all())])
     if format_of(first) is None and not _is_recognised(lines):
         raise not_a_recording(file.name)

@@ -1,8 +1,7 @@
-"""Cassettes of vcrpy, and of VCR in Ruby and R: ``interactions``, with bodies in an object or not.
+"""Cassettes of vcrpy and of Ruby's VCR: ``interactions``, with bodies as text or in an object.
 
 Ruby's body is ``{encoding, string}``. A string that its YAML cannot hold, or that is not in UTF-8,
-is ``!binary``, ``base64_string``, or base64 text under ``string`` where a tool lost the tag. R's is
-``{string, file}`` or ``{raw_gzip}``.
+is ``!binary``, ``base64_string``, or base64 text under ``string`` where a tool lost the tag.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pytest_chatapi.reading.bodies import BodyProblem
 from pytest_chatapi.reading.format import Side, ValueFormat
 from pytest_chatapi.reading.parts import from_base64
 
-_WRAPPERS = {"string", "base64_string", "encoding", "file", "raw_gzip"}
+_WRAPPERS = {"string", "base64_string", "encoding"}
 
 
 def _items(document: JSON) -> list[JSON] | None:
@@ -32,8 +31,6 @@ def _body(part: JSONObject, side: Side) -> JSON:
     if isinstance(body, dict) and body and body.keys() <= _WRAPPERS:
         if "base64_string" in body:
             return from_base64(body["base64_string"])
-        if "raw_gzip" in body:
-            return from_base64(body["raw_gzip"])
         body = _string(body.get("string"), body.get("encoding"))
     if body in (None, "") and "parsed_body" in part:
         body = part["parsed_body"]
