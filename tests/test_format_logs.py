@@ -10,7 +10,7 @@ import pytest
 
 from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.endpoint import endpoint, other_api
-from pytest_chatapi.contract.exchange import Exchange
+from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading.reader import read
 
@@ -157,6 +157,17 @@ def test_the_status_and_the_url_may_be_above() -> None:
     assert (exchange.response.status, exchange.response.body) == (429, body)
     exchange = one({"req": {"url": url, "body": ASKED}, "res": {"status": 200, "body": WIRE}})
     assert alarms(exchange) == ["U02"]
+
+
+def test_a_response_alone() -> None:
+    url = "https://api.openai.com/v1/chat/completions"
+    value = {"url": url, "status": 200, "headers": {"X-Request-Id": "r"}, "body": WIRE}
+    exchange = one(value)
+    assert exchange.request == Request(url=url)
+    assert exchange.response == Response(200, {"x-request-id": "r"}, WIRE)
+    assert not exchange.assembled
+    assert alarms(exchange) == ["U02"]
+    assert alarms(one({"response": {"status": 200, "body": WIRE}, "path": "logs/1"})) == ["U02"]
 
 
 def test_an_event_stream_as_text_is_checked_as_one() -> None:

@@ -20,6 +20,7 @@ from pytest_chatapi.reading.shapes import (
 )
 
 _SHORT_NAMES = (("req", "res"), ("req", "resp"))
+_ENVELOPE = {"headers", "status", "status_code", "statusCode"}
 _MESSAGES = ("input", "inputs", "messages", "prompt")
 _PARAMETERS = ("parameters", "params", "model_parameters", "invocation_params", "kwargs")
 
@@ -38,6 +39,8 @@ def _parts(value: JSONObject) -> tuple[JSON, JSON] | None:
     for request, response in _SHORT_NAMES:
         if isinstance(value.get(request), dict) and isinstance(value.get(response), dict):
             return value[request], value[response]
+    if "body" in value and not _ENVELOPE.isdisjoint(value) and _is_response(value["body"]):
+        return None, value  # a response alone, with what came with it
     responses = [item for item in value.values() if _is_response(item)]
     if len(responses) == 1:
         return _request(value, responses[0]), responses[0]

@@ -114,22 +114,21 @@ def exchange_of_parts(request: JSON, response: JSON, value: JSONObject) -> Excha
 
 
 def _request(part: JSON, value: JSONObject) -> Request | None:
+    above = _url(value, "url", "uri", "endpoint")
     if not isinstance(part, dict):
         if are_messages(value.get("messages")):
-            return Request(
-                url=_url(value), body=chat_request(value, response=value.get("response"))
-            )
-        return None
+            return Request(url=above, body=chat_request(value, response=value.get("response")))
+        return Request(url=above) if "/" in above else None
     headers = headers_of(part.get("headers"))
     body = _plain_body(part, "request", headers)
     if body is None and "body" not in part:
         body = _own_request(part)
     method = printable(part.get("method")).strip().lstrip(":").upper()  # Ruby's :post
-    return Request(method or "POST", _url(part) or _url(value), headers, body)
+    return Request(method or "POST", _url(part, "uri", "url", "path") or above, headers, body)
 
 
-def _url(part: JSONObject) -> str:
-    return next((printable(part[key]) for key in ("uri", "url", "path") if part.get(key)), "")
+def _url(part: JSONObject, *keys: str) -> str:
+    return next((printable(part[key]) for key in keys if part.get(key)), "")
 
 
 def _own_request(part: JSONObject) -> JSON:
