@@ -64,6 +64,15 @@ def test_lines_without_a_response_are_requests_that_nothing_is_known_of() -> Non
         assert codes(exchange) == []
 
 
+def test_batches_of_others_are_named() -> None:
+    (asked_it,) = read_lines({"custom_id": "r1", "params": ASKED})
+    (got,) = read_lines({"custom_id": "r1", "result": {"type": "errored"}})
+    assert other_api(asked_it) == other_api(got) == "anthropic"
+    (mistral,) = read_lines({"custom_id": "0", "body": {"messages": ASKED["messages"]}})
+    assert mistral.request is not None
+    assert mistral.request.body is None  # the model is that of the batch
+
+
 def test_the_errors_of_a_batch_are_checked_as_errors() -> None:
     error = {"message": "no", "type": "invalid_request_error", "param": None, "code": None}
     good, bad = read_lines(
@@ -96,6 +105,7 @@ def test_requests_a_line() -> None:
     [
         {"messages": ANSWERED},
         {"messages": ANSWERED, "tools": [], "parallel_tool_calls": False},
+        {"messages": ANSWERED, "source": "by hand", "quality": 5},
         {
             "input": {"messages": ASKED["messages"]},
             "preferred_output": [{"role": "assistant", "content": "Hi"}],

@@ -297,6 +297,8 @@ def test_litellm() -> None:
     assert alarms(exchange) == []
     assert alarms(one(payload(response=completion(14)))) == ["U02"]
     assert alarms(one(payload(response=json.dumps(completion(14))))) == ["U02"]
+    arguments = {"model": "m", "messages": [], "standard_logging_object": payload()}
+    assert one(arguments).request == exchange.request
 
 
 def test_litellm_compares_with_the_parameters() -> None:
@@ -412,6 +414,8 @@ def test_counts_that_langfuse_adds_up_otherwise_are_not_compared(counts: Any) ->
         ({"tool_calls": [call()]}, []),
         ({"tool_calls": [call("train")]}, ["C09"]),
         ({"tool_calls": [call(arguments='{"town": "Oslo"}')]}, ["C10"]),
+        ({"tool_calls": [{"name": "train"}], "additional_kwargs": {"tool_calls": [call()]}}, []),
+        ({"tool_calls": [], "additional_kwargs": {"tool_calls": [call("train")]}}, ["C09"]),
         ({"tool_calls": None, "content": "It is \ufffd"}, ["S15"]),
     ],
 )

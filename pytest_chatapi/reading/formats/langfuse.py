@@ -82,7 +82,12 @@ def _message(output: JSON) -> JSON:
     is_message = isinstance(output, dict) and (
         output.get("role") == "assistant" or "tool_calls" in output
     )
-    return output if is_message else None
+    if not is_message:
+        return None
+    # LangChain has the calls as they came in here, and its own form of them above.
+    more = output.get("additional_kwargs")
+    calls = more.get("tool_calls") if isinstance(more, dict) else None
+    return {**output, "tool_calls": calls} if calls else output
 
 
 _COUNTS = ("input", "output", "total")

@@ -15,6 +15,7 @@ from pytest_chatapi.reading.format import Origin, ValueFormat
 from pytest_chatapi.reading.parts import printable
 from pytest_chatapi.reading.shapes import are_messages, chat_request, is_completion, parsed
 
+_WRAPPER = "standard_logging_object"
 _REDACTED = b"redacted-by-litellm"
 
 # What the names of call types contain, and the path of the API that it is.
@@ -42,12 +43,16 @@ _PATHS = {
 
 
 def _matches(value: JSONObject) -> bool:
+    if isinstance(inner := value.get(_WRAPPER), dict):
+        value = inner  # the arguments of a callback, as a whole
     return isinstance(value.get("call_type"), str) and (
         "response" in value or "model_parameters" in value or "messages" in value
     )
 
 
 def _exchange(value: JSONObject, origin: Origin) -> Exchange:
+    if isinstance(inner := value.get(_WRAPPER), dict):
+        value = inner
     call_type = value["call_type"]
     path = _path(call_type)
     url = printable(value.get("api_base")).rstrip("/")

@@ -15,15 +15,17 @@ from pytest_chatapi.reading.format import Origin, ValueFormat
 from pytest_chatapi.reading.parts import printable, status_of
 from pytest_chatapi.reading.shapes import is_completion
 
+_MEMBERS = {"body", "error", "params", "response", "result"}
+
 
 def _matches(value: JSONObject) -> bool:
-    if "custom_id" not in value:
-        return False
-    return "response" in value or "error" in value or ("url" in value and "body" in value)
+    return "custom_id" in value and not _MEMBERS.isdisjoint(value)
 
 
 def _exchange(value: JSONObject, origin: Origin) -> Exchange:
-    if "url" in value and "response" not in value:
+    if "params" in value or "result" in value:  # a batch of Anthropic's, input or output
+        return Exchange(Request(url="/v1/messages/batches"))
+    if "url" in value and "body" in value:
         method = printable(value.get("method")).upper() or "POST"
         return Exchange(Request(method, printable(value["url"]), body=plain_body(value["body"])))
     response = value.get("response")

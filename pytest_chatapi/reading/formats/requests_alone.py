@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_chatapi.contract.exchange import Exchange, Request
-from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.reading.format import Origin, ValueFormat
 from pytest_chatapi.reading.shapes import are_messages
 
@@ -29,10 +29,16 @@ def _is_request(value: JSONObject) -> bool:
 
 
 def _is_example(value: JSONObject) -> bool:
+    messages, inner = value.get("messages"), value.get("input")
+    if isinstance(messages, list) and are_messages(messages) and _is_answered(messages):
+        return True
     if not value.keys() <= _EXAMPLE:
         return False
-    inner: JSON = value.get("input")
-    return are_messages(inner.get("messages") if isinstance(inner, dict) else value.get("messages"))
+    return are_messages(inner.get("messages") if isinstance(inner, dict) else messages)
+
+
+def _is_answered(messages: list[JSONObject]) -> bool:
+    return bool(messages[-1]["role"] == "assistant")
 
 
 def _exchange(value: JSONObject, origin: Origin) -> Exchange:
