@@ -57,13 +57,13 @@ def check_chat(ledger: Ledger, exchange: Exchange, keep: bool) -> Answer | None:
     ask = Ask(request_body) if request_body is not None else Ask.UNKNOWN
     if request is not None:
         check_request(ledger, ask, request_body, why_not, request.url)
-    if response is not None and exchange.assembled and is_logged_message(response.body):
-        return check_logged_message(ledger, ask, response.body)
     body = None if response is None else check_status(ledger, response)
     if response is None or body is None:
         return None
     if response.chunks is not None:
         return check_chunks(ledger, ask, response, keep)
+    if exchange.assembled and is_logged_message(response.body):
+        return check_logged_message(ledger, ask, response.body)
     return _check_body(ledger, ask, body, response.status, keep)
 
 

@@ -88,11 +88,11 @@ class Ledger:
     def add(self, code: str, violation: Violation) -> None:
         """Records one violation, unless the profile or the day has its rule off."""
         path, expected, got, message, case, chunk = violation
+        if self.prefix:
+            path = f"${self.prefix}{path[1:]}"
         level = self.profile.level(code, case)
         if level is None:
             return
-        if self.prefix:
-            path = f"${self.prefix}{path[1:]}"
         key = (code, path, case) if chunk is not None else (code, path, case, message)
         earlier = self._findings.get(key)
         if earlier is not None:
