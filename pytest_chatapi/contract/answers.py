@@ -7,6 +7,7 @@ from pytest_chatapi.contract.assemble import Answer, Choice, Text, read_message
 from pytest_chatapi.contract.body import BYTE_ORDER_MARK, Body
 from pytest_chatapi.contract.exchange import Exchange, Response, fold_headers
 from pytest_chatapi.contract.ledger import Ledger
+from pytest_chatapi.contract.logged import check_logged_message, is_logged_message
 from pytest_chatapi.contract.parse import loads_bytes
 from pytest_chatapi.contract.rules import message, shape
 from pytest_chatapi.contract.rules.body import (
@@ -39,7 +40,7 @@ from pytest_chatapi.contract.validation import SchemaViolation
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import ABSENT
 
-__all__ = ["check_chat", "check_chunks", "check_status"]
+__all__ = ["check_chat", "check_chunks", "check_completion", "check_status"]
 
 _COMPLETION_CHECKS = checks(usage_absent, message.choices_empty)
 # An error page or an error body has another type as well: one cause, one finding.
@@ -63,6 +64,8 @@ def check_chat(ledger: Ledger, exchange: Exchange, keep: bool) -> Answer | None:
         return None
     if response.chunks is not None:
         return check_chunks(ledger, ask, response, keep)
+    if exchange.assembled and is_logged_message(response.body):
+        return check_logged_message(ledger, ask, response.body)
     return _check_body(ledger, ask, body, response.status, keep)
 
 
@@ -142,13 +145,18 @@ def _read_json(ledger: Ledger, body: Body) -> JSON:
 
 
 def _check_completion(ledger: Ledger, ask: Ask, body: JSONObject) -> Answer:
-    """Runs all rules about a ``chat.completion``."""
+    """Checks a ``chat.completion`` against its schema and by all rules about one."""
     violations, unknown = load("response", ledger.as_of).violations(body)
     if violations:
         violations = [
             violation for violation in violations if not _is_filtered(ledger, body, violation)
         ]
     shape.report(ledger, violations, unknown)
+    return check_completion(ledger, ask, body)
+
+
+def check_completion(ledger: Ledger, ask: Ask, body: JSONObject) -> Answer:
+    """Runs all rules about a ``chat.completion`` except its schema."""
     shape.check_frame(ledger, body)
     answer = Answer(streamed=False)
     answer.model = body.get("model")

@@ -10,7 +10,13 @@ from pytest_chatapi.contract.endpoint import find_endpoint
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.ledger import Ledger
-from pytest_chatapi.contract.profiles import Profile, get_profile, profile_for_url
+from pytest_chatapi.contract.logged import is_in_logs
+from pytest_chatapi.contract.profiles import (
+    Profile,
+    get_profile,
+    profile_for_log,
+    profile_for_url,
+)
 from pytest_chatapi.contract.selection import parse_date, selects
 
 __all__ = ["CheckResult", "check_exchange"]
@@ -59,7 +65,10 @@ def check_exchange(
         return result
     ledger = Ledger(_profile(profile, exchange), parse_date(as_of))
     result.answer = row.check(ledger, exchange, keep)
-    result.findings = _selected(ledger.findings(), ignore, select)
+    findings = ledger.findings()
+    if exchange.assembled:
+        findings = [finding for finding in findings if is_in_logs(finding, exchange)]
+    result.findings = _selected(findings, ignore, select)
     if exchange.source is not None:
         result.findings = [finding.at(exchange.source) for finding in result.findings]
     return result
@@ -67,7 +76,8 @@ def check_exchange(
 
 def _profile(profile: str | Profile | None, exchange: Exchange) -> Profile:
     if profile is None:
-        return profile_for_url(exchange.request.url if exchange.request is not None else "")
+        url = exchange.request.url if exchange.request is not None else ""
+        return profile_for_log(url) if exchange.assembled else profile_for_url(url)
     return get_profile(profile) if isinstance(profile, str) else profile
 
 

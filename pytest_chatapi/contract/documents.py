@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from pytest_chatapi.contract.answers import check_chunks, check_status
+from pytest_chatapi.contract.answers import check_chunks, check_completion, check_status
 from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.contract.assemble import Answer
 from pytest_chatapi.contract.body import BYTE_ORDER_MARK
@@ -16,7 +16,7 @@ from pytest_chatapi.contract.rules import shape
 from pytest_chatapi.contract.rules.errors import error_under_2xx, is_error_body
 from pytest_chatapi.contract.rules.registry import Violation, Violations, code_of
 from pytest_chatapi.contract.schemas import load
-from pytest_chatapi.contract.wire import JSON
+from pytest_chatapi.contract.wire import JSON, JSONObject
 
 __all__ = ["by_schema", "document"]
 
@@ -82,5 +82,23 @@ def by_schema(
             node = items
         violations, unknown = node.violations(body)
         shape.report(ledger, violations, unknown, default=general)
+        if name == "completion_list":
+            _check_completions(ledger, body)
 
     return check
+
+
+def _check_completions(ledger: Ledger, body: JSONObject) -> None:
+    """The rules about a completion for a stored one, or for each in a list of them.
+
+    Their requests are not known, so nothing is compared with one.
+    """
+    if body.get("object") != "list":
+        check_completion(ledger, Ask.UNKNOWN, body)
+        return
+    items = body.get("data")
+    for index, item in enumerate(items if isinstance(items, list) else ()):
+        if isinstance(item, dict):
+            ledger.prefix = f".data[{index}]"
+            check_completion(ledger, Ask.UNKNOWN, item)
+    ledger.prefix = ""

@@ -28,12 +28,15 @@ class Ledger:
 
     Attributes:
         profile: sets the levels.
+        prefix: path of the part that is being checked, without its ``$`` (such as ``.data[3]``);
+            it goes before the paths of all violations.
         as_of: the day whose contract applies; ``None``: today's.
         ceiling: further findings have at most this level; ``None``: that of the profile.
     """
 
     def __init__(self, profile: Profile, as_of: date | None = None) -> None:
         self.profile = profile
+        self.prefix = ""
         self.as_of = as_of
         self.ceiling: Level | None = None
         self._day = as_of.isoformat() if as_of else "9999-12-31"
@@ -87,6 +90,8 @@ class Ledger:
     def add(self, code: str, violation: Violation) -> None:
         """Records one violation, unless the profile or the day has its rule off."""
         path, expected, got, message, case, chunk = violation
+        if self.prefix:
+            path = f"${self.prefix}{path[1:]}"
         level = self.profile.level(code, case)
         if level is None:
             return

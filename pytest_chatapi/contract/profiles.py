@@ -15,7 +15,7 @@ from pytest_chatapi.contract.catalogue import catalogue, rules
 from pytest_chatapi.contract.findings import Level
 from pytest_chatapi.errors import SettingError
 
-__all__ = ["PROFILES", "Profile", "get_profile", "matrix", "profile_for_url"]
+__all__ = ["PROFILES", "Profile", "get_profile", "matrix", "profile_for_log", "profile_for_url"]
 
 PROFILES = ("documented", "openai", "azure", "compatible")
 
@@ -72,6 +72,14 @@ def _foundry() -> Profile:
     levels, azure = dict(matrix()["compatible"]), matrix()["azure"]
     levels.update({row: azure[row] for row in azure if row.endswith("/content-filter")})
     return Profile("compatible", levels)
+
+
+def profile_for_log(url: str) -> Profile:
+    """The profile for what a log assembled, whichever server it came from.
+
+    Client libraries write null for absent keys, leave keys out and add their own.
+    """
+    return _foundry() if profile_for_url(url).name == "azure" else get_profile("compatible")
 
 
 def profile_for_url(url: str) -> Profile:

@@ -306,7 +306,7 @@ class _Scalars:
     def tagged(self, text: str, event: _Event) -> JSON:
         """The value of a scalar with a tag; its text if the tag is unknown."""
         name = (event.tag or "").removeprefix(_TAG).removeprefix("python/")
-        if name in ("binary", "bytes"):
+        if name in ("binary", "bytes", "!binary"):  # Ruby writes `!binary`
             try:
                 return base64.decodebytes(text.encode("ascii"))
             except (Base64Error, UnicodeEncodeError):

@@ -11,18 +11,9 @@ from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading.files import blocks_of_path, lines_of
 from pytest_chatapi.reading.format import OnError, Origin, RecordedFile, ValueFormat
 from pytest_chatapi.reading.json_text import loads_line
+from pytest_chatapi.reading.shapes import is_chunk
 
-
-def is_chunk(value: JSON) -> bool:
-    """Whether a value is a chunk of a stream, or has choices as one has them."""
-    if not isinstance(value, dict):
-        return False
-    if value.get("object") == "chat.completion.chunk":
-        return True
-    choices = value.get("choices")
-    return isinstance(choices, list) and all(
-        isinstance(choice, dict) and "message" not in choice for choice in choices
-    )
+__all__ = ["FORMAT", "ChunkLines", "exchange_of_lines", "is_chunk"]
 
 
 def exchange_of_lines(file: RecordedFile, lines: Iterator[tuple[int, bytes]]) -> Exchange:

@@ -1,6 +1,7 @@
 """An object with ``request`` and ``response``: a line of JSON Lines, or part of a cassette.
 
-Most recorders write this, and differ in their bodies: see `ValueFormat.body`.
+Most recorders write this, and differ in their bodies: see `ValueFormat.body`. In home-made logs
+a part may also be the body itself, or have it under another name: see `exchange_of_parts`.
 """
 
 from __future__ import annotations
@@ -9,48 +10,249 @@ import re
 
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.wording import show
 from pytest_chatapi.reading.bodies import BodyProblem, plain_body
 from pytest_chatapi.reading.format import Origin, Side, ValueFormat
 from pytest_chatapi.reading.parts import headers_of, printable, status_of
-from pytest_chatapi.reading.registry import body_of
+from pytest_chatapi.reading.registry import NotAnExchange, body_of
+from pytest_chatapi.reading.shapes import (
+    are_messages,
+    chat_request,
+    is_chat_request,
+    is_chat_stream,
+    is_completion,
+    is_error,
+    parsed,
+)
+
+CHAT_PATH = "/chat/completions"
+"""The URL of an exchange that a log shows to be a chat completion, without saying where it went."""
+
+_STATUSES = frozenset({"status", "status_code", "statusCode"})
+_NOT_UNDERSTOOD = "the response is not understood"
+_LABELS = _STATUSES | {"headers", "body", "parsed_body"}
+# Under one of these there is a body, or the recording says that there was none.
+_BODIES = frozenset({"body", "body_content", "body_type", "content", "cut", "parsed_body"})
+_OTHER_BODIES = ("json", "data", "text", "content")
+_PART = frozenset(
+    {
+        *_STATUSES,
+        *_BODIES,
+        *_OTHER_BODIES,
+        "chatapi",
+        "headers",
+        "method",
+        "model",
+        "path",
+        "postData",
+        "uri",
+        "url",
+    }
+)
+# What recorders and HTTP clients keep of a response besides its body.
+_ENVELOPE = frozenset(
+    "adapter_metadata cache chatapi config connection cookies cut extensions header headers "
+    "history meta metadata method rawHeaders raw_headers request timings trailers uri url".split()
+)
 
 
 def _matches(value: JSONObject) -> bool:
-    return isinstance(value.get("request"), dict) or isinstance(value.get("response"), dict)
+    request, response = value.get("request"), value.get("response")
+    if isinstance(request, dict) and _is_part(request):
+        return True
+    if isinstance(response, dict) and (_is_part(response) or is_chat_stream([response])):
+        return True
+    if response is None and not isinstance(request, str):
+        return "response" in value and are_messages(value.get("messages"))
+    return (
+        is_chat_stream(response)
+        or is_completion(parsed(response))
+        or is_chat_request(parsed(request))
+        or (isinstance(response, str) and are_messages(value.get("messages")))
+    )
+
+
+def _is_part(part: JSONObject) -> bool:
+    """Whether an object is a request or a response, or the body of one."""
+    if not part or not _PART.isdisjoint(part):
+        return True
+    if is_chat_request(part) or _is_wire(part) or are_messages([part]):
+        return True
+    return any(is_chat_request(item) or _is_wire(item) for item in part.values())
 
 
 def _exchange(value: JSONObject, origin: Origin) -> Exchange | None:
-    request = _request(value.get("request"))
-    response = _response(value.get("response"), value)
-    return Exchange(request, response) if request or response else None
+    return exchange_of_parts(value.get("request"), value.get("response"), value)
 
 
-def _request(part: JSON) -> Request | None:
+def exchange_of_parts(request: JSON, response: JSON, value: JSONObject) -> Exchange | None:
+    """The exchange of a request and a response, in the form of a recorder or of a home-made log.
+
+    Each is an object with a body and what came with it, or the body itself, or a text of either.
+    A response may also be a list of chunks, or only the message or the text of one.
+
+    Args:
+        value: what both are part of; it may have their URL, status and parameters.
+
+    Raises:
+        BodyProblem: a body is damaged.
+        NotAnExchange: the body of the response is not in any known place.
+    """
+    asked = _request(parsed(request), value)
+    kept = None if response is None else _response(response, value, asked)
+    if kept is None:
+        return Exchange(asked) if asked else None
+    answer, assembled = kept
+    if assembled or answer.chunks is not None:
+        # Without an address, a lone response would be held against the reference alone.
+        asked = asked or Request()
+        asked.url = asked.url or CHAT_PATH
+    return Exchange(asked, answer, assembled=assembled)
+
+
+# -- requests ----------------------------------------------------------------------------
+
+
+def _request(part: JSON, value: JSONObject) -> Request | None:
+    above = _url(value, "url", "uri", "endpoint")
     if not isinstance(part, dict):
-        return None
+        if are_messages(value.get("messages")):
+            return Request(url=above, body=chat_request(value, response=value.get("response")))
+        return Request(url=above) if "/" in above else None
     headers = headers_of(part.get("headers"))
     body = _plain_body(part, "request", headers)
-    method = printable(part.get("method")).strip().upper() or "POST"
-    url = next((printable(part[key]) for key in ("uri", "url", "path") if part.get(key)), "")
-    return Request(method, url, headers, body)
+    if body is None and "body" not in part:
+        body = _own_request(part)
+    method = printable(part.get("method")).strip().lstrip(":").upper()  # Ruby's :post
+    return Request(method or "POST", _url(part, "uri", "url", "path") or above, headers, body)
 
 
-def _response(part: JSON, value: JSONObject) -> Response | None:
-    if not isinstance(part, dict):
-        return None
+def _url(part: JSONObject, *keys: str) -> str:
+    return next((printable(part[key]) for key in keys if part.get(key)), "")
+
+
+def _own_request(part: JSONObject) -> JSON:
+    """The body that a request is, or that it has under another name; ``None`` without one."""
+    if is_chat_request(part) or isinstance(part.get("model"), str):
+        return {key: item for key, item in part.items() if key not in _ENVELOPE}
+    for key in ("json", "data", "text"):
+        if isinstance(parsed(part.get(key)), dict):
+            return part[key]
+    bodies = [item for item in part.values() if is_chat_request(parsed(item))]
+    return bodies[0] if len(bodies) == 1 else None
+
+
+# -- responses ---------------------------------------------------------------------------
+
+_Kept = tuple[Response, bool]
+"""A response, and whether a log assembled it: see `Exchange`."""
+
+
+def _response(part: JSON, value: JSONObject, request: Request | None) -> _Kept | None:
+    """``None`` where no response came."""
+    is_labelled = isinstance(part, dict) and ("body" in part or not _LABELS.isdisjoint(part))
+    if not is_labelled:
+        kept = _of_body(part, value, request)
+        if kept is not None:
+            return kept
+        if not isinstance(part, dict):
+            raise NotAnExchange(f"{_NOT_UNDERSTOOD}: it is not an object, but {show(part)}")
+        if not part and (request is None or not request.url):
+            return None  # what logs have for a call that failed
     headers = headers_of(part.get("headers"))
     body = _plain_body(part, "response", headers)
-    status = status_of(part)
+    status = status_of(value if _STATUSES.isdisjoint(part) else part)
+    chunks = None
+    if body is None and _BODIES.isdisjoint(part) and not _needs_no_body(status, request):
+        chunks, body = _member(part, request)
+    if not is_labelled and isinstance(body, str):
+        kept = _of_body(body, value, request)
+        if kept is not None:
+            return kept
     if status == 0 and body is None:
         return None  # HAR has this for a request that got no response
     ours = part.get("chatapi")
     cut = (ours if isinstance(ours, dict) else part).get("cut", value.get("cut"))
-    return Response(
-        200 if status < 100 else status,
-        headers,
-        body,
-        cut=cut if cut in ("server", "client") else None,
-    )
+    cut = cut if cut in ("server", "client") else None
+    return Response(200 if status < 100 else status, headers, body, chunks=chunks, cut=cut), False
+
+
+def _needs_no_body(status: int, request: Request | None) -> bool:
+    """Whether a response never has a body; one with status 0 never came."""
+    if status == 0 or 100 <= status < 200 or status in (204, 205, 304):
+        return True
+    return request is not None and request.method in ("HEAD", "OPTIONS")
+
+
+def _of_body(part: JSON, value: JSONObject, request: Request | None) -> _Kept | None:
+    """The response that is the body itself, or has it under another name, and nothing else."""
+    has_status = any(type(value.get(key)) is int for key in _STATUSES)
+    status = status_of(value) if has_status else 200
+    chunks, body = _apart(part)
+    if isinstance(body, dict) and not _is_wire(body):
+        if are_messages([body]):
+            return Response(status, body={"message": body}), True
+        members = [_apart(member) for key, member in body.items() if key not in _ENVELOPE]
+        members = [(c, b) for c, b in members if c or _is_wire(b)]
+        if len(members) == 1:
+            chunks, body = members[0]
+        elif _is_other_body(body):
+            return Response(status, body=body), False
+        else:
+            body = part
+    if chunks is not None:
+        return Response(status, chunks=chunks), False
+    if isinstance(body, str):
+        if is_chat_stream(body):
+            return Response(status, body=body), False
+        if request is None or request.url or not is_chat_request(parsed(request.body)):
+            return None
+        message = {"role": "assistant", "content": body}
+        return Response(status, body={"message": message}), True
+    if not _is_wire(body):
+        return None
+    return Response(400 if is_error(body) and not has_status else status, body=body), not has_status
+
+
+def _apart(part: JSON) -> tuple[JSON, JSON]:
+    """The chunks, or else the body that a value is; a text that is JSON is parsed."""
+    value = parsed(part)
+    return (value, None) if isinstance(value, list) and is_chat_stream(value) else (None, value)
+
+
+def _is_wire(body: JSON) -> bool:
+    """Whether a value is a body without doubt."""
+    return is_completion(body) or is_error(body) or is_chat_stream(body)
+
+
+def _is_other_body(body: JSONObject) -> bool:
+    """Whether an object is the body of a response, if maybe another API's: its contract decides."""
+    if isinstance(body.get("object"), str) or isinstance(body.get("model"), str):
+        return True
+    return body.get("type") in ("message", "error") or "candidates" in body
+
+
+def _member(part: JSONObject, request: Request | None) -> tuple[JSON, JSON]:
+    """The chunks or else the body that a response has under another name.
+
+    Raises:
+        NotAnExchange: there is none, and there should be one of a chat completion.
+    """
+    for key in _OTHER_BODIES:
+        if part.get(key):
+            return (None, part[key]) if isinstance(part[key], str) else _apart(part[key])
+    own = {key: item for key, item in part.items() if key not in _STATUSES | _ENVELOPE}
+    if is_completion(own) or is_error(own):
+        return None, own
+    bodies = [item for item in own.values() if _is_wire(parsed(item)) or _is_wire(item)]
+    if len(bodies) == 1:
+        return (None, bodies[0]) if isinstance(bodies[0], str) else _apart(bodies[0])
+    if request is None or not request.url or CHAT_PATH in request.url:
+        keys = ", ".join(map(printable, part)) or "none"
+        raise NotAnExchange(
+            f"{_NOT_UNDERSTOOD}: its keys are {keys[:200]}, and none of them holds the body"
+        )
+    return None, None
 
 
 def _plain_body(part: JSONObject, side: Side, headers: dict[str, str]) -> JSON:

@@ -1,11 +1,17 @@
-"""Cassettes of vcrpy and of Ruby's VCR: ``interactions``, with bodies as text or in an object."""
+"""Cassettes of vcrpy and of Ruby's VCR: ``interactions``, with bodies as text or in an object.
+
+Ruby's body is ``{encoding, string}``. A string that its YAML cannot hold, or that is not in UTF-8,
+is ``!binary``, ``base64_string``, or base64 text under ``string`` where a tool lost the tag.
+"""
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import ABSENT
+from pytest_chatapi.reading.bodies import BodyProblem
 from pytest_chatapi.reading.format import Side, ValueFormat
 from pytest_chatapi.reading.parts import from_base64
 
@@ -25,10 +31,32 @@ def _body(part: JSONObject, side: Side) -> JSON:
     if isinstance(body, dict) and body and body.keys() <= _WRAPPERS:
         if "base64_string" in body:
             return from_base64(body["base64_string"])
-        body = body.get("string")
+        body = _string(body.get("string"), body.get("encoding"))
     if body in (None, "") and "parsed_body" in part:
         body = part["parsed_body"]
     return ABSENT if body is None else body
+
+
+def _string(text: JSON, encoding: JSON) -> JSON:
+    """The body in a string, decoded where the string is base64 or each character is a byte."""
+    if not isinstance(text, str):
+        return text
+    if _BASE64.match(text):
+        with suppress(BodyProblem):
+            data = from_base64(text)
+            if _BODY.match(data):
+                return data
+    if encoding == "ASCII-8BIT" and not text.isascii():
+        with suppress(UnicodeError):
+            data = text.encode("latin-1")
+            data.decode()
+            return data
+    return text
+
+
+# How base64 of gzip data, JSON and event streams begins.
+_BASE64 = re.compile(r"\s*(?:H4sI|e[wyX3]|W[wyX3]|ZGF0Y|ZXZlb|O[ig]|[CD][gQ])")
+_BODY = re.compile(rb"\x1f\x8b\x08|\s*(?:[{\[]|data:|event:|:)")
 
 
 FORMAT = ValueFormat(

@@ -1,0 +1,76 @@
+"""What a log shows that assembled a response from what a client library returned."""
+
+from __future__ import annotations
+
+from pytest_chatapi.contract.ask import Ask
+from pytest_chatapi.contract.assemble import Answer, Choice, Text, read_message
+from pytest_chatapi.contract.exchange import Exchange, Request
+from pytest_chatapi.contract.findings import Finding
+from pytest_chatapi.contract.ledger import Ledger
+from pytest_chatapi.contract.rules import message
+from pytest_chatapi.contract.rules.correlation import check_choice
+from pytest_chatapi.contract.rules.facts import ChoiceFacts
+from pytest_chatapi.contract.rules.structured import check_structured
+from pytest_chatapi.contract.rules.tools import check_calls
+from pytest_chatapi.contract.rules.usage import check_usage
+from pytest_chatapi.contract.wire import JSON
+
+__all__ = ["check_logged_message", "is_in_logs", "is_logged_message"]
+
+# A message may be empty with `length`, and the log does not have the finish_reason.
+_CHECKS = tuple(check for check in message.CHECKS if check[1] is not message.message_empty)
+
+
+def is_logged_message(body: JSON) -> bool:
+    """Whether a body is ``{message, usage}``, as the readers of logs make it."""
+    return isinstance(body, dict) and isinstance(body.get("message"), dict)
+
+
+def check_logged_message(ledger: Ledger, ask: Ask, body: JSON) -> Answer:
+    """Checks what a message alone shows: its text, its calls, and both against the request.
+
+    Its shape is not checked: that is the log's own.
+
+    Args:
+        body: ``{message, usage}``; ``usage`` may be absent.
+    """
+    answer = Answer(streamed=False)
+    choice = answer.choices[0] = Choice(
+        0, "$.choices[0].message", Text(True, ask.stops), Text(True)
+    )
+    read_message(choice, body["message"])
+    usage = body.get("usage")
+    answer.usage = usage if isinstance(usage, dict) else None
+    if answer.usage is not None:
+        check_usage(ledger, answer.usage, answered=False)
+        used = answer.usage.get("completion_tokens")
+        if ask.cap is not None and type(used) is int and used >= ask.cap:
+            choice.finish = "length"  # cut off, so its text and its arguments may be incomplete
+    facts = ChoiceFacts(ask, answer, choice)
+    ledger.run(_CHECKS, facts)
+    if choice.called or choice.content.markup:
+        check_calls(ledger, facts)
+    if ask.known:
+        if ask.format is not None:
+            check_structured(ledger, facts)
+        check_choice(ledger, facts)
+    return answer
+
+
+def is_in_logs(finding: Finding, exchange: Exchange) -> bool:
+    """Whether a finding is about something that an assembled log shows as it was on the wire.
+
+    A client library turns an error into an exception, writes null for absent keys and drops
+    members that it does not model, more of them where it joins the chunks of a stream.
+    """
+    code = finding.code
+    if code[0] in "HX" or code in ("K11", "K13", "K14", "S11", "S12"):
+        return False
+    if code == "S01" and finding.case in ("null", "absent"):
+        return False
+    return code not in ("L05", "U05") or not _is_streamed(exchange.request)
+
+
+def _is_streamed(request: Request | None) -> bool:
+    body = request.body if request is not None else None
+    return isinstance(body, dict) and body.get("stream") is True

@@ -1,0 +1,48 @@
+"""Files of OpenAI's Batch API: a request a line, or in the output and error files a response.
+
+A line is recognised by its ``custom_id``. The lines of an output file do not say which endpoint
+they called, so their bodies tell.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pytest_chatapi.contract.exchange import Exchange, Request, Response
+from pytest_chatapi.contract.wire import JSONObject
+from pytest_chatapi.reading.bodies import plain_body
+from pytest_chatapi.reading.format import Origin, ValueFormat
+from pytest_chatapi.reading.parts import printable, status_of
+from pytest_chatapi.reading.shapes import is_completion
+
+_MEMBERS = {"body", "error", "params", "response", "result"}
+
+
+def _matches(value: JSONObject) -> bool:
+    return "custom_id" in value and not _MEMBERS.isdisjoint(value)
+
+
+def _exchange(value: JSONObject, origin: Origin) -> Exchange:
+    if "params" in value or "result" in value:  # a batch of Anthropic's, input or output
+        return Exchange(Request(url="/v1/messages/batches"))
+    if "url" in value and "body" in value:
+        method = printable(value.get("method")).upper() or "POST"
+        return Exchange(Request(method, printable(value["url"]), body=plain_body(value["body"])))
+    response = value.get("response")
+    if not isinstance(response, dict) or response.get("body") is None:
+        # Expired, cancelled or refused before it was sent: nothing was answered.
+        return Exchange(Request(url="/v1/chat/completions"))
+    body = plain_body(response["body"])
+    # Other services have taken over the form, and their ids begin differently.
+    is_openai = printable(value.get("id")).startswith("batch_req_")
+    url = "/v1/chat/completions" if not is_openai and is_completion(body) else ""
+    return Exchange(Request(url=url) if url else None, Response(status_of(response), body=body))
+
+
+FORMAT = ValueFormat(
+    name="OpenAI batch",
+    precedence=53,
+    traces=re.compile(rb'"custom_id"\s*:'),
+    matches=_matches,
+    exchange=_exchange,
+)

@@ -1,0 +1,128 @@
+"""Requests and responses of chat completions told by their shape, for logs that do not label them.
+
+What is found here was written by whoever kept the log, so nothing is assumed beyond the shape:
+messages with a role, and choices.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from pytest_chatapi.contract.schemas import load
+from pytest_chatapi.contract.sse import looks_like_sse
+from pytest_chatapi.contract.wire import JSON, JSONObject
+
+__all__ = [
+    "are_messages",
+    "chat_request",
+    "is_chat_request",
+    "is_chat_stream",
+    "is_chunk",
+    "is_completion",
+    "is_error",
+    "parsed",
+]
+
+
+def parsed(value: JSON) -> JSON:
+    """The value in a text that is a JSON object or list; any other value as it is."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            pass
+    return value
+
+
+def are_messages(value: JSON) -> bool:
+    """Whether a value is a list of messages, each with a role."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(item, dict) and isinstance(item.get("role"), str) for item in value)
+    )
+
+
+def is_chat_request(value: JSON) -> bool:
+    """Whether a value is the body of a request: it has messages, and is not a response too."""
+    return (
+        isinstance(value, dict) and are_messages(value.get("messages")) and "choices" not in value
+    )
+
+
+def is_completion(value: JSON) -> bool:
+    """Whether a value is a completion: an object with choices, or one that says so."""
+    if not isinstance(value, dict):
+        return False
+    choices, kind = value.get("choices"), value.get("object")
+    if isinstance(choices, list) and all(isinstance(choice, dict) for choice in choices):
+        return bool(choices) or "object" in value or "usage" in value
+    return isinstance(kind, str) and kind.startswith("chat.completion")
+
+
+def is_chunk(value: JSON) -> bool:
+    """Whether a value is a chunk of a stream, or has choices as one has them."""
+    if not isinstance(value, dict):
+        return False
+    if value.get("object") == "chat.completion.chunk":
+        return True
+    choices = value.get("choices")
+    return isinstance(choices, list) and all(
+        isinstance(choice, dict) and "message" not in choice for choice in choices
+    )
+
+
+def is_chat_stream(value: JSON) -> bool:
+    """Whether a value is the chunks of a stream: a list of them, or an event stream as text."""
+    if isinstance(value, list):
+        return bool(value) and all(map(is_chunk, value))
+    return isinstance(value, str) and looks_like_sse(value[:512].encode("utf-8", "replace"))
+
+
+def is_error(value: JSON) -> bool:
+    """Whether a value is the body of an error."""
+    return isinstance(value, dict) and bool(value.get("error")) and "choices" not in value
+
+
+def chat_request(
+    members: Mapping[str, JSON], messages: JSON = None, response: JSON = None
+) -> JSONObject | None:
+    """The body of a request whose parameters a log wrote among other members.
+
+    ``None`` where nothing says which model it was for.
+
+    Only documented parameters are taken, without those that are null. Tools in the form of
+    another API are left out, since the library that wrote the log had converted them.
+
+    Args:
+        messages: those of the request, if they are not among the members.
+        response: names the model where the members do not.
+    """
+    known = load("request").properties
+    body = {
+        name: value
+        for name, value in members.items()
+        if name in known and value is not None and not _is_converted(name, value)
+    }
+    if messages is not None:
+        body["messages"] = messages
+    if "model" not in body:
+        body["model"] = _model(response)
+    return body if body["model"] is not None else None
+
+
+def _model(response: JSON) -> JSON:
+    response = parsed(response)
+    first = response[0] if isinstance(response, list) and response else response
+    return first.get("model") if isinstance(first, dict) else None
+
+
+def _is_converted(name: str, value: JSON) -> bool:
+    if name == "tools":
+        return not isinstance(value, list) or not all(
+            isinstance(tool, dict) and ("function" in tool or "custom" in tool) for tool in value
+        )
+    if name in ("tool_choice", "response_format") and isinstance(value, dict):
+        return "type" not in value or value["type"] in ("any", "tool")
+    return False

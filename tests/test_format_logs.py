@@ -1,0 +1,501 @@
+"""Logs that assemble a response from what a client library returned: what they show is checked."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+
+from pytest_chatapi.contract.check import check_exchange
+from pytest_chatapi.contract.endpoint import endpoint, other_api
+from pytest_chatapi.contract.exchange import Exchange, Request, Response
+from pytest_chatapi.errors import ReadError
+from pytest_chatapi.reading.reader import read
+
+ASKED: dict[str, Any] = {
+    "model": "gpt-4o-mini",
+    "messages": [{"role": "user", "content": "Hello"}],
+}
+STREAMED = {**ASKED, "stream": True, "stream_options": {"include_usage": True}}
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "strict": True,
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
+}
+JSON_ONLY = {"type": "json_schema", "json_schema": {
+    "name": "city", "strict": True, "schema": TOOL["function"]["parameters"],
+}}  # fmt: skip
+USAGE = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
+FRAME = {"id": "chatcmpl-L1", "created": 1766496292, "model": "gpt-4o-mini-2024-07-18"}
+
+
+def completion(total: int = 13, **message: Any) -> dict[str, Any]:
+    """As a client library dumps it: with null for what was absent."""
+    kept = {"role": "assistant", "content": "Hi", "tool_calls": None, "function_call": None}
+    choice = {"index": 0, "finish_reason": "stop", "message": {**kept, **message}}
+    usage = {**USAGE, "total_tokens": total}
+    return {**FRAME, "object": "chat.completion", "choices": [choice], "usage": usage}
+
+
+def chunks(total: int = 13) -> list[dict[str, Any]]:
+    frame = {**FRAME, "object": "chat.completion.chunk"}
+    deltas: list[tuple[dict[str, Any], str | None]] = [
+        ({"role": "assistant", "content": "", "tool_calls": None}, None),
+        ({"content": "Hi"}, None),
+        ({}, "stop"),
+    ]
+    told = [
+        {**frame, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+        for delta, finish in deltas
+    ]
+    return [*told, {**frame, "choices": [], "usage": {**USAGE, "total_tokens": total}}]
+
+
+def call(name: str = "weather", arguments: str = '{"city": "Oslo"}') -> dict[str, Any]:
+    function = {"name": name, "arguments": arguments}
+    return {"id": "call_1", "type": "function", "function": function}
+
+
+def read_all(*values: Any) -> list[Exchange]:
+    text = "\n".join(map(json.dumps, values))
+    return list(read(io.BytesIO(text.encode()), name="f"))
+
+
+def one(value: Any) -> Exchange:
+    (exchange,) = read_all(value)
+    return exchange
+
+
+def alarms(exchange: Exchange) -> list[str]:
+    """Codes of the findings that are more than notes."""
+    return [f.code for f in check_exchange(exchange).findings if f.level != "note"]
+
+
+# -- home-made logs ----------------------------------------------------------------------
+
+HOME_MADE: dict[str, Any] = {
+    "the bodies": lambda total: {"request": ASKED, "response": completion(total)},
+    "flat": lambda total: {**ASKED, "ts": 1.5, "response": completion(total)},
+    "flat, no model": lambda total: {
+        "messages": ASKED["messages"], "response": completion(total),
+    },
+    "chunks": lambda total: {"request": STREAMED, "response": chunks(total)},
+    "named chunks": lambda total: {"request": STREAMED, "response": {"chunks": chunks(total)}},
+    "text": lambda total: {"request": ASKED, "response": {"text": json.dumps(completion(total))}},
+    "content": lambda total: {
+        "request": {"json": ASKED}, "response": {"content": json.dumps(completion(total))},
+    },
+    "data": lambda total: {"request": {"data": ASKED}, "response": {"data": completion(total)}},
+    "another name": lambda total: {"request": ASKED, "response": {"result": completion(total)}},
+    "texts": lambda total: {
+        "request": json.dumps(ASKED), "response": json.dumps(completion(total)),
+    },
+    "input and output": lambda total: {"input": ASKED, "output": completion(total)},
+    "messages and output": lambda total: {
+        "input": ASKED["messages"], "params": {"temperature": 1}, "output": completion(total),
+    },
+    "bodies by name": lambda total: {
+        "request_body": json.dumps(ASKED), "response_body": json.dumps(completion(total)),
+    },
+    "the answer alone": lambda total: {"id": 5, "completion": completion(total)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", HOME_MADE)
+def test_a_home_made_log_is_read(form: str) -> None:
+    exchange = one(HOME_MADE[form](13))
+    assert exchange.assembled == ("chunks" not in form)
+    assert alarms(exchange) == []
+    assert alarms(one(HOME_MADE[form](14))) == ["U02"]
+    if form != "the answer alone":
+        assert exchange.request is not None
+        assert exchange.request.json()["messages"] == ASKED["messages"]
+
+
+WIRE = {**completion(14), "choices": [{**completion()["choices"][0], "message": {
+    "role": "assistant", "content": "Hi", "refusal": None,
+}, "logprobs": None}]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        {"status": 200, "text": json.dumps(WIRE)},
+        {"status_code": 200, "json": WIRE},
+        {"statusCode": 200, "data": WIRE},
+        {"status": 200, "payload": WIRE},
+        {"headers": {"Content-Type": "application/json"}, "content": json.dumps(WIRE)},
+        {"status": 200, **WIRE},
+    ],
+)
+def test_what_recorded_a_status_or_headers_saw_the_wire(response: Any) -> None:
+    exchange = one(
+        {"request": {"url": "/v1/chat/completions", "json": ASKED}, "response": response}
+    )
+    assert not exchange.assembled
+    assert exchange.response is not None
+    assert exchange.response.status == 200
+    assert alarms(exchange) == ["U02"]
+
+
+def test_the_status_and_the_url_may_be_above() -> None:
+    url = "https://api.openai.com/v1/chat/completions"
+    body = {"error": {"message": "no", "type": "tokens", "param": None, "code": None}}
+    exchange = one({"url": url, "status": 429, "request": ASKED, "response": body})
+    assert (exchange.request and exchange.request.url, exchange.assembled) == (url, False)
+    assert exchange.response is not None
+    assert (exchange.response.status, exchange.response.body) == (429, body)
+    exchange = one({"req": {"url": url, "body": ASKED}, "res": {"status": 200, "body": WIRE}})
+    assert alarms(exchange) == ["U02"]
+
+
+def test_a_response_alone() -> None:
+    url = "https://api.openai.com/v1/chat/completions"
+    value = {"url": url, "status": 200, "headers": {"X-Request-Id": "r"}, "body": WIRE}
+    exchange = one(value)
+    assert exchange.request == Request(url=url)
+    assert exchange.response == Response(200, {"x-request-id": "r"}, WIRE)
+    assert not exchange.assembled
+    assert alarms(exchange) == ["U02"]
+    assert alarms(one({"response": {"status": 200, "body": WIRE}, "path": "logs/1"})) == ["U02"]
+
+
+def test_an_event_stream_as_text_is_checked_as_one() -> None:
+    events = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks(14)[1:])
+    exchange = one({"request": STREAMED, "response": events})
+    assert not exchange.assembled
+    assert {*alarms(exchange)} == {"T04", "T08", "U02"}
+
+
+@pytest.mark.parametrize("error", [{"message": "slow down"}, "timeout"])
+def test_the_form_of_an_error_is_not_in_a_log(error: Any) -> None:
+    exchange = one({"request": ASKED, "response": {"error": error}})
+    assert exchange.response is not None
+    assert exchange.response.status == 400
+    assert alarms(exchange) == []
+    exchange = one({**ASKED, "temperature": 3, "response": None, "error": error})
+    assert exchange.response is None
+    assert alarms(exchange) == ["Q00"]
+
+
+def test_a_message_alone_is_held_against_the_request() -> None:
+    for response in ("not JSON", {"role": "assistant", "content": "not JSON"}):
+        exchange = one({"request": {**ASKED, "response_format": JSON_ONLY}, "response": response})
+        assert alarms(exchange) == ["J02"]
+        assert alarms(one({"request": ASKED, "response": response})) == []
+    value = {"input": ASKED, "output": {"role": "assistant", "content": None}}
+    assert alarms(one(value)) == []  # the log does not say why it is empty
+
+
+NO_BODY = ", and none of them holds the body"
+
+
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        ({"foo": {"a": 1}}, "its keys are foo" + NO_BODY),
+        ({"status": 200, "foo": [1]}, "its keys are status, foo" + NO_BODY),
+        ({"status": 200, "headers": {}}, "its keys are status, headers" + NO_BODY),
+        ({"foo": 1, "text": ""}, "its keys are foo, text" + NO_BODY),
+        ([1], "it is not an object, but [1]"),
+        (5, "it is not an object, but 5"),
+    ],
+)
+def test_what_is_not_understood_is_refused(response: Any, reason: str) -> None:
+    with pytest.raises(ReadError) as caught:
+        one({"request": ASKED, "response": response})
+    assert str(caught.value) == f"f: line 1: the response is not understood: {reason}"
+
+
+@pytest.mark.parametrize("status", [0, 100, 204, 304])
+def test_some_responses_never_have_a_body(status: int) -> None:
+    exchange = one({"request": {"body": ASKED}, "response": {"status": status}})
+    assert exchange.response is None if status == 0 else exchange.response is not None
+
+
+def test_a_failed_call_has_an_empty_response_in_a_log_only() -> None:
+    assert one({"request": ASKED, "response": {}}).response is None
+    request = {"url": "/v1/chat/completions", "body": ASKED}
+    for response in ({}, "Hi"):
+        with pytest.raises(ReadError, match="the response is not understood"):
+            one({"request": request, "response": response})
+
+
+def test_what_has_nothing_to_do_with_chat_is_not_refused() -> None:
+    value = {"request": {"url": "https://a.example/x"}, "response": {"status": 200, "foo": [1]}}
+    exchange = one(value)
+    assert exchange.response is not None
+    assert exchange.response.body is None
+    with pytest.raises(ReadError, match="not a recording in a known format"):
+        one({"request": {"foo": 1}, "response": {"bar": {"x": 1}}})
+
+
+@pytest.mark.parametrize("key", ["text", "content", "data"])
+def test_a_text_without_a_status_is_that_of_a_message(key: str) -> None:
+    asked = {**ASKED, "response_format": JSON_ONLY}
+    for text in ("Oslo", '{"town": "Oslo"}', '{"city": '):
+        assert alarms(one({"request": asked, "response": {key: text}})) == ["J02"]
+        assert alarms(one({"request": ASKED, "response": {key: text}})) == []
+    assert alarms(one({"request": asked, "response": {"status": 200, key: "Oslo"}})) == ["S00"]
+
+
+def test_a_request_that_is_something_else_hides_no_response() -> None:
+    value = {"request": {"a": 1}, "response": {"completion": completion(14)}}
+    assert alarms(one(value)) == ["U02"]
+
+
+def test_bodies_of_other_apis_are_kept_for_their_contract_to_decide() -> None:
+    body = {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.1]}]}
+    exchange = one({"request": {"model": "m", "input": "x"}, "response": body})
+    assert exchange.request is not None
+    assert exchange.response is not None
+    assert exchange.request.body == {"model": "m", "input": "x"}
+    assert (exchange.request.url, exchange.response.body) == ("", body)
+
+
+def test_two_responses_are_no_log() -> None:
+    with pytest.raises(ReadError, match="not a recording in a known format"):
+        one({"chosen": completion(), "rejected": completion()})
+
+
+# -- LiteLLM -----------------------------------------------------------------------------
+
+
+def payload(**members: Any) -> dict[str, Any]:
+    return {
+        "id": "chatcmpl-L1",
+        "call_type": "acompletion",
+        "status": "success",
+        "custom_llm_provider": "openai",
+        "model": "gpt-4o-mini",
+        "api_base": "https://api.openai.com/v1/",
+        "messages": ASKED["messages"],
+        "response": completion(),
+        "model_parameters": {},
+        "error_str": None,
+        "error_information": {"error_code": "", "error_message": ""},
+        **members,
+    }
+
+
+def test_litellm() -> None:
+    exchange = one(payload())
+    assert exchange.assembled
+    assert exchange.request is not None
+    assert exchange.request.url == "https://api.openai.com/v1/chat/completions"
+    assert exchange.request.body == ASKED
+    assert alarms(exchange) == []
+    assert alarms(one(payload(response=completion(14)))) == ["U02"]
+    assert alarms(one(payload(response=json.dumps(completion(14))))) == ["U02"]
+    arguments = {"model": "m", "messages": [], "standard_logging_object": payload()}
+    assert one(arguments).request == exchange.request
+
+
+def test_litellm_compares_with_the_parameters() -> None:
+    called = completion(tool_calls=[call(arguments='{"town": "Oslo"}')], content=None)
+    called["choices"][0]["finish_reason"] = "tool_calls"
+    exchange = one(payload(response=called, model_parameters={"tools": [TOOL], "max_retries": 2}))
+    assert alarms(exchange) == ["C10"]
+    assert exchange.request is not None
+    assert exchange.request.body == {**ASKED, "tools": [TOOL]}
+
+
+def test_litellm_joins_a_stream() -> None:
+    joined = completion()
+    del joined["usage"]
+    parameters = {"stream": True, "logprobs": True}
+    assert alarms(one(payload(response=joined, stream=True, model_parameters=parameters))) == []
+
+
+def test_tools_that_litellm_had_converted_are_left_out() -> None:
+    parameters = {
+        "tools": [{"name": "weather", "input_schema": {}}],
+        "tool_choice": {"type": "tool", "name": "weather"},
+        "max_tokens": 100,
+    }
+    exchange = one(payload(model_parameters=parameters))
+    assert exchange.request is not None
+    assert exchange.request.body == {**ASKED, "max_tokens": 100}
+
+
+@pytest.mark.parametrize(("code", "status"), [("429", 429), ("", 500), ("999", 500)])
+def test_litellm_failed(code: str, status: int) -> None:
+    details = {"error_code": code, "error_class": "RateLimitError", "error_message": "slow down"}
+    exchange = one(payload(status="failure", response={}, error_information=details))
+    assert exchange.response is not None
+    assert exchange.response.status == status
+    assert alarms(exchange) == []
+
+
+def test_litellm_redacted_its_log() -> None:
+    hidden = completion(14, content="redacted-by-litellm")
+    parameters = {"response_format": JSON_ONLY}
+    for messages in ("redacted-by-litellm", ASKED["messages"]):
+        value = payload(messages=messages, response=hidden, model_parameters=parameters)
+        assert alarms(one(value)) == ["U02"]
+    value = payload(messages="redacted-by-litellm", response={"text": "redacted-by-litellm"})
+    exchange = one(value)
+    assert exchange.request is not None
+    assert (exchange.request.body, exchange.response) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("call_type", "name"),
+    [
+        ("aembedding", "embeddings"),
+        ("aresponses", "responses"),
+        ("atext_completion", "text completions"),
+        ("aimage_generation", "images"),
+        ("anthropic_messages", "anthropic"),
+        ("arerank", "rerank"),
+        ("acreate_batch", "batches"),
+    ],
+)
+def test_other_calls_of_litellm_are_named(call_type: str, name: str) -> None:
+    exchange = one(payload(call_type=call_type, response={"object": "list", "data": []}))
+    assert endpoint(exchange) is None
+    assert other_api(exchange) == name
+
+
+# -- Langfuse ----------------------------------------------------------------------------
+
+
+def observation(**members: Any) -> dict[str, Any]:
+    return {
+        "id": "o1",
+        "traceId": "t1",
+        "type": "GENERATION",
+        "model": "gpt-4o-mini",
+        "input": ASKED["messages"],
+        "output": {"role": "assistant", "content": "Hi"},
+        "usage": {"input": 9, "output": 4, "total": 13, "unit": "TOKENS"},
+        **members,
+    }
+
+
+def test_langfuse() -> None:
+    exchange = one(observation())
+    assert exchange.assembled
+    assert exchange.request is not None
+    assert exchange.request.body == ASKED
+    assert alarms(exchange) == []
+    assert alarms(one(observation(usage={"input": 9, "output": 4, "total": 14}))) == ["U02"]
+    assert alarms(one(observation(output=completion(14)))) == ["U02"]
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"usage": {"input": 9, "output": 4, "total": 99, "unit": "CHARACTERS"}},
+        {"usage": {"input": 0, "output": 0, "total": 99}},
+        {"usage": {"total": 99}},
+        {"usage": {"input": 9, "output": 4, "total": 99}, "usageDetails": {"input_cached": 86}},
+        {"usage": None, "usage_details": {"input": 9, "cache_read": 86, "output": 4, "total": 99}},
+        {"usage": {"promptTokens": 9, "completionTokens": 4, "totalTokens": 99}},
+    ],
+)
+def test_counts_that_langfuse_adds_up_otherwise_are_not_compared(counts: Any) -> None:
+    assert alarms(one(observation(**counts))) == []
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ({"tool_calls": [call()]}, []),
+        ({"tool_calls": [call("train")]}, ["C09"]),
+        ({"tool_calls": [call(arguments='{"town": "Oslo"}')]}, ["C10"]),
+        ({"tool_calls": [{"name": "train"}], "additional_kwargs": {"tool_calls": [call()]}}, []),
+        ({"tool_calls": [], "additional_kwargs": {"tool_calls": [call("train")]}}, ["C09"]),
+        ({"tool_calls": None, "content": "It is \ufffd"}, ["S15"]),
+    ],
+)
+def test_what_a_message_of_langfuse_shows(message: Any, expected: list[str]) -> None:
+    asked = {"messages": ASKED["messages"], "tools": [TOOL]}
+    exchange = one(observation(input=asked, output={"role": "assistant", **message}))
+    assert alarms(exchange) == expected
+
+
+def test_langfuse_exports_texts_in_snake_case() -> None:
+    value = {
+        "id": "o1",
+        "trace_id": "t1",
+        "type": "GENERATION",
+        "provided_model_name": "gpt-4o-mini",
+        "model_parameters": json.dumps({"response_format": JSON_ONLY, "max_tokens": 50}),
+        "input": json.dumps(ASKED["messages"]),
+        "output": json.dumps([{"role": "assistant", "content": '{"town": 1}'}]),
+        "usage_details": json.dumps({"input": 9, "output": 4, "total": 13}),
+    }
+    assert alarms(one(value)) == ["J02"]
+    cut = {**value, "usage_details": {"input": 9, "output": 50, "total": 59}}
+    assert alarms(one(cut)) == []  # it may be cut off there
+
+
+def test_other_observations_are_named_and_skipped() -> None:
+    values = [
+        observation(type="SPAN", input={"a": 1}, output=None),
+        observation(input="Say hello", output="Hello"),
+        observation(input=[{"parts": []}]),
+    ]
+    for exchange in read_all(*values):
+        assert endpoint(exchange) is None
+    failed = one(observation(output=None, level="ERROR", statusMessage="timeout"))
+    assert failed.response is None
+    assert failed.request is not None
+    assert failed.request.body == ASKED
+
+
+@pytest.mark.parametrize("key", ["observations", "data"])
+def test_traces_and_pages_of_langfuse(key: str) -> None:
+    span, generation = observation(type="SPAN"), observation(output=completion(14))
+    exchanges = read_all({"id": "t1", key: [span, generation]})
+    assert [endpoint(exchange) for exchange in exchanges] == [None, "chat"]
+    assert alarms(exchanges[1]) == ["U02"]
+
+
+# -- Charles -----------------------------------------------------------------------------
+
+
+def transaction(body: dict[str, Any], **members: Any) -> dict[str, Any]:
+    sent = {"mimeType": "application/json", "body": {"text": json.dumps(ASKED)}}
+    header = {"headers": [{"name": "X-Request-Id", "value": "r"}]}
+    got = {"status": 200, "mimeType": "application/json", "header": header, "body": body}
+    where = {"scheme": "https", "host": "api.openai.com", "path": "/v1/chat/completions"}
+    return {"status": "COMPLETE", "method": "POST", **where, "request": sent, "response": got,
+            **members}  # fmt: skip
+
+
+def test_charles() -> None:
+    (exchange,) = read_all([transaction({"text": json.dumps(WIRE)})])
+    assert exchange.request is not None
+    assert exchange.response is not None
+    assert exchange.request.url == "https://api.openai.com/v1/chat/completions"
+    assert exchange.response.headers == {
+        "x-request-id": "r", "content-type": "application/json",
+    }  # fmt: skip
+    assert not exchange.assembled
+    assert alarms(exchange) == ["U02"]
+
+
+def test_bodies_and_addresses_of_charles() -> None:
+    encoded = {"encoding": "base64", "encoded": "eyJpZCI6ICJjMSJ9"}
+    value = transaction(encoded, port=8443, query="a=b", path="/x")
+    (exchange,) = read_all([value])
+    assert exchange.request is not None
+    assert exchange.response is not None
+    assert exchange.request.url == "https://api.openai.com:8443/x?a=b"
+    assert exchange.response.body == b'{"id": "c1"}'
+    (exchange,) = read_all([{**value, "status": "FAILED", "response": {"body": None}}])
+    assert exchange.response is None
+    with pytest.raises(ReadError, match=r"interaction 0: response: the body is not base64$"):
+        read_all([transaction({"encoding": "base64", "encoded": "?"})])
