@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from pytest_chatapi.contract.exchange import Exchange, Source
 from pytest_chatapi.contract.wire import JSON
@@ -14,6 +15,12 @@ from pytest_chatapi.reading.files import join, lines_of
 from pytest_chatapi.reading.format import Origin, RecordedFile, TextFormat
 from pytest_chatapi.reading.formats import chunks
 from pytest_chatapi.reading.json_text import JSONProblem, loads, loads_line
+from pytest_chatapi.reading.mapping import (
+    Mapping,
+    exchange_of_unmapped,
+    exchanges_of_mapped_document,
+)
+from pytest_chatapi.reading.refused import refuse
 from pytest_chatapi.reading.registry import (
     NotAnExchange,
     damaged,
@@ -57,6 +64,8 @@ class _Lookahead:
 def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange]:
     lines = _Lookahead(blocks, file.name)
     number, text = next(lines.filled())
+    if file.mapping is not None:
+        return _mapped(file, file.mapping, lines, number, text)
     try:
         first = loads_line(text, file.name, number)
     except ReadError:
@@ -64,6 +73,7 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
         if first is None:
             return _document(file, lines.all())
     else:
+        refuse(file.name, first)
         format = format_of(first)
         if format is not None and not format.bare:
             return _lines(file, lines.all())
@@ -121,7 +131,34 @@ def _lines(file: RecordedFile, lines: Iterable[_Line]) -> Iterator[Exchange]:
 def _document(file: RecordedFile, lines: Iterable[_Line]) -> Iterator[Exchange]:
     data = join(_with_newlines(lines), file.name, file.path)
     for document in _values(file.name, data):
+        refuse(file.name, document)
         yield from exchanges_of_document(file, document, data)
+
+
+def _mapped(
+    file: RecordedFile, mapping: Mapping, lines: _Lookahead, number: int, text: bytes
+) -> Iterator[Exchange]:
+    """The exchanges where `mapping` finds them; those of a known format where it finds none."""
+    first: JSON = None
+    with suppress(ReadError):
+        first = loads_line(text, file.name, number)
+    if first is None or next(lines.filled(), None) is None:
+        data = join(_with_newlines(lines.all()), file.name, file.path)
+        for document in _values(file.name, data):
+            yield from exchanges_of_mapped_document(file, mapping, document)
+        return
+    for number, line in lines.all():
+        if not line.strip():
+            continue
+        try:
+            value = loads_line(line, file.name, number)
+            for exchange in mapping.exchanges(value) or [exchange_of_unmapped(mapping, value)]:
+                exchange.source = Source(file.name, number)
+                yield exchange
+        except ReadError as error:
+            file.on_error(error)
+        except (BodyProblem, NotAnExchange) as error:
+            file.on_error(ReadError(file.name, f"line {number + 1}", str(error)))
 
 
 def _with_newlines(lines: Iterable[_Line]) -> Iterator[bytes]:

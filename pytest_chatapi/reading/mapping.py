@@ -1,0 +1,272 @@
+"""Exchanges in JSON of any shape, where the user says what is where.
+
+``request=$.input,response=$.output`` names the members of an exchange by JSON paths.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import takewhile
+
+from pytest_chatapi.contract.exchange import Exchange, Request, Response, Source
+from pytest_chatapi.contract.sse import looks_like_sse
+from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.wording import did_you_mean
+from pytest_chatapi.errors import ReadError, SettingError
+from pytest_chatapi.reading.bodies import BodyProblem, plain_body
+from pytest_chatapi.reading.documents import exchanges_of_document
+from pytest_chatapi.reading.format import Origin, RecordedFile
+from pytest_chatapi.reading.formats.chunks import is_chunk
+from pytest_chatapi.reading.json_text import JSONProblem, loads
+from pytest_chatapi.reading.parts import headers_of, printable, status_of
+from pytest_chatapi.reading.registry import NotAnExchange, exchange_of, format_of, items_of
+from pytest_chatapi.redaction.jsonpath import JsonPath
+
+__all__ = ["MEMBERS", "Mapping", "exchange_of_unmapped", "exchanges_of_mapped_document"]
+
+MEMBERS = (
+    "request",
+    "response",
+    "url",
+    "status",
+    "headers",
+    "request_headers",
+    "response_headers",
+)
+"""What can be mapped; ``headers`` are those of the response."""
+
+_EXAMPLE = "request=$.input,response=$.output"
+_BETWEEN = re.compile(r",(?=\s*\w+\s*=)")
+_IN_ENVELOPE = frozenset({"body", "text", "status", "status_code", "statusCode", "headers"})
+_MOST_KEYS = 12
+
+
+class Mapping:
+    """Where the members of an exchange are in a value.
+
+    ``[*]`` in the beginning that paths have in common makes an exchange of each item.
+
+    Args:
+        text: a comma-separated list of ``MEMBER=PATH``.
+
+    Raises:
+        SettingError: it is not of this form.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._paths: dict[str, JsonPath] = {}
+        for part in filter(None, map(str.strip, _BETWEEN.split(text))):
+            member, equals, path = (word.strip() for word in part.partition("="))
+            if not equals:
+                raise SettingError(f"{part!r} is not MEMBER=PATH, such as {_EXAMPLE}")
+            if member not in MEMBERS:
+                near = did_you_mean(member, MEMBERS)
+                raise SettingError(
+                    f"{member!r} cannot be mapped{near or '.'} Use {', '.join(MEMBERS)}"
+                )
+            if member in self._paths:
+                raise SettingError(f"{member!r} is mapped twice")
+            self._paths[member] = JsonPath(path)
+        if not self._paths.keys() & {"request", "response"}:
+            raise SettingError(f"map request, response or both, such as {_EXAMPLE}; got {text!r}")
+        looped = [path.steps for path in self._paths.values() if None in path.steps]
+        common = [
+            steps[0]
+            for steps in takewhile(
+                lambda steps: len(set(map(repr, steps))) == 1, zip(*looped, strict=False)
+            )
+        ]
+        while common and common[-1] is not None:
+            common.pop()
+        self._shared = len(common)
+        self._lists = len(looped) > 1 and not common
+
+    def exchanges(self, value: JSON) -> list[Exchange]:
+        """The exchanges in a value; none where neither request nor response is found.
+
+        Raises:
+            NotAnExchange: a member is found, but is something else.
+            BodyProblem: a body is damaged.
+        """
+        exchanges = []
+        for item in self._items(value):
+            members = {name: values for name, values in item.items() if values is not None}
+            if members.keys() & {"request", "response"}:
+                exchanges.append(_exchange(members))
+        return exchanges
+
+    def _items(self, value: JSON) -> Iterator[dict[str, JSON]]:
+        """The mapped values of each exchange, by member."""
+        if self._lists:
+            yield from self._side_by_side(value)
+            return
+        constant = {n: _one(p, p.values(value)) for n, p in self._paths.items() if not _loops(p)}
+        looped = {name: path for name, path in self._paths.items() if _loops(path)}
+        if not looped:
+            yield constant
+            return
+        beginning = next(iter(looped.values()))
+        for item in beginning.values(value, 0, self._shared):
+            yield constant | {
+                name: _one(path, path.values(item, self._shared), self._shared)
+                for name, path in looped.items()
+            }
+
+    def _side_by_side(self, value: JSON) -> Iterator[dict[str, JSON]]:
+        """Lists with nothing in common, paired in their order."""
+        found = {name: path.values(value) for name, path in self._paths.items()}
+        lengths = {len(found[name]) for name, path in self._paths.items() if _loops(path)}
+        if len(lengths) > 1:
+            raise NotAnExchange(
+                f"{self.text!r} finds lists of different lengths, which cannot be paired"
+            )
+        for index in range(lengths.pop()):
+            yield {
+                name: values[index] if _loops(self._paths[name]) else values[0] if values else None
+                for name, values in found.items()
+            }
+
+    def nothing_in(self, value: JSON) -> str:
+        """The reason that a message gives where the mapping finds nothing in `value`."""
+        while isinstance(value, list) and value:
+            value = value[0]
+        if isinstance(value, dict) and value:
+            keys = [printable(key) for key in value]
+            shown = ", ".join(keys[:_MOST_KEYS]) + (", ..." if len(keys) > _MOST_KEYS else "")
+            return f"{self.text!r} finds nothing: the keys here are {shown}"
+        return f"{self.text!r} finds nothing: here is no object with keys"
+
+
+def _loops(path: JsonPath) -> bool:
+    return None in path.steps
+
+
+def _one(path: JsonPath, values: list[JSON], start: int = 0) -> JSON:
+    """The value that a path found; all of them as a list where it names several."""
+    if None in path.steps[start:]:
+        return values or None
+    return values[0] if values else None
+
+
+def exchanges_of_mapped_document(
+    file: RecordedFile, mapping: Mapping, document: JSON
+) -> Iterator[Exchange]:
+    """The exchanges of a document, as `mapping` finds them, else as its format does.
+
+    Raises:
+        ReadError: neither finds any.
+    """
+    try:
+        exchanges = mapping.exchanges(document)
+    except (BodyProblem, NotAnExchange) as error:
+        raise ReadError(file.name, "", str(error)) from None
+    if not exchanges:
+        if items_of(document, bare=True) is None:
+            raise ReadError(file.name, "", mapping.nothing_in(document))
+        yield from exchanges_of_document(file, document)
+    for index, exchange in enumerate(exchanges):
+        exchange.source = Source(file.name, index)
+        yield exchange
+
+
+def exchange_of_unmapped(mapping: Mapping, value: JSON) -> Exchange:
+    """The exchange that a line is in which `mapping` finds nothing.
+
+    Raises:
+        NotAnExchange: it is in no known format either.
+        BodyProblem: its body is damaged.
+    """
+    if format_of(value) is None:
+        raise NotAnExchange(mapping.nothing_in(value))
+    return exchange_of(value)
+
+
+# -- the members ---------------------------------------------------------------------------------
+
+
+def _exchange(members: JSONObject) -> Exchange:
+    response_headers = members.get("response_headers", members.get("headers"))
+    has_wire = "status" in members or response_headers is not None
+    request = _request(members.get("request"))
+    if "url" in members or "request_headers" in members:
+        request = request or Request()
+        request.url = printable(members.get("url")) or request.url
+        request.headers = headers_of(members.get("request_headers")) or request.headers
+    if "response" not in members:
+        return Exchange(request)
+    response, is_assembled = _response(members["response"])
+    if "status" in members:
+        response.status = status_of(members)
+    if response_headers is not None:
+        response.headers = headers_of(response_headers)
+    return Exchange(request, response, assembled=is_assembled and not has_wire)
+
+
+def _request(value: JSON) -> Request | None:
+    parsed = _unquoted(value)
+    if parsed is None:
+        return None
+    is_object = isinstance(parsed, dict)
+    if is_object and "messages" not in parsed and not _IN_ENVELOPE.isdisjoint(parsed):
+        return exchange_of({"request": parsed}).request
+    if not is_object or not parsed.keys() & {"messages", "model"}:
+        raise NotAnExchange(
+            f"the mapped request is {_shown(parsed)}: it must be a request body "
+            "(an object with model and messages)"
+        )
+    return Request(body=plain_body(value))
+
+
+def _response(value: JSON) -> tuple[Response, bool]:
+    """The response, and whether a log assembled it."""
+    parsed = _unquoted(value)
+    if isinstance(parsed, str) and looks_like_sse(parsed.encode("utf-8", "replace")[:512]):
+        return Response(body=plain_body(parsed)), False
+    if isinstance(parsed, list):
+        chunks = [_unquoted(item) for item in parsed if item != "[DONE]"]
+        if chunks and all(isinstance(chunk, str) for chunk in chunks):
+            return _response("\n\n".join(chunk.strip() for chunk in chunks) + "\n\n")
+        if len(chunks) == 1 and not is_chunk(chunks[0]):
+            return _response(chunks[0])
+        parsed = chunks
+    elif (
+        isinstance(parsed, dict)
+        and format_of(parsed) is None
+        and not _IN_ENVELOPE.isdisjoint(parsed)
+    ):
+        exchange = exchange_of({"response": parsed})
+        if exchange.response is not None:
+            return exchange.response, False
+    recognised = items_of(parsed, bare=True) if isinstance(parsed, (dict, list)) else None
+    if recognised and recognised[0] and len(recognised[1]) == 1:
+        text = value.encode("utf-8", "replace") if isinstance(value, str) else b""
+        exchange = exchange_of(recognised[1][0], Origin(text), recognised[0])
+        if exchange.response is not None:
+            return exchange.response, recognised[0].bare
+    raise NotAnExchange(
+        f"the mapped response is {_shown(parsed)}: it must be a completion, a list of chunks, "
+        "the text of an event stream, or an object with a body"
+    )
+
+
+def _unquoted(value: JSON) -> JSON:
+    """A value; parsed if it is JSON in a text."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            return loads(value)
+        except JSONProblem as error:
+            raise NotAnExchange(f"a mapped text is {error.reason}") from None
+    return value
+
+
+def _shown(value: JSON) -> str:
+    if isinstance(value, dict):
+        keys = ", ".join(printable(key) for key in list(value)[:_MOST_KEYS])
+        return f"an object with {keys}" if keys else "an empty object"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, str):
+        return f"the text {value[:40]!r}"
+    return repr(value)[:40]
