@@ -19,6 +19,7 @@ from pytest_chatapi.reading.files import BLOCK, blocks_of, blocks_of_path, os_re
 from pytest_chatapi.reading.find import AnyPath, find
 from pytest_chatapi.reading.format import OnError, RecordedFile
 from pytest_chatapi.reading.mapping import Mapping
+from pytest_chatapi.reading.refused import refuse_text
 from pytest_chatapi.reading.registry import (
     NotARecording,
     format_of_text,
@@ -126,6 +127,7 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
         block = next(blocks, b"")
         head += block
         if head.strip() or len(head) > _MOST_BLANK:
+            refuse_text(file.name, head)
             format = format_of_text(head, not block or len(head) >= BLOCK)
         elif not block:
             raise ReadError(file.name, "", "is empty")

@@ -1,17 +1,20 @@
 """Files of other tools that are known by name, but not read; most with the mapping that reads them.
 
-A row of `_KNOWN` is a tool: what tells its JSON, and the paths of an exchange in it.
+A row of `_KNOWN` is a tool: what tells its JSON, and the paths of an exchange in it. `_TEXTS` are
+those whose files are not JSON: archives, databases, captures.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from pytest_chatapi.contract.wire import JSON
-from pytest_chatapi.reading.registry import NotARecording
+from pytest_chatapi.reading.parts import printable
+from pytest_chatapi.reading.registry import NotARecording, not_a_recording
 
-__all__ = ["refuse"]
+__all__ = ["refuse", "refuse_text", "unknown_json"]
 
 
 class _Tool(NamedTuple):
@@ -196,3 +199,57 @@ _KNOWN = (
         why=": they have no bodies",
     ),
 )
+
+_MOST_KEYS = 12
+
+
+def unknown_json(name: str, value: JSON) -> NotARecording:
+    """The error for JSON in no known format."""
+    while isinstance(value, list) and value:
+        value = value[0]
+    keys = [printable(key) for key in value] if isinstance(value, dict) else []
+    reason = not_a_recording(name).reason
+    if keys:
+        shown = ", ".join(keys[:_MOST_KEYS]) + (", ..." if len(keys) > _MOST_KEYS else "")
+        reason += f"; its keys are {shown}: --map says where request and response are"
+    return NotARecording(name, "", reason)
+
+
+# -- other files ---------------------------------------------------------------------------------
+
+_TEXTS = (
+    (rb"PK\x03\x04", "a zip file (Fiddler's .saz is one): unpack it, or save the traffic as HAR"),
+    (rb"SQLite format 3\x00", "an SQLite database: export the rows as JSON Lines"),
+    (
+        # The first four bytes of pcapng are line breaks, which are left out.
+        rb"\xd4\xc3\xb2\xa1|\xa1\xb2[\xc3\x3c][\xd4\x4d]|\x4d\x3c\xb2\xa1"
+        rb"|.{4}(?:\x4d\x3c\x2b\x1a|\x1a\x2b\x3c\x4d)",
+        "a packet capture (pcap): record with a proxy that decrypts, and save as HAR",
+    ),
+    (rb"PAR1", "a Parquet file: export the rows as JSON Lines"),
+    (
+        rb"(?:<\?xml[^>]*>\s*)?<(?:jmeterTestPlan|testResults)\b",
+        "a file of JMeter: record through a proxy, and save as HAR",
+    ),
+    (
+        rb"(?:<\?xml[^>]*>\s*(?:<!DOCTYPE[^>]*\[.*?\]>\s*)?)?<items burpVersion",
+        "an export of Burp: save the traffic as HAR",
+    ),
+    (
+        rb"(?:<\?xml[^>]*>\s*(?:<\?[^>]*>\s*)*)?<charles-session\b",
+        "an XML session of Charles: save it as HAR, or as JSON (.chlsj)",
+    ),
+)
+_PATTERNS = [(re.compile(pattern, re.DOTALL), kind) for pattern, kind in _TEXTS]
+
+
+def refuse_text(name: str, head: bytes) -> None:
+    """Name what a file is that begins like this and is in no format that is read.
+
+    Raises:
+        NotARecording: it is.
+    """
+    text = head.lstrip()
+    reason = next((kind for pattern, kind in _PATTERNS if pattern.match(text)), None)
+    if reason is not None:
+        raise NotARecording(name, "", reason)

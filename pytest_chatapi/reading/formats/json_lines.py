@@ -20,13 +20,13 @@ from pytest_chatapi.reading.mapping import (
     exchange_of_unmapped,
     exchanges_of_mapped_document,
 )
-from pytest_chatapi.reading.refused import refuse
+from pytest_chatapi.reading.refused import refuse, unknown_json
 from pytest_chatapi.reading.registry import (
     NotAnExchange,
     damaged,
     exchange_of,
     format_of,
-    not_a_recording,
+    items_of,
 )
 
 LOOKED_AT = 20
@@ -78,11 +78,11 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
         if format is not None and not format.bare:
             return _lines(file, lines.all())
         if next(lines.filled(), None) is None:
-            return exchanges_of_document(file, first, text)
+            return _of_document(file, first, text)
     if chunks.is_chunk(first):
         return iter([chunks.exchange_of_lines(file, lines.all())])
     if format_of(first) is None and not _is_recognised(lines):
-        raise not_a_recording(file.name)
+        raise unknown_json(file.name, first)
     return _lines(file, lines.all())
 
 
@@ -132,7 +132,13 @@ def _document(file: RecordedFile, lines: Iterable[_Line]) -> Iterator[Exchange]:
     data = join(_with_newlines(lines), file.name, file.path)
     for document in _values(file.name, data):
         refuse(file.name, document)
-        yield from exchanges_of_document(file, document, data)
+        yield from _of_document(file, document, data)
+
+
+def _of_document(file: RecordedFile, document: JSON, text: bytes) -> Iterator[Exchange]:
+    if items_of(document, bare=True) is None:
+        raise unknown_json(file.name, document)
+    return exchanges_of_document(file, document, text)
 
 
 def _mapped(

@@ -201,7 +201,7 @@ def _file(name: str, origin: Origin) -> bytes:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise BodyProblem(f"{shown} is not read: it is a link out of __files")
     try:
-        return join(blocks_of_path(str(path), name), name, str(path))
+        return join(blocks_of_path(str(path), name), name)
     except ReadError as error:
         raise BodyProblem(f"{shown} in {folder}: {error.reason}") from None
     except (OSError, ValueError):
