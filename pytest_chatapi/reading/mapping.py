@@ -37,7 +37,7 @@ MEMBERS = (
 """What can be mapped; ``headers`` are those of the response."""
 
 _EXAMPLE = "request=$.input,response=$.output"
-_BETWEEN = re.compile(r",(?=\s*\w+\s*=)")
+_PART = re.compile(r"""(?:\['[^']*'\]|\["[^"]*"\]|[^,])+""")
 _IN_ENVELOPE = frozenset({"body", "text", "status", "status_code", "statusCode", "headers"})
 _MOST_KEYS = 12
 
@@ -57,7 +57,7 @@ class Mapping:
     def __init__(self, text: str) -> None:
         self.text = text
         self._paths: dict[str, JsonPath] = {}
-        for part in filter(None, map(str.strip, _BETWEEN.split(text))):
+        for part in filter(None, map(str.strip, _PART.findall(text))):
             member, equals, path = (word.strip() for word in part.partition("="))
             if not equals:
                 raise SettingError(f"{part!r} is not MEMBER=PATH, such as {_EXAMPLE}")

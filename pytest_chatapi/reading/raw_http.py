@@ -16,10 +16,11 @@ REQUEST_LINE = re.compile(
 )
 """Method and target; an editor's file may leave out the version."""
 
-STATUS_LINE = re.compile(rb"HTTP/(?:1\.[01]|2(?:\.0)?|3(?:\.0)?) (\d{3})(?: [^\r\n]*)?(?:\r?\n|\Z)")
+_STATUS = rb"HTTP/(?:1\.[01]|2(?:\.0)?|3(?:\.0)?) (\d{3})(?: [^\r\n]*)?"
+STATUS_LINE = re.compile(_STATUS + rb"(?:\r?\n|\Z)")
 
 # JSON and event streams have no line like this, since a line break in a text is escaped there.
-_NEXT_RESPONSE = re.compile(STATUS_LINE.pattern + rb"(?=[!#$%&'*+.^_`|~\w-]+:|\r?\n|\Z)")
+_NEXT_RESPONSE = re.compile(_STATUS + rb"\r?\n(?=[!#$%&'*+.^_`|~\w-]+:|\r?\n|\Z)")
 _HEAD_END = re.compile(rb"(?:\A|\r?\n)\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _LOCAL = re.compile(r"(?:localhost|127\.|0\.0\.0\.0|\[::1\])")
