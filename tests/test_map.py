@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inner_runs import run_here
 from read_files import (
     CHUNKS,
     CUT_STREAM,
@@ -308,13 +309,13 @@ def test_the_setting(pytester: pytest.Pytester, by_flag: bool) -> None:
     else:
         args = []
         pytester.makeini(f"[pytest]\nchatapi_cassettes = logs\nchatapi_map = {BOTH}\n")
-    result = pytester.runpytest_inprocess(*args)
+    result = run_here(pytester, *args)
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*U02 usage-total*"])
 
 
 def test_a_wrong_setting(pytester: pytest.Pytester) -> None:
     (pytester.path / "logs").mkdir()
-    result = pytester.runpytest_inprocess("--chatapi-cassettes", "logs", "--chatapi-map", "x=$.y")
+    result = run_here(pytester, "--chatapi-cassettes", "logs", "--chatapi-map", "x=$.y")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: chatapi_map: 'x' cannot be mapped*"])
