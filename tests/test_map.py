@@ -91,6 +91,26 @@ def test_an_exchange_for_each_item(mapping: str, document: Any, tmp_path: Path) 
     assert verdict(write(tmp_path, document), mapping) == ([[], ["U02"]], 0, [])
 
 
+def test_a_damaged_item_does_not_end_the_reading(tmp_path: Path) -> None:
+    runs: list[Any] = [
+        {"at": logged(WRONG)},
+        {"at": logged({"generations": []})},
+        {"at": logged("Hello!")},
+        {"at": logged(None, None)},
+        {},
+        {"at": logged(WRONG)},
+    ]
+    mapping = "request=$.runs[*].at.input,response=$.runs[*].at.output"
+    codes, skipped, errors = verdict(write(tmp_path, {"runs": runs}), mapping)
+    assert (codes, skipped) == ([["U02"], ["U02"]], 0)
+    assert [error.partition(" the mapped ")[0] for error in errors] == [
+        "f: interaction 1:",
+        "f: interaction 2:",
+        f"f: interaction 3: {mapping!r} finds neither request nor response",
+        f"f: interaction 4: {mapping!r} finds neither request nor response",
+    ]
+
+
 def test_lists_that_cannot_be_paired(tmp_path: Path) -> None:
     path = write(tmp_path, {"in": [REQUEST], "out": [ANSWER, WRONG]})
     mapping = "request=$.in[*],response=$.out[*]"

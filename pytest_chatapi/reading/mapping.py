@@ -23,7 +23,7 @@ from pytest_chatapi.reading.parts import headers_of, printable, status_of
 from pytest_chatapi.reading.registry import NotAnExchange, exchange_of, format_of, items_of
 from pytest_chatapi.redaction.jsonpath import JsonPath
 
-__all__ = ["MEMBERS", "Mapping", "exchange_of_unmapped", "exchanges_of_mapped_document"]
+__all__ = ["MEMBERS", "Mapping", "exchanges_of_mapped"]
 
 MEMBERS = (
     "request",
@@ -83,19 +83,22 @@ class Mapping:
         self._shared = len(common)
         self._lists = len(looped) > 1 and not common
 
-    def exchanges(self, value: JSON) -> list[Exchange]:
-        """The exchanges in a value; none where neither request nor response is found.
+    def found(self, value: JSON) -> list[JSONObject]:
+        """The mapped values by member, for each exchange in `value`.
+
+        Empty where no exchange has a request or a response; one that has neither is empty.
 
         Raises:
-            NotAnExchange: a member is found, but is something else.
-            BodyProblem: a body is damaged.
+            NotAnExchange: lists cannot be paired.
         """
-        exchanges = []
-        for item in self._items(value):
-            members = {name: values for name, values in item.items() if values is not None}
-            if members.keys() & {"request", "response"}:
-                exchanges.append(_exchange(members))
-        return exchanges
+        every = [
+            {name: mapped for name, mapped in item.items() if mapped is not None}
+            for item in self._items(value)
+        ]
+        has_any = [not item.keys().isdisjoint(("request", "response")) for item in every]
+        if not any(has_any):
+            return []
+        return [item if has else {} for item, has in zip(every, has_any, strict=True)]
 
     def _items(self, value: JSON) -> Iterator[dict[str, JSON]]:
         """The mapped values of each exchange, by member."""
@@ -150,37 +153,55 @@ def _one(path: JsonPath, values: list[JSON], start: int = 0) -> JSON:
     return values[0] if values else None
 
 
-def exchanges_of_mapped_document(
-    file: RecordedFile, mapping: Mapping, document: JSON
+def exchanges_of_mapped(
+    file: RecordedFile, mapping: Mapping, value: JSON, line: int | None = None
 ) -> Iterator[Exchange]:
-    """The exchanges of a document, as `mapping` finds them, else as its format does.
+    """The exchanges of a document or line, as `mapping` finds them, else as its format does.
 
-    Raises:
-        ReadError: neither finds any.
+    What is damaged, or in neither, is reported, and the others are still read.
+
+    Args:
+        line: number of the line, from 0; ``None`` for a document.
     """
+    place = "" if line is None else f"line {line + 1}"
     try:
-        exchanges = mapping.exchanges(document)
+        found = mapping.found(value)
+        if not found:
+            yield from _unmapped(file, mapping, value, line)
+            return
     except (BodyProblem, NotAnExchange) as error:
-        raise ReadError(file.name, "", str(error)) from None
-    if not exchanges:
-        if items_of(document, bare=True) is None:
-            raise ReadError(file.name, "", mapping.nothing_in(document))
-        yield from exchanges_of_document(file, document)
-    for index, exchange in enumerate(exchanges):
-        exchange.source = Source(file.name, index)
-        yield exchange
+        file.on_error(ReadError(file.name, place, str(error)))
+        return
+    for index, members in enumerate(found):
+        try:
+            if not members:
+                raise NotAnExchange(f"{mapping.text!r} finds neither request nor response")
+            exchange = _exchange(members)
+        except (BodyProblem, NotAnExchange) as error:
+            where = place or (f"interaction {index}" if len(found) > 1 else "")
+            file.on_error(ReadError(file.name, where, str(error)))
+        else:
+            exchange.source = Source(file.name, index if line is None else line)
+            yield exchange
 
 
-def exchange_of_unmapped(mapping: Mapping, value: JSON) -> Exchange:
-    """The exchange that a line is in which `mapping` finds nothing.
+def _unmapped(
+    file: RecordedFile, mapping: Mapping, value: JSON, line: int | None
+) -> Iterator[Exchange]:
+    """The exchanges where `mapping` finds nothing.
 
     Raises:
-        NotAnExchange: it is in no known format either.
-        BodyProblem: its body is damaged.
+        NotAnExchange: the value is in no known format either.
+        BodyProblem: a body is damaged.
     """
-    if format_of(value) is None:
+    if items_of(value, bare=True) is None:
         raise NotAnExchange(mapping.nothing_in(value))
-    return exchange_of(value)
+    if line is None:
+        yield from exchanges_of_document(file, value)
+    else:
+        exchange = exchange_of(value)
+        exchange.source = Source(file.name, line)
+        yield exchange
 
 
 # -- the members ---------------------------------------------------------------------------------

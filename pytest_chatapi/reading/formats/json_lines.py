@@ -15,11 +15,7 @@ from pytest_chatapi.reading.files import join, lines_of
 from pytest_chatapi.reading.format import Origin, RecordedFile, TextFormat
 from pytest_chatapi.reading.formats import chunks
 from pytest_chatapi.reading.json_text import JSONProblem, loads, loads_line
-from pytest_chatapi.reading.mapping import (
-    Mapping,
-    exchange_of_unmapped,
-    exchanges_of_mapped_document,
-)
+from pytest_chatapi.reading.mapping import Mapping, exchanges_of_mapped
 from pytest_chatapi.reading.refused import refuse, unknown_json
 from pytest_chatapi.reading.registry import (
     NotAnExchange,
@@ -151,20 +147,16 @@ def _mapped(
     if first is None or next(lines.filled(), None) is None:
         data = join(_with_newlines(lines.all()), file.name, file.path)
         for document in _values(file.name, data):
-            yield from exchanges_of_mapped_document(file, mapping, document)
+            yield from exchanges_of_mapped(file, mapping, document)
         return
     for number, line in lines.all():
-        if not line.strip():
-            continue
-        try:
-            value = loads_line(line, file.name, number)
-            for exchange in mapping.exchanges(value) or [exchange_of_unmapped(mapping, value)]:
-                exchange.source = Source(file.name, number)
-                yield exchange
-        except ReadError as error:
-            file.on_error(error)
-        except (BodyProblem, NotAnExchange) as error:
-            file.on_error(ReadError(file.name, f"line {number + 1}", str(error)))
+        if line.strip():
+            try:
+                value = loads_line(line, file.name, number)
+            except ReadError as error:
+                file.on_error(error)
+            else:
+                yield from exchanges_of_mapped(file, mapping, value, number)
 
 
 def _with_newlines(lines: Iterable[_Line]) -> Iterator[bytes]:
