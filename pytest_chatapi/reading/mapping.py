@@ -20,7 +20,7 @@ from pytest_chatapi.reading.format import Origin, RecordedFile
 from pytest_chatapi.reading.formats.chunks import is_chunk
 from pytest_chatapi.reading.json_text import JSONProblem, loads
 from pytest_chatapi.reading.parts import headers_of, printable, status_of
-from pytest_chatapi.reading.registry import NotAnExchange, exchange_of, format_of, items_of
+from pytest_chatapi.reading.registry import NotAnExchange, exchange_of, items_of
 from pytest_chatapi.redaction.jsonpath import JsonPath
 
 __all__ = ["MEMBERS", "Mapping", "exchanges_of_mapped"]
@@ -39,6 +39,7 @@ MEMBERS = (
 _EXAMPLE = "request=$.input,response=$.output"
 _PART = re.compile(r"""(?:\['[^']*'\]|\["[^"]*"\]|[^,])+""")
 _IN_ENVELOPE = frozenset({"body", "text", "status", "status_code", "statusCode", "headers"})
+_IN_BODY = frozenset({"choices", "object", "error", "response"})
 _MOST_KEYS = 12
 
 
@@ -254,7 +255,7 @@ def _response(value: JSON) -> tuple[Response, bool]:
         parsed = chunks
     elif (
         isinstance(parsed, dict)
-        and format_of(parsed) is None
+        and _IN_BODY.isdisjoint(parsed)
         and not _IN_ENVELOPE.isdisjoint(parsed)
     ):
         exchange = exchange_of({"response": parsed})
