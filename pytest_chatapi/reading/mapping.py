@@ -266,7 +266,9 @@ def _response(value: JSON) -> tuple[Response, bool]:
         text = value.encode("utf-8", "replace") if isinstance(value, str) else b""
         exchange = exchange_of(recognised[1][0], Origin(text), recognised[0])
         if exchange.response is not None:
-            return exchange.response, recognised[0].bare
+            # The chunks of a stream show its course.
+            is_assembled = recognised[0].bare and exchange.response.chunks is None
+            return exchange.response, is_assembled
     raise NotAnExchange(
         f"the mapped response is {_shown(parsed)}: it must be a completion, a list of chunks, "
         "the text of an event stream, or an object with a body"
