@@ -138,6 +138,14 @@ def test_curl_i(read: Read, line: str) -> None:
     assert read(answer(WRONG, line=line).replace(b"\r\n", b"\n")) == ([["U02"]], 0, [])
 
 
+def test_headers_that_are_not_ascii(read: Read, tmp_path: Path) -> None:
+    read(answer(ANSWER, TYPE + "\r\nx-city: Åland\r\nx-b: c"))
+    (exchange,), _ = exchanges_in(tmp_path / "dump.txt")
+    assert exchange.response is not None
+    assert exchange.response.headers["x-b"] == "c"
+    assert exchange.response.headers["x-city"].encode("latin-1").decode() == "Åland"
+
+
 def test_a_stream_in_curl_i(read: Read) -> None:
     assert read(answer(STREAM, EVENTS)) == ([[]], 0, [])
     assert read(answer(CUT_STREAM, EVENTS)) == ([["T08"]], 0, [])

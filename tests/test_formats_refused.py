@@ -132,6 +132,14 @@ def test_the_mapping_in_the_message_reads_it(name: str, value: Any, write: Any) 
     assert verdict(path, mapping_of(error)) == ([["U02"]], 0, [])
 
 
+def test_an_exchange_in_a_known_format_is_read(write: Any) -> None:
+    span = {"attributes": {"gen_ai.system": "openai"}}
+    headers = {"content-type": "application/json", "x-request-id": "r"}
+    known = {"response": {"status": 200, "headers": headers, "body": WRONG}}
+    assert verdict(write(span | known)) == ([["U02"]], 0, [])
+    assert verdict(write([span | known])) == ([["U02"]], 0, [])
+
+
 def test_lines_are_named_once(tmp_path: Path) -> None:
     path = tmp_path / "runs.jsonl"
     path.write_text(f"{json.dumps(LANGSMITH)}\n" * 3)

@@ -31,7 +31,7 @@ def _head_and_body(data: bytes) -> tuple[dict[str, str], bytes]:
     end = _HEAD_END.search(data)
     head, body = (data[: end.start()], data[end.end() :]) if end else (data, b"")
     pairs = []
-    for line in head.decode("latin-1").splitlines():
+    for line in head.decode("latin-1").split("\n"):
         name, colon, value = line.partition(":")
         if colon and name.strip() and line[:1] not in "#/ \t":
             pairs.append((name.strip(), value.strip()))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.reading.parts import printable
-from pytest_chatapi.reading.registry import NotARecording, not_a_recording
+from pytest_chatapi.reading.registry import NotARecording, format_of, not_a_recording
 
 __all__ = ["refuse", "refuse_text", "unknown_json"]
 
@@ -36,6 +36,8 @@ class _Tool(NamedTuple):
 def refuse(name: str, value: JSON) -> None:
     """Name what a document, or the first line of a file, is of a tool that is not read.
 
+    An exchange in a known format is none; what only looks like the body of a response may be one.
+
     Raises:
         NotARecording: it is. The message has the mapping that reads it, if one does.
     """
@@ -43,6 +45,9 @@ def refuse(name: str, value: JSON) -> None:
     if isinstance(value, list) and value:
         prefix, first = "$[*]", value[0]
     if not isinstance(first, dict):
+        return
+    format = format_of(first)
+    if format is not None and not format.bare:
         return
     for tool in _KNOWN:
         if tool.matches(first):

@@ -23,7 +23,7 @@ _PREAMBLE = re.compile(rb"(?:[ \t]*(?:(?:#|//|@)[^\n]*)?\r?\n|< \{%.*?%\}[ \t]*\
 _SCRIPT = re.compile(rb"(?ms)^[<>] \{%.*?%\}[ \t]*$|^(?:<>|>>!?|>) [^\r\n]*$")
 _FROM_FILE = re.compile(rb"\A\s*<@?\S* +(\S[^\r\n]*)\s*\Z")
 _VARIABLE = re.compile(rb"(?m)^@([\w.-]+)[ \t]*=[ \t]*([^\r\n]*?)[ \t]*\r?$")
-_USE = re.compile(rb"\{\{[ \t]*([$\w.-][^{}\r\n]*?)[ \t]*\}\}")
+_USE = re.compile(rb"\{\{([^{}\r\n]+)\}\}")
 _RESPONSE = re.compile(rb"(?m)^" + STATUS_LINE.pattern)
 
 
@@ -60,7 +60,7 @@ def _of_block(text: bytes, variables: dict[bytes, bytes]) -> Iterator[Exchange]:
     found = _RESPONSE.search(text)
     sent, received = (text[: found.start()], text[found.start() :]) if found else (text, b"")
     for _ in range(5):  # a variable may be made of others
-        sent = _USE.sub(lambda use: variables.get(use[1], use[0]), sent)
+        sent = _USE.sub(lambda use: variables.get(use[1].strip(), use[0]), sent)
     request = request_of(_SCRIPT.sub(b"", sent))
     request.body = _known(request.body)
     if found is None:
