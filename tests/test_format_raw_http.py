@@ -313,6 +313,18 @@ def test_several_requests(read: Read, tmp_path: Path) -> None:
     assert exchanges[0].response is None
 
 
+@pytest.mark.parametrize("between", [b"", b"\r\n\r\n"])
+def test_a_conversation(read: Read, tmp_path: Path, between: bytes) -> None:
+    calls = [(sent("/v1/chat/completions"), answer(WRONG)), (sent("/v1/embeddings"), answer("{}"))]
+    calls.append((sent("/v1/chat/completions"), answer(ANSWER)))
+    data = between.join(request + between + response for request, response in calls)
+    assert read(data) == ([["U02"], []], 1, [])
+    exchanges, _ = exchanges_in(tmp_path / "dump.txt")
+    assert exchanges[2].request is not None
+    assert exchanges[2].request.url == "https://api.openai.com/v1/chat/completions"
+    assert exchanges[2].request.json() == REQUEST
+
+
 @pytest.mark.parametrize("body", ["< ./body.json", '{"model": {{model}}}'])
 def test_a_body_that_is_elsewhere(read: Read, body: str) -> None:
     error = "f: interaction 0: request: its body is not in this file: check what was sent"

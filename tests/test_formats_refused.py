@@ -34,6 +34,11 @@ POSTMAN_ITEM = {
     "request": POSTMAN_REQUEST,
     "response": [{"originalRequest": POSTMAN_REQUEST, "code": 200, "body": WRONG_RAW}],
 }
+POSTMAN_ITEM_OF_V2 = POSTMAN_ITEM | {
+    "response": [
+        {"originalRequest": POSTMAN_REQUEST | {"url": URL}, "code": 200, "body": WRONG_RAW}
+    ]
+}
 MOCKSERVER_REQUEST = {"method": "POST", "path": "/v1/chat/completions"}
 
 # What it is, and a document.
@@ -45,6 +50,7 @@ MAPPED: list[tuple[str, Any]] = [
     ("requests of Helicone", {"data": [HELICONE], "error": None}),
     ("a collection of Postman", {"info": POSTMAN_INFO, "item": [POSTMAN_ITEM]}),
     ("a collection of Postman", {"info": {"_postman_id": "p"}, "item": [{"item": [POSTMAN_ITEM]}]}),
+    ("a collection of Postman", {"info": POSTMAN_INFO, "item": [POSTMAN_ITEM_OF_V2]}),
     (
         "a simulation of Hoverfly",
         {

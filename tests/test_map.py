@@ -118,6 +118,14 @@ def test_lists_that_cannot_be_paired(tmp_path: Path) -> None:
     assert verdict(path, mapping) == ([], 0, [f"f: {reason}"])
 
 
+def test_a_damaged_line_does_not_end_the_reading(tmp_path: Path) -> None:
+    path = write(tmp_path, logged(WRONG), lines=True)
+    path.write_text('{"trace": \n' + path.read_text() + '\n{"trace": \n' + path.read_text())
+    codes, skipped, errors = verdict(path, BOTH)
+    assert (codes, skipped) == ([["U02"], ["U02"]], 0)
+    assert [error.partition(", ")[0] for error in errors] == ["f: line 1", "f: line 3"]
+
+
 def test_the_whole_value(tmp_path: Path) -> None:
     path = write(tmp_path, WRONG | {"api": "/v1/chat/completions"})
     mapping = "response=$,url=$.api"

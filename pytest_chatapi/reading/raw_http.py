@@ -8,7 +8,14 @@ from pytest_chatapi.contract.exchange import Request, Response, fold_headers
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.reading.bodies import BodyProblem, plain_body
 
-__all__ = ["REQUEST_LINE", "STATUS_LINE", "request_of", "response_of", "responses_of"]
+__all__ = [
+    "NEXT_RESPONSE",
+    "REQUEST_LINE",
+    "STATUS_LINE",
+    "request_of",
+    "response_of",
+    "responses_of",
+]
 
 REQUEST_LINE = re.compile(
     rb"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS)[ \t]+((?:/|https?://|\{\{)[^\r\n]*?)"
@@ -19,8 +26,12 @@ REQUEST_LINE = re.compile(
 _STATUS = rb"HTTP/(?:1\.[01]|2(?:\.0)?|3(?:\.0)?) (\d{3})(?: [^\r\n]*)?"
 STATUS_LINE = re.compile(_STATUS + rb"(?:\r?\n|\Z)")
 
-# JSON and event streams have no line like this, since a line break in a text is escaped there.
-_NEXT_RESPONSE = re.compile(_STATUS + rb"\r?\n(?=[!#$%&'*+.^_`|~\w-]+:|\r?\n|\Z)")
+NEXT_RESPONSE = re.compile(_STATUS + rb"\r?\n(?=[!#$%&'*+.^_`|~\w-]+:|\r?\n|\Z)")
+"""The beginning of a response anywhere in a text.
+
+JSON and event streams have no line like this, since a line break in a text is escaped there.
+"""
+
 _HEAD_END = re.compile(rb"(?:\A|\r?\n)\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _LOCAL = re.compile(r"(?:localhost|127\.|0\.0\.0\.0|\[::1\])")
@@ -75,7 +86,7 @@ def responses_of(data: bytes) -> list[Response]:
     These are 1xx, redirects that were followed, a proxy's answer to CONNECT, and whatever else has
     no body although another response follows.
     """
-    starts = [match.start() for match in _NEXT_RESPONSE.finditer(data)]
+    starts = [match.start() for match in NEXT_RESPONSE.finditer(data)]
     if not starts or starts[0] != 0:
         starts.insert(0, 0)
     responses = [

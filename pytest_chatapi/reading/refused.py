@@ -105,12 +105,15 @@ def _postman(value: Mapping[str, JSON]) -> dict[str, str]:
     while isinstance(_at(item, "item"), list):  # a folder
         at, item = f"{at}.item[*]", _at(item, "item", 0)
     if _at(item, "response", 0) is None:
-        return {"request": f"{at}.request.body.raw", "url": f"{at}.request.url.raw"}
+        url = "url" if isinstance(_at(item, "request", "url"), str) else "url.raw"
+        return {"request": f"{at}.request.body.raw", "url": f"{at}.request.{url}"}
+    request = _at(item, "response", 0, "originalRequest")
+    url = "url" if isinstance(_at(request, "url"), str) else "url.raw"
     return {
         "request": f"{at}.response[*].originalRequest.body.raw",
         "response": f"{at}.response[*].body",
         "status": f"{at}.response[*].code",
-        "url": f"{at}.response[*].originalRequest.url.raw",
+        "url": f"{at}.response[*].originalRequest.{url}",
     }
 
 

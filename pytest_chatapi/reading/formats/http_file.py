@@ -1,6 +1,7 @@
 """Files of HTTP clients in editors (``.http``, ``.rest``): a request, and its response if saved.
 
-Requests are separated by lines that begin with ``###``.
+Requests are separated by lines that begin with ``###``. A conversation as text (of HTTPie, or a TCP
+stream that Wireshark saved) is read too: there the next request follows at once.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pytest_chatapi.reading.bodies import BodyProblem
 from pytest_chatapi.reading.files import join
 from pytest_chatapi.reading.format import RecordedFile, TextFormat
 from pytest_chatapi.reading.json_text import JSONProblem, loads
-from pytest_chatapi.reading.raw_http import REQUEST_LINE, STATUS_LINE, request_of, responses_of
+from pytest_chatapi.reading.raw_http import NEXT_RESPONSE, REQUEST_LINE, request_of, responses_of
 
 _SEPARATOR = re.compile(rb"(?m)^###.*$")
 _PREAMBLE = re.compile(rb"(?:[ \t]*(?:(?:#|//|@)[^\n]*)?\r?\n|< \{%.*?%\}[ \t]*\r?\n)*", re.DOTALL)
@@ -24,7 +25,10 @@ _SCRIPT = re.compile(rb"(?ms)^[<>] \{%.*?%\}[ \t]*$|^(?:<>|>>!?|>) [^\r\n]*$")
 _FROM_FILE = re.compile(rb"\A\s*<@?\S* +(\S[^\r\n]*)\s*\Z")
 _VARIABLE = re.compile(rb"(?m)^@([\w.-]+)[ \t]*=[ \t]*([^\r\n]*?)[ \t]*\r?$")
 _USE = re.compile(rb"\{\{([^{}\r\n]+)\}\}")
-_RESPONSE = re.compile(rb"(?m)^" + STATUS_LINE.pattern)
+# JSON and event streams have no line like this, since a line break in a text is escaped there.
+_NEXT_REQUEST = re.compile(
+    rb"(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) (?:/|https?://)\S* HTTP/[\d.]+\r?\n(?=[\w-]+:)"
+)
 
 
 def _begins(text: bytes, complete: bool) -> bool | None:
@@ -39,11 +43,7 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
     data = join(blocks, file.name, file.path)
     variables = {match[1]: match[2] for match in _VARIABLE.finditer(data)}
     index = 0
-    for block in _SEPARATOR.split(data):
-        preamble = _PREAMBLE.match(block)
-        text = block[preamble.end() if preamble else 0 :]
-        if not REQUEST_LINE.match(text):
-            continue
+    for text in _texts(data):
         try:
             exchanges = list(_of_block(text, variables))
         except BodyProblem as error:
@@ -56,8 +56,19 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
             yield exchange
 
 
+def _texts(data: bytes) -> Iterator[bytes]:
+    """The text of each request, with its response."""
+    for block in _SEPARATOR.split(data):
+        preamble = _PREAMBLE.match(block)
+        text = block[preamble.end() if preamble else 0 :]
+        if REQUEST_LINE.match(text):
+            starts = [match.start() for match in _NEXT_REQUEST.finditer(text, 1)]
+            for start, end in zip([0, *starts], [*starts, len(text)], strict=True):
+                yield text[start:end]
+
+
 def _of_block(text: bytes, variables: dict[bytes, bytes]) -> Iterator[Exchange]:
-    found = _RESPONSE.search(text)
+    found = NEXT_RESPONSE.search(text)
     sent, received = (text[: found.start()], text[found.start() :]) if found else (text, b"")
     for _ in range(5):  # a variable may be made of others
         sent = _USE.sub(lambda use: variables.get(use[1].strip(), use[0]), sent)

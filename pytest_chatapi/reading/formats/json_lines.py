@@ -144,7 +144,11 @@ def _mapped(
     first: JSON = None
     with suppress(ReadError):
         first = loads_line(text, file.name, number)
-    if first is None or next(lines.filled(), None) is None:
+    if first is None:
+        has_lines = text[:1] == b"{" and _is_mapped_below(mapping, lines)
+    else:
+        has_lines = next(lines.filled(), None) is not None
+    if not has_lines:
         data = join(_with_newlines(lines.all()), file.name, file.path)
         for document in _values(file.name, data):
             yield from exchanges_of_mapped(file, mapping, document)
@@ -157,6 +161,15 @@ def _mapped(
                 file.on_error(error)
             else:
                 yield from exchanges_of_mapped(file, mapping, value, number)
+
+
+def _is_mapped_below(mapping: Mapping, lines: _Lookahead) -> bool:
+    """Whether `mapping` finds something on one of the next lines, the first one being damaged."""
+    for _, line in itertools.islice(lines, max(0, LOOKED_AT - len(lines.seen))):
+        with suppress(NotAnExchange):
+            if line[:1] == b"{" and mapping.found(_value(line)):
+                return True
+    return False
 
 
 def _with_newlines(lines: Iterable[_Line]) -> Iterator[bytes]:
