@@ -28,6 +28,7 @@ from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading import bodies, files, yaml_events
 from pytest_chatapi.reading.reader import NotARecording, read, read_file
+from pytest_chatapi.reading.refused import unknown_json
 from pytest_chatapi.reading.registry import not_a_recording
 from pytest_chatapi.reading.yaml_events import load_all
 
@@ -81,8 +82,8 @@ def laughs(levels: int) -> str:
         (b" \n\t\r\n", "f: is empty"),
         (b"\xef\xbb\xbf", "f: is empty"),
         (gzip.compress(b"", mtime=0), "f: is empty"),
-        (b'{"name": "x", "version": "1"}', f"f: {UNKNOWN}"),
-        (b'{"name": "x"}\n{"name": "y"}\n', f"f: {UNKNOWN}"),
+        (b'{"name": "x", "version": "1"}', str(unknown_json("f", {"name": "x", "version": "1"}))),
+        (b'{"name": "x"}\n{"name": "y"}\n', str(unknown_json("f", {"name": "x"}))),
         (b"[]", f"f: {UNKNOWN}"),
         (b"[1, 2]", f"f: {UNKNOWN}"),
         (b"# Title\n\nProse.\n", f"f: {UNKNOWN}"),
@@ -91,8 +92,8 @@ def laughs(levels: int) -> str:
         (b"5", f"f: {UNKNOWN}"),
         (b"# only a comment\n", f"f: {UNKNOWN}"),
         (b"<html></html>", f"f: {UNKNOWN}"),
-        (b'{"request": "GET /"}', f"f: {UNKNOWN}"),
-        (b'{"interactions": 5}', f"f: {UNKNOWN}"),
+        (b'{"request": "GET /"}', str(unknown_json("f", {"request": "GET /"}))),
+        (b'{"interactions": 5}', str(unknown_json("f", {"interactions": 5}))),
         # Damaged JSON.
         (
             b'{"request": {"url": "/v1"',

@@ -27,7 +27,7 @@ from pytest_chatapi.reading import yaml_events
 from pytest_chatapi.reading.files import blocks_of
 from pytest_chatapi.reading.find import find
 from pytest_chatapi.reading.reader import NotARecording, read, read_file, values_of
-from pytest_chatapi.reading.registry import not_a_recording
+from pytest_chatapi.reading.refused import unknown_json
 from pytest_chatapi.reading.yaml_events import YAMLProblem, load_all
 
 DATA = Path(__file__).parent / "readers_data"
@@ -583,7 +583,7 @@ def test_how_far_json_lines_are_looked_at(number: int, is_recognised: bool) -> N
         assert indexes == [number - 1]
         assert len(errors) == 29
     else:
-        assert (indexes, errors) == ([], [str(not_a_recording("f"))])
+        assert (indexes, errors) == ([], [str(unknown_json("f", {"a": 1}))])
 
 
 @pytest.mark.parametrize(("number", "is_recognised"), [(2, True), (20, True), (21, False)])

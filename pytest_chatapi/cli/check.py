@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_chatapi.cli.arguments import Commands, whole_number
 from pytest_chatapi.contract.check import check_exchange
@@ -18,6 +18,9 @@ from pytest_chatapi.contract.profiles import PROFILES
 from pytest_chatapi.contract.selection import parse_date, selects
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.report import FORMATS, Options, Report, render, statistics_text
+
+if TYPE_CHECKING:
+    from pytest_chatapi.reading.mapping import Mapping
 
 __all__ = ["add_to"]
 
@@ -47,6 +50,11 @@ def add_to(commands: Commands) -> None:
         choices=tuple(FORMATS),
         default="text",
         help="output format (default: text)",
+    )
+    check.add_argument(
+        "--map",
+        metavar="MAPPING",
+        help="where request and response are in other JSON, e.g. request=$.input,response=$.output",
     )
     check.add_argument("-o", "--output", metavar="FILE", help="write the report to FILE")
     check.add_argument(
@@ -86,6 +94,7 @@ class _Task(NamedTuple):
     Attributes:
         named: the user named this file, instead of a folder that it is in.
         titles: the report needs the title of each exchange, see `Report.cases`.
+        mapping: where exchanges are in JSON of an unknown format, see `reading.mapping`.
     """
 
     path: str
@@ -95,6 +104,7 @@ class _Task(NamedTuple):
     ignore: list[str]
     select: list[str]
     titles: bool
+    mapping: str | None
 
 
 _Result = tuple[Report, list[ReadError]]
@@ -126,6 +136,7 @@ def _tasks(arguments: argparse.Namespace, unreadable: list[ReadError]) -> list[_
     parse_date(arguments.as_of)
     ignore, select = _split(arguments.ignore), _split(arguments.select)
     selects(ignore), selects(select)
+    _mapping(arguments.map)
     named = {os.fspath(path) for path in arguments.paths}
     return [
         _Task(
@@ -136,6 +147,7 @@ def _tasks(arguments: argparse.Namespace, unreadable: list[ReadError]) -> list[_
             ignore,
             select,
             arguments.format == "junit",
+            arguments.map,
         )
         for file in find(arguments.paths, unreadable.append)
     ]
@@ -143,6 +155,12 @@ def _tasks(arguments: argparse.Namespace, unreadable: list[ReadError]) -> list[_
 
 def _split(values: Iterable[str]) -> list[str]:
     return [part for value in values for part in value.split(",") if part.strip()]
+
+
+def _mapping(text: str | None) -> Mapping | None:
+    from pytest_chatapi.reading.mapping import Mapping
+
+    return None if text is None else Mapping(text)
 
 
 # -- checking ----------------------------------------------------------------------------
@@ -170,7 +188,7 @@ def _check_file(task: _Task) -> _Result:
     report = Report(files=1)
     errors: list[ReadError] = []
     ignore, select = selects(task.ignore), selects(task.select)
-    for exchange in read_file(task.path, errors.append):
+    for exchange in read_file(task.path, errors.append, mapping=_mapping(task.mapping)):
         if endpoint(exchange) is None:
             report.skipped += 1
             continue

@@ -14,10 +14,11 @@ from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import LEVELS
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wording import plural
-from pytest_chatapi.errors import ContractError, ReadError
+from pytest_chatapi.errors import ContractError, ReadError, SettingError
 from pytest_chatapi.plugin.place import is_recording
 from pytest_chatapi.plugin.policy import failure_of, findings_of
 from pytest_chatapi.plugin.settings import settings_of_run
+from pytest_chatapi.reading.mapping import Mapping
 from pytest_chatapi.reading.reader import NotARecording, read_file
 
 __all__ = ["CassetteCollector", "CassetteFile", "ExchangeItem"]
@@ -31,6 +32,7 @@ class CassetteCollector:
         self.levels: Counter[str] = Counter()
         self.checked = 0
         self.folders = _cassette_folders(config)
+        self.mapping = _mapping(config)
         # Named paths are what somebody wants to run; only a run of everything takes these along.
         if config.args_source is not pytest.Config.ArgsSource.ARGS or config.getoption(
             "--chatapi-cassettes"
@@ -79,6 +81,19 @@ def _cassette_folders(config: pytest.Config) -> list[Path]:
     return [folder.resolve() for folder in folders]
 
 
+def _mapping(config: pytest.Config) -> Mapping | None:
+    """The mapping for JSON in no known format.
+
+    Raises:
+        pytest.UsageError: it is not one.
+    """
+    text = config.getoption("--chatapi-map") or config.getini("chatapi_map")
+    try:
+        return Mapping(text) if text else None
+    except SettingError as error:
+        raise pytest.UsageError(f"chatapi_map: {error}") from None
+
+
 def _not_below_arguments(config: pytest.Config, folders: Sequence[Path]) -> list[str]:
     """The folders that what pytest runs anyway does not contain."""
     paths = [(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args]
@@ -92,7 +107,7 @@ class CassetteFile(pytest.File):
 
     def collect(self) -> Iterator[ExchangeItem]:
         damaged: list[ReadError] = []
-        for exchange in read_file(self.path, damaged.append):
+        for exchange in read_file(self.path, damaged.append, mapping=self.collector.mapping):
             if endpoint(exchange) is not None:
                 item: ExchangeItem = ExchangeItem.from_parent(self, name=title_of(exchange))
                 item.exchange, item.collector = exchange, self.collector

@@ -340,6 +340,14 @@ RUN_SETTINGS: dict[str, Setting] = {
         flag="--chatapi-cassettes",
         metavar="DIR",
     ),
+    "map": _setting(
+        TEXT,
+        None,
+        "where request and response are in other JSON that cassettes collects, such as "
+        "request=$.input,response=$.output",
+        flag="--chatapi-map",
+        metavar="MAPPING",
+    ),
     "auto": _setting(SWITCH, False, "record and replay every test, as if each had the marker"),
     "check_vcr": _setting(
         SWITCH, False, "check tests with pytest.mark.vcr too, which another recorder plays"

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from re import Pattern
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.errors import ReadError
+
+if TYPE_CHECKING:
+    from pytest_chatapi.reading.mapping import Mapping
 
 __all__ = [
     "NOWHERE",
@@ -39,11 +42,13 @@ class RecordedFile:
         name: what `Source` and errors call it.
         path: where it can be read again; ``None`` for stdin and pipes.
         on_error: called for each damaged part, after which reading goes on.
+        mapping: where the exchanges are in JSON that no format knows.
     """
 
     name: str
     path: str | None
     on_error: OnError
+    mapping: Mapping | None = None
 
 
 @dataclass(frozen=True, slots=True)

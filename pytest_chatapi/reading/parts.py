@@ -41,7 +41,7 @@ def status_of(part: JSONObject) -> int:
     """The status code of a response; 200 where none is recorded, below 100 where none came."""
     status = part.get("status", part.get("status_code", part.get("statusCode")))
     if isinstance(status, dict):
-        status = status.get("code")
+        status = status.get("code", status.get("status_code"))
     if isinstance(status, str) and status.strip()[:3].isdecimal():
         status = int(status.strip()[:3])
     if isinstance(status, float) and status == status // 1:

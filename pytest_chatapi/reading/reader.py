@@ -18,6 +18,8 @@ from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading.files import BLOCK, blocks_of, blocks_of_path, os_reason
 from pytest_chatapi.reading.find import AnyPath, find
 from pytest_chatapi.reading.format import OnError, RecordedFile
+from pytest_chatapi.reading.mapping import Mapping
+from pytest_chatapi.reading.refused import refuse_text
 from pytest_chatapi.reading.registry import (
     NotARecording,
     format_of_text,
@@ -73,7 +75,11 @@ def _read_all(path: AnyPath, errors: list[ReadError]) -> Iterator[Exchange]:
 
 
 def read_file(
-    path: AnyPath | BinaryIO, on_error: OnError, *, name: str | None = None
+    path: AnyPath | BinaryIO,
+    on_error: OnError,
+    *,
+    name: str | None = None,
+    mapping: Mapping | None = None,
 ) -> Iterator[Exchange]:
     """The exchanges of one file; a damaged line or interaction does not end the reading.
 
@@ -82,16 +88,18 @@ def read_file(
         on_error: called for each part that cannot be read; nothing is raised. For a file in an
             unknown format it gets a `NotARecording`.
         name: what to call the file in `Source` and in errors.
+        mapping: where the exchanges are in JSON that no format knows.
     """
     if not isinstance(path, (str, os.PathLike)):
-        file = RecordedFile(name or _name_of(path), None, on_error)
+        file = RecordedFile(name or _name_of(path), None, on_error, mapping)
         blocks = blocks_of(path, file.name)
     elif os.fspath(path) == "-":
-        file = RecordedFile(name or "<stdin>", None, on_error)
+        file = RecordedFile(name or "<stdin>", None, on_error, mapping)
         blocks = blocks_of(sys.stdin.buffer, file.name)
     else:
         real = os.fspath(path)
-        file = RecordedFile(name or real, real if os.path.isfile(real) else None, on_error)
+        where = real if os.path.isfile(real) else None
+        file = RecordedFile(name or real, where, on_error, mapping)
         blocks = blocks_of_path(real, file.name)
     try:
         yield from _exchanges(file, blocks)
@@ -119,6 +127,7 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
         block = next(blocks, b"")
         head += block
         if head.strip() or len(head) > _MOST_BLANK:
+            refuse_text(file.name, head)
             format = format_of_text(head, not block or len(head) >= BLOCK)
         elif not block:
             raise ReadError(file.name, "", "is empty")

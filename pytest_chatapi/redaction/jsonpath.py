@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from pytest_chatapi.errors import SettingError
 
-__all__ = ["JsonPaths", "leaves"]
+__all__ = ["JsonPath", "JsonPaths", "Step", "leaves"]
 
 _STEP = re.compile(
     r"""\.(?P<name>[^.\[\]'"*\s]+) | \['(?P<single>[^']+)'\] | \["(?P<double>[^"]+)"\]"""
@@ -17,13 +17,32 @@ _STEP = re.compile(
 )
 _PLAIN = re.compile(r"[A-Za-z_$][\w$-]*")
 
-_Step: TypeAlias = str | int | None
+Step: TypeAlias = str | int | None
 """The name of a member, the index of an item; ``None`` for all of either."""
 
 _Container: TypeAlias = Any
 """A dict or a list, or whatever else is in one and has no places in it."""
 
 _Tree = TypeVar("_Tree")
+
+
+class JsonPath:
+    """One path; ``$`` alone is the whole value.
+
+    Attributes:
+        steps: from the outermost container inwards.
+
+    Raises:
+        SettingError: it is not of this form.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.steps: Sequence[Step] = [] if path == "$" else _steps(path)
+
+    def values(self, tree: _Tree, start: int = 0, stop: int | None = None) -> list[_Tree]:
+        """Whatever it names in `tree`, by those of its steps that `start` and `stop` bound."""
+        steps = list(self.steps[start:stop])
+        return [box[key] for box, key in _places(tree, steps)] if steps else [tree]
 
 
 class JsonPaths:
@@ -55,9 +74,9 @@ class JsonPaths:
                     container[key] = None
 
 
-def _steps(path: str) -> list[_Step]:
+def _steps(path: str) -> list[Step]:
     text = path.removeprefix("$")
-    steps: list[_Step] = []
+    steps: list[Step] = []
     at = 0
     while at < len(text):
         step = _STEP.match(text, at)
@@ -77,7 +96,7 @@ def _steps(path: str) -> list[_Step]:
     return steps
 
 
-def _places(tree: _Container, steps: list[_Step]) -> Iterator[tuple[_Container, str | int]]:
+def _places(tree: _Container, steps: list[Step]) -> Iterator[tuple[_Container, str | int]]:
     """Container and key of each place; what was yielded may be taken out before the next."""
     step, *rest = steps
     keys: Iterable[str | int] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from pytest_chatapi.contract.exchange import Exchange, Source
 from pytest_chatapi.contract.wire import JSON
@@ -14,12 +15,14 @@ from pytest_chatapi.reading.files import join, lines_of
 from pytest_chatapi.reading.format import Origin, RecordedFile, TextFormat
 from pytest_chatapi.reading.formats import chunks
 from pytest_chatapi.reading.json_text import JSONProblem, loads, loads_line
+from pytest_chatapi.reading.mapping import Mapping, exchanges_of_mapped
+from pytest_chatapi.reading.refused import refuse, unknown_json
 from pytest_chatapi.reading.registry import (
     NotAnExchange,
     damaged,
     exchange_of,
     format_of,
-    not_a_recording,
+    items_of,
 )
 
 LOOKED_AT = 20
@@ -57,6 +60,8 @@ class _Lookahead:
 def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange]:
     lines = _Lookahead(blocks, file.name)
     number, text = next(lines.filled())
+    if file.mapping is not None:
+        return _mapped(file, file.mapping, lines, number, text)
     try:
         first = loads_line(text, file.name, number)
     except ReadError:
@@ -64,15 +69,16 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
         if first is None:
             return _document(file, lines.all())
     else:
+        refuse(file.name, first)
         format = format_of(first)
         if format is not None and not format.bare:
             return _lines(file, lines.all())
         if next(lines.filled(), None) is None:
-            return exchanges_of_document(file, first, text)
+            return _of_document(file, first, text)
     if chunks.is_chunk(first):
         return iter([chunks.exchange_of_lines(file, lines.all())])
     if format_of(first) is None and not _is_recognised(lines):
-        raise not_a_recording(file.name)
+        raise unknown_json(file.name, first)
     return _lines(file, lines.all())
 
 
@@ -121,7 +127,49 @@ def _lines(file: RecordedFile, lines: Iterable[_Line]) -> Iterator[Exchange]:
 def _document(file: RecordedFile, lines: Iterable[_Line]) -> Iterator[Exchange]:
     data = join(_with_newlines(lines), file.name, file.path)
     for document in _values(file.name, data):
-        yield from exchanges_of_document(file, document, data)
+        refuse(file.name, document)
+        yield from _of_document(file, document, data)
+
+
+def _of_document(file: RecordedFile, document: JSON, text: bytes) -> Iterator[Exchange]:
+    if items_of(document, bare=True) is None:
+        raise unknown_json(file.name, document)
+    return exchanges_of_document(file, document, text)
+
+
+def _mapped(
+    file: RecordedFile, mapping: Mapping, lines: _Lookahead, number: int, text: bytes
+) -> Iterator[Exchange]:
+    """The exchanges where `mapping` finds them; those of a known format where it finds none."""
+    first: JSON = None
+    with suppress(ReadError):
+        first = loads_line(text, file.name, number)
+    if first is None:
+        has_lines = text[:1] == b"{" and _is_mapped_below(mapping, lines)
+    else:
+        has_lines = next(lines.filled(), None) is not None
+    if not has_lines:
+        data = join(_with_newlines(lines.all()), file.name, file.path)
+        for document in _values(file.name, data):
+            yield from exchanges_of_mapped(file, mapping, document)
+        return
+    for number, line in lines.all():
+        if line.strip():
+            try:
+                value = loads_line(line, file.name, number)
+            except ReadError as error:
+                file.on_error(error)
+            else:
+                yield from exchanges_of_mapped(file, mapping, value, number)
+
+
+def _is_mapped_below(mapping: Mapping, lines: _Lookahead) -> bool:
+    """Whether `mapping` finds something on one of the next lines, the first one being damaged."""
+    for _, line in itertools.islice(lines, max(0, LOOKED_AT - len(lines.seen))):
+        with suppress(NotAnExchange):
+            if line[:1] == b"{" and mapping.found(_value(line)):
+                return True
+    return False
 
 
 def _with_newlines(lines: Iterable[_Line]) -> Iterator[bytes]:

@@ -1,0 +1,349 @@
+"""`--map`: exchanges in JSON that no format knows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from inner_runs import run_here
+from read_files import (
+    CHUNKS,
+    CUT_STREAM,
+    EMBEDDINGS,
+    REQUEST,
+    STREAM,
+    WRONG,
+    exchanges_in,
+    verdict,
+)
+from traffic import ANSWER
+
+from pytest_chatapi.cli.main import main
+from pytest_chatapi.errors import SettingError
+from pytest_chatapi.reading.mapping import MEMBERS, Mapping
+
+BOTH = "request=$.input,response=$.output"
+
+
+def write(tmp_path: Path, *values: Any, lines: bool = False) -> Path:
+    path = tmp_path / "log.json"
+    texts = [json.dumps(value, indent=None if lines else 1) for value in values]
+    path.write_text("\n".join(texts))
+    return path
+
+
+def logged(output: Any, request: Any = REQUEST) -> dict[str, Any]:
+    return {"trace": "t", "input": request, "output": output}
+
+
+@pytest.mark.parametrize("lines", [True, False])
+@pytest.mark.parametrize("quoted", [True, False])
+def test_a_fault_is_found(lines: bool, quoted: bool, tmp_path: Path) -> None:
+    for output, codes in ((ANSWER, []), (WRONG, ["U02"])):
+        value = logged(json.dumps(output) if quoted else output)
+        assert verdict(write(tmp_path, value, lines=lines), BOTH) == ([codes], 0, [])
+
+
+def test_a_fault_in_the_request_is_found(tmp_path: Path) -> None:
+    value = logged(ANSWER, REQUEST | {"temperature": 9})
+    assert verdict(write(tmp_path, value), BOTH) == ([["Q00"]], 0, [])
+    assert verdict(write(tmp_path, value), "request=$.input") == ([["Q00"]], 0, [])
+
+
+def test_lines(tmp_path: Path) -> None:
+    path = write(tmp_path, logged(WRONG), logged(ANSWER), logged(WRONG), lines=True)
+    assert verdict(path, BOTH) == ([["U02"], [], ["U02"]], 0, [])
+    exchanges, _ = exchanges_in(path, BOTH)
+    assert [e.source and e.source.index for e in exchanges] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("mapping", "document"),
+    [
+        (
+            "request=$.runs[*].in,response=$.runs[*].out",
+            {"runs": [{"in": REQUEST, "out": ANSWER}, {"out": WRONG}]},
+        ),
+        ("request=$[*].input,response=$[*].output", [logged(ANSWER), logged(WRONG)]),
+        # Two levels, and one that not all of them have in common.
+        (
+            "request=$.a[*].b[*].i,response=$.a[*].b[*].o[*].c",
+            {
+                "a": [
+                    {"b": []},
+                    {"b": [{"i": REQUEST, "o": [{"c": ANSWER}]}, {"o": [{"c": WRONG}]}]},
+                ]
+            },
+        ),
+        # Lists side by side.
+        ("request=$.in[*],response=$.out[*]", {"in": [REQUEST] * 2, "out": [ANSWER, WRONG]}),
+        # A member for all of them.
+        (
+            "response=$.rows[*].o,url=$.base",
+            {"base": "/v1/chat/completions", "rows": [{"o": ANSWER}, {"o": WRONG}]},
+        ),
+        ("response=$['a b']['c,d=$.e'][*]", {"a b": {"c,d=$.e": [ANSWER, WRONG]}}),
+    ],
+)
+def test_an_exchange_for_each_item(mapping: str, document: Any, tmp_path: Path) -> None:
+    assert verdict(write(tmp_path, document), mapping) == ([[], ["U02"]], 0, [])
+
+
+def test_a_damaged_item_does_not_end_the_reading(tmp_path: Path) -> None:
+    runs: list[Any] = [
+        {"at": logged(WRONG)},
+        {"at": logged({"generations": []})},
+        {"at": logged("Hello!")},
+        {"at": logged(None, None)},
+        {},
+        {"at": logged(WRONG)},
+    ]
+    mapping = "request=$.runs[*].at.input,response=$.runs[*].at.output"
+    codes, skipped, errors = verdict(write(tmp_path, {"runs": runs}), mapping)
+    assert (codes, skipped) == ([["U02"], ["U02"]], 0)
+    assert [error.partition(" the mapped ")[0] for error in errors] == [
+        "f: interaction 1:",
+        "f: interaction 2:",
+        f"f: interaction 3: {mapping!r} finds neither request nor response",
+        f"f: interaction 4: {mapping!r} finds neither request nor response",
+    ]
+
+
+def test_lists_that_cannot_be_paired(tmp_path: Path) -> None:
+    path = write(tmp_path, {"in": [REQUEST], "out": [ANSWER, WRONG]})
+    mapping = "request=$.in[*],response=$.out[*]"
+    reason = f"{mapping!r} finds lists of different lengths, which cannot be paired"
+    assert verdict(path, mapping) == ([], 0, [f"f: {reason}"])
+
+
+def test_a_damaged_line_does_not_end_the_reading(tmp_path: Path) -> None:
+    path = write(tmp_path, logged(WRONG), lines=True)
+    path.write_text('{"trace": \n' + path.read_text() + '\n{"trace": \n' + path.read_text())
+    codes, skipped, errors = verdict(path, BOTH)
+    assert (codes, skipped) == ([["U02"], ["U02"]], 0)
+    assert [error.partition(", ")[0] for error in errors] == ["f: line 1", "f: line 3"]
+
+
+def test_the_whole_value(tmp_path: Path) -> None:
+    path = write(tmp_path, WRONG | {"api": "/v1/chat/completions"})
+    mapping = "response=$,url=$.api"
+    assert verdict(path, mapping) == ([["U02"]], 0, [])
+
+
+# -- what a response may be ----------------------------------------------------------------------
+
+ENVELOPE = {"status": 200, "headers": {"content-type": "application/json", "x-request-id": "r"}}
+
+
+@pytest.mark.parametrize(
+    ("clean", "broken", "code"),
+    [
+        (CHUNKS, CHUNKS[:1], "T05"),
+        (list(map(json.dumps, CHUNKS)), list(map(json.dumps, CHUNKS[:1])), "T05"),
+        ([*map(json.dumps, CHUNKS), "[DONE]"], json.dumps(CHUNKS[:1]), "T05"),
+        (STREAM, CUT_STREAM, "T08"),
+        (STREAM.split("\n\n"), CUT_STREAM.split("\n\n"), "T08"),
+        ([ANSWER], [WRONG], "U02"),
+        (ENVELOPE | {"body": ANSWER}, ENVELOPE | {"body": WRONG}, "U02"),
+        (ENVELOPE | {"body": json.dumps(ANSWER)}, json.dumps(ENVELOPE | {"body": WRONG}), "U02"),
+        ({"request": {}, "response": ENVELOPE | {"body": ANSWER}}, WRONG, "U02"),
+    ],
+)
+def test_what_a_response_may_be(clean: Any, broken: Any, code: str, tmp_path: Path) -> None:
+    for output, codes in ((clean, []), (broken, [code])):
+        path = write(tmp_path, {"output": output})
+        assert verdict(path, "response=$.output") == ([codes], 0, [])
+
+
+def test_an_envelope_of_a_request(tmp_path: Path) -> None:
+    url = "https://api.openai.com/v1/chat/completions"
+    request = {"method": "POST", "url": url, "headers": {"a": "b"}, "body": REQUEST}
+    (exchange,), errors = exchanges_in(write(tmp_path, logged(ANSWER, request)), BOTH)
+    assert errors == []
+    assert exchange.request is not None
+    assert (exchange.request.url, exchange.request.headers) == (url, {"a": "b"})
+    assert exchange.request.body == REQUEST
+
+
+def test_the_other_members(tmp_path: Path) -> None:
+    value = {
+        "i": json.dumps(REQUEST),
+        "o": {"error": {"message": "m", "type": "t", "param": None, "code": None}},
+        "u": "https://api.openai.com/v1/chat/completions",
+        "s": "429",
+        "h": {"Retry-After": ["1", "2"]},
+        "q": [["X-A", "b"]],
+    }
+    mapping = "request=$.i, response=$.o, url=$.u, status=$.s, headers=$.h, request_headers=$.q"
+    (exchange,), errors = exchanges_in(write(tmp_path, value), mapping)
+    assert errors == []
+    assert exchange.request is not None
+    assert exchange.response is not None
+    assert exchange.request.url == value["u"]
+    assert exchange.request.headers == {"x-a": "b"}
+    assert exchange.request.json() == REQUEST
+    assert exchange.response.status == 429
+    assert exchange.response.headers == {"retry-after": "1, 2"}
+    assert exchange.assembled is False
+    mapping = mapping.replace("headers=$.h", "response_headers=$.h")
+    (other,), _ = exchanges_in(write(tmp_path, value), mapping)
+    assert other.response == exchange.response
+
+
+@pytest.mark.parametrize(
+    ("output", "mapping", "assembled"),
+    [
+        (ANSWER, BOTH, True),
+        (json.dumps(ANSWER), BOTH, True),
+        (CHUNKS, BOTH, False),
+        (ANSWER, BOTH + ",status=$.code", False),
+        (ANSWER, BOTH + ",headers=$.head", False),
+        (ANSWER, BOTH + ",status=$.absent", True),
+        (STREAM, BOTH, False),
+        (ENVELOPE | {"body": ANSWER}, BOTH, False),
+    ],
+)
+def test_what_a_log_assembled(output: Any, mapping: str, assembled: bool, tmp_path: Path) -> None:
+    value = logged(output) | {"code": 200, "head": {"content-type": "application/json"}}
+    (exchange,), errors = exchanges_in(write(tmp_path, value), mapping)
+    assert errors == []
+    assert exchange.assembled is assembled
+
+
+def test_an_error_without_its_status_is_no_success(tmp_path: Path) -> None:
+    error = {"error": {"message": "m", "type": "t", "param": None, "code": None}}
+    (exchange,), _ = exchanges_in(write(tmp_path, logged(error)), BOTH)
+    assert exchange.response is not None
+    assert exchange.response.status == 400
+
+
+def test_other_apis_are_skipped(tmp_path: Path) -> None:
+    values = [
+        {"o": EMBEDDINGS, "u": "/v1/embeddings"},
+        {"o": WRONG, "u": "/v1/chat/completions"},
+    ]
+    path = write(tmp_path, *values, lines=True)
+    assert verdict(path, "response=$.o,url=$.u") == ([["U02"]], 1, [])
+
+
+def test_a_known_format_is_read_where_nothing_is_mapped(tmp_path: Path) -> None:
+    known = {"response": {"status": 200, "headers": ENVELOPE["headers"], "body": WRONG}}
+    path = write(tmp_path, known, logged(WRONG), lines=True)
+    assert verdict(path, BOTH) == ([["U02"], ["U02"]], 0, [])
+    assert verdict(write(tmp_path, {"interactions": [known]}), BOTH) == ([["U02"]], 0, [])
+
+
+# -- what is said --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ({"a": 1, "b": {}}, f"{BOTH!r} finds nothing: the keys here are a, b"),
+        (
+            {f"k{i}": 1 for i in range(13)},
+            f"{BOTH!r} finds nothing: the keys here are "
+            + ", ".join(f"k{i}" for i in range(12))
+            + ", ...",
+        ),
+        ([[]], f"{BOTH!r} finds nothing: here is no object with keys"),
+        (logged(None, None), f"{BOTH!r} finds nothing: the keys here are trace, input, output"),
+        (
+            logged("Hello there!"),
+            "the mapped response is the text 'Hello there!': it must be a completion, a list of "
+            "chunks, the text of an event stream, or an object with a body",
+        ),
+        (
+            logged({"generations": [], "llm_output": {}}),
+            "the mapped response is an object with generations, llm_output: it must be a "
+            "completion, a list of chunks, the text of an event stream, or an object with a body",
+        ),
+        (
+            logged([ANSWER, 5]),
+            "the mapped response is a list of 2: it must be a completion, a list of chunks, the "
+            "text of an event stream, or an object with a body",
+        ),
+        (
+            logged(ANSWER, REQUEST["messages"]),
+            "the mapped request is a list of 1: it must be a request body (an object with model "
+            "and messages)",
+        ),
+        (
+            logged(ANSWER, {"question": "x"}),
+            "the mapped request is an object with question: it must be a request body (an object "
+            "with model and messages)",
+        ),
+        (
+            logged('{"id": '),
+            "a mapped text is not valid JSON: Expecting value; the text is cut off",
+        ),
+    ],
+)
+@pytest.mark.parametrize("lines", [True, False])
+def test_what_is_said(value: Any, reason: str, lines: bool, tmp_path: Path) -> None:
+    values = [value, logged(WRONG)] if lines else [value]
+    place = "line 1: " if lines else ""
+    codes = [["U02"]] if lines else []
+    path = write(tmp_path, *values, lines=lines)
+    assert verdict(path, BOTH) == (codes, 0, [f"f: {place}{reason}"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "map request, response or both, such as request=$.input,response=$.output; got ''"),
+        ("url=$.a", "map request, response or both, such as request=$.input,"),
+        ("request", "'request' is not MEMBER=PATH, such as request=$.input,response=$.output"),
+        (
+            "requst=$.a",
+            f"'requst' cannot be mapped: did you mean request? Use {', '.join(MEMBERS)}",
+        ),
+        ("zzz=$.a", f"'zzz' cannot be mapped. Use {', '.join(MEMBERS)}"),
+        ("request=$.a,request=$.b", "'request' is mapped twice"),
+        ("request=input", "'input' is not a path: write one like $.user, "),
+        ("request=$.a[", "'$.a[' is not a path: write one like $.user, "),
+    ],
+)
+def test_a_mapping_that_is_none(text: str, message: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        Mapping(text)
+    assert str(caught.value).startswith(message)
+
+
+# -- where it is set -----------------------------------------------------------------------------
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(write(tmp_path, {"call": {"deep": {"sent": REQUEST, "came": WRONG}}}))
+    assert main(["check", path, "--map", "request=$.call.deep.sent,response=$.call.deep.came"]) == 1
+    assert "U02" in capsys.readouterr().out
+    assert main(["check", path]) == 2
+    error = capsys.readouterr().err
+    assert "; its keys are call: --map says where request and response are" in error
+    assert main(["check", path, "--map", "input"]) == 2
+    assert "'input' is not MEMBER=PATH" in capsys.readouterr().err
+    assert main(["check", path, "--map", "request=$.a"]) == 2
+    assert "finds nothing: the keys here are call" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("by_flag", [True, False])
+def test_the_setting(pytester: pytest.Pytester, by_flag: bool) -> None:
+    (pytester.path / "logs").mkdir()
+    write(pytester.path / "logs", logged(WRONG), logged(ANSWER), lines=True)
+    if by_flag:
+        args = ["--chatapi-cassettes", "logs", "--chatapi-map", BOTH]
+    else:
+        args = []
+        pytester.makeini(f"[pytest]\nchatapi_cassettes = logs\nchatapi_map = {BOTH}\n")
+    result = run_here(pytester, *args)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*U02 usage-total*"])
+
+
+def test_a_wrong_setting(pytester: pytest.Pytester) -> None:
+    (pytester.path / "logs").mkdir()
+    result = run_here(pytester, "--chatapi-cassettes", "logs", "--chatapi-map", "x=$.y")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: chatapi_map: 'x' cannot be mapped*"])
