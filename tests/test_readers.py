@@ -334,7 +334,7 @@ def test_har_of_a_request_without_an_answer(tmp_path: Path) -> None:
     ("asked", "answered", "bodies"),
     [
         ({"postData": {"text": "a"}}, {"content": {"text": "b"}}, ("a", "b")),
-        ({"content": {"text": "a"}}, {"postData": {"text": "b"}}, (None, None)),
+        ({"content": {"text": "a"}}, {"postData": {"text": "b"}, "body": ""}, (None, None)),
         ({"postData": "a"}, {"content": "b"}, (None, "b")),
         ({"body": "a", "postData": {"text": "x"}}, {"body": "b", "content": "x"}, ("a", "b")),
         ({"body": None, "postData": {"text": "a"}}, {"body": None, "content": "b"}, ("a", "b")),
@@ -781,7 +781,7 @@ def test_odd_headers(headers: Any, expected: Any, tmp_path: Path) -> None:
     ],
 )
 def test_odd_statuses(part: Any, status: int, tmp_path: Path) -> None:
-    found = response(json.dumps({"response": part}), tmp_path)
+    found = response(json.dumps({"response": {"body": None, **part}}), tmp_path)
     assert found.status == status
     assert found.cut is None
 

@@ -10,6 +10,7 @@ from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.parse import loads_bytes
 from pytest_chatapi.contract.rules import message, shape
 from pytest_chatapi.contract.rules.body import (
+    EVENT_STREAM,
     ContentType,
     body_missing,
     content_type_stream,
@@ -82,14 +83,18 @@ def check_chunks(ledger: Ledger, ask: Ask, response: Response, keep: bool) -> An
 
 
 def _check_body(ledger: Ledger, ask: Ask, body: Body, status: int, keep: bool) -> Answer | None:
-    if body.is_empty:
+    is_stream, pieces = body.is_stream(ask.stream), body.pieces
+    if body.is_blank:
         if body.cut == "server":
             place = "before the first byte of the body"
             ledger.report(stream_truncated, "a body", "nothing", place)
-        elif body.cut is None:
+        if body.cut is not None:
+            return None
+        if body.media_type == EVENT_STREAM:  # seen to its end, and nothing came
+            is_stream, pieces = True, pieces or ()
+        elif body.is_empty:
             ledger.report(body_missing)
-        return None
-    is_stream, pieces = body.is_stream(ask.stream), body.pieces
+            return None
     answer: Answer | None
     if is_stream and pieces is not None:
         fold = StreamFold(ledger, ask, keep=keep)
@@ -122,6 +127,9 @@ def _read_json(ledger: Ledger, body: Body) -> JSON:
     text = body.read()
     if not isinstance(text, bytes):
         return text
+    if body.is_blank:
+        ledger.report(not_json, text, "there is only white space in it")
+        return ABSENT
     if text.startswith(BYTE_ORDER_MARK):
         ledger.report(not_json, text)
         text = text.removeprefix(BYTE_ORDER_MARK)

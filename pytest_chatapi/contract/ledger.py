@@ -29,11 +29,13 @@ class Ledger:
     Attributes:
         profile: sets the levels.
         as_of: the day whose contract applies; ``None``: today's.
+        without: the families whose rules are off, as their letters.
     """
 
-    def __init__(self, profile: Profile, as_of: date | None = None) -> None:
+    def __init__(self, profile: Profile, as_of: date | None = None, without: str = "") -> None:
         self.profile = profile
         self.as_of = as_of
+        self.without = without
         self._day = as_of.isoformat() if as_of else "9999-12-31"
         self._findings: dict[_Key, Finding] = {}
         self._repeats: dict[_Key, int] = {}
@@ -86,7 +88,7 @@ class Ledger:
         """Records one violation, unless the profile or the day has its rule off."""
         path, expected, got, message, case, chunk = violation
         level = self.profile.level(code, case)
-        if level is None:
+        if level is None or code[0] in self.without:
             return
         key = (code, path, case) if chunk is not None else (code, path, case, message)
         earlier = self._findings.get(key)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pytest_chatapi.contract.endpoint import endpoint
+from pytest_chatapi.contract.endpoint import checked_row_of
 from pytest_chatapi.contract.exchange import Exchange
-from pytest_chatapi.contract.findings import LEVELS
+from pytest_chatapi.contract.findings import LEVELS, Finding
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wording import plural
 from pytest_chatapi.errors import ContractError, ReadError
@@ -19,8 +19,11 @@ from pytest_chatapi.plugin.place import is_recording
 from pytest_chatapi.plugin.policy import failure_of, findings_of
 from pytest_chatapi.plugin.settings import settings_of_run
 from pytest_chatapi.reading.reader import NotARecording, read_file
+from pytest_chatapi.report import Report, found_instead, remarks
 
 __all__ = ["CassetteCollector", "CassetteFile", "ExchangeItem"]
+
+_MOST_CODES = 6
 
 
 class CassetteCollector:
@@ -28,9 +31,11 @@ class CassetteCollector:
 
     def __init__(self, config: pytest.Config) -> None:
         self.settings = settings_of_run(config)
-        self.levels: Counter[str] = Counter()
+        self.findings: list[Finding] = []
         self.checked = 0
         self.folders = _cassette_folders(config)
+        # What was collected in each folder, and what was not: `Report.exchanges` counts the items.
+        self.collected = {folder: Report() for folder in self.folders}
         # Named paths are what somebody wants to run; only a run of everything takes these along.
         if config.args_source is not pytest.Config.ArgsSource.ARGS or config.getoption(
             "--chatapi-cassettes"
@@ -50,16 +55,44 @@ class CassetteCollector:
         file.collector = self
         return file
 
+    def found(self, path: Path, found: Report) -> None:
+        """Take note of what is in a file."""
+        for folder, report in self.collected.items():
+            if path.resolve().is_relative_to(folder):
+                report.add(found)
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        whole = Report()
+        empty = []
+        for folder, report in self.collected.items():
+            if report.files and not report.exchanges:
+                empty.append(f"nothing was checked in {folder}: {found_instead(report)}")
+            whole.add(report)
+        if not self.checked and not empty:
+            return
+        terminalreporter.write_sep("-", "chat completions contract")
+        for line in empty:
+            terminalreporter.write_line(line, red=True, bold=True)
         if not self.checked:
             return
-        counts = ", ".join(
-            plural(self.levels[level], level) for level in LEVELS if self.levels[level]
-        )
-        terminalreporter.write_sep("-", "chat completions contract")
+        for line in remarks(whole):
+            terminalreporter.write_line(line)
         terminalreporter.write_line(
-            f"{plural(self.checked, 'recorded exchange')} checked: {counts or 'no findings'}"
+            f"{plural(self.checked, 'recorded exchange')} checked: "
+            f"{'; '.join(_counted(self.findings)) or 'no findings'}"
         )
+
+
+def _counted(findings: Sequence[Finding]) -> Iterator[str]:
+    """The number of findings of each level, and how many there are of each code."""
+    for level in LEVELS:
+        codes = Counter(f"{f.code} {f.name}" for f in findings if f.level == level)
+        if codes:
+            most = codes.most_common(_MOST_CODES)
+            listing = ", ".join(f"{name} ({count:,})" for name, count in most)
+            if len(codes) > _MOST_CODES:
+                listing += ", ..."
+            yield f"{plural(codes.total(), level)}: {listing}"
 
 
 def _cassette_folders(config: pytest.Config) -> list[Path]:
@@ -92,12 +125,24 @@ class CassetteFile(pytest.File):
 
     def collect(self) -> Iterator[ExchangeItem]:
         damaged: list[ReadError] = []
+        found = Report(files=1)
         for exchange in read_file(self.path, damaged.append):
-            if endpoint(exchange) is not None:
-                item: ExchangeItem = ExchangeItem.from_parent(self, name=title_of(exchange))
-                item.exchange, item.collector = exchange, self.collector
-                yield item
+            row = checked_row_of(exchange)
+            if row.check is None:
+                found.skipped[row.name] += 1
+                continue
+            found.exchanges += 1
+            found.assembled += exchange.assembled
+            found.unanswered += exchange.response is None
+            item: ExchangeItem = ExchangeItem.from_parent(self, name=title_of(exchange))
+            item.exchange, item.collector = exchange, self.collector
+            yield item
         errors = [e for e in damaged if not isinstance(e, NotARecording)]
+        if len(errors) < len(damaged):
+            found.unread["in no known format"] += 1
+        elif not found.exchanges and not found.skipped and not errors:
+            found.unread["without an exchange"] += 1
+        self.collector.found(self.path, found)
         if errors:
             raise self.CollectError("\n".join(str(error) for error in errors))
 
@@ -112,7 +157,7 @@ class ExchangeItem(pytest.Item):
         settings = self.collector.settings
         findings = findings_of(self.exchange, settings)
         self.collector.checked += 1
-        self.collector.levels.update(f.level for f in findings)
+        self.collector.findings += findings
         policy = "strict" if settings.strict else "error"
         message = failure_of((self.name, findings), policy)
         if message:

@@ -9,10 +9,11 @@ import re
 
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.wording import show
 from pytest_chatapi.reading.bodies import BodyProblem, plain_body
 from pytest_chatapi.reading.format import Origin, Side, ValueFormat
 from pytest_chatapi.reading.parts import headers_of, printable, status_of
-from pytest_chatapi.reading.registry import body_of
+from pytest_chatapi.reading.registry import NotAnExchange, body_of
 
 
 def _matches(value: JSONObject) -> bool:
@@ -36,11 +37,21 @@ def _request(part: JSON) -> Request | None:
 
 
 def _response(part: JSON, value: JSONObject) -> Response | None:
-    if not isinstance(part, dict):
+    if part is None:
         return None
+    if not isinstance(part, dict):
+        raise NotAnExchange(
+            f"the response is not understood: it is not an object, but {show(part)}"
+        )
     headers = headers_of(part.get("headers"))
     body = _plain_body(part, "response", headers)
     status = status_of(part)
+    if body is None and _BODIES.isdisjoint(part) and not _needs_no_body(status, value):
+        keys = ", ".join(map(printable, part)) or "none"
+        raise NotAnExchange(
+            f"the response is not understood: its keys are {keys[:200]}, and none of them holds "
+            "the body"
+        )
     if status == 0 and body is None:
         return None  # HAR has this for a request that got no response
     ours = part.get("chatapi")
@@ -50,6 +61,22 @@ def _response(part: JSON, value: JSONObject) -> Response | None:
         headers,
         body,
         cut=cut if cut in ("server", "client") else None,
+    )
+
+
+# Under one of these there is a body, or the recording says that there was none.
+_BODIES = {"body", "content", "parsed_body", "body_type", "body_content", "cut"}
+
+
+def _needs_no_body(status: int, value: JSONObject) -> bool:
+    """Whether a response never has a body; one with status 0 never came."""
+    request = value.get("request")
+    method = request.get("method") if isinstance(request, dict) else None
+    return (
+        status == 0
+        or 100 <= status < 200
+        or status in (204, 205, 304)
+        or printable(method).upper() in ("HEAD", "OPTIONS")
     )
 
 
