@@ -46,6 +46,7 @@ class Report:
         unread: number of files passed over, by the reason: one of `UNREAD`.
         assembled: number of those `exchanges` that a log assembled (see `Exchange.assembled`).
         unanswered: number of those `exchanges` whose request alone was recorded.
+        failed: something could not be read.
         findings: in the order of reading.
         cases: (file, index, title) of each checked exchange; only for formats that need it.
     """
@@ -56,6 +57,7 @@ class Report:
     unread: Counter[str] = field(default_factory=Counter)
     assembled: int = 0
     unanswered: int = 0
+    failed: bool = False
     findings: list[Finding] = field(default_factory=list)
     cases: list[tuple[str, int, str]] = field(default_factory=list)
 
@@ -66,6 +68,7 @@ class Report:
         self.unread += other.unread
         self.assembled += other.assembled
         self.unanswered += other.unanswered
+        self.failed = self.failed or other.failed
         self.findings += other.findings
         self.cases += other.cases
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inner_runs import run_apart
 
 from pytest_chatapi import Exchange, Request, Response, check
 from pytest_chatapi.assertions import assert_chat_completion
@@ -252,6 +253,23 @@ def test_the_summary_of_pytest(pytester: pytest.Pytester, monkeypatch: pytest.Mo
     result = pytester.runpytest("-p", "chatapi", "--chatapi-cassettes", "d", "d")
     result.stdout.fnmatch_lines(
         ["nothing was checked in *d: 2 exchanges, all of the Responses API"]
+    )
+
+
+def test_the_summary_of_workers(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(pytester.path)
+    odd = {**ASKED, "max_tokens": 9}
+    write("c/a.jsonl", *[line(asked=odd)] * 4, *responses(3))
+    write("d/only.md", "x")
+    folders = ("--chatapi-cassettes", "c", "--chatapi-cassettes", "d", "c", "d")
+    result = run_apart(pytester, "-p", "xdist", "-n", "2", *folders)
+    result.stdout.fnmatch_lines(
+        [
+            "nothing was checked in *d: no files",
+            "3 skipped: 3 responses",
+            "4 recorded exchanges checked: 4 notes: Q13 deprecated-parameter (4)",
+        ],
+        consecutive=True,
     )
 
 

@@ -503,6 +503,8 @@ _MOST_EVENTS = 8
 _HEAD = 64 * 1024
 # A text with the first two and without the third is a completion, and no list of them.
 _KIND, _CHOICES, _DATA = '"chat.completion"', '"choices"', '"data"'
+# A stream with this in its first event is one of chunks.
+_CHUNK = '"chat.completion.chunk"'
 
 
 # -- the search --------------------------------------------------------------------------
@@ -626,7 +628,9 @@ def _by_body(request: Request | None, response: Response | None, *, addressed: b
             # says about a path that it does not know what is wrong with a completion.
             is_plain = isinstance(asked.get("model"), str) and _is_broken_or_chat(response)
             is_there = response is None or response.status not in (404, 405)
-            return CHAT if not addressed or (is_plain and is_there) else UNKNOWN
+            if not addressed or (is_plain and (is_there or _is_placeholder(request))):
+                return CHAT
+            return UNKNOWN
     if addressed:
         return UNKNOWN
     if response is not None:
@@ -642,14 +646,9 @@ def _of_response(response: Response | None) -> Endpoint | None:
     # Parsing twice would double the cost of a lone response. In a text inside of JSON, the
     # quotes would be escaped.
     if isinstance(body, str):
-        if _KIND in body and _CHOICES in body and _DATA not in body:
+        if _is_plainly_chat(body):
             return CHAT
-    elif (
-        isinstance(body, bytes)
-        and _KIND.encode() in body
-        and _CHOICES.encode() in body
-        and _DATA.encode() not in body
-    ):
+    elif isinstance(body, bytes) and _is_plainly_chat(body.decode("latin-1")):
         return CHAT
     for value, event in _samples(response):
         for pattern, row in _BY_EVENT:
@@ -660,6 +659,12 @@ def _of_response(response: Response | None) -> Endpoint | None:
             if found is not None:
                 return found
     return None
+
+
+def _is_plainly_chat(body: str) -> bool:
+    if _CHUNK in body[:512]:
+        return True
+    return _KIND in body and _CHOICES in body and _DATA not in body
 
 
 def _of_value(value: JSONObject) -> Endpoint | None:
@@ -678,6 +683,10 @@ def _of_object(value: JSONObject) -> Endpoint | None:
         if belongs(value):
             return row
     return None
+
+
+def _is_placeholder(request: Request | None) -> bool:
+    return request is not None and "/" not in request.url
 
 
 def _of_list(response: Response) -> Endpoint | None:

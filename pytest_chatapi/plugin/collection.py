@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 from pytest_chatapi.contract.endpoint import checked_row_of
 from pytest_chatapi.contract.exchange import Exchange
-from pytest_chatapi.contract.findings import LEVELS, Finding
+from pytest_chatapi.contract.findings import LEVELS, Finding, Level
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wording import plural
 from pytest_chatapi.errors import ContractError, ReadError
@@ -26,13 +26,22 @@ __all__ = ["CassetteCollector", "CassetteFile", "ExchangeItem"]
 _MOST_CODES = 6
 
 
+class _Worker(Protocol):
+    """A worker of pytest-xdist that has ended."""
+
+    workeroutput: dict[str, Any]
+
+
 class CassetteCollector:
     """The hooks that are registered only where cassettes are to be collected."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.settings = settings_of_run(config)
-        self.findings: list[Finding] = []
         self.checked = 0
+        # How many findings of each level and code.
+        self.counts: Counter[tuple[Level, str]] = Counter()
+        # What workers of pytest-xdist found, each of which collects everything.
+        self.of_workers: tuple[list[str], list[str]] = [], []
         self.folders = _cassette_folders(config)
         # What was collected in each folder, and what was not: `Report.exchanges` counts the items.
         self.collected = {folder: Report() for folder in self.folders}
@@ -41,6 +50,8 @@ class CassetteCollector:
             "--chatapi-cassettes"
         ):
             config.args += _not_below_arguments(config, self.folders)
+        not_run = _not_below_arguments(config, self.folders)
+        self.not_run = {folder for folder in self.folders if str(folder) in not_run}
 
     def pytest_collect_file(
         self, file_path: Path, parent: pytest.Collector
@@ -61,32 +72,59 @@ class CassetteCollector:
             if path.resolve().is_relative_to(folder):
                 report.add(found)
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def add(self, findings: Sequence[Finding]) -> None:
+        """Take note of the findings of one exchange."""
+        self.checked += 1
+        self.counts.update(
+            (finding.level, f"{finding.code} {finding.name}") for finding in findings
+        )
+
+    def _lines(self) -> tuple[list[str], list[str]]:
+        """The folders of which nothing was checked, and what else was not: a line each."""
         whole = Report()
         empty = []
         for folder, report in self.collected.items():
-            if report.files and not report.exchanges:
+            if not report.exchanges and not report.failed and folder not in self.not_run:
                 empty.append(f"nothing was checked in {folder}: {found_instead(report)}")
             whole.add(report)
+        return empty, remarks(whole)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        output = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            counts = [(*key, count) for key, count in self.counts.items()]
+            output["chatapi_recordings"] = (self.checked, counts, self._lines())
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: _Worker) -> None:
+        output = getattr(node, "workeroutput", {})  # absent if the worker has crashed
+        if "chatapi_recordings" in output:
+            checked, counts, self.of_workers = output["chatapi_recordings"]
+            self.checked += checked
+            for level, name, count in counts:
+                self.counts[level, name] += count
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        is_controller = terminalreporter.config.pluginmanager.has_plugin("dsession")
+        empty, lines = self.of_workers if is_controller else self._lines()
         if not self.checked and not empty:
             return
         terminalreporter.write_sep("-", "chat completions contract")
         for line in empty:
             terminalreporter.write_line(line, red=True, bold=True)
-        if not self.checked:
-            return
-        for line in remarks(whole):
+        for line in lines:
             terminalreporter.write_line(line)
-        terminalreporter.write_line(
-            f"{plural(self.checked, 'recorded exchange')} checked: "
-            f"{'; '.join(_counted(self.findings)) or 'no findings'}"
-        )
+        if self.checked:
+            terminalreporter.write_line(
+                f"{plural(self.checked, 'recorded exchange')} checked: "
+                f"{'; '.join(_counted(self.counts)) or 'no findings'}"
+            )
 
 
-def _counted(findings: Sequence[Finding]) -> Iterator[str]:
+def _counted(counts: Counter[tuple[Level, str]]) -> Iterator[str]:
     """The number of findings of each level, and how many there are of each code."""
     for level in LEVELS:
-        codes = Counter(f"{f.code} {f.name}" for f in findings if f.level == level)
+        codes = Counter({name: count for (of, name), count in counts.items() if of == level})
         if codes:
             most = codes.most_common(_MOST_CODES)
             listing = ", ".join(f"{name} ({count:,})" for name, count in most)
@@ -142,6 +180,7 @@ class CassetteFile(pytest.File):
             found.unread["in no known format"] += 1
         elif not found.exchanges and not found.skipped and not errors:
             found.unread["without an exchange"] += 1
+        found.failed = bool(errors)
         self.collector.found(self.path, found)
         if errors:
             raise self.CollectError("\n".join(str(error) for error in errors))
@@ -156,8 +195,7 @@ class ExchangeItem(pytest.Item):
     def runtest(self) -> None:
         settings = self.collector.settings
         findings = findings_of(self.exchange, settings)
-        self.collector.checked += 1
-        self.collector.findings += findings
+        self.collector.add(findings)
         policy = "strict" if settings.strict else "error"
         message = failure_of((self.name, findings), policy)
         if message:
