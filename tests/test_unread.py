@@ -303,6 +303,12 @@ def test_empty_bodies(answer: dict[str, Any], codes: list[str], in_pieces: bool)
     assert [finding.code for finding in check_exchange(exchange).findings] == codes
 
 
+def test_pieces_without_a_byte() -> None:
+    for pieces, code in (([], "S16"), ([b"", b""], "S16"), ([b"", b" "], "S00")):
+        exchange = Exchange(Request("POST", CHAT_URL, {}, ASKED), Response(pieces=pieces))
+        assert code in [finding.code for finding in check_exchange(exchange).findings]
+
+
 def test_an_empty_document_is_noted() -> None:
     exchange = Exchange(Request("GET", "https://h/v1/models"), Response())
     assert [finding.code for finding in check_exchange(exchange).findings] == ["S16"]
@@ -631,11 +637,12 @@ def test_a_marker_inside_of_a_text_is_none() -> None:
 def test_a_uri_that_is_broken_matches_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     name = write("c.yaml", HEAD + block(url="'http://[::1'") + block("Ho"))
     lookup = Lookup(Cassette(name), Matcher(Redactor()), test="", repeats=False)
-    other = Request("POST", CHAT_URL, {}, json.dumps(ASKED))
-    assert lookup.take(other) is None
-    assert miss_of(lookup, other).nearest
     request = Request("POST", CHAT_URL, {}, lookup.entries[1].request.body)
     assert lookup.take(request) == 1
+    write("bad.yaml", HEAD + block(url="'http://[::1'"))
+    lookup = Lookup(Cassette("bad.yaml"), Matcher(Redactor()), test="", repeats=False)
+    assert lookup.take(request) is None
+    assert miss_of(lookup, request).differences[0][:2] == ("path", "http://[::1")
     status, _, err = run(capsys, name, "--format", "junit")
     assert (status, err) == (1, "")
 
