@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import pickle
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from pytest_chatapi.recording.lookup import Lookup
 from pytest_chatapi.recording.matching import Matcher
 from pytest_chatapi.recording.miss import miss_of
 from pytest_chatapi.redaction.redactor import Redactor
+from pytest_chatapi.report import Report
 
 CHAT_URL = "https://api.openai.com/v1/chat/completions"
 ASKED = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
@@ -219,8 +222,11 @@ def test_counts_in_annotations(mixed: str, capsys: pytest.CaptureFixture[str]) -
     assert notes[0] == {"level": "note", "message": {"text": REMARK}}
 
 
-def test_processes_count_the_same(mixed: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, mixed, "--jobs", "2") == run(capsys, mixed)
+def test_processes_count_the_same() -> None:
+    # What crosses the border of a process.
+    one, other = Report(1, Counter(a=2), 1), Report(0, Counter(a=1, b=1), 1, Counter(c=3))
+    one.add(pickle.loads(pickle.dumps(other)))
+    assert (one.exchanges, one.skipped, one.unread) == (1, {"a": 3, "b": 1}, {"c": 3})
 
 
 def test_requests_that_were_never_answered(capsys: pytest.CaptureFixture[str]) -> None:
@@ -405,6 +411,8 @@ MESSAGE_START = {"type": "message_start", "message": {"type": "message", "conten
         ({"models": [{"name": "m", "digest": "d"}]}, "ollama"),
         ({"output": {"message": {"content": []}}, "stopReason": "end_turn"}, "bedrock"),
         ({"id": "modr-1", "model": "m", "results": [{"flagged": True}]}, "moderations"),
+        ({"message": {"role": "a"}, "finish_reason": "X", "usage": {"billed_units": {}}}, "cohere"),
+        ({"completion": "Hi", "stop_reason": "stop"}, "anthropic"),
         ({"created": 1, "data": [{"b64_json": "AA"}]}, "images"),
         ({"created": 1, "data": [{"url": "https://h/a.png"}]}, "images"),
         ({"text": "Hello", "usage": {"type": "duration", "seconds": 3}}, "audio"),
@@ -542,6 +550,10 @@ def test_a_request_is_plain_where_its_response_may_be_broken() -> None:
     assert called({"reply": "Hi"}) is None
     assert called("{", {"messages": []}) is None
     assert called({"detail": "Not Found"}, status=404) is None
+    # A placeholder says nothing.
+    azure = Request("POST", "**REDACTED**", {}, {"messages": []})
+    assert endpoint(Exchange(azure, Response(404, {}, {"error": {"message": "m"}}))) == "chat"
+    assert endpoint(Exchange(azure, Response(200, {}, {"reply": "Hi"}))) is None
 
 
 def test_models_of_other_apis_under_a_path_of_ours() -> None:
@@ -553,6 +565,40 @@ def test_models_of_other_apis_under_a_path_of_ours() -> None:
     # llama.cpp's list is one of both, and any other is one of ours, however broken.
     both = {"object": "list", "data": [MODEL], "models": [{"name": "m", "digest": ""}]}
     assert listed(both) == listed({"data": []}) == listed("{") == "model_list"
+
+
+@pytest.mark.parametrize(
+    ("media_type", "name"),
+    [
+        ("audio/mpeg", "audio"),
+        ("Image/PNG", "images"),
+        ("application/vnd.amazon.eventstream", "bedrock"),
+        ("text/html; charset=utf-8", None),
+        ("application/json", None),
+    ],
+)
+def test_bodies_that_are_not_text(media_type: str, name: str | None) -> None:
+    response = Response(200, {"Content-Type": media_type}, b"\x00\xff\x10")
+    assert other_api(Exchange(None, response)) == name
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/traces",
+        "/api/public/ingestion",
+        "/api/public/otel/v1/traces",
+        "/api/7/envelope/",
+        "/runs/multipart",
+        "/runs/0a1b2c3d-0000-4000-8000-000000000000",
+        "/batch/",
+        "/i/v0/e/",
+        "/call/upsert_batch",
+    ],
+)
+def test_telemetry_by_its_path(path: str) -> None:
+    exchange = Exchange(Request("POST", f"https://h{path}"), Response(body={"status": 1}))
+    assert other_api(exchange) == "telemetry"
 
 
 def test_a_lone_answer_is_not_parsed_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from pytest_chatapi.contract.answers import check_chat
 from pytest_chatapi.contract.assemble import Answer
 from pytest_chatapi.contract.documents import by_schema, document
-from pytest_chatapi.contract.exchange import Exchange, Request, Response
+from pytest_chatapi.contract.exchange import Exchange, Request, Response, fold_headers
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules.models import (
     check_model,
@@ -61,6 +61,7 @@ class Endpoint:
             where the request does not tell.
         asked: the same for a request's body.
         events: pattern of the ``event`` field of its streams.
+        media: how the content type of its responses begins, which are not JSON.
         header: a request with this header belongs to it, whatever its path is.
         unless: a request with this header belongs to another API under the same path, and so
             does a response whose body is another API's.
@@ -73,6 +74,7 @@ class Endpoint:
     body: BodyTest | None = None
     asked: BodyTest | None = None
     events: str = ""
+    media: str = ""
     header: str = ""
     unless: str = ""
 
@@ -159,6 +161,11 @@ def _is_error_of_responses(body: JSONObject) -> bool:
 def _is_answer_of_converse(body: JSONObject) -> bool:
     output = body.get("output")
     return isinstance(output, dict) and "message" in output and "choices" not in body
+
+
+def _has_billed_units(body: JSONObject) -> bool:
+    usage = body.get("usage")
+    return isinstance(usage, dict) and "billed_units" in usage
 
 
 def _is_embedding_of_gemini(body: JSONObject) -> bool:
@@ -305,7 +312,7 @@ OTHER_APIS = (
         r"/v\d+/(?:messages(?:/.+)?|complete)$",
         body=_any(
             _named("type", r"message|message_(?:start|delta|stop|batch\w*)|content_block_\w+"),
-            lambda body: body.get("type") == "completion" and "completion" in body,
+            lambda body: "completion" in body and ("stop_reason" in body or "type" in body),
             lambda body: body.get("type") == "model" and "object" not in body,
             _is_error_of_anthropic,
             lambda body: body.keys() == {"input_tokens"},
@@ -350,6 +357,7 @@ OTHER_APIS = (
             _has("inputTextTokenCount"),
             _has("contentBlockIndex"),
         ),
+        media="application/vnd.amazon.eventstream",
         asked=_any(_has("inferenceConfig"), _has("toolConfig"), _has("inputText")),
     ),
     Endpoint(
@@ -357,6 +365,8 @@ OTHER_APIS = (
         r"/v\d+/(?:chat|generate|embed|classify)$",
         body=_any(
             _has("generation_id"),
+            _has_billed_units,
+            lambda body: "data" not in body and _has_item("models", "endpoints")(body),
             _has_item("generations", "text"),
             _named("event_type", "stream-start|text-generation|stream-end"),
             _named("type", "message-start|content-start|content-delta|message-end"),
@@ -394,6 +404,7 @@ OTHER_APIS = (
             _asks_with("prompt", "size", "quality"), _asks_model("prompt", "dall-e", "image")
         ),
         events=r"image_(?:generation|edit)\..+",
+        media="image/",
     ),
     Endpoint(
         "videos",
@@ -407,6 +418,7 @@ OTHER_APIS = (
         body=_any(_is_transcript, _named("type", r"(?:transcript\.text|speech\.audio)\..+")),
         asked=_asks_with("input", "voice"),
         events=r"(?:transcript\.text|speech\.audio)\..+",
+        media="audio/",
     ),
     Endpoint(
         "moderations",
@@ -465,7 +477,8 @@ OTHER_APIS = (
         r"/v\d+/(?:traces|metrics|logs)$"  # OTLP
         r"|/api/public/(?:ingestion|otel/.+)$"  # Langfuse
         r"|/api/\d+/(?:envelope|store)$"  # Sentry
-        r"|/(?:runs|otel|api/v\d+)/(?:batch|multipart)$"  # LangSmith, PostHog
+        r"|/(?:runs|otel|api/v\d+|traces|spans)/(?:batch|multipart)$|/runs(?:/[0-9a-f-]{36})?$"
+        r"|/call/(?:start|end|upsert_batch)$|/logs3$|/llmobs(?:/.+)?$"  # LangSmith, Weave, ...
         r"|/(?:telemetry|ingestion|i/v0/e|capture|decide|flags|batch|track)(?:/.+)?$",
         asked=_any(
             _has_item("resourceSpans", "scopeSpans", "resource"),
@@ -492,6 +505,7 @@ _BY_PATH = {
 }
 _BY_BODY = [(row.body, row) for row in (*ENDPOINTS, *OTHER_APIS) if row.body is not None]
 _BY_REQUEST = [(row.asked, row) for row in OTHER_APIS if row.asked is not None]
+_BY_MEDIA = [(row.media, row) for row in OTHER_APIS if row.media]
 _BY_EVENT = [(re.compile(row.events), row) for row in OTHER_APIS if row.events]
 # A list has the name of what is in it.
 _LISTS = {"chat": "completion_list", "model": "model_list"}
@@ -624,13 +638,7 @@ def _by_body(request: Request | None, response: Response | None, *, addressed: b
             if belongs(asked):
                 return row
         if _asks_chat(asked):
-            # The request of an application to its own server may have messages, too, and no server
-            # says about a path that it does not know what is wrong with a completion.
-            is_plain = isinstance(asked.get("model"), str) and _is_broken_or_chat(response)
-            is_there = response is None or response.status not in (404, 405)
-            if not addressed or (is_plain and (is_there or _is_placeholder(request))):
-                return CHAT
-            return UNKNOWN
+            return CHAT if not addressed or _is_plain_call(request, asked, response) else UNKNOWN
     if addressed:
         return UNKNOWN
     if response is not None:
@@ -650,6 +658,10 @@ def _of_response(response: Response | None) -> Endpoint | None:
             return CHAT
     elif isinstance(body, bytes) and _is_plainly_chat(body.decode("latin-1")):
         return CHAT
+    media_type = fold_headers(response.headers).get("content-type", "").lower()
+    for media, row in _BY_MEDIA if media_type else ():
+        if media_type.startswith(media):
+            return row
     for value, event in _samples(response):
         for pattern, row in _BY_EVENT:
             if event and pattern.fullmatch(event):
@@ -685,8 +697,16 @@ def _of_object(value: JSONObject) -> Endpoint | None:
     return None
 
 
-def _is_placeholder(request: Request | None) -> bool:
-    return request is not None and "/" not in request.url
+def _is_plain_call(request: Request | None, asked: JSONObject, response: Response | None) -> bool:
+    """Whether a request with messages, to an address that no row knows, asks for a completion."""
+    if not _is_broken_or_chat(response):
+        return False
+    if request is not None and "/" not in request.url:  # a placeholder, which says nothing
+        return True
+    # The request of an application to its own server may have messages, too, and no server says
+    # about a path that it does not know what is wrong with a completion.
+    is_there = response is None or response.status not in (404, 405)
+    return is_there and isinstance(asked.get("model"), str)
 
 
 def _of_list(response: Response) -> Endpoint | None:
