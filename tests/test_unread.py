@@ -21,6 +21,7 @@ from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.endpoint import endpoint, other_api, row_of
 from pytest_chatapi.errors import ContractError, ReadError
 from pytest_chatapi.reading import reader as reader_module
+from pytest_chatapi.reading.objects import exchange_from
 from pytest_chatapi.reading.reader import read
 from pytest_chatapi.recording.cassette import Cassette
 from pytest_chatapi.recording.lookup import Lookup
@@ -550,7 +551,9 @@ def test_a_request_is_plain_where_its_response_may_be_broken() -> None:
     assert called({"reply": "Hi"}) is None
     assert called("{", {"messages": []}) is None
     assert called({"detail": "Not Found"}, status=404) is None
+    assert endpoint(Exchange(Request("POST", "/invoke", {}, ASKED))) is None
     # A placeholder says nothing.
+    assert endpoint(Exchange(Request("POST", "**REDACTED**", {}, ASKED))) == "chat"
     azure = Request("POST", "**REDACTED**", {}, {"messages": []})
     assert endpoint(Exchange(azure, Response(404, {}, {"error": {"message": "m"}}))) == "chat"
     assert endpoint(Exchange(azure, Response(200, {}, {"reply": "Hi"}))) is None
@@ -735,6 +738,11 @@ def test_rules_about_the_wire_are_off_for_assembled_logs() -> None:
         finding.code
         for finding in check_exchange(Exchange(None, Response(body=WRONG), assembled=True)).findings
     ]
+
+
+def test_an_exchange_stays_assembled_with_another_request() -> None:
+    logged = Exchange(None, Response(body=ANSWER), assembled=True)
+    assert exchange_from(logged, ASKED).assembled
 
 
 def test_assembled_logs_are_named(

@@ -703,9 +703,10 @@ def _is_plain_call(request: Request | None, asked: JSONObject, response: Respons
         return False
     if request is not None and "/" not in request.url:  # a placeholder, which says nothing
         return True
-    # The request of an application to its own server may have messages, too, and no server says
-    # about a path that it does not know what is wrong with a completion.
-    is_there = response is None or response.status not in (404, 405)
+    # The request of an application to its own server may have messages, too (so a mock or a fault
+    # keeps to paths), and no server says about a path that it does not know what is wrong with a
+    # completion.
+    is_there = response is not None and response.status not in (404, 405)
     return is_there and isinstance(asked.get("model"), str)
 
 
