@@ -294,6 +294,7 @@ STREAM_TYPE = {"content-type": "text/event-stream", "x-request-id": "r"}
         ({"body": "\n \n", "cut": "client"}, []),
         ({"body": "\n\n\n", "headers": STREAM_TYPE}, ["T18"]),
         ({"body": "", "headers": STREAM_TYPE}, ["T18"]),
+        ({"body": None, "headers": STREAM_TYPE}, ["S16"]),
         ({"body": ": ping\n\n", "headers": STREAM_TYPE}, ["T18"]),
         ({"body": "", "headers": STREAM_TYPE, "cut": "client"}, []),
         ({"body": "", "headers": STREAM_TYPE, "cut": "server"}, ["T17"]),

@@ -90,8 +90,8 @@ def _check_body(ledger: Ledger, ask: Ask, body: Body, status: int, keep: bool) -
             ledger.report(stream_truncated, "a body", "nothing", place)
         if body.cut is not None:
             return None
-        if body.media_type == EVENT_STREAM:  # seen to its end, and nothing came
-            is_stream, pieces = True, pieces or ()
+        if body.media_type == EVENT_STREAM and pieces is not None:
+            is_stream = True  # seen to its end, and nothing came
         elif body.is_empty:
             ledger.report(body_missing)
             return None

@@ -64,6 +64,7 @@ def _response(part: JSON, value: JSONObject) -> Response | None:
     )
 
 
+_TYPE = "content-type"
 # Under one of these there is a body, or the recording says that there was none.
 _BODIES = {"body", "content", "parsed_body", "body_type", "body_content", "cut"}
 
@@ -82,7 +83,10 @@ def _needs_no_body(status: int, value: JSONObject) -> bool:
 
 def _plain_body(part: JSONObject, side: Side, headers: dict[str, str]) -> JSON:
     try:
-        return plain_body(body_of(part, side), headers.get("content-encoding", ""))
+        recorded = body_of(part, side)
+        if recorded == "" and side == "response" and "event-stream" in headers.get(_TYPE, ""):
+            return ""  # a stream of nothing, and not one that was not recorded
+        return plain_body(recorded, headers.get("content-encoding", ""))
     except BodyProblem as error:
         raise BodyProblem(f"{side}: {error}") from None
 
