@@ -262,7 +262,7 @@ def found_instead(report: Report) -> str:
         reasons = list(report.unread)
         what = UNREAD[reasons[0]] if len(reasons) == 1 else _reasons(report.unread)
         parts.append(f"{plural(count, 'file')}{', ' if len(reasons) == 1 else ': '}{what}")
-    return "; ".join(parts) or "no files"
+    return "; ".join(parts) or "no files to look into"
 
 
 def _which(api: str) -> str:

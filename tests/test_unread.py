@@ -107,16 +107,16 @@ def responses(count: int) -> list[str]:
         ),
         ({"f/a.json": ["{}"], "f/b.txt": ["x"]}, "f", "2 files, none in a known format"),
         (
-            {"f/a.md": ["x"], "f/b": ["x"]},
+            {"f/a.bin": ["x"], "f/b": ["x"], "f/c.md": ["x"]},
             "f",
             "2 files, none with an ending that is looked into",
         ),
         (
-            {"f/a.md": ["x"], "f/b.txt": ["x"]},
+            {"f/a.bin": ["x"], "f/b.txt": ["x"]},
             "f",
             "2 files: 1 in no known format, 1 with another ending",
         ),
-        ({"f/.hidden.json": ["{}"]}, "f", "no files"),
+        ({"f/.hidden.json": ["{}"], "f/a.py": ["x"]}, "f", "no files to look into"),
         ({"v.yaml": ["interactions: []"]}, "v.yaml", "1 file, none with an exchange in it"),
         (
             {"v.json": ['{"http_interactions": []}']},
@@ -272,7 +272,7 @@ def test_the_summary_of_workers(pytester: pytest.Pytester, monkeypatch: pytest.M
     result = run_apart(pytester, "-p", "xdist", "-n", "2", *folders)
     result.stdout.fnmatch_lines(
         [
-            "nothing was checked in *d: no files",
+            "nothing was checked in *d: no files to look into",
             "3 skipped: 3 responses",
             "4 recorded exchanges checked: 4 notes: Q13 deprecated-parameter (4)",
         ],

@@ -16,6 +16,11 @@ __all__ = ["AnyPath", "find", "suffixes", "walk"]
 
 AnyPath = str | os.PathLike[str]
 
+# What is beside recordings in any project, and what nobody takes for one.
+_PROSE_AND_CODE = frozenset(
+    ".cjs .go .java .js .jsx .kt .md .mjs .php .py .pyc .pyi .rb .rst .sh .ts .tsx".split()
+)
+
 
 def _ignore(path: Path) -> None:
     pass
@@ -38,7 +43,7 @@ def find(
     Args:
         on_error: called for each path that does not exist and each folder that cannot be
             read, and the search goes on; without it the first such error is raised.
-        on_other: called for each file of a folder that has none of `suffixes`.
+        on_other: called for each file of a folder that has none of `suffixes`, see `walk`.
     """
 
     def report(error: ReadError) -> None:
@@ -77,7 +82,7 @@ def walk(
 
     Args:
         on_error: called for each folder that cannot be read.
-        on_other: called for each other file that is not hidden.
+        on_other: called for each other file that is not hidden, and neither prose nor code.
     """
 
     def failed(error: OSError) -> None:
@@ -91,7 +96,7 @@ def walk(
             if not name.startswith(".") and path.is_file():
                 if name.lower().endswith(endings):
                     yield path
-                else:
+                elif path.suffix.lower() not in _PROSE_AND_CODE:
                     on_other(path)
 
 
