@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from pytest_chatapi.contract.assemble import as_completion
 from pytest_chatapi.contract.check import CheckResult, check_exchange
+from pytest_chatapi.contract.endpoint import other_api
 from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.contract.findings import Finding, at_least
 from pytest_chatapi.contract.ledger import Ledger
@@ -65,14 +66,19 @@ def check(
         ignore, select: rule codes, or ``CODE:json.path``.
 
     Returns:
-        All findings, errors first. Empty for traffic of other APIs.
+        All findings, errors first. Empty for traffic of other APIs; a response that is in no
+        known shape is checked as a chat completion.
 
     Raises:
         SettingError: the profile, a rule or the date does not exist.
         TypeError: the first argument cannot be read as an exchange, or `request` as a request.
     """
     checked = exchange_from(exchange, request)
-    return check_exchange(checked, profile, as_of=as_of, ignore=ignore, select=select).findings
+    # A response that somebody passes here is meant to be checked; an exchange may be any traffic.
+    lone = not isinstance(exchange, Exchange) and other_api(checked) == "unknown"
+    return check_exchange(
+        checked, profile, as_of=as_of, ignore=ignore, select=select, kind="chat" if lone else ""
+    ).findings
 
 
 def assert_chat_completion(
@@ -203,7 +209,7 @@ def assert_chat_request(
     sent = request.request if isinstance(request, Exchange) else request_from(request)
     if sent is None:
         raise TypeError("the exchange has no request")
-    result = check_exchange(Exchange(sent), profile, as_of=as_of, ignore=ignore)
+    result = check_exchange(Exchange(sent), profile, as_of=as_of, ignore=ignore, kind="chat")
     if result.kind != "chat":
         raise ContractError(
             f"expected a POST to .../chat/completions, got {mask(f'{sent.method} {sent.url}')}"
@@ -295,7 +301,7 @@ def assemble(chunks: object) -> JSONObject:
     Raises:
         ContractError: there is nothing to join.
     """
-    result = check_exchange(stream_from(chunks), "compatible", keep=True)
+    result = check_exchange(stream_from(chunks), "compatible", keep=True, kind="chat")
     if result.answer is None or not result.answer.streamed or not result.answer.frame:
         raise ContractError("there are no chunks to join", result.findings)
     return as_completion(result.answer)
@@ -349,7 +355,7 @@ def _assert(
     keep: bool = False,
 ) -> CheckResult:
     __tracebackhide__ = True
-    result = check_exchange(exchange, profile, as_of=as_of, ignore=ignore, keep=keep)
+    result = check_exchange(exchange, profile, as_of=as_of, ignore=ignore, keep=keep, kind="chat")
     if result.kind is None:
         request = exchange.request
         where = mask(f"{request.method} {request.url}") if request is not None else "this"

@@ -22,6 +22,9 @@ __all__ = [
     "Report",
     "describe",
     "failure_message",
+    "found_instead",
+    "level_counts",
+    "remarks",
     "render",
     "short",
     "statistics_text",
@@ -38,15 +41,23 @@ class Report:
 
     Attributes:
         exchanges: number of exchanges checked.
-        skipped: number of exchanges with other APIs, which were not checked.
+        skipped: number of exchanges not checked, by the API that they belong to, or ``unknown``.
         files: number of files read.
+        unread: number of files passed over, by the reason: one of `UNREAD`.
+        assembled: number of those `exchanges` that a log assembled (see `Exchange.assembled`).
+        unanswered: number of those `exchanges` whose request alone was recorded.
+        failed: something could not be read.
         findings: in the order of reading.
         cases: (file, index, title) of each checked exchange; only for formats that need it.
     """
 
     exchanges: int = 0
-    skipped: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
     files: int = 0
+    unread: Counter[str] = field(default_factory=Counter)
+    assembled: int = 0
+    unanswered: int = 0
+    failed: bool = False
     findings: list[Finding] = field(default_factory=list)
     cases: list[tuple[str, int, str]] = field(default_factory=list)
 
@@ -54,6 +65,10 @@ class Report:
         self.exchanges += other.exchanges
         self.skipped += other.skipped
         self.files += other.files
+        self.unread += other.unread
+        self.assembled += other.assembled
+        self.unanswered += other.unanswered
+        self.failed = self.failed or other.failed
         self.findings += other.findings
         self.cases += other.cases
 
@@ -182,7 +197,7 @@ def failure_message(findings: Sequence[Finding], what: str, failing: Sequence[Fi
         blocks.append(f"... and {len(failing) - _MOST_SHOWN} more")
     others = Counter(finding.level for finding in findings if finding not in failing)
     if others:
-        blocks.append(f"not failing: {_counts(others)}")
+        blocks.append(f"not failing: {level_counts(others)}")
     blocks.append(
         f"explain it: chatapi rules {first.code}\n"
         f"ignore it:  ignore=[{json.dumps(f'{first.code}:{first.path}', ensure_ascii=False)}]"
@@ -190,8 +205,72 @@ def failure_message(findings: Sequence[Finding], what: str, failing: Sequence[Fi
     return "\n\n".join(blocks)
 
 
-def _counts(levels: Mapping[Level, int]) -> str:
+def level_counts(levels: Mapping[Level, int]) -> str:
+    """Return ``1 error, 2 notes``; empty without findings."""
     return ", ".join(plural(levels[level], level) for level in LEVELS if levels.get(level))
+
+
+# -- what was not checked ----------------------------------------------------------------
+
+UNREAD = {
+    "in no known format": "none in a known format",
+    "with another ending": "none with an ending that is looked into",
+    "without an exchange": "none with an exchange in it",
+}
+"""Reasons why a file is passed over, and what is said where it is that of all files."""
+
+
+def remarks(report: Report) -> list[str]:
+    """Return what was not checked, or only in part: one line each."""
+    lines = []
+    if report.skipped:
+        lines.append(f"{report.skipped.total():,} skipped: {_reasons(report.skipped)}")
+    if report.unread:
+        files = plural(report.unread.total(), "file")
+        lines.append(f"{files} passed over: {_reasons(report.unread)}")
+    if report.unanswered:
+        lines.append(
+            f"{plural(report.unanswered, 'exchange')} without a response: only the request was "
+            "checked"
+        )
+    if report.assembled:
+        lines.append(
+            f"{plural(report.assembled, 'exchange')} out of assembled logs: their streams, headers "
+            "and errors (T, E, X, H) were not recorded, so not checked"
+        )
+    return lines
+
+
+def _reasons(counts: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
+
+
+def found_instead(report: Report) -> str:
+    """Return what there is at a path of which nothing was checked."""
+    parts = []
+    count = report.skipped.total()
+    if count:
+        exchanges = plural(count, "exchange")
+        if len(report.skipped) > 1:
+            parts.append(f"{exchanges}, none of them checked: {_reasons(report.skipped)}")
+        elif count == 1:
+            parts.append(f"1 exchange, {_which(*report.skipped)}")
+        else:
+            parts.append(f"{exchanges}, all {_which(*report.skipped)}")
+    count = report.unread.total()
+    if count:
+        reasons = list(report.unread)
+        what = UNREAD[reasons[0]] if len(reasons) == 1 else _reasons(report.unread)
+        parts.append(f"{plural(count, 'file')}{', ' if len(reasons) == 1 else ': '}{what}")
+    return "; ".join(parts) or "no files to look into"
+
+
+def _which(api: str) -> str:
+    if api == "unknown":
+        return "of an unknown API"
+    if api in ("telemetry", "unanswered"):
+        return api
+    return f"of the {api[:1].upper()}{api[1:]} API"
 
 
 # -- text --------------------------------------------------------------------------------
@@ -207,7 +286,11 @@ def _text(report: Report, options: Options) -> str:
         blocks.append(statistics_text(report))
     elif not options.notes:
         blocks += _notes(report.findings)
-    blocks.append(_summary(report, paint))
+    lines = [
+        textwrap.fill(line, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+        for line in remarks(report)
+    ]
+    blocks.append("\n".join([*lines, _summary(report, paint)]))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -245,11 +328,9 @@ def _summary(report: Report, paint: Paint) -> str:
     summary = f"{plural(report.exchanges, 'exchange')} checked"
     if report.files:
         summary += f" in {plural(report.files, 'file')}"
-    if report.skipped:
-        summary += f", {report.skipped:,} skipped"
     levels = Counter(finding.level for finding in report.findings)
     style = next((level for level in ("error", "warning") if levels[level]), "good")
-    return f"{summary}: {paint(style, _counts(levels) or 'no findings')}"
+    return f"{summary}: {paint(style, level_counts(levels) or 'no findings')}"
 
 
 def statistics_text(report: Report) -> str:
@@ -272,16 +353,31 @@ def _json(report: Report, options: Options) -> str:
     data = {
         "version": 1,
         "exchanges": report.exchanges,
-        "skipped": report.skipped,
+        "skipped": report.skipped.total(),
+        **_uncovered(report),
         "findings": [finding.to_json() for finding in report.findings],
     }
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
 def _jsonl(report: Report, options: Options) -> str:
-    return "".join(
-        json.dumps(finding.to_json(), ensure_ascii=False) + "\n" for finding in report.findings
-    )
+    rows: list[object] = [finding.to_json() for finding in report.findings]
+    if remarks(report):
+        # Last, and only if there is something to say: no finding, but with the same keys.
+        keys = ("code", "level", "profile", "source", "chunk", "path", "expected", "got")
+        row = {**dict.fromkeys(keys), "name": "not-checked", "message": "; ".join(remarks(report))}
+        rows.append({**row, **_uncovered(report)})
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _uncovered(report: Report) -> dict[str, object]:
+    """What was not checked, or only in part, as the formats for machines have it."""
+    return {
+        "skipped_by_api": dict(report.skipped.most_common()),
+        "unread_files": dict(report.unread.most_common()),
+        "assembled": report.assembled,
+        "unanswered": report.unanswered,
+    }
 
 
 # -- JUnit -------------------------------------------------------------------------------
@@ -303,15 +399,24 @@ def _junit(report: Report, options: Options) -> str:
             (failing if finding.level in limit else passing).append(finding)
         failures += bool(failing)
         cases.append(_testcase(file, title, failing, passing))
+    skipped = [_skipped_case(line) for line in remarks(report)]
     return "\n".join(
         [
             '<?xml version="1.0" encoding="utf-8"?>',
-            f'<testsuites><testsuite name="chatapi" tests="{len(report.cases)}" '
-            f'failures="{failures}" errors="0" skipped="0">',
+            f'<testsuites><testsuite name="chatapi" tests="{len(cases) + len(skipped)}" '
+            f'failures="{failures}" errors="0" skipped="{len(skipped)}">',
             *cases,
+            *skipped,
             "</testsuite></testsuites>",
             "",
         ]
+    )
+
+
+def _skipped_case(line: str) -> str:
+    return (
+        f'  <testcase classname="chatapi" name="not checked"><skipped message={quoteattr(line)}/>'
+        "</testcase>"
     )
 
 
@@ -342,7 +447,8 @@ _ANNOTATIONS: dict[Level, str] = {"error": "error", "warning": "warning", "note"
 
 
 def _github(report: Report, options: Options) -> str:
-    return "".join(_annotation(finding) for finding in report.findings)
+    notices = [f"::notice title=not checked::{_data(line)}\n" for line in remarks(report)]
+    return "".join([*map(_annotation, report.findings), *notices])
 
 
 def _annotation(finding: Finding) -> str:
@@ -380,10 +486,17 @@ def _sarif(report: Report, options: Options) -> str:
     ]
     driver = {"name": "chatapi", "semanticVersion": __version__, "rules": descriptions}
     results = [_sarif_result(finding, used.index(finding.code)) for finding in report.findings]
+    run: dict[str, object] = {"tool": {"driver": driver}, "results": results}
+    lines = remarks(report)
+    if lines:
+        notifications = [{"level": "note", "message": {"text": line}} for line in lines]
+        run["invocations"] = [
+            {"executionSuccessful": True, "toolExecutionNotifications": notifications}
+        ]
     data = {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
-        "runs": [{"tool": {"driver": driver}, "results": results}],
+        "runs": [run],
     }
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 

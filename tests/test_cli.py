@@ -126,7 +126,7 @@ def test_text(capsys: pytest.CaptureFixture[str], log: str) -> None:
         '  got      "x"\n'
         "  hint     not an error under `--profile compatible`\n"
         "\n"
-        "7 exchanges checked in 1 file, 1 skipped: 6 errors\n"
+        "1 skipped: 1 embeddings\n7 exchanges checked in 1 file: 6 errors\n"
     )
 
 
@@ -198,10 +198,11 @@ def test_statistics(capsys: pytest.CaptureFixture[str], log: str, good: str) -> 
     assert out.endswith(
         "  hint     not an error under `--profile compatible`\n\n"
         f"{counts}\n"
-        "7 exchanges checked in 1 file, 1 skipped: 6 errors\n"
+        "1 skipped: 1 embeddings\n7 exchanges checked in 1 file: 6 errors\n"
     )
     _, out, err = run(capsys, "check", "--statistics", "--format", "jsonl", log)
-    assert [json.loads(text)["code"] for text in out.splitlines()] == ["U02"] * 5 + ["S03"]
+    found = [json.loads(text)["code"] for text in out.splitlines()]
+    assert found == ["U02"] * 5 + ["S03", None]
     assert counts in err
     _, out, _ = run(capsys, "check", "--statistics", good)
     assert out == "no findings to count\n\n1 exchange checked in 1 file: no findings\n"
@@ -210,14 +211,16 @@ def test_statistics(capsys: pytest.CaptureFixture[str], log: str, good: str) -> 
 # -- other formats ---------------------------------------------------------------------
 
 KEYS = ["code", "name", "level", "profile", "source", "chunk", "path", "expected", "got", "message"]
+UNCOVERED = ["skipped_by_api", "unread_files", "assembled", "unanswered"]
 
 
 def test_json(capsys: pytest.CaptureFixture[str], log: str) -> None:
     status, out, err = run(capsys, "check", "--format", "json", log)
     assert (status, err) == (1, "")
     data = json.loads(out)
-    assert list(data) == ["version", "exchanges", "skipped", "findings"]
+    assert list(data) == ["version", "exchanges", "skipped", *UNCOVERED, "findings"]
     assert (data["version"], data["exchanges"], data["skipped"]) == (1, 7, 1)
+    assert data["skipped_by_api"] == {"embeddings": 1}
     assert [list(found) for found in data["findings"]] == [KEYS] * 6
     assert data["findings"][0] == {
         "code": "U02",
@@ -235,7 +238,16 @@ def test_json(capsys: pytest.CaptureFixture[str], log: str) -> None:
 
 def test_json_without_findings(capsys: pytest.CaptureFixture[str], good: str) -> None:
     _, out, _ = run(capsys, "check", "--format", "json", good)
-    assert json.loads(out) == {"version": 1, "exchanges": 1, "skipped": 0, "findings": []}
+    assert json.loads(out) == {
+        "version": 1,
+        "exchanges": 1,
+        "skipped": 0,
+        "skipped_by_api": {},
+        "unread_files": {},
+        "assembled": 0,
+        "unanswered": 0,
+        "findings": [],
+    }
     assert run(capsys, "check", "--format", "jsonl", good) == (0, "", "")
     assert run(capsys, "check", "--format", "github", good) == (0, "", "")
 
@@ -244,7 +256,10 @@ def test_jsonl(capsys: pytest.CaptureFixture[str], log: str) -> None:
     _, document, _ = run(capsys, "check", "--format", "json", log)
     status, out, _ = run(capsys, "check", "--format", "jsonl", log)
     assert status == 1
-    assert [json.loads(text) for text in out.splitlines()] == json.loads(document)["findings"]
+    *findings, rest = [json.loads(text) for text in out.splitlines()]
+    assert findings == json.loads(document)["findings"]
+    assert sorted(rest) == sorted([*KEYS, *UNCOVERED])
+    assert (rest["name"], rest["message"]) == ("not-checked", "1 skipped: 1 embeddings")
 
 
 def test_chunk_numbers(capsys: pytest.CaptureFixture[str]) -> None:
@@ -419,7 +434,7 @@ def codes(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
     assert err == ""
     found = [json.loads(text) for text in out.splitlines()]
     assert status == int(any(f["level"] == "error" for f in found))
-    return [f["code"] for f in found]
+    return [f["code"] for f in found if f["code"]]
 
 
 def test_profile(capsys: pytest.CaptureFixture[str]) -> None:
@@ -619,7 +634,7 @@ def test_a_body_that_cannot_be_read_during_its_check(
     monkeypatch.setattr(check_module, "check_exchange", check_exchange)
     status, out, err = run(capsys, "check", log)
     assert (status, err) == (2, "chatapi: log.jsonl: interaction 1: the file has gone\n")
-    assert out.endswith("\n7 exchanges checked in 1 file, 1 skipped: 5 errors\n")
+    assert out.endswith("\n1 skipped: 1 embeddings\n7 exchanges checked in 1 file: 5 errors\n")
 
 
 def test_exit_code_of_a_damaged_file_wins_over_findings(
@@ -635,7 +650,11 @@ def test_a_folder_may_hold_other_files(capsys: pytest.CaptureFixture[str]) -> No
     write("folder/package.json", '{"name": "x", "version": "1.0.0"}')
     write("folder/README.txt", "Recordings of the test suite.")
     write("folder/a.jsonl", line())
-    passed = (0, "1 exchange checked in 1 file: no findings\n", "")
+    passed = (
+        0,
+        "2 files passed over: 2 in no known format\n1 exchange checked in 1 file: no findings\n",
+        "",
+    )
     assert run(capsys, "check", "folder") == passed
     status, _, err = run(capsys, "check", "folder", "folder/package.json")
     assert (status, err.count("\n")) == (2, 1)  # who names a file means it
@@ -646,9 +665,9 @@ def test_other_traffic_is_skipped(capsys: pytest.CaptureFixture[str]) -> None:
     other = line({"data": []}, url="https://api.openai.com/v1/embeddings")
     name = write("other.jsonl", other, other)
     assert run(capsys, "check", name) == (
-        0,
-        "0 exchanges checked in 1 file, 2 skipped: no findings\n",
-        "",
+        2,
+        "2 skipped: 2 embeddings\n0 exchanges checked in 1 file: no findings\n",
+        "chatapi: other.jsonl: nothing was checked: 2 exchanges, all of the Embeddings API\n",
     )
 
 
@@ -848,7 +867,9 @@ def test_script(log: str) -> None:
     )
     assert (done.returncode, done.stderr) == (1, b"")
     assert b"\x1b" not in done.stdout
-    assert done.stdout.endswith(b"7 exchanges checked in 1 file, 1 skipped: 6 errors\n")
+    assert done.stdout.endswith(
+        b"1 skipped: 1 embeddings\n7 exchanges checked in 1 file: 6 errors\n"
+    )
 
 
 @needs_script

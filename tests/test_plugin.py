@@ -174,7 +174,7 @@ def test_failure(pytester: pytest.Pytester, run: Any) -> None:
             "explain it: chatapi rules U02",
             'ignore it:  ignore=[[]"U02:$.usage.total_tokens"]',
             "-* chat completions contract -*",
-            "2 recorded exchanges checked: 1 error",
+            "2 recorded exchanges checked: 1 error: U02 usage-total (1)",
         ],
         consecutive=True,
     )
@@ -190,7 +190,7 @@ def test_summary(pytester: pytest.Pytester, run: Any) -> None:
     result = run("", "--chatapi-cassettes", "one", "one")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
-        ["-* chat completions contract -*", "1 recorded exchange checked: 1 warning"],
+        ["-* chat completions contract -*", "1 recorded exchange checked: 1 warning: S03 *"],
         consecutive=True,
     )
     recorded(pytester, "one/w.jsonl", line())
@@ -272,7 +272,7 @@ def test_in_a_process_of_its_own(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(chat_contract): pass")
     result = pytester.runpytest_subprocess("--chatapi-cassettes", "c", "--strict-markers")
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["1 recorded exchange checked: 1 error"])
+    result.stdout.fnmatch_lines(["1 recorded exchange checked: 1 error: U02 usage-total (1)"])
 
 
 def test_idle_it_imports_nothing(pytester: pytest.Pytester) -> None:

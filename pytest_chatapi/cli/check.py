@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,12 +13,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_chatapi.cli.arguments import Commands, whole_number
 from pytest_chatapi.contract.check import check_exchange
-from pytest_chatapi.contract.endpoint import endpoint
 from pytest_chatapi.contract.findings import at_least
 from pytest_chatapi.contract.profiles import PROFILES
 from pytest_chatapi.contract.selection import parse_date, selects
 from pytest_chatapi.errors import ReadError
-from pytest_chatapi.report import FORMATS, Options, Report, render, statistics_text
+from pytest_chatapi.report import (
+    FORMATS,
+    Options,
+    Report,
+    found_instead,
+    render,
+    statistics_text,
+)
 
 if TYPE_CHECKING:
     from pytest_chatapi.reading.mapping import Mapping
@@ -40,7 +47,7 @@ def add_to(commands: Commands) -> None:
         "vcrpy and cassetter, HAR, JSONL, raw JSON and SSE bodies. The format is detected from "
         "the content.",
         epilog="exit status: 0 no errors, 1 errors (with --strict: or warnings), 2 unreadable "
-        "input or bad usage",
+        "input, a path in which nothing was checked, or bad usage",
     )
     check.add_argument(
         "paths", nargs="+", metavar="PATH", help="a file, folder or glob pattern, or - for stdin"
@@ -112,14 +119,20 @@ _Result = tuple[Report, list[ReadError]]
 
 def _run(arguments: argparse.Namespace) -> int:
     unreadable: list[ReadError] = []
-    tasks = _tasks(arguments, unreadable)
+    paths, tasks = _tasks(arguments, unreadable)
     report = Report()
     progress = _Progress(len(tasks))
-    for part, errors in _results(tasks, arguments.jobs):
+    for task, (part, errors) in zip(tasks, _results(tasks, arguments.jobs), strict=True):
         report.add(part)
         unreadable += errors
+        for path in paths:
+            if task.path in path.files:
+                path.add(part, errors)
         progress.step()
     progress.clear()
+    for path in paths:
+        report.unread += path.others
+        unreadable += path.nothing_checked()
     for error in unreadable:
         print(f"chatapi: {error}", file=sys.stderr)
     _print(report, arguments)
@@ -129,19 +142,64 @@ def _run(arguments: argparse.Namespace) -> int:
     return int(any(finding.level in failing for finding in report.findings))
 
 
-def _tasks(arguments: argparse.Namespace, unreadable: list[ReadError]) -> list[_Task]:
-    """Return one task for each file; wrong settings are refused before any work is done."""
-    from pytest_chatapi.reading.find import find
+class _Path:
+    """A path that was named, and what was found there.
+
+    Attributes:
+        files: those to read.
+        others: number of files in the folder that are not looked into, by the reason.
+    """
+
+    def __init__(self, path: str) -> None:
+        from pytest_chatapi.reading.find import find
+
+        self.name = path
+        self.errors: list[ReadError] = []
+        self.others: Counter[str] = Counter()
+        self._found = Report()
+        files = find([path], self.errors.append, lambda _: self.others.update(_OTHER_ENDING))
+        self.files = dict.fromkeys(map(str, files))
+        self._failed = bool(self.errors)
+
+    def add(self, part: Report, errors: list[ReadError]) -> None:
+        """Take note of what is in one of the files."""
+        self._found.exchanges += part.exchanges
+        self._found.skipped += part.skipped
+        self._found.unread += part.unread
+        self._failed = self._failed or bool(errors)
+
+    def nothing_checked(self) -> Iterator[ReadError]:
+        """Yield what was found instead, where nothing was checked and no error says why."""
+        if not self._found.exchanges and not self._failed:
+            self._found.unread += self.others
+            name = "<stdin>" if self.name == "-" else self.name
+            yield ReadError(name, "", f"nothing was checked: {found_instead(self._found)}")
+
+
+_OTHER_ENDING = ("with another ending",)
+
+
+def _tasks(
+    arguments: argparse.Namespace, unreadable: list[ReadError]
+) -> tuple[list[_Path], list[_Task]]:
+    """Return what was named, and one task for each file.
+
+    Wrong settings are refused before any work is done.
+    """
 
     parse_date(arguments.as_of)
     ignore, select = _split(arguments.ignore), _split(arguments.select)
     selects(ignore), selects(select)
     _mapping(arguments.map)
     named = {os.fspath(path) for path in arguments.paths}
-    return [
+    paths = [_Path(path) for path in dict.fromkeys(map(os.fspath, arguments.paths))]
+    for path in paths:
+        unreadable += path.errors
+    files = dict.fromkeys(file for path in paths for file in path.files)
+    return paths, [
         _Task(
-            str(file),
-            str(file) in named,
+            file,
+            file in named,
             arguments.profile,
             arguments.as_of,
             ignore,
@@ -149,7 +207,7 @@ def _tasks(arguments: argparse.Namespace, unreadable: list[ReadError]) -> list[_
             arguments.format == "junit",
             arguments.map,
         )
-        for file in find(arguments.paths, unreadable.append)
+        for file in files
     ]
 
 
@@ -189,22 +247,28 @@ def _check_file(task: _Task) -> _Result:
     errors: list[ReadError] = []
     ignore, select = selects(task.ignore), selects(task.select)
     for exchange in read_file(task.path, errors.append, mapping=_mapping(task.mapping)):
-        if endpoint(exchange) is None:
-            report.skipped += 1
-            continue
-        report.exchanges += 1
         try:
             result = check_exchange(
                 exchange, task.profile, as_of=task.as_of, ignore=ignore, select=select
             )
         except ReadError as error:  # a large body is read from disk during the check
             errors.append(error)
+            report.exchanges += 1
             continue
+        if result.kind is None:
+            report.skipped[result.api] += 1
+            continue
+        report.exchanges += 1
+        report.assembled += exchange.assembled
+        report.unanswered += exchange.response is None
         report.findings += result.findings
         if task.titles and exchange.source is not None:
             report.cases.append((exchange.source.file, exchange.source.index, title_of(exchange)))
     if not task.named and any(isinstance(error, NotARecording) for error in errors):
-        return Report(), []  # a folder may hold other files, too
+        # A folder may hold other files, too.
+        return Report(unread=Counter(["in no known format"])), []
+    if not report.exchanges and not report.skipped and not errors:
+        return Report(unread=Counter(["without an exchange"])), []
     return report, errors
 
 

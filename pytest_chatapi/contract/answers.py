@@ -11,6 +11,7 @@ from pytest_chatapi.contract.logged import check_logged_message, is_logged_messa
 from pytest_chatapi.contract.parse import loads_bytes
 from pytest_chatapi.contract.rules import message, shape
 from pytest_chatapi.contract.rules.body import (
+    EVENT_STREAM,
     ContentType,
     body_missing,
     content_type_stream,
@@ -87,15 +88,19 @@ def check_chunks(ledger: Ledger, ask: Ask, response: Response, keep: bool) -> An
 
 
 def _check_body(ledger: Ledger, ask: Ask, body: Body, status: int, keep: bool) -> Answer | None:
-    if body.is_empty:
+    is_stream, pieces = body.is_stream(ask.stream), body.pieces
+    if body.is_blank:
         if body.cut == "server":
             place = "before the first byte of the body"
             ledger.report(stream_truncated, "a body", "nothing", place)
-        elif body.cut is None:
+        if body.cut is not None:
+            return None
+        if body.media_type == EVENT_STREAM and pieces is not None:
+            is_stream = True  # seen to its end, and nothing came
+        elif body.is_empty:
             ledger.report(body_missing)
-        return None
-    is_stream, pieces = body.is_stream(ask.stream), body.pieces
-    if (ask.stream or body.media_type == "text/event-stream") and not is_stream:
+            return None
+    if (ask.stream or body.media_type == EVENT_STREAM) and not is_stream:
         is_stream, pieces = body.is_broken_stream(), body.pieces
     answer: Answer | None
     if is_stream and pieces is not None:
@@ -130,6 +135,9 @@ def _read_json(ledger: Ledger, body: Body) -> JSON:
     text = body.read()
     if not isinstance(text, bytes):
         return text
+    if body.is_blank:
+        ledger.report(not_json, text, "there is only white space in it")
+        return ABSENT
     if text.startswith(BYTE_ORDER_MARK):
         ledger.report(not_json, text)
         text = text.removeprefix(BYTE_ORDER_MARK)

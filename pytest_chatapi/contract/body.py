@@ -25,11 +25,13 @@ class Body:
     Attributes:
         cut: who ended the connection before the body was complete.
         head: the first bytes, without leading white space.
+        is_blank: there is nothing but white space in it.
+        is_empty: there is nothing in it.
         media_type: the content type without its parameters, in lower case; empty if there is none.
         pieces: the bytes as they arrive; ``None`` where only parsed JSON is known, or nothing.
     """
 
-    __slots__ = ("_parsed", "cut", "head", "media_type", "pieces")
+    __slots__ = ("_parsed", "cut", "head", "is_blank", "is_empty", "media_type", "pieces")
 
     def __init__(self, response: Response, headers: Mapping[str, str]) -> None:
         content_type = headers.get("content-type", "")
@@ -38,20 +40,21 @@ class Body:
         self._parsed: JSON = None
         self.pieces: Iterable[bytes] | None = None
         self.head = b""
+        self.is_empty = False
         body = response.body
         if isinstance(body, str):
             body = body.encode("utf-8", "surrogatepass")
         if isinstance(body, bytes):
             self.pieces = (body,)
             self.head = body[:_HEAD] if body[:1] > b" " else body.lstrip()[:_HEAD]
+            self.is_empty = not body
         elif body is not None:
             self._parsed = body
         elif response.pieces is not None:
-            self.pieces, self.head = _peeked(response.pieces)
-
-    @property
-    def is_empty(self) -> bool:
-        return self._parsed is None if self.pieces is None else not self.head
+            self.pieces, self.head, self.is_empty = _peeked(response.pieces)
+        else:
+            self.is_empty = True
+        self.is_blank = not self.head and self._parsed is None
 
     def read(self) -> JSON:
         """The whole body: bytes, or parsed JSON where its text is not known."""
@@ -91,7 +94,7 @@ class Body:
         return False
 
 
-def _peeked(pieces: Iterable[bytes]) -> tuple[Iterator[bytes], bytes]:
+def _peeked(pieces: Iterable[bytes]) -> tuple[Iterator[bytes], bytes, bool]:
     iterator = iter(pieces)
     first: list[bytes] = []
     size = 0
@@ -100,4 +103,4 @@ def _peeked(pieces: Iterable[bytes]) -> tuple[Iterator[bytes], bytes]:
         size += len(piece) if size else len(piece.lstrip())
         if size >= _HEAD or (size and b"\n" in piece):
             break
-    return itertools.chain(first, iterator), b"".join(first).lstrip()[:_HEAD]
+    return itertools.chain(first, iterator), b"".join(first).lstrip()[:_HEAD], not any(first)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import date
 
 from pytest_chatapi.contract.assemble import Answer
-from pytest_chatapi.contract.endpoint import find_endpoint
+from pytest_chatapi.contract.endpoint import checked_row_of, named
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.ledger import Ledger
@@ -27,13 +27,15 @@ class CheckResult:
 
     Attributes:
         kind: name of the endpoint, ``None`` for traffic that is not checked.
+        api: name of the endpoint; for traffic that is not checked, of its API or what else it is.
         answer: choices, usage and frame; ``None`` where no answer of a model could be read.
     """
 
-    __slots__ = ("answer", "findings", "kind")
+    __slots__ = ("answer", "api", "findings", "kind")
 
-    def __init__(self, kind: str | None) -> None:
+    def __init__(self, kind: str | None, api: str) -> None:
         self.kind = kind
+        self.api = api
         self.findings: list[Finding] = []
         self.answer: Answer | None = None
 
@@ -46,6 +48,7 @@ def check_exchange(
     ignore: Iterable[str] | selects = (),
     select: Iterable[str] | selects = (),
     keep: bool = False,
+    kind: str = "",
 ) -> CheckResult:
     """Checks one exchange against the contract.
 
@@ -55,15 +58,20 @@ def check_exchange(
         ignore: findings to leave out, as `selects` reads them.
         select: the only findings to keep.
         keep: keep all text of a stream, so that the answer can be assembled.
+        kind: name of the endpoint to check as where there is no address, whatever the bodies tell;
+            empty: they decide.
 
     Raises:
         SettingError: an unknown profile, rule or day.
     """
-    row = find_endpoint(exchange)
-    result = CheckResult(None if row is None else row.name)
-    if row is None or row.check is None:
-        return result
-    ledger = Ledger(_profile(profile, exchange), parse_date(as_of))
+    request = exchange.request
+    row = named(kind) if kind and not (request and request.url) else checked_row_of(exchange)
+    if row.check is None:
+        return CheckResult(None, row.name)
+    result = CheckResult(row.name, row.name)
+    # What a log assembled shows neither headers nor framing, nor how an error or stream came.
+    without = "ETXH" if exchange.assembled else ""
+    ledger = Ledger(_profile(profile, exchange), parse_date(as_of), without)
     result.answer = row.check(ledger, exchange, keep)
     findings = ledger.findings()
     if exchange.assembled:

@@ -13,6 +13,7 @@ from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.parse import loads_bytes
 from pytest_chatapi.contract.rules import shape
+from pytest_chatapi.contract.rules.body import body_missing
 from pytest_chatapi.contract.rules.errors import error_under_2xx, is_error_body
 from pytest_chatapi.contract.rules.registry import Violation, Violations, code_of
 from pytest_chatapi.contract.schemas import load
@@ -40,7 +41,11 @@ def document(
             return None
         if response.chunks is not None:
             return check_chunks(ledger, Ask.UNKNOWN, response, keep)
-        value = None if body.is_empty else body.read()
+        if body.is_empty:
+            if body.cut is None:
+                ledger.report(body_missing)
+            return None
+        value = body.read()
         if isinstance(value, bytes):
             try:
                 value = loads_bytes(value.removeprefix(BYTE_ORDER_MARK))
@@ -49,8 +54,6 @@ def document(
                     why = f"the body is not JSON: {error}"
                     ledger.add(code_of(general), Violation("$", "JSON", value, why))
                 return None
-        elif value is None:
-            return None
         if is_error_body(value):
             ledger.report(error_under_2xx, value, response.status)
         else:

@@ -32,13 +32,15 @@ class Ledger:
             it goes before the paths of all violations.
         as_of: the day whose contract applies; ``None``: today's.
         ceiling: further findings have at most this level; ``None``: that of the profile.
+        without: the families whose rules are off, as their letters.
     """
 
-    def __init__(self, profile: Profile, as_of: date | None = None) -> None:
+    def __init__(self, profile: Profile, as_of: date | None = None, without: str = "") -> None:
         self.profile = profile
         self.prefix = ""
         self.as_of = as_of
         self.ceiling: Level | None = None
+        self.without = without
         self._day = as_of.isoformat() if as_of else "9999-12-31"
         self._findings: dict[_Key, Finding] = {}
         self._repeats: dict[_Key, int] = {}
@@ -93,7 +95,7 @@ class Ledger:
         if self.prefix:
             path = f"${self.prefix}{path[1:]}"
         level = self.profile.level(code, case)
-        if level is None:
+        if level is None or code[0] in self.without:
             return
         if self.ceiling is not None and LEVELS.index(level) < LEVELS.index(self.ceiling):
             level = self.ceiling

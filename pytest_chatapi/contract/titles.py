@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from pytest_chatapi.contract.ask import request_json
+from pytest_chatapi.contract.endpoint import path_of
 from pytest_chatapi.contract.exchange import Exchange
 
 __all__ = ["title_of"]
@@ -15,7 +14,7 @@ def title_of(exchange: Exchange) -> str:
     parts = [str(exchange.source.index)] if exchange.source is not None else []
     request, response = exchange.request, exchange.response
     if request is not None:
-        path = urlsplit(request.url).path.rstrip("/")
+        path = path_of(request.url)
         for marker in ("/chat/completions", "/models"):
             if marker in path:
                 path = path[path.rindex(marker) + 1 :]

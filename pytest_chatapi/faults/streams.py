@@ -144,7 +144,7 @@ def stall(body: Body, /, *, seconds: float = 60.0, chunks: int = 1) -> Interacti
 
 @stream(
     sdk={"whole": "json.JSONDecodeError after 1 try", "stream": "AssertionError in `stream()`"},
-    finds={"whole": "S16: note", "stream": "S16: note"},
+    finds={"whole": "S16: note", "stream": "T18: error"},
 )
 def empty_body(body: Body, /) -> Interaction:
     """200 with the usual headers and an empty body."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
-from pytest_chatapi.contract.endpoint import endpoint
+from pytest_chatapi.contract.endpoint import checked_row_of
 from pytest_chatapi.contract.exchange import Exchange
-from pytest_chatapi.contract.findings import LEVELS
+from pytest_chatapi.contract.findings import LEVELS, Finding, Level
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wording import plural
 from pytest_chatapi.errors import ContractError, ReadError, SettingError
@@ -20,8 +20,17 @@ from pytest_chatapi.plugin.policy import failure_of, findings_of
 from pytest_chatapi.plugin.settings import settings_of_run
 from pytest_chatapi.reading.mapping import Mapping
 from pytest_chatapi.reading.reader import NotARecording, read_file
+from pytest_chatapi.report import Report, found_instead, remarks
 
 __all__ = ["CassetteCollector", "CassetteFile", "ExchangeItem"]
+
+_MOST_CODES = 6
+
+
+class _Worker(Protocol):
+    """A worker of pytest-xdist that has ended."""
+
+    workeroutput: dict[str, Any]
 
 
 class CassetteCollector:
@@ -29,15 +38,22 @@ class CassetteCollector:
 
     def __init__(self, config: pytest.Config) -> None:
         self.settings = settings_of_run(config)
-        self.levels: Counter[str] = Counter()
         self.checked = 0
+        # How many findings of each level and code.
+        self.counts: Counter[tuple[Level, str]] = Counter()
+        # What workers of pytest-xdist found, each of which collects everything.
+        self.of_workers: tuple[list[str], list[str]] = [], []
         self.folders = _cassette_folders(config)
         self.mapping = _mapping(config)
+        # What was collected in each folder, and what was not: `Report.exchanges` counts the items.
+        self.collected = {folder: Report() for folder in self.folders}
         # Named paths are what somebody wants to run; only a run of everything takes these along.
         if config.args_source is not pytest.Config.ArgsSource.ARGS or config.getoption(
             "--chatapi-cassettes"
         ):
             config.args += _not_below_arguments(config, self.folders)
+        not_run = _not_below_arguments(config, self.folders)
+        self.not_run = {folder for folder in self.folders if str(folder) in not_run}
 
     def pytest_collect_file(
         self, file_path: Path, parent: pytest.Collector
@@ -52,16 +68,71 @@ class CassetteCollector:
         file.collector = self
         return file
 
+    def found(self, path: Path, found: Report) -> None:
+        """Take note of what is in a file."""
+        for folder, report in self.collected.items():
+            if path.resolve().is_relative_to(folder):
+                report.add(found)
+
+    def add(self, findings: Sequence[Finding]) -> None:
+        """Take note of the findings of one exchange."""
+        self.checked += 1
+        self.counts.update(
+            (finding.level, f"{finding.code} {finding.name}") for finding in findings
+        )
+
+    def _lines(self) -> tuple[list[str], list[str]]:
+        """The folders of which nothing was checked, and what else was not: a line each."""
+        whole = Report()
+        empty = []
+        for folder, report in self.collected.items():
+            if not report.exchanges and not report.failed and folder not in self.not_run:
+                empty.append(f"nothing was checked in {folder}: {found_instead(report)}")
+            whole.add(report)
+        return empty, remarks(whole)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        output = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            counts = [(*key, count) for key, count in self.counts.items()]
+            output["chatapi_recordings"] = (self.checked, counts, self._lines())
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: _Worker) -> None:
+        output = getattr(node, "workeroutput", {})  # absent if the worker has crashed
+        if "chatapi_recordings" in output:
+            checked, counts, self.of_workers = output["chatapi_recordings"]
+            self.checked += checked
+            for level, name, count in counts:
+                self.counts[level, name] += count
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self.checked:
+        is_controller = terminalreporter.config.pluginmanager.has_plugin("dsession")
+        empty, lines = self.of_workers if is_controller else self._lines()
+        if not self.checked and not empty:
             return
-        counts = ", ".join(
-            plural(self.levels[level], level) for level in LEVELS if self.levels[level]
-        )
         terminalreporter.write_sep("-", "chat completions contract")
-        terminalreporter.write_line(
-            f"{plural(self.checked, 'recorded exchange')} checked: {counts or 'no findings'}"
-        )
+        for line in empty:
+            terminalreporter.write_line(line, red=True, bold=True)
+        for line in lines:
+            terminalreporter.write_line(line)
+        if self.checked:
+            terminalreporter.write_line(
+                f"{plural(self.checked, 'recorded exchange')} checked: "
+                f"{'; '.join(_counted(self.counts)) or 'no findings'}"
+            )
+
+
+def _counted(counts: Counter[tuple[Level, str]]) -> Iterator[str]:
+    """The number of findings of each level, and how many there are of each code."""
+    for level in LEVELS:
+        codes = Counter({name: count for (of, name), count in counts.items() if of == level})
+        if codes:
+            most = codes.most_common(_MOST_CODES)
+            listing = ", ".join(f"{name} ({count:,})" for name, count in most)
+            if len(codes) > _MOST_CODES:
+                listing += ", ..."
+            yield f"{plural(codes.total(), level)}: {listing}"
 
 
 def _cassette_folders(config: pytest.Config) -> list[Path]:
@@ -107,12 +178,25 @@ class CassetteFile(pytest.File):
 
     def collect(self) -> Iterator[ExchangeItem]:
         damaged: list[ReadError] = []
+        found = Report(files=1)
         for exchange in read_file(self.path, damaged.append, mapping=self.collector.mapping):
-            if endpoint(exchange) is not None:
-                item: ExchangeItem = ExchangeItem.from_parent(self, name=title_of(exchange))
-                item.exchange, item.collector = exchange, self.collector
-                yield item
+            row = checked_row_of(exchange)
+            if row.check is None:
+                found.skipped[row.name] += 1
+                continue
+            found.exchanges += 1
+            found.assembled += exchange.assembled
+            found.unanswered += exchange.response is None
+            item: ExchangeItem = ExchangeItem.from_parent(self, name=title_of(exchange))
+            item.exchange, item.collector = exchange, self.collector
+            yield item
         errors = [e for e in damaged if not isinstance(e, NotARecording)]
+        if len(errors) < len(damaged):
+            found.unread["in no known format"] += 1
+        elif not found.exchanges and not found.skipped and not errors:
+            found.unread["without an exchange"] += 1
+        found.failed = bool(errors)
+        self.collector.found(self.path, found)
         if errors:
             raise self.CollectError("\n".join(str(error) for error in errors))
 
@@ -126,8 +210,7 @@ class ExchangeItem(pytest.Item):
     def runtest(self) -> None:
         settings = self.collector.settings
         findings = findings_of(self.exchange, settings)
-        self.collector.checked += 1
-        self.collector.levels.update(f.level for f in findings)
+        self.collector.add(findings)
         policy = "strict" if settings.strict else "error"
         message = failure_of((self.name, findings), policy)
         if message:

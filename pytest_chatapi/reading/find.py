@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pytest_chatapi.errors import ReadError
@@ -16,13 +16,26 @@ __all__ = ["AnyPath", "find", "suffixes", "walk"]
 
 AnyPath = str | os.PathLike[str]
 
+# What is beside recordings in any project, and what nobody takes for one.
+_PROSE_AND_CODE = frozenset(
+    ".cjs .go .java .js .jsx .kt .md .mjs .php .py .pyc .pyi .rb .rst .sh .ts .tsx".split()
+)
+
+
+def _ignore(path: Path) -> None:
+    pass
+
 
 def suffixes() -> tuple[str, ...]:
     """Those of the files that are read when a folder is named, each also with ``.gz``."""
     return tuple(suffix for format in registered().every() for suffix in format.suffixes)
 
 
-def find(paths: Iterable[AnyPath], on_error: OnError | None = None) -> list[Path]:
+def find(
+    paths: Iterable[AnyPath],
+    on_error: OnError | None = None,
+    on_other: Callable[[Path], None] = _ignore,
+) -> list[Path]:
     """The files to read: named files, the files of folders and of patterns; ``-`` stays ``-``.
 
     Each file is listed once.
@@ -30,6 +43,7 @@ def find(paths: Iterable[AnyPath], on_error: OnError | None = None) -> list[Path
     Args:
         on_error: called for each path that does not exist and each folder that cannot be
             read, and the search goes on; without it the first such error is raised.
+        on_other: called for each file of a folder that has none of `suffixes`, see `walk`.
     """
 
     def report(error: ReadError) -> None:
@@ -39,13 +53,13 @@ def find(paths: Iterable[AnyPath], on_error: OnError | None = None) -> list[Path
 
     files: dict[Path, None] = {}
     for path in paths:
-        files.update(dict.fromkeys(_files_of(os.fspath(path), report)))
+        files.update(dict.fromkeys(_files_of(os.fspath(path), report, on_other)))
     return list(files)
 
 
-def _files_of(path: str, on_error: OnError) -> Iterator[Path]:
+def _files_of(path: str, on_error: OnError, on_other: Callable[[Path], None]) -> Iterator[Path]:
     if os.path.isdir(path):
-        yield from walk(path, on_error)
+        yield from walk(path, on_error, on_other)
     elif path == "-" or os.path.exists(path):
         yield Path(path)
     elif glob.has_magic(path):
@@ -54,18 +68,21 @@ def _files_of(path: str, on_error: OnError) -> Iterator[Path]:
             on_error(ReadError(path, "", "no file matches"))
         for match in matches:
             if os.path.isdir(match):
-                yield from walk(match, on_error)
+                yield from walk(match, on_error, on_other)
             else:
                 yield Path(match)
     else:
         on_error(ReadError(path, "", _why_missing(path)))
 
 
-def walk(folder: str, on_error: OnError) -> Iterator[Path]:
+def walk(
+    folder: str, on_error: OnError, on_other: Callable[[Path], None] = _ignore
+) -> Iterator[Path]:
     """The files below `folder` with one of `suffixes`, in sorted order, without hidden ones.
 
     Args:
         on_error: called for each folder that cannot be read.
+        on_other: called for each other file that is not hidden, and neither prose nor code.
     """
 
     def failed(error: OSError) -> None:
@@ -76,8 +93,11 @@ def walk(folder: str, on_error: OnError) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(place, name)
-            if not name.startswith(".") and name.lower().endswith(endings) and path.is_file():
-                yield path
+            if not name.startswith(".") and path.is_file():
+                if name.lower().endswith(endings):
+                    yield path
+                elif path.suffix.lower() not in _PROSE_AND_CODE:
+                    on_other(path)
 
 
 def _why_missing(path: str) -> str:

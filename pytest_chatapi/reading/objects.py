@@ -10,6 +10,7 @@ Objects of other libraries are recognised by their members, so that none of them
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
 from typing import Protocol, TypeGuard, cast
 
@@ -70,7 +71,7 @@ def exchange_from(value: object, request: object = None) -> Exchange:
     """
     asked = request_from(request) if request is not None else None
     if isinstance(value, Exchange):
-        return value if asked is None else Exchange(asked, value.response, value.source)
+        return value if asked is None else replace(value, request=asked)
     value = getattr(value, "http_response", value)  # a raw response of the openai SDK
     if isinstance(value, Response):
         return Exchange(asked, value)

@@ -30,6 +30,7 @@ __all__ = [
     "NotARecording",
     "NotAnExchange",
     "body_of",
+    "conflict",
     "damaged",
     "exchange_of",
     "format_of",
@@ -39,6 +40,7 @@ __all__ = [
     "registered",
 ]
 
+_MARKER = b"<<<<<<< "
 _COMMENTS = re.compile(rb"\A(?:\s*#[^\n]*\n)*\s*")
 
 
@@ -162,8 +164,20 @@ def not_a_recording(name: str) -> NotARecording:
     return NotARecording(name, "", f"not a recording in a known format ({known})")
 
 
+def conflict(name: str, data: bytes) -> ReadError | None:
+    """The error for a file in which a merge left its conflict markers; ``None`` without any."""
+    at = 0 if data.startswith(_MARKER) else data.find(b"\n" + _MARKER) + 1
+    if not at and not data.startswith(_MARKER):
+        return None
+    line = data.count(b"\n", 0, at) + 1
+    return ReadError(name, f"line {line}", "a merge conflict is not resolved (<<<<<<<)")
+
+
 def damaged(name: str, data: bytes, place: str, reason: str) -> ReadError:
     """The error for a damaged document: a `NotARecording` if it would not be one undamaged."""
+    unresolved = conflict(name, data)
+    if unresolved is not None:
+        place, reason = unresolved.place, unresolved.reason
     has_traces = any(f.traces and f.traces.search(data) for f in registered().every())
     kind = ReadError if has_traces else NotARecording
     return kind(name, place, reason)

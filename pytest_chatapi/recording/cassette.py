@@ -23,7 +23,7 @@ from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.errors import ReadError, SecretError, WriteError
 from pytest_chatapi.reading.files import blocks_of_path, join, os_reason
 from pytest_chatapi.reading.reader import values_of
-from pytest_chatapi.reading.registry import exchange_of
+from pytest_chatapi.reading.registry import conflict, exchange_of
 from pytest_chatapi.reading.yaml_events import YAMLProblem, load_all
 from pytest_chatapi.recording.interaction import Interaction, interaction_of, plain_form
 from pytest_chatapi.recording.own_layout import own_interaction, own_request
@@ -190,6 +190,10 @@ class Cassette:
         data = self._bytes()
         if data.isspace() or not data:
             return []
+        # Blocks are read on their own, so a marker between two of them would not be seen.
+        unresolved = conflict(self.name, data)
+        if unresolved is not None:
+            raise unresolved
         blocks = _split(data)
         if blocks is not None:
             self.head, places, self.tail = blocks

@@ -16,7 +16,7 @@ from pytest_chatapi.errors import SettingError
 from pytest_chatapi.redaction.jsonpath import JsonPaths, leaves
 from pytest_chatapi.redaction.redactor import Redactor
 
-__all__ = ["DEFAULT_MATCH_ON", "MATCHERS", "Matcher", "differences", "streams"]
+__all__ = ["DEFAULT_MATCH_ON", "MATCHERS", "Matcher", "differences", "split_url", "streams"]
 
 DEFAULT_MATCH_ON = ("method", "path", "query", "body")
 MATCHERS = ("method", "scheme", "host", "port", "path", "query", "uri", "body")
@@ -71,7 +71,7 @@ class Matcher:
 
     def _head(self, request: Request, match_on: Iterable[str]) -> list[str]:
         url = self.redactor.url(request.url)
-        split = _split(url)
+        split = split_url(url)
         parts = []
         for name in match_on:
             if name == "method":
@@ -156,7 +156,8 @@ def _even_boundary(body: bytes, content_type: str) -> str:
     return text.replace(match[1] or match[2], "boundary") if match else text
 
 
-def _split(url: str) -> SplitResult:
+def split_url(url: str) -> SplitResult:
+    """The parts of a URL; one that is broken is all path."""
     try:
         return urlsplit(url)
     except ValueError:  # a damaged host in a recording

@@ -5,14 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import mask, plural, show
 from pytest_chatapi.recording.lookup import Lookup
-from pytest_chatapi.recording.matching import Matcher, differences
+from pytest_chatapi.recording.matching import Matcher, differences, split_url
 
 __all__ = ["Miss", "describe", "differing_of", "miss_of", "overrun_of"]
 
@@ -129,7 +128,7 @@ def _compared(lookup: Lookup, index: int, plain: Request) -> list[Difference]:
 
 
 def _heads(sent: Request, recorded: Request) -> list[Difference]:
-    old, new = urlsplit(recorded.url), urlsplit(sent.url)
+    old, new = split_url(recorded.url), split_url(sent.url)
     parts = [
         ("method", recorded.method, sent.method),
         ("path", old.path, new.path),

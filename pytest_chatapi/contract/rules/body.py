@@ -8,7 +8,9 @@ from pytest_chatapi.contract.rules.registry import Violation, rule
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import Shown
 
-__all__ = ["ContentType", "body_missing", "content_type_stream", "not_json"]
+__all__ = ["EVENT_STREAM", "ContentType", "body_missing", "content_type_stream", "not_json"]
+
+EVENT_STREAM = "text/event-stream"
 
 
 @rule("S00")
@@ -67,18 +69,15 @@ def content_type_stream(facts: ContentType) -> Violation | None:
             Shown("an event stream" if is_stream else "no event stream"),
             f"the request {asks}, but the body is {kind}",
         )
-    if not media_type or (media_type == _STREAM if is_stream else _is_json(media_type)):
+    if not media_type or (media_type == EVENT_STREAM if is_stream else _is_json(media_type)):
         return None
     if facts.is_error:
         what, case = "a JSON error body", "error-body"
     else:
         what, case = "an event stream" if is_stream else "a JSON response", ""
-    expected = _STREAM if is_stream else "application/json"
+    expected = EVENT_STREAM if is_stream else "application/json"
     message = f"{what} has the wrong content type"
     return Violation("headers.content-type", expected, media_type, message, case)
-
-
-_STREAM = "text/event-stream"
 
 
 def _is_json(media_type: str) -> bool:

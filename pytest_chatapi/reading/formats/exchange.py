@@ -255,9 +255,15 @@ def _member(part: JSONObject, request: Request | None) -> tuple[JSON, JSON]:
     return None, None
 
 
+_TYPE = "content-type"
+
+
 def _plain_body(part: JSONObject, side: Side, headers: dict[str, str]) -> JSON:
     try:
-        return plain_body(body_of(part, side), headers.get("content-encoding", ""))
+        recorded = body_of(part, side)
+        if recorded == "" and side == "response" and "event-stream" in headers.get(_TYPE, ""):
+            return ""  # a stream of nothing, and not one that was not recorded
+        return plain_body(recorded, headers.get("content-encoding", ""))
     except BodyProblem as error:
         raise BodyProblem(f"{side}: {error}") from None
 

@@ -1,15 +1,21 @@
-"""A response body in JSON without its exchange: a completion, one chunk, a list or an error."""
+"""A response body in JSON without its exchange: a completion, one chunk, a list or an error.
+
+Those of other APIs too, so that they are named and not taken for damage.
+"""
 
 from __future__ import annotations
 
 import re
 
+from pytest_chatapi.contract.endpoint import UNKNOWN, other_api
 from pytest_chatapi.contract.exchange import Exchange, Response
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.reading.bodies import plain_body
 from pytest_chatapi.reading.format import Origin, ValueFormat
 
 _OTHER_OBJECTS = ("list", "model", "error")
+# Without one of these, too many documents would look like a body.
+_MARKS = {"object", "type", "candidates"}
 
 
 def _matches(value: JSONObject) -> bool:
@@ -19,7 +25,15 @@ def _matches(value: JSONObject) -> bool:
         or (isinstance(kind, str) and kind.startswith("chat.completion"))
         or kind in _OTHER_OBJECTS
         or isinstance(value.get("error"), (dict, str))
+        or _is_of_other_api(value)
     )
+
+
+def _is_of_other_api(value: JSONObject) -> bool:
+    if _MARKS.isdisjoint(value):
+        return False
+    api = other_api(Exchange(None, Response(body=value)))
+    return api is not None and api != UNKNOWN.name
 
 
 def _exchange(value: JSONObject, origin: Origin) -> Exchange:
