@@ -55,7 +55,7 @@ def check_chat(ledger: Ledger, exchange: Exchange, keep: bool) -> Answer | None:
     request_body, why_not = request_json(request)
     ask = Ask(request_body) if request_body is not None else Ask.UNKNOWN
     if request is not None:
-        check_request(ledger, ask, request_body, why_not, request.url)
+        check_request(ledger, ask, request_body, why_not, request.url, live=exchange.live)
     body = None if response is None else check_status(ledger, response)
     if response is None or body is None:
         return None
