@@ -64,7 +64,12 @@ BODIES: dict[str, list[dict[str, Any]]] = {
     "plain": [HELLO],
     "stream": [{**HELLO, "max_completion_tokens": 12, "stream": True}],
     "stream-usage": [
-        {**HELLO, "max_completion_tokens": 12, "stream": True, "stream_options": {"include_usage": True}}
+        {
+            **HELLO,
+            "max_completion_tokens": 12,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
     ],
     "tools": [TOOLS, {**TOOLS, "stream": True}],
     "structured-output": [

@@ -120,7 +120,7 @@ class _Walk:
         self._long_enum: tuple[Path, int] | None = None
 
     def problems(self) -> Iterator[StrictProblem]:
-        # Path, schema, and how many objects it is inside of, its own included.
+        # Path, schema, and how many objects it is inside of.
         waiting: list[tuple[Path, JSON, int]] = [((), self._root, 0)]
         followed: set[str] = set()
         for _ in range(_MOST_NODES):
@@ -136,7 +136,8 @@ class _Walk:
                     target = _resolved(self._root, reference)
                     if target is not None:
                         self._characters += len(str(target[0][-1])) if target[0] else 0
-                        waiting.append((*target, level))
+                        # Recursion is allowed, so levels are counted inside a definition.
+                        waiting.append((*target, 0))
                 continue
             is_object = _is_object(schema)
             level += is_object

@@ -29,7 +29,7 @@ def model_shutdown(facts: RequestFacts) -> Violation | None:
     now = facts.as_of or (date.today() if facts.live else None)
     left = None if now is None else (date.fromisoformat(day) - now).days
     if left is None:
-        message = f"`{model}` has an announced shutdown date: {day}"
+        message = f"`{model}` has a shutdown date: {day}"
     elif left <= 0:
         message = f"`{model}` was shut down on {day}"
     else:
