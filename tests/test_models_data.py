@@ -298,7 +298,7 @@ def test_nothing_is_refused_before_it_was_known() -> None:
     sent = body("gpt-5.6", tools=[TOOL])
     assert found("Q18", sent, as_of="2026-07-08") == []
     assert len(found("Q18", sent, as_of="2026-07-09")) == 1
-    assert [*model_refusals(sent, "2026-07-08")] == []
+    assert model_refusals(sent, "2026-07-08") == []
 
 
 def test_the_rows_are_complete() -> None:

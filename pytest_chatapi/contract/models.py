@@ -114,12 +114,19 @@ def _rows_of(model: str) -> tuple[_Row, ...]:
     return _rows().get(_DATED.sub("", model), ())
 
 
-def model_refusals(body: JSONObject, day: str) -> Iterator[ModelRefusal]:
+def model_refusals(body: JSONObject, day: str) -> list[ModelRefusal]:
     """What the model of a request does not take, by what was known on a day (``YYYY-MM-DD``)."""
     model = body.get("model")
     if not isinstance(model, str) or len(model) > _LONGEST_NAME:
-        return
-    for row in _rows_of(model):
+        return []
+    rows = _rows_of(model)
+    return [*_refusals(rows, body, model, day)] if rows else []
+
+
+def _refusals(
+    rows: tuple[_Row, ...], body: JSONObject, model: str, day: str
+) -> Iterator[ModelRefusal]:
+    for row in rows:
         if row.since > day or (row.with_tools and not _has_function_tools(body)):
             continue
         if row.parameter == "messages[].role":

@@ -16,6 +16,11 @@ from pytest_chatapi.contract.wording import ABSENT, Shown, listed
 
 __all__ = ["StrictProblem", "strict_problems", "strict_schemas"]
 
+# Schemas without a problem, as text: a suite sends the same few all the time.
+_accepted: set[str] = set()
+_MOST_ACCEPTED = 256
+_LONGEST_ACCEPTED = 100_000
+
 MOST_PROPERTIES = 5_000
 MOST_LEVELS = 10
 MOST_CHARACTERS = 120_000
@@ -84,13 +89,30 @@ def _schema_in(
 
 def strict_problems(schema: JSONObject) -> Iterator[StrictProblem]:
     """What the service refuses in one schema: its root, each schema in it, then its size."""
+    text = _text(schema)
+    if text in _accepted:
+        return
     root = _root_problem(schema)
     if root is not None:
         yield root
         return
+    is_accepted = True
     walk = _Walk(schema)
-    yield from walk.problems()
-    yield from walk.size_problems()
+    for problems in (walk.problems(), walk.size_problems()):
+        for problem in problems:
+            is_accepted = False
+            yield problem
+    if is_accepted and len(text) <= _LONGEST_ACCEPTED:
+        if len(_accepted) >= _MOST_ACCEPTED:
+            _accepted.clear()
+        _accepted.add(text)
+
+
+def _text(schema: JSONObject) -> str:
+    try:
+        return repr(schema)  # several times as fast as JSON
+    except RecursionError:
+        return " " * (_LONGEST_ACCEPTED + 1)  # never remembered
 
 
 def _root_problem(schema: JSONObject) -> StrictProblem | None:

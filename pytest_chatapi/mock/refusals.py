@@ -334,7 +334,7 @@ def _strict_schema(finding: Finding, body: JSONObject) -> Refusal:
 
 
 def _model_capability(finding: Finding, body: JSONObject) -> Refusal:
-    first = next(model_refusals(body, "9999-12-31"))
+    first = model_refusals(body, "9999-12-31")[0]
     return refusal(first.message, first.parameter, first.code)
 
 

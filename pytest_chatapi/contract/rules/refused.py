@@ -40,10 +40,10 @@ def model_shutdown(facts: RequestFacts) -> Violation | None:
 
 
 @rule("Q18")
-def model_capability(facts: RequestFacts) -> list[Violation]:
-    body = facts.ask.body
-    if "/deployments/" in facts.url:
-        return []  # the deployment decides the model
+def model_capability(facts: RequestFacts) -> list[Violation] | None:
+    refusals = model_refusals(facts.ask.body, facts.day)
+    if not refusals or "/deployments/" in facts.url:
+        return None  # at Azure the deployment decides the model
     return [
         Violation(
             json_path(refusal.path),
@@ -51,7 +51,7 @@ def model_capability(facts: RequestFacts) -> list[Violation]:
             ABSENT if refusal.value is None else refusal.value,
             f"the service refuses this: {refusal.message.rstrip('.')}",
         )
-        for refusal in model_refusals(body, facts.day)
+        for refusal in refusals
     ]
 
 

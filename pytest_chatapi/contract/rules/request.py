@@ -186,6 +186,10 @@ CHECKS = checks(
 )
 
 
+# A tuple, since a union would be built anew for each member.
+_LOOKED_INTO = (str, dict, list, float)
+
+
 def _odd_leaves(body: JSONObject) -> list[tuple[str, JSON]]:
     """The strings with ``sk-`` in them, keys too, and the numbers that JSON does not have."""
     odd: list[tuple[str, JSON]] = []
@@ -202,13 +206,11 @@ def _odd_leaves(body: JSONObject) -> list[tuple[str, JSON]]:
             for key, member in value.items():
                 if isinstance(key, str) and "sk-" in key:
                     odd.append((path, key))
-                if isinstance(member, str | dict | list | float):
+                if isinstance(member, _LOOKED_INTO):
                     waiting.append((f"{path}.{key}", member))
         elif isinstance(value, list):
             waiting.extend(
-                (f"{path}[{i}]", v)
-                for i, v in enumerate(value)
-                if isinstance(v, str | dict | list | float)
+                (f"{path}[{i}]", v) for i, v in enumerate(value) if isinstance(v, _LOOKED_INTO)
             )
     return odd
 
