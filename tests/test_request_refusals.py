@@ -572,6 +572,11 @@ def test_a_hostile_schema_takes_no_longer_than_a_large_one() -> None:
     for _ in range(5000):
         deep = {"type": "array", "items": deep}
     assert [*strict_problems(obj(a=deep))] == []
+    endless = obj(a=None)
+    endless["properties"]["a"] = endless
+    assert [p.message for p in strict_problems(endless)] == [
+        "strict: the schema has too many levels of objects"
+    ]
 
 
 def test_many_findings_are_counted() -> None:

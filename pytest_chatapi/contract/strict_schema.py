@@ -28,8 +28,10 @@ MOST_ENUM_VALUES = 1_000
 LONG_ENUM = 250
 MOST_CHARACTERS_OF_A_LONG_ENUM = 15_000
 
-# Schemas looked at, so that a hostile one takes no more time than the largest legal one.
+# Schemas looked at, and steps of their paths, so that a hostile one takes no more time than the
+# largest legal one.
 _MOST_NODES = 20_000
+_LONGEST_PATH = 200
 
 _UNSUPPORTED = (
     "allOf",
@@ -149,7 +151,7 @@ class _Walk:
             if not waiting:
                 return
             path, schema, level = waiting.pop()
-            if not isinstance(schema, dict):
+            if not isinstance(schema, dict) or len(path) > _LONGEST_PATH:
                 continue
             reference = schema.get("$ref")
             if isinstance(reference, str):
