@@ -61,8 +61,8 @@ def tools_missing(facts: RequestFacts) -> Violation | None:
     if body.get("tools"):
         return None
     choice = body.get("tool_choice")
-    if choice is not None and facts.ask.choice in ("required", "named"):
-        return None  # what it names is missing
+    if choice == "required" or isinstance(choice, dict):
+        return None  # the tool that it requires, names or allows is missing
     if body.get("tools") == []:
         return Violation("$.tools", "at least one tool", [], "`tools` is empty: leave it out")
     if body.get("parallel_tool_calls") is not None:
@@ -78,7 +78,7 @@ def tools_missing(facts: RequestFacts) -> Violation | None:
 @rule("Q20")
 def strict_schema(facts: RequestFacts) -> list[Violation] | None:
     ask = facts.ask
-    if not ask.strict and not any(tool.strict for tool in ask.tools.values()):
+    if not ask.strict and not ask.body.get("tools"):
         return None
     return [
         Violation(
