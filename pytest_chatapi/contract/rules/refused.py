@@ -57,6 +57,9 @@ def model_capability(facts: RequestFacts) -> list[Violation] | None:
 
 @rule("Q19")
 def tools_missing(facts: RequestFacts) -> Violation | None:
+    """``auto`` and ``none`` are a case of their own: the service's 400 for them is quoted in
+    public reports up to August 2026, while Mistral has answered such requests (recordings).
+    """
     body = facts.ask.body
     if body.get("tools"):
         return None
