@@ -286,6 +286,8 @@ def _text(report: Report, options: Options) -> str:
         blocks.append(statistics_text(report))
     elif not options.notes:
         blocks += _notes(report.findings)
+    if not options.statistics:
+        blocks += _shutdowns(report.findings)
     lines = [
         textwrap.fill(line, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
         for line in remarks(report)
@@ -298,7 +300,7 @@ def _folded(findings: Sequence[Finding], notes: bool) -> list[list[Finding]]:
     """Return findings that differ only in place and numbers as one group, errors first."""
     groups: dict[tuple[Level, str, str, str], list[Finding]] = {}
     for finding in findings:
-        if finding.level != "note" or notes:
+        if finding.level != "note" or (notes and finding.code != _SHUTDOWN):
             path = re.sub(r"\[\d+\]", "[*]", finding.path)
             message = re.sub(r"\d+", "#", finding.message.split(" (and ")[0])
             groups.setdefault((finding.level, finding.code, path, message), []).append(finding)
@@ -317,11 +319,32 @@ def _elsewhere(same: Sequence[Finding]) -> str:
 
 
 def _notes(findings: Sequence[Finding]) -> list[str]:
-    counts = Counter(f"{f.code} {f.name}" for f in findings if f.level == "note")
+    counts = Counter(
+        f"{f.code} {f.name}" for f in findings if f.level == "note" and f.code != _SHUTDOWN
+    )
     if not counts:
         return []
     listing = ", ".join(f"{name} ({count:,})" for name, count in counts.most_common(_MOST_NOTES))
     return [textwrap.fill(f"notes: {listing}", _WIDTH, subsequent_indent="  ")]
+
+
+# Nearly every recording has this note, so there is one line for each model.
+_SHUTDOWN = "Q17"
+
+
+def _shutdowns(findings: Sequence[Finding]) -> list[str]:
+    """Return one line for each model with a shutdown date, and how many recordings use it."""
+    counts = Counter(f.message for f in findings if f.code == _SHUTDOWN and f.level == "note")
+    lines = [
+        textwrap.fill(
+            f"note {_SHUTDOWN} {message} ({plural(count, 'recording')})",
+            _WIDTH,
+            subsequent_indent="  ",
+            break_on_hyphens=False,
+        )
+        for message, count in counts.most_common()
+    ]
+    return ["\n".join(lines)] if lines else []
 
 
 def _summary(report: Report, paint: Paint) -> str:

@@ -26,8 +26,7 @@ HELLO: dict[str, Any] = {
         {"role": "system", "content": "You are a helpful assistant."},
         {"role": "user", "content": "Hello!"},
     ],
-    "max_tokens": 16,
-    "seed": 3,
+    "max_completion_tokens": 16,
 }
 WEATHER_TOOL = {
     "type": "function",
@@ -47,7 +46,7 @@ TOOLS = {
     "messages": [{"role": "user", "content": "What is the weather in Paris?"}],
     "tools": [WEATHER_TOOL],
     "tool_choice": "required",
-    "max_tokens": 200,
+    "max_completion_tokens": 200,
     "temperature": 0,
 }
 WEATHER_SCHEMA = {
@@ -63,22 +62,27 @@ WEATHER_SCHEMA = {
 # File name: the request bodies it holds, in order.
 BODIES: dict[str, list[dict[str, Any]]] = {
     "plain": [HELLO],
-    "stream": [{**HELLO, "max_tokens": 12, "stream": True}],
+    "stream": [{**HELLO, "max_completion_tokens": 12, "stream": True}],
     "stream-usage": [
-        {**HELLO, "max_tokens": 12, "stream": True, "stream_options": {"include_usage": True}}
+        {
+            **HELLO,
+            "max_completion_tokens": 12,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
     ],
     "tools": [TOOLS, {**TOOLS, "stream": True}],
     "structured-output": [
         {
             **HELLO,
-            "max_tokens": 100,
+            "max_completion_tokens": 100,
             "response_format": {
                 "type": "json_schema",
                 "json_schema": {"name": "weather", "strict": True, "schema": WEATHER_SCHEMA},
             },
         }
     ],
-    "logprobs": [{**HELLO, "max_tokens": 6, "logprobs": True, "top_logprobs": 2}],
+    "logprobs": [{**HELLO, "max_completion_tokens": 6, "logprobs": True, "top_logprobs": 2}],
     "n-2": [{**HELLO, "n": 2}],
     "error": [HELLO],
 }
@@ -136,7 +140,7 @@ def main() -> None:
                 ],
             }
             text = yaml.dump(recorded, Dumper=Readable, sort_keys=False, width=1e9)
-            assert "\\ufffd" not in text.lower(), f"{name}: a cut character; choose another seed"
+            assert "\\ufffd" not in text.lower(), f"{name}: a cut character; record it again"
             (CASSETTES / f"{name}.yaml").write_text(text, encoding="utf-8")
             print(f"cassettes/{name}.yaml")
 

@@ -9,7 +9,7 @@ import yaml
 HEAD = """
 import pytest, httpx, httpx2, openai
 def ask(text="Hi", **more):
-    return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}], **more}
+    return {"model": "gpt-5.2", "messages": [{"role": "user", "content": text}], **more}
 """
 
 

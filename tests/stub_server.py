@@ -19,7 +19,7 @@ CHUNK = {
     "id": "chatcmpl-1",
     "object": "chat.completion.chunk",
     "created": 1750000000,
-    "model": "gpt-4o-mini",
+    "model": "gpt-5.2",
 }
 WORDS = ["Hel", "lo ", "caf\u00e9", "!"]
 

@@ -276,7 +276,7 @@ ERROR = {
 
 
 def levels(status: int | None, **ask: Any) -> dict[str, str]:
-    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Go."}], **ask}
+    body = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Go."}], **ask}
     response = None
     if status is not None:
         response = Response(status, {"content-type": "application/json"}, json.dumps(ERROR))

@@ -19,12 +19,12 @@ openai = pytest.importorskip("openai")
 
 URL = "https://api.openai.com/v1/chat/completions"
 QUESTION: dict[str, Any] = {
-    "model": "gpt-4o-mini",
+    "model": "gpt-5.2",
     "messages": [{"role": "user", "content": "Hello!"}],
 }
 LOW = copy.deepcopy(ANSWER)
 LOW["usage"]["total_tokens"] = 20
-FRAME = {"id": "c", "object": "chat.completion.chunk", "created": 1750000000, "model": "gpt-4o"}
+FRAME = {"id": "c", "object": "chat.completion.chunk", "created": 1750000000, "model": "gpt-5.2"}
 ERROR = {
     "message": "Rate limit reached",
     "type": "rate_limit_error",
@@ -331,7 +331,7 @@ def test_assemble() -> None:
         "id": "c",
         "object": "chat.completion",
         "created": 1750000000,
-        "model": "gpt-4o",
+        "model": "gpt-5.2",
         "choices": [
             {
                 "index": 0,

@@ -67,13 +67,13 @@ SECOND = {
         ({"request.body.max_tokens": 9, f"{CHOICE}.finish_reason": "content_filter"}, {"K03"}),
         ({"request.body.max_tokens": 9, f"{CHOICE}.finish_reason": ""}, {"S07"}),
         ({"request.body.max_tokens": 9, f"{CHOICE}.finish_reason": None}, {"S01"}),
-        ({"request.body.max_tokens": 0}, {"K02"}),
-        ({"request.body.max_tokens": 0, USAGE: DELETE}, {"U05"}),
+        ({"request.body.max_tokens": 0}, {"Q00"}),
+        ({"request.body.max_tokens": 0, USAGE: DELETE}, {"Q00", "U05"}),
     ],
 )
 def test_the_token_limit(changes: dict[str, Any], expected: set[str]) -> None:
     if changes.get("choices") == 2:
-        body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello!"}]}
+        body = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hello!"}]}
         changes = {
             "request.body": {**body, **changes["request.body"]},
             "response.body.choices": append(SECOND),
@@ -296,14 +296,14 @@ def stream_of(*choices: dict[str, Any], n: int | None = None) -> Exchange:
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",
         "created": 1_790_000_000,
-        "model": "gpt-4o-mini",
+        "model": "gpt-5.2",
     }
     body = "".join(
         f"data: {json.dumps({**frame, 'choices': c if isinstance(c, list) else [c]})}\n\n"
         for c in choices
     )
     request = {
-        "model": "gpt-4o-mini",
+        "model": "gpt-5.2",
         "messages": [{"role": "user", "content": "Hello!"}],
         "stream": True,
         **({"n": n} if n else {}),

@@ -90,7 +90,7 @@ class Run:
 
 
 def ask(more: dict[str, Any]) -> dict[str, Any]:
-    return {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], **more}
+    return {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hi"}], **more}
 
 
 def at(answer: Any, name: str) -> Any:

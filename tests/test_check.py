@@ -23,7 +23,7 @@ ANSWER = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
     "created": 1_700_000_000,
-    "model": "gpt-4o",
+    "model": "gpt-5.2",
     "choices": [
         {
             "index": 0,
@@ -124,7 +124,7 @@ def judged(body: Any, **response: Any) -> list[Finding]:
         "https://api.openai.com/v1/chat/completions",
         {},
         {
-            "model": "gpt-4o",
+            "model": "gpt-5.2",
             "messages": [{"role": "user", "content": "Hi"}],
         },
     )

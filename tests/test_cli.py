@@ -47,7 +47,7 @@ def answer(total: int = 21, **changes: Any) -> dict[str, Any]:
 def line(
     body: Any = None, *, url: str = CHAT, status: int = 200, kind: str = "application/json"
 ) -> str:
-    asked = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello!"}]}
+    asked = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hello!"}]}
     return json.dumps(
         {
             "request": {"method": "POST", "url": url, "body": asked},
@@ -296,7 +296,7 @@ def test_junit(capsys: pytest.CaptureFixture[str]) -> None:
     cases = list(suite)
     assert [case.get("classname") for case in cases] == ["r.jsonl"] * 3
     assert [case.get("name") for case in cases] == [
-        f"{index} POST chat/completions gpt-4o-mini" for index in range(3)
+        f"{index} POST chat/completions gpt-5.2" for index in range(3)
     ]
     assert len(cases[0]) == 0
     (failure,) = cases[1]

@@ -280,12 +280,12 @@ def error_of(fault: Fault, form: str = "whole") -> Any:
 @pytest.mark.parametrize(
     ("fault", "status", "code", "said"),
     [
-        (faults.rate_limit(), 429, "rate_limit_exceeded", "Rate limit reached for gpt-4o-mini"),
+        (faults.rate_limit(), 429, "rate_limit_exceeded", "Rate limit reached for gpt-5.2"),
         (faults.insufficient_quota(), 429, "insufficient_quota", "exceeded your current quota"),
         (faults.context_length_exceeded(), 400, "context_length_exceeded", "context length"),
         (faults.invalid_key(), 401, "invalid_api_key", "Incorrect API key"),
         (faults.forbidden(), 403, "unsupported_country_region_territory", "not supported"),
-        (faults.model_not_found(), 404, "model_not_found", "`gpt-4o-mini` does not exist"),
+        (faults.model_not_found(), 404, "model_not_found", "`gpt-5.2` does not exist"),
         (faults.request_timeout(), 408, "request_timeout", "timed out"),
         (faults.conflict(), 409, "conflict", "try again"),
         (faults.server_error(), 500, None, "had an error"),

@@ -15,7 +15,7 @@ from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.reading.reader import read
 from tests.test_format_ruby import completion
 
-ASKED = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}
+ASKED = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hello"}]}
 HOT = {**ASKED, "temperature": 3}
 ANSWERED = [*ASKED["messages"], {"role": "assistant", "content": "Hi"}]
 

@@ -15,7 +15,7 @@ from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading.reader import read
 
 ASKED: dict[str, Any] = {
-    "model": "gpt-4o-mini",
+    "model": "gpt-5.2",
     "messages": [{"role": "user", "content": "Hello"}],
 }
 STREAMED = {**ASKED, "stream": True, "stream_options": {"include_usage": True}}
@@ -36,7 +36,7 @@ JSON_ONLY = {"type": "json_schema", "json_schema": {
     "name": "city", "strict": True, "schema": TOOL["function"]["parameters"],
 }}  # fmt: skip
 USAGE = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
-FRAME = {"id": "chatcmpl-L1", "created": 1766496292, "model": "gpt-4o-mini-2024-07-18"}
+FRAME = {"id": "chatcmpl-L1", "created": 1766496292, "model": "gpt-5.2-2025-12-11"}
 
 
 def completion(total: int = 13, **message: Any) -> dict[str, Any]:
@@ -277,7 +277,7 @@ def payload(**members: Any) -> dict[str, Any]:
         "call_type": "acompletion",
         "status": "success",
         "custom_llm_provider": "openai",
-        "model": "gpt-4o-mini",
+        "model": "gpt-5.2",
         "api_base": "https://api.openai.com/v1/",
         "messages": ASKED["messages"],
         "response": completion(),
@@ -375,7 +375,7 @@ def observation(**members: Any) -> dict[str, Any]:
         "id": "o1",
         "traceId": "t1",
         "type": "GENERATION",
-        "model": "gpt-4o-mini",
+        "model": "gpt-5.2",
         "input": ASKED["messages"],
         "output": {"role": "assistant", "content": "Hi"},
         "usage": {"input": 9, "output": 4, "total": 13, "unit": "TOKENS"},
@@ -430,7 +430,7 @@ def test_langfuse_exports_texts_in_snake_case() -> None:
         "id": "o1",
         "trace_id": "t1",
         "type": "GENERATION",
-        "provided_model_name": "gpt-4o-mini",
+        "provided_model_name": "gpt-5.2",
         "model_parameters": json.dumps({"response_format": JSON_ONLY, "max_tokens": 50}),
         "input": json.dumps(ASKED["messages"]),
         "output": json.dumps([{"role": "assistant", "content": '{"town": 1}'}]),

@@ -15,7 +15,7 @@ from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.reading.reader import read
 
 URL = "https://api.openai.com/v1/chat/completions"
-ASKED = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Ça va ?"}]}
+ASKED = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Ça va ?"}]}
 
 
 def completion(total: int = 13) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def completion(total: int = 13) -> dict[str, Any]:
         "id": "chatcmpl-R1",
         "object": "chat.completion",
         "created": 1766496292,
-        "model": "gpt-4o-mini-2024-07-18",
+        "model": "gpt-5.2-2025-12-11",
         "choices": [
             {
                 "index": 0,
@@ -56,7 +56,7 @@ http_interactions:
     uri: https://api.openai.com/v1/chat/completions
     body:
       encoding: UTF-8
-      string: '{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hello"}]}'
+      string: '{"model":"gpt-5.2","messages":[{"role":"user","content":"Hello"}]}'
     headers:
       !binary "Q29udGVudC1UeXBl":
       - application/json

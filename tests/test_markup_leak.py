@@ -18,7 +18,7 @@ from pytest_chatapi.contract.markup import Leaks
 from tests.traffic import ANSWER
 
 URL = "https://llm.example.com/v1/chat/completions"
-ASK = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Which river is it?"}]}
+ASK = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Which river is it?"}]}
 
 
 def leaks(content: str, finish: str = "stop", **ask: Any) -> list[Finding]:

@@ -44,7 +44,7 @@ WEATHER = {
 
 
 def ask(text: str = "Hi", **more: Any) -> dict[str, Any]:
-    return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}], **more}
+    return {"model": "gpt-5.2", "messages": [{"role": "user", "content": text}], **more}
 
 
 class Run:
@@ -124,14 +124,14 @@ def test_a_tool_loop(run: Run) -> None:
         ),
     )
     messages: list[Any] = [{"role": "user", "content": "Weather in Paris?"}]
-    answer = client.chat.completions.create(model="gpt-4o", messages=messages, tools=[WEATHER])
+    answer = client.chat.completions.create(model="gpt-5.2", messages=messages, tools=[WEATHER])
     (call,) = answer.choices[0].message.tool_calls
     assert json.loads(call.function.arguments) == {"city": "Paris"}
     messages += [
         answer.choices[0].message,
         {"role": "tool", "tool_call_id": call.id, "content": "sunny"},
     ]
-    answer = client.chat.completions.create(model="gpt-4o", messages=messages, tools=[WEATHER])
+    answer = client.chat.completions.create(model="gpt-5.2", messages=messages, tools=[WEATHER])
     assert answer.choices[0].message.content == "It is sunny."
     assert run.mock.unused == []
     for exchange in run.recorder.exchanges:
@@ -147,8 +147,8 @@ ROUTES: dict[str, Callable[[ChatMock], Any]] = {
     "prompt contains": lambda mock: mock.chat(prompt__contains="i"),
     "prompt startswith": lambda mock: mock.chat(prompt__startswith="H"),
     "prompt regex": lambda mock: mock.chat(prompt__regex="^H.$"),
-    "model": lambda mock: mock.chat(model="gpt-4o-mini"),
-    "model startswith": lambda mock: mock.chat(model__startswith="gpt-4o"),
+    "model": lambda mock: mock.chat(model="gpt-5.2"),
+    "model startswith": lambda mock: mock.chat(model__startswith="gpt-5"),
     "json": lambda mock: mock.chat(json=ask("Hi", n=1)),
     "json path": lambda mock: mock.chat(json__messages__0__content="Hi"),
     "json path eq": lambda mock: mock.chat(json__n__eq=1),
@@ -156,7 +156,7 @@ ROUTES: dict[str, Callable[[ChatMock], Any]] = {
     "headers": lambda mock: mock.chat(headers={"accept": "*/*"}),
     "host": lambda mock: mock.chat(host="api.openai.com"),
     "pattern": lambda mock: mock.chat(M(prompt="Hi") | M(prompt="Ho")),
-    "two": lambda mock: mock.chat(prompt="Hi", model="gpt-4o-mini"),
+    "two": lambda mock: mock.chat(prompt="Hi", model="gpt-5.2"),
     "url": lambda mock: mock.route(url=URL),
 }
 
@@ -175,7 +175,7 @@ def test_routes(run: Run, name: str) -> None:
 
 
 def test_the_first_route_that_matches_replies(run: Run) -> None:
-    run.mock.chat(model="gpt-4o-mini").reply("by model")
+    run.mock.chat(model="gpt-5.2").reply("by model")
     run.mock.chat(prompt="Hi").reply("by prompt")
     assert run.content("Hi") == "by model"
 
@@ -335,15 +335,15 @@ def test_unused_replies(run: Run) -> None:
 
 def test_no_route_fits(run: Run) -> None:
     run.mock.chat(prompt="Hello").reply("x")
-    run.mock.script(["once"], model="gpt-4o-mini")
+    run.mock.script(["once"], model="gpt-5.2")
     run.content()
     with pytest.raises(UnrecordedRequest) as raised:
         run.ask()
     assert str(raised.value).splitlines() == [
-        "no reply for POST chat/completions gpt-4o-mini",
+        "no reply for POST chat/completions gpt-5.2",
         "  because   no route of the mock matches it",
         '            1. chat(prompt="Hello"): prompt is "Hi"',
-        '            2. chat(model="gpt-4o-mini"): script used up',
+        '            2. chat(model="gpt-5.2"): script used up',
         "  reply     chatapi_mock.reply(...), or chatapi_mock.chat(prompt=...).reply(...)",
     ]
 

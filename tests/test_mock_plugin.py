@@ -128,7 +128,7 @@ def test_a(chatapi_mock, openai_client):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "no reply for POST chat/completions gpt-4o-mini",
+            "no reply for POST chat/completions gpt-5.2",
             "  because   no route of the mock matches it",
             '            1. chat(prompt="Hello"): prompt is "Goodbye"',
             "  reply     chatapi_mock.reply(...), or chatapi_mock.chat(prompt=...).reply(...)",

@@ -34,7 +34,7 @@ ALL = (
 def line(
     body: Any = None, *, host: str = "https://api.openai.com", path: str = "", **ask: Any
 ) -> str:
-    asked = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}], **ask}
+    asked = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hi"}], **ask}
     return json.dumps(
         {
             "request": {
@@ -78,8 +78,8 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Any:
 # -- recordings as tests ---------------------------------------------------------------
 
 IDS = [
-    "cassettes/a.jsonl::0 POST chat/completions gpt-4o-mini",
-    "cassettes/a.jsonl::2 POST chat/completions gpt-4o stream",
+    "cassettes/a.jsonl::0 POST chat/completions gpt-5.2",
+    "cassettes/a.jsonl::2 POST chat/completions gpt-5.2 stream",
 ]
 
 
@@ -90,7 +90,7 @@ def cassettes(pytester: pytest.Pytester) -> None:
         "cassettes/a.jsonl",
         line(),
         line({"data": []}, path="embeddings"),
-        line(model="gpt-4o", stream=True),
+        line(model="gpt-5.2", stream=True),
     )
     recorded(pytester, "cassettes/package.json", '{"name": "x"}')
     recorded(pytester, "cassettes/README.txt", "Recordings.")
@@ -155,8 +155,8 @@ def test_failure(pytester: pytest.Pytester, run: Any) -> None:
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         [
-            "_* 0 POST chat/completions gpt-4o-mini _*",
-            "0 POST chat/completions gpt-4o-mini breaks the contract: 1 finding (profile openai)",
+            "_* 0 POST chat/completions gpt-5.2 _*",
+            "0 POST chat/completions gpt-5.2 breaks the contract: 1 finding (profile openai)",
             "",
             "error U02 usage-total: the total is 1 too low",
         ],
@@ -181,7 +181,7 @@ def test_failure(pytester: pytest.Pytester, run: Any) -> None:
     result.stdout.no_fnmatch_line("*Traceback*")
     result.stdout.no_fnmatch_line("*.py:*")
     result.stdout.no_fnmatch_line("*ContractError*")
-    result.stdout.fnmatch_lines(["FAILED c/low.jsonl::0 POST chat/completions gpt-4o-mini - *"])
+    result.stdout.fnmatch_lines(["FAILED c/low.jsonl::0 POST chat/completions gpt-5.2 - *"])
 
 
 @pytest.mark.usefixtures("cassettes")
@@ -333,7 +333,7 @@ def test_it(chat_contract):
     assert chat_contract.assert_usage(ANSWER) == ANSWER["usage"]
     assert chat_contract.check(ANSWER) == []
     assert [f.code for f in chat_contract.check(LOW)] == ["U02"]
-    question = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
+    question = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hi"}]}
     assert chat_contract.assert_chat_request(question) == question
     inner = {"message": "no", "type": "invalid_request_error", "param": None, "code": None}
     assert chat_contract.assert_error_body({"error": inner}) == inner

@@ -721,3 +721,16 @@ def test_a_fault_that_stands_alone_needs_no_response(path: Path) -> None:
     assert play(recorder, "never recorded") == "alone"
     assert plan.happened == [fault]
     assert recorder.exchanges[0].source is None
+
+
+def test_what_is_really_sent_is_live_and_what_is_played_is_not(path: Path) -> None:
+    recorder = opened(path, "once")
+    record(recorder, "a")
+    assert [exchange.live for exchange in recorder.exchanges] == [True]
+    recorder.save()
+    again = opened(path)
+    play(again, "a")
+    assert [exchange.live for exchange in again.exchanges] == [False]
+    without_a_cassette = opened(None)
+    record(without_a_cassette, "a")
+    assert [exchange.live for exchange in without_a_cassette.exchanges] == [True]

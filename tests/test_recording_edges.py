@@ -286,7 +286,7 @@ def test_a():
     )
     result = run(test)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["no recording for POST chat/completions gpt-4o-mini"])
+    result.stdout.fnmatch_lines(["no recording for POST chat/completions gpt-5.2"])
     result.stdout.no_fnmatch_line("*Traceback*")
 
 

@@ -138,7 +138,7 @@ def test_a_miss_passes_through_what_the_sdk_catches(run: Any) -> None:
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "no recording for POST chat/completions gpt-4o-mini",
+            "no recording for POST chat/completions gpt-5.2",
             "  because   cassettes/test_it/test_a.yaml has no such request",
             "  nearest   interaction 0",
             "    $.messages[[]0].content",
@@ -165,7 +165,7 @@ def test_a(chatapi_client):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "no recording for POST chat/completions gpt-4o-mini",
+            "no recording for POST chat/completions gpt-5.2",
             "  because   the cassette cassettes/test_it/test_a.yaml does not exist",
             "  record it pytest test_it.py::test_a --record-mode=once",
         ],
@@ -223,7 +223,7 @@ def test_a(chatapi_client):
     result.stdout.fnmatch_lines(
         [
             "1 unused recording in cassettes/test_it/test_a.yaml:",
-            "  interaction 1: POST chat/completions gpt-4o-mini",
+            "  interaction 1: POST chat/completions gpt-5.2",
             "record again: pytest test_it.py::test_a --record-mode=rewrite",
             "or allow it: unplayed='ignore'",
         ],
@@ -274,7 +274,7 @@ def test_a():
     run().assert_outcomes(passed=1)
     result = run(ini="chatapi_check_vcr = true")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*exchange 0: POST chat/completions gpt-4o-mini breaks the cont*"])
+    result.stdout.fnmatch_lines(["*exchange 0: POST chat/completions gpt-5.2 breaks the cont*"])
 
 
 def test_cassettes_of_pytest_recording_replay_here_and_ours_there(run: Any) -> None:

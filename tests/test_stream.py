@@ -17,7 +17,7 @@ from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.sse import decode_sse
 
 URL = "https://api.openai.com/v1/chat/completions"
-ASK = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Grüße!"}], "stream": True}
+ASK = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Grüße!"}], "stream": True}
 
 
 def chunk(delta: dict[str, Any] | None, finish: str | None = None, **other: Any) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def chunk(delta: dict[str, Any] | None, finish: str | None = None, **other: Any)
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",
         "created": 1_700_000_000,
-        "model": "gpt-4o-2024-08-06",
+        "model": "gpt-5.2-2025-12-11",
         "choices": choices,
         **other,
     }
@@ -303,7 +303,7 @@ def test_assemble_joins_what_came() -> None:
         "id": "chatcmpl-1",
         "object": "chat.completion",
         "created": 1_700_000_000,
-        "model": "gpt-4o-2024-08-06",
+        "model": "gpt-5.2-2025-12-11",
         "choices": [
             {
                 "index": 0,
@@ -397,7 +397,7 @@ def test_assemble_keeps_the_frame_of_the_last_chunk_that_has_it() -> None:
     assert {key: joined[key] for key in more} == {**more, "service_tier": "flex"}
     bare = [{k: v for k, v in c.items() if k not in ("id", "model")} for c in CHUNKS[:1]]
     joined = assemble([*bare, *CHUNKS[1:]])
-    assert (joined["id"], joined["model"]) == ("chatcmpl-1", "gpt-4o-2024-08-06")
+    assert (joined["id"], joined["model"]) == ("chatcmpl-1", "gpt-5.2-2025-12-11")
 
 
 def test_assemble_joins_calls_and_a_legacy_call() -> None:

@@ -151,7 +151,7 @@ def test_no_call_is_legal_where_allowed_tools_does_not_require_one() -> None:
 
 def asked(body: dict[str, Any], url: str = OPENAI) -> list[tuple[str, str]]:
     """The errors and warnings about a request that nobody has answered yet."""
-    whole = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Go."}], **body}
+    whole = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Go."}], **body}
     result = check_exchange(Exchange(Request("POST", url, {}, whole), None))
     return [(f.code, f.level) for f in result.findings if f.level != "note"]
 

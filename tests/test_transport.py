@@ -36,7 +36,7 @@ SECRET = "s3cret-key-1234"
 
 
 def ask(text: str = "Hi", **more: Any) -> dict[str, Any]:
-    return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}], **more}
+    return {"model": "gpt-5.2", "messages": [{"role": "user", "content": text}], **more}
 
 
 @pytest.fixture(params=FAMILIES)
@@ -81,7 +81,7 @@ def test_whole_answer(session: Session) -> None:
     assert replayed.content == live.content
     assert (replayed.status_code, replayed.reason_phrase) == (200, "OK")
     assert exchange.source.index == 0
-    assert exchange.request.json()["model"] == "gpt-4o-mini"
+    assert exchange.request.json()["model"] == "gpt-5.2"
     assert exchange.response.json() == live.json()
     assert check(exchange) == []
 
@@ -432,7 +432,7 @@ def test_miss(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with session.client() as client, pytest.raises(UnrecordedRequest) as caught:
         client.post(PATH, json=ask("Ho", temperature=0.5, seed=1))
     assert str(caught.value).splitlines() == [
-        "no recording for POST chat/completions gpt-4o-mini",
+        "no recording for POST chat/completions gpt-5.2",
         "  because   c.yaml has no such request",
         "  nearest   interaction 0",
         "    $.messages[0].content",

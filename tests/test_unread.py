@@ -31,13 +31,13 @@ from pytest_chatapi.redaction.redactor import Redactor
 from pytest_chatapi.report import Report
 
 CHAT_URL = "https://api.openai.com/v1/chat/completions"
-ASKED = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
+ASKED = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hi"}]}
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 ANSWER = {
     "id": "chatcmpl-7",
     "object": "chat.completion",
     "created": 1750000000,
-    "model": "gpt-4o-mini-2024-07-18",
+    "model": "gpt-5.2-2025-12-11",
     "choices": [
         {
             "index": 0,

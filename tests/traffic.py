@@ -8,7 +8,7 @@ ANSWER: dict[str, Any] = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
     "created": 1750000000,
-    "model": "gpt-4o-mini",
+    "model": "gpt-5.2",
     "choices": [
         {
             "index": 0,

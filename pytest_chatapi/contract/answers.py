@@ -59,7 +59,9 @@ def check_chat(ledger: Ledger, exchange: Exchange, keep: bool) -> Answer | None:
     ask = Ask(request_body) if request_body is not None else Ask.UNKNOWN
     if request is not None:
         refused = response is not None and 400 <= response.status < 500
-        check_request(ledger, ask, request_body, why_not, request.url, refused=refused)
+        check_request(
+            ledger, ask, request_body, why_not, request.url, refused=refused, live=exchange.live
+        )
     body = None if response is None else check_status(ledger, response)
     if response is None or body is None:
         return None

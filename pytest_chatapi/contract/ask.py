@@ -102,7 +102,7 @@ class Ask:
         self.model = get("model")
         cap = get("max_completion_tokens")
         cap = get("max_tokens") if cap is None else cap
-        self.cap = cap if type(cap) is int and cap >= 0 else None
+        self.cap = cap if type(cap) is int and cap > 0 else None
         self.stops = _stops(get("stop"))
         self.logprobs = get("logprobs") is True
         top = get("top_logprobs")

@@ -89,6 +89,7 @@ def changed(name: str, changes: JSONObject) -> Exchange:
     return Exchange(
         Request(request["method"], request["url"], request["headers"], request.get("body")),
         Response(response["status"], response["headers"], body, cut=response.get("cut")),
+        live=plain.get("live", False),
     )
 
 

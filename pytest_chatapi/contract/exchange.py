@@ -147,9 +147,11 @@ class Exchange:
         source: where it was read from.
         assembled: a log wrote it from what a client library returned, so headers, framing, the
             course of a stream and the wire form of an error were never in it.
+        live: it has just been sent to a server, and is not one of a recording.
     """
 
     request: Request | None = None
     response: Response | None = None
     source: Source | None = None
     assembled: bool = False
+    live: bool = False

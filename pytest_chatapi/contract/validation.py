@@ -134,7 +134,10 @@ class Node:
         nodes = self.properties.items()
         self._deep = {k: node for k, node in nodes if node.branches or node.types & _CONTAINERS}
         self._valued = tuple(k for k, sub in properties.items() if _looks_at_value(sub))
-        self._is_bounded = not {"minItems", "maxItems"}.isdisjoint(schema)
+        self._is_bounded = any(
+            not {"minItems", "maxItems"}.isdisjoint(each)
+            for each in (schema, *schema.get("anyOf", ()))
+        )
         # With free keys, or a bound on the number of members, the shape decides nothing.
         self._is_memoised = {"propertyNames", "maxProperties"}.isdisjoint(schema)
         self._shallow = _without_containers(schema)

@@ -14,9 +14,11 @@ from difflib import get_close_matches
 from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.ledger import Ledger
+from pytest_chatapi.contract.models import model_refusals
 from pytest_chatapi.contract.profiles import get_profile
 from pytest_chatapi.contract.rules.request import check_request
 from pytest_chatapi.contract.schemas import load
+from pytest_chatapi.contract.strict_schema import strict_problems, strict_schemas
 from pytest_chatapi.contract.validation import Node, SchemaViolation, json_path, json_type
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import mask
@@ -38,11 +40,14 @@ __all__ = [
 Refusal = tuple[int, JSONObject]
 """A status, and the body ``{"error": {"message", "type", "param", "code"}}``."""
 
-# Deprecated parameters still work, and the service does not check for secrets.
-_ACCEPTED = {"Q13", "Q16"}
+# Deprecated parameters and models still work, and the service does not check for secrets.
+_ACCEPTED = {"Q13", "Q16", "Q17"}
 
 # What the service checks after all single fields, in its order.
-_ACROSS = ("Q02", "Q03", "Q04", "Q10", "Q08", "Q11", "Q14")
+_ACROSS = (
+    *("Q21", "Q19", "Q20", "Q18"),
+    *("Q02", "Q03", "Q04", "Q10", "Q08", "Q11", "Q14"),
+)
 
 # The order in which the service checks fields; others follow.
 _FIELDS = (
@@ -100,7 +105,7 @@ def refusal_of(
     check_request(ledger, Ask(body), body, None, url)
     findings = [f for f in ledger.findings() if f.level != "note" and f.code not in _ACCEPTED]
     if not findings:
-        return _undocumented(body) if profile != "compatible" else None
+        return None
     if not isinstance(body, dict):
         return refusal(
             "Invalid type for the request body: expected an object, "
@@ -137,29 +142,6 @@ def not_found(model: str) -> Refusal:
 def unknown_url(method: str, path: str) -> Refusal:
     """The response under a path where there is no endpoint."""
     return refusal(f"Invalid URL ({method} {path})", status=404)
-
-
-def _undocumented(body: JSONObject) -> Refusal | None:
-    """The refusal of what the reference allows and the service does not."""
-    for position, message in enumerate(body["messages"]):
-        if message.get("tool_calls") == []:
-            return _empty(f"messages[{position}].tool_calls")
-    if body.get("tools") == []:
-        return _empty("tools")
-    for name in ("max_completion_tokens", "max_tokens"):
-        if body.get(name) == 0:
-            return out_of_range(name, 0, "integer", low=1)
-    options = body.get("stream_options") or {}
-    for name in sorted(options.keys() - {"include_usage", "include_obfuscation"}):
-        param = f"stream_options.{_short(name)}"
-        return refusal(f"Unknown parameter: '{param}'.", param, "unknown_parameter")
-    for name in ("tool_choice", "parallel_tool_calls"):
-        if body.get(name) is not None and not body.get("tools"):
-            return refusal(
-                f"Invalid value for '{name}': '{name}' is only allowed when 'tools' are specified.",
-                name,
-            )
-    return None
 
 
 def _empty(param: str) -> Refusal:
@@ -253,6 +235,8 @@ def _across_fields(
     code: str, finding: Finding, body: JSONObject, findings: list[Finding]
 ) -> Refusal:
     """The refusal of several fields that do not go together, or of the conversation."""
+    if code in _BY_CODE:
+        return _BY_CODE[code](finding, body)
     if code in ("Q02", "Q03"):
         param, other = (
             ("top_logprobs", "logprobs") if code == "Q02" else ("stream_options", "stream")
@@ -330,7 +314,54 @@ def _unknown_choice(body: JSONObject) -> Refusal:
     )
 
 
+def _tools_missing(finding: Finding, body: JSONObject) -> Refusal:
+    param = finding.path.removeprefix("$.")
+    if param.endswith(".tool_calls") or body.get(param) == []:
+        return _empty(param)
+    message = f"Invalid value for '{param}': '{param}' is only allowed when 'tools' are specified."
+    return refusal(message, param)
+
+
+def _strict_schema(finding: Finding, body: JSONObject) -> Refusal:
+    path, schema, kind, name = next(
+        each for each in strict_schemas(body) if next(strict_problems(each[1]), None) is not None
+    )
+    reason = next(strict_problems(schema)).refusal
+    is_function = kind == "function"
+    return refusal(
+        f"Invalid schema for {kind} '{_short(name)}': {reason}",
+        _param(path) if is_function else kind,
+        "invalid_function_parameters" if is_function else None,
+    )
+
+
+def _model_capability(finding: Finding, body: JSONObject) -> Refusal:
+    first = model_refusals(body, "9999-12-31")[0]
+    return refusal(first.message, first.parameter, first.code)
+
+
+def _both_caps(finding: Finding, body: JSONObject) -> Refusal:
+    return refusal(
+        "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.",
+        "max_tokens",
+        "invalid_parameter_combination",
+    )
+
+
+_BY_CODE = {
+    "Q18": _model_capability,
+    "Q19": _tools_missing,
+    "Q20": _strict_schema,
+    "Q21": _both_caps,
+}
+
+
 def _unknown_parameter(finding: Finding, body: JSONObject) -> Refusal:
+    options = body.get("stream_options")
+    for name in options if isinstance(options, dict) else ():
+        if mask(json_path(("stream_options", name))) == finding.path:
+            param = f"stream_options.{_short(name)}"
+            return refusal(f"Unknown parameter: '{param}'.", param, "unknown_parameter")
     known = load("request").properties
     name = next(name for name in body if mask(json_path((name,))) == finding.path)
     # The service does not propose what was sent already.
@@ -357,8 +388,12 @@ def _field_refusal(violation: SchemaViolation, body: JSONObject) -> Refusal:
         return out_of_range(param, value, kind, **{bound: _limit(nodes, keyword)})
     if keyword in ("minItems", "maxItems", "maxProperties", "maxLength"):
         return _wrong_size(param, value, nodes, keyword)
+    if keyword == "pattern" and isinstance(value, dict):
+        return _invalid_token_id(param, value)
     if keyword == "pattern":
         return _invalid_name(param, value)
+    if keyword == "minLength":
+        return _empty_string(param)
     if keyword == "additionalProperties":
         extra = next(key for key in value if not any(key in node.properties for node in nodes))
         param = _param((*path, extra))
@@ -433,10 +468,23 @@ def _long_property_name(param: str, value: JSONObject, nodes: list[Node]) -> Ref
     )
 
 
+def _empty_string(param: str) -> Refusal:
+    got = "an empty string"
+    return _sized(param, "empty_string", "empty string", "a string", "minimum", 1, got)
+
+
+def _invalid_token_id(param: str, value: JSONObject) -> Refusal:
+    key = next(key for key in value if not key.isdecimal())
+    return refusal(
+        f"Invalid key in '{param}': {_short(key)}. "
+        "You should only be submitting non-negative integers.",
+        param,
+    )
+
+
 def _invalid_name(param: str, value: str) -> Refusal:
     if not value:
-        got = "an empty string"
-        return _sized(param, "empty_string", "empty string", "a string", "minimum", 1, got)
+        return _empty_string(param)
     if _NAME.fullmatch(value):
         return _long_string(param, value, _NAME_LENGTH)
     return refusal(

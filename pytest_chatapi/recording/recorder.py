@@ -177,6 +177,7 @@ class Recorder:
                 return playback
             if not self.sends:
                 self._lose(self._miss(request))
+            exchange.live = True
             self.exchanges.append(exchange)
             take = Take(self, exchange, pairs)
             self._takes.append(take)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.contract.ledger import Ledger
-from pytest_chatapi.contract.rules.registry import Violation, rule
+from pytest_chatapi.contract.rules.refused import tools_missing
+from pytest_chatapi.contract.rules.registry import Violation, code_of, rule
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import ABSENT, show
 
@@ -24,11 +25,26 @@ def check_conversation(ledger: Ledger, ask: Ask, messages: list[JSON]) -> None:
         if role == "assistant":
             if message.get("content") is None:
                 ledger.report(assistant_empty, message, position)
+            elif message.get("tool_calls") == []:
+                ledger.add(_TOOLS_MISSING, _no_calls(position))
             calls.open(message, position)
     if calls.waiting:
         ledger.report(tool_message_unpaired, calls, None, len(messages))
     if ask.format == "json_object":
         ledger.report(json_word_absent, messages)
+
+
+_TOOLS_MISSING = code_of(tools_missing)
+
+
+def _no_calls(position: int) -> Violation:
+    return Violation(
+        f"$.messages[{position}].tool_calls",
+        "at least one call",
+        [],
+        "`tool_calls` is empty: leave it out",
+        "calls",
+    )
 
 
 class OpenCalls:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.contract.assemble import Answer, Choice
 
-__all__ = ["AnswerFacts", "ChoiceFacts"]
+__all__ = ["AnswerFacts", "ChoiceFacts", "RequestFacts"]
 
 
 @dataclass(slots=True)
@@ -26,3 +27,24 @@ class AnswerFacts:
     ask: Ask
     answer: Answer
     profile: str
+
+
+@dataclass(slots=True)
+class RequestFacts:
+    """What a request asks for, and of whom.
+
+    Attributes:
+        as_of: the day whose contract applies; ``None``: today's.
+        live: it has just been sent, and is not one of a recording.
+        url: where it is sent; empty for a body alone.
+    """
+
+    ask: Ask
+    as_of: date | None
+    live: bool
+    url: str
+
+    @property
+    def day(self) -> str:
+        """`as_of` as ``YYYY-MM-DD``; a day far off for ``None``."""
+        return self.as_of.isoformat() if self.as_of else "9999-12-31"

@@ -1,13 +1,21 @@
-"""Q: the request, whatever the response is. Q08, Q11 and Q14 are in `conversation`."""
+"""Q: the request, whatever the response is. Q08, Q11 and Q14 are in `conversation`, Q17 to Q21
+in `refused`.
+"""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from pytest_chatapi.contract.ask import KIND_WORDS, KINDS, Ask, ToolKey
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules import shape
 from pytest_chatapi.contract.rules.conversation import check_conversation
+from pytest_chatapi.contract.rules.facts import RequestFacts
+from pytest_chatapi.contract.rules.refused import (
+    both_caps,
+    model_capability,
+    model_shutdown,
+    strict_schema,
+    tools_missing,
+)
 from pytest_chatapi.contract.rules.registry import Violation, checks, code_of, rule
 from pytest_chatapi.contract.schemas import load
 from pytest_chatapi.contract.validation import Path, SchemaViolation, json_path
@@ -26,6 +34,7 @@ def check_request(
     url: str,
     *,
     refused: bool = False,
+    live: bool = False,
 ) -> None:
     """Checks one request body (``None``: it is unknown) by all rules of the Q family.
 
@@ -33,21 +42,27 @@ def check_request(
         why_not: why the body is not JSON, ``None`` where it is.
         refused: the server answered with a 4xx, as it should, so the findings are notes. A key
             in the body is as public as it is in any other request.
+        live: it has just been sent, and is not one of a recording.
     """
     ledger.ceiling = "note" if refused else None
-    _check_contract(ledger, ask, body, why_not, url)
+    _check_contract(ledger, ask, body, why_not, url, live)
     ledger.ceiling = None
     if isinstance(body, dict) and why_not is None:
-        ledger.report(secret_in_request, body)
+        leaves = _odd_leaves(body)
+        if leaves:
+            ledger.report(secret_in_request, leaves)
+            _check_numbers(ledger, leaves)
 
 
-def _check_contract(ledger: Ledger, ask: Ask, body: JSON, why_not: str | None, url: str) -> None:
+def _check_contract(
+    ledger: Ledger, ask: Ask, body: JSON, why_not: str | None, url: str, live: bool
+) -> None:
     if not isinstance(body, dict) or why_not is not None:
         if body is not None or why_not is not None:
             ledger.report(request_schema, body, why_not)
         return
     _check_schema(ledger, body, url)
-    ledger.run(CHECKS, RequestFacts(ask, ledger.as_of.isoformat() if ledger.as_of else "9999"))
+    ledger.run(CHECKS, RequestFacts(ask, ledger.as_of, live, url))
     messages = body.get("messages")
     if isinstance(messages, list):
         check_conversation(ledger, ask, messages)
@@ -58,12 +73,13 @@ def _check_schema(ledger: Ledger, body: JSONObject, url: str) -> None:
     others: list[SchemaViolation] = []
     is_deployment = "/deployments/" in url
     for violation in violations:
-        if (
-            is_deployment
-            and violation.path == ("model",)
-            and violation.problem.keyword == "required"
-        ):
-            continue  # the deployment in the URL names the model
+        if is_deployment and violation.path == ("model",):
+            # The deployment in the URL names the model.
+            if violation.problem.keyword == "required":
+                continue
+            if violation.value is None:
+                ledger.add(_SCHEMA, _null(violation))
+                continue
         if (accepted := _accepted(violation, body)) is not None:
             ledger.add(_SCHEMA, accepted)
         else:
@@ -74,7 +90,7 @@ def _check_schema(ledger: Ledger, body: JSONObject, url: str) -> None:
         others = [v for v in others if v.problem.code == "Q15" or v.path[:-1] not in foreign]
         shape.report(ledger, others, (), default=request_schema)
     for path in unknown:
-        if len(path) == 1:
+        if len(path) == 1 or path[0] == "stream_options":
             ledger.report(unknown_parameter, path)
 
 
@@ -82,14 +98,20 @@ def _accepted(violation: SchemaViolation, body: JSONObject) -> Violation | None:
     """What a service accepts although it is not documented, as a case of Q00."""
     path, problem, value = violation
     if value is None and problem.keyword in ("null", "type") and problem.optional:
-        message = "null for an optional parameter: leave it out"
-    elif path == ("stop",) and value == []:
+        return _null(violation)
+    if path == ("stop",) and value == []:
         message = "an empty list of stop sequences: leave it out"
     elif problem.keyword == "required" and path[-1] == "type" and _is_tool(path[:-1], body):
         return shape.schema(violation, "tool-type")
     else:
         return None
     return Violation(json_path(path), problem.expected, value, message, "null")
+
+
+def _null(violation: SchemaViolation) -> Violation:
+    message = "null for an optional parameter: leave it out"
+    expected = violation.problem.expected
+    return Violation(json_path(violation.path), expected, None, message, "null")
 
 
 def _is_tool(path: Path, body: JSONObject) -> bool:
@@ -116,17 +138,9 @@ _SCHEMA = code_of(request_schema)
 
 @rule("Q12")
 def unknown_parameter(path: Path) -> Violation:
-    name = str(path[0])[:60]
+    name = ".".join(map(str, path))[:60]
     message = f"the reference does not list the parameter `{name}`"
     return Violation(json_path(path), "a documented parameter", Shown(name), message)
-
-
-@dataclass(slots=True)
-class RequestFacts:
-    """What a request asks for, and the day whose contract applies."""
-
-    ask: Ask
-    day: str
 
 
 @rule("Q02")
@@ -216,28 +230,61 @@ CHECKS = checks(
     audio_parameter_absent,
     tool_choice_unknown,
     deprecated_parameter,
+    tools_missing,
+    both_caps,
+    strict_schema,
+    model_capability,
+    model_shutdown,
 )
 
 
-@rule("Q16")
-def secret_in_request(body: JSONObject) -> list[Violation]:
-    violations = []
+# A tuple, since a union would be built anew for each member.
+_LOOKED_INTO = (str, dict, list, float)
+
+
+def _odd_leaves(body: JSONObject) -> list[tuple[str, JSON]]:
+    """The strings with ``sk-`` in them, keys too, and the numbers that JSON does not have."""
+    odd: list[tuple[str, JSON]] = []
     waiting: list[tuple[str, JSON]] = [("$", body)]
     while waiting:
         path, value = waiting.pop()
         if isinstance(value, str):
-            if "sk-" in value and (match := LIKE_A_KEY.search(value)):
-                got = Shown(f"sk-*** ({len(match[0])} characters)")
-                message = "the body contains what looks like a secret key"
-                violations.append(Violation(path, "no key", got, message))
+            if "sk-" in value:
+                odd.append((path, value))
+        elif isinstance(value, float):
+            if value - value != 0:
+                odd.append((path, value))
         elif isinstance(value, dict):
             for key, member in value.items():
                 if isinstance(key, str) and "sk-" in key:
-                    waiting.append((path, key))
-                if isinstance(member, str | dict | list):
+                    odd.append((path, key))
+                if isinstance(member, _LOOKED_INTO):
                     waiting.append((f"{path}.{key}", member))
         elif isinstance(value, list):
             waiting.extend(
-                (f"{path}[{i}]", v) for i, v in enumerate(value) if isinstance(v, str | dict | list)
+                (f"{path}[{i}]", v) for i, v in enumerate(value) if isinstance(v, _LOOKED_INTO)
             )
-    return violations
+    return odd
+
+
+def _check_numbers(ledger: Ledger, leaves: list[tuple[str, JSON]]) -> None:
+    # A body of Python objects can hold them; in a body of text they are not JSON.
+    for path, value in leaves:
+        if isinstance(value, float):
+            message = f"{value} is not a JSON number"
+            ledger.add(_SCHEMA, Violation(path, "a number", Shown(str(value)), message))
+
+
+@rule("Q16")
+def secret_in_request(leaves: list[tuple[str, JSON]]) -> list[Violation]:
+    """For the strings with ``sk-`` in them, each with its path."""
+    return [
+        Violation(
+            path,
+            "no key",
+            Shown(f"sk-*** ({len(match[0])} characters)"),
+            "the body contains what looks like a secret key",
+        )
+        for path, text in leaves
+        if isinstance(text, str) and (match := LIKE_A_KEY.search(text))
+    ]

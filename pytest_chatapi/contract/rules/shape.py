@@ -20,13 +20,13 @@ _BOUNDS = {
     "minItems": "has too few items",
     "maxItems": "has too many items",
     "maxProperties": "has too many members",
-    "propertyNames": "has a key that is too long",
     "minimum": "is too low",
     "maximum": "is too high",
     "minLength": "is too short",
     "maxLength": "is too long",
     "pattern": "has characters that are not allowed",
 }
+_KEY_BOUNDS = {"maxLength": "is too long", "pattern": "is not allowed"}
 
 
 @rule("S01")
@@ -46,6 +46,8 @@ def schema(
     elif problem.keyword == "type":
         kind = json_type(value)
         got, message = Shown(f"{show(value, 60)} ({kind})"), f"`{key}` has the wrong type: {kind}"
+    elif isinstance(value, dict) and problem.keyword in _KEY_BOUNDS:
+        message = f"`{key}` has a key that {_KEY_BOUNDS[problem.keyword]}"
     else:
         message = f"`{key}` {_BOUNDS.get(problem.keyword, 'is out of bounds')}"
     return Violation(_place(path, prefix), problem.expected, got, message, case, chunk)
@@ -114,6 +116,8 @@ def _case(code: str, violation: SchemaViolation) -> str:
         return ""
     if keyword in ("enum", "const"):
         return "enum"
+    if keyword == "minimum" and path in (("max_tokens",), ("max_completion_tokens",)):
+        return "cap"
     if code == "S01" and key == "content" and keyword == "type" and isinstance(value, list):
         return "content-parts"
     return ""
