@@ -518,6 +518,17 @@ def test_hosts_of_the_conftest_are_let_through(pytester: pytest.Pytester, run: A
     run("", "test_b.py").assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize("arguments", ["data", "data, chatapi_config"])
+@pytest.mark.parametrize("scope", ["session", "package", "module", "class"])
+def test_the_hosts_hold_for_fixtures_of_the_same_scope(
+    pytester: pytest.Pytester, run: Any, scope: str, arguments: str
+) -> None:
+    pytester.makeconftest("import pytest\n" + LETS_THROUGH.replace("SCOPE", scope))
+    test = CONNECTS.replace('"module"', f'"{scope}"').replace("def module", "def data")
+    pytester.makepyfile(test_a=test.replace("test_it(module)", f"test_it({arguments})"))
+    run("", "test_a.py").assert_outcomes(passed=1)
+
+
 @pytest.mark.parametrize("flag", ["--record-mode=once", "--disable-recording"])
 def test_fixtures_may_connect_where_tests_may(
     pytester: pytest.Pytester, run: Any, flag: str

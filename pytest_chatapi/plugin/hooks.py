@@ -101,21 +101,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
         settings_for(item, {})  # a wrong setting fails before any test runs
         item.stash[IS_RECORDED] = True
-        # What the config allows holds for fixtures of narrower scope, too: the guard asks for it.
-        _add_fixture(item, "chatapi_config", after=config_scope(item))
-        _add_fixture(item, "_chatapi_marked", after="class")
+        # What the config allows holds for the other fixtures, too: the guard asks for it.
+        _add_fixture(item, "chatapi_config", before=config_scope(item))
+        _add_fixture(item, "_chatapi_marked", before="function")
 
 
 _SCOPES = ("session", "package", "module", "class", "function")
 
 
-def _add_fixture(item: pytest.Item, fixture: str, *, after: str) -> None:
-    """Has a test set up a fixture after all others of a scope, or of a wider one."""
+def _add_fixture(item: pytest.Item, fixture: str, *, before: str) -> None:
+    """Have a test set up a fixture before all others of a scope, or of a narrower one."""
     names = getattr(item, "fixturenames", None)
-    if names is None or fixture in names:
+    if names is None:
         return
+    if fixture in names:
+        names.remove(fixture)
     definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
-    narrower = _SCOPES[_SCOPES.index(after) + 1 :]
+    narrower = _SCOPES[_SCOPES.index(before) :]
     for at, name in enumerate(names):
         if name in definitions and definitions[name][-1].scope in narrower:
             names.insert(at, fixture)

@@ -125,8 +125,10 @@ class Recorder:
                 self.cassette, self.matcher, test=self.test, repeats=self.allow_playback_repeats
             )
             self._replays = self.mode not in ("all", "rewrite")
-            # Also for `rewrite`: a damaged cassette fails here, before anything is sent.
-            is_new = self.mode in ("once", "rewrite") and all(map(self._is_new, self.entries))
+            is_new = False
+            if self.mode in ("once", "rewrite"):
+                # Of each entry, so that a damaged one fails here, before anything is sent.
+                is_new = all([self._is_new(entry) for entry in self.entries])
             self._records = is_new or self.mode in ("new_episodes", "all", "rewrite")
         self._has_learned_environment = False
         self._takes: list[Take] = []
