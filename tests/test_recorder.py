@@ -312,6 +312,14 @@ def test_a_damaged_cassette_is_noticed_when_it_is_read_first(path: Path) -> None
         recorder.save()
 
 
+def test_rewrite_reads_all_recordings_before_it_sends(path: Path) -> None:
+    write(path, interaction("a"))
+    path.write_text(path.read_text() + "- request:\n    method: [\n")
+    with pytest.raises(ReadError, match="interaction 1: "):  # the second
+        opened(path, "rewrite", since=SINCE)
+    assert play(opened(path, "once", since=SINCE), "a") == "to a"  # which reads no further
+
+
 def test_settings_are_checked() -> None:
     modes = "none, once, new_episodes, all, rewrite"
     for name, value, values in (

@@ -125,10 +125,11 @@ class Recorder:
                 self.cassette, self.matcher, test=self.test, repeats=self.allow_playback_repeats
             )
             self._replays = self.mode not in ("all", "rewrite")
-            is_new = False
-            if self.mode in ("once", "rewrite"):
-                # Of each entry, so that a damaged one fails here, before anything is sent.
-                is_new = all([self._is_new(entry) for entry in self.entries])
+            if self.mode == "rewrite":
+                # Saving looks at each entry: a damaged one fails here, before anything is sent.
+                for entry in self.entries:
+                    self._is_new(entry)
+            is_new = self.mode == "once" and all(map(self._is_new, self.entries))
             self._records = is_new or self.mode in ("new_episodes", "all", "rewrite")
         self._has_learned_environment = False
         self._takes: list[Take] = []
