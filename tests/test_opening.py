@@ -13,13 +13,14 @@ import openai
 import pytest
 from traffic import ANSWER
 
+from pytest_chatapi import faults
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.plugin import fixtures
 from pytest_chatapi.plugin.handle import ChatAPI
 from pytest_chatapi.plugin.opening import open_test
 from pytest_chatapi.plugin.options import Settings
 from pytest_chatapi.plugin.other_recorders import _exchanges, _played
-from pytest_chatapi.plugin.scenarios import scenarios_of
+from pytest_chatapi.plugin.scenarios import WrongScenarios, scenarios_of
 
 CASSETTE = """interactions:
 - request:
@@ -208,12 +209,12 @@ def test_the_sdk_gets_a_client_of_its_own_family(
 # -- scenarios -----------------------------------------------------------------------------------
 
 
-def test_a_scenario_runs_once(item: Any) -> None:
-    mark = pytest.mark.chatapi_faults("reset", "2*reset", "reset").mark
-    assert scenarios_of(item, mark) == ["reset", "2*reset"]
+def test_a_scenario_runs_once() -> None:
+    mark = pytest.mark.chatapi_faults("reset", "2*reset", faults.reset(), "reset").mark
+    assert scenarios_of(mark) == ["reset", "2*reset"]
     mark = pytest.mark.chatapi_faults("reset", retries=1).mark
-    with pytest.raises(pytest.UsageError, match=r"chatapi_faults takes names of faults"):
-        scenarios_of(item, mark)
+    with pytest.raises(WrongScenarios, match=r"chatapi_faults takes names of faults"):
+        scenarios_of(mark)
 
 
 # -- other recorders -----------------------------------------------------------------------------

@@ -435,6 +435,35 @@ def test_a(chatapi_client, chatapi_async_client, chatapi, openai_client, async_o
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ('{"redct": []}', "the fixture chatapi_config: unknown setting 'redct': *"),
+        ("[]", "the fixture chatapi_config must return a dict, not list"),
+    ],
+)
+def test_a_wrong_config_is_named_without_a_traceback(run: Any, value: str, message: str) -> None:
+    test = f"""
+@pytest.fixture(scope="session")
+def chatapi_config():
+    return {value}
+
+@pytest.fixture(scope="module")
+def module():
+    httpx.get("http://far.example/")
+
+@pytest.mark.chatapi
+def test_a(): ...
+def test_b(chat_contract): ...
+@pytest.mark.chatapi
+def test_c(module): ...
+"""
+    result = run(test)
+    result.assert_outcomes(errors=3)
+    result.stdout.fnmatch_lines(["*setup of test_a*", message, "*setup of test_b*", message])
+    result.stdout.no_fnmatch_line("E  *")
+
+
 def test_what_is_to_be_redacted_adds_up(pytester: pytest.Pytester, run: Any) -> None:
     test = """
 pytestmark = pytest.mark.chatapi(redact="module-[0-9]+")

@@ -10,7 +10,7 @@ import pytest
 from pytest_chatapi.plugin.config_fixture import config_so_far
 from pytest_chatapi.plugin.handle import ChatAPI
 from pytest_chatapi.plugin.ini_and_flags import is_on
-from pytest_chatapi.plugin.settings import settings_for
+from pytest_chatapi.plugin.settings import settings_at_run
 from pytest_chatapi.plugin.stash import CHECKS
 from pytest_chatapi.recording.guard import guarded
 from pytest_chatapi.recording.miss import Miss, describe
@@ -50,7 +50,7 @@ def _is_allowed(handle: ChatAPI, host: str) -> bool:
 
 def _is_allowed_early(item: pytest.Item, host: str) -> bool:
     """Whether a fixture of wider scope may connect: the test has no recorder yet."""
-    settings = settings_for(item, config_so_far(item))
+    settings = settings_at_run(item, config_so_far(item))
     return (
         is_on(item.config, "disable_recording")
         or settings.record_mode != "none"

@@ -81,21 +81,33 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("chatapi_faults")
     if marker is None:
         return
-    from pytest_chatapi.plugin.scenarios import scenarios_of
+    from pytest_chatapi.plugin.scenarios import WrongScenarios, scenarios_of
 
-    texts = scenarios_of(metafunc.definition, marker)
+    try:
+        texts = scenarios_of(marker)
+    except WrongScenarios:  # the one test that is made without them is refused below
+        return
     metafunc.fixturenames.append("_chatapi_scenario")
     metafunc.parametrize("_chatapi_scenario", texts, indirect=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        # A mistake in one test is no reason to run none.
         try:
             if not is_recorded(item):
                 continue
-        except TwoRecorders as error:  # a mistake in one test is no reason to run none
+        except TwoRecorders as error:
             item.stash[REFUSED] = str(error)
             continue
+        if (marker := item.get_closest_marker("chatapi_faults")) is not None:
+            from pytest_chatapi.plugin.scenarios import WrongScenarios, scenarios_of
+
+            try:
+                scenarios_of(marker)
+            except WrongScenarios as error:
+                item.stash[REFUSED] = str(error)
+                continue
         from pytest_chatapi.plugin.config_fixture import config_scope
         from pytest_chatapi.plugin.settings import settings_for
 
