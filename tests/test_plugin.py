@@ -289,7 +289,7 @@ def test_idle_it_imports_nothing(pytester: pytest.Pytester) -> None:
                 *(f"pytest_chatapi.plugin.{name}" for name in plugin),
                 "pytest_chatapi.recording",
                 "pytest_chatapi.recording.clock",
-                "pytest_chatapi.recording.modes",
+                "pytest_chatapi.recording.kinds",
             }
             assert not {"httpx", "httpx2", "yaml", "jsonschema"} & set(sys.modules)
         """
@@ -443,7 +443,7 @@ class TestIt:
 @pytest.mark.parametrize(
     ("marker", "message"),
     [
-        ("profil='openai'", f"unknown setting 'profil': did you mean profile? It takes {ALL}"),
+        ("profil='openai'", "unknown setting 'profil': did you mean profile?"),
         ("'openai'", f"takes keyword arguments only: {ALL}"),
         (
             "profile='opennai'",

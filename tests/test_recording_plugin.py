@@ -431,7 +431,7 @@ def test_a(chatapi_client, chatapi_async_client, chatapi, openai_client, async_o
     run(test).assert_outcomes(passed=1)
     result = run(test.replace('"api_key"', '"apikey"'))
     result.stdout.fnmatch_lines(
-        ["*chatapi_config: unknown setting 'apikey': did you mean api_key? *"]
+        ["*chatapi_config: unknown setting 'apikey': did you mean api_key?"]
     )
 
 

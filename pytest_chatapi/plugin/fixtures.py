@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_chatapi.plugin.stash import CHECKS, GUARD, IS_RECORDED, RUN
+from pytest_chatapi.recording.kinds import HTTP_FAMILIES
 
 if TYPE_CHECKING:
     import httpx
@@ -168,7 +169,8 @@ def _sdk(fixture: str) -> tuple[Any, Any]:
     """The openai package, and the HTTP library that its version runs on."""
     sdk = pytest.importorskip("openai", reason=f"{fixture} needs the package openai")
     is_new = int(sdk.__version__.partition(".")[0]) >= 3
-    return sdk, import_module("httpx2" if is_new else "httpx")
+    older, newer = HTTP_FAMILIES
+    return sdk, import_module(newer if is_new else older)
 
 
 # -- the contract --------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ def _add_flag(group: pytest.OptionGroup, name: str, row: Setting) -> None:
     arguments: dict[str, Any] = {"help": f"{row.help} (ini: chatapi_{name})"}
     if row.ini == "bool":
         arguments |= {"action": "store_true", "default": _unset(name, row)}
-    elif row.is_shared:
+    elif row.kind.choices:
         arguments["choices"] = row.kind.choices
     else:
         arguments["metavar"] = row.metavar

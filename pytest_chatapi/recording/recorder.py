@@ -76,7 +76,7 @@ class Recorder:
 
     Attributes:
         cassette: ``None`` for live traffic that is neither recorded nor replayed.
-        mode: one of `recording.modes.RECORD_MODES`.
+        mode: one of `recording.kinds.RECORD_MODES`.
         on_miss: called with a request that nothing answers; must raise.
         replay_speed: 0 replays a stream without waiting, 1 at its recorded pace, 2 twice as fast.
         legacy_match_on: what the owner of a cassette of another recorder compares; a request

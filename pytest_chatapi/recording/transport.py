@@ -23,6 +23,7 @@ from pytest_chatapi.recording.http_types import (
     SyncTransport,
 )
 from pytest_chatapi.recording.interaction import Interaction
+from pytest_chatapi.recording.kinds import HTTP_FAMILIES
 from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.recording.under_way import Playback, Take
 
@@ -62,7 +63,7 @@ def family_of(message: object) -> Family:
     """
     for kind in type(message).__mro__:
         name = kind.__module__.partition(".")[0]
-        if name in ("httpx", "httpx2"):
+        if name in HTTP_FAMILIES:
             return cast(Family, sys.modules[name])
     raise TypeError(f"expected a request of httpx or httpx2, got {type(message).__name__}")
 
