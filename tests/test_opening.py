@@ -132,12 +132,19 @@ def test_the_base_url_is_the_recorded_one_on_replay_only(
         assert handle.base_url == "http://setting.example/v1"
 
 
+def test_the_flag_that_sends_without_a_key_is_named(item: Any) -> None:
+    item.config.getoption = lambda name, default=None: name == "--disable-recording"
+    with opened(item) as handle, pytest.raises(pytest.fail.Exception) as caught:
+        handle.client_settings()
+    assert str(caught.value).startswith("--disable-recording sends requests to https://api.openai.")
+
+
 def test_a_key_is_needed_to_send_to_the_service_itself(item: Any) -> None:
     with opened(item, record_mode="once") as handle:
         with pytest.raises(pytest.fail.Exception) as caught:
             handle.client_settings()
         assert str(caught.value) == (
-            "record_mode=once sends requests to https://api.openai.com/v1: "
+            "record_mode=once sends requests to https://api.openai.com/v1:\n"
             "set OPENAI_API_KEY, or api_key in the fixture chatapi_config"
         )
     with opened(item, record_mode="once", base_url="http://x/v1") as handle:

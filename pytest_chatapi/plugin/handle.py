@@ -120,8 +120,10 @@ class ChatAPI:
         settings = self.settings
         key = settings.api_key or os.environ.get("OPENAI_API_KEY")
         if not key and self.base_url == DEFAULT_BASE_URL and self.recorder.sends:
+            is_recorded = self.recorder.cassette is not None
+            cause = f"record_mode={self.recorder.mode}" if is_recorded else "--disable-recording"
             pytest.fail(
-                f"record_mode={self.recorder.mode} sends requests to {self.base_url}: "
+                f"{cause} sends requests to {self.base_url}:\n"
                 "set OPENAI_API_KEY, or api_key in the fixture chatapi_config",
                 pytrace=False,
             )
