@@ -101,7 +101,7 @@ SKIPPED = len(SETS["resilience"]) - len(SURVIVED)
 
 @pytest.mark.parametrize(
     ("page", "passed", "skipped"),
-    [("mock", 4, 0), ("faults", 2 + len(SURVIVED), SKIPPED), ("server", 1, 0)],
+    [("mock", 5, 0), ("faults", 2 + len(SURVIVED), SKIPPED), ("server", 1, 0)],
 )
 def test_the_tests_of_a_page_pass(
     page: str,
@@ -113,9 +113,7 @@ def test_the_tests_of_a_page_pass(
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "CI"):
         monkeypatch.delenv(name, raising=False)
     pytester.makeconftest(CONFTEST)
-    pytester.makeini(
-        "[pytest]\nasyncio_default_fixture_loop_scope = function\nchatapi_unplayed = ignore\n"
-    )
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     command = pytester.path / "my-command"
     command.write_text(COMMAND)
     command.chmod(0o755)

@@ -114,6 +114,8 @@ class ChatMock:
                 ``__in``.
         """
         __tracebackhide__ = True
+        for name in ANY_CHAT.keys() & lookups:
+            raise SettingError(f"chat() sets {name} itself: to match by it, use route({name}=...)")
         return self.route(*patterns, **ANY_CHAT, **lookups)
 
     def route(self, *patterns: Pattern, **lookups: object) -> Route:
@@ -121,10 +123,7 @@ class ChatMock:
         ``respond`` and ``mock`` of respx.
         """
         __tracebackhide__ = True
-        try:
-            return self._table.add(Route(*patterns, **lookups))
-        except (KeyError, NotImplementedError) as error:
-            raise SettingError(f"route: {error.args[0]!s}") from None
+        return self._table.add(Route(*patterns, **lookups))
 
     @property
     def profile(self) -> str | None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, TypeGuard, cast
 
 import httpx
 import respx
-from respx.patterns import Pattern
+from respx.patterns import PathPattern, Pattern
 
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.wire import JSON
-from pytest_chatapi.contract.wording import show
+from pytest_chatapi.contract.wording import did_you_mean, show
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.mock import patterns
 from pytest_chatapi.mock.replies import Reply
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["ANY_CHAT", "Route", "RoutedRequest", "Table", "content_of", "is_fault"]
 
 CHAT_PATH = re.compile(r"/chat/completions/?$")
-ANY_CHAT = {"method": "POST", "path__regex": CHAT_PATH}
+ANY_CHAT: dict[str, object] = {"method": "POST", "path__regex": CHAT_PATH}
 _KEYED = {"json", "model", "prompt"}
 _LOOKUPS = {"eq", "contains", "startswith", "regex", "in"}
 
@@ -81,8 +81,15 @@ class Route(respx.Route):
     """
 
     def __init__(self, *patterns: Pattern, **lookups: object) -> None:
-        self.title = f"chat({_title(patterns, lookups)})"
-        super().__init__(*patterns, **lookups)
+        is_chat = ANY_CHAT.items() <= lookups.items()
+        own = {name: v for name, v in lookups.items() if not (is_chat and name in ANY_CHAT)}
+        function = "chat" if is_chat else "route"
+        self.title = f"{function}({_title(patterns, own)})"
+        _check(function, patterns, own)
+        try:
+            super().__init__(*patterns, **lookups)
+        except (LookupError, NotImplementedError, TypeError, ValueError, re.error) as error:
+            raise SettingError(f"{self.title}: {error}") from None
         self.is_any_chat = not patterns and lookups == ANY_CHAT
         self.repeated: object = None
         self.turns: deque[object] | None = None
@@ -168,6 +175,30 @@ class Route(respx.Route):
         return "script used up" if self.is_spent else "does not match"
 
 
+def _check(function: str, patterns: Sequence[object], lookups: Mapping[str, object]) -> None:
+    """Raise `SettingError` for what respx would fail on without naming it."""
+    for pattern in patterns:
+        if not isinstance(pattern, Pattern):
+            instead = ""
+            if isinstance(pattern, str):
+                instead = f": did you mean {function}(prompt__contains={show(pattern, 40)})?"
+            raise SettingError(
+                f"{function}() takes keyword arguments and patterns of respx, not "
+                f"{type(pattern).__name__}{instead}"
+            )
+    for name in lookups:
+        key, _, lookup = name.partition("__")
+        kind = Pattern.registry.get(key)
+        if kind is None:
+            near = did_you_mean(key, Pattern.registry) or f": use {', '.join(Pattern.registry)}"
+            raise SettingError(f"{function}() cannot match requests by {key!r}{near}")
+        values = [value.value for value in kind.lookups]
+        if lookup and lookup not in values and not issubclass(kind, PathPattern):
+            near = did_you_mean(name, [key, *(f"{key}__{value}" for value in values)])
+            near = near or f": use {', '.join(f'{key}__{value}' for value in values)}"
+            raise SettingError(f"{function}() cannot match requests by {name!r}{near}")
+
+
 def _checked(reply: object) -> object:
     __tracebackhide__ = True
     if (
@@ -185,11 +216,7 @@ def _checked(reply: object) -> object:
 
 def _title(patterns: Sequence[Pattern], lookups: dict[str, object]) -> str:
     parts = [repr(pattern) for pattern in patterns]
-    parts += [
-        f"{name}={show(value, 40)}"
-        for name, value in lookups.items()
-        if name not in ("method", "path__regex")
-    ]
+    parts += [f"{name}={show(value, 40)}" for name, value in lookups.items()]
     return ", ".join(parts)
 
 
