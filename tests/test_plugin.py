@@ -461,6 +461,14 @@ def test_wrong_marker(run: Any, marker: str, message: str) -> None:
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
 
 
+@pytest.mark.parametrize("name", ["auto", "check_vcr", "disable_recording", "orphans", "strict"])
+def test_a_switch_that_is_neither_on_nor_off(run: Any, name: str) -> None:
+    result = run("def test_it(): pass", "-o", f"chatapi_{name}=maybe")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (error,) = [text for text in result.errlines if text]
+    assert error == f"ERROR: chatapi_{name} must be True or False: invalid truth value 'maybe'"
+
+
 @pytest.mark.parametrize("marker", ["profile=[]", "ignore=3", "ignore=[3]"])
 def test_marker_of_a_wrong_type(run: Any, marker: str) -> None:
     result = run(f"@pytest.mark.chatapi({marker})\ndef test_it(): pass")

@@ -14,6 +14,7 @@ import pytest
 from pytest_chatapi.plugin.ini_and_flags import (
     add_options,
     add_shared_flags,
+    check_switches,
     is_any_set,
     is_on,
 )
@@ -47,6 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     worker = getattr(config, "workerinput", {})
     run = config.stash[RUN] = Run(worker.get("chatapi_since", ""))
     config.pluginmanager.register(run, "chatapi-run")
+    check_switches(config)
     if is_any_set(config):
         from pytest_chatapi.plugin.settings import settings_of_run
 
