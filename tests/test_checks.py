@@ -45,6 +45,7 @@ class Recorder:
         self.faults: object = None
         self.phase = ""
         self.finished = self.saved = 0
+        self.written = self.unwritten = 0
         self.refuses = False
 
     def finish(self) -> None:
@@ -416,6 +417,30 @@ def test_a_scenario_that_changed_nothing_is_skipped(exchanges: list[Exchange], w
         run.checks.call_passed()
     except pytest.skip.Exception:
         pytest.fail("the scenario has happened")
+
+
+# -- what the run sums up ------------------------------------------------------------------------
+
+
+def test_recordings_are_left_to_the_run() -> None:
+    run = Run()
+    run.recorder.written, run.recorder.unwritten = 3, 2
+    run.checks.torn_down(ValueError())
+    assert run.item.user_properties == [
+        ("chatapi_recorded", [3, "c.yaml"]),
+        ("chatapi_not_recorded", 2),
+    ]
+    nothing = Run()
+    nothing.checks.torn_down(None)
+    assert nothing.item.user_properties == []
+
+
+def test_what_could_not_be_written_needs_no_other_setting() -> None:
+    run = Run()
+    run.recorder.refuses, run.recorder.unwritten = True, 2
+    assert failure(run.checks.call_passed) == "chatapi: c.yaml: not written"
+    run.checks.torn_down(None)
+    assert run.item.user_properties == []
 
 
 # -- chatapi_config before the test has it -------------------------------------------------------

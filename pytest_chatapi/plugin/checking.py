@@ -19,6 +19,7 @@ from pytest_chatapi.plugin.policy import (
     failure_of,
     findings_of,
 )
+from pytest_chatapi.plugin.run import NOT_RECORDED, RECORDED
 from pytest_chatapi.recording.miss import describe
 
 __all__ = ["Checks"]
@@ -41,6 +42,7 @@ class Checks:
         self._passed = False
         self._checked = 0  # exchanges
         self._reported = 0  # misses
+        self._is_refused = False  # what was recorded could not be written
 
     # -- the ends of the phases ------------------------------------------------------------------
 
@@ -85,23 +87,34 @@ class Checks:
             self._item.add_report_section("call", "chatapi", "\n\n".join(unreported))
 
     def torn_down(self, error: BaseException | None) -> None:
-        """Checks what fixtures did after a test that passed.
+        """Check what fixtures did after a test that passed.
 
         Args:
             error: what the teardown raised.
         """
         self._end_phase()
-        if error is None and self._passed:
-            self._fail_for_misses()
-            self._fail_for_findings()
-            self._check_unplayed("teardown")
-            self._save()
+        try:
+            if error is None and self._passed:
+                self._fail_for_misses()
+                self._fail_for_findings()
+                self._check_unplayed("teardown")
+                self._save()
+        finally:
+            self._note_recordings()
 
     # -- what is checked -------------------------------------------------------------------------
 
     def _warn(self, text: str) -> None:
         """Shows something at the end of the run."""
         self._item.user_properties.append(("chatapi", text))
+
+    def _note_recordings(self) -> None:
+        """Leave to `Run` what it sums up at the end of the run."""
+        recorder, properties = self._recorder, self._item.user_properties
+        if recorder.cassette is not None and recorder.written:
+            properties.append((RECORDED, [recorder.written, recorder.cassette.name]))
+        if recorder.unwritten and not self._is_refused:
+            properties.append((NOT_RECORDED, recorder.unwritten))
 
     def _end_phase(self) -> None:
         recorder = self._recorder
@@ -223,6 +236,7 @@ class Checks:
         try:
             self._recorder.save()
         except ChatAPIError as error:
+            self._is_refused = True
             return f"chatapi: {error}"
         return ""
 

@@ -11,7 +11,7 @@ from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.plugin.policy import fail_for_findings, findings_of
-from pytest_chatapi.plugin.settings import settings_for
+from pytest_chatapi.plugin.settings import settings_at_run
 from pytest_chatapi.reading.registry import exchange_of
 
 __all__ = ["check_other_recorder"]
@@ -25,7 +25,7 @@ def check_other_recorder(item: pytest.Item) -> None:
         return
     request = getattr(item, "_request", None)
     config = request.getfixturevalue("chatapi_config") if request is not None else {}
-    settings = settings_for(item, config)
+    settings = settings_at_run(item, config)
     fail_for_findings(
         (
             (f"exchange {number}: {title_of(exchange)}", findings_of(exchange, settings))

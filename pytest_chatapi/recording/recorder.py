@@ -93,6 +93,7 @@ class Recorder:
         misses: the requests that nothing answered, whether or not the client noticed.
         warnings: what was answered although it differs, as text.
         unanswered: what was sent and got no response, so that nothing could be recorded.
+        written: how many exchanges were written to the cassette.
         ports: of servers on this machine that ask this recorder themselves.
     """
 
@@ -114,6 +115,7 @@ class Recorder:
     misses: list[Miss] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
+    written: int = 0
     ports: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -289,6 +291,13 @@ class Recorder:
             and entry.interaction.phase == phase
         ]
 
+    @property
+    def unwritten(self) -> int:
+        """How many exchanges would be written by `save`."""
+        if self.cassette is None:
+            return 0
+        return sum(take.interaction is not None for take in self._takes)
+
     def save(self) -> bool:
         """Write what was recorded since the last call; return whether there was anything.
 
@@ -308,6 +317,7 @@ class Recorder:
             keep = self._keeps(new, is_rewrite=is_rewrite)
             update(self.cassette.path, self.cassette.name, new, self.redactor, keep)
             self._written = True
+            self.written += len(new)
             # Others may have ended meanwhile, in other threads: those are for the next call.
             self._takes = [take for take in self._takes if take not in done]
             return bool(new)
