@@ -386,7 +386,7 @@ def test_what_differs_or_got_no_response_is_noted_once() -> None:
     run.checks.torn_down(None)
     assert run.notes == [
         "another body\n  ... and 2 more requests",
-        "4 requests got no response, so there is nothing to replay: a, b, c",
+        "4 requests got no response, so there is nothing to replay:\n  a\n  b\n  c",
     ]
     run = Run()
     run.recorder.warnings = ["another body"]

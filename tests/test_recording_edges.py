@@ -594,7 +594,7 @@ def test_a():
     result = run(test, "--record-mode=once")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
-        ["*test_a: 1 request got no response, so there is nothing*ConnectError"]
+        ["*test_a: 1 request got no response, so there is nothing to replay:", "  *ConnectError"]
     )
 
 

@@ -229,7 +229,10 @@ def test_it_remembers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         ),
         (["a.yaml", "--record", "c.yaml", "--upstream", "http://x/v1"], "cannot be combined"),
         (["--record", "c.yaml", "--upstream", "x"], "upstream must be a base URL such as https"),
-        (["ok.yaml", "--host", "0.0.0.0"], "--allow-remote"),
+        (
+            ["ok.yaml", "--host", "0.0.0.0"],
+            "'0.0.0.0' is not a loopback address: add --allow-remote to use it\n",
+        ),
         (
             ["ok.yaml", "--fault", "rate_limt"],
             "unknown fault 'rate_limt': did you mean rate_limit?",

@@ -209,8 +209,8 @@ def _checked(reply: object) -> object:
     ):
         return reply
     raise SettingError(
-        "a reply must be a str, a reply from pytest_chatapi.mock, a fault, a dict, a response of "
-        f"httpx or a function of the request, not {type(reply).__name__}"
+        "a reply must be a str, a reply from pytest_chatapi.mock, a fault, a dict,\n"
+        f"a response of httpx or a function of the request, not {type(reply).__name__}"
     )
 
 

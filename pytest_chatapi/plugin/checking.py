@@ -125,8 +125,13 @@ class Checks:
             self._warn(text + (f"\n  ... and {plural(more, 'more request')}" if more else ""))
         if recorder.unanswered:
             self._warn(
-                f"{plural(len(recorder.unanswered), 'request')} got no response, so there is "
-                f"nothing to replay: {', '.join(recorder.unanswered[:3])}"
+                "\n  ".join(
+                    [
+                        f"{plural(len(recorder.unanswered), 'request')} got no response, "
+                        "so there is nothing to replay:",
+                        *recorder.unanswered[:3],
+                    ]
+                )
             )
         recorder.warnings, recorder.unanswered = [], []
 

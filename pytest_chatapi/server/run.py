@@ -218,10 +218,7 @@ def _listen(host: str, port: int, allow_remote: bool) -> socket.socket:
     except OSError as error:
         raise SettingError(f"cannot resolve host {host!r}: {error.strerror or error}") from None
     if not allow_remote and not ipaddress.ip_address(address[0]).is_loopback:
-        raise SettingError(
-            f"host {host!r} is not a loopback address, so other machines could reach the server: "
-            "use 127.0.0.1, or add --allow-remote"
-        )
+        raise SettingError(f"{host!r} is not a loopback address: add --allow-remote to use it")
     listening = socket.socket(family, kind, number)
     try:
         if hasattr(socket, "SO_REUSEPORT"):  # on Windows it would steal a port in use
