@@ -12,7 +12,7 @@ from traffic import ANSWER
 
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.errors import WriteError
-from pytest_chatapi.faults import Plan, rate_limit
+from pytest_chatapi.faults import Plan, rate_limit, tool_id_empty
 from pytest_chatapi.plugin.checking import Checks
 from pytest_chatapi.plugin.config_fixture import config_scope, config_so_far
 from pytest_chatapi.plugin.options import Settings
@@ -398,19 +398,33 @@ def test_what_differs_or_got_no_response_is_noted_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("exchanges", "why"),
+    ("scenario", "exchanges", "why"),
     [
-        ([], "the test requested no chat completion"),
-        ([GOOD], "there is nothing in this traffic that it could change"),
+        ("rate_limit", [], "the test requested no chat completion"),
+        (
+            "2*tool_id_empty",
+            [GOOD],
+            "there is nothing in this traffic that it could change; "
+            f"what it does: {tool_id_empty().summary}",
+        ),
+        (
+            "sse_crlf, tool_id_empty",
+            [GOOD],
+            "there is nothing in this traffic that it could change; "
+            "it changes streams only: request with stream=True; "
+            f"what it does: {tool_id_empty().summary}",
+        ),
     ],
 )
-def test_a_scenario_that_changed_nothing_is_skipped(exchanges: list[Exchange], why: str) -> None:
-    run = Run(scenario="rate_limit")
-    run.recorder.faults = plan = Plan("rate_limit")
+def test_a_scenario_that_changed_nothing_is_skipped(
+    scenario: str, exchanges: list[Exchange], why: str
+) -> None:
+    run = Run(scenario=scenario)
+    run.recorder.faults = plan = Plan(scenario)
     run.recorder.exchanges = exchanges
     with pytest.raises(pytest.skip.Exception) as caught:
         run.checks.call_passed()
-    assert str(caught.value) == f"rate_limit: {why}"
+    assert str(caught.value) == f"{scenario}: {why}"
     assert run.recorder.saved == 1
     plan.done(rate_limit())
     try:

@@ -730,6 +730,16 @@ def test_rules_markdown_is_the_page(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "rules", "--format", "markdown") == (0, page.read_text("utf-8"), "")
 
 
+@pytest.mark.parametrize("letter", ["Q", "q"])
+def test_one_family(capsys: pytest.CaptureFixture[str], letter: str) -> None:
+    whole = run(capsys, "rules")[1]
+    status, out, err = run(capsys, "rules", letter)
+    assert (status, err) == (0, "")
+    assert out.startswith(f"Q: {FAMILIES['Q']}\n  Q00  ")
+    assert out + "\n" in whole
+    assert {line[2] for line in out.splitlines()[1:]} == {"Q"}
+
+
 @needs_examples
 @pytest.mark.parametrize("code", ["U02", "u02", "usage-total"])
 def test_one_rule(capsys: pytest.CaptureFixture[str], code: str) -> None:

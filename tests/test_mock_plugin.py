@@ -282,7 +282,8 @@ def test_b(chatapi_mock): ...
     result.assert_outcomes(passed=1, skipped=2)
     result.stdout.fnmatch_lines(
         [
-            "*tool_index_missing: there is nothing in this traffic that it could change",
+            "*tool_index_missing: there is nothing in this traffic that it could change; "
+            "it changes streams only: request with stream=True",
             "*rate_limit: the test requested no chat completion",
         ]
     )

@@ -469,6 +469,23 @@ def test_a_switch_that_is_neither_on_nor_off(run: Any, name: str) -> None:
     assert error == f"ERROR: chatapi_{name} must be True or False: invalid truth value 'maybe'"
 
 
+def test_a_wrong_argument_of_an_assertion_shows_no_frame_of_ours(run: Any) -> None:
+    test = """
+def test_it(chat_contract):
+    chat_contract({"object": "chat.completion"}, profile="opnai")
+
+def test_check(chat_contract):
+    chat_contract.check({"object": "chat.completion"}, profile="opnai")
+"""
+    result = run(test)
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        ["E *unknown profile 'opnai': choose one of documented, openai, azure, compatible"] * 2
+    )
+    result.stdout.no_fnmatch_line("*pytest_chatapi/*.py:*")
+    result.stdout.no_fnmatch_line("*pytest_chatapi/*: SettingError")
+
+
 @pytest.mark.parametrize("marker", ["profile=[]", "ignore=3", "ignore=[3]"])
 def test_marker_of_a_wrong_type(run: Any, marker: str) -> None:
     result = run(f"@pytest.mark.chatapi({marker})\ndef test_it(): pass")

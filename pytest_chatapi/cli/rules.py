@@ -37,7 +37,10 @@ def add_to(commands: Commands) -> None:
         "it and one that does not.",
     )
     parser.add_argument(
-        "code", nargs="?", metavar="CODE", help="code or name of the rule to explain"
+        "code",
+        nargs="?",
+        metavar="CODE",
+        help="code or name of the rule to explain; a single letter lists its family",
     )
     parser.add_argument(
         "--format",
@@ -51,6 +54,9 @@ def add_to(commands: Commands) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.code is None:
         sys.stdout.write(_FORMATS[arguments.format]())
+        return 0
+    if arguments.code.upper() in FAMILIES:
+        sys.stdout.write("\n".join(_listed(arguments.code.upper())) + "\n")
         return 0
     from pytest_chatapi.contract.examples import example
 
@@ -67,14 +73,18 @@ def _run(arguments: argparse.Namespace) -> int:
 def _text() -> str:
     """Return the catalogue as a list, one line for each rule."""
     lines = []
-    for family, title in FAMILIES.items():
-        lines.append(f"{family}: {title}")
-        lines += [
-            f"  {rule.code}  {rule.name:<26} {_levels(rule.levels)}" for rule in _family(family)
-        ]
-        lines.append("")
+    for family in FAMILIES:
+        lines += [*_listed(family), ""]
     lines.append("To explain one: chatapi rules CODE")
     return "\n".join(lines) + "\n"
+
+
+def _listed(family: str) -> list[str]:
+    """Return the lines of one family: its title, then its rules with their levels."""
+    return [
+        f"{family}: {FAMILIES[family]}",
+        *(f"  {rule.code}  {rule.name:<26} {_levels(rule.levels)}" for rule in _family(family)),
+    ]
 
 
 def _json() -> str:

@@ -38,6 +38,7 @@ class ChatContract:
         return self.assert_chat_completion(response, **arguments)
 
     def check(self, exchange: object, **arguments: Any) -> list[Finding]:
+        __tracebackhide__ = True
         bound = self._bound(arguments)
         bound.pop("strict")
         return assertions.check(exchange, **bound)

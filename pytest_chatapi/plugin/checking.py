@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,7 +21,11 @@ from pytest_chatapi.plugin.policy import (
     findings_of,
 )
 from pytest_chatapi.plugin.run import NOT_RECORDED, RECORDED
+from pytest_chatapi.recording.matching import streams
 from pytest_chatapi.recording.miss import describe
+
+if TYPE_CHECKING:
+    from pytest_chatapi.faults import Fault
 
 __all__ = ["Checks"]
 
@@ -248,16 +253,30 @@ class Checks:
     def _skip_idle_scenario(self) -> None:
         if not self._scenario:
             return
-        from pytest_chatapi.faults import Plan
+        from pytest_chatapi.faults import Plan, parse
 
         plan = self._recorder.faults
-        if not isinstance(plan, Plan) or not plan.happened:
-            why = (
-                "there is nothing in this traffic that it could change"
-                if self._recorder.exchanges
-                else "the test requested no chat completion"
-            )
-            pytest.skip(f"{self._scenario}: {why}")
+        if isinstance(plan, Plan) and plan.happened:
+            return
+        exchanges = self._recorder.exchanges
+        if not exchanges:
+            pytest.skip(f"{self._scenario}: the test requested no chat completion")
+        requests = [e.request for e in exchanges if e.request is not None]
+        hints = {
+            _what_it_changes(fault, any(map(streams, requests))): None
+            for fault in parse(self._scenario)
+        }
+        pytest.skip(
+            f"{self._scenario}: there is nothing in this traffic that it could change; "
+            + "; ".join(hints)
+        )
+
+
+def _what_it_changes(fault: Fault, is_streamed: bool) -> str:
+    """What a response needs so that a fault can change it."""
+    if "whole" not in fault.entry.sdk and not is_streamed:
+        return "it changes streams only: request with stream=True"
+    return f"what it does: {fault.summary}"
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

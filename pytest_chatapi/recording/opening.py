@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pytest_chatapi.contract.wire import JSON
+from pytest_chatapi.contract.wording import did_you_mean
+from pytest_chatapi.errors import SettingError
 from pytest_chatapi.recording.cassette import Cassette
 from pytest_chatapi.recording.kinds import DEFAULT_MATCH_ON, FACTOR, RECORD_MODE
 from pytest_chatapi.recording.matching import Matcher
@@ -44,9 +46,13 @@ def open_recorder(
         more: further fields of `Recorder`.
 
     Raises:
-        SettingError: a setting is wrong.
+        SettingError: a setting is wrong, or there is no such setting.
         ReadError: the cassette is damaged.
     """
+    for unknown in more.keys() - Recorder.__dataclass_fields__.keys():
+        known = list(open_recorder.__kwdefaults__ or ())
+        near = did_you_mean(unknown, known) or f": use {', '.join(known)}"
+        raise SettingError(f"unknown setting {unknown!r}{near}")
     RECORD_MODE.checked("record_mode", record_mode)
     replay_speed = FACTOR.checked("replay_speed", replay_speed)
     redactor = Redactor(redact, keep_headers)

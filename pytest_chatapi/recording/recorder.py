@@ -175,7 +175,7 @@ class Recorder:
                 playback = self._play(request, exchange)
             except ChatAPIError as error:  # a damaged recording, or a hook of the user's
                 routes: list[str] | None = [] if self.answers is not None else None
-                self._lose(Miss(self.redactor.text(f"{method} {url}"), str(error), routes=routes))
+                self._lose(Miss(self._title(request), str(error), routes=routes))
                 raise
             if playback is not None:
                 self.exchanges.append(exchange)
@@ -243,6 +243,9 @@ class Recorder:
         assert self._lookup is not None  # without a cassette, every request is sent
         return miss_of(self._lookup, request)
 
+    def _title(self, request: Request) -> str:
+        return mask(self.redactor.text(title_of(Exchange(request))))
+
     def _lose(self, miss: Miss) -> None:
         self.misses.append(miss)
         self.on_miss(miss)
@@ -253,8 +256,7 @@ class Recorder:
         """A client reads on where, in the recording, it had stopped."""
         request, source = playback.exchange.request or Request(), playback.exchange.source
         if self._lookup is None or source is None:
-            title = mask(self.redactor.text(title_of(Exchange(request))))
-            miss = Miss(title, "the client reads on where the response is cut")
+            miss = Miss(self._title(request), "the client keeps reading where the response is cut")
         else:
             at_once = not self.replay_speed
             miss = overrun_of(self._lookup, request, source.index, at_once=at_once)
