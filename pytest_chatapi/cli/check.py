@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_chatapi.cli.arguments import Commands, whole_number
+from pytest_chatapi.cli.arguments import Commands, add_format, whole_number
 from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.endpoint import endpoint
 from pytest_chatapi.contract.findings import at_least
@@ -42,12 +42,7 @@ def add_to(commands: Commands) -> None:
     check.add_argument(
         "paths", nargs="+", metavar="PATH", help="a file, folder or glob pattern, or - for stdin"
     )
-    check.add_argument(
-        "--format",
-        choices=tuple(FORMATS),
-        default="text",
-        help="output format (default: text)",
-    )
+    add_format(check, FORMATS)
     check.add_argument("-o", "--output", metavar="FILE", help="write the report to FILE")
     check.add_argument(
         "--profile", choices=PROFILES, help="use this profile (default: chosen by host)"

@@ -9,7 +9,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from pytest_chatapi.cli.arguments import Commands
+from pytest_chatapi.cli.arguments import Commands, add_format
 from pytest_chatapi.contract.catalogue import FAMILIES, Rule, get_rule, rules
 from pytest_chatapi.contract.profiles import PROFILES, get_profile
 from pytest_chatapi.contract.wire import JSON
@@ -42,12 +42,7 @@ def add_to(commands: Commands) -> None:
         metavar="CODE",
         help="code or name of the rule to explain; a single letter lists its family",
     )
-    parser.add_argument(
-        "--format",
-        choices=tuple(_FORMATS),
-        default="text",
-        help="output format (default: text)",
-    )
+    add_format(parser, _FORMATS)
     parser.set_defaults(run=_run)
 
 
