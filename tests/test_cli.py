@@ -718,6 +718,7 @@ def test_rules_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_rules_markdown_is_the_page(capsys: pytest.CaptureFixture[str]) -> None:
     page = ROOT / "docs" / "rules.md"
+    # If it differs: python tests/write_docs_tables.py
     assert run(capsys, "rules", "--format", "markdown") == (0, page.read_text("utf-8"), "")
 
 

@@ -14,7 +14,7 @@ from pytest_chatapi.contract.catalogue import FAMILIES, Rule, get_rule, rules
 from pytest_chatapi.contract.profiles import PROFILES, get_profile
 from pytest_chatapi.contract.wire import JSON
 
-__all__ = ["add_to"]
+__all__ = ["add_to", "markdown"]
 
 _WIDTH = 80
 _LONGEST_VALUE = 300
@@ -97,7 +97,7 @@ def _json() -> str:
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
-def _markdown() -> str:
+def markdown() -> str:
     """Return the catalogue as the documentation page ``docs/rules.md``."""
     lines = [
         "# Rules",
@@ -118,7 +118,7 @@ def _markdown() -> str:
     return "\n".join(lines)
 
 
-_FORMATS = {"text": _text, "json": _json, "markdown": _markdown}
+_FORMATS = {"text": _text, "json": _json, "markdown": markdown}
 
 
 def _family(letter: str) -> list[Rule]:
