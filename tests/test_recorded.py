@@ -12,10 +12,11 @@ import pytest
 
 from pytest_chatapi.plugin import hooks
 from pytest_chatapi.plugin.options import Settings
-from pytest_chatapi.plugin.place import cassette_path, how_to_record, is_recording, shown_path
+from pytest_chatapi.plugin.place import cassette_path, how_to_record, shown_path
 from pytest_chatapi.plugin.recorded import TwoRecorders, is_recorded
 from pytest_chatapi.plugin.run import Run
 from pytest_chatapi.plugin.stash import RUN
+from pytest_chatapi.reading.find import is_recording
 
 CLIENTS = ["chatapi_client", "chatapi_async_client", "openai_client", "async_openai_client"]
 FIXTURES = ["chatapi", "chatapi_mock", *CLIENTS]
@@ -127,7 +128,12 @@ def test_a_cassette_that_is_named(setting: str, file: str) -> None:
 
 
 def test_recordings_are_known_by_the_ends_of_their_names() -> None:
-    assert all(map(is_recording, ("a.yaml", "a.json", "a.jsonl", "a.sse", "a.har.gz", "a.txt.gz")))
+    assert all(
+        map(
+            is_recording,
+            ("a.yaml", "a.json", "a.jsonl", "a.sse", "a.har.gz", "a.txt.gz", "A.JSON.GZ"),
+        )
+    )
     assert not any(map(is_recording, ("a.py", "a.gz", "yaml", "a.yaml.orig")))
 
 

@@ -12,7 +12,7 @@ from pytest_chatapi.reading.files import os_reason
 from pytest_chatapi.reading.format import OnError
 from pytest_chatapi.reading.registry import registered
 
-__all__ = ["AnyPath", "find", "suffixes", "walk"]
+__all__ = ["AnyPath", "find", "is_recording", "suffixes", "walk"]
 
 AnyPath = str | os.PathLike[str]
 
@@ -20,6 +20,12 @@ AnyPath = str | os.PathLike[str]
 def suffixes() -> tuple[str, ...]:
     """Those of the files that are read when a folder is named, each also with ``.gz``."""
     return tuple(suffix for format in registered().every() for suffix in format.suffixes)
+
+
+def is_recording(name: str) -> bool:
+    """Whether a file is read when its folder is named, by the end of its name."""
+    endings = tuple(suffix + zipped for suffix in suffixes() for zipped in ("", ".gz"))
+    return name.lower().endswith(endings)
 
 
 def find(paths: Iterable[AnyPath], on_error: OnError | None = None) -> list[Path]:
@@ -71,12 +77,11 @@ def walk(folder: str, on_error: OnError) -> Iterator[Path]:
     def failed(error: OSError) -> None:
         on_error(ReadError(str(error.filename or folder), "", os_reason(error)))
 
-    endings = tuple(suffix + zipped for suffix in suffixes() for zipped in ("", ".gz"))
     for place, folders, files in os.walk(folder, onerror=failed):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(place, name)
-            if not name.startswith(".") and name.lower().endswith(endings) and path.is_file():
+            if not name.startswith(".") and is_recording(name) and path.is_file():
                 yield path
 
 
