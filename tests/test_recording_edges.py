@@ -357,9 +357,9 @@ def test_local(local):
     result.stdout.fnmatch_lines(
         [
             "no recording for a connection to far-away.example:80",
-            "  because   nothing may leave this machine in record mode none, and requests of",
-            "            fixtures wider than the test are not recorded; to allow the host:",
-            "            ignore_hosts=['far-away.example']",
+            "  because   record mode 'none' allows no connections to other machines, and",
+            "            requests of fixtures with a wider scope than the test are not",
+            "            recorded; to allow the host: ignore_hosts=['far-away.example']",
         ],
         consecutive=True,
     )
