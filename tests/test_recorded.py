@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,16 +11,14 @@ from typing import Any, cast
 
 import pytest
 
-from pytest_chatapi.plugin import hooks
+from pytest_chatapi import plugin
+from pytest_chatapi.plugin import fixtures, hooks
 from pytest_chatapi.plugin.options import Settings
 from pytest_chatapi.plugin.place import cassette_path, how_to_record, shown_path
-from pytest_chatapi.plugin.recorded import TwoRecorders, is_recorded
+from pytest_chatapi.plugin.recorded import FIXTURES, TwoRecorders, is_recorded
 from pytest_chatapi.plugin.run import Run
 from pytest_chatapi.plugin.stash import RUN
 from pytest_chatapi.reading.find import is_recording
-
-CLIENTS = ["chatapi_client", "chatapi_async_client", "openai_client", "async_openai_client"]
-FIXTURES = ["chatapi", "chatapi_mock", *CLIENTS]
 
 
 class Item:
@@ -61,7 +60,22 @@ def recorded(item: Item) -> bool:
 # -- which tests ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fixture", FIXTURES)
+def needs_recorder(fixture: str) -> bool:
+    if fixture == "_chatapi_recording":
+        return True
+    function = getattr(fixtures, fixture, None)
+    if function is None:  # one of pytest's own
+        return False
+    return any(map(needs_recorder, inspect.signature(inspect.unwrap(function)).parameters))
+
+
+def test_the_fixtures_that_need_a_recorder_are_known() -> None:
+    public = [name for name in plugin.__all__ if "chat" in name or "openai" in name]
+    named = {name for name in public if not name.startswith("_") and hasattr(fixtures, name)}
+    assert {name for name in named if needs_recorder(name)} == FIXTURES
+
+
+@pytest.mark.parametrize("fixture", sorted(FIXTURES))
 def test_a_fixture_turns_the_recorder_on(fixture: str) -> None:
     assert recorded(Item("tmp_path", fixture))
     with pytest.raises(TwoRecorders) as caught:
