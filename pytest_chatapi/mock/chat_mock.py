@@ -51,7 +51,7 @@ class _KnownBody(NamedTuple):
 
     Attributes:
         body: parsed; ``None`` where it is refused.
-        written: what replies made of it, behind the stamp.
+        written: what replies made of it, after the stamp.
     """
 
     body: JSON
@@ -254,14 +254,14 @@ class ChatMock:
         raise SettingError(f"a reply function must return a reply, not {type(reply).__name__}")
 
     def _disturbed(self, route: Route, fault: Fault, routed: RoutedRequest) -> Interaction:
-        """A fault of a script, applied to the reply behind it. That reply stays where the client
+        """A fault of a script, applied to the reply after it. That reply stays where the client
         will retry.
         """
         turns = route.turns or ()
         if fault.alone:
             response = fault.apply(None, routed.request)
             assert response is not None
-            route.struck.update(id(turn) for turn in list(turns)[:1])
+            route.undelivered.update(id(turn) for turn in list(turns)[:1])
             return response
         at = next((at for at, turn in enumerate(turns) if not is_fault(turn)), None)
         if at is None:
@@ -274,7 +274,7 @@ class ChatMock:
         response = fault.apply(self._response(route, reply, routed), routed.request)
         if response is None:
             raise SettingError(f"{fault} has nothing to change in {reply!r}")
-        route.struck.add(id(reply))
+        route.undelivered.add(id(reply))
         if not fault.retried:
             _, self.give_back = route.take(at)
         return response

@@ -50,7 +50,7 @@ class RoutedRequest:
 
     Attributes:
         body: parsed; ``None`` for anything but a chat completion.
-        written: what replies made of an equal body before, behind the stamp.
+        written: what replies made of an equal body before, after the stamp.
     """
 
     def __init__(self, request: Request, body: JSON, written: dict[Reply, bytes]) -> None:
@@ -94,7 +94,7 @@ class Route(respx.Route):
         self.repeated: object = None
         self.turns: deque[object] | None = None
         self.reply_count = 0
-        self.struck: set[int] = set()  # ids of replies that a fault kept from arriving
+        self.undelivered: set[int] = set()  # ids of replies that a fault kept from arriving
         # Routes with a key are found by the value of that one pattern, without trying each.
         self.key = None if patterns else _key(lookups)
 
@@ -111,7 +111,7 @@ class Route(respx.Route):
         return self
 
     def script(self, replies: Iterable[object]) -> Route:
-        """Replies turn by turn, each reply once; a fault applies to the reply behind it."""
+        """Replies turn by turn, each reply once; a fault applies to the reply after it."""
         __tracebackhide__ = True
         if isinstance(replies, str) or not isinstance(replies, Iterable):
             raise SettingError(
@@ -134,7 +134,7 @@ class Route(respx.Route):
         if self.turns is None:
             return "" if self.reply_count or self.called else "never requested"
         # A client that got a fault instead of a reply may well give up.
-        waiting = [turn for turn in self.turns if id(turn) not in self.struck]
+        waiting = [turn for turn in self.turns if id(turn) not in self.undelivered]
         total = self.reply_count + len(self.turns)
         return f"{len(waiting)} of {total} script turns" if waiting else ""
 

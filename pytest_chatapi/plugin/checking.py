@@ -1,4 +1,4 @@
-"""What a test must not get away with, checked at the end of each of its phases."""
+"""What fails a test whose own assertions hold, checked at the end of each of its phases."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Checks:
     # -- the ends of the phases ------------------------------------------------------------------
 
     def call_passed(self) -> None:
-        """Fails the test for what it got away with, and writes what it recorded."""
+        """Fail the test for misses, findings and unused recordings, and write what it recorded."""
         self._end_phase()
         self._fail_for_misses()
         self._fail_for_findings()
@@ -191,7 +191,7 @@ class Checks:
 
     def _check_unplayed(self, phase: str) -> None:
         cassette = self._recorder.cassette
-        if cassette is None or not self._minds_unused:
+        if cassette is None or not self._reports_unused:
             return
         unplayed = [entry for entry in self._recorder.unplayed(phase=phase) if entry.own]
         if unplayed:
@@ -208,7 +208,7 @@ class Checks:
 
     def _check_unused_replies(self) -> None:
         mock = self.handle.mock
-        if mock is not None and self._minds_unused and (unused := mock.unused):
+        if mock is not None and self._reports_unused and (unused := mock.unused):
             self._report_unused(
                 "unused mock replies:",
                 unused[:_SHOWN],
@@ -218,7 +218,7 @@ class Checks:
             )
 
     @property
-    def _minds_unused(self) -> bool:
+    def _reports_unused(self) -> bool:
         # A client that gets a fault instead of a response may well give up.
         return self._settings.unplayed != "ignore" and self._recorder.faults is None
 

@@ -25,7 +25,7 @@ class _Worker(Protocol):
 
 
 class Orphans:
-    """The hooks that are registered only where somebody asks."""
+    """The hooks behind ``--chatapi-orphans``, registered only with it."""
 
     def __init__(self) -> None:
         self._orphans: list[str] = []

@@ -34,7 +34,8 @@ class Matcher:
         match_on: some of `kinds.MATCHERS`.
         ignore_body: paths in a JSON body that are not compared.
         normalize_body: gets a copy of a JSON body (or the text of any other that is not empty) and
-            returns what is compared: the place to even out dates, ids and temporary paths.
+            returns what is compared: the place to normalise dates, ids and temporary
+            paths.
 
     Raises:
         SettingError: a name or a path that does not exist.

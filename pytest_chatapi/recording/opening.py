@@ -39,7 +39,7 @@ def open_recorder(
         record_mode: one of `kinds.RECORD_MODES`.
         match_on: parts of a request that are compared, see `Matcher`.
         ignore_body: JSON paths in request bodies that are not compared.
-        normalize_body: evens out values that change between runs, see `Matcher`.
+        normalize_body: normalises values that change between runs, see `Matcher`.
         redact: a project's own secrets: regular expressions, and JSON paths.
         keep_headers: names (or patterns, ``x-litellm-*``) to record besides the default ones.
         replay_speed: 0 without waiting, 1 at the recorded pace, 2 twice as fast.

@@ -66,7 +66,7 @@ class PlanLike(Protocol):
         """The fault was applied."""
 
 
-_Answer = tuple[Interaction | None, Source | None, Callable[[], None] | None]
+_Response = tuple[Interaction | None, Source | None, Callable[[], None] | None]
 """A response, where it comes from, and what makes it the next one again."""
 
 
@@ -77,10 +77,10 @@ class Recorder:
     Attributes:
         cassette: ``None`` for live traffic that is neither recorded nor replayed.
         mode: one of `recording.kinds.RECORD_MODES`.
-        on_miss: called with a request that nothing answers; must raise.
+        on_miss: called with a request that gets no response; must raise.
         replay_speed: 0 replays a stream without waiting, 1 at its recorded pace, 2 twice as fast.
         legacy_match_on: what the owner of a cassette of another recorder compares; a request
-            that differs in its body alone is then answered with a warning.
+            that differs in its body alone then gets the recording, with a warning.
         legacy_filter: what that owner does to a request before it is compared; it returns
             ``None`` for a request that is ignored.
         allow_playback_repeats: the last of equal recordings is played again and again.
@@ -90,8 +90,8 @@ class Recorder:
         answers: a mock, in place of cassette and network.
         faults: what goes wrong with responses that come from a cassette or a mock.
         exchanges: what was really sent and received, in the order of sending.
-        misses: the requests that nothing answered, whether or not the client noticed.
-        warnings: what was answered although it differs, as text.
+        misses: the requests that got no response, whether or not the client noticed.
+        warnings: requests that got a recording although they differ, as text.
         unanswered: what was sent and got no response, so that nothing could be recorded.
         written: how many exchanges were written to the cassette.
         ports: of servers on this machine that ask this recorder themselves.
@@ -196,23 +196,23 @@ class Recorder:
             assert replacement is not None
             plan.done(fault)
             return Playback(self, replacement, exchange)
-        answer, source, give_back = self._answer(request)
-        if answer is None:
+        response, source, give_back = self._response(request)
+        if response is None:
             return None
         if plan is not None and fault is not None:
-            changed = fault.apply(answer, request)
+            changed = fault.apply(response, request)
             if changed is not None:
                 plan.done(fault)
-                answer = changed
+                response = changed
                 if fault.retried and give_back is not None:
                     give_back()
                     give_back = None
-        return Playback(self, answer, exchange, source, give_back)
+        return Playback(self, response, exchange, source, give_back)
 
-    def _answer(self, request: Request) -> _Answer:
+    def _response(self, request: Request) -> _Response:
         if self.answers is not None:
-            answer = self.answers.answer(request)  # which sets what gives it back
-            return answer, None, self.answers.give_back
+            response = self.answers.answer(request)  # which sets what gives it back
+            return response, None, self.answers.give_back
         if self._lookup is not None and self._replays:
             index = self._lookup.take(request)
             if index is None:
@@ -320,7 +320,7 @@ class Recorder:
             update(self.cassette.path, self.cassette.name, new, self.redactor, keep)
             self._written = True
             self.written += len(new)
-            # Others may have ended meanwhile, in other threads: those are for the next call.
+            # Takes that other threads ended in the meantime are left to the next call.
             self._takes = [take for take in self._takes if take not in done]
             return bool(new)
 

@@ -13,14 +13,14 @@ from pytest_chatapi.redaction.replacing import Find, Hit, merged
 
 __all__ = ["note_across", "split_hits"]
 
-# A token that was likely is not continued by the next one that was, and neither are bytes.
+# Alternative tokens and their bytes are not parts of one text.
 _ALONE = "top_logprobs", "bytes"
 
 _Text = TypeVar("_Text", str, StringLeaf)
 
 
 class _Fragments(Generic[_Text]):
-    """The strings at each place of a document, those of all documents behind each other."""
+    """The strings at each place of a document; for several documents, one after the other."""
 
     __slots__ = ("_below", "_kind", "_texts")
 

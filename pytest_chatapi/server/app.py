@@ -225,7 +225,7 @@ class _Endpoint:
     """Responds to all requests.
 
     What takes long under the recorder's lock, or waits for it, is done in one thread, so that
-    streams that are under way go on meanwhile.
+    streams that are under way go on.
     """
 
     def __init__(

@@ -129,9 +129,8 @@ def serve(
         ):
             ready(server.url)
             while not server.ended.done():
-                wait(
-                    [server.ended], 1
-                )  # on Windows, Ctrl-C does not interrupt a wait without a timeout
+                # On Windows, Ctrl-C does not interrupt a wait without a timeout.
+                wait([server.ended], 1)
     finally:
         signal.signal(signal.SIGTERM, before)
     return 0
