@@ -15,6 +15,7 @@ from inner_runs import run_here
 from traffic import ANSWER
 
 from pytest_chatapi.plugin.collection import _not_below_arguments
+from pytest_chatapi.plugin.options import SETTINGS
 
 LOW = copy.deepcopy(ANSWER)
 LOW["usage"]["total_tokens"] = 20
@@ -23,12 +24,7 @@ ODD = {**ANSWER, "object": "x"}
 
 
 # What the marker takes.
-ALL = (
-    "profile, ignore, strict, policy, cassette, record_mode, serializer, match_on, ignore_body, "
-    "normalize_body, allow_playback_repeats, redact, keep_headers, replay_speed, unplayed, "
-    "max_age, on_expiry, record_on_failure, ignore_hosts, base_url, api_key, organization, "
-    "project, http_client, virtual_time"
-)
+ALL = ", ".join(SETTINGS)
 
 
 def line(
