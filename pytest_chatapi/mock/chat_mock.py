@@ -90,7 +90,7 @@ class ChatMock:
     # -- setting up ------------------------------------------------------------------------
 
     def reply(self, reply: object = None) -> Route:
-        """Replies to every chat completion that no earlier route matches; see `Route.reply`.
+        """Reply to every chat completion that no earlier route matches; see `Route.reply`.
 
         Args:
             reply: ``None`` for whatever fits the request: a tool call where one is required,
@@ -100,7 +100,7 @@ class ChatMock:
         return self.chat().reply(reply_that_fits if reply is None else reply)
 
     def script(self, turns: Iterable[object], **lookups: object) -> Route:
-        """Replies to chat completions turn by turn, each reply once; see `Route.script`."""
+        """Reply to chat completions turn by turn, each reply once; see `Route.script`."""
         __tracebackhide__ = True
         return self.chat(**lookups).script(turns)
 

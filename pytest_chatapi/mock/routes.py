@@ -99,7 +99,7 @@ class Route(respx.Route):
         self.key = None if patterns else _key(lookups)
 
     def reply(self, reply: object) -> Route:
-        """Replies to each request with this.
+        """Reply to each request with this.
 
         Args:
             reply: one from a builder of `pytest_chatapi.mock`; a str; a fault; a dict, sent as
@@ -111,7 +111,7 @@ class Route(respx.Route):
         return self
 
     def script(self, replies: Iterable[object]) -> Route:
-        """Replies turn by turn, each reply once; a fault applies to the reply after it."""
+        """Reply turn by turn, each reply once; a fault applies to the reply after it."""
         __tracebackhide__ = True
         if isinstance(replies, str) or not isinstance(replies, Iterable):
             raise SettingError(
@@ -139,7 +139,7 @@ class Route(respx.Route):
         return f"{len(waiting)} of {total} script turns" if waiting else ""
 
     def take(self, at: int = 0) -> tuple[object, Callable[[], None]]:
-        """Takes a turn out of the script.
+        """Take a turn out of the script.
 
         Returns:
             The turn, and a function that puts it back in front.

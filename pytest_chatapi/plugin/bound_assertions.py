@@ -31,7 +31,7 @@ class ChatContract:
         return {**own, **arguments}
 
     def __call__(self, response: object, **arguments: Any) -> JSONObject:
-        """Asserts that a plain response, or a stream, keeps the contract."""
+        """Assert that a plain response, or a stream, keeps the contract."""
         __tracebackhide__ = True
         if is_stream(response):
             return self.assert_chat_stream(response, **arguments)

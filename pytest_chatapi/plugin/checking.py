@@ -64,7 +64,7 @@ class Checks:
         self._passed = True
 
     def call_failed(self, error: BaseException) -> None:
-        """Adds to the report what explains a failure, or fails for a better reason.
+        """Add to the report what explains a failure, or fail for a better reason.
 
         Raises:
             pytest.fail.Exception: instead of `error`.
@@ -110,7 +110,7 @@ class Checks:
     # -- what is checked -------------------------------------------------------------------------
 
     def _warn(self, text: str) -> None:
-        """Shows something at the end of the run."""
+        """Show something at the end of the run."""
         self._item.user_properties.append(("chatapi", text))
 
     def _note_recordings(self) -> None:
@@ -161,7 +161,7 @@ class Checks:
         fail_for_findings(self._unchecked(), self._settings.policy, self._warn)
 
     def _save_failed(self, misses: list[str]) -> list[str]:
-        """Writes what a failing test recorded, if it is to be written, and explains an xfail.
+        """Write what a failing test recorded, if it is to be written, and explain an xfail.
 
         Returns:
             what is to be added to the report.
@@ -242,7 +242,7 @@ class Checks:
             pytest.fail(refusal, pytrace=False)
 
     def _refusal_to_save(self) -> str:
-        """Writes what was recorded; the reason if that is refused, else ``""``."""
+        """Write what was recorded; return the reason if that is refused, else ``""``."""
         try:
             self._recorder.save()
         except ChatAPIError as error:

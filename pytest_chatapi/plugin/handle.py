@@ -152,7 +152,7 @@ class ChatAPI:
         return cast("ChatMock | None", self.recorder.answers)
 
     def inject(self, *steps: Fault | str) -> Plan:
-        """Sets the faults of the coming responses, one step for each.
+        """Set the faults of the coming responses, one step for each.
 
         Args:
             steps: of `pytest_chatapi.faults`, or as text: ``"2*rate_limit, cut(chunks=3), ok"``.
@@ -180,7 +180,7 @@ class ChatAPI:
         return self._clock.slept if self._clock is not None else []
 
     def make_time_virtual(self) -> None:
-        """Lets sleeping take no time for the rest of the test, unless a setting forbids it."""
+        """Let sleeping take no time for the rest of the test, unless a setting forbids it."""
         if self._clock is None and self.settings.virtual_time:
             from pytest_chatapi.faults.virtual_time import VirtualTime
 
@@ -188,7 +188,7 @@ class ChatAPI:
 
     @contextmanager
     def served(self) -> Iterator[str]:
-        """Serves this test's cassette or mock on a socket; yields the base URL.
+        """Serve this test's cassette or mock on a socket, and yield the base URL.
 
         Raises:
             pytest.fail.Exception: the extra ``server`` is not installed.

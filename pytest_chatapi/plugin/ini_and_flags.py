@@ -22,7 +22,7 @@ _GROUP = "chatapi"
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """Declares all ini options, and the flags that are ours alone."""
+    """Declare all ini options, and the flags that are ours alone."""
     group = parser.getgroup(_GROUP, "contract tests of Chat Completions APIs")
     for name, row in _ROWS.items():
         if row.flag and not row.is_shared:
@@ -32,7 +32,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def add_shared_flags(parser: pytest.Parser) -> None:
-    """Declares the flags that other recorders declare too, where none of them has by now."""
+    """Declare the flags that other recorders declare too, where none of them has by now."""
     group = parser.getgroup(_GROUP)
     for name, row in _ROWS.items():
         if row.is_shared:

@@ -18,7 +18,7 @@ __all__ = ["check_other_recorder"]
 
 
 def check_other_recorder(item: pytest.Item) -> None:
-    """Fails the test for what its recorder played or recorded."""
+    """Fail the test for what its recorder played or recorded."""
     funcargs: Mapping[str, object] = getattr(item, "funcargs", {})
     cassette = funcargs.get("vcr") or funcargs.get("cassette")
     if cassette is None:

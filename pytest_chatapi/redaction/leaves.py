@@ -144,7 +144,7 @@ class Documents:
 
 
 def note_all(node: Node) -> None:
-    """Notes that all texts and numbers in `node` are to be replaced; its nesting stays."""
+    """Note that all texts and numbers in `node` are to be replaced; its nesting stays."""
     waiting = [node]
     while waiting:
         item = waiting.pop()

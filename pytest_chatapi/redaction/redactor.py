@@ -76,11 +76,11 @@ class Redactor:
     # -- what is known -----------------------------------------------------------------------
 
     def learn_environment(self) -> None:
-        """Remembers what variables that are named like keys hold by now: fixtures set some."""
+        """Remember what variables that are named like keys hold by now: fixtures set some."""
         self._know(environment_secrets(self._environ), 12)
 
     def learn(self, headers: Mapping[str, str] | Iterable[tuple[str, str]], url: str = "") -> None:
-        """Remembers what a live request or response carries: keys, cookies, accounts.
+        """Remember what a live request or response carries: keys, cookies, accounts.
 
         Short values and plain words, such as the key for a server that needs none, are not
         remembered: ordinary text holds them as well.

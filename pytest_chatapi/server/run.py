@@ -112,7 +112,7 @@ def serve(
     allow_remote: bool,
     ready: Callable[[str], None],
 ) -> int:
-    """Runs a server until Ctrl-C or SIGTERM; must be called in the main thread.
+    """Run a server until Ctrl-C or SIGTERM; must be called in the main thread.
 
     Args:
         host, port, allow_remote: see `running`.
