@@ -127,9 +127,9 @@ def test_the_tests_of_a_page_pass(
 
 @pytest.mark.parametrize("name", write_docs_tables.TABLES)
 def test_tables_are_those_of_the_code(name: str) -> None:
-    _, there, made = write_docs_tables.with_table(name)
-    assert there == made, "run python tests/write_docs_tables.py"
-    assert there.count(f"<!-- {name}:start -->") == 1
+    _, text, new_text = write_docs_tables.with_table(name)
+    assert text == new_text, "run python tests/write_docs_tables.py"
+    assert text.count(f"<!-- {name}:start -->") == 1
 
 
 def test_links_lead_somewhere() -> None:

@@ -18,7 +18,7 @@ import pytest_chatapi
 PACKAGE = Path(pytest_chatapi.__file__).parent
 API_PAGE = Path(__file__).parent.parent / "docs" / "api.md"
 
-# A module or folder of the package, and the floor it stands on. What is new needs a line here.
+# A module or folder of the package, and the floor it is on. What is new needs a line here.
 FLOORS = {
     "errors": 0,
     "redaction": 1,
@@ -34,20 +34,20 @@ FLOORS = {
     "plugin": 8,
 }
 FRONT_DOORS = ({"cli"}, {"plugin"})
-"""These stand side by side: neither imports the other."""
+"""These are side by side: neither imports the other."""
 
 HEAVY = ["anyio", "asyncio", "filelock", "httpx", "httpx2", "jsonschema", "respx", "vcr", "yaml"]
 
 
 def modules() -> dict[str, Path]:
     """Dotted name inside the package to file; the package itself is left out."""
-    found = {}
+    files = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         if name:
-            found[name] = path
-    return found
+            files[name] = path
+    return files
 
 
 MODULES = modules()
@@ -78,7 +78,7 @@ def imported(name: str, path: Path) -> Iterator[tuple[int, str]]:
 
 
 def room(dotted: str) -> str | None:
-    """The part of the package that a full name stands in; ``None`` for the outside."""
+    """The part of the package that a full name is in; ``None`` for the outside."""
     package, *inside = dotted.split(".")
     if package != "pytest_chatapi":
         return None
@@ -99,7 +99,7 @@ def test_imports_go_down_only(name: str) -> None:
         other = room(target)
         if other is None:
             continue
-        assert FLOORS[other] <= FLOORS[own], f"{name}, line {line}: {target} stands above"
+        assert FLOORS[other] <= FLOORS[own], f"{name}, line {line}: {target} is above"
         if any(own in doors for doors in FRONT_DOORS):
             assert other not in beside, f"{name}, line {line}: {target} is the other front door"
 

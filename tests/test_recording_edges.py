@@ -241,8 +241,8 @@ def test_two():
     )
     result = run(test)
     result.assert_outcomes(passed=1, failed=1, errors=2)
-    told = [line for line in result.outlines if line.startswith("no recording for")]
-    assert len(told) == 3  # the two of the last test are the same in words
+    misses = [line for line in result.outlines if line.startswith("no recording for")]
+    assert len(misses) == 3  # the two of the last test are the same in words
     result.stdout.no_fnmatch_line("*ExceptionGroup*")
 
 
@@ -325,8 +325,8 @@ def test_a():
     result.stdout.no_fnmatch_line("*During handling*")
     result = run(test.replace("assert 0", "assert 1"), "--record-mode=once")
     result.assert_outcomes(failed=1)
-    said = [line for line in result.outlines if "not written: the name" in line]
-    assert len(said) == 1
+    refusals = [line for line in result.outlines if "not written: the name" in line]
+    assert len(refusals) == 1
 
 
 # -- what leaves the machine ---------------------------------------------------------------------
