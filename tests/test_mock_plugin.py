@@ -328,8 +328,11 @@ TAKES = "@pytest.mark.chatapi_faults takes names of faults, plans or sets: "
         ),
         ("", TAKES + "resilience, compatible-servers"),
         ("name=1", TAKES + "resilience, compatible-servers"),
-        ('["cut", "reset"]', TAKES + "pass them as separate arguments, not as a list"),
-        ("1", TAKES + "not int"),
+        (
+            '["cut", "reset"]',
+            "@pytest.mark.chatapi_faults: pass names as separate arguments, not a list",
+        ),
+        ("1", "@pytest.mark.chatapi_faults takes names of faults, plans or sets, not int"),
     ],
 )
 def test_wrong_scenarios_fail_their_test_alone(run: Any, arguments: str, message: str) -> None:
@@ -338,6 +341,24 @@ def test_wrong_scenarios_fail_their_test_alone(run: Any, arguments: str, message
     result.assert_outcomes(errors=1, passed=1)
     result.stdout.fnmatch_lines(["*ERROR at setup of test_a*", message.replace("[", "[[]")])
     result.stdout.no_fnmatch_line("E  *")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'chat(prompt__cont="x")',
+        'chat("weather")',
+        'chat(promt="x")',
+        'chat(prompt__regex="(")',
+        "reply(3)",
+        'script("x")',
+    ],
+)
+def test_a_wrong_call_of_the_mock_shows_no_frame_of_ours(run: Any, call: str) -> None:
+    result = run(f"def test_a(chatapi_mock):\n    chatapi_mock.{call}")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E   *SettingError: *", "test_it.py:*: SettingError"])
+    result.stdout.no_fnmatch_line("*pytest_chatapi/mock/*")
 
 
 def test_scenarios_disturb_no_other_recorder(run: Any) -> None:

@@ -141,6 +141,7 @@ class ChatMock:
 
     @models.setter
     def models(self, names: Iterable[str]) -> None:
+        __tracebackhide__ = True
         if isinstance(names, str):
             raise SettingError(f"models must be a list of names, such as [{names!r}]")
         self._store.models = list(names)

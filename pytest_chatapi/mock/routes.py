@@ -81,6 +81,7 @@ class Route(respx.Route):
     """
 
     def __init__(self, *patterns: Pattern, **lookups: object) -> None:
+        __tracebackhide__ = True
         is_chat = ANY_CHAT.items() <= lookups.items()
         own = {name: v for name, v in lookups.items() if not (is_chat and name in ANY_CHAT)}
         function = "chat" if is_chat else "route"
@@ -177,6 +178,7 @@ class Route(respx.Route):
 
 def _check(function: str, patterns: Sequence[object], lookups: Mapping[str, object]) -> None:
     """Raise `SettingError` for what respx would fail on without naming it."""
+    __tracebackhide__ = True
     for pattern in patterns:
         if not isinstance(pattern, Pattern):
             instead = ""

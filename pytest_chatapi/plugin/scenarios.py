@@ -28,10 +28,10 @@ def scenarios_of(marker: pytest.Mark) -> list[str]:
     texts: list[str] = []
     for argument in marker.args:
         if not isinstance(argument, str | Fault):
-            what = f"not {type(argument).__name__}"
+            kind = type(argument).__name__
             if isinstance(argument, list | tuple | set):
-                what = f"pass them as separate arguments, not as a {type(argument).__name__}"
-            raise WrongScenarios(f"{where} takes names of faults, plans or sets: {what}")
+                raise WrongScenarios(f"{where}: pass names as separate arguments, not a {kind}")
+            raise WrongScenarios(f"{where} takes names of faults, plans or sets, not {kind}")
         try:
             steps = parse(str(argument))
         except SettingError as error:
