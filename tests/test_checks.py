@@ -449,6 +449,15 @@ def test_recordings_are_left_to_the_run() -> None:
     assert nothing.item.user_properties == []
 
 
+def test_a_rerun_replaces_what_was_left_to_the_run() -> None:
+    run = Run()
+    run.recorder.unwritten = 2
+    run.checks.torn_down(ValueError())
+    run.recorder.written, run.recorder.unwritten = 2, 0
+    run.checks.torn_down(None)
+    assert run.item.user_properties == [("chatapi_recorded", [2, "c.yaml"])]
+
+
 def test_what_could_not_be_written_needs_no_other_setting() -> None:
     run = Run()
     run.recorder.refuses, run.recorder.unwritten = True, 2

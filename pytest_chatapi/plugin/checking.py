@@ -116,6 +116,8 @@ class Checks:
     def _note_recordings(self) -> None:
         """Leave to `Run` what it sums up at the end of the run."""
         recorder, properties = self._recorder, self._item.user_properties
+        # Those of a try before this one are no longer true.
+        properties[:] = [p for p in properties if p[0] not in (RECORDED, NOT_RECORDED)]
         if recorder.cassette is not None and recorder.written:
             properties.append((RECORDED, [recorder.written, recorder.cassette.name]))
         if recorder.unwritten and not self._is_refused:
