@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pytest_chatapi.contract.assemble import as_completion
 from pytest_chatapi.contract.check import CheckResult, check_exchange
@@ -73,10 +73,11 @@ def check(
         SettingError: the profile, a rule or the date does not exist.
         TypeError: the first argument cannot be read as an exchange, or `request` as a request.
     """
+    __tracebackhide__ = True
     checked = exchange_from(exchange, request)
     # A response that somebody passes here is meant to be checked; an exchange may be any traffic.
     lone = not isinstance(exchange, Exchange) and other_api(checked) == "unknown"
-    return check_exchange(
+    return _checked(
         checked, profile, as_of=as_of, ignore=ignore, select=select, kind="chat" if lone else ""
     ).findings
 
@@ -344,6 +345,15 @@ def _wrong_kind(what: str, body: JSON) -> NoReturn:
     raise ContractError(f"expected {what}, got {show(body)}")
 
 
+def _checked(exchange: Exchange, profile: str | None, **options: Any) -> CheckResult:
+    """As `check_exchange`; a wrong setting is reported without the frames that found it."""
+    __tracebackhide__ = True
+    try:
+        return check_exchange(exchange, profile, **options)
+    except SettingError as error:
+        raise SettingError(str(error)) from None
+
+
 def _assert(
     exchange: Exchange,
     what: str,
@@ -355,7 +365,7 @@ def _assert(
     keep: bool = False,
 ) -> CheckResult:
     __tracebackhide__ = True
-    result = check_exchange(exchange, profile, as_of=as_of, ignore=ignore, keep=keep, kind="chat")
+    result = _checked(exchange, profile, as_of=as_of, ignore=ignore, keep=keep, kind="chat")
     if result.kind is None:
         request = exchange.request
         where = mask(f"{request.method} {request.url}") if request is not None else "this"

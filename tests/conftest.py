@@ -26,11 +26,12 @@ settings.load_profile("steady")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: exhaustive; runs with -m slow only")
+    config.addinivalue_line("markers", "slow: exhaustive; runs with -m slow, or by its node id")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if "slow" in config.getoption("markexpr"):
+    is_named = any("::" in argument for argument in config.args)
+    if is_named or "slow" in config.getoption("markexpr"):
         return
     slow = [item for item in items if item.get_closest_marker("slow")]
     items[:] = [item for item in items if not item.get_closest_marker("slow")]

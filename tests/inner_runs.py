@@ -24,7 +24,8 @@ import pytest_chatapi
 __all__ = ["keep_imports", "run_apart", "run_here"]
 
 _LIBRARIES = (
-    "aiohttp anyio httpx httpx2 hypothesis jsonschema openai requests respx trio vcr yaml".split()
+    "aiohttp anyio httpcore httpcore2 httpx httpx2 hypothesis jsonschema openai requests respx "
+    "trio vcr yaml".split()
 )
 
 

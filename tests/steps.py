@@ -37,5 +37,6 @@ def work(call: Callable[..., object], *arguments: object) -> int:
         call(*arguments)
     finally:
         sys.settrace(before[0])
-        sys.setprofile(before[1] if callable(before[1]) else None)  # cProfile's is not
+        # The profiler of cProfile is an object that sys.setprofile does not take back.
+        sys.setprofile(before[1] if callable(before[1]) else None)
     return count

@@ -80,11 +80,25 @@ def finding(code: str, path: str) -> Finding:
         ("S01:$.choices[1]", "S01", "$.choices[10]", False),
         ("S01:$", "S01", "$.choices[10]", True),
         ("S01:usage.*", "S01", "$.usage.total_tokens", True),
+        ("S01:choices[].x-y", "S01", "$.choices[3].x-y", True),
+        ('S01:$["a b"].c', "S01", '$["a b"].c', True),
+        ("S01:[0]", "S01", "$[0].a", True),
         ("H02:headers.x-ratelimit-limit-tokens", "H02", "headers.x-ratelimit-limit-tokens", True),
     ],
 )
 def test_selection_by_code_and_path(pattern: str, code: str, path: str, fits: bool) -> None:
     assert selects([pattern])(finding(code, path)) is fits
+
+
+@pytest.mark.parametrize(
+    "path", ["foo[", "foo]", "foo[x]", "$.foo.", "foo..bar", "a b", "foo[0]bar", '["a]', "foo[-1]"]
+)
+def test_a_path_that_no_finding_can_have(path: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        selects([f"S10:{path}"])
+    assert str(caught.value) == (
+        f"no finding has a path such as {path!r}: use $.usage or choices[*].message"
+    )
 
 
 def test_an_unknown_code_names_the_nearest() -> None:

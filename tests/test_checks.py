@@ -12,7 +12,7 @@ from traffic import ANSWER
 
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.errors import WriteError
-from pytest_chatapi.faults import Plan, rate_limit
+from pytest_chatapi.faults import Plan, rate_limit, tool_id_empty
 from pytest_chatapi.plugin.checking import Checks
 from pytest_chatapi.plugin.config_fixture import config_scope, config_so_far
 from pytest_chatapi.plugin.options import Settings
@@ -45,6 +45,7 @@ class Recorder:
         self.faults: object = None
         self.phase = ""
         self.finished = self.saved = 0
+        self.written = self.unwritten = 0
         self.refuses = False
 
     def finish(self) -> None:
@@ -385,7 +386,7 @@ def test_what_differs_or_got_no_response_is_noted_once() -> None:
     run.checks.torn_down(None)
     assert run.notes == [
         "another body\n  ... and 2 more requests",
-        "4 requests got no response, so there is nothing to replay: a, b, c",
+        "4 requests got no response, so there is nothing to replay:\n  a\n  b\n  c",
     ]
     run = Run()
     run.recorder.warnings = ["another body"]
@@ -397,25 +398,72 @@ def test_what_differs_or_got_no_response_is_noted_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("exchanges", "why"),
+    ("scenario", "exchanges", "why"),
     [
-        ([], "the test requested no chat completion"),
-        ([GOOD], "there is nothing in this traffic that it could change"),
+        ("rate_limit", [], "the test requested no chat completion"),
+        (
+            "2*tool_id_empty",
+            [GOOD],
+            "there is nothing in this traffic that it could change; "
+            f"what it does: {tool_id_empty().summary}",
+        ),
+        (
+            "sse_crlf, tool_id_empty",
+            [GOOD],
+            "there is nothing in this traffic that it could change; "
+            "it changes streams only: request with stream=True; "
+            f"what it does: {tool_id_empty().summary}",
+        ),
     ],
 )
-def test_a_scenario_that_changed_nothing_is_skipped(exchanges: list[Exchange], why: str) -> None:
-    run = Run(scenario="rate_limit")
-    run.recorder.faults = plan = Plan("rate_limit")
+def test_a_scenario_that_changed_nothing_is_skipped(
+    scenario: str, exchanges: list[Exchange], why: str
+) -> None:
+    run = Run(scenario=scenario)
+    run.recorder.faults = plan = Plan(scenario)
     run.recorder.exchanges = exchanges
     with pytest.raises(pytest.skip.Exception) as caught:
         run.checks.call_passed()
-    assert str(caught.value) == f"rate_limit: {why}"
+    assert str(caught.value) == f"{scenario}: {why}"
     assert run.recorder.saved == 1
     plan.done(rate_limit())
     try:
         run.checks.call_passed()
     except pytest.skip.Exception:
         pytest.fail("the scenario has happened")
+
+
+# -- what the run sums up ------------------------------------------------------------------------
+
+
+def test_recordings_are_left_to_the_run() -> None:
+    run = Run()
+    run.recorder.written, run.recorder.unwritten = 3, 2
+    run.checks.torn_down(ValueError())
+    assert run.item.user_properties == [
+        ("chatapi_recorded", [3, "c.yaml"]),
+        ("chatapi_not_recorded", 2),
+    ]
+    nothing = Run()
+    nothing.checks.torn_down(None)
+    assert nothing.item.user_properties == []
+
+
+def test_a_rerun_replaces_what_was_left_to_the_run() -> None:
+    run = Run()
+    run.recorder.unwritten = 2
+    run.checks.torn_down(ValueError())
+    run.recorder.written, run.recorder.unwritten = 2, 0
+    run.checks.torn_down(None)
+    assert run.item.user_properties == [("chatapi_recorded", [2, "c.yaml"])]
+
+
+def test_what_could_not_be_written_needs_no_other_setting() -> None:
+    run = Run()
+    run.recorder.refuses, run.recorder.unwritten = True, 2
+    assert failure(run.checks.call_passed) == "chatapi: c.yaml: not written"
+    run.checks.torn_down(None)
+    assert run.item.user_properties == []
 
 
 # -- chatapi_config before the test has it -------------------------------------------------------

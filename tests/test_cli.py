@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import io
 import json
 import os
@@ -23,21 +22,15 @@ from pytest_chatapi.cli import check as check_module
 from pytest_chatapi.cli import rules as rules_module
 from pytest_chatapi.cli.arguments import whole_number
 from pytest_chatapi.cli.main import main
-from pytest_chatapi.contract.bundled import bundled
 from pytest_chatapi.contract.catalogue import FAMILIES, Rule, rules
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.faults import CATALOGUE, table
 
 ROOT = Path(__file__).parent.parent
 CHAT = "https://api.openai.com/v1/chat/completions"
+
+
 # Why the explanation of one rule may be missing in a checkout.
-needs_examples = pytest.mark.skipif(
-    importlib.util.find_spec("pytest_chatapi.contract.examples") is None
-    or not (bundled("schemas") / "examples.json").is_file(),
-    reason="there are no examples of the rules yet",
-)
-
-
 def answer(total: int = 21, **changes: Any) -> dict[str, Any]:
     body = copy.deepcopy(ANSWER)
     body["usage"]["total_tokens"] = total
@@ -744,12 +737,20 @@ def test_rules_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_rules_markdown_is_the_page(capsys: pytest.CaptureFixture[str]) -> None:
     page = ROOT / "docs" / "rules.md"
-    if not page.is_file():
-        pytest.skip("there is no docs/rules.md yet")
+    # If it differs: python tests/write_docs_tables.py
     assert run(capsys, "rules", "--format", "markdown") == (0, page.read_text("utf-8"), "")
 
 
-@needs_examples
+@pytest.mark.parametrize("letter", ["Q", "q"])
+def test_one_family(capsys: pytest.CaptureFixture[str], letter: str) -> None:
+    whole = run(capsys, "rules")[1]
+    status, out, err = run(capsys, "rules", letter)
+    assert (status, err) == (0, "")
+    assert out.startswith(f"Q: {FAMILIES['Q']}\n  Q00  ")
+    assert out + "\n" in whole
+    assert {line[2] for line in out.splitlines()[1:]} == {"Q"}
+
+
 @pytest.mark.parametrize("code", ["U02", "u02", "usage-total"])
 def test_one_rule(capsys: pytest.CaptureFixture[str], code: str) -> None:
     status, out, err = run(capsys, "rules", code)
@@ -761,7 +762,6 @@ def test_one_rule(capsys: pytest.CaptureFixture[str], code: str) -> None:
     )
 
 
-@needs_examples
 def test_every_rule_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     for code in rules():
         status, out, _ = run(capsys, "rules", code)
@@ -811,7 +811,6 @@ def test_an_explanation() -> None:
         assert f"long:a={shown}ignore:" in re.sub(r"\s", "", text)
 
 
-@needs_examples
 def test_unknown_rule(capsys: pytest.CaptureFixture[str]) -> None:
     expected = (2, "", "chatapi: unknown rule 'u2x': did you mean U02?\n")
     assert run(capsys, "rules", "u2x") == expected

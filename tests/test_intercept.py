@@ -259,8 +259,8 @@ def test_what_others_kept_of_the_patches_sends_afterwards(url: str, path: Path) 
 
 def test_other_libraries_get_what_a_mock_answers() -> None:
     headers = [("x-a", "1"), ("x-b", "2"), ("x-a", "3")]
-    told = FixedAnswer(status=201, reason="Made", headers=headers, pieces=[b"a", b"b"])
-    recorder = opened(None, answers=told)
+    mock = FixedAnswer(status=201, reason="Made", headers=headers, pieces=[b"a", b"b"])
+    recorder = opened(None, answers=mock)
     with intercepted(recorder):
         response = requests.get("http://x.example/", timeout=60)
     assert (response.status_code, response.reason, response.content) == (201, "Made", b"ab")

@@ -205,11 +205,64 @@ def test_keyed_routes_keep_their_order(run: Run) -> None:
     ]  # fmt: skip
 
 
-def test_a_pattern_that_respx_does_not_have(run: Run) -> None:
-    with pytest.raises(SettingError, match="'promt' is not a valid Pattern"):
-        run.mock.chat(promt="Hi")
-    with pytest.raises(SettingError, match="does not support 'startswith'"):
-        run.mock.chat(content__startswith="Hi")
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda mock: mock.chat(promt="Hi"),
+            "chat() cannot match requests by 'promt': did you mean prompt?",
+        ),
+        (
+            lambda mock: mock.chat(zzz="Hi"),
+            "chat() cannot match requests by 'zzz': use method, headers, cookies, ",
+        ),
+        (
+            lambda mock: mock.chat(prompt__cont="Hi"),
+            "chat() cannot match requests by 'prompt__cont': did you mean prompt__contains?",
+        ),
+        (
+            lambda mock: mock.route(content__startswith="Hi"),
+            "route() cannot match requests by 'content__startswith': did you mean content",
+        ),
+        (
+            lambda mock: mock.route(port__x="Hi"),
+            "route() cannot match requests by 'port__x': did you mean port",
+        ),
+        (
+            lambda mock: mock.chat("weather"),
+            "chat() takes keyword arguments and patterns of respx, not str: "
+            'did you mean chat(prompt__contains="weather")?',
+        ),
+        (
+            lambda mock: mock.chat(3),
+            "chat() takes keyword arguments and patterns of respx, not int",
+        ),
+        (
+            lambda mock: mock.chat(method="GET"),
+            "chat() sets method itself: to match by it, use route(method=...)",
+        ),
+        (lambda mock: mock.chat(prompt__regex="("), 'chat(prompt__regex="("): missing ), '),
+        (lambda mock: mock.chat(json__a__contains="x"), "chat(json__a__contains=\"x\"): 'json' "),
+        (lambda mock: mock.route(headers=3), "route(headers=3): "),
+    ],
+)
+def test_what_no_request_can_be_matched_by(
+    run: Run, make: Callable[[ChatMock], object], message: str
+) -> None:
+    with pytest.raises(SettingError) as caught:
+        make(run.mock)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_route_is_titled_as_it_was_made(run: Run) -> None:
+    run.mock.route(path="/v1/files", method="GET").reply("x")
+    run.mock.route().reply("x")
+    run.mock.chat(model="m", json={"a": 1}).reply("x")
+    assert [line.partition(": never")[0] for line in run.mock.unused] == [
+        'route(path="/v1/files", method="GET")',
+        "route()",
+        'chat(model="m", json={"a": 1})',
+    ]
 
 
 def test_routes_respond_by_the_means_of_respx(run: Run) -> None:
@@ -265,7 +318,9 @@ def test_raw_replies(run: Run) -> None:
 
 @pytest.mark.parametrize("reply", [5, ["a"]])
 def test_what_is_not_a_reply(run: Run, reply: Any) -> None:
-    with pytest.raises(SettingError, match="a reply must be a str, a reply from pytest_chatapi"):
+    with pytest.raises(
+        SettingError, match=r"a reply must be a str, [^\n]{40,}\na response of httpx or"
+    ):
         run.mock.reply(reply)
     with pytest.raises(SettingError, match="a reply must be"):
         run.mock.script([reply])

@@ -282,7 +282,8 @@ def test_b(chatapi_mock): ...
     result.assert_outcomes(passed=1, skipped=2)
     result.stdout.fnmatch_lines(
         [
-            "*tool_index_missing: there is nothing in this traffic that it could change",
+            "*tool_index_missing: there is nothing in this traffic that it could change; "
+            "it changes streams only: request with stream=True",
             "*rate_limit: the test requested no chat completion",
         ]
     )
@@ -311,19 +312,53 @@ def test_a(chatapi_mock):
     result.stdout.fnmatch_lines(["FAILED *[[]empty_body[]]*", "FAILED *[[]gzip_cut[]]*"])
 
 
+TAKES = "@pytest.mark.chatapi_faults takes names of faults, plans or sets: "
+
+
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        ('"rate_limt"', "*unknown fault 'rate_limt': did you mean rate_limit?*"),
-        ('"resilence"', "*unknown fault 'resilence': did you mean resilience?*"),
-        ("", "*@pytest.mark.chatapi_faults takes names of faults, plans or sets: resilience,*"),
-        ("name=1", "*@pytest.mark.chatapi_faults takes names of faults, plans or sets*"),
+        (
+            '"rate_limt"',
+            "@pytest.mark.chatapi_faults: unknown fault 'rate_limt': did you mean rate_limit?*",
+        ),
+        (
+            '"resilence"',
+            "@pytest.mark.chatapi_faults: unknown fault 'resilence': did you mean resilience?*",
+        ),
+        ("", TAKES + "resilience, compatible-servers"),
+        ("name=1", TAKES + "resilience, compatible-servers"),
+        (
+            '["cut", "reset"]',
+            "@pytest.mark.chatapi_faults: pass names as separate arguments, not a list",
+        ),
+        ("1", "@pytest.mark.chatapi_faults takes names of faults, plans or sets, not int"),
     ],
 )
-def test_wrong_scenarios(run: Any, arguments: str, said: str) -> None:
-    result = run(f"@pytest.mark.chatapi_faults({arguments})\ndef test_a(): ...")
-    assert result.ret != 0
-    (result.stderr if result.stderr.lines else result.stdout).fnmatch_lines([said])
+def test_wrong_scenarios_fail_their_test_alone(run: Any, arguments: str, message: str) -> None:
+    test = f"@pytest.mark.chatapi_faults({arguments})\ndef test_a(): ...\ndef test_b(): ..."
+    result = run(test)
+    result.assert_outcomes(errors=1, passed=1)
+    result.stdout.fnmatch_lines(["*ERROR at setup of test_a*", message.replace("[", "[[]")])
+    result.stdout.no_fnmatch_line("E  *")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'chat(prompt__cont="x")',
+        'chat("weather")',
+        'chat(promt="x")',
+        'chat(prompt__regex="(")',
+        "reply(3)",
+        'script("x")',
+    ],
+)
+def test_a_wrong_call_of_the_mock_shows_no_frame_of_ours(run: Any, call: str) -> None:
+    result = run(f"def test_a(chatapi_mock):\n    chatapi_mock.{call}")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E   *SettingError: *", "test_it.py:*: SettingError"])
+    result.stdout.no_fnmatch_line("*pytest_chatapi/mock/*")
 
 
 def test_scenarios_disturb_no_other_recorder(run: Any) -> None:

@@ -13,13 +13,14 @@ import openai
 import pytest
 from traffic import ANSWER
 
+from pytest_chatapi import faults
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.plugin import fixtures
 from pytest_chatapi.plugin.handle import ChatAPI
 from pytest_chatapi.plugin.opening import open_test
 from pytest_chatapi.plugin.options import Settings
 from pytest_chatapi.plugin.other_recorders import _exchanges, _played
-from pytest_chatapi.plugin.scenarios import scenarios_of
+from pytest_chatapi.plugin.scenarios import WrongScenarios, scenarios_of
 
 CASSETTE = """interactions:
 - request:
@@ -131,12 +132,19 @@ def test_the_base_url_is_the_recorded_one_on_replay_only(
         assert handle.base_url == "http://setting.example/v1"
 
 
+def test_the_flag_that_sends_without_a_key_is_named(item: Any) -> None:
+    item.config.getoption = lambda name, default=None: name == "--disable-recording"
+    with opened(item) as handle, pytest.raises(pytest.fail.Exception) as caught:
+        handle.client_settings()
+    assert str(caught.value).startswith("--disable-recording sends requests to https://api.openai.")
+
+
 def test_a_key_is_needed_to_send_to_the_service_itself(item: Any) -> None:
     with opened(item, record_mode="once") as handle:
         with pytest.raises(pytest.fail.Exception) as caught:
             handle.client_settings()
         assert str(caught.value) == (
-            "record_mode=once sends requests to https://api.openai.com/v1: "
+            "record_mode=once sends requests to https://api.openai.com/v1:\n"
             "set OPENAI_API_KEY, or api_key in the fixture chatapi_config"
         )
     with opened(item, record_mode="once", base_url="http://x/v1") as handle:
@@ -208,12 +216,12 @@ def test_the_sdk_gets_a_client_of_its_own_family(
 # -- scenarios -----------------------------------------------------------------------------------
 
 
-def test_a_scenario_runs_once(item: Any) -> None:
-    mark = pytest.mark.chatapi_faults("reset", "2*reset", "reset").mark
-    assert scenarios_of(item, mark) == ["reset", "2*reset"]
+def test_a_scenario_runs_once() -> None:
+    mark = pytest.mark.chatapi_faults("reset", "2*reset", faults.reset(), "reset").mark
+    assert scenarios_of(mark) == ["reset", "2*reset"]
     mark = pytest.mark.chatapi_faults("reset", retries=1).mark
-    with pytest.raises(pytest.UsageError, match=r"chatapi_faults takes names of faults"):
-        scenarios_of(item, mark)
+    with pytest.raises(WrongScenarios, match=r"chatapi_faults takes names of faults"):
+        scenarios_of(mark)
 
 
 # -- other recorders -----------------------------------------------------------------------------

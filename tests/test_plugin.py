@@ -15,6 +15,7 @@ from inner_runs import run_here
 from traffic import ANSWER
 
 from pytest_chatapi.plugin.collection import _not_below_arguments
+from pytest_chatapi.plugin.options import SETTINGS
 
 LOW = copy.deepcopy(ANSWER)
 LOW["usage"]["total_tokens"] = 20
@@ -23,12 +24,7 @@ ODD = {**ANSWER, "object": "x"}
 
 
 # What the marker takes.
-ALL = (
-    "profile, ignore, strict, policy, cassette, record_mode, serializer, match_on, ignore_body, "
-    "normalize_body, allow_playback_repeats, redact, keep_headers, replay_speed, unplayed, "
-    "max_age, on_expiry, record_on_failure, ignore_hosts, base_url, api_key, organization, "
-    "project, http_client, virtual_time"
-)
+ALL = ", ".join(SETTINGS)
 
 
 def line(
@@ -289,7 +285,7 @@ def test_idle_it_imports_nothing(pytester: pytest.Pytester) -> None:
                 *(f"pytest_chatapi.plugin.{name}" for name in plugin),
                 "pytest_chatapi.recording",
                 "pytest_chatapi.recording.clock",
-                "pytest_chatapi.recording.modes",
+                "pytest_chatapi.recording.kinds",
             }
             assert not {"httpx", "httpx2", "yaml", "jsonschema"} & set(sys.modules)
         """
@@ -443,7 +439,7 @@ class TestIt:
 @pytest.mark.parametrize(
     ("marker", "message"),
     [
-        ("profil='openai'", f"unknown setting 'profil': did you mean profile? It takes {ALL}"),
+        ("profil='openai'", "unknown setting 'profil': did you mean profile?"),
         ("'openai'", f"takes keyword arguments only: {ALL}"),
         (
             "profile='opennai'",
@@ -459,6 +455,31 @@ def test_wrong_marker(run: Any, marker: str, message: str) -> None:
     assert error.startswith("ERROR: test_wrong_marker.py::test_it: @pytest.mark.chatapi")
     assert error.endswith(message)
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+@pytest.mark.parametrize("name", ["auto", "check_vcr", "disable_recording", "orphans", "strict"])
+def test_a_switch_that_is_neither_on_nor_off(run: Any, name: str) -> None:
+    result = run("def test_it(): pass", "-o", f"chatapi_{name}=maybe")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (error,) = [text for text in result.errlines if text]
+    assert error == f"ERROR: chatapi_{name} must be True or False: invalid truth value 'maybe'"
+
+
+def test_a_wrong_argument_of_an_assertion_shows_no_frame_of_ours(run: Any) -> None:
+    test = """
+def test_it(chat_contract):
+    chat_contract({"object": "chat.completion"}, profile="opnai")
+
+def test_check(chat_contract):
+    chat_contract.check({"object": "chat.completion"}, profile="opnai")
+"""
+    result = run(test)
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        ["E *unknown profile 'opnai': choose one of documented, openai, azure, compatible"] * 2
+    )
+    result.stdout.no_fnmatch_line("*pytest_chatapi/*.py:*")
+    result.stdout.no_fnmatch_line("*pytest_chatapi/*: SettingError")
 
 
 @pytest.mark.parametrize("marker", ["profile=[]", "ignore=3", "ignore=[3]"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,15 +11,14 @@ from typing import Any, cast
 
 import pytest
 
-from pytest_chatapi.plugin import hooks
+from pytest_chatapi import plugin
+from pytest_chatapi.plugin import fixtures, hooks
 from pytest_chatapi.plugin.options import Settings
-from pytest_chatapi.plugin.place import cassette_path, how_to_record, is_recording, shown_path
-from pytest_chatapi.plugin.recorded import TwoRecorders, is_recorded
+from pytest_chatapi.plugin.place import cassette_path, how_to_record, shown_path
+from pytest_chatapi.plugin.recorded import FIXTURES, TwoRecorders, is_recorded
 from pytest_chatapi.plugin.run import Run
 from pytest_chatapi.plugin.stash import RUN
-
-CLIENTS = ["chatapi_client", "chatapi_async_client", "openai_client", "async_openai_client"]
-FIXTURES = ["chatapi", "chatapi_mock", *CLIENTS]
+from pytest_chatapi.reading.find import is_recording
 
 
 class Item:
@@ -60,7 +60,22 @@ def recorded(item: Item) -> bool:
 # -- which tests ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fixture", FIXTURES)
+def needs_recorder(fixture: str) -> bool:
+    if fixture == "_chatapi_recording":
+        return True
+    function = getattr(fixtures, fixture, None)
+    if function is None:  # one of pytest's own
+        return False
+    return any(map(needs_recorder, inspect.signature(inspect.unwrap(function)).parameters))
+
+
+def test_the_fixtures_that_need_a_recorder_are_known() -> None:
+    public = [name for name in plugin.__all__ if "chat" in name or "openai" in name]
+    named = {name for name in public if not name.startswith("_") and hasattr(fixtures, name)}
+    assert {name for name in named if needs_recorder(name)} == FIXTURES
+
+
+@pytest.mark.parametrize("fixture", sorted(FIXTURES))
 def test_a_fixture_turns_the_recorder_on(fixture: str) -> None:
     assert recorded(Item("tmp_path", fixture))
     with pytest.raises(TwoRecorders) as caught:
@@ -127,7 +142,12 @@ def test_a_cassette_that_is_named(setting: str, file: str) -> None:
 
 
 def test_recordings_are_known_by_the_ends_of_their_names() -> None:
-    assert all(map(is_recording, ("a.yaml", "a.json", "a.jsonl", "a.sse", "a.har.gz", "a.txt.gz")))
+    assert all(
+        map(
+            is_recording,
+            ("a.yaml", "a.json", "a.jsonl", "a.sse", "a.har.gz", "a.txt.gz", "A.JSON.GZ"),
+        )
+    )
     assert not any(map(is_recording, ("a.py", "a.gz", "yaml", "a.yaml.orig")))
 
 

@@ -113,7 +113,7 @@ def test_a_recording_is_read_when_it_is_needed_first(path: Path) -> None:
     assert play(recorder, "a") == "to a"
     missed(recorder, "b")
     (lost,) = recorder.misses
-    assert lost.request == f"post {URL}"
+    assert lost.request == "POST chat/completions m"
     assert lost.reason.startswith("c.yaml: interaction 1: not valid YAML")
     assert lost.routes is None
 
@@ -310,6 +310,14 @@ def test_a_damaged_cassette_is_noticed_when_it_is_read_first(path: Path) -> None
     record(recorder, "a")
     with pytest.raises(ReadError):
         recorder.save()
+
+
+def test_rewrite_reads_all_recordings_before_it_sends(path: Path) -> None:
+    write(path, interaction("a"))
+    path.write_text(path.read_text() + "- request:\n    method: [\n")
+    with pytest.raises(ReadError, match="interaction 1: "):  # the second
+        opened(path, "rewrite", since=SINCE)
+    assert play(opened(path, "once", since=SINCE), "a") == "to a"  # which reads no further
 
 
 def test_settings_are_checked() -> None:
@@ -535,7 +543,7 @@ def test_a_client_that_reads_on_where_its_recording_ends(path: Path) -> None:
     recorder = opened(path)
     reason = (
         "interaction 1 of c.yaml ends where the recorded client stopped reading, but this client "
-        "reads on"
+        "keeps reading"
     )
     hint = "; if a timeout decides when it stops, set replay_speed=1 to keep the recorded pace"
     for speed, text in ((0, reason + hint), (1, reason)):
@@ -667,7 +675,7 @@ def test_a_mock_answers_in_place_of_cassette_and_network(path: Path) -> None:
     assert silent.exchanges == []
     with pytest.raises(UnrecordedRequest):
         begin(silent, "wrong")
-    assert silent.misses[1] == Miss(f"post {URL}", "the mock is wrong", routes=[])
+    assert silent.misses[1] == Miss("POST chat/completions m", "the mock is wrong", routes=[])
 
 
 def test_what_a_mock_is_sent_is_no_secret_to_mask() -> None:
@@ -680,7 +688,9 @@ def test_a_client_that_reads_on_behind_a_cut_of_a_mock() -> None:
     recorder = opened(None, answers=Mock(interaction("a", cut="client")))
     playback = begin(recorder, "a")
     assert isinstance(playback, Playback)
-    with pytest.raises(UnrecordedRequest, match="the client reads on where the response is cut"):
+    with pytest.raises(
+        UnrecordedRequest, match="the client keeps reading where the response is cut"
+    ):
         playback.overrun()
     assert recorder.misses[0].request == "POST chat/completions m"
 

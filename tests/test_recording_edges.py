@@ -241,8 +241,8 @@ def test_two():
     )
     result = run(test)
     result.assert_outcomes(passed=1, failed=1, errors=2)
-    told = [line for line in result.outlines if line.startswith("no recording for")]
-    assert len(told) == 3  # the two of the last test are the same in words
+    misses = [line for line in result.outlines if line.startswith("no recording for")]
+    assert len(misses) == 3  # the two of the last test are the same in words
     result.stdout.no_fnmatch_line("*ExceptionGroup*")
 
 
@@ -325,8 +325,8 @@ def test_a():
     result.stdout.no_fnmatch_line("*During handling*")
     result = run(test.replace("assert 0", "assert 1"), "--record-mode=once")
     result.assert_outcomes(failed=1)
-    said = [line for line in result.outlines if "not written: the name" in line]
-    assert len(said) == 1
+    refusals = [line for line in result.outlines if "not written: the name" in line]
+    assert len(refusals) == 1
 
 
 # -- what leaves the machine ---------------------------------------------------------------------
@@ -357,9 +357,9 @@ def test_local(local):
     result.stdout.fnmatch_lines(
         [
             "no recording for a connection to far-away.example:80",
-            "  because   nothing may leave this machine in record mode none, and requests of",
-            "            fixtures wider than the test are not recorded; to allow the host:",
-            "            ignore_hosts=['far-away.example']",
+            "  because   record mode 'none' allows no connections to other machines, and",
+            "            requests of fixtures with a wider scope than the test are not",
+            "            recorded; to allow the host: ignore_hosts=['far-away.example']",
         ],
         consecutive=True,
     )
@@ -518,6 +518,17 @@ def test_hosts_of_the_conftest_are_let_through(pytester: pytest.Pytester, run: A
     run("", "test_b.py").assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize("arguments", ["data", "data, chatapi_config"])
+@pytest.mark.parametrize("scope", ["session", "package", "module", "class"])
+def test_the_hosts_hold_for_fixtures_of_the_same_scope(
+    pytester: pytest.Pytester, run: Any, scope: str, arguments: str
+) -> None:
+    pytester.makeconftest("import pytest\n" + LETS_THROUGH.replace("SCOPE", scope))
+    test = CONNECTS.replace('"module"', f'"{scope}"').replace("def module", "def data")
+    pytester.makepyfile(test_a=test.replace("test_it(module)", f"test_it({arguments})"))
+    run("", "test_a.py").assert_outcomes(passed=1)
+
+
 @pytest.mark.parametrize("flag", ["--record-mode=once", "--disable-recording"])
 def test_fixtures_may_connect_where_tests_may(
     pytester: pytest.Pytester, run: Any, flag: str
@@ -583,7 +594,7 @@ def test_a():
     result = run(test, "--record-mode=once")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
-        ["*test_a: 1 request got no response, so there is nothing*ConnectError"]
+        ["*test_a: 1 request got no response, so there is nothing to replay:", "  *ConnectError"]
     )
 
 

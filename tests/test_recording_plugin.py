@@ -210,6 +210,70 @@ def test_a_test_that_fails_writes_nothing(pytester: pytest.Pytester, run: Any, w
     assert (pytester.path / "cassettes").exists()
 
 
+RECORDS = """
+@pytest.mark.chatapi
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_a(chatapi_client, count):
+    for number in range(count):
+        chatapi_client.post("/chat/completions", json=ask(str(number)))
+
+@pytest.mark.chatapi(cassette="of.many")
+@pytest.mark.parametrize("count", [1, 2])
+def test_b(chatapi_client, count):
+    chatapi_client.post("/chat/completions", json=ask(f"b {count}"))
+"""
+
+
+def test_what_was_recorded_is_summed_up(run: Any) -> None:
+    result = run(RECORDS, "--record-mode=new_episodes", "-k", "test_b")
+    result.stdout.fnmatch_lines(
+        [
+            "-* chat completions -*",
+            "recorded 2 exchanges into 1 cassette:",
+            "  cassettes/test_it/of.many.yaml",
+            "=* 2 passed*",
+        ],
+        consecutive=True,
+    )
+    result = run(
+        "",
+        "--record-mode=once",
+        "-k",
+        "test_a",
+    )
+    result.stdout.fnmatch_lines(
+        [
+            "recorded 10 exchanges into 4 cassettes:",
+            "  cassettes/test_it/test_a[[]1].yaml",
+            "  cassettes/test_it/test_a[[]2].yaml",
+            "  cassettes/test_it/test_a[[]3].yaml",
+            "  ... and 1 more",
+            "=* 4 passed*",
+        ],
+        consecutive=True,
+    )
+    run("").stdout.no_fnmatch_line("* chat completions *")
+
+
+@pytest.mark.parametrize("way", ["assert 0", "pytest.skip()"])
+def test_what_was_not_recorded_is_summed_up(run: Any, way: str) -> None:
+    test = RECORDS.replace("\n\n@", f"\n    if count > 2: {way}\n\n@")
+    result = run(test, "--record-mode=once", "-k", "test_a")
+    result.stdout.fnmatch_lines(
+        [
+            "recorded 3 exchanges into 2 cassettes:",
+            "  cassettes/test_it/test_a[[]1].yaml",
+            "  cassettes/test_it/test_a[[]2].yaml",
+            "not recorded: 7 exchanges of 2 tests that did not pass",
+            "  to record them all the same: chatapi_record_on_failure = true",
+        ],
+        consecutive=True,
+    )
+    result = run("", "--record-mode=once", "-k", "test_a", ini="chatapi_record_on_failure = true")
+    result.stdout.fnmatch_lines(["recorded 7 exchanges into 2 cassettes:"])
+    result.stdout.no_fnmatch_line("not recorded: *")
+
+
 def test_unplayed_recordings(run: Any) -> None:
     test = """
 @pytest.mark.chatapi
@@ -431,8 +495,37 @@ def test_a(chatapi_client, chatapi_async_client, chatapi, openai_client, async_o
     run(test).assert_outcomes(passed=1)
     result = run(test.replace('"api_key"', '"apikey"'))
     result.stdout.fnmatch_lines(
-        ["*chatapi_config: unknown setting 'apikey': did you mean api_key? *"]
+        ["*chatapi_config: unknown setting 'apikey': did you mean api_key?"]
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ('{"redct": []}', "the fixture chatapi_config: unknown setting 'redct': *"),
+        ("[]", "the fixture chatapi_config must return a dict, not list"),
+    ],
+)
+def test_a_wrong_config_is_named_without_a_traceback(run: Any, value: str, message: str) -> None:
+    test = f"""
+@pytest.fixture(scope="session")
+def chatapi_config():
+    return {value}
+
+@pytest.fixture(scope="module")
+def module():
+    httpx.get("http://far.example/")
+
+@pytest.mark.chatapi
+def test_a(): ...
+def test_b(chat_contract): ...
+@pytest.mark.chatapi
+def test_c(module): ...
+"""
+    result = run(test)
+    result.assert_outcomes(errors=3)
+    result.stdout.fnmatch_lines(["*setup of test_a*", message, "*setup of test_b*", message])
+    result.stdout.no_fnmatch_line("E  *")
 
 
 def test_what_is_to_be_redacted_adds_up(pytester: pytest.Pytester, run: Any) -> None:

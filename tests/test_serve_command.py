@@ -233,14 +233,21 @@ def test_it_remembers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         ),
         (["a.yaml", "--record", "c.yaml", "--upstream", "http://x/v1"], "cannot be combined"),
         (["--record", "c.yaml", "--upstream", "x"], "upstream must be a base URL such as https"),
-        (["ok.yaml", "--host", "0.0.0.0"], "--allow-remote"),
+        (
+            ["ok.yaml", "--host", "0.0.0.0"],
+            "'0.0.0.0' is not a loopback address: add --allow-remote to use it\n",
+        ),
         (
             ["ok.yaml", "--fault", "rate_limt"],
             "unknown fault 'rate_limt': did you mean rate_limit?",
         ),
-        (["ok.yaml", "--speed", "-1"], "replay_speed"),
         (["ok.yaml", "--match-on", "bodi"], "match_on cannot compare 'bodi'"),
-        (["--record", "c.yaml", "--upstream", "http://x/v1", "--record-mode", "x"], "record_mode"),
+        (
+            ["--record", "c.yaml", "--upstream", "http://x/v1", "--record-mode", "x"],
+            "--record-mode must be one of once, new_episodes, all, rewrite, not 'x'",
+        ),
+        (["ok.yaml", "--record-mode", "all"], "--record-mode requires --record CASSETTE"),
+        (["--mock", "nope.py"], "nope.py: no such file\n"),
     ],
 )
 def test_what_it_refuses(
@@ -258,6 +265,31 @@ def test_what_it_refuses(
     assert err.startswith("chatapi: ")
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_help_names_the_record_modes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["serve", "--help"])
+    text = " ".join(capsys.readouterr().out.partition("--record-mode MODE")[2].split())
+    assert all(f"{mode} " in text for mode in ("once", "new_episodes", "all", "rewrite"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--port", "x"], "--port: 'x' is not a valid port (0-65535)"),
+        (["--speed", "fast"], "--speed: 'fast' is not a factor (0 or more)"),
+        (["--speed", "-1"], "--speed: '-1' is not a factor (0 or more)"),
+        (["--speed", "nan"], "--speed: 'nan' is not a factor (0 or more)"),
+    ],
+)
+def test_numbers_that_are_wrong(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["serve", *arguments])
+    out, err = capsys.readouterr()
+    assert (out, err.splitlines()[-1]) == ("", f"chatapi serve: error: argument {message}")
 
 
 def test_a_port_in_use(

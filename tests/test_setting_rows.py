@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -114,7 +115,7 @@ def test_flags() -> None:
         "--chatapi-profile": {"metavar": "NAME"},
         "--chatapi-ignore": {"metavar": "CODE[:PATH]", "action": "append"},
         "--chatapi-strict": {"action": "store_true", "default": None},
-        "--chatapi-policy": {"metavar": "POLICY"},
+        "--chatapi-policy": {"choices": ("error", "strict", "warn", "off")},
         "--chatapi-replay-speed": {"metavar": "FACTOR"},
         "--chatapi-base-url": {"metavar": "URL"},
         "--chatapi-cassettes": {"metavar": "DIR", "action": "append"},
@@ -157,8 +158,8 @@ def test_values_that_fit(values: dict[str, object], converted: object) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"profil": "openai"}, "unknown setting 'profil': did you mean profile? It takes profile,"),
-        ({"zzz": 1}, "unknown setting 'zzz'. It takes profile, ignore, "),
+        ({"profil": "openai"}, "unknown setting 'profil': did you mean profile?"),
+        ({"zzz": 1}, "unknown setting 'zzz': use profile, ignore, strict, policy, "),
         ({"policy": "strikt"}, "policy must be one of error, strict, warn, off, not 'strikt': did"),
         ({"policy": None}, "policy must be one of error, strict, warn, off, not None"),
         (
@@ -193,6 +194,20 @@ def test_values_that_do_not_fit(values: dict[str, object], message: str) -> None
     with pytest.raises(SettingError) as caught:
         validated(values)
     assert str(caught.value).startswith(message)
+
+
+def test_a_suggestion_replaces_the_list() -> None:
+    with pytest.raises(SettingError) as caught:
+        validated({"profil": "openai"})
+    assert str(caught.value) == "unknown setting 'profil': did you mean profile?"
+
+
+@pytest.mark.parametrize("name", [name for name, row in ALL_ROWS.items() if row.kind.choices])
+def test_the_help_of_a_row_lists_its_choices(name: str) -> None:
+    row = ALL_ROWS[name]
+    assert all(re.search(rf"\b{choice}\b", row.help) for choice in row.kind.choices)
+    if name == "on_expiry":
+        assert row.help == "what to do about recordings older than max_age: warn or fail"
 
 
 # -- the places ----------------------------------------------------------------------------------

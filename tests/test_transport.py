@@ -441,6 +441,14 @@ def test_miss(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "    $.seed",
         "      recorded absent",
         "      sent     1",
+        "  record it open the cassette with record_mode='new_episodes'",
+    ]
+    session.path = Path("gone.yaml")
+    with session.client() as client, pytest.raises(UnrecordedRequest) as caught:
+        client.post(PATH, json=ask("Hi"))
+    assert str(caught.value).splitlines()[1:] == [
+        "  because   the cassette gone.yaml does not exist",
+        "  record it open the cassette with record_mode='once'",
     ]
 
 
@@ -590,6 +598,8 @@ def test_settings_are_checked(tmp_path: Path) -> None:
         ({"ignore_body": ["user"]}, "'user' is not a path: write one like"),
         ({"redact": ["("]}, "redact: '[(]' is not a regular expression"),
         ({"replay_speed": -1}, "replay_speed must be 0, 1 or another factor, not -1"),
+        ({"redct": []}, "unknown setting 'redct': did you mean redact[?]$"),
+        ({"zzz": 1}, "unknown setting 'zzz': use record_mode, match_on, "),
     ):
         with pytest.raises(SettingError, match=message):
             RecordReplayTransport(tmp_path / "c.yaml", **settings)

@@ -1,4 +1,4 @@
-"""Writes the tables that are made from the code into the documentation: run it after a change."""
+"""Write what is made from the code into the documentation: run it after a change."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from pytest_chatapi import faults
+from pytest_chatapi.cli import rules
 from pytest_chatapi.mock.builders import builders_table
 from pytest_chatapi.plugin.options import RUN_SETTINGS, SETTINGS, Setting
 
@@ -50,7 +51,7 @@ TABLES = {
 
 
 def with_table(name: str) -> tuple[Path, str, str]:
-    """The page, its text as it stands, and as it should be."""
+    """The page, its text now, and its text with the table made anew."""
     file, make = TABLES[name]
     page = DOCS / file
     text = page.read_text(encoding="utf-8")
@@ -60,6 +61,7 @@ def with_table(name: str) -> tuple[Path, str, str]:
 
 
 if __name__ == "__main__":
+    (DOCS / "rules.md").write_text(rules.markdown(), encoding="utf-8")
     for table in TABLES:
         page, _, text = with_table(table)
         page.write_text(text, encoding="utf-8")

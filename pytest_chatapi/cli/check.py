@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_chatapi.cli.arguments import Commands, whole_number
+from pytest_chatapi.cli.arguments import Commands, add_format, whole_number
 from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.findings import at_least
 from pytest_chatapi.contract.profiles import PROFILES
@@ -52,12 +52,7 @@ def add_to(commands: Commands) -> None:
     check.add_argument(
         "paths", nargs="+", metavar="PATH", help="a file, folder or glob pattern, or - for stdin"
     )
-    check.add_argument(
-        "--format",
-        choices=tuple(FORMATS),
-        default="text",
-        help="output format (default: text)",
-    )
+    add_format(check, FORMATS)
     check.add_argument(
         "--map",
         metavar="MAPPING",

@@ -6,7 +6,7 @@ import argparse
 import sys
 import textwrap
 
-from pytest_chatapi.cli.arguments import Commands
+from pytest_chatapi.cli.arguments import Commands, add_format
 
 __all__ = ["add_to"]
 
@@ -20,12 +20,7 @@ def add_to(commands: Commands) -> None:
         "@pytest.mark.chatapi_faults accept: all of them, or the named ones.",
     )
     faults.add_argument("names", nargs="*", metavar="NAME", help="a fault or a set of faults")
-    faults.add_argument(
-        "--format",
-        choices=("text", "markdown"),
-        default="text",
-        help="output format (default: text)",
-    )
+    add_format(faults, ("text", "markdown"))
     faults.set_defaults(run=_run)
 
 

@@ -9,12 +9,12 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from pytest_chatapi.cli.arguments import Commands
+from pytest_chatapi.cli.arguments import Commands, add_format
 from pytest_chatapi.contract.catalogue import FAMILIES, Rule, get_rule, rules
 from pytest_chatapi.contract.profiles import PROFILES, get_profile
 from pytest_chatapi.contract.wire import JSON
 
-__all__ = ["add_to"]
+__all__ = ["add_to", "markdown"]
 
 _WIDTH = 80
 _LONGEST_VALUE = 300
@@ -37,20 +37,21 @@ def add_to(commands: Commands) -> None:
         "it and one that does not.",
     )
     parser.add_argument(
-        "code", nargs="?", metavar="CODE", help="code or name of the rule to explain"
+        "code",
+        nargs="?",
+        metavar="CODE",
+        help="code or name of the rule to explain; a single letter lists its family",
     )
-    parser.add_argument(
-        "--format",
-        choices=tuple(_FORMATS),
-        default="text",
-        help="output format (default: text)",
-    )
+    add_format(parser, _FORMATS)
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.code is None:
         sys.stdout.write(_FORMATS[arguments.format]())
+        return 0
+    if arguments.code.upper() in FAMILIES:
+        sys.stdout.write("\n".join(_listed(arguments.code.upper())) + "\n")
         return 0
     from pytest_chatapi.contract.examples import example
 
@@ -67,14 +68,18 @@ def _run(arguments: argparse.Namespace) -> int:
 def _text() -> str:
     """Return the catalogue as a list, one line for each rule."""
     lines = []
-    for family, title in FAMILIES.items():
-        lines.append(f"{family}: {title}")
-        lines += [
-            f"  {rule.code}  {rule.name:<26} {_levels(rule.levels)}" for rule in _family(family)
-        ]
-        lines.append("")
+    for family in FAMILIES:
+        lines += [*_listed(family), ""]
     lines.append("To explain one: chatapi rules CODE")
     return "\n".join(lines) + "\n"
+
+
+def _listed(family: str) -> list[str]:
+    """Return the lines of one family: its title, then its rules with their levels."""
+    return [
+        f"{family}: {FAMILIES[family]}",
+        *(f"  {rule.code}  {rule.name:<26} {_levels(rule.levels)}" for rule in _family(family)),
+    ]
 
 
 def _json() -> str:
@@ -92,7 +97,7 @@ def _json() -> str:
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
-def _markdown() -> str:
+def markdown() -> str:
     """Return the catalogue as the documentation page ``docs/rules.md``."""
     lines = [
         "# Rules",
@@ -113,7 +118,7 @@ def _markdown() -> str:
     return "\n".join(lines)
 
 
-_FORMATS = {"text": _text, "json": _json, "markdown": _markdown}
+_FORMATS = {"text": _text, "json": _json, "markdown": markdown}
 
 
 def _family(letter: str) -> list[Rule]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 from pytest_chatapi.cli.arguments import Commands, whole_number
 from pytest_chatapi.contract.wording import plural
 from pytest_chatapi.errors import ReadError, SettingError, UnrecordedRequest
+from pytest_chatapi.recording.kinds import DEFAULT_MATCH_ON, FACTOR, RECORD_MODES, one_of
 from pytest_chatapi.server import require_extra
 
 if TYPE_CHECKING:  # the other commands start faster without these
@@ -24,6 +25,7 @@ if TYPE_CHECKING:  # the other commands start faster without these
 __all__ = ["add_to"]
 
 _KEY_VARIABLE = "CHATAPI_SERVER_KEY"
+_RECORD_MODE = one_of(*(mode for mode in RECORD_MODES if mode != "none"))
 
 
 def add_to(commands: Commands) -> None:
@@ -57,10 +59,10 @@ def add_to(commands: Commands) -> None:
     )
     serve.add_argument(
         "--record-mode",
-        default="new_episodes",
         metavar="MODE",
-        help="new_episodes (default) records what the cassette does not have, all records "
-        "everything again, once records only if there is no cassette yet",
+        help="with --record: new_episodes (default) records what the cassette does not have, "
+        "once records only if there is no cassette yet, all replaces what it records again, "
+        "rewrite starts from nothing",
     )
     serve.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: %(default)s)"
@@ -91,18 +93,26 @@ def add_to(commands: Commands) -> None:
     )
     serve.add_argument(
         "--speed",
-        type=float,
+        type=_factor,
         default=1,
         metavar="FACTOR",
         help="1 as recorded (default), 2 twice as fast, 0 without delay",
     )
     serve.add_argument(
         "--match-on",
-        default="method,path,query,body",
+        default=",".join(DEFAULT_MATCH_ON),
         metavar="NAMES",
         help="what requests are matched by (default: %(default)s)",
     )
     serve.set_defaults(run=_run)
+
+
+def _factor(text: str) -> float:
+    try:
+        factor: float = FACTOR.convert(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a factor (0 or more)") from None
+    return factor
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -140,6 +150,10 @@ def _refuse_contradictions(arguments: argparse.Namespace) -> None:
         raise SettingError("--record requires --upstream URL")
     if arguments.upstream and not arguments.record:
         raise SettingError("--upstream requires --record CASSETTE")
+    if arguments.record_mode is not None:
+        if not arguments.record:
+            raise SettingError("--record-mode requires --record CASSETTE")
+        _RECORD_MODE.checked("--record-mode", arguments.record_mode)
     sources = {
         "cassettes": arguments.cassettes,
         "--mock": arguments.mock,
@@ -159,7 +173,7 @@ def _recorder(arguments: argparse.Namespace) -> tuple[Recorder, str]:
 
     recorder = open_recorder(
         arguments.record,
-        record_mode=arguments.record_mode if arguments.record else "none",
+        record_mode=(arguments.record_mode or "new_episodes") if arguments.record else "none",
         match_on=[name.strip() for name in arguments.match_on.split(",")],
         replay_speed=arguments.speed,
         allow_playback_repeats=True,
@@ -201,6 +215,8 @@ def _mock(file: str | None) -> Answers:
     if file is None:
         mock.reply()
         return mock
+    if not os.path.isfile(file):
+        raise SettingError(f"{file}: no such file")
     try:
         answer = runpy.run_path(file).get("answer")
         if callable(answer):

@@ -27,6 +27,11 @@ def parse_date(value: date | str | None) -> date | None:
         raise SettingError(f"{value!r} is not a date: use YYYY-MM-DD") from None
 
 
+# A name, an index (any, where it is empty or a star), or a name in quotes: see `json_path`.
+_NAME, _STEP = r"[^.\[\]\s\"]+", r"\[(?:\d*|\*|\"(?:[^\"\\]|\\.)*\")\]"
+_PATH = re.compile(rf"\$?\.?(?:{_NAME})?(?:\.{_NAME}|{_STEP})*")
+
+
 class selects:
     """Predicate of ``--select`` and ``--ignore``: whether a finding matches one of the patterns.
 
@@ -34,7 +39,7 @@ class selects:
     itself and everything below it; ``[*]`` matches any index; a leading ``$.`` is optional.
 
     Raises:
-        SettingError: there is no such rule.
+        SettingError: there is no such rule, or no path of such a form.
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
@@ -60,6 +65,10 @@ class selects:
 
 
 def _path_pattern(path: str) -> re.Pattern[str]:
+    if not _PATH.fullmatch(path):
+        raise SettingError(
+            f"no finding has a path such as {path!r}: use $.usage or choices[*].message"
+        )
     path = path.removeprefix("$").removeprefix(".")
     if not path:
         return re.compile("")

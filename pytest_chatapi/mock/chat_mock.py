@@ -51,7 +51,7 @@ class _KnownBody(NamedTuple):
 
     Attributes:
         body: parsed; ``None`` where it is refused.
-        written: what replies made of it, behind the stamp.
+        written: what replies made of it, after the stamp.
     """
 
     body: JSON
@@ -90,7 +90,7 @@ class ChatMock:
     # -- setting up ------------------------------------------------------------------------
 
     def reply(self, reply: object = None) -> Route:
-        """Replies to every chat completion that no earlier route matches; see `Route.reply`.
+        """Reply to every chat completion that no earlier route matches; see `Route.reply`.
 
         Args:
             reply: ``None`` for whatever fits the request: a tool call where one is required,
@@ -100,7 +100,7 @@ class ChatMock:
         return self.chat().reply(reply_that_fits if reply is None else reply)
 
     def script(self, turns: Iterable[object], **lookups: object) -> Route:
-        """Replies to chat completions turn by turn, each reply once; see `Route.script`."""
+        """Reply to chat completions turn by turn, each reply once; see `Route.script`."""
         __tracebackhide__ = True
         return self.chat(**lookups).script(turns)
 
@@ -114,6 +114,8 @@ class ChatMock:
                 ``__in``.
         """
         __tracebackhide__ = True
+        for name in ANY_CHAT.keys() & lookups:
+            raise SettingError(f"chat() sets {name} itself: to match by it, use route({name}=...)")
         return self.route(*patterns, **ANY_CHAT, **lookups)
 
     def route(self, *patterns: Pattern, **lookups: object) -> Route:
@@ -121,10 +123,7 @@ class ChatMock:
         ``respond`` and ``mock`` of respx.
         """
         __tracebackhide__ = True
-        try:
-            return self._table.add(Route(*patterns, **lookups))
-        except (KeyError, NotImplementedError) as error:
-            raise SettingError(f"route: {error.args[0]!s}") from None
+        return self._table.add(Route(*patterns, **lookups))
 
     @property
     def profile(self) -> str | None:
@@ -142,6 +141,7 @@ class ChatMock:
 
     @models.setter
     def models(self, names: Iterable[str]) -> None:
+        __tracebackhide__ = True
         if isinstance(names, str):
             raise SettingError(f"models must be a list of names, such as [{names!r}]")
         self._store.models = list(names)
@@ -255,14 +255,14 @@ class ChatMock:
         raise SettingError(f"a reply function must return a reply, not {type(reply).__name__}")
 
     def _disturbed(self, route: Route, fault: Fault, routed: RoutedRequest) -> Interaction:
-        """A fault of a script, applied to the reply behind it. That reply stays where the client
+        """A fault of a script, applied to the reply after it. That reply stays where the client
         will retry.
         """
         turns = route.turns or ()
         if fault.alone:
             response = fault.apply(None, routed.request)
             assert response is not None
-            route.struck.update(id(turn) for turn in list(turns)[:1])
+            route.undelivered.update(id(turn) for turn in list(turns)[:1])
             return response
         at = next((at for at, turn in enumerate(turns) if not is_fault(turn)), None)
         if at is None:
@@ -275,7 +275,7 @@ class ChatMock:
         response = fault.apply(self._response(route, reply, routed), routed.request)
         if response is None:
             raise SettingError(f"{fault} has nothing to change in {reply!r}")
-        route.struck.add(id(reply))
+        route.undelivered.add(id(reply))
         if not fault.retried:
             _, self.give_back = route.take(at)
         return response

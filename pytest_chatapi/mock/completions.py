@@ -64,12 +64,12 @@ class Choice:
         return fitting
 
     def reason(self, count: int) -> None:
-        """Spends tokens that are not sent."""
+        """Spend tokens that are not sent."""
         self.reasoning = min(count, self.left)
         self.used += self.reasoning
 
     def speak(self, transcript: tuple[str, ...]) -> None:
-        """Says a text aloud; a transcript that is cut uses up what is left."""
+        """Say a text aloud; a transcript that is cut uses up what is left."""
         self.transcript = transcript[: self.left // (1 + _AUDIO_RATE)]
         whole = len(self.transcript) == len(transcript)
         used = len(self.transcript) * (1 + _AUDIO_RATE) if whole else self.left
@@ -77,7 +77,7 @@ class Choice:
         self.used += used
 
     def call(self, call: CalledTool) -> None:
-        """Calls a tool, with as much of its arguments as there is room for."""
+        """Call a tool, with as much of its arguments as there is room for."""
         self.used += min(self.left, len(tokens(call.name)))
         self.calls.append(call._replace(pieces=self.take(call.pieces)))
 
@@ -245,7 +245,7 @@ def chunks_of(
 
 
 def _pad(chunks: list[JSONObject], lengths: list[int], padding: str) -> None:
-    """Hides the length of the text, as the service does: the sizes of like chunks differ by
+    """Hide the length of the text, as the service does: the sizes of like chunks differ by
     multiples of 16 characters only.
     """
     for number, (chunk, length) in enumerate(zip(chunks, lengths, strict=True)):

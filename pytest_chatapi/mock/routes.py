@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, TypeGuard, cast
 
 import httpx
 import respx
-from respx.patterns import Pattern
+from respx.patterns import PathPattern, Pattern
 
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.wire import JSON
-from pytest_chatapi.contract.wording import show
+from pytest_chatapi.contract.wording import did_you_mean, show
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.mock import patterns
 from pytest_chatapi.mock.replies import Reply
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["ANY_CHAT", "Route", "RoutedRequest", "Table", "content_of", "is_fault"]
 
 CHAT_PATH = re.compile(r"/chat/completions/?$")
-ANY_CHAT = {"method": "POST", "path__regex": CHAT_PATH}
+ANY_CHAT: dict[str, object] = {"method": "POST", "path__regex": CHAT_PATH}
 _KEYED = {"json", "model", "prompt"}
 _LOOKUPS = {"eq", "contains", "startswith", "regex", "in"}
 
@@ -50,7 +50,7 @@ class RoutedRequest:
 
     Attributes:
         body: parsed; ``None`` for anything but a chat completion.
-        written: what replies made of an equal body before, behind the stamp.
+        written: what replies made of an equal body before, after the stamp.
     """
 
     def __init__(self, request: Request, body: JSON, written: dict[Reply, bytes]) -> None:
@@ -81,18 +81,26 @@ class Route(respx.Route):
     """
 
     def __init__(self, *patterns: Pattern, **lookups: object) -> None:
-        self.title = f"chat({_title(patterns, lookups)})"
-        super().__init__(*patterns, **lookups)
+        __tracebackhide__ = True
+        is_chat = ANY_CHAT.items() <= lookups.items()
+        own = {name: v for name, v in lookups.items() if not (is_chat and name in ANY_CHAT)}
+        function = "chat" if is_chat else "route"
+        self.title = f"{function}({_title(patterns, own)})"
+        _check(function, patterns, own)
+        try:
+            super().__init__(*patterns, **lookups)
+        except (LookupError, NotImplementedError, TypeError, ValueError, re.error) as error:
+            raise SettingError(f"{self.title}: {error}") from None
         self.is_any_chat = not patterns and lookups == ANY_CHAT
         self.repeated: object = None
         self.turns: deque[object] | None = None
         self.reply_count = 0
-        self.struck: set[int] = set()  # ids of replies that a fault kept from arriving
+        self.undelivered: set[int] = set()  # ids of replies that a fault kept from arriving
         # Routes with a key are found by the value of that one pattern, without trying each.
         self.key = None if patterns else _key(lookups)
 
     def reply(self, reply: object) -> Route:
-        """Replies to each request with this.
+        """Reply to each request with this.
 
         Args:
             reply: one from a builder of `pytest_chatapi.mock`; a str; a fault; a dict, sent as
@@ -104,7 +112,7 @@ class Route(respx.Route):
         return self
 
     def script(self, replies: Iterable[object]) -> Route:
-        """Replies turn by turn, each reply once; a fault applies to the reply behind it."""
+        """Reply turn by turn, each reply once; a fault applies to the reply after it."""
         __tracebackhide__ = True
         if isinstance(replies, str) or not isinstance(replies, Iterable):
             raise SettingError(
@@ -127,12 +135,12 @@ class Route(respx.Route):
         if self.turns is None:
             return "" if self.reply_count or self.called else "never requested"
         # A client that got a fault instead of a reply may well give up.
-        waiting = [turn for turn in self.turns if id(turn) not in self.struck]
+        waiting = [turn for turn in self.turns if id(turn) not in self.undelivered]
         total = self.reply_count + len(self.turns)
         return f"{len(waiting)} of {total} script turns" if waiting else ""
 
     def take(self, at: int = 0) -> tuple[object, Callable[[], None]]:
-        """Takes a turn out of the script.
+        """Take a turn out of the script.
 
         Returns:
             The turn, and a function that puts it back in front.
@@ -168,6 +176,31 @@ class Route(respx.Route):
         return "script used up" if self.is_spent else "does not match"
 
 
+def _check(function: str, patterns: Sequence[object], lookups: Mapping[str, object]) -> None:
+    """Raise `SettingError` for what respx would fail on without naming it."""
+    __tracebackhide__ = True
+    for pattern in patterns:
+        if not isinstance(pattern, Pattern):
+            instead = ""
+            if isinstance(pattern, str):
+                instead = f": did you mean {function}(prompt__contains={show(pattern, 40)})?"
+            raise SettingError(
+                f"{function}() takes keyword arguments and patterns of respx, not "
+                f"{type(pattern).__name__}{instead}"
+            )
+    for name in lookups:
+        key, _, lookup = name.partition("__")
+        kind = Pattern.registry.get(key)
+        if kind is None:
+            near = did_you_mean(key, Pattern.registry) or f": use {', '.join(Pattern.registry)}"
+            raise SettingError(f"{function}() cannot match requests by {key!r}{near}")
+        values = [value.value for value in kind.lookups]
+        if lookup and lookup not in values and not issubclass(kind, PathPattern):
+            near = did_you_mean(name, [key, *(f"{key}__{value}" for value in values)])
+            near = near or f": use {', '.join(f'{key}__{value}' for value in values)}"
+            raise SettingError(f"{function}() cannot match requests by {name!r}{near}")
+
+
 def _checked(reply: object) -> object:
     __tracebackhide__ = True
     if (
@@ -178,18 +211,14 @@ def _checked(reply: object) -> object:
     ):
         return reply
     raise SettingError(
-        "a reply must be a str, a reply from pytest_chatapi.mock, a fault, a dict, a response of "
-        f"httpx or a function of the request, not {type(reply).__name__}"
+        "a reply must be a str, a reply from pytest_chatapi.mock, a fault, a dict,\n"
+        f"a response of httpx or a function of the request, not {type(reply).__name__}"
     )
 
 
 def _title(patterns: Sequence[Pattern], lookups: dict[str, object]) -> str:
     parts = [repr(pattern) for pattern in patterns]
-    parts += [
-        f"{name}={show(value, 40)}"
-        for name, value in lookups.items()
-        if name not in ("method", "path__regex")
-    ]
+    parts += [f"{name}={show(value, 40)}" for name, value in lookups.items()]
     return ", ".join(parts)
 
 

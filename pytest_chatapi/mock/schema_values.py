@@ -207,7 +207,7 @@ class _Maker:
             yield from self._composed(dict(schema), path, around, here)
 
     def _composed(self, schema: JSONObject, path: str, around: Refs, here: Refs) -> Iterator[JSON]:
-        """Resolves one keyword that holds whole schemas, and goes on with the outcome.
+        """Resolve one keyword that holds whole schemas, and go on with the outcome.
 
         Merging may lose a keyword; `values` validates by the original schema.
         """

@@ -67,7 +67,7 @@ class Store:
         self._stored: dict[str, _Stored] = {}
 
     def keep(self, body: JSONObject, completion: JSONObject) -> None:
-        """Stores a completion with its metadata and messages, as for ``store: true``.
+        """Store a completion with its metadata and messages, as for ``store: true``.
 
         Args:
             body: of the request, which the contract allows.

@@ -31,13 +31,14 @@ class ChatContract:
         return {**own, **arguments}
 
     def __call__(self, response: object, **arguments: Any) -> JSONObject:
-        """Asserts that a plain response, or a stream, keeps the contract."""
+        """Assert that a plain response, or a stream, keeps the contract."""
         __tracebackhide__ = True
         if is_stream(response):
             return self.assert_chat_stream(response, **arguments)
         return self.assert_chat_completion(response, **arguments)
 
     def check(self, exchange: object, **arguments: Any) -> list[Finding]:
+        __tracebackhide__ = True
         bound = self._bound(arguments)
         bound.pop("strict")
         return assertions.check(exchange, **bound)

@@ -1,8 +1,9 @@
-"""What a test must not get away with, checked at the end of each of its phases."""
+"""What fails a test whose own assertions hold, checked at the end of each of its phases."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,7 +20,12 @@ from pytest_chatapi.plugin.policy import (
     failure_of,
     findings_of,
 )
+from pytest_chatapi.plugin.run import NOT_RECORDED, RECORDED
+from pytest_chatapi.recording.matching import streams
 from pytest_chatapi.recording.miss import describe
+
+if TYPE_CHECKING:
+    from pytest_chatapi.faults import Fault
 
 __all__ = ["Checks"]
 
@@ -41,11 +47,12 @@ class Checks:
         self._passed = False
         self._checked = 0  # exchanges
         self._reported = 0  # misses
+        self._is_refused = False  # what was recorded could not be written
 
     # -- the ends of the phases ------------------------------------------------------------------
 
     def call_passed(self) -> None:
-        """Fails the test for what it got away with, and writes what it recorded."""
+        """Fail the test for misses, findings and unused recordings, and write what it recorded."""
         self._end_phase()
         self._fail_for_misses()
         self._fail_for_findings()
@@ -57,7 +64,7 @@ class Checks:
         self._passed = True
 
     def call_failed(self, error: BaseException) -> None:
-        """Adds to the report what explains a failure, or fails for a better reason.
+        """Add to the report what explains a failure, or fail for a better reason.
 
         Raises:
             pytest.fail.Exception: instead of `error`.
@@ -85,23 +92,36 @@ class Checks:
             self._item.add_report_section("call", "chatapi", "\n\n".join(unreported))
 
     def torn_down(self, error: BaseException | None) -> None:
-        """Checks what fixtures did after a test that passed.
+        """Check what fixtures did after a test that passed.
 
         Args:
             error: what the teardown raised.
         """
         self._end_phase()
-        if error is None and self._passed:
-            self._fail_for_misses()
-            self._fail_for_findings()
-            self._check_unplayed("teardown")
-            self._save()
+        try:
+            if error is None and self._passed:
+                self._fail_for_misses()
+                self._fail_for_findings()
+                self._check_unplayed("teardown")
+                self._save()
+        finally:
+            self._note_recordings()
 
     # -- what is checked -------------------------------------------------------------------------
 
     def _warn(self, text: str) -> None:
-        """Shows something at the end of the run."""
+        """Show something at the end of the run."""
         self._item.user_properties.append(("chatapi", text))
+
+    def _note_recordings(self) -> None:
+        """Leave to `Run` what it sums up at the end of the run."""
+        recorder, properties = self._recorder, self._item.user_properties
+        # Those of a try before this one are no longer true.
+        properties[:] = [p for p in properties if p[0] not in (RECORDED, NOT_RECORDED)]
+        if recorder.cassette is not None and recorder.written:
+            properties.append((RECORDED, [recorder.written, recorder.cassette.name]))
+        if recorder.unwritten and not self._is_refused:
+            properties.append((NOT_RECORDED, recorder.unwritten))
 
     def _end_phase(self) -> None:
         recorder = self._recorder
@@ -112,8 +132,13 @@ class Checks:
             self._warn(text + (f"\n  ... and {plural(more, 'more request')}" if more else ""))
         if recorder.unanswered:
             self._warn(
-                f"{plural(len(recorder.unanswered), 'request')} got no response, so there is "
-                f"nothing to replay: {', '.join(recorder.unanswered[:3])}"
+                "\n  ".join(
+                    [
+                        f"{plural(len(recorder.unanswered), 'request')} got no response, "
+                        "so there is nothing to replay:",
+                        *recorder.unanswered[:3],
+                    ]
+                )
             )
         recorder.warnings, recorder.unanswered = [], []
 
@@ -138,7 +163,7 @@ class Checks:
         fail_for_findings(self._unchecked(), self._settings.policy, self._warn)
 
     def _save_failed(self, misses: list[str]) -> list[str]:
-        """Writes what a failing test recorded, if it is to be written, and explains an xfail.
+        """Write what a failing test recorded, if it is to be written, and explain an xfail.
 
         Returns:
             what is to be added to the report.
@@ -168,7 +193,7 @@ class Checks:
 
     def _check_unplayed(self, phase: str) -> None:
         cassette = self._recorder.cassette
-        if cassette is None or not self._minds_unused:
+        if cassette is None or not self._reports_unused:
             return
         unplayed = [entry for entry in self._recorder.unplayed(phase=phase) if entry.own]
         if unplayed:
@@ -185,7 +210,7 @@ class Checks:
 
     def _check_unused_replies(self) -> None:
         mock = self.handle.mock
-        if mock is not None and self._minds_unused and (unused := mock.unused):
+        if mock is not None and self._reports_unused and (unused := mock.unused):
             self._report_unused(
                 "unused mock replies:",
                 unused[:_SHOWN],
@@ -195,7 +220,7 @@ class Checks:
             )
 
     @property
-    def _minds_unused(self) -> bool:
+    def _reports_unused(self) -> bool:
         # A client that gets a fault instead of a response may well give up.
         return self._settings.unplayed != "ignore" and self._recorder.faults is None
 
@@ -219,26 +244,41 @@ class Checks:
             pytest.fail(refusal, pytrace=False)
 
     def _refusal_to_save(self) -> str:
-        """Writes what was recorded; the reason if that is refused, else ``""``."""
+        """Write what was recorded; return the reason if that is refused, else ``""``."""
         try:
             self._recorder.save()
         except ChatAPIError as error:
+            self._is_refused = True
             return f"chatapi: {error}"
         return ""
 
     def _skip_idle_scenario(self) -> None:
         if not self._scenario:
             return
-        from pytest_chatapi.faults import Plan
+        from pytest_chatapi.faults import Plan, parse
 
         plan = self._recorder.faults
-        if not isinstance(plan, Plan) or not plan.happened:
-            why = (
-                "there is nothing in this traffic that it could change"
-                if self._recorder.exchanges
-                else "the test requested no chat completion"
-            )
-            pytest.skip(f"{self._scenario}: {why}")
+        if isinstance(plan, Plan) and plan.happened:
+            return
+        exchanges = self._recorder.exchanges
+        if not exchanges:
+            pytest.skip(f"{self._scenario}: the test requested no chat completion")
+        requests = [e.request for e in exchanges if e.request is not None]
+        hints = {
+            _what_it_changes(fault, any(map(streams, requests))): None
+            for fault in parse(self._scenario)
+        }
+        pytest.skip(
+            f"{self._scenario}: there is nothing in this traffic that it could change; "
+            + "; ".join(hints)
+        )
+
+
+def _what_it_changes(fault: Fault, is_streamed: bool) -> str:
+    """What a response needs so that a fault can change it."""
+    if "whole" not in fault.entry.sdk and not is_streamed:
+        return "it changes streams only: request with stream=True"
+    return f"what it does: {fault.summary}"
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -15,9 +15,9 @@ from pytest_chatapi.contract.findings import LEVELS, Finding, Level
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wording import plural
 from pytest_chatapi.errors import ContractError, ReadError, SettingError
-from pytest_chatapi.plugin.place import is_recording
 from pytest_chatapi.plugin.policy import failure_of, findings_of
 from pytest_chatapi.plugin.settings import settings_of_run
+from pytest_chatapi.reading.find import is_recording
 from pytest_chatapi.reading.mapping import Mapping
 from pytest_chatapi.reading.reader import NotARecording, read_file
 from pytest_chatapi.report import Report, found_instead, remarks

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_chatapi.plugin.stash import CHECKS, GUARD, IS_RECORDED, RUN
+from pytest_chatapi.recording.kinds import HTTP_FAMILIES
 
 if TYPE_CHECKING:
     import httpx
@@ -50,14 +51,14 @@ def _chatapi_recording(request: pytest.FixtureRequest) -> Iterator[ChatAPI]:
     from pytest_chatapi.plugin.guard import guarded_test
     from pytest_chatapi.plugin.opening import open_test
     from pytest_chatapi.plugin.scenarios import scenario_of
-    from pytest_chatapi.plugin.settings import settings_for
+    from pytest_chatapi.plugin.settings import settings_at_run
 
     item = request.node
     has_mock = "chatapi_mock" in request.fixturenames
     scenario = scenario_of(item)
     # What a mock or a fault makes is valid by construction or wrong on purpose.
     policy = "off" if has_mock or scenario else "error"
-    settings = settings_for(item, request.getfixturevalue("chatapi_config"), policy)
+    settings = settings_at_run(item, request.getfixturevalue("chatapi_config"), policy)
     vcr_config = _value(request, "vcr_config")
     folder = _value(request, "vcr_cassette_dir")
     with ExitStack() as stack:
@@ -168,7 +169,8 @@ def _sdk(fixture: str) -> tuple[Any, Any]:
     """The openai package, and the HTTP library that its version runs on."""
     sdk = pytest.importorskip("openai", reason=f"{fixture} needs the package openai")
     is_new = int(sdk.__version__.partition(".")[0]) >= 3
-    return sdk, import_module("httpx2" if is_new else "httpx")
+    older, newer = HTTP_FAMILIES
+    return sdk, import_module(newer if is_new else older)
 
 
 # -- the contract --------------------------------------------------------------------------------
@@ -182,7 +184,7 @@ def chat_contract(request: pytest.FixtureRequest) -> ChatContract:
     ``--chatapi-profile`` and the like, else by ini.
     """
     from pytest_chatapi.plugin.bound_assertions import ChatContract
-    from pytest_chatapi.plugin.settings import settings_for
+    from pytest_chatapi.plugin.settings import settings_at_run
 
-    settings = settings_for(request.node, request.getfixturevalue("chatapi_config"))
+    settings = settings_at_run(request.node, request.getfixturevalue("chatapi_config"))
     return ChatContract(settings.profile, settings.ignore, settings.strict)

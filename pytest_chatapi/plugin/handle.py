@@ -120,8 +120,10 @@ class ChatAPI:
         settings = self.settings
         key = settings.api_key or os.environ.get("OPENAI_API_KEY")
         if not key and self.base_url == DEFAULT_BASE_URL and self.recorder.sends:
+            is_recorded = self.recorder.cassette is not None
+            cause = f"record_mode={self.recorder.mode}" if is_recorded else "--disable-recording"
             pytest.fail(
-                f"record_mode={self.recorder.mode} sends requests to {self.base_url}: "
+                f"{cause} sends requests to {self.base_url}:\n"
                 "set OPENAI_API_KEY, or api_key in the fixture chatapi_config",
                 pytrace=False,
             )
@@ -150,7 +152,7 @@ class ChatAPI:
         return cast("ChatMock | None", self.recorder.answers)
 
     def inject(self, *steps: Fault | str) -> Plan:
-        """Sets the faults of the coming responses, one step for each.
+        """Set the faults of the coming responses, one step for each.
 
         Args:
             steps: of `pytest_chatapi.faults`, or as text: ``"2*rate_limit, cut(chunks=3), ok"``.
@@ -178,7 +180,7 @@ class ChatAPI:
         return self._clock.slept if self._clock is not None else []
 
     def make_time_virtual(self) -> None:
-        """Lets sleeping take no time for the rest of the test, unless a setting forbids it."""
+        """Let sleeping take no time for the rest of the test, unless a setting forbids it."""
         if self._clock is None and self.settings.virtual_time:
             from pytest_chatapi.faults.virtual_time import VirtualTime
 
@@ -186,7 +188,7 @@ class ChatAPI:
 
     @contextmanager
     def served(self) -> Iterator[str]:
-        """Serves this test's cassette or mock on a socket; yields the base URL.
+        """Serve this test's cassette or mock on a socket, and yield the base URL.
 
         Raises:
             pytest.fail.Exception: the extra ``server`` is not installed.

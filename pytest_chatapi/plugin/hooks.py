@@ -14,6 +14,7 @@ import pytest
 from pytest_chatapi.plugin.ini_and_flags import (
     add_options,
     add_shared_flags,
+    check_switches,
     is_any_set,
     is_on,
 )
@@ -47,6 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     worker = getattr(config, "workerinput", {})
     run = config.stash[RUN] = Run(worker.get("chatapi_since", ""))
     config.pluginmanager.register(run, "chatapi-run")
+    check_switches(config)
     if is_any_set(config):
         from pytest_chatapi.plugin.settings import settings_of_run
 
@@ -81,41 +83,55 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("chatapi_faults")
     if marker is None:
         return
-    from pytest_chatapi.plugin.scenarios import scenarios_of
+    from pytest_chatapi.plugin.scenarios import WrongScenarios, scenarios_of
 
-    texts = scenarios_of(metafunc.definition, marker)
+    try:
+        texts = scenarios_of(marker)
+    except WrongScenarios:  # the one test that is made without them is refused below
+        return
     metafunc.fixturenames.append("_chatapi_scenario")
     metafunc.parametrize("_chatapi_scenario", texts, indirect=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        # A mistake in one test is no reason to run none.
         try:
             if not is_recorded(item):
                 continue
-        except TwoRecorders as error:  # a mistake in one test is no reason to run none
+        except TwoRecorders as error:
             item.stash[REFUSED] = str(error)
             continue
+        if (marker := item.get_closest_marker("chatapi_faults")) is not None:
+            from pytest_chatapi.plugin.scenarios import WrongScenarios, scenarios_of
+
+            try:
+                scenarios_of(marker)
+            except WrongScenarios as error:
+                item.stash[REFUSED] = str(error)
+                continue
         from pytest_chatapi.plugin.config_fixture import config_scope
         from pytest_chatapi.plugin.settings import settings_for
 
         settings_for(item, {})  # a wrong setting fails before any test runs
         item.stash[IS_RECORDED] = True
-        # What the config allows holds for fixtures of narrower scope, too: the guard asks for it.
-        _add_fixture(item, "chatapi_config", after=config_scope(item))
-        _add_fixture(item, "_chatapi_marked", after="class")
+        # What the config allows holds for the other fixtures, too: the guard asks for it.
+        _add_fixture(item, "chatapi_config", before=config_scope(item))
+        _add_fixture(item, "_chatapi_marked", before="function")
 
 
 _SCOPES = ("session", "package", "module", "class", "function")
 
 
-def _add_fixture(item: pytest.Item, fixture: str, *, after: str) -> None:
-    """Has a test set up a fixture after all others of a scope, or of a wider one."""
+def _add_fixture(item: pytest.Item, fixture: str, *, before: str) -> None:
+    """Have a test set up a fixture before all others of a scope, or of a narrower one."""
     names = getattr(item, "fixturenames", None)
-    if names is None or fixture in names:
+    if names is None:
         return
+    if fixture in names:
+        names.remove(fixture)
     definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
-    narrower = _SCOPES[_SCOPES.index(after) + 1 :]
+    narrower = _SCOPES[_SCOPES.index(before) :]
     for at, name in enumerate(names):
         if name in definitions and definitions[name][-1].scope in narrower:
             names.insert(at, fixture)

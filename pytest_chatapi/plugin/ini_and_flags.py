@@ -8,14 +8,21 @@ import pytest
 
 from pytest_chatapi.plugin.options import RUN_SETTINGS, SETTINGS, Setting
 
-__all__ = ["add_options", "add_shared_flags", "is_any_set", "is_on", "values_of_run"]
+__all__ = [
+    "add_options",
+    "add_shared_flags",
+    "check_switches",
+    "is_any_set",
+    "is_on",
+    "values_of_run",
+]
 
 _ROWS = {**SETTINGS, **RUN_SETTINGS}
 _GROUP = "chatapi"
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """Declares all ini options, and the flags that are ours alone."""
+    """Declare all ini options, and the flags that are ours alone."""
     group = parser.getgroup(_GROUP, "contract tests of Chat Completions APIs")
     for name, row in _ROWS.items():
         if row.flag and not row.is_shared:
@@ -25,7 +32,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def add_shared_flags(parser: pytest.Parser) -> None:
-    """Declares the flags that other recorders declare too, where none of them has by now."""
+    """Declare the flags that other recorders declare too, where none of them has by now."""
     group = parser.getgroup(_GROUP)
     for name, row in _ROWS.items():
         if row.is_shared:
@@ -39,7 +46,7 @@ def _add_flag(group: pytest.OptionGroup, name: str, row: Setting) -> None:
     arguments: dict[str, Any] = {"help": f"{row.help} (ini: chatapi_{name})"}
     if row.ini == "bool":
         arguments |= {"action": "store_true", "default": _unset(name, row)}
-    elif row.is_shared:
+    elif row.kind.choices:
         arguments["choices"] = row.kind.choices
     else:
         arguments["metavar"] = row.metavar
@@ -57,8 +64,20 @@ def _unset(name: str, row: Setting) -> object:
 
 def is_on(config: pytest.Config, name: str) -> bool:
     """Whether a switch of the run is on, by its flag or in the ini file."""
-    flag = RUN_SETTINGS[name].flag
-    return bool(flag and config.getoption(flag, False)) or bool(config.getini(f"chatapi_{name}"))
+    row = RUN_SETTINGS[name]
+    on_command_line = bool(row.flag and config.getoption(row.flag, False))
+    return on_command_line or bool(_in_ini(config, name, row))
+
+
+def check_switches(config: pytest.Config) -> None:
+    """Read all switches of the run, whether they are needed or not.
+
+    Raises:
+        pytest.UsageError: one is neither true nor false.
+    """
+    for name, row in RUN_SETTINGS.items():
+        if row.ini == "bool":
+            _in_ini(config, name, row)
 
 
 def is_any_set(config: pytest.Config) -> bool:
@@ -90,5 +109,10 @@ def _on_command_line(config: pytest.Config, row: Setting) -> object:
 
 
 def _in_ini(config: pytest.Config, name: str, row: Setting) -> object:
-    value = config.getini(f"chatapi_{name}") if row.ini is not None else None
+    if row.ini is None:
+        return None
+    try:
+        value = config.getini(f"chatapi_{name}")
+    except (pytest.UsageError, ValueError) as error:  # which does not name the option
+        raise pytest.UsageError(f"chatapi_{name} must be {row.kind.wanted}: {error}") from None
     return None if value in ("", []) else value

@@ -132,7 +132,7 @@ def _refuse_vcrpy(item: pytest.Item) -> NoReturn:
 
 @contextmanager
 def _placeholder_key(recorder: Recorder) -> Iterator[None]:
-    """Sets an API key where nothing is sent and none is set: SDKs refuse to be built without."""
+    """Set an API key where nothing is sent and none is set: SDKs refuse to be built without."""
     if recorder.sends or os.environ.get("OPENAI_API_KEY"):
         yield
         return

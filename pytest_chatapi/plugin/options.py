@@ -9,37 +9,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
-from pytest_chatapi.recording.modes import RECORD_MODES
+from pytest_chatapi.recording.kinds import (
+    DEFAULT_MATCH_ON,
+    FACTOR,
+    HTTP_FAMILIES,
+    MATCHERS,
+    RECORD_MODE,
+    Kind,
+    one_of,
+)
 
 __all__ = ["RUN_SETTINGS", "SETTINGS", "Setting", "Settings", "Values", "validated"]
 
-IniKind = Literal["string", "bool", "linelist", "args", "paths"]
-
 Values: TypeAlias = dict[str, Any]
 """Validated settings by name, each of the type that its row says."""
-
-
-class Kind:
-    """What values a setting takes.
-
-    Attributes:
-        wanted: how an error message puts it.
-        convert: returns the value as it is used; raises `TypeError` or `ValueError` if it does
-            not fit.
-        ini: kind of the ini option, as pytest names it; ``None`` if an ini file cannot say it.
-        choices: all values, if they can be listed.
-    """
-
-    def __init__(
-        self,
-        wanted: str,
-        convert: Callable[[Any], object],
-        ini: IniKind | None,
-        choices: Sequence[str] = (),
-    ) -> None:
-        self.wanted, self.convert, self.ini, self.choices = wanted, convert, ini, choices
 
 
 class Setting:
@@ -48,7 +33,8 @@ class Setting:
     Attributes:
         kind: what values it takes.
         default: its value if it is set nowhere.
-        help: one line for ``pytest --help`` and the documentation.
+        help: one line for ``pytest --help`` and the documentation; after a final colon, the
+            choices of the kind are added.
         ini: kind of the ini option ``chatapi_NAME``; ``None`` if there is none.
         flag: on the command line, or ``""``.
         metavar: what the flag takes, for ``pytest --help``.
@@ -76,6 +62,8 @@ class Setting:
         shown: str = "",
     ) -> None:
         self.kind, self.default, self.help = kind, default, help
+        if help.endswith(":"):
+            self.help = f"{help} {', '.join(kind.choices[:-1])} or {kind.choices[-1]}"
         self.ini = kind.ini if in_ini else None
         self.flag, self.metavar, self.is_shared = flag, metavar, is_shared
         self.has_commas, self.only_checks = has_commas, only_checks
@@ -107,26 +95,10 @@ def _texts(value: object) -> Sequence[str] | set[str]:
     return value
 
 
-def _factor(value: Any) -> float:
-    number = float(value)
-    if isinstance(value, bool) or not number >= 0:
-        raise ValueError
-    return number
-
-
 def _function(value: object) -> object:
     if value is not None and not callable(value):
         raise TypeError
     return value
-
-
-def _one_of(*choices: str) -> Kind:
-    def convert(value: object) -> object:
-        if value not in choices:
-            raise ValueError
-        return value
-
-    return Kind(f"one of {', '.join(choices)}", convert, "string", choices)
 
 
 TEXT = Kind("a string", _instance_of(str, type(None)), "string")
@@ -135,7 +107,6 @@ SWITCH = Kind("True or False", _instance_of(bool), "bool")
 LINES = Kind("a list of strings", _texts, "linelist")
 WORDS = Kind("a list of strings", _texts, "args")
 FOLDERS = Kind("a list of paths", _texts, "paths")
-FACTOR = Kind("0, 1 or another factor", _factor, "string")
 FUNCTION = Kind("a function of a body", _function, None)
 
 
@@ -222,11 +193,10 @@ class Settings:
         SWITCH, False, "fail on warnings too", flag="--chatapi-strict", only_checks=True
     )
     policy: str = _setting(
-        _one_of("error", "strict", "warn", "off"),
+        one_of("error", "strict", "warn", "off"),
         "error",
         "which findings fail a test: error, strict (warnings too), warn (none) or off (no checks)",
         flag="--chatapi-policy",
-        metavar="POLICY",
         only_checks=True,
         shown="`error`; `off` with a mock or faults",
     )
@@ -234,19 +204,17 @@ class Settings:
         PATH, None, "name or path of the cassette", shown="named after the test"
     )
     record_mode: str = _setting(
-        _one_of(*RECORD_MODES),
+        RECORD_MODE,
         "none",
-        "when to record: none, once, new_episodes, all or rewrite",
+        "when to record:",
         flag="--record-mode",
         is_shared=True,
     )
-    serializer: str = _setting(
-        _one_of("yaml", "json"), "yaml", "format of new cassettes: yaml or json"
-    )
+    serializer: str = _setting(one_of("yaml", "json"), "yaml", "format of new cassettes:")
     match_on: Sequence[str] = _setting(
         WORDS,
-        ("method", "path", "query", "body"),
-        "what requests are matched by: method, scheme, host, port, path, query, uri, body",
+        DEFAULT_MATCH_ON,
+        f"what requests are matched by: {', '.join(MATCHERS)}",
         check=_check_matchers,
     )
     ignore_body: Sequence[str] = _setting(
@@ -275,9 +243,9 @@ class Settings:
         metavar="FACTOR",
     )
     unplayed: str = _setting(
-        _one_of("fail", "warn", "ignore"),
+        one_of("fail", "warn", "ignore"),
         "fail",
-        "what to do about unused recordings and mock replies: fail, warn or ignore",
+        "what to do about unused recordings and mock replies:",
     )
     max_age: str | None = _setting(
         TEXT,
@@ -286,9 +254,9 @@ class Settings:
         check=_check_age,
     )
     on_expiry: str = _setting(
-        _one_of("warn", "fail"),
+        one_of("warn", "fail"),
         "warn",
-        "what to do about recordings older than max_age: warn or fail",
+        "what to do about recordings older than max_age:",
     )
     record_on_failure: bool = _setting(SWITCH, False, "write the cassette of a failing test too")
     ignore_hosts: Sequence[str] = _setting(
@@ -313,9 +281,9 @@ class Settings:
         TEXT, None, "project of the client fixtures", shown="`OPENAI_PROJECT_ID`"
     )
     http_client: str = _setting(
-        _one_of("httpx", "httpx2"),
-        "httpx",
-        "library of the fixture chatapi_client: httpx or httpx2",
+        one_of(*HTTP_FAMILIES),
+        HTTP_FAMILIES[0],
+        "library of the fixture chatapi_client:",
     )
     virtual_time: bool = _setting(
         SWITCH, True, "let sleeping take no time in tests with a mock or faults (default: true)"
@@ -380,14 +348,9 @@ def validated(values: Mapping[str, object]) -> Values:
         row = SETTINGS.get(name)
         if row is None:
             near = did_you_mean(str(name), SETTINGS)
-            raise SettingError(
-                f"unknown setting {name!r}{near or '.'} It takes {', '.join(SETTINGS)}"
-            )
-        try:
-            converted[name] = row.kind.convert(value)
-        except (TypeError, ValueError):
-            near = did_you_mean(str(value), row.kind.choices)
-            raise SettingError(f"{name} must be {row.kind.wanted}, not {value!r}{near}") from None
+            near = near or f": use {', '.join(SETTINGS)}"
+            raise SettingError(f"unknown setting {name!r}{near}")
+        converted[name] = row.kind.checked(name, value)
         if row.check is not None:
             row.check(converted[name])
     return converted

@@ -10,9 +10,10 @@ from typing import Protocol
 import pytest
 
 from pytest_chatapi.plugin.options import SETTINGS
-from pytest_chatapi.plugin.place import cassette_folder, cassette_path, is_recording
+from pytest_chatapi.plugin.place import cassette_folder, cassette_path
 from pytest_chatapi.plugin.recorded import is_recorded
 from pytest_chatapi.plugin.settings import settings_for
+from pytest_chatapi.reading.find import is_recording
 
 __all__ = ["Orphans"]
 
@@ -24,7 +25,7 @@ class _Worker(Protocol):
 
 
 class Orphans:
-    """The hooks that are registered only where somebody asks."""
+    """The hooks behind ``--chatapi-orphans``, registered only with it."""
 
     def __init__(self) -> None:
         self._orphans: list[str] = []

@@ -11,21 +11,21 @@ from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.plugin.policy import fail_for_findings, findings_of
-from pytest_chatapi.plugin.settings import settings_for
+from pytest_chatapi.plugin.settings import settings_at_run
 from pytest_chatapi.reading.registry import exchange_of
 
 __all__ = ["check_other_recorder"]
 
 
 def check_other_recorder(item: pytest.Item) -> None:
-    """Fails the test for what its recorder played or recorded."""
+    """Fail the test for what its recorder played or recorded."""
     funcargs: Mapping[str, object] = getattr(item, "funcargs", {})
     cassette = funcargs.get("vcr") or funcargs.get("cassette")
     if cassette is None:
         return
     request = getattr(item, "_request", None)
     config = request.getfixturevalue("chatapi_config") if request is not None else {}
-    settings = settings_for(item, config)
+    settings = settings_at_run(item, config)
     fail_for_findings(
         (
             (f"exchange {number}: {title_of(exchange)}", findings_of(exchange, settings))

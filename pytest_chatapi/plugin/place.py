@@ -12,19 +12,13 @@ import pytest
 
 from pytest_chatapi.plugin.options import Settings
 from pytest_chatapi.plugin.scenarios import scenario_of
-from pytest_chatapi.reading.find import suffixes
 
-__all__ = ["cassette_folder", "cassette_path", "how_to_record", "is_recording", "shown_path"]
+__all__ = ["cassette_folder", "cassette_path", "how_to_record", "shown_path"]
 
 # Of the formats that hold several exchanges: any other dot in `cassette=` is part of a name.
 _CASSETTE_SUFFIXES = (".yaml", ".yml", ".json", ".toml", ".har", ".gz")
 _LONGEST_NAME = 255
 _DASHES = str.maketrans(dict.fromkeys(r"<>?%*:|\"'/\\", "-"))
-
-
-def is_recording(name: str) -> bool:
-    """Whether a file is a recording, by the end of its name."""
-    return name.removesuffix(".gz").endswith(suffixes())
 
 
 def cassette_folder(item: pytest.Item) -> Path:

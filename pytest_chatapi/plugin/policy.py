@@ -39,7 +39,7 @@ def failure_of(titled: TitledFindings, policy: str) -> str:
 def fail_for_findings(
     exchanges: Iterable[TitledFindings], policy: str, warn: Callable[[str], object]
 ) -> None:
-    """Fails the test for the findings of its exchanges, or warns of them, as the policy says.
+    """Fail the test for the findings of its exchanges, or warn of them, as the policy says.
 
     Raises:
         pytest.fail.Exception: a finding fails the test.

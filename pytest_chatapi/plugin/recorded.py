@@ -6,10 +6,11 @@ import pytest
 
 from pytest_chatapi.plugin.ini_and_flags import is_on
 
-__all__ = ["TwoRecorders", "is_recorded"]
+__all__ = ["FIXTURES", "TwoRecorders", "is_recorded"]
 
-_FIXTURES = frozenset(
-    "chatapi chatapi_mock chatapi_client chatapi_async_client "
+# The fixtures that need a recorder, by name: an idle plugin does not look into them.
+FIXTURES = frozenset(
+    "chatapi chatapi_mock chatapi_server chatapi_client chatapi_async_client "
     "openai_client async_openai_client".split()
 )
 
@@ -19,14 +20,14 @@ class TwoRecorders(Exception):
 
 
 def is_recorded(item: pytest.Item) -> bool:
-    """Whether a test is recorded and replayed by this plugin.
+    """Whether this plugin records and replays a test.
 
     Raises:
         TwoRecorders: another recorder is turned on for it as well.
         pytest.UsageError: a marker is wrong.
     """
     is_marked = any(item.get_closest_marker(name) for name in ("chatapi", "chatapi_faults"))
-    fixtures = _FIXTURES.intersection(getattr(item, "fixturenames", ()))
+    fixtures = [name for name in getattr(item, "fixturenames", ()) if name in FIXTURES]
     if not is_marked and not fixtures and not is_on(item.config, "auto"):
         return False
     if item.get_closest_marker("vcr") is None:
@@ -35,7 +36,7 @@ def is_recorded(item: pytest.Item) -> bool:
     return False
 
 
-def _refuse_second(item: pytest.Item, fixtures: frozenset[str]) -> None:
+def _refuse_second(item: pytest.Item, fixtures: list[str]) -> None:
     if item.get_closest_marker("chatapi_faults") is not None:
         raise TwoRecorders(
             "@pytest.mark.chatapi_faults does not work with @pytest.mark.vcr: "
@@ -43,7 +44,7 @@ def _refuse_second(item: pytest.Item, fixtures: frozenset[str]) -> None:
         )
     is_marked = _asks_for_recorder(item)
     if is_marked or fixtures:
-        what = "@pytest.mark.chatapi" if is_marked else f"the fixture {min(fixtures)}"
+        what = "@pytest.mark.chatapi" if is_marked else f"the fixture {fixtures[0]}"
         raise TwoRecorders(
             f"@pytest.mark.vcr and {what} both turn on a recorder: remove one of them;\n"
             "to check what the other recorder plays, set chatapi_check_vcr = true"

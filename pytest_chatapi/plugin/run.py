@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from pytest_chatapi.plugin.stash import REFUSED
 from pytest_chatapi.recording import clock
 
-__all__ = ["Run"]
+__all__ = ["NOT_RECORDED", "RECORDED", "Run"]
+
+# Names of properties of a test, which a worker of pytest-xdist reports with it.
+NOTE = "chatapi"
+RECORDED = "chatapi_recorded"
+"""How many exchanges, and the name of the cassette."""
+
+NOT_RECORDED = "chatapi_not_recorded"
+"""How many exchanges: the test did not pass."""
+
+_LISTED = 3
 
 
 class Run:
@@ -21,7 +33,7 @@ class Run:
     def __init__(self, since: str = "") -> None:
         self.since = since or clock.now()
         self.failed: set[str] = set()
-        self._notes: list[str] = []
+        self._properties: dict[str, list[tuple[str, object]]] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -33,14 +45,44 @@ class Run:
         if report.failed:
             self.failed.add(report.nodeid)
         if report.when == "teardown":
-            self._notes += [
-                f"{report.nodeid}: {text}"
-                for name, text in report.user_properties
-                if name == "chatapi"
-            ]
+            properties = [item for item in report.user_properties if item[0].startswith(NOTE)]
+            if properties:  # those of an earlier try of a test come again with the next
+                self._properties[report.nodeid] = properties
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self._notes:
+        lines = [
+            f"{nodeid}: {value}"
+            for nodeid, properties in self._properties.items()
+            for name, value in properties
+            if name == NOTE
+        ]
+        lines += self._recorded()
+        if lines:
             terminalreporter.write_sep("-", "chat completions")
-            for text in self._notes:
+            for text in lines:
                 terminalreporter.write_line(text)
+
+    def _recorded(self) -> Iterator[str]:
+        """What the run recorded, and what it did not because tests did not pass."""
+        from pytest_chatapi.contract.wording import plural
+
+        count, lost, failed = 0, 0, set()
+        cassettes: dict[str, None] = {}
+        for nodeid, properties in self._properties.items():
+            for name, value in properties:
+                if name == RECORDED and isinstance(value, list | tuple):
+                    count += value[0]
+                    cassettes[value[1]] = None
+                elif name == NOT_RECORDED and isinstance(value, int):
+                    lost += value
+                    failed.add(nodeid)
+        if cassettes:
+            into = plural(len(cassettes), "cassette")
+            yield f"recorded {plural(count, 'exchange')} into {into}:"
+            yield from (f"  {name}" for name in [*cassettes][:_LISTED])
+            if len(cassettes) > _LISTED:
+                yield f"  ... and {len(cassettes) - _LISTED} more"
+        if failed:
+            tests = plural(len(failed), "test")
+            yield f"not recorded: {plural(lost, 'exchange')} of {tests} that did not pass"
+            yield "  to record them all the same: chatapi_record_on_failure = true"

@@ -6,26 +6,36 @@ import pytest
 
 from pytest_chatapi.errors import SettingError
 
-__all__ = ["scenario_of", "scenarios_of"]
+__all__ = ["WrongScenarios", "scenario_of", "scenarios_of"]
 
 
-def scenarios_of(item: pytest.Item, marker: pytest.Mark) -> list[str]:
+class WrongScenarios(Exception):
+    """A marker names what is not a scenario; the message says what."""
+
+
+def scenarios_of(marker: pytest.Mark) -> list[str]:
     """The texts of the plans that a marker names, without repeats; sets are expanded.
 
     Raises:
-        pytest.UsageError: a name is wrong, or there is none.
+        WrongScenarios: a name is wrong, or there is none.
     """
-    from pytest_chatapi.faults import SETS, parse  # most tests that are recorded need none of it
+    # Most recorded tests need none of it.
+    from pytest_chatapi.faults import SETS, Fault, parse
 
-    where = f"{item.nodeid}: @pytest.mark.chatapi_faults"
+    where = "@pytest.mark.chatapi_faults"
     if marker.kwargs or not marker.args:
-        raise pytest.UsageError(f"{where} takes names of faults, plans or sets: {', '.join(SETS)}")
+        raise WrongScenarios(f"{where} takes names of faults, plans or sets: {', '.join(SETS)}")
     texts: list[str] = []
     for argument in marker.args:
+        if not isinstance(argument, str | Fault):
+            kind = type(argument).__name__
+            if isinstance(argument, list | tuple | set):
+                raise WrongScenarios(f"{where}: pass names as separate arguments, not a {kind}")
+            raise WrongScenarios(f"{where} takes names of faults, plans or sets, not {kind}")
         try:
             steps = parse(str(argument))
         except SettingError as error:
-            raise pytest.UsageError(f"{where}: {error}") from None
+            raise WrongScenarios(f"{where}: {error}") from None
         texts += map(str, steps) if argument in SETS else [str(argument)]
     return list(dict.fromkeys(texts))
 

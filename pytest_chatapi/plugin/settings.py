@@ -23,7 +23,7 @@ from pytest_chatapi.errors import SettingError
 from pytest_chatapi.plugin.ini_and_flags import values_of_run
 from pytest_chatapi.plugin.options import SETTINGS, Settings, Values, validated
 
-__all__ = ["marker_arguments", "settings_for", "settings_of_run"]
+__all__ = ["marker_arguments", "settings_at_run", "settings_for", "settings_of_run"]
 
 _CONFIG_FIXTURE = "the fixture chatapi_config"
 
@@ -56,6 +56,21 @@ def settings_for(
     if _is_ci() and item.config.getoption("--record-mode", None) is None:
         merged["record_mode"], mode_from = "none", ""
     return _merged(merged | {"redact": secrets}, policy, mode_from)
+
+
+def settings_at_run(
+    item: pytest.Item, configured: Mapping[str, object], policy: str = "error"
+) -> Settings:
+    """As `settings_for`, while a test is set up: a wrong setting fails it in one line.
+
+    Raises:
+        pytest.fail.Exception: a setting is wrong.
+    """
+    try:
+        return settings_for(item, configured, policy)
+    except pytest.UsageError as error:
+        refusal = str(error)
+    pytest.fail(refusal, pytrace=False)  # outside of the handler, which would add its traceback
 
 
 def settings_of_run(config: pytest.Config) -> Settings:

@@ -12,7 +12,7 @@ from pytest_chatapi.reading.files import os_reason
 from pytest_chatapi.reading.format import OnError
 from pytest_chatapi.reading.registry import registered
 
-__all__ = ["AnyPath", "find", "suffixes", "walk"]
+__all__ = ["AnyPath", "find", "is_recording", "suffixes", "walk"]
 
 AnyPath = str | os.PathLike[str]
 
@@ -29,6 +29,12 @@ def _ignore(path: Path) -> None:
 def suffixes() -> tuple[str, ...]:
     """Those of the files that are read when a folder is named, each also with ``.gz``."""
     return tuple(suffix for format in registered().every() for suffix in format.suffixes)
+
+
+def is_recording(name: str) -> bool:
+    """Whether a file is read when its folder is named, by the end of its name."""
+    name = name.lower().removesuffix(".gz")
+    return name.endswith(suffixes())
 
 
 def find(
@@ -88,13 +94,12 @@ def walk(
     def failed(error: OSError) -> None:
         on_error(ReadError(str(error.filename or folder), "", os_reason(error)))
 
-    endings = tuple(suffix + zipped for suffix in suffixes() for zipped in ("", ".gz"))
     for place, folders, files in os.walk(folder, onerror=failed):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(place, name)
             if not name.startswith(".") and path.is_file():
-                if name.lower().endswith(endings):
+                if is_recording(name):
                     yield path
                 elif path.suffix.lower() not in _PROSE_AND_CODE:
                     on_other(path)

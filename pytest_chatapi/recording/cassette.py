@@ -1,4 +1,4 @@
-"""Cassettes on disk: read lazily, written atomically, merged with what others wrote meanwhile.
+"""Cassettes on disk: read lazily, written atomically, merged with what others wrote since.
 
 A YAML cassette is a list of blocks that begin with ``- request:`` at the margin, whichever tool
 wrote it. They are found without parsing: a request is parsed when it is first compared, a
@@ -25,7 +25,7 @@ from pytest_chatapi.reading.files import blocks_of_path, join, os_reason
 from pytest_chatapi.reading.reader import values_of
 from pytest_chatapi.reading.registry import conflict, exchange_of
 from pytest_chatapi.reading.yaml_events import YAMLProblem, load_all
-from pytest_chatapi.recording.interaction import Interaction, interaction_of, plain_form
+from pytest_chatapi.recording.interaction import OURS, Interaction, interaction_of, plain_form
 from pytest_chatapi.recording.own_layout import own_interaction, own_request
 from pytest_chatapi.redaction.redactor import Redactor
 
@@ -38,6 +38,7 @@ _START = b"- request:\n"
 _ALIAS = re.compile(rb"[:-] \*\w+\n")
 _MARGIN = re.compile(rb"\n(?=[^ \n])")
 _RESPONSE = b"\n  response:\n"
+_OUR_LINE = f"\n    {OURS}:\n".encode()
 _TEST = re.compile(rb"\n      test: '?([^\n]+?)'?\n")
 _RECORDED_AT = re.compile(rb"\n      recorded_at: '([^'\n]+)'\n")
 _BREAKS = re.compile("[\r\x85\u2028\u2029\ufeff]")
@@ -150,7 +151,7 @@ class Entry:
     def own(self) -> bool:
         """Whether this package recorded it."""
         if self._data and self._interaction is None:
-            return self._data.find(b"\n    chatapi:\n", *self._place) >= 0
+            return self._data.find(_OUR_LINE, *self._place) >= 0
         return self.interaction.own
 
     def _load(self, raw: bytes) -> JSON:

@@ -18,12 +18,12 @@ from typing import Any, NoReturn
 
 from pytest_chatapi.recording.guard import is_local, patched
 from pytest_chatapi.recording.http_types import Family, HTTPRequest, HTTPResponse
+from pytest_chatapi.recording.kinds import HTTP_FAMILIES
 from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.recording.transport import ahandle, handle, is_sending
 
-__all__ = ["FAMILIES", "intercepted"]
+__all__ = ["intercepted"]
 
-FAMILIES = ("httpx", "httpx2")
 _OTHERS = ("requests", "urllib3", "aiohttp", "httplib2", "tornado", "boto3")
 
 
@@ -47,7 +47,7 @@ def intercepted(
         return host in ignored or (port in recorder.ports and is_local(host))
 
     with contextlib.ExitStack() as stack:
-        for name in FAMILIES:
+        for name in HTTP_FAMILIES:
             family: Any = importlib.import_module(name)
             stack.enter_context(_httpx(family, recorder, passes))
         if recorder.cassette is not None or recorder.answers is not None:
@@ -123,7 +123,7 @@ def _others(
                 waiting.pop(name, None)
             from pytest_chatapi.recording.vcr_bridge import bridged
 
-            stack.enter_context(bridged(recorder, passes, skip=FAMILIES))
+            stack.enter_context(bridged(recorder, passes, skip=HTTP_FAMILIES))
 
         def alone() -> None:
             if on_second is not None:

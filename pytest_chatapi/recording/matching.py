@@ -13,14 +13,11 @@ from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import ABSENT, show
 from pytest_chatapi.errors import SettingError
+from pytest_chatapi.recording.kinds import DEFAULT_MATCH_ON, MATCHERS
 from pytest_chatapi.redaction.jsonpath import JsonPaths, leaves
 from pytest_chatapi.redaction.redactor import Redactor
 
-__all__ = ["DEFAULT_MATCH_ON", "MATCHERS", "Matcher", "differences", "split_url", "streams"]
-
-DEFAULT_MATCH_ON = ("method", "path", "query", "body")
-MATCHERS = ("method", "scheme", "host", "port", "path", "query", "uri", "body")
-"""What can be compared, by vcrpy's names. Not headers: they change with each SDK version."""
+__all__ = ["Matcher", "differences", "split_url", "streams"]
 
 _ALIASES = {"url": "uri", "raw_body": "body"}
 _PORTS = {"https": 443, "http": 80}
@@ -34,10 +31,11 @@ class Matcher:
 
     Args:
         redactor: masks secrets before anything is compared, because recordings are masked too.
-        match_on: some of `MATCHERS`.
+        match_on: some of `kinds.MATCHERS`.
         ignore_body: paths in a JSON body that are not compared.
         normalize_body: gets a copy of a JSON body (or the text of any other that is not empty) and
-            returns what is compared: the place to even out dates, ids and temporary paths.
+            returns what is compared: the place to normalise dates, ids and temporary
+            paths.
 
     Raises:
         SettingError: a name or a path that does not exist.

@@ -93,7 +93,7 @@ def overrun_of(lookup: Lookup, request: Request, index: int, *, at_once: bool) -
     """
     reason = (
         f"interaction {index} of {lookup.cassette.name} ends where the recorded client stopped "
-        "reading, but this client reads on"
+        "reading, but this client keeps reading"
     )
     if at_once:
         reason += (

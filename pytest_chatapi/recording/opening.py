@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pytest_chatapi.contract.wire import JSON
+from pytest_chatapi.contract.wording import did_you_mean
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.recording.cassette import Cassette
-from pytest_chatapi.recording.matching import DEFAULT_MATCH_ON, Matcher
-from pytest_chatapi.recording.modes import RECORD_MODES
+from pytest_chatapi.recording.kinds import DEFAULT_MATCH_ON, FACTOR, RECORD_MODE
+from pytest_chatapi.recording.matching import Matcher
 from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.redaction.redactor import Redactor
 
@@ -35,25 +36,25 @@ def open_recorder(
 
     Args:
         cassette: path of the file; ``None`` for traffic that is neither recorded nor replayed.
-        record_mode: one of `RECORD_MODES`.
+        record_mode: one of `kinds.RECORD_MODES`.
         match_on: parts of a request that are compared, see `Matcher`.
         ignore_body: JSON paths in request bodies that are not compared.
-        normalize_body: evens out values that change between runs, see `Matcher`.
+        normalize_body: normalises values that change between runs, see `Matcher`.
         redact: a project's own secrets: regular expressions, and JSON paths.
         keep_headers: names (or patterns, ``x-litellm-*``) to record besides the default ones.
         replay_speed: 0 without waiting, 1 at the recorded pace, 2 twice as fast.
         more: further fields of `Recorder`.
 
     Raises:
-        SettingError: a setting is wrong.
+        SettingError: a setting is wrong, or there is no such setting.
         ReadError: the cassette is damaged.
     """
-    if record_mode not in RECORD_MODES:
-        raise SettingError(
-            f"record_mode must be one of {', '.join(RECORD_MODES)}, not {record_mode!r}"
-        )
-    if isinstance(replay_speed, bool) or not replay_speed >= 0:
-        raise SettingError(f"replay_speed must be 0, 1 or another factor, not {replay_speed!r}")
+    for unknown in more.keys() - Recorder.__dataclass_fields__.keys():
+        known = list(open_recorder.__kwdefaults__ or ())
+        near = did_you_mean(unknown, known) or f": use {', '.join(known)}"
+        raise SettingError(f"unknown setting {unknown!r}{near}")
+    RECORD_MODE.checked("record_mode", record_mode)
+    replay_speed = FACTOR.checked("replay_speed", replay_speed)
     redactor = Redactor(redact, keep_headers)
     matcher = Matcher(redactor, match_on, ignore_body, normalize_body)
     opened = Cassette(cassette, name) if cassette is not None else None

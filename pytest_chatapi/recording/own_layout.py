@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from pytest_chatapi.contract.exchange import Request, fold_headers
-from pytest_chatapi.recording.interaction import Interaction, from_parts
+from pytest_chatapi.recording.interaction import OURS, Interaction, from_parts
 
 __all__ = ["own_interaction", "own_request"]
 
@@ -23,7 +23,7 @@ _RESPONSE = re.compile(
     rb"  response:\n    status:\n      code: (\d{3})\n      message: ([A-Z][A-Za-z -]*|'')\n"
     rb"    headers:(?: \{\}\n|\n((?:      [^\n]++\n)++))"
     rb"    body:\n      string: (?:'((?:[^'\n]++|'')*+)'\n|\|([-+]?)\n((?:        [^\n]*+\n|\n)++))"
-    rb"    chatapi:\n((?:      \w+: [^\n]+\n)+)\Z"
+    rb"    " + OURS.encode() + rb":\n((?:      \w+: [^\n]+\n)+)\Z"
 )
 _BREAKS = re.compile("[\x85\u2028\u2029\ufeff]")
 _OTHER = b"\"'#&*!|>%@`[{?,"

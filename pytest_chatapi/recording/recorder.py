@@ -66,7 +66,7 @@ class PlanLike(Protocol):
         """The fault was applied."""
 
 
-_Answer = tuple[Interaction | None, Source | None, Callable[[], None] | None]
+_Response = tuple[Interaction | None, Source | None, Callable[[], None] | None]
 """A response, where it comes from, and what makes it the next one again."""
 
 
@@ -76,11 +76,11 @@ class Recorder:
 
     Attributes:
         cassette: ``None`` for live traffic that is neither recorded nor replayed.
-        mode: one of `recording.modes.RECORD_MODES`.
-        on_miss: called with a request that nothing answers; must raise.
+        mode: one of `recording.kinds.RECORD_MODES`.
+        on_miss: called with a request that gets no response; must raise.
         replay_speed: 0 replays a stream without waiting, 1 at its recorded pace, 2 twice as fast.
         legacy_match_on: what the owner of a cassette of another recorder compares; a request
-            that differs in its body alone is then answered with a warning.
+            that differs in its body alone then gets the recording, with a warning.
         legacy_filter: what that owner does to a request before it is compared; it returns
             ``None`` for a request that is ignored.
         allow_playback_repeats: the last of equal recordings is played again and again.
@@ -90,9 +90,10 @@ class Recorder:
         answers: a mock, in place of cassette and network.
         faults: what goes wrong with responses that come from a cassette or a mock.
         exchanges: what was really sent and received, in the order of sending.
-        misses: the requests that nothing answered, whether or not the client noticed.
-        warnings: what was answered although it differs, as text.
+        misses: the requests that got no response, whether or not the client noticed.
+        warnings: requests that got a recording although they differ, as text.
         unanswered: what was sent and got no response, so that nothing could be recorded.
+        written: how many exchanges were written to the cassette.
         ports: of servers on this machine that ask this recorder themselves.
     """
 
@@ -114,6 +115,7 @@ class Recorder:
     misses: list[Miss] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
+    written: int = 0
     ports: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -125,8 +127,11 @@ class Recorder:
                 self.cassette, self.matcher, test=self.test, repeats=self.allow_playback_repeats
             )
             self._replays = self.mode not in ("all", "rewrite")
-            # Also for `rewrite`: a damaged cassette fails here, before anything is sent.
-            is_new = self.mode in ("once", "rewrite") and all(map(self._is_new, self.entries))
+            if self.mode == "rewrite":
+                # Saving looks at each entry: a damaged one fails here, before anything is sent.
+                for entry in self.entries:
+                    self._is_new(entry)
+            is_new = self.mode == "once" and all(map(self._is_new, self.entries))
             self._records = is_new or self.mode in ("new_episodes", "all", "rewrite")
         self._has_learned_environment = False
         self._takes: list[Take] = []
@@ -170,7 +175,7 @@ class Recorder:
                 playback = self._play(request, exchange)
             except ChatAPIError as error:  # a damaged recording, or a hook of the user's
                 routes: list[str] | None = [] if self.answers is not None else None
-                self._lose(Miss(self.redactor.text(f"{method} {url}"), str(error), routes=routes))
+                self._lose(Miss(self._title(request), str(error), routes=routes))
                 raise
             if playback is not None:
                 self.exchanges.append(exchange)
@@ -192,23 +197,23 @@ class Recorder:
             assert replacement is not None
             plan.done(fault)
             return Playback(self, replacement, exchange)
-        answer, source, give_back = self._answer(request)
-        if answer is None:
+        response, source, give_back = self._response(request)
+        if response is None:
             return None
         if plan is not None and fault is not None:
-            changed = fault.apply(answer, request)
+            changed = fault.apply(response, request)
             if changed is not None:
                 plan.done(fault)
-                answer = changed
+                response = changed
                 if fault.retried and give_back is not None:
                     give_back()
                     give_back = None
-        return Playback(self, answer, exchange, source, give_back)
+        return Playback(self, response, exchange, source, give_back)
 
-    def _answer(self, request: Request) -> _Answer:
+    def _response(self, request: Request) -> _Response:
         if self.answers is not None:
-            answer = self.answers.answer(request)  # which sets what gives it back
-            return answer, None, self.answers.give_back
+            response = self.answers.answer(request)  # which sets what gives it back
+            return response, None, self.answers.give_back
         if self._lookup is not None and self._replays:
             index = self._lookup.take(request)
             if index is None:
@@ -239,6 +244,9 @@ class Recorder:
         assert self._lookup is not None  # without a cassette, every request is sent
         return miss_of(self._lookup, request)
 
+    def _title(self, request: Request) -> str:
+        return mask(self.redactor.text(title_of(Exchange(request))))
+
     def _lose(self, miss: Miss) -> None:
         self.misses.append(miss)
         self.on_miss(miss)
@@ -249,8 +257,7 @@ class Recorder:
         """A client reads on where, in the recording, it had stopped."""
         request, source = playback.exchange.request or Request(), playback.exchange.source
         if self._lookup is None or source is None:
-            title = mask(self.redactor.text(title_of(Exchange(request))))
-            miss = Miss(title, "the client reads on where the response is cut")
+            miss = Miss(self._title(request), "the client keeps reading where the response is cut")
         else:
             at_once = not self.replay_speed
             miss = overrun_of(self._lookup, request, source.index, at_once=at_once)
@@ -287,6 +294,13 @@ class Recorder:
             and entry.interaction.phase == phase
         ]
 
+    @property
+    def unwritten(self) -> int:
+        """How many exchanges would be written by `save`."""
+        if self.cassette is None:
+            return 0
+        return sum(take.interaction is not None for take in self._takes)
+
     def save(self) -> bool:
         """Write what was recorded since the last call; return whether there was anything.
 
@@ -306,7 +320,8 @@ class Recorder:
             keep = self._keeps(new, is_rewrite=is_rewrite)
             update(self.cassette.path, self.cassette.name, new, self.redactor, keep)
             self._written = True
-            # Others may have ended meanwhile, in other threads: those are for the next call.
+            self.written += len(new)
+            # Takes that other threads ended in the meantime are left to the next call.
             self._takes = [take for take in self._takes if take not in done]
             return bool(new)
 

@@ -11,8 +11,10 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, cast
 
+from pytest_chatapi.errors import UnrecordedRequest
 from pytest_chatapi.recording.http_types import (
     AsyncByteStream,
     AsyncTransport,
@@ -23,6 +25,8 @@ from pytest_chatapi.recording.http_types import (
     SyncTransport,
 )
 from pytest_chatapi.recording.interaction import Interaction
+from pytest_chatapi.recording.kinds import HTTP_FAMILIES
+from pytest_chatapi.recording.miss import Miss, describe
 from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.recording.under_way import STALL, Playback, Take
 
@@ -59,7 +63,7 @@ def family_of(message: object) -> Family:
     """
     for kind in type(message).__mro__:
         name = kind.__module__.partition(".")[0]
-        if name in ("httpx", "httpx2"):
+        if name in HTTP_FAMILIES:
             return cast(Family, sys.modules[name])
     raise TypeError(f"expected a request of httpx or httpx2, got {type(message).__name__}")
 
@@ -423,4 +427,15 @@ def _recorder_of(recorder: Recorder | str | os.PathLike[str], options: dict[str,
         return recorder
     from pytest_chatapi.recording.opening import open_recorder
 
-    return open_recorder(recorder, **options)
+    opened = open_recorder(recorder, **options)
+    if "on_miss" not in options:
+        opened.on_miss = partial(_fail_for_miss, opened)
+    return opened
+
+
+def _fail_for_miss(recorder: Recorder, miss: Miss) -> NoReturn:
+    cassette = recorder.cassette
+    if cassette is not None and miss.routes is None:
+        mode = "new_episodes" if cassette.exists else "once"
+        miss.remedy = f"open the cassette with record_mode={mode!r}"
+    raise UnrecordedRequest(describe(miss))

@@ -58,7 +58,7 @@ def bridged(
 
 
 class _Bridge(Cassette):  # type: ignore[misc]
-    """Asked by vcrpy's patchers for the response to each request, and told each live response."""
+    """The cassette that vcrpy's patchers take responses from and add live responses to."""
 
     chatapi = True
     recorder: Recorder
@@ -97,7 +97,7 @@ class _Bridge(Cassette):  # type: ignore[misc]
     def append(self, request: _Request, response: JSONObject) -> None:
         if self.passes(request.host, request.port):
             return
-        # For the hops of a redirect, aiohttp's stub makes requests that nobody asked about.
+        # aiohttp's stub adds the hops of a redirect without asking for a response first.
         waiting = self.takes[request.method, request.uri]
         take = waiting.popleft() if waiting else self._begin(request)
         if not isinstance(take, Take):

@@ -76,7 +76,7 @@ def longest_run(text: str) -> str:
 
 
 def continues_escaped(text: str, end: int) -> bool:
-    """Whether a run that ends at `end` may go on behind the escape of a line end."""
+    """Whether a run that ends at `end` may go on after the escape of a line end."""
     return _NEXT_LINE.match(text, end) is not None
 
 

@@ -13,14 +13,14 @@ from pytest_chatapi.redaction.replacing import Find, Hit, merged
 
 __all__ = ["note_across", "split_hits"]
 
-# A token that was likely is not continued by the next one that was, and neither are bytes.
+# Alternative tokens and their bytes are not parts of one text.
 _ALONE = "top_logprobs", "bytes"
 
 _Text = TypeVar("_Text", str, StringLeaf)
 
 
 class _Fragments(Generic[_Text]):
-    """The strings at each place of a document, those of all documents behind each other."""
+    """The strings at each place of a document; for several documents, one after the other."""
 
     __slots__ = ("_below", "_kind", "_texts")
 
@@ -30,7 +30,7 @@ class _Fragments(Generic[_Text]):
         self._below: dict[str | int, _Fragments[_Text]] = {}
 
     def add(self, value: object, joins: bool = False) -> None:
-        """Adds the strings of one more document.
+        """Add the strings of one more document.
 
         Args:
             joins: the items of a list continue each other, as the tokens of logprobs do.
@@ -91,7 +91,7 @@ def split_hits(text: str, find: Find) -> list[Hit]:
 
 
 def note_across(documents: Iterable[Document], find: Find) -> None:
-    """Notes in the leaves what is secret in several of them joined."""
+    """Note in the leaves what is secret in several of them joined."""
     fragments = _Fragments(StringLeaf)
     with contextlib.suppress(RecursionError):
         for document in documents:

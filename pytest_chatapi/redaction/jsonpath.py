@@ -65,7 +65,7 @@ class JsonPaths:
                 yield container[key]
 
     def drop(self, value: object) -> None:
-        """Takes each named member out of `value`; an element of a list becomes ``null``."""
+        """Take each named member out of `value`; an element of a list becomes ``null``."""
         for steps in self._paths:
             for container, key in _places(value, steps):
                 if isinstance(container, dict):

@@ -27,7 +27,7 @@ class CleanTexts(set[str]):
     LONGEST = 256
 
     def remember(self, text: str) -> None:
-        """Adds a text, unless it is too long to be worth its memory."""
+        """Add a text, unless it is too long to be worth its memory."""
         if len(text) > self.LONGEST:
             return
         if len(self) >= self.MOST:

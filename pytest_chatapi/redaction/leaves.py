@@ -105,7 +105,7 @@ class Documents:
         return [leaf.span[0] for leaf in self.leaves]
 
     def _first_after(self, place: int) -> Document | None:
-        """The first document that ends behind `place`."""
+        """The first document that ends after `place`."""
         at = bisect_right(self._ends, place)
         return self._documents[at] if at < len(self._documents) else None
 
@@ -144,7 +144,7 @@ class Documents:
 
 
 def note_all(node: Node) -> None:
-    """Notes that all texts and numbers in `node` are to be replaced; its nesting stays."""
+    """Note that all texts and numbers in `node` are to be replaced; its nesting stays."""
     waiting = [node]
     while waiting:
         item = waiting.pop()

@@ -106,7 +106,7 @@ def parameter_hits(text: str) -> list[Hit]:
 
 
 def userinfo(url: str) -> re.Match[str] | None:
-    """User and password of a URL as group 1; the match ends behind the ``@``."""
+    """User and password of a URL as group 1; the match ends after the ``@``."""
     return _USERINFO.match(url) if "@" in url else None
 
 

@@ -2,7 +2,7 @@
 
 What is secret: the keys, tokens and ids whose shape is known (`shapes`); the values that the
 environment and live requests carry (`known`), by name (`names`); what a project names itself
-(`patterns`, `jsonpath`). They are found as they stand, in what is encoded (`search`), and over the
+(`patterns`, `jsonpath`). They are found in plain form, in what is encoded (`search`), and over the
 chunks of a stream (`fragments`). In JSON they are replaced within its strings (`leaves`).
 """
 
@@ -67,7 +67,7 @@ class Redactor:
         self._paths = JsonPaths(text for text in patterns if text.startswith("$"))
         self._patterns = Patterns(text for text in patterns if not text.startswith("$"))
         self._keep = [name.lower() for name in keep_headers]
-        self._lock = threading.Lock()  # for whoever replaces `_known`
+        self._lock = threading.Lock()  # held while `_known` is replaced
         self._known = Known()
         self._learned: set[tuple[str, str]] = set()
         self._environ = os.environ if environ is None else environ
@@ -76,11 +76,11 @@ class Redactor:
     # -- what is known -----------------------------------------------------------------------
 
     def learn_environment(self) -> None:
-        """Remembers what variables that are named like keys hold by now: fixtures set some."""
+        """Remember what variables that are named like keys hold by now: fixtures set some."""
         self._know(environment_secrets(self._environ), 12)
 
     def learn(self, headers: Mapping[str, str] | Iterable[tuple[str, str]], url: str = "") -> None:
-        """Remembers what a live request or response carries: keys, cookies, accounts.
+        """Remember what a live request or response carries: keys, cookies, accounts.
 
         Short values and plain words, such as the key for a server that needs none, are not
         remembered: ordinary text holds them as well.

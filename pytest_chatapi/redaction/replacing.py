@@ -1,4 +1,4 @@
-"""How secrets are replaced: what stands in their place, and where offsets into the text move."""
+"""How secrets are replaced: what is put in their place, and how offsets into the text move."""
 
 from __future__ import annotations
 

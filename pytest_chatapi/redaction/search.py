@@ -1,4 +1,4 @@
-"""Finds what is secret in a text, as it stands and in whatever is encoded in it.
+"""Finds what is secret in a text, in plain form and in whatever is encoded in it.
 
 Almost all text is clean and has to cost almost nothing. So long runs are found first, only those
 that were not seen before are looked at, and a shape is tried only where its probe is found.
@@ -74,7 +74,7 @@ class Search:
         return hits
 
     def _in_runs(self, text: str, depth: int, shapes: tuple[Shape, ...]) -> tuple[list[Hit], bool]:
-        """Hits in long runs, and whether a run may go on behind the escape of a line end."""
+        """Hits in long runs, and whether a run may go on after the escape of a line end."""
         runs = long_runs(text)
         if runs is None:
             return [], False

@@ -32,7 +32,7 @@ __all__ = [
 _LOOSE_SK = r"sk-[A-Za-z0-9_-]{16,}"
 
 LIKE_A_KEY = re.compile(rf"(?<![A-Za-z0-9_-]){_LOOSE_SK}")
-"""A wide net for keys that a request has no business holding: `sk-` where a word starts."""
+"""A wide net for keys, which no request should hold: `sk-` where a word starts."""
 
 LIKE_A_KEY_OR_TOKEN = re.compile(rf"\b(?:{_LOOSE_SK}|Bearer\s+[A-Za-z0-9._~+/=-]{{8,}})")
 """What messages mask. A harmless text that is masked there costs nothing."""
@@ -84,7 +84,7 @@ _COLOURS = [rf"\[[0-9;]{{{size}}}m" for size in range(6)]
 
 
 def _at_edge(prefix: str) -> str:
-    """`prefix` where a word starts, also behind an escaped character or a terminal's colour."""
+    """`prefix` where a word starts, also after an escaped character or a terminal's colour."""
     # The prefix comes first, which lets `re` skip to it.
     behind = "|".join(f"(?<={text}{prefix})" for text in (*_ESCAPED_NO_LETTER, *_COLOURS))
     return f"{prefix}(?:(?<![A-Za-z0-9]{prefix})|{behind})"

@@ -10,7 +10,7 @@ __all__ = ["require_extra"]
 
 
 def require_extra() -> None:
-    """Checks that what the rest of this package imports is installed.
+    """Check that what the rest of this package imports is installed.
 
     Raises:
         SettingError: it is not.

@@ -172,12 +172,12 @@ class _Call:
     async def error(
         self, status: int, message: str, code: str | None, *, kind: str = "invalid_request_error"
     ) -> None:
-        """Responds with an error in the API's own shape."""
+        """Respond with an error in the API's own shape."""
         error = {"message": message, "type": kind, "param": None, "code": code}
         await self.refuse(status, {"error": error})
 
     async def refuse(self, status: int, body: JSONObject) -> None:
-        """Responds with a whole JSON body."""
+        """Respond with a whole JSON body."""
         data = json.dumps(body, indent=2).encode()
         headers = [
             ("content-type", "application/json"),
@@ -195,7 +195,7 @@ class _Call:
             await self.piece(b"", last=True)
 
     async def _drain(self) -> None:
-        """Reads the rest of the request body, for at most `_LINGER` seconds."""
+        """Read the rest of the request body, for at most `_LINGER` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LINGER):
                 while (await self._receive()).get("more_body"):
@@ -222,7 +222,7 @@ class _Endpoint:
     """Responds to all requests.
 
     What takes long under the recorder's lock, or waits for it, is done in one thread, so that
-    streams that are under way go on meanwhile.
+    streams that are under way go on.
     """
 
     def __init__(
@@ -274,7 +274,7 @@ class _Endpoint:
         )
 
     async def close(self) -> None:
-        """Closes it when no request is under way any more.
+        """Close it when no request is under way any more.
 
         Raises:
             ChatAPIError: the cassette cannot be written.

@@ -74,12 +74,12 @@ class Connection:
         self.lost: asyncio.Future[None] = loop.create_future()
 
     async def cut(self) -> None:
-        """Closes it after what was sent, even in the middle of a response."""
+        """Close it after what was sent, even in the middle of a response."""
         self.outlet.close()
         await self.lost
 
     async def reset(self) -> None:
-        """Resets it at once, so that the client sees an error instead of an end."""
+        """Reset it at once, so that the client sees an error instead of an end."""
         with contextlib.suppress(OSError):
             connection: socket.socket = self.outlet.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

@@ -112,7 +112,7 @@ def serve(
     allow_remote: bool,
     ready: Callable[[str], None],
 ) -> int:
-    """Runs a server until Ctrl-C or SIGTERM; must be called in the main thread.
+    """Run a server until Ctrl-C or SIGTERM; must be called in the main thread.
 
     Args:
         host, port, allow_remote: see `running`.
@@ -129,9 +129,8 @@ def serve(
         ):
             ready(server.url)
             while not server.ended.done():
-                wait(
-                    [server.ended], 1
-                )  # on Windows, Ctrl-C does not interrupt a wait without a timeout
+                # On Windows, Ctrl-C does not interrupt a wait without a timeout.
+                wait([server.ended], 1)
     finally:
         signal.signal(signal.SIGTERM, before)
     return 0
@@ -218,10 +217,7 @@ def _listen(host: str, port: int, allow_remote: bool) -> socket.socket:
     except OSError as error:
         raise SettingError(f"cannot resolve host {host!r}: {error.strerror or error}") from None
     if not allow_remote and not ipaddress.ip_address(address[0]).is_loopback:
-        raise SettingError(
-            f"host {host!r} is not a loopback address, so other machines could reach the server: "
-            "use 127.0.0.1, or add --allow-remote"
-        )
+        raise SettingError(f"{host!r} is not a loopback address: add --allow-remote to use it")
     listening = socket.socket(family, kind, number)
     try:
         if hasattr(socket, "SO_REUSEPORT"):  # on Windows it would steal a port in use
