@@ -240,6 +240,8 @@ def test_requests_that_were_never_answered(capsys: pytest.CaptureFixture[str]) -
 
 # -- in pytest ---------------------------------------------------------------------------
 
+_QUIET = ("-o", "asyncio_default_fixture_loop_scope=function")
+
 
 def test_the_summary_of_pytest(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(pytester.path)
@@ -247,7 +249,7 @@ def test_the_summary_of_pytest(pytester: pytest.Pytester, monkeypatch: pytest.Mo
     write("c/a.jsonl", line(asked=odd), line(asked=odd), *responses(3))
     write("c/notes.txt", "Dear all")
     write("d/only.jsonl", *responses(2))
-    result = pytester.runpytest("-p", "chatapi", "--chatapi-cassettes", "c", "c")
+    result = pytester.runpytest("-p", "chatapi", *_QUIET, "--chatapi-cassettes", "c", "c")
     result.stdout.fnmatch_lines(
         [
             "-* chat completions contract -*",
@@ -257,7 +259,7 @@ def test_the_summary_of_pytest(pytester: pytest.Pytester, monkeypatch: pytest.Mo
         ],
         consecutive=True,
     )
-    result = pytester.runpytest("-p", "chatapi", "--chatapi-cassettes", "d", "d")
+    result = pytester.runpytest("-p", "chatapi", *_QUIET, "--chatapi-cassettes", "d", "d")
     result.stdout.fnmatch_lines(
         ["nothing was checked in *d: 2 exchanges, all of the Responses API"]
     )
