@@ -302,3 +302,39 @@ def test_the_answer_to_a_refused_request_keeps_its_levels() -> None:
     response = Response(400, {"content-type": "application/json"}, '{"detail": "No."}')
     found = check_exchange(Exchange(request, response)).findings
     assert {f.code: f.level for f in found if f.code != "H01"} == {"Q00": "note", "X01": "error"}
+
+
+# -- L05: log probabilities in a form that no client reads ------------------------------------
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [
+        {"content": None, "refusal": None},
+        {"tokens": ["Hi"], "token_logprobs": [-0.1], "text_offset": [0]},
+    ],
+)
+def test_log_probabilities_without_a_list_of_tokens(logprobs: dict[str, Any]) -> None:
+    body: dict[str, Any] = {
+        "id": "c1",
+        "object": "chat.completion",
+        "created": 1_750_000_000,
+        "model": "m",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "Hi"},
+                "logprobs": logprobs,
+                "finish_reason": "stop",
+            }
+        ],
+    }
+    chunk = {**body, "object": "chat.completion.chunk"}
+    delta = {"role": "assistant", "content": "Hi"}
+    chunk["choices"] = [{"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": "stop"}]
+    stream = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n"
+    for answer, ask in ((json.dumps(body), {}), (stream, {"stream": True})):
+        request = {"model": "m", "messages": [], "logprobs": True, **ask}
+        exchange = Exchange(Request("POST", VLLM, {}, request), Response(200, {}, answer))
+        (finding,) = [f for f in check_exchange(exchange).findings if f.code == "L05"]
+        assert (finding.level, finding.got) == ("error", "an object without")

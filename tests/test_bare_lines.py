@@ -124,7 +124,7 @@ def test_a_byte_order_mark_before_a_later_field() -> None:
         assert finding.code == "E01"
     (finding,) = judge(sse(FIRST) + bom + sse(TEXT, LAST) + DONE)
     assert finding.code == "E01"
-    assert "clients skip a line with the field name" in finding.message
+    assert finding.message == "clients skip a line with a byte-order mark before its field name"
     assert [f.code for f in judge(sse(FIRST, TEXT, LAST) + bom + DONE)] == ["E01"]
     assert [f.code for f in judge(bom + bom + sse(FIRST, TEXT, LAST) + DONE)] == ["E01"]
 

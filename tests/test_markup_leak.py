@@ -50,6 +50,9 @@ def streamed(pieces: list[str]) -> list[Finding]:
 MARKERS = [
     "<|im_start|>",
     "<|im_end|>",
+    "<|begin_of_box|>",
+    "<unused94>",
+    "<pad>",
     "<|endoftext|>",
     "<|eot_id|>",
     "<|eom_id|>",
@@ -292,3 +295,11 @@ def test_a_line_that_never_ends_is_looked_at_all_the_same() -> None:
     text.finish()
     assert text.leaks is not None
     assert [leak.marker for leak in text.leaks.found.values()] == ["<|im_end|>"]
+
+
+def test_a_message_out_of_a_log() -> None:
+    message = {"role": "assistant", "content": "Let me see.</think>The Rhine."}
+    exchange = Exchange(
+        Request("POST", URL, {}, ASK), Response(200, {}, {"message": message}), assembled=True
+    )
+    assert [f.code for f in check_exchange(exchange).findings] == ["S19"]

@@ -207,6 +207,7 @@ def _choice(ledger: Ledger, ask: Ask, raw: JSONObject, position: int) -> Choice:
         for member in ("content", "refusal"):
             values = logprobs.get(member)
             if isinstance(values, list):
+                choice.has_tokens = True
                 tokens.add(member, values, f"{path}.logprobs.{member}", None)
         tokens.end(choice, whole=True)
     return choice

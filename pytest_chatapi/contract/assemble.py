@@ -184,6 +184,7 @@ class Choice:
         reasoned: there is text of the model's reasoning.
         parts: something in it is neither text nor a list of calls, so nothing is called missing.
         logprobs: it has an object of log probabilities.
+        has_tokens: ... with a list of tokens in it.
         sound: the pieces of the audio's data and transcript; kept for `as_completion` only.
         tokens: the object of log probabilities; kept for `as_completion` only.
     """
@@ -196,6 +197,7 @@ class Choice:
         "ended",
         "finish",
         "function_call",
+        "has_tokens",
         "index",
         "logprobs",
         "parts",
@@ -224,6 +226,7 @@ class Choice:
         self.audio: JSON = None
         self.parts = False
         self.logprobs = False
+        self.has_tokens = False
         self.sound: dict[str, list[str]] = {}
         self.tokens: JSONObject | None = None
 

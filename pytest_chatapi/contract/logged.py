@@ -11,6 +11,7 @@ from pytest_chatapi.contract.rules import message
 from pytest_chatapi.contract.rules.correlation import check_choice
 from pytest_chatapi.contract.rules.facts import ChoiceFacts
 from pytest_chatapi.contract.rules.structured import check_structured
+from pytest_chatapi.contract.rules.text import check_text
 from pytest_chatapi.contract.rules.tools import check_calls
 from pytest_chatapi.contract.rules.usage import check_usage
 from pytest_chatapi.contract.wire import JSON
@@ -48,6 +49,9 @@ def check_logged_message(ledger: Ledger, ask: Ask, body: JSON) -> Answer:
             choice.finish = "length"  # cut off, so its text and its arguments may be incomplete
     facts = ChoiceFacts(ask, answer, choice)
     ledger.run(_CHECKS, facts)
+    content = choice.content
+    if choice.citations or content.leaks is not None or (choice.refusal.any and content.any):
+        check_text(ledger, facts)
     if choice.called or choice.content.markup:
         check_calls(ledger, facts)
     if ask.known:

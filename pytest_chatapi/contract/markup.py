@@ -22,7 +22,7 @@ _BARRED = (
     r"|(?:start|end)_header_id|header_(?:start|end)|python_tag|reserved_special_token_\d{1,3}"
     r"|channel|message|constrain|start|end|return|call|think|bos|eos|pad|sep|separator"
     r"|system|user|assistant|observation|fim_(?:prefix|middle|suffix)|endofturn"
-    r"|(?:start|end)_of_(?:role|turn)|(?:begin|end)_of_(?:thought|solution|sentence)"
+    r"|(?:start|end)_of_(?:role|turn)|(?:begin|end)_of_(?:thought|solution|sentence|box)"
     r"|END_OF_TURN|(?:START|END)_OF_TURN_TOKEN|(?:USER|CHATBOT|SYSTEM)_TOKEN"
     r"|(?:START|END)_(?:THINKING|RESPONSE|ACTION|TEXT)"
 )
@@ -32,7 +32,7 @@ _MARKER = re.compile(
     r"|(?P<slash>/)?(?:(?P<think>[Tt]hink|THINK|(?:seed|mm):think)"
     r"|(?P<think_word>thinking|thought)|(?P<sentence>s))>"
     r"|(?P<wide>｜[^｜<>\n]{1,40}｜)>"
-    r"|(?P<turn>(?:start|end)_of_turn|extra_id_\d|SPECIAL_\d{1,3})>"
+    r"|(?P<turn>(?:start|end)_of_turn|extra_id_\d|SPECIAL_\d{1,3}|unused\d{1,3}|pad)>"
     r"|(?P<bar_right>/?(?:turn|channel)\|)>"
     r"|(?P<inst_system></?SYS>)>"
     r")|\[(?:"

@@ -140,7 +140,7 @@ def logprob_bytes(path: str, member: str, spelled: bytearray, text: Text) -> Vio
 @rule("L05")
 def logprob_asked(facts: ChoiceFacts) -> Violation | None:
     choice, asked = facts.choice, facts.ask.logprobs
-    if choice.logprobs == asked:
+    if choice.has_tokens if asked else not choice.logprobs:
         return None
     path = f"$.choices[{choice.index}].logprobs"
     if not asked:
@@ -148,6 +148,9 @@ def logprob_asked(facts: ChoiceFacts) -> Violation | None:
         return Violation(path, "null or absent", Shown("an object"), message, "unasked")
     if not (choice.content.any or choice.refusal.any):
         return None
+    if choice.logprobs:
+        message = "log probabilities were requested, but `logprobs` has no list of tokens"
+        return Violation(path, "a list under `content`", Shown("an object without"), message)
     message = "log probabilities were requested, but are missing"
     return Violation(path, "an object", ABSENT, message)
 

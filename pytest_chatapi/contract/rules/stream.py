@@ -386,6 +386,7 @@ class StreamFold:
         for member in ("content", "refusal"):
             values = logprobs.get(member)
             if type(values) is list:
+                choice.has_tokens = True
                 path = f"$.choices[{position}].logprobs.{member}"
                 tokens.add(member, values, path, number)
             if self.keep:

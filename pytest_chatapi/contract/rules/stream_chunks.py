@@ -39,13 +39,11 @@ def sse_framing(skipped: str | bytes, number: int) -> Violation:
     if isinstance(skipped, bytes):
         message = "clients skip a line without `data:`"
         return Violation("$", "data:", skipped, message, chunk=number)
-    return Violation(
-        "$",
-        "data:",
-        Shown(show(skipped)),
-        f"clients skip a line with the field name {skipped!r}",
-        chunk=number,
-    )
+    if skipped.startswith("\ufeff"):
+        message = "clients skip a line with a byte-order mark before its field name"
+    else:
+        message = f"clients skip a line with the field name {skipped!r}"
+    return Violation("$", "data:", Shown(show(skipped)), message, chunk=number)
 
 
 @rule("T01")
