@@ -161,7 +161,8 @@ def _check_completion(ledger: Ledger, ask: Ask, body: JSONObject) -> Answer:
         violations = [
             violation for violation in violations if not _is_filtered(ledger, body, violation)
         ]
-    shape.report(ledger, violations, unknown)
+    if violations or unknown:
+        shape.report(ledger, violations, unknown)
     return check_completion(ledger, ask, body)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from urllib.parse import urlsplit
 
 from pytest_chatapi.contract.catalogue import catalogue, rules
@@ -91,6 +91,15 @@ def profile_for_url(url: str) -> Profile:
     """
     if not url:
         return get_profile("openai")
+    return _of_url(url) if len(url) <= _LONGEST_URL else _of_url.__wrapped__(url)
+
+
+# A suite calls few addresses, many times. Long ones are not kept, so the memo stays small.
+_LONGEST_URL = 500
+
+
+@lru_cache(maxsize=256)
+def _of_url(url: str) -> Profile:
     if "/openai/deployments/" in url:
         return get_profile("azure")
     try:
