@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pytest_chatapi import Exchange, Request, Response
-from pytest_chatapi.contract import profiles, validation
+from pytest_chatapi.contract import ask, profiles, validation
+from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.contract.assemble import Text
 from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.examples import changed
@@ -903,6 +904,34 @@ def test_the_memo_of_shapes_is_cleared(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(100):
         node._walk(number, (), [], [])
     assert len(node._verdicts) <= 16
+
+
+class _Watched(dict[str, Any]):
+    """A request body that notes which of its members are looked at."""
+
+    def __init__(self, **members: Any) -> None:
+        super().__init__(members)
+        self.seen: set[str] = set()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.seen.add(key)
+        return super().get(key, default)
+
+
+def test_requests_without_these_parameters_are_read_at_once() -> None:
+    body = _Watched(model="gpt-5.1", messages=[], n=2)
+    assert Ask(body).n == 2
+    assert body.seen == {"model"} | ask._READ
+
+
+@pytest.mark.parametrize("kind", [str, bytes])
+@pytest.mark.parametrize("spelled", ["sk-", "\\u0073k-", "s\\u006b-", "sk\\u002D"])
+@pytest.mark.parametrize("member", ['{{"user": "{}"}}', '{{"metadata": {{"{}": 1}}}}'])
+def test_a_key_is_seen_however_it_is_escaped(member: str, spelled: str, kind: type) -> None:
+    text = member.format(spelled + "a" * 20)
+    body = text if kind is str else text.encode()
+    result = check_exchange(Exchange(Request("POST", "/v1/chat/completions", {}, body), Response()))
+    assert [finding.code for finding in result.findings].count("Q16") == 1
 
 
 def test_the_memo_of_addresses_is_small() -> None:

@@ -60,7 +60,14 @@ def check_chat(ledger: Ledger, exchange: Exchange, keep: bool) -> Answer | None:
     if request is not None:
         refused = response is not None and 400 <= response.status < 500
         check_request(
-            ledger, ask, request_body, why_not, request.url, refused=refused, live=exchange.live
+            ledger,
+            ask,
+            request_body,
+            why_not,
+            request.url,
+            sent=request.body,
+            refused=refused,
+            live=exchange.live,
         )
     body = None if response is None else check_status(ledger, response)
     if response is None or body is None:
@@ -238,7 +245,7 @@ def _check_answer(ledger: Ledger, ask: Ask, answer: Answer) -> Answer:
         choice = answer.choices[index]
         answered = answered or choice.content.any or choice.refusal.any or choice.called
         facts = ChoiceFacts(ask, answer, choice)
-        ledger.run(message.CHECKS, facts)
+        message.check_message(ledger, facts)
         content = choice.content
         if choice.citations or content.leaks is not None or (choice.refusal.any and content.any):
             check_text(ledger, facts)

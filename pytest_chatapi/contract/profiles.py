@@ -37,8 +37,9 @@ class Profile:
 
     def level(self, code: str, case: str = "") -> Level | None:
         """The level of a code, or of a case of it; ``None`` where the profile has it off."""
-        key = f"{code}/{case}"
-        return self.levels[key] if case and key in self.levels else self.levels[code]
+        if case and (key := f"{code}/{case}") in self.levels:
+            return self.levels[key]
+        return self.levels[code]
 
 
 @cache
