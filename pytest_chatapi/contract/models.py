@@ -50,7 +50,6 @@ class _Row(NamedTuple):
             return value not in self.accepts
         return value is not None if self.refuses is None else value in self.refuses
 
-
     @property
     def looks_at(self) -> str:
         """The member of the body without which nothing is refused."""
