@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
@@ -131,6 +131,8 @@ class Node:
         self._plain_kinds = {kind for kind, name in _TYPES.items() if name in self.types}
         if not is_plain:
             self._plain_kinds.clear()
+        # Any other members are fine, and none of them is looked into.
+        self._is_open = self.values is None and schema.get("additionalProperties") is not False
         self._tag = _tag(self.branches)
         self._tagged = {} if self._tag is None else _tagged(self.branches, self._tag)
         self._only = {kind: _only(self.branches, name) for kind, name in _TYPES.items()}
@@ -300,21 +302,21 @@ class Node:
             _remember(self._verdicts, shape, verdict)
         return verdict
 
-    def _verdict_of_object(self, value: JSONObject, shape: Hashable) -> _Verdict:
-        known = {k: v for k, v in value.items() if k in self.properties}
-        is_closed = self.schema.get("additionalProperties") is False
-        if len(known) == len(value) or self.values is not None or is_closed:
+    def _verdict_of_object(self, value: JSONObject, shape: tuple[Hashable, ...]) -> _Verdict:
+        properties = self.properties
+        known = {key: member for key, member in value.items() if key in properties}
+        if len(known) == len(value) or not self._is_open:
             verdict = self._validated(value)
         else:
             # The known members have one verdict, whichever unknown ones are beside them.
-            valued = [_hashable(value.get(key)) for key in self._valued]
+            valued = shape[2 * len(value) :]
             known_shape = (*known, *map(type, known.values()), *valued)
             remembered = self._known_verdicts.get(known_shape)
             if remembered is None:
                 remembered = self._validated(known)
                 _remember(self._known_verdicts, known_shape, remembered)
-            unknown = tuple(k for k in value if k not in known) if self.properties else ()
-            verdict = replace(remembered, unknown=unknown)
+            unknown = tuple([k for k in value if k not in known]) if properties else ()
+            verdict = _Verdict(remembered.problems, unknown, remembered.children)
         if self._is_memoised:
             _remember(self._verdicts, shape, verdict)
         return verdict

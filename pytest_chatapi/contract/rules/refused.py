@@ -9,6 +9,7 @@ from pytest_chatapi.contract.rules.facts import RequestFacts
 from pytest_chatapi.contract.rules.registry import Violation, rule
 from pytest_chatapi.contract.strict_schema import strict_problems, strict_schemas
 from pytest_chatapi.contract.validation import json_path
+from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import ABSENT, Shown, plural
 
 __all__ = ["both_caps", "model_capability", "model_shutdown", "strict_schema", "tools_missing"]
@@ -37,7 +38,7 @@ def model_shutdown(facts: RequestFacts) -> Violation | None:
     return _announced(model, message, "live" if facts.live and left <= _NEAR else "")
 
 
-def _announced(model: str, message: str, case: str = "") -> Violation:
+def _announced(model: JSON, message: str, case: str = "") -> Violation:
     return Violation("$.model", _EXPECTED, model, message, case)
 
 
