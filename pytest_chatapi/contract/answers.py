@@ -12,7 +12,6 @@ from pytest_chatapi.contract.parse import loads_bytes
 from pytest_chatapi.contract.rules import message, shape
 from pytest_chatapi.contract.rules.body import (
     EVENT_STREAM,
-    ContentType,
     body_missing,
     content_type_stream,
     not_json,
@@ -121,8 +120,7 @@ def _check_body(ledger: Ledger, ask: Ask, body: Body, status: int, keep: bool) -
     if not ledger.has(_OTHER_TYPE):
         comparable = ask.known and pieces is not None and ask.stream_is_sound
         requested = ask.stream if comparable else None
-        facts = ContentType(body.media_type, is_stream, requested)
-        ledger.report(content_type_stream, facts)
+        ledger.report(content_type_stream, body.media_type, is_stream, requested)
     return answer
 
 
@@ -271,7 +269,7 @@ def _check_error(ledger: Ledger, body: Body, status: int) -> None:
             if body.cut is None:
                 ledger.report(error_not_json, value)
             return
-        ledger.report(content_type_stream, ContentType(body.media_type, is_error=True))
+        ledger.report(content_type_stream, body.media_type, False, is_error=True)
         check_error_body(ledger, parsed, status)
     elif value is not None and not isinstance(value, bytes):
         check_error_body(ledger, value, status)
