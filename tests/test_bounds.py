@@ -934,6 +934,13 @@ def test_a_key_is_seen_however_it_is_escaped(member: str, spelled: str, kind: ty
     assert [finding.code for finding in result.findings].count("Q16") == 1
 
 
+def test_the_deprecated_function_call_names_what_a_choice_has_to_call() -> None:
+    weather = {"name": "weather", "parameters": {"type": "object"}}
+    asked = {"request.body.functions": [weather]}
+    assert "K07" not in codes("text", asked)
+    assert "K07" in codes("text", {**asked, "request.body.function_call": {"name": "weather"}})
+
+
 def test_the_memo_of_addresses_is_small() -> None:
     profiles._of_url.cache_clear()
     for number in range(1_000):
