@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pytest_chatapi import Exchange, Request, Response
-from pytest_chatapi.contract import validation
+from pytest_chatapi.contract import ask, profiles, validation
+from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.contract.assemble import Text
 from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.examples import changed
@@ -17,6 +18,7 @@ from pytest_chatapi.contract.ledger import MOST_OF_A_RULE, Ledger
 from pytest_chatapi.contract.profiles import get_profile, profile_for_url
 from pytest_chatapi.contract.rules.errors import error_message, is_error_body
 from pytest_chatapi.contract.rules.registry import Violation
+from pytest_chatapi.contract.rules.usage import check_usage
 from pytest_chatapi.contract.schemas import load, resolved
 from pytest_chatapi.contract.sse import decode_sse, looks_like_sse
 from pytest_chatapi.contract.wording import listed, show
@@ -902,6 +904,79 @@ def test_the_memo_of_shapes_is_cleared(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(100):
         node._walk(number, (), [], [])
     assert len(node._verdicts) <= 16
+
+
+class _Watched(dict[str, Any]):
+    """A request body that notes which of its members are looked at."""
+
+    def __init__(self, **members: Any) -> None:
+        super().__init__(members)
+        self.seen: set[str] = set()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.seen.add(key)
+        return super().get(key, default)
+
+
+def test_requests_without_these_parameters_are_read_at_once() -> None:
+    body = _Watched(model="gpt-5.1", messages=[], n=2)
+    assert Ask(body).n == 2
+    assert body.seen == {"model"} | ask._READ
+
+
+@pytest.mark.parametrize("kind", [str, bytes])
+@pytest.mark.parametrize("spelled", ["sk-", "\\u0073k-", "s\\u006b-", "sk\\u002D"])
+@pytest.mark.parametrize("member", ['{{"user": "{}"}}', '{{"metadata": {{"{}": 1}}}}'])
+def test_a_key_is_seen_however_it_is_escaped(member: str, spelled: str, kind: type) -> None:
+    text = member.format(spelled + "a" * 20)
+    body = text if kind is str else text.encode()
+    result = check_exchange(Exchange(Request("POST", "/v1/chat/completions", {}, body), Response()))
+    assert [finding.code for finding in result.findings].count("Q16") == 1
+
+
+def test_the_deprecated_function_call_names_what_a_choice_has_to_call() -> None:
+    weather = {"name": "weather", "parameters": {"type": "object"}}
+    asked = {"request.body.functions": [weather]}
+    assert "K07" not in codes("text", asked)
+    assert "K07" in codes("text", {**asked, "request.body.function_call": {"name": "weather"}})
+
+
+def test_the_memo_of_addresses_is_small() -> None:
+    profiles._of_url.cache_clear()
+    for number in range(1_000):
+        assert profile_for_url(f"https://host-{number}.example/v1").name == "compatible"
+    info = profiles._of_url.cache_info()
+    assert info.currsize == info.maxsize == 256
+    long = f"https://api.openai.com/v1/chat/completions?{'x' * 500}"
+    assert profile_for_url(long).name == "openai"
+    assert profiles._of_url.cache_info().misses == info.misses  # it was not looked up
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        # Plain counts and parts, which are told without the rules; and just beyond each bound.
+        ({}, set()),
+        ({"completion_tokens_details": {"reasoning_tokens": 4, "audio_tokens": 5}}, set()),
+        ({"completion_tokens_details": {"reasoning_tokens": 10}}, {"U04"}),
+        ({"completion_tokens_details": {"reasoning_tokens": -1, "audio_tokens": 5}}, {"U04"}),
+        ({"completion_tokens_details": {"reasoning_tokens": 9, "audio_tokens": 9}}, set()),
+        ({"prompt_tokens_details": {"cached_tokens": 9, "cache_write_tokens": 1}}, {"U03"}),
+        ({"prompt_tokens_details": {"cached_tokens": -1, "audio_tokens": 2}}, {"U03"}),
+        ({"prompt_tokens_details": {}}, set()),
+        ({"prompt_tokens_details": None}, set()),
+        ({"total_tokens": 19}, {"U02"}),
+        ({"prompt_tokens": 0, "total_tokens": 9}, {"U07"}),
+        ({"completion_tokens": 0, "total_tokens": 9}, {"U07"}),
+        ({"prompt_tokens": -1, "total_tokens": 8}, {"U01"}),
+        ({"cost": 1, "cost_details": {"a_cost": 2, "upstream_inference_cost": 3}}, {"U08"}),
+    ],
+)
+def test_what_counts_need_no_rule(changes: dict[str, Any], expected: set[str]) -> None:
+    usage = {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18, **changes}
+    ledger = Ledger(get_profile("compatible"))
+    check_usage(ledger, usage, answered=True)
+    assert {finding.code for finding in ledger.findings()} == expected
 
 
 @pytest.mark.parametrize(

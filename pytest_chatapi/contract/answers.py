@@ -12,7 +12,6 @@ from pytest_chatapi.contract.parse import loads_bytes
 from pytest_chatapi.contract.rules import message, shape
 from pytest_chatapi.contract.rules.body import (
     EVENT_STREAM,
-    ContentType,
     body_missing,
     content_type_stream,
     not_json,
@@ -60,7 +59,14 @@ def check_chat(ledger: Ledger, exchange: Exchange, keep: bool) -> Answer | None:
     if request is not None:
         refused = response is not None and 400 <= response.status < 500
         check_request(
-            ledger, ask, request_body, why_not, request.url, refused=refused, live=exchange.live
+            ledger,
+            ask,
+            request_body,
+            why_not,
+            request.url,
+            sent=request.body,
+            refused=refused,
+            live=exchange.live,
         )
     body = None if response is None else check_status(ledger, response)
     if response is None or body is None:
@@ -114,8 +120,7 @@ def _check_body(ledger: Ledger, ask: Ask, body: Body, status: int, keep: bool) -
     if not ledger.has(_OTHER_TYPE):
         comparable = ask.known and pieces is not None and ask.stream_is_sound
         requested = ask.stream if comparable else None
-        facts = ContentType(body.media_type, is_stream, requested)
-        ledger.report(content_type_stream, facts)
+        ledger.report(content_type_stream, body.media_type, is_stream, requested)
     return answer
 
 
@@ -161,7 +166,8 @@ def _check_completion(ledger: Ledger, ask: Ask, body: JSONObject) -> Answer:
         violations = [
             violation for violation in violations if not _is_filtered(ledger, body, violation)
         ]
-    shape.report(ledger, violations, unknown)
+    if violations or unknown:
+        shape.report(ledger, violations, unknown)
     return check_completion(ledger, ask, body)
 
 
@@ -238,7 +244,7 @@ def _check_answer(ledger: Ledger, ask: Ask, answer: Answer) -> Answer:
         choice = answer.choices[index]
         answered = answered or choice.content.any or choice.refusal.any or choice.called
         facts = ChoiceFacts(ask, answer, choice)
-        ledger.run(message.CHECKS, facts)
+        message.check_message(ledger, facts)
         content = choice.content
         if choice.citations or content.leaks is not None or (choice.refusal.any and content.any):
             check_text(ledger, facts)
@@ -264,7 +270,7 @@ def _check_error(ledger: Ledger, body: Body, status: int) -> None:
             if body.cut is None:
                 ledger.report(error_not_json, value)
             return
-        ledger.report(content_type_stream, ContentType(body.media_type, is_error=True))
+        ledger.report(content_type_stream, body.media_type, False, is_error=True)
         check_error_body(ledger, parsed, status)
     elif value is not None and not isinstance(value, bytes):
         check_error_body(ledger, value, status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import ClassVar, NamedTuple, TypeAlias
 
 from pytest_chatapi.contract.exchange import Request
@@ -28,7 +29,7 @@ ToolKey: TypeAlias = tuple[str, str]
 def request_json(request: Request | None) -> tuple[JSON, str | None]:
     """The request body as JSON, and why it is not JSON (``None`` if it is, or is unknown)."""
     body = request.body if request is not None else None
-    if isinstance(body, bytes | str):
+    if isinstance(body, (bytes, str)):
         if not body.strip():
             return None, None
         try:
@@ -93,13 +94,28 @@ class Ask:
     def __init__(self, body: JSON) -> None:
         self.known = isinstance(body, dict)
         self.body: JSONObject = body if isinstance(body, dict) else {}
-        get = self.body.get
+        self.model = self.body.get("model")
+        self._tools: dict[ToolKey, Tool] | None = None
+        self.n, self.top_logprobs = 1, 0
+        self.stream = self.include_usage = self.logprobs = self.strict = False
+        self.cap: int | None = None
+        self.stops: tuple[str, ...] = ()
+        self.modalities: Collection[JSON] = _TEXT
+        self.choice: str | None = None
+        self.named: ToolKey | None = None
+        self.allowed: tuple[ToolKey, ...] | None = None
+        self.format: str | None = None
+        self.parallel = self.schema = None
+        # Many requests have none of the parameters that change these.
+        if not _READ.isdisjoint(self.body):
+            self._read(self.body.get)
+
+    def _read(self, get: Callable[[str], JSON]) -> None:
         n = get("n")
         self.n = n if type(n) is int and n > 0 else 1
         self.stream = get("stream") is True
         options = get("stream_options")
         self.include_usage = isinstance(options, dict) and options.get("include_usage") is True
-        self.model = get("model")
         cap = get("max_completion_tokens")
         cap = get("max_tokens") if cap is None else cap
         self.cap = cap if type(cap) is int and cap > 0 else None
@@ -109,8 +125,7 @@ class Ask:
         self.top_logprobs = top if type(top) is int else 0
         self.parallel = get("parallel_tool_calls")
         modalities = get("modalities")
-        self.modalities = modalities if isinstance(modalities, list) else ["text"]
-        self._tools: dict[ToolKey, Tool] | None = None
+        self.modalities = modalities if isinstance(modalities, list) else _TEXT
         self.choice, self.named = _choice(self.body)
         self.allowed = _allowed(get("tool_choice"))
         self.format, self.schema, self.strict = _format(get("response_format"))
@@ -182,6 +197,23 @@ class Ask:
 
 
 _ECHOED = {"service_tier", "metadata", "moderation"}
+_TEXT = ("text",)
+# What `_read` looks at.
+_READ = {
+    "function_call",
+    "logprobs",
+    "max_completion_tokens",
+    "max_tokens",
+    "modalities",
+    "n",
+    "parallel_tool_calls",
+    "response_format",
+    "stop",
+    "stream",
+    "stream_options",
+    "tool_choice",
+    "top_logprobs",
+}
 
 
 def _stops(stop: JSON) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ class Body:
         Args:
             requested: the request asks for a stream.
         """
-        if self.pieces is None:
+        if self.pieces is None or self.head[:1] in (b"{", b"["):
             return False
         if looks_like_sse(self.head):
             return True

@@ -674,9 +674,10 @@ def _of_response(response: Response | None) -> Endpoint | None:
 
 
 def _is_plainly_chat(body: str) -> bool:
-    if _CHUNK in body[:512]:
+    # A long stream is not searched to its end, nor the beginning of a completion for a chunk.
+    if body[:1] != "{" and _CHUNK in body[:512]:
         return True
-    return _KIND in body and _CHOICES in body and _DATA not in body
+    return (_KIND in body and _CHOICES in body and _DATA not in body) or _CHUNK in body[:512]
 
 
 def _of_value(value: JSONObject) -> Endpoint | None:

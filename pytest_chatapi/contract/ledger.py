@@ -127,7 +127,9 @@ class Ledger:
 
     def findings(self) -> list[Finding]:
         """All findings by level, then in order; the message says how often one is repeated."""
-        findings = []
+        findings: list[Finding] = []
+        if not self._findings:
+            return findings
         for key, finding in self._findings.items():
             code = finding.code
             repeats = self._repeats.get(key, 0)

@@ -50,6 +50,20 @@ class _Row(NamedTuple):
             return value not in self.accepts
         return value is not None if self.refuses is None else value in self.refuses
 
+    @property
+    def looks_at(self) -> str:
+        """The member of the body without which nothing is refused."""
+        if self.parameter == "messages[].role":
+            return "messages"
+        return "model" if self.refused(None) else self.parameter
+
+
+class _Rows(NamedTuple):
+    """The rows of a model, and the members of the body that they look at."""
+
+    rows: tuple[_Row, ...]
+    members: frozenset[str]
+
 
 class ModelRefusal(NamedTuple):
     """What a model does not take.
@@ -107,11 +121,12 @@ def _rows() -> dict[str, tuple[_Row, ...]]:
 
 
 @lru_cache(maxsize=256)
-def _rows_of(model: str) -> tuple[_Row, ...]:
+def _rows_of(model: str) -> _Rows:
     """The rows of a model, of a dated snapshot of it, or of one fine-tuned from it."""
     if model.startswith("ft:"):
         model = model.split(":")[1]
-    return _rows().get(_DATED.sub("", model), ())
+    rows = _rows().get(_DATED.sub("", model), ())
+    return _Rows(rows, frozenset(row.looks_at for row in rows))
 
 
 def model_refusals(body: JSONObject, day: str) -> list[ModelRefusal]:
@@ -119,8 +134,8 @@ def model_refusals(body: JSONObject, day: str) -> list[ModelRefusal]:
     model = body.get("model")
     if not isinstance(model, str) or len(model) > _LONGEST_NAME:
         return []
-    rows = _rows_of(model)
-    return [*_refusals(rows, body, model, day)] if rows else []
+    rows, members = _rows_of(model)
+    return [] if members.isdisjoint(body) else [*_refusals(rows, body, model, day)]
 
 
 def _refusals(

@@ -44,7 +44,16 @@ def _short(text: str) -> str:
 _decoder = json.JSONDecoder(
     object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite
 )
-_decode = _decoder.decode
+_SPACE = " \t\n\r"
+
+
+def _decode(text: str) -> JSON:
+    """As `JSONDecoder.decode`, which always searches for white space around the value."""
+    if text[:1] > " ":
+        value, end = _decoder.raw_decode(text)
+        if end == len(text) or not text[end:].strip(_SPACE):
+            return value
+    return _decoder.decode(text)
 
 
 def loads(text: str) -> JSON:

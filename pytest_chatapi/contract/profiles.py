@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from urllib.parse import urlsplit
 
 from pytest_chatapi.contract.catalogue import catalogue, rules
@@ -37,8 +37,9 @@ class Profile:
 
     def level(self, code: str, case: str = "") -> Level | None:
         """The level of a code, or of a case of it; ``None`` where the profile has it off."""
-        key = f"{code}/{case}"
-        return self.levels[key] if case and key in self.levels else self.levels[code]
+        if case and (key := f"{code}/{case}") in self.levels:
+            return self.levels[key]
+        return self.levels[code]
 
 
 @cache
@@ -91,6 +92,15 @@ def profile_for_url(url: str) -> Profile:
     """
     if not url:
         return get_profile("openai")
+    return _of_url(url) if len(url) <= _LONGEST_URL else _of_url.__wrapped__(url)
+
+
+# A suite calls few addresses, many times. Long ones are not kept, so the memo stays small.
+_LONGEST_URL = 500
+
+
+@lru_cache(maxsize=256)
+def _of_url(url: str) -> Profile:
     if "/openai/deployments/" in url:
         return get_profile("azure")
     try:

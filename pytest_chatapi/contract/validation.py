@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
@@ -69,7 +70,8 @@ class SchemaViolation(NamedTuple):
 _Walk: TypeAlias = Callable[[JSON, Path, list[SchemaViolation], list[Path]], None]
 
 
-class _Verdict(NamedTuple):
+@dataclass(slots=True)  # whose members are read twice as fast as those of a named tuple
+class _Verdict:
     """What applies to all objects of one shape.
 
     Attributes:
@@ -129,7 +131,10 @@ class Node:
         self._plain_kinds = {kind for kind, name in _TYPES.items() if name in self.types}
         if not is_plain:
             self._plain_kinds.clear()
+        # Any other members are fine, and none of them is looked into.
+        self._is_open = self.values is None and schema.get("additionalProperties") is not False
         self._tag = _tag(self.branches)
+        self._tagged = {} if self._tag is None else _tagged(self.branches, self._tag)
         self._only = {kind: _only(self.branches, name) for kind, name in _TYPES.items()}
         nodes = self.properties.items()
         self._deep = {k: node for k, node in nodes if node.branches or node.types & _CONTAINERS}
@@ -184,7 +189,10 @@ class Node:
         self, value: JSONObject, path: Path, violations: list[SchemaViolation], unknown: list[Path]
     ) -> None:
         shape: tuple[Hashable, ...]
-        shape = (*value, *map(type, value.values()), *map(value.get, self._valued))
+        if self._valued:
+            shape = (*value, *map(type, value.values()), *map(value.get, self._valued))
+        else:
+            shape = (*value, *map(type, value.values()))
         try:
             verdict = self._verdicts.get(shape)
         except TypeError:  # a container where a plain value is expected
@@ -227,6 +235,9 @@ class Node:
         self, value: JSON, path: Path, violations: list[SchemaViolation], unknown: list[Path]
     ) -> None:
         branch = self._only.get(type(value))
+        if branch is None and self._tagged and type(value) is dict:
+            named = value.get(self._tag)
+            branch = self._tagged.get(named) if type(named) is str else None
         if branch is None:
             kind = json_type(value)
             fitting = [branch for branch in self.branches if kind in branch.types]
@@ -237,7 +248,11 @@ class Node:
                 branch, value = self._branch_by_tag(self._tag, fitting, value, path, violations)
             else:
                 branch = fitting[0]
-        if branch is not None:
+        if branch is None:
+            return
+        if branch._is_object and type(value) is dict:
+            branch._walk_object(value, path, violations, unknown)
+        else:
             branch._walk(value, path, violations, unknown)
 
     def _branch_by_tag(
@@ -287,21 +302,21 @@ class Node:
             _remember(self._verdicts, shape, verdict)
         return verdict
 
-    def _verdict_of_object(self, value: JSONObject, shape: Hashable) -> _Verdict:
-        known = {k: v for k, v in value.items() if k in self.properties}
-        is_closed = self.schema.get("additionalProperties") is False
-        if len(known) == len(value) or self.values is not None or is_closed:
+    def _verdict_of_object(self, value: JSONObject, shape: tuple[Hashable, ...]) -> _Verdict:
+        properties = self.properties
+        known = {key: member for key, member in value.items() if key in properties}
+        if len(known) == len(value) or not self._is_open:
             verdict = self._validated(value)
         else:
             # The known members have one verdict, whichever unknown ones are beside them.
-            valued = [_hashable(value.get(key)) for key in self._valued]
+            valued = shape[2 * len(value) :]
             known_shape = (*known, *map(type, known.values()), *valued)
             remembered = self._known_verdicts.get(known_shape)
             if remembered is None:
                 remembered = self._validated(known)
                 _remember(self._known_verdicts, known_shape, remembered)
-            unknown = tuple(k for k in value if k not in known) if self.properties else ()
-            verdict = remembered._replace(unknown=unknown)
+            unknown = tuple([k for k in value if k not in known]) if properties else ()
+            verdict = _Verdict(remembered.problems, unknown, remembered.children)
         if self._is_memoised:
             _remember(self._verdicts, shape, verdict)
         return verdict
@@ -362,6 +377,19 @@ def _tag(branches: list[Node]) -> str | None:
         if all({"const", "enum"} & sub.get(key, {}).keys() for sub in properties):
             return str(key)
     return None
+
+
+def _tagged(branches: list[Node], tag: str) -> dict[str, Node]:
+    """The object branches of a union by the values of their tag, the first where several fit."""
+    by_value: dict[str, Node] = {}
+    for branch in branches:
+        if "object" in branch.types:
+            constant = branch.schema["properties"][tag]
+            values = [constant["const"]] if "const" in constant else constant["enum"]
+            for value in values:
+                if isinstance(value, str):
+                    by_value.setdefault(value, branch)
+    return by_value
 
 
 def _remember(memo: dict[Hashable, _Verdict], shape: Hashable, verdict: _Verdict) -> None:

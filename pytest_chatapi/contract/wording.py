@@ -15,6 +15,10 @@ __all__ = ["ABSENT", "Shown", "did_you_mean", "listed", "mask", "plural", "show"
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
+# `json.dumps` would make an encoder for each text.
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
 class _Absent:
     def __repr__(self) -> str:
         return "absent"
@@ -28,14 +32,13 @@ def mask(text: str) -> str:
     """The text with anything like a key masked, and with control characters and changes of
     writing direction escaped, so that it is safe to print in a terminal.
     """
-    text = _masked(text)
+    if "sk-" in text or "Bearer" in text:
+        text = _masked(text)
     return text if text.isprintable() else _UNPRINTABLE.sub(_escape, text)
 
 
 def _masked(text: str) -> str:
-    if "sk-" in text or "Bearer" in text:
-        return LIKE_A_KEY_OR_TOKEN.sub(lambda match: match[0][:3] + "***", text)
-    return text
+    return LIKE_A_KEY_OR_TOKEN.sub(lambda match: match[0][:3] + "***", text)
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -51,7 +54,7 @@ def show(value: JSON, limit: int = 80) -> str:
     if isinstance(value, str):
         value = _masked(value[: limit * 4])  # first: a part of a key is not recognised
         value = value if len(value) <= limit else value[: limit - 3] + "..."
-        return mask(json.dumps(value, ensure_ascii=False))
+        return mask(_encode(value))
     try:
         text = json.dumps(_pruned(value, 4), ensure_ascii=False, default=str)
     except (ValueError, RecursionError):

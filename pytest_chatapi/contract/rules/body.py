@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pytest_chatapi.contract.rules.registry import Violation, rule
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import Shown
 
-__all__ = ["EVENT_STREAM", "ContentType", "body_missing", "content_type_stream", "not_json"]
+__all__ = ["EVENT_STREAM", "body_missing", "content_type_stream", "not_json"]
 
 EVENT_STREAM = "text/event-stream"
 
@@ -40,26 +38,18 @@ def body_missing() -> Violation:
     return Violation("$", "a body", Shown("nothing"), message)
 
 
-@dataclass(slots=True)
-class ContentType:
-    """The content type of a response, and what is known of the body.
+@rule("E02")
+def content_type_stream(
+    media_type: str, is_stream: bool, requested: bool | None = None, *, is_error: bool = False
+) -> Violation | None:
+    """Where content type, body and request do not fit together.
 
-    Attributes:
+    Args:
         media_type: without parameters, in lower case; empty if there is no such header.
         is_stream: the body is an event stream.
         requested: whether the request asks for a stream; ``None`` if it cannot be compared.
         is_error: the body is JSON under an error status.
     """
-
-    media_type: str
-    is_stream: bool = False
-    requested: bool | None = None
-    is_error: bool = False
-
-
-@rule("E02")
-def content_type_stream(facts: ContentType) -> Violation | None:
-    media_type, is_stream, requested = facts.media_type, facts.is_stream, facts.requested
     if requested is not None and requested != is_stream:
         asks = "asks for a stream" if requested else "does not ask for a stream"
         kind = "an event stream" if is_stream else "not an event stream"
@@ -71,7 +61,7 @@ def content_type_stream(facts: ContentType) -> Violation | None:
         )
     if not media_type or (media_type == EVENT_STREAM if is_stream else _is_json(media_type)):
         return None
-    if facts.is_error:
+    if is_error:
         what, case = "a JSON error body", "error-body"
     else:
         what, case = "an event stream" if is_stream else "a JSON response", ""

@@ -26,7 +26,9 @@ def check_answer(ledger: Ledger, facts: AnswerFacts) -> None:
 
 def check_choice(ledger: Ledger, facts: ChoiceFacts) -> None:
     """K03 to K08, K10 and L05."""
-    ledger.run(CHOICE_CHECKS, facts)
+    choice = facts.choice
+    if choice.audio or choice.logprobs or not _CHOSEN.isdisjoint(facts.ask.body):
+        ledger.run(CHOICE_CHECKS, facts)
 
 
 @rule("K01")
@@ -273,6 +275,16 @@ ANSWER_CHECKS = checks(max_tokens, model_echo)
 # Parameters that a response answers to.
 _ECHOED = {"metadata", "moderation", "prompt_cache_options", "reasoning_effort", "service_tier"}
 ECHO_CHECKS = checks(tier_echo, reasoning_unasked, metadata_echo, moderation_absent, cache_unasked)
+# Parameters that a choice may contradict; others only allow what is in it.
+_CHOSEN = {
+    "function_call",
+    "logprobs",
+    "max_completion_tokens",
+    "max_tokens",
+    "parallel_tool_calls",
+    "stop",
+    "tool_choice",
+}
 CHOICE_CHECKS = checks(
     length_reason,
     stop_in_text,

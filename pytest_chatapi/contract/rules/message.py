@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from pytest_chatapi.contract.assemble import Call
+from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules.facts import ChoiceFacts
 from pytest_chatapi.contract.rules.registry import Violation, checks, rule
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import ABSENT, Shown
 
-__all__ = ["CHECKS", "choice_index", "choices_empty"]
+__all__ = ["check_message", "choice_index", "choices_empty"]
+
+
+def check_message(ledger: Ledger, facts: ChoiceFacts) -> None:
+    """S08, S09 and S15 for one choice."""
+    choice = facts.choice
+    is_plain_text = choice.content.any and not (choice.content.broken or choice.refusal.broken)
+    if not is_plain_text or choice.called or facts.answer.streamed:
+        ledger.run(CHECKS, facts)
+
 
 # Reasons with which a message may be empty; `tool_calls` without calls is C08.
 _EXCUSES = ("length", "content_filter", "tool_calls")

@@ -9,6 +9,7 @@ from pytest_chatapi.contract.rules.facts import RequestFacts
 from pytest_chatapi.contract.rules.registry import Violation, rule
 from pytest_chatapi.contract.strict_schema import strict_problems, strict_schemas
 from pytest_chatapi.contract.validation import json_path
+from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import ABSENT, Shown, plural
 
 __all__ = ["both_caps", "model_capability", "model_shutdown", "strict_schema", "tools_missing"]
@@ -27,16 +28,21 @@ def model_shutdown(facts: RequestFacts) -> Violation | None:
     if day is None:
         return None
     now = facts.as_of or (date.today() if facts.live else None)
-    left = None if now is None else (date.fromisoformat(day) - now).days
-    if left is None:
-        message = f"`{model}` has a shutdown date: {day}"
-    elif left <= 0:
+    if now is None:
+        return _announced(model, f"`{model}` has a shutdown date: {day}")
+    left = (date.fromisoformat(day) - now).days
+    if left <= 0:
         message = f"`{model}` was shut down on {day}"
     else:
         message = f"`{model}` is shut down on {day}, in {plural(left, 'day')}"
-    is_near = facts.live and left is not None and left <= _NEAR
-    expected = f"a model that stays (see {DEPRECATIONS})"
-    return Violation("$.model", expected, model, message, "live" if is_near else "")
+    return _announced(model, message, "live" if facts.live and left <= _NEAR else "")
+
+
+def _announced(model: JSON, message: str, case: str = "") -> Violation:
+    return Violation("$.model", _EXPECTED, model, message, case)
+
+
+_EXPECTED = f"a model that stays (see {DEPRECATIONS})"
 
 
 @rule("Q18")

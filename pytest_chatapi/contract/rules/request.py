@@ -33,6 +33,7 @@ def check_request(
     why_not: str | None,
     url: str,
     *,
+    sent: JSON = None,
     refused: bool = False,
     live: bool = False,
 ) -> None:
@@ -40,6 +41,7 @@ def check_request(
 
     Args:
         why_not: why the body is not JSON, ``None`` where it is.
+        sent: the body before it was parsed; ``None`` where that is unknown.
         refused: the server answered with a 4xx, as it should, so the findings are notes. A key
             in the body is as public as it is in any other request.
         live: it has just been sent, and is not one of a recording.
@@ -47,7 +49,7 @@ def check_request(
     ledger.ceiling = "note" if refused else None
     _check_contract(ledger, ask, body, why_not, url, live)
     ledger.ceiling = None
-    if isinstance(body, dict) and why_not is None:
+    if isinstance(body, dict) and why_not is None and _may_have_odd_leaves(sent):
         leaves = _odd_leaves(body)
         if leaves:
             ledger.report(secret_in_request, leaves)
@@ -62,7 +64,10 @@ def _check_contract(
             ledger.report(request_schema, body, why_not)
         return
     _check_schema(ledger, body, url)
-    ledger.run(CHECKS, RequestFacts(ask, ledger.as_of, live, url))
+    facts = RequestFacts(ask, ledger.as_of, live, url)
+    if not _CHECKED.isdisjoint(body):
+        ledger.run(PARAMETER_CHECKS, facts)
+    ledger.run(MODEL_CHECKS, facts)
     messages = body.get("messages")
     if isinstance(messages, list):
         check_conversation(ledger, ask, messages)
@@ -224,7 +229,7 @@ def deprecated_parameter(facts: RequestFacts) -> list[Violation] | None:
     ]
 
 
-CHECKS = checks(
+PARAMETER_CHECKS = checks(
     top_logprobs_alone,
     stream_options_alone,
     audio_parameter_absent,
@@ -233,13 +238,32 @@ CHECKS = checks(
     tools_missing,
     both_caps,
     strict_schema,
-    model_capability,
-    model_shutdown,
 )
+# Most requests have none of the parameters that these rules look at. (Two caps are one too many
+# only where the deprecated one is there.)
+_CHECKED = _DEPRECATED.keys() | {
+    "modalities",
+    "parallel_tool_calls",
+    "response_format",
+    "stream_options",
+    "tool_choice",
+    "tools",
+    "top_logprobs",
+}
+MODEL_CHECKS = checks(model_capability, model_shutdown)
 
 
 # A tuple, since a union would be built anew for each member.
 _LOOKED_INTO = (str, dict, list, float)
+
+
+def _may_have_odd_leaves(sent: JSON) -> bool:
+    """Whether `_odd_leaves` may find something. In text, all numbers are JSON's own, and what
+    is not written plainly is escaped.
+    """
+    if isinstance(sent, bytes):
+        return b"sk-" in sent or b"\\u" in sent
+    return not isinstance(sent, str) or "sk-" in sent or "\\u" in sent
 
 
 def _odd_leaves(body: JSONObject) -> list[tuple[str, JSON]]:

@@ -25,7 +25,37 @@ def check_usage(
         answered: the response has content, so that zero tokens cannot be right.
         root: path of the usage object.
     """
-    ledger.run(CHECKS, Counts(usage, answered, chunk, root))
+    if not _adds_up(usage, answered):
+        ledger.run(CHECKS, Counts(usage, answered, chunk, root))
+
+
+def _adds_up(usage: JSONObject, answered: bool) -> bool:
+    """Whether the counts are such that no rule can be broken, which is quicker to tell."""
+    get = usage.get
+    prompt, completion, total = get("prompt_tokens"), get("completion_tokens"), get("total_tokens")
+    least = 1 if answered else 0
+    return (
+        type(prompt) is int
+        and type(completion) is int
+        and type(total) is int
+        and prompt >= least
+        and completion >= least
+        and total == prompt + completion
+        and "cost" not in usage
+        and _fit(get("prompt_tokens_details"), prompt)
+        and _fit(get("completion_tokens_details"), completion)
+    )
+
+
+def _fit(details: JSON, whole: int) -> bool:
+    """Whether all parts together are within a count: then so is each of them, and any sum."""
+    if not details or not isinstance(details, dict):
+        return True
+    parts = details.values()
+    return _INTEGERS.issuperset(map(type, parts)) and min(parts) >= 0 and sum(parts) <= whole
+
+
+_INTEGERS = {int}
 
 
 class Counts:
