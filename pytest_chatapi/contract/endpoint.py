@@ -150,6 +150,23 @@ def _is_transcript(body: JSONObject) -> bool:
     return isinstance(body.get("text"), str) and body.keys() <= _TRANSCRIPT
 
 
+def _is_message_of_anthropic(body: JSONObject) -> bool:
+    if "choices" in body or _has_type(body.get("content"), "output_text"):
+        return False
+    if body.get("type") == "message":
+        return True
+    is_message = "role" in body or "content" in body
+    return is_message and ("stop_reason" in body or _has_type(body.get("content"), "tool_use"))
+
+
+def _is_message_of_responses(body: JSONObject) -> bool:
+    return body.get("type") == "message" and _has_type(body.get("content"), "output_text")
+
+
+def _has_type(blocks: JSON, kind: str) -> bool:
+    return isinstance(blocks, list) and any(b.get("type") == kind for b in _objects(blocks))
+
+
 def _is_error_of_anthropic(body: JSONObject) -> bool:
     return body.get("type") == "error" and isinstance(body.get("error"), dict)
 
@@ -311,7 +328,8 @@ OTHER_APIS = (
         "anthropic",
         r"/v\d+/(?:messages(?:/.+)?|complete)$",
         body=_any(
-            _named("type", r"message|message_(?:start|delta|stop|batch\w*)|content_block_\w+"),
+            _is_message_of_anthropic,
+            _named("type", r"message_(?:start|delta|stop|batch\w*)|content_block_\w+"),
             lambda body: "completion" in body and ("stop_reason" in body or "type" in body),
             lambda body: body.get("type") == "model" and "object" not in body,
             _is_error_of_anthropic,
@@ -376,7 +394,12 @@ OTHER_APIS = (
     Endpoint(
         "responses",
         r"/responses(?:/.+)?$",
-        body=_any(_is_object("response"), _named("type", r"response\..+"), _is_error_of_responses),
+        body=_any(
+            _is_object("response"),
+            _named("type", r"response\..+"),
+            _is_message_of_responses,
+            _is_error_of_responses,
+        ),
         events=r"response\..+",
     ),
     Endpoint(
