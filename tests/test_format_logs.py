@@ -302,6 +302,17 @@ def test_a_completion_whose_library_took_tools_of_anthropic_is_checked() -> None
     assert alarms(one(value)) == ["U02"]
 
 
+def test_the_frame_that_a_home_made_log_leaves_out_is_not_missed() -> None:
+    choice = {"message": PLAIN, "finish_reason": "tool_calls"}
+    value = {"request": ASKED, "response": {"choices": [choice], "usage": {**USAGE}}}
+    assert alarms(one(value)) == ["C08"]
+    value["response"]["id"] = ""
+    assert alarms(one(value)) == ["S02", "C08"]  # what is there is checked
+    # On the wire, it is missed.
+    value["response"] = {"status": 200, "body": value["response"]}
+    assert {"S01", "S03"} < {*alarms(one(value))}
+
+
 def text_completion(**members: Any) -> dict[str, Any]:
     choice = {"index": 0, "text": "Hi", "finish_reason": "stop", "logprobs": None}
     return {**FRAME, "choices": [choice], "usage": {**USAGE, "total_tokens": 99}, **members}

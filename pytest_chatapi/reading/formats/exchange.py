@@ -109,7 +109,18 @@ def exchange_of_parts(request: JSON, response: JSON, value: JSONObject) -> Excha
         asked = asked or Request()
         if not asked.url:
             asked = _addressed(asked, answer, value)
-    return Exchange(asked, answer, assembled=assembled)
+    lacks = "body not recorded" if answer.body is None and _is_left_out(response) else ""
+    return Exchange(asked, answer, assembled=assembled, lacks=lacks)
+
+
+def _is_left_out(response: JSON) -> bool:
+    """Whether HAR says how large a body was, and does not have it."""
+    content = response.get("content") if isinstance(response, dict) else None
+    if not isinstance(content, dict) or content.get("text") is not None:
+        return False
+    return any(
+        type(size) is int and size > 0 for size in (content.get("size"), response.get("bodySize"))
+    )
 
 
 def _addressed(request: Request, response: Response, value: JSONObject) -> Request:

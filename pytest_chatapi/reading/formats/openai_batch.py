@@ -31,7 +31,10 @@ def _exchange(value: JSONObject, origin: Origin) -> Exchange:
     response = value.get("response")
     if not isinstance(response, dict) or response.get("body") is None:
         # Expired, cancelled or refused before it was sent: nothing was answered.
-        return Exchange(Request(url="/v1/chat/completions"))
+        error = value.get("error")
+        code = printable(error.get("code")) if isinstance(error, dict) else ""
+        lacks = f"unanswered ({code})" if code else "unanswered"
+        return Exchange(Request(url="/v1/chat/completions"), lacks=lacks)
     body = plain_body(response["body"])
     # Other services have taken over the form, and their ids begin differently.
     is_openai = printable(value.get("id")).startswith("batch_req_")
