@@ -22,7 +22,7 @@ from pytest_chatapi.contract.endpoint import endpoint, other_api, row_of
 from pytest_chatapi.errors import ContractError, ReadError
 from pytest_chatapi.reading import reader as reader_module
 from pytest_chatapi.reading.objects import exchange_from
-from pytest_chatapi.reading.reader import read
+from pytest_chatapi.reading.reader import NotARecording, read
 from pytest_chatapi.recording.cassette import Cassette
 from pytest_chatapi.recording.lookup import Lookup
 from pytest_chatapi.recording.matching import Matcher
@@ -229,6 +229,9 @@ def test_processes_count_the_same() -> None:
     one, other = Report(1, Counter(a=2), 1), Report(0, Counter(a=1, b=1), 1, Counter(c=3))
     one.add(pickle.loads(pickle.dumps(other)))
     assert (one.exchanges, one.skipped, one.unread) == (1, {"a": 3, "b": 1}, {"c": 3})
+    error = NotARecording("f", "line 1", "a run of LangSmith", "of LangSmith")
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.kind) == ("f: line 1: a run of LangSmith", "of LangSmith")
 
 
 def test_requests_that_were_never_answered(capsys: pytest.CaptureFixture[str]) -> None:
@@ -816,10 +819,12 @@ def test_files_of_other_apis_are_named(capsys: pytest.CaptureFixture[str]) -> No
     write("f/b.json", json.dumps({"type": "message", "role": "assistant", "content": []}))
     write("f/c.sse", sse(MESSAGE_START, names=True))
     write("f/d.json", json.dumps(ANSWER))
+    write("f/e.json", json.dumps({"id": "modr-1", "results": [{"flagged": True}]}))
     status, out, err = run(capsys, "f")
     assert (status, err) == (0, "")
     assert out.startswith(
-        "3 exchanges skipped: 2 anthropic, 1 responses\n1 exchange checked in 4 files: "
+        "4 exchanges skipped: 2 anthropic, 1 responses, 1 moderations\n"
+        "1 exchange checked in 5 files: "
     )
 
 

@@ -59,7 +59,7 @@ class NotARecording(ReadError):
         super().__init__(file, place, reason)
         self.kind = kind
 
-    def __reduce__(self) -> tuple[type[NotARecording], tuple[str, str, str, str]]:
+    def __reduce__(self) -> tuple[type[NotARecording], tuple[str, ...]]:
         return (type(self), (self.file, self.place, self.reason, self.kind))
 
 
