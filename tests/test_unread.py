@@ -420,8 +420,13 @@ def test_workers_fail_where_nothing_was_checked(
     monkeypatch.chdir(pytester.path)
     write("d/only.jsonl", *responses(2))
     write("test_a.py", "def test_a(): pass")
-    result = run_apart(pytester, "-p", "xdist", "-n", "2", "--chatapi-cassettes", "d")
+    arguments = ("-p", "xdist", "-n", "2", "--chatapi-cassettes", "d")
+    result = run_apart(pytester, *arguments)
     assert result.ret == 1
+    assert "nothing was checked in " in result.stdout.str()
+    write("d/torn.jsonl", line(), "{")
+    result = run_apart(pytester, *arguments)
+    assert "1 file could not be read: see the errors above" in result.stdout.str()
 
 
 def test_the_summary_beside_a_file_that_cannot_be_read(

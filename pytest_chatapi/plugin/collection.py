@@ -84,18 +84,17 @@ class CassetteCollector:
         )
 
     def _lines(self) -> tuple[list[str], list[str]]:
-        """The folders of which nothing was checked, and what else was not: a line each."""
+        """What fails the run beside findings, and what else was not checked: a line each."""
         whole = Report()
-        empty = []
+        failing = []
         for folder, report in self.collected.items():
             if not report.exchanges and not report.unreadable and folder not in self.not_run:
-                empty.append(f"nothing was checked in {folder}: {found_instead(report)}")
+                failing.append(f"nothing was checked in {folder}: {found_instead(report)}")
             whole.add(report)
-        lines = remarks(whole)
         files = {error.file for error in whole.unreadable}
         if files:
-            lines.insert(0, f"{plural(len(files), 'file')} could not be read: see the errors above")
-        return empty, lines
+            failing.append(f"{plural(len(files), 'file')} could not be read: see the errors above")
+        return failing, remarks(whole)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         output = getattr(session.config, "workeroutput", None)
@@ -104,8 +103,8 @@ class CassetteCollector:
             output["chatapi_recordings"] = (self.checked, counts, self._lines())
         elif self.are_named and session.exitstatus == pytest.ExitCode.OK:
             # A folder that the command names has to hold something to check.
-            empty, _ = self._lines_of_run(session.config)
-            if empty:
+            failing, _ = self._lines_of_run(session.config)
+            if failing:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _lines_of_run(self, config: pytest.Config) -> tuple[list[str], list[str]]:
@@ -122,12 +121,11 @@ class CassetteCollector:
                 self.counts[level, name] += count
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        empty, lines = self._lines_of_run(terminalreporter.config)
-        is_unreadable = any(report.unreadable for report in self.collected.values())
-        if not self.checked and not empty and not is_unreadable:
+        failing, lines = self._lines_of_run(terminalreporter.config)
+        if not self.checked and not failing:
             return
         terminalreporter.write_sep("-", "chat completions contract")
-        for line in empty:
+        for line in failing:
             terminalreporter.write_line(line, red=True, bold=True)
         for line in lines:
             terminalreporter.write_line(line)
@@ -136,7 +134,7 @@ class CassetteCollector:
                 f"{plural(self.checked, 'recorded exchange')} checked: "
                 f"{'; '.join(_counted(self.counts)) or 'no findings'}"
             )
-        elif not empty:
+        else:
             terminalreporter.write_line("no recorded exchange was checked")
 
 
