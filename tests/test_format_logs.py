@@ -285,6 +285,9 @@ PLAIN = {"role": "assistant", "content": "Hi"}
         {"request": TO_CLAUDE, "response": {**PLAIN, "stop_reason": "end_turn"}},
         {"request": TO_CLAUDE, "response": {**PLAIN, "content": [{"type": "tool_use"}]}},
         {"input": ASKED["messages"], "model": "claude-test", "output": CLAUDE},
+        {**TO_CLAUDE, "completion": CLAUDE},
+        {"request": TO_CLAUDE, "response": json.dumps(CLAUDE)},
+        {"request": TO_CLAUDE, "response": {"status": 200, "body": CLAUDE}},
     ],
 )
 def test_a_message_of_anthropic_in_a_log_is_not_checked(value: Any) -> None:
