@@ -55,7 +55,7 @@ class ReadError(ChatAPIError, ValueError):
         self.reason = " ".join(reason.split())
         super().__init__(": ".join(part for part in (file, place, self.reason) if part))
 
-    def __reduce__(self) -> tuple[type[ReadError], tuple[str, str, str]]:
+    def __reduce__(self) -> tuple[type[ReadError], tuple[str, ...]]:
         # Needed by `chatapi check --jobs`, where errors cross a process border.
         return (type(self), (self.file, self.place, self.reason))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -12,9 +13,11 @@ from xml.sax.saxutils import escape, quoteattr
 
 from pytest_chatapi import __version__
 from pytest_chatapi.contract.catalogue import rules
+from pytest_chatapi.contract.endpoint import OTHER_APIS
 from pytest_chatapi.contract.findings import LEVELS, Finding, Level, at_least
 from pytest_chatapi.contract.profiles import PROFILES, get_profile
 from pytest_chatapi.contract.wording import plural
+from pytest_chatapi.errors import ReadError
 
 __all__ = [
     "FORMATS",
@@ -41,12 +44,14 @@ class Report:
 
     Attributes:
         exchanges: number of exchanges checked.
-        skipped: number of exchanges not checked, by the API that they belong to, or ``unknown``.
+        skipped: number of exchanges not checked, by the API that they belong to, or ``unknown``,
+            or what was not recorded of them (see `Exchange.lacks`).
         files: number of files read.
-        unread: number of files passed over, by the reason: one of `UNREAD`.
+        unread: number of files passed over, by the reason: one of `UNREAD`, or the tool that wrote
+            them (``of LangSmith``).
         assembled: number of those `exchanges` that a log assembled (see `Exchange.assembled`).
         unanswered: number of those `exchanges` whose request alone was recorded.
-        failed: something could not be read.
+        unreadable: what could not be read, and the paths of which nothing was checked.
         findings: in the order of reading.
         cases: (file, index, title) of each checked exchange; only for formats that need it.
     """
@@ -57,7 +62,7 @@ class Report:
     unread: Counter[str] = field(default_factory=Counter)
     assembled: int = 0
     unanswered: int = 0
-    failed: bool = False
+    unreadable: list[ReadError] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     cases: list[tuple[str, int, str]] = field(default_factory=list)
 
@@ -68,7 +73,7 @@ class Report:
         self.unread += other.unread
         self.assembled += other.assembled
         self.unanswered += other.unanswered
-        self.failed = self.failed or other.failed
+        self.unreadable += other.unreadable
         self.findings += other.findings
         self.cases += other.cases
 
@@ -222,27 +227,43 @@ UNREAD = {
 
 def remarks(report: Report) -> list[str]:
     """Return what was not checked, or only in part: one line each."""
-    lines = []
+    return list(_remarks(report).values())
+
+
+def _remarks(report: Report) -> dict[str, str]:
+    """The `remarks`, by what each is about."""
+    lines = {}
     if report.skipped:
-        lines.append(f"{report.skipped.total():,} skipped: {_reasons(report.skipped)}")
+        exchanges = plural(report.skipped.total(), "exchange")
+        lines["skipped exchanges"] = f"{exchanges} skipped: {_skipped(report.skipped)}"
     if report.unread:
         files = plural(report.unread.total(), "file")
-        lines.append(f"{files} passed over: {_reasons(report.unread)}")
+        lines["files passed over"] = f"{files} passed over: {_passed_over(report.unread)}"
     if report.unanswered:
-        lines.append(
+        lines["requests alone"] = (
             f"{plural(report.unanswered, 'exchange')} without a response: only the request was "
             "checked"
         )
     if report.assembled:
-        lines.append(
+        lines["assembled logs"] = (
             f"{plural(report.assembled, 'exchange')} out of assembled logs: their streams, headers "
             "and errors (T, E, X, H) were not recorded, so not checked"
         )
     return lines
 
 
-def _reasons(counts: Counter[str]) -> str:
-    return ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
+def _reasons(counts: Mapping[str, int]) -> str:
+    most = sorted(counts.items(), key=lambda item: -item[1])
+    return ", ".join(f"{count:,} {reason}" for reason, count in most)
+
+
+def _skipped(counts: Counter[str]) -> str:
+    return _reasons({_UNKNOWN if name == "unknown" else name: n for name, n in counts.items()})
+
+
+def _passed_over(counts: Counter[str]) -> str:
+    names_tool = not counts.keys() <= UNREAD.keys()
+    return _reasons(counts) + (" (see --map, or docs/formats.md)" if names_tool else "")
 
 
 def found_instead(report: Report) -> str:
@@ -251,26 +272,32 @@ def found_instead(report: Report) -> str:
     count = report.skipped.total()
     if count:
         exchanges = plural(count, "exchange")
+        which = _which(next(iter(report.skipped)))
         if len(report.skipped) > 1:
-            parts.append(f"{exchanges}, none of them checked: {_reasons(report.skipped)}")
+            parts.append(f"{exchanges}, none of them checked: {_skipped(report.skipped)}")
         elif count == 1:
-            parts.append(f"1 exchange, {_which(*report.skipped)}")
+            parts.append(f"1 exchange, {which}")
         else:
-            parts.append(f"{exchanges}, all {_which(*report.skipped)}")
+            parts.append(f"{exchanges}, all {which}")
     count = report.unread.total()
     if count:
-        reasons = list(report.unread)
-        what = UNREAD[reasons[0]] if len(reasons) == 1 else _reasons(report.unread)
-        parts.append(f"{plural(count, 'file')}{', ' if len(reasons) == 1 else ': '}{what}")
+        files = plural(count, "file")
+        only = next(iter(report.unread))
+        if len(report.unread) == 1 and only in UNREAD:
+            parts.append(f"{files}, {UNREAD[only]}")
+        else:
+            parts.append(f"{files}: {_passed_over(report.unread)}")
     return "; ".join(parts) or "no files to look into"
 
 
-def _which(api: str) -> str:
-    if api == "unknown":
-        return "of an unknown API"
-    if api in ("telemetry", "unanswered"):
-        return api
-    return f"of the {api[:1].upper()}{api[1:]} API"
+_UNKNOWN = "of an unknown API"
+_APIS = {row.name for row in OTHER_APIS} - {"telemetry"}
+
+
+def _which(name: str) -> str:
+    if name == "unknown":
+        return _UNKNOWN
+    return f"of the {name[:1].upper()}{name[1:]} API" if name in _APIS else name
 
 
 # -- text --------------------------------------------------------------------------------
@@ -292,7 +319,7 @@ def _text(report: Report, options: Options) -> str:
         textwrap.fill(line, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
         for line in remarks(report)
     ]
-    blocks.append("\n".join([*lines, _summary(report, paint)]))
+    blocks.append("\n".join([*lines, _summary(report, paint), *_next_step(report, options)]))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -348,12 +375,25 @@ def _shutdowns(findings: Sequence[Finding]) -> list[str]:
 
 
 def _summary(report: Report, paint: Paint) -> str:
-    summary = f"{plural(report.exchanges, 'exchange')} checked"
+    is_empty = not report.exchanges and not report.findings
+    summary = "nothing checked" if is_empty else f"{plural(report.exchanges, 'exchange')} checked"
     if report.files:
         summary += f" in {plural(report.files, 'file')}"
+    if is_empty:
+        return paint("error", summary)
     levels = Counter(finding.level for finding in report.findings)
     style = next((level for level in ("error", "warning") if levels[level]), "good")
     return f"{summary}: {paint(style, level_counts(levels) or 'no findings')}"
+
+
+def _next_step(report: Report, options: Options) -> list[str]:
+    """How to go on where there are findings that fail the run: a line, else nothing."""
+    failing = at_least("warning" if options.strict else "error")
+    first = next((f for level in LEVELS for f in report.findings if f.level == level), None)
+    if first is None or first.level not in failing:
+        return []
+    selected = shlex.quote(f"{first.code}:{first.path}")
+    return [f"explain: chatapi rules {first.code}; ignore: --ignore {selected}"]
 
 
 def statistics_text(report: Report) -> str:
@@ -378,6 +418,7 @@ def _json(report: Report, options: Options) -> str:
         "exchanges": report.exchanges,
         "skipped": report.skipped.total(),
         **_uncovered(report),
+        "errors": _unreadable(report),
         "findings": [finding.to_json() for finding in report.findings],
     }
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
@@ -385,12 +426,17 @@ def _json(report: Report, options: Options) -> str:
 
 def _jsonl(report: Report, options: Options) -> str:
     rows: list[object] = [finding.to_json() for finding in report.findings]
-    if remarks(report):
+    lines = [*map(str, report.unreadable), *remarks(report)]
+    if lines:
         # Last, and only if there is something to say: no finding, but with the same keys.
         keys = ("code", "level", "profile", "source", "chunk", "path", "expected", "got")
-        row = {**dict.fromkeys(keys), "name": "not-checked", "message": "; ".join(remarks(report))}
-        rows.append({**row, **_uncovered(report)})
+        row = {**dict.fromkeys(keys), "name": "not-checked", "message": "; ".join(lines)}
+        rows.append({**row, **_uncovered(report), "errors": _unreadable(report)})
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _unreadable(report: Report) -> list[dict[str, str]]:
+    return [{"file": e.file, "place": e.place, "reason": e.reason} for e in report.unreadable]
 
 
 def _uncovered(report: Report) -> dict[str, object]:
@@ -406,6 +452,18 @@ def _uncovered(report: Report) -> dict[str, object]:
 # -- JUnit -------------------------------------------------------------------------------
 
 
+class _Unique:
+    """Names of test cases, each numbered from its second use in the same file on."""
+
+    def __init__(self) -> None:
+        self._uses: Counter[tuple[str, str]] = Counter()
+
+    def __call__(self, file: str, name: str) -> str:
+        self._uses[file, name] += 1
+        use = self._uses[file, name]
+        return name if use == 1 else f"{name} ({use})"
+
+
 def _junit(report: Report, options: Options) -> str:
     by_exchange: dict[tuple[str, int], list[Finding]] = {}
     for finding in report.findings:
@@ -413,6 +471,7 @@ def _junit(report: Report, options: Options) -> str:
             key = (finding.source.file, finding.source.index)
             by_exchange.setdefault(key, []).append(finding)
     limit = at_least("warning" if options.strict else "error")
+    unique = _Unique()
     failures = 0
     cases = []
     for file, index, title in report.cases:
@@ -421,14 +480,23 @@ def _junit(report: Report, options: Options) -> str:
         for finding in by_exchange.get((file, index), []):
             (failing if finding.level in limit else passing).append(finding)
         failures += bool(failing)
-        cases.append(_testcase(file, title, failing, passing))
-    skipped = [_skipped_case(line) for line in remarks(report)]
+        cases.append(_testcase(file, unique(file, title), failing, passing))
+    errors = [
+        _other_case(e.file, unique(e.file, e.place or "unreadable"), "error", e.reason)
+        for e in report.unreadable
+    ]
+    skipped = [
+        _other_case("chatapi", f"not checked: {what}", "skipped", line)
+        for what, line in _remarks(report).items()
+    ]
+    count = len(cases) + len(errors) + len(skipped)
     return "\n".join(
         [
             '<?xml version="1.0" encoding="utf-8"?>',
-            f'<testsuites><testsuite name="chatapi" tests="{len(cases) + len(skipped)}" '
-            f'failures="{failures}" errors="0" skipped="{len(skipped)}">',
+            f'<testsuites><testsuite name="chatapi" tests="{count}" '
+            f'failures="{failures}" errors="{len(errors)}" skipped="{len(skipped)}">',
             *cases,
+            *errors,
             *skipped,
             "</testsuite></testsuites>",
             "",
@@ -436,11 +504,9 @@ def _junit(report: Report, options: Options) -> str:
     )
 
 
-def _skipped_case(line: str) -> str:
-    return (
-        f'  <testcase classname="chatapi" name="not checked"><skipped message={quoteattr(line)}/>'
-        "</testcase>"
-    )
+def _other_case(file: str, name: str, outcome: str, message: str) -> str:
+    head = f"  <testcase classname={quoteattr(_xml(file))} name={quoteattr(_xml(name))}>"
+    return f"{head}<{outcome} message={quoteattr(_xml(message))}/></testcase>"
 
 
 def _testcase(file: str, title: str, failing: Sequence[Finding], passing: Sequence[Finding]) -> str:
@@ -471,7 +537,18 @@ _ANNOTATIONS: dict[Level, str] = {"error": "error", "warning": "warning", "note"
 
 def _github(report: Report, options: Options) -> str:
     notices = [f"::notice title=not checked::{_data(line)}\n" for line in remarks(report)]
-    return "".join([*map(_annotation, report.findings), *notices])
+    errors = map(_unread_annotation, report.unreadable)
+    return "".join([*map(_annotation, report.findings), *errors, *notices])
+
+
+def _unread_annotation(error: ReadError) -> str:
+    line = _LINE.match(error.place)
+    properties = f"file={_property(error.file)}" + (f",line={line[1]}" if line else "")
+    text = f"{error.place}: {error.reason}" if error.place else error.reason
+    return f"::error {properties},title=not read::{_data(text)}\n"
+
+
+_LINE = re.compile(r"line (\d+)")
 
 
 def _annotation(finding: Finding) -> str:
@@ -510,11 +587,14 @@ def _sarif(report: Report, options: Options) -> str:
     driver = {"name": "chatapi", "semanticVersion": __version__, "rules": descriptions}
     results = [_sarif_result(finding, used.index(finding.code)) for finding in report.findings]
     run: dict[str, object] = {"tool": {"driver": driver}, "results": results}
-    lines = remarks(report)
-    if lines:
-        notifications = [{"level": "note", "message": {"text": line}} for line in lines]
+    notifications = [
+        *map(_sarif_notification, report.unreadable),
+        *({"level": "note", "message": {"text": line}} for line in remarks(report)),
+    ]
+    if notifications:
+        is_complete = not report.unreadable
         run["invocations"] = [
-            {"executionSuccessful": True, "toolExecutionNotifications": notifications}
+            {"executionSuccessful": is_complete, "toolExecutionNotifications": notifications}
         ]
     data = {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
@@ -538,6 +618,18 @@ def _sarif_result(finding: Finding, rule_index: int) -> dict[str, object]:
                 "logicalLocations": [member],
             }
         ],
+    }
+
+
+def _sarif_notification(error: ReadError) -> dict[str, object]:
+    location: dict[str, object] = {"artifactLocation": {"uri": _uri(error.file)}}
+    line = _LINE.match(error.place)
+    if line:
+        location["region"] = {"startLine": int(line[1])}
+    return {
+        "level": "error",
+        "message": {"text": str(error)},
+        "locations": [{"physicalLocation": location}],
     }
 
 

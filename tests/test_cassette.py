@@ -271,6 +271,10 @@ def test_cassettes_of_others_are_played(tmp_path: Path, form: str) -> None:
     ("text", "message"),
     [
         ("a: 1\n", "c.yaml: not a recording in a known format"),
+        (
+            '{"run_type": "llm", "inputs": {}, "outputs": {}}',
+            r"c.yaml: a run of LangSmith, not read by itself: use --map 'request=\$.inputs,",
+        ),
         ("interactions:\n- request:\n    a: [\n", "c.yaml: interaction 0: not valid YAML"),
         (
             "interactions:\n- request:\n    method: GET\n",

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from pytest_chatapi.faults import CATALOGUE, table
 
 ROOT = Path(__file__).parent.parent
 CHAT = "https://api.openai.com/v1/chat/completions"
+NEXT = "explain: chatapi rules U02; ignore: --ignore 'U02:$.usage.total_tokens'"
 
 
 # Why the explanation of one rule may be missing in a checkout.
@@ -119,7 +121,8 @@ def test_text(capsys: pytest.CaptureFixture[str], log: str) -> None:
         '  got      "x"\n'
         "  hint     not an error under `--profile compatible`\n"
         "\n"
-        "1 skipped: 1 embeddings\n7 exchanges checked in 1 file: 6 errors\n"
+        "1 exchange skipped: 1 embeddings\n7 exchanges checked in 1 file: 6 errors\n"
+        f"{NEXT}\n"
     )
 
 
@@ -156,7 +159,7 @@ def test_colour(
     monkeypatch.setenv("FORCE_COLOR", "1")
     _, coloured, _ = run(capsys, "check", log)
     assert coloured.startswith("\x1b[31;1merror\x1b[0m \x1b[1mU02\x1b[0m usage-total: ")
-    assert coloured.endswith("\x1b[31;1m6 errors\x1b[0m\n")
+    assert coloured.endswith(f"\x1b[31;1m6 errors\x1b[0m\n{NEXT}\n")
     assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == plain
     for form in ("json", "junit", "github", "sarif"):
         assert "\x1b" not in run(capsys, "check", "--format", form, log)[1]
@@ -191,7 +194,8 @@ def test_statistics(capsys: pytest.CaptureFixture[str], log: str, good: str) -> 
     assert out.endswith(
         "  hint     not an error under `--profile compatible`\n\n"
         f"{counts}\n"
-        "1 skipped: 1 embeddings\n7 exchanges checked in 1 file: 6 errors\n"
+        "1 exchange skipped: 1 embeddings\n7 exchanges checked in 1 file: 6 errors\n"
+        f"{NEXT}\n"
     )
     _, out, err = run(capsys, "check", "--statistics", "--format", "jsonl", log)
     found = [json.loads(text)["code"] for text in out.splitlines()]
@@ -199,6 +203,26 @@ def test_statistics(capsys: pytest.CaptureFixture[str], log: str, good: str) -> 
     assert counts in err
     _, out, _ = run(capsys, "check", "--statistics", good)
     assert out == "no findings to count\n\n1 exchange checked in 1 file: no findings\n"
+
+
+# -- how to go on ----------------------------------------------------------------------
+
+
+def test_the_last_line_says_how_to_go_on(capsys: pytest.CaptureFixture[str], good: str) -> None:
+    name = write("w.jsonl", line(answer(object="x")))
+    arguments = ("check", "--profile", "compatible", name)
+    assert "explain:" not in run(capsys, *arguments)[1]  # a warning fails nothing
+    last = run(capsys, *arguments, "--strict")[1].splitlines()[-1]
+    assert last == "explain: chatapi rules S03; ignore: --ignore 'S03:$.object'"
+    assert "explain:" not in run(capsys, "check", good)[1]
+
+
+def test_what_the_last_line_says_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
+    name = write("k.jsonl", line(answer(20)))
+    last = run(capsys, "check", name)[1].splitlines()[-1]
+    options = shlex.split(last.partition("; ignore: ")[2])
+    status, out, _ = run(capsys, "check", name, *options)
+    assert (status, "error" in out) == (0, False)
 
 
 # -- other formats ---------------------------------------------------------------------
@@ -211,7 +235,7 @@ def test_json(capsys: pytest.CaptureFixture[str], log: str) -> None:
     status, out, err = run(capsys, "check", "--format", "json", log)
     assert (status, err) == (1, "")
     data = json.loads(out)
-    assert list(data) == ["version", "exchanges", "skipped", *UNCOVERED, "findings"]
+    assert list(data) == ["version", "exchanges", "skipped", *UNCOVERED, "errors", "findings"]
     assert (data["version"], data["exchanges"], data["skipped"]) == (1, 7, 1)
     assert data["skipped_by_api"] == {"embeddings": 1}
     assert [list(found) for found in data["findings"]] == [KEYS] * 6
@@ -239,6 +263,7 @@ def test_json_without_findings(capsys: pytest.CaptureFixture[str], good: str) ->
         "unread_files": {},
         "assembled": 0,
         "unanswered": 0,
+        "errors": [],
         "findings": [],
     }
     assert run(capsys, "check", "--format", "jsonl", good) == (0, "", "")
@@ -251,8 +276,8 @@ def test_jsonl(capsys: pytest.CaptureFixture[str], log: str) -> None:
     assert status == 1
     *findings, rest = [json.loads(text) for text in out.splitlines()]
     assert findings == json.loads(document)["findings"]
-    assert sorted(rest) == sorted([*KEYS, *UNCOVERED])
-    assert (rest["name"], rest["message"]) == ("not-checked", "1 skipped: 1 embeddings")
+    assert sorted(rest) == sorted([*KEYS, *UNCOVERED, "errors"])
+    assert (rest["name"], rest["message"]) == ("not-checked", "1 exchange skipped: 1 embeddings")
 
 
 def test_chunk_numbers(capsys: pytest.CaptureFixture[str]) -> None:
@@ -627,7 +652,9 @@ def test_a_body_that_cannot_be_read_during_its_check(
     monkeypatch.setattr(check_module, "check_exchange", check_exchange)
     status, out, err = run(capsys, "check", log)
     assert (status, err) == (2, "chatapi: log.jsonl: interaction 1: the file has gone\n")
-    assert out.endswith("\n1 skipped: 1 embeddings\n7 exchanges checked in 1 file: 5 errors\n")
+    assert out.endswith(
+        f"\n1 exchange skipped: 1 embeddings\n7 exchanges checked in 1 file: 5 errors\n{NEXT}\n"
+    )
 
 
 def test_exit_code_of_a_damaged_file_wins_over_findings(
@@ -635,7 +662,7 @@ def test_exit_code_of_a_damaged_file_wins_over_findings(
 ) -> None:
     Path("bad.json").write_text('{"interactions": [')
     status, out, _ = run(capsys, "check", "bad.json", log)
-    assert (status, out.splitlines()[-1].endswith(": 6 errors")) == (2, True)
+    assert (status, out.splitlines()[-2].endswith(": 6 errors")) == (2, True)
 
 
 def test_a_folder_may_hold_other_files(capsys: pytest.CaptureFixture[str]) -> None:
@@ -659,7 +686,7 @@ def test_other_traffic_is_skipped(capsys: pytest.CaptureFixture[str]) -> None:
     name = write("other.jsonl", other, other)
     assert run(capsys, "check", name) == (
         2,
-        "2 skipped: 2 embeddings\n0 exchanges checked in 1 file: no findings\n",
+        "2 exchanges skipped: 2 embeddings\nnothing checked in 1 file\n",
         "chatapi: other.jsonl: nothing was checked: 2 exchanges, all of the Embeddings API\n",
     )
 
@@ -867,7 +894,8 @@ def test_script(log: str) -> None:
     assert (done.returncode, done.stderr) == (1, b"")
     assert b"\x1b" not in done.stdout
     assert done.stdout.endswith(
-        b"1 skipped: 1 embeddings\n7 exchanges checked in 1 file: 6 errors\n"
+        b"1 exchange skipped: 1 embeddings\n7 exchanges checked in 1 file: 6 errors\n"
+        + f"{NEXT}\n".encode()
     )
 
 

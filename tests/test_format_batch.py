@@ -64,6 +64,17 @@ def test_lines_without_a_response_are_requests_that_nothing_is_known_of() -> Non
         assert codes(exchange) == []
 
 
+def test_what_came_instead_of_a_response_is_named() -> None:
+    for line, api in (
+        (answered(None, {"code": "batch_expired"}), "unanswered (batch_expired)"),
+        (answered(None, {"code": "batch_cancelled"}), "unanswered (batch_cancelled)"),
+        (answered(None), "unanswered"),
+        (answered(body(None), {"message": "m"}), "unanswered"),
+    ):
+        (exchange,) = read_lines(line)
+        assert check_exchange(exchange).api == api
+
+
 def test_batches_of_others_are_named() -> None:
     (asked_it,) = read_lines({"custom_id": "r1", "params": ASKED})
     (got,) = read_lines({"custom_id": "r1", "result": {"type": "errored"}})
@@ -144,6 +155,15 @@ def test_each_stored_completion_is_checked() -> None:
     assert check_stored(stored(13, 14)) == [("U02", path)]
     (exchange,) = read_lines(stored(13, 14))
     assert [(f.code, f.path) for f in check_exchange(exchange).findings] == [("U02", path)]
+
+
+@pytest.mark.parametrize("key", ["first_id", "last_id", "has_more"])
+def test_an_empty_list_in_pages_is_one_of_completions(key: str) -> None:
+    empty = {"object": "list", "data": []}
+    assert endpoint(Exchange(None, Response(body={**empty, key: None}))) == "completion_list"
+    assert endpoint(Exchange(None, Response(body=empty))) == "model_list"
+    (exchange,) = read_lines(stored())
+    assert codes(exchange) == []
 
 
 def test_rules_about_choices_have_the_path_of_their_completion() -> None:

@@ -263,6 +263,85 @@ def test_bodies_of_other_apis_are_kept_for_their_contract_to_decide() -> None:
     assert (exchange.request.url, exchange.response.body) == ("", body)
 
 
+CLAUDE = {
+    "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-test",
+    "content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn",
+    "usage": {"input_tokens": 3, "output_tokens": 2},
+}  # fmt: skip
+TO_CLAUDE = {"model": "claude-test", "max_tokens": 9, "messages": ASKED["messages"]}
+CLAUDE_TOOLS = [{"name": "weather", "input_schema": {"type": "object"}}]
+PLAIN = {"role": "assistant", "content": "Hi"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"request": TO_CLAUDE, "response": CLAUDE},
+        {"request": {**TO_CLAUDE, "tools": CLAUDE_TOOLS}, "response": CLAUDE},
+        {**TO_CLAUDE, "response": CLAUDE},
+        {**TO_CLAUDE, "tools": CLAUDE_TOOLS, "response": "Hi"},
+        {"request": {**TO_CLAUDE, "system": "Be brief."}, "response": "Hi"},
+        {"request": {**TO_CLAUDE, "tools": CLAUDE_TOOLS}, "response": PLAIN},
+        {"request": TO_CLAUDE, "response": {**PLAIN, "stop_reason": "end_turn"}},
+        {"request": TO_CLAUDE, "response": {**PLAIN, "content": [{"type": "tool_use"}]}},
+        {"input": ASKED["messages"], "model": "claude-test", "output": CLAUDE},
+        {**TO_CLAUDE, "completion": CLAUDE},
+        {"request": TO_CLAUDE, "response": json.dumps(CLAUDE)},
+        {"request": TO_CLAUDE, "response": {"status": 200, "body": CLAUDE}},
+    ],
+)
+def test_a_message_of_anthropic_in_a_log_is_not_checked(value: Any) -> None:
+    exchange = one(value)
+    assert (endpoint(exchange), other_api(exchange)) == (None, "anthropic")
+
+
+def test_a_message_of_the_responses_api_in_a_log_is_named() -> None:
+    message = {"type": "message", "role": "assistant", "content": [{"type": "output_text"}]}
+    assert other_api(one({"request": ASKED, "response": message})) == "responses"
+
+
+def test_a_completion_whose_library_took_tools_of_anthropic_is_checked() -> None:
+    value = {**TO_CLAUDE, "tools": CLAUDE_TOOLS, "response": completion(14)}
+    assert alarms(one(value)) == ["U02"]
+
+
+def test_the_frame_that_a_home_made_log_leaves_out_is_not_missed() -> None:
+    choice = {"message": PLAIN, "finish_reason": "tool_calls"}
+    value = {"request": ASKED, "response": {"choices": [choice], "usage": {**USAGE}}}
+    assert alarms(one(value)) == ["C08"]
+    value["response"]["id"] = ""
+    assert alarms(one(value)) == ["S02", "C08"]  # what is there is checked
+    # On the wire, it is missed.
+    value["response"] = {"status": 200, "body": value["response"]}
+    assert {"S01", "S03"} < {*alarms(one(value))}
+
+
+def text_completion(**members: Any) -> dict[str, Any]:
+    choice = {"index": 0, "text": "Hi", "finish_reason": "stop", "logprobs": None}
+    return {**FRAME, "choices": [choice], "usage": {**USAGE, "total_tokens": 99}, **members}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"request": {"model": "m", "prompt": "Say hello"}, "response": text_completion()},
+        {"response": text_completion(object="text_completion")},
+        {"prompt": "Say hello", "completion": text_completion()},
+        {"model": "m", "prompt": "Say", "response": [text_completion(object="text_completion")]},
+        {"custom_id": "a", "response": {"status_code": 200, "body": text_completion()}},
+    ],
+)
+def test_text_completions_in_a_log_are_not_checked(value: Any) -> None:
+    exchange = one(value)
+    assert (endpoint(exchange), other_api(exchange)) == (None, "text completions")
+
+
+def test_a_choice_with_text_and_a_message_is_one_of_a_chat() -> None:
+    value = completion(14)
+    value["choices"][0]["text"] = "Hi"
+    assert alarms(one({"request": ASKED, "response": value})) == ["U02"]
+
+
 def test_two_responses_are_no_log() -> None:
     with pytest.raises(ReadError, match="not a recording in a known format"):
         one({"chosen": completion(), "rejected": completion()})
@@ -439,6 +518,39 @@ def test_langfuse_exports_texts_in_snake_case() -> None:
     assert alarms(one(value)) == ["J02"]
     cut = {**value, "usage_details": {"input": 9, "output": 50, "total": 59}}
     assert alarms(one(cut)) == []  # it may be cut off there
+
+
+@pytest.mark.parametrize("kept", [{}, {"input": {"messages": ASKED["messages"], "system": "s"}}])
+def test_a_generation_of_anthropic_in_langfuse_is_not_checked(kept: Any) -> None:
+    output = PLAIN if kept else CLAUDE
+    exchange = one(observation(output=output, modelParameters={"max_tokens": 9}, **kept))
+    assert (endpoint(exchange), other_api(exchange)) == (None, "anthropic")
+
+
+@pytest.mark.parametrize(
+    ("logged", "sent"),
+    [
+        ({"max_tokens": "Infinity", "temperature": "1"}, {"temperature": 1}),
+        ({"max_tokens": "inf", "top_p": "0.5", "n": "1"}, {"top_p": 0.5, "n": 1}),
+        ({"max_tokens": float("inf"), "seed": "None"}, {}),
+        ({"stream": "true", "logprobs": "False"}, {"stream": True, "logprobs": False}),
+        (
+            {"max_tokens": "50", "user": "1", "stop": "2"},
+            {"max_tokens": 50, "user": "1", "stop": "2"},
+        ),
+        ({"seed": "-7", "temperature": "1e-1"}, {"seed": -7, "temperature": 0.1}),
+    ],
+)
+def test_parameters_that_a_log_wrote_as_text(logged: Any, sent: Any) -> None:
+    exchange = one(observation(modelParameters=logged))
+    assert exchange.request is not None
+    assert exchange.request.body == {**sent, **ASKED}
+    assert alarms(exchange) == []
+
+
+def test_a_parameter_that_no_text_explains_is_wrong() -> None:
+    assert alarms(one(observation(modelParameters={"temperature": "hot"}))) == ["Q00"]
+    assert alarms(one(observation(modelParameters={"temperature": "3"}))) == ["Q00"]
 
 
 def test_other_observations_are_named_and_skipped() -> None:

@@ -21,6 +21,8 @@ from read_files import (
 )
 from traffic import ANSWER
 
+from pytest_chatapi.contract.check import check_exchange
+
 Read = Callable[..., Verdict]
 
 TYPE = "Content-Type: application/json\r\nx-request-id: r"
@@ -144,6 +146,32 @@ def test_headers_that_are_not_ascii(read: Read, tmp_path: Path) -> None:
     assert exchange.response is not None
     assert exchange.response.headers["x-b"] == "c"
     assert exchange.response.headers["x-city"].encode("latin-1").decode() == "Åland"
+
+
+@pytest.mark.parametrize(
+    ("head", "line", "api"),
+    [
+        ("content-type: application/json", "HTTP/2 200 ", "body not recorded"),
+        (
+            "content-type: application/json\r\ncontent-length: 812",
+            "HTTP/2 200 ",
+            "body not recorded",
+        ),
+        ("content-length: 812", "HTTP/1.1 429 Too Many Requests", "body not recorded"),
+        ("content-type: application/json\r\ncontent-length: 0", "HTTP/2 200 ", "chat"),
+        ("content-length: 00", "HTTP/2 200 ", "chat"),
+        ("content-length: 812", "HTTP/1.1 304 Not Modified", "chat"),
+        ("x-request-id: r", "HTTP/2 200 ", "chat"),
+    ],
+)
+def test_a_head_whose_body_was_not_saved(
+    head: str, line: str, api: str, read: Read, tmp_path: Path
+) -> None:
+    read(answer("", head, line))
+    read(http_file(LINE, "", REQUEST, "").rstrip() + b"\n\n" + answer("", head, line), "a.http")
+    for name in ("dump.txt", "a.http"):
+        (exchange,), errors = exchanges_in(tmp_path / name)
+        assert (check_exchange(exchange).api, errors) == (api, [])
 
 
 def test_a_stream_in_curl_i(read: Read) -> None:
@@ -276,6 +304,20 @@ def test_a_request_with_its_response(read: Read, line: str) -> None:
         data = http_file(*head, "", REQUEST, *SAVED, body)
         assert read(data, "a.http") == ([codes], 0, [])
         assert read(data.replace(b"\n", b"\r\n"), "a.http") == ([codes], 0, [])
+
+
+def test_a_response_behind_a_separator_belongs_to_the_request_before_it(
+    read: Read, tmp_path: Path
+) -> None:
+    response = http_file(*SAVED[1:], WRONG)
+    data = http_file(LINE, "", REQUEST, "", "### saved", "", "") + response
+    assert read(data, "a.http") == ([["U02"]], 0, [])
+    (exchange,), _ = exchanges_in(tmp_path / "a.http")
+    assert exchange.request is not None
+    assert exchange.request.json() == REQUEST
+    more = b"\n\n###\n\n" + http_file(LINE, "", REQUEST, "", "###", "") + response
+    assert read(data + more, "a.http") == ([["U02"], ["U02"]], 0, [])
+    assert read(data + b"\n\n###\n" + response, "a.http") == ([["U02"], ["U02"]], 0, [])
 
 
 def test_several_requests(read: Read, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import pytest
 from read_files import CUT_STREAM, EMBEDDINGS, REQUEST, STREAM, WRONG, exchanges_in, verdict
 from traffic import ANSWER
 
+from pytest_chatapi.contract.check import check_exchange
+
 URL: dict[str, Any] = {"method": "POST", "urlPath": "/v1/chat/completions"}
 
 
@@ -169,7 +171,6 @@ def test_there_is_no_folder_of_files(tmp_path: Path) -> None:
             {"proxyBaseUrl": "https://example.com"},
             "it is proxied to another server, so no body is recorded",
         ),
-        ({"fault": "EMPTY_RESPONSE"}, "it is a fault of the connection, without a body"),
     ],
 )
 def test_what_only_wiremock_can_answer(
@@ -177,6 +178,14 @@ def test_what_only_wiremock_can_answer(
 ) -> None:
     path = write(tmp_path, stub(**response))
     assert verdict(path) == ([], 0, [f"f: interaction 0: response: {reason}"])
+
+
+def test_a_fault_of_the_connection_is_counted(tmp_path: Path) -> None:
+    path = write(tmp_path, stub(fault="EMPTY_RESPONSE"))
+    (exchange,), errors = exchanges_in(path)
+    assert (check_exchange(exchange).api, errors) == ("fault", [])
+    other = write(tmp_path, stub({"urlPath": "/v1/embeddings"}, fault="EMPTY_RESPONSE"))
+    assert check_exchange(exchanges_in(other)[0][0]).api == "embeddings"
 
 
 def test_braces_in_a_text_are_no_template(tmp_path: Path) -> None:

@@ -235,6 +235,24 @@ def test_a_known_format_is_read_where_nothing_is_mapped(tmp_path: Path) -> None:
     assert verdict(write(tmp_path, {"interactions": [known]}), BOTH) == ([["U02"]], 0, [])
 
 
+def test_a_shape_is_no_known_format_where_nothing_is_mapped(tmp_path: Path) -> None:
+    run = {"run_type": "llm", "inputs": REQUEST, "outputs": WRONG}
+    wrong = "request=$.in,response=$.out"
+    reason = f"f: {wrong!r} finds nothing: the keys here are "
+    for value, keys in (
+        (run, "run_type, inputs, outputs"),  # a tool that is known by name
+        (WRONG, ", ".join(WRONG)),  # a body alone
+        ({"call": REQUEST, "result": WRONG}, "call, result"),  # a home-made log
+    ):
+        assert verdict(write(tmp_path, value), wrong) == ([], 0, [reason + keys])
+        path = write(tmp_path, value, value, lines=True)
+        lines = [reason.replace("f: ", f"f: line {n}: ") + keys for n in (1, 2)]
+        assert verdict(path, wrong) == ([], 0, lines)
+    path = write(tmp_path, [run, run])
+    assert verdict(path, wrong) == ([], 0, [f"{reason}run_type, inputs, outputs"])
+    assert verdict(path, "request=$[*].inputs,response=$[*].outputs")[0] == [["U02"], ["U02"]]
+
+
 # -- what is said --------------------------------------------------------------------------------
 
 

@@ -21,11 +21,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.exchange import Exchange, Source
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading import yaml_events
 from pytest_chatapi.reading.files import blocks_of
 from pytest_chatapi.reading.find import find
+from pytest_chatapi.reading.mapping import Mapping
 from pytest_chatapi.reading.reader import NotARecording, read, read_file, values_of
 from pytest_chatapi.reading.refused import unknown_json
 from pytest_chatapi.reading.yaml_events import YAMLProblem, load_all
@@ -326,6 +328,23 @@ def test_har_in_base64(tmp_path: Path) -> None:
     assert response(har(content={"size": 5, "mimeType": "x"}), tmp_path).body is None
 
 
+@pytest.mark.parametrize(
+    ("told", "api"),
+    [
+        ({"content": {"size": 5, "mimeType": "application/json"}}, "body not recorded"),
+        ({"content": {"size": 5, "text": None}}, "body not recorded"),
+        ({"content": {"size": 0}, "bodySize": 5}, "body not recorded"),
+        ({"content": {"size": 0}, "bodySize": -1}, "chat"),
+        ({"content": {"size": -1}}, "chat"),
+        ({"content": {"size": 5, "text": ""}}, "chat"),
+        ({"content": {"size": 5, "text": GOT}}, "chat"),
+    ],
+)
+def test_har_whose_body_was_not_saved(told: Any, api: str, tmp_path: Path) -> None:
+    exchange = one(har(**told), tmp_path)
+    assert check_exchange(exchange).api == api
+
+
 def test_har_of_a_request_without_an_answer(tmp_path: Path) -> None:
     assert one(har(status=0, content={}), tmp_path).response is None
 
@@ -400,6 +419,18 @@ def test_json_lines(end: str, tmp_path: Path) -> None:
     assert [e.response.body for e in exchanges if e.response] == [GOT, GOT, {"a": 1}]
     assert exchanges[0].request is not None
     assert exchanges[0].request.body == {"model": "m"}
+
+
+def test_a_merge_conflict_in_json_lines_is_said_once(tmp_path: Path) -> None:
+    line = json.dumps({"request": {"url": URL}, "response": {"status": 200, "body": GOT}})
+    ours = ["<<<<<<< HEAD", line, "||||||| base", line, "=======", line, ">>>>>>> topic"]
+    path = tmp_path / "f.jsonl"
+    path.write_text("\n".join([line, *ours, line, *ours]))
+    for mapping in (None, Mapping("response=$.answer")):
+        errors: list[ReadError] = []
+        exchanges = list(read_file(path, errors.append, name="f", mapping=mapping))
+        assert len(exchanges) == 8
+        assert [str(e) for e in errors] == ["f: line 2: a merge conflict is not resolved (<<<<<<<)"]
 
 
 def test_json_lines_come_one_by_one(tmp_path: Path) -> None:

@@ -115,10 +115,11 @@ def test_errors_come_first_and_notes_are_counted() -> None:
     findings = (note, of("warning"), of("error"), note)
     lines = lines_of(*findings)
     assert [line.split()[0] for line in lines if "usage-total" in line] == ["error", "warning"]
-    assert lines[-3:] == [
+    assert lines[-4:] == [
         "notes: S10 unknown-field (2)",
         "",
         "0 exchanges checked: 1 error, 1 warning, 2 notes",
+        "explain: chatapi rules U02; ignore: --ignore 'U02:$.usage'",
     ]
     shown = lines_of(*findings, notes=True)
     assert "note S10 unknown-field: the total is low" in shown
@@ -131,8 +132,9 @@ def test_errors_come_first_and_notes_are_counted() -> None:
 @pytest.mark.parametrize(
     ("level", "style"), [("error", "31;1"), ("warning", "33;1"), ("note", "32;1")]
 )
-def test_the_last_line_has_the_colour_of_the_worst_finding(level: Any, style: str) -> None:
-    assert lines_of(of(level), coloured=True)[-1].endswith(f"\x1b[{style}m1 {level}\x1b[0m")
+def test_the_summary_has_the_colour_of_the_worst_finding(level: Any, style: str) -> None:
+    lines = [line for line in lines_of(of(level), coloured=True) if "checked" in line]
+    assert lines[-1].endswith(f"\x1b[{style}m1 {level}\x1b[0m")
 
 
 def test_reports_add_up() -> None:

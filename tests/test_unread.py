@@ -22,7 +22,7 @@ from pytest_chatapi.contract.endpoint import endpoint, other_api, row_of
 from pytest_chatapi.errors import ContractError, ReadError
 from pytest_chatapi.reading import reader as reader_module
 from pytest_chatapi.reading.objects import exchange_from
-from pytest_chatapi.reading.reader import read
+from pytest_chatapi.reading.reader import NotARecording, read
 from pytest_chatapi.recording.cassette import Cassette
 from pytest_chatapi.recording.lookup import Lookup
 from pytest_chatapi.recording.matching import Matcher
@@ -147,7 +147,8 @@ def test_a_path_of_which_nothing_was_checked(
         write(name, *lines)
     status, out, err = run(capsys, path)
     assert (status, err) == (2, f"chatapi: {path}: nothing was checked: {found}\n")
-    assert "0 exchanges checked" in out
+    assert out.splitlines()[-1].startswith("nothing checked")
+    assert "no findings" not in out
     # Another path in which something was checked does not make up for it.
     status, _, err = run(capsys, write("good.jsonl", line()), path)
     assert (status, err) == (2, f"chatapi: {path}: nothing was checked: {found}\n")
@@ -179,7 +180,7 @@ def test_standard_input_of_which_nothing_was_checked(
 
 # -- what was skipped, in every format ---------------------------------------------------
 
-REMARK = "3 skipped: 2 responses, 1 embeddings"
+REMARK = "3 exchanges skipped: 2 responses, 1 embeddings"
 
 
 @pytest.fixture
@@ -228,6 +229,9 @@ def test_processes_count_the_same() -> None:
     one, other = Report(1, Counter(a=2), 1), Report(0, Counter(a=1, b=1), 1, Counter(c=3))
     one.add(pickle.loads(pickle.dumps(other)))
     assert (one.exchanges, one.skipped, one.unread) == (1, {"a": 3, "b": 1}, {"c": 3})
+    error = NotARecording("f", "line 1", "a run of LangSmith", "of LangSmith")
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.kind) == ("f: line 1: a run of LangSmith", "of LangSmith")
 
 
 def test_requests_that_were_never_answered(capsys: pytest.CaptureFixture[str]) -> None:
@@ -236,6 +240,129 @@ def test_requests_that_were_never_answered(capsys: pytest.CaptureFixture[str]) -
     status, out, _ = run(capsys, "n.jsonl")
     assert (status, "error Q00" in out) == (1, True)
     assert "\n1 exchange without a response: only the request was checked\n" in out
+
+
+def test_an_unknown_api_has_the_same_words_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
+    other = line({"users": []}, "https://h/api/v1/users", None)
+    write("u.jsonl", line(), other)
+    said = "1 exchange skipped: 1 of an unknown API"
+    for form in ("text", "jsonl", "junit", "github", "sarif"):
+        assert said in run(capsys, "u.jsonl", "--format", form)[1]
+    assert json.loads(run(capsys, "u.jsonl", "--format", "json")[1])["skipped_by_api"] == {
+        "unknown": 1
+    }
+
+
+# -- what could not be read, in every format ---------------------------------------------
+
+
+@pytest.fixture
+def torn(capsys: pytest.CaptureFixture[str]) -> str:
+    """A folder with a damaged line, and a path of which nothing was checked."""
+    write("g/b%.jsonl", line(), "{", line())
+    write("r.jsonl", *responses(1))
+    return "nothing was checked: 1 exchange, of the Responses API"
+
+
+def report_of(form: str, capsys: pytest.CaptureFixture[str]) -> str:
+    status, out, err = run(capsys, "g", "r.jsonl", "--format", form)
+    assert (status, err.count("\n")) == (2, 2)
+    return out
+
+
+def test_errors_in_json(torn: str, capsys: pytest.CaptureFixture[str]) -> None:
+    errors = json.loads(report_of("json", capsys))["errors"]
+    assert [(e["file"], e["place"]) for e in errors] == [
+        ("g/b%.jsonl", "line 2, column 2"),
+        ("r.jsonl", ""),
+    ]
+    assert errors[0]["reason"].startswith("not valid JSON: ")
+    assert errors[1]["reason"] == torn
+    [row] = map(json.loads, report_of("jsonl", capsys).splitlines())
+    assert row["errors"] == errors
+    assert row["message"].startswith("g/b%.jsonl: line 2, column 2: not valid JSON: ")
+
+
+def test_errors_in_junit(torn: str, capsys: pytest.CaptureFixture[str]) -> None:
+    [suite] = ElementTree.fromstring(report_of("junit", capsys))
+    assert (suite.get("tests"), suite.get("errors"), suite.get("failures")) == ("5", "2", "0")
+    cases = [case for case in suite if case.find("error") is not None]
+    assert [(case.get("classname"), case.get("name")) for case in cases] == [
+        ("g/b%.jsonl", "line 2, column 2"),
+        ("r.jsonl", "unreadable"),
+    ]
+    assert [error.get("message") for error in suite.iter("error")][1] == torn
+
+
+def test_errors_in_annotations(torn: str, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second, _ = report_of("github", capsys).splitlines()
+    assert first.startswith("::error file=g/b%25.jsonl,line=2,title=not read::line 2, column 2: ")
+    assert second == f"::error file=r.jsonl,title=not read::{torn}"
+    [part] = json.loads(report_of("sarif", capsys))["runs"]
+    [invocation] = part["invocations"]
+    assert invocation["executionSuccessful"] is False
+    first, second, note = invocation["toolExecutionNotifications"]
+    assert (first["level"], second["level"], note["level"]) == ("error", "error", "note")
+    assert first["locations"] == [
+        {
+            "physicalLocation": {
+                "artifactLocation": {"uri": "g/b%25.jsonl"},
+                "region": {"startLine": 2},
+            }
+        }
+    ]
+    assert second["message"]["text"] == f"r.jsonl: {torn}"
+
+
+def test_a_run_without_an_error_was_successful(
+    mixed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [part] = json.loads(run(capsys, mixed, "--format", "sarif")[1])["runs"]
+    assert part["invocations"][0]["executionSuccessful"] is True
+    assert json.loads(run(capsys, mixed, "--format", "json")[1])["errors"] == []
+    [suite] = ElementTree.fromstring(run(capsys, mixed, "--format", "junit")[1])
+    assert suite.get("errors") == "0"
+
+
+def test_test_cases_have_names_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [{"in": ASKED, "out": ANSWER}] * 2
+    write("m.jsonl", json.dumps({"runs": runs}))
+    write("raw/a.json", json.dumps(WRONG))
+    write("raw/b.json", json.dumps({"error": {"message": "no", "type": None, "code": None}}))
+    write("raw/c.sse", sse(MESSAGE_START, names=True))
+    mapping = "request=$.runs[*].in,response=$.runs[*].out"
+    _, out, _ = run(capsys, "m.jsonl", "raw", "--map", mapping, "--format", "junit")
+    [suite] = ElementTree.fromstring(out)
+    names = [(case.get("classname"), case.get("name")) for case in suite]
+    assert len(set(names)) == len(names)
+    _, out, _ = run(capsys, "raw", "--format", "junit")
+    [suite] = ElementTree.fromstring(out)
+    assert [case.get("name") for case in suite][:2] == [
+        "0 chat.completion gpt-5.2-2025-12-11",
+        "0 error 400",
+    ]
+
+
+# -- files of tools that are known by name -----------------------------------------------
+
+LANGSMITH = {"run_type": "llm", "inputs": ASKED, "outputs": ANSWER}
+POSTMAN = {"info": {"_postman_id": "p"}, "item": [{"request": {"url": "https://h"}}]}
+
+
+def test_tools_keep_their_names_in_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    write("f/a.json", json.dumps(LANGSMITH))
+    write("f/b.jsonl", *[json.dumps(LANGSMITH)] * 2)
+    write("f/c.json", json.dumps(POSTMAN))
+    write("f/d.json", "{}")
+    said = "2 of LangSmith, 1 of Postman, 1 in no known format (see --map, or docs/formats.md)"
+    assert run(capsys, "f")[2] == f"chatapi: f: nothing was checked: 4 files: {said}\n"
+    write("f/e.json", json.dumps(ANSWER))
+    status, out, err = run(capsys, "f")
+    assert (status, err) == (0, "")
+    assert " ".join(out.split()).startswith(f"4 files passed over: {said} 1 exchange checked")
+    assert run(capsys, "f", "--jobs", "2")[1] == out
+    unread = json.loads(run(capsys, "f", "--format", "json")[1])["unread_files"]
+    assert unread == {"of LangSmith": 2, "of Postman": 1, "in no known format": 1}
 
 
 # -- in pytest ---------------------------------------------------------------------------
@@ -253,7 +380,7 @@ def test_the_summary_of_pytest(pytester: pytest.Pytester, monkeypatch: pytest.Mo
     result.stdout.fnmatch_lines(
         [
             "-* chat completions contract -*",
-            "3 skipped: 3 responses",
+            "3 exchanges skipped: 3 responses",
             "1 file passed over: 1 in no known format",
             "2 recorded exchanges checked: 4 notes: Q13 deprecated-parameter (4)",
         ],
@@ -262,6 +389,66 @@ def test_the_summary_of_pytest(pytester: pytest.Pytester, monkeypatch: pytest.Mo
     result = pytester.runpytest("-p", "chatapi", *_QUIET, "--chatapi-cassettes", "d", "d")
     result.stdout.fnmatch_lines(
         ["nothing was checked in *d: 2 exchanges, all of the Responses API"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (("--chatapi-cassettes", "d"), 1),
+        (("--chatapi-cassettes", "c", "--chatapi-cassettes", "d"), 1),
+        (("-o", "chatapi_cassettes=d"), 0),  # a setting for every run, of whatever part
+        (("--chatapi-cassettes", "c"), 0),
+    ],
+)
+def test_a_folder_that_the_command_names_has_something_to_check(
+    arguments: tuple[str, ...], status: int, pytester: pytest.Pytester, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(pytester.path)
+    write("c/a.jsonl", line())
+    write("d/only.jsonl", *responses(2))
+    write("test_a.py", "def test_a(): pass")
+    result = pytester.runpytest("-p", "chatapi", *_QUIET, *arguments)
+    assert result.ret == status
+    is_empty = "nothing was checked in" in result.stdout.str()
+    assert is_empty == any("d" in argument.split("=")[-1:] for argument in arguments)
+
+
+def test_workers_fail_where_nothing_was_checked(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pytester.path)
+    write("d/only.jsonl", *responses(2))
+    write("test_a.py", "def test_a(): pass")
+    arguments = ("-p", "xdist", "-n", "2", "--chatapi-cassettes", "d")
+    result = run_apart(pytester, *arguments)
+    assert result.ret == 1
+    assert "nothing was checked in " in result.stdout.str()
+    write("d/torn.jsonl", line(), "{")
+    result = run_apart(pytester, *arguments)
+    assert "1 file could not be read: see the errors above" in result.stdout.str()
+
+
+def test_the_summary_beside_a_file_that_cannot_be_read(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pytester.path)
+    write("c/a.jsonl", line(), *responses(3))
+    write("c/b.jsonl", line(), "{")
+    write("c/c.json", json.dumps(LANGSMITH))
+    arguments = ("-p", "chatapi", *_QUIET, "--chatapi-cassettes", "c")
+    result = pytester.runpytest(*arguments)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    summary = [
+        "-* chat completions contract -*",
+        "1 file could not be read: see the errors above",
+        "3 exchanges skipped: 3 responses",
+        "1 file passed over: 1 of LangSmith (see --map, or docs/formats.md)",
+    ]
+    result.stdout.fnmatch_lines([*summary, "no recorded exchange was checked"], consecutive=True)
+    result = pytester.runpytest(*arguments, "--continue-on-collection-errors")
+    result.stdout.fnmatch_lines(
+        [*summary, "1 recorded exchange checked: no findings"], consecutive=True
     )
 
 
@@ -275,7 +462,7 @@ def test_the_summary_of_workers(pytester: pytest.Pytester, monkeypatch: pytest.M
     result.stdout.fnmatch_lines(
         [
             "nothing was checked in *d: no files to look into",
-            "3 skipped: 3 responses",
+            "3 exchanges skipped: 3 responses",
             "4 recorded exchanges checked: 4 notes: Q13 deprecated-parameter (4)",
         ],
         consecutive=True,
@@ -637,9 +824,13 @@ def test_files_of_other_apis_are_named(capsys: pytest.CaptureFixture[str]) -> No
     write("f/b.json", json.dumps({"type": "message", "role": "assistant", "content": []}))
     write("f/c.sse", sse(MESSAGE_START, names=True))
     write("f/d.json", json.dumps(ANSWER))
+    write("f/e.json", json.dumps({"id": "modr-1", "results": [{"flagged": True}]}))
     status, out, err = run(capsys, "f")
     assert (status, err) == (0, "")
-    assert out.startswith("3 skipped: 2 anthropic, 1 responses\n1 exchange checked in 4 files: ")
+    assert out.startswith(
+        "4 exchanges skipped: 2 anthropic, 1 responses, 1 moderations\n"
+        "1 exchange checked in 5 files: "
+    )
 
 
 # -- damage ------------------------------------------------------------------------------

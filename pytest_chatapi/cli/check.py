@@ -109,29 +109,24 @@ class _Task(NamedTuple):
     mapping: str | None
 
 
-_Result = tuple[Report, list[ReadError]]
-
-
 def _run(arguments: argparse.Namespace) -> int:
-    unreadable: list[ReadError] = []
-    paths, tasks = _tasks(arguments, unreadable)
     report = Report()
+    paths, tasks = _tasks(arguments, report.unreadable)
     progress = _Progress(len(tasks))
-    for task, (part, errors) in zip(tasks, _results(tasks, arguments.jobs), strict=True):
+    for task, part in zip(tasks, _results(tasks, arguments.jobs), strict=True):
         report.add(part)
-        unreadable += errors
         for path in paths:
             if task.path in path.files:
-                path.add(part, errors)
+                path.add(part)
         progress.step()
     progress.clear()
     for path in paths:
         report.unread += path.others
-        unreadable += path.nothing_checked()
-    for error in unreadable:
+        report.unreadable += path.nothing_checked()
+    for error in report.unreadable:
         print(f"chatapi: {error}", file=sys.stderr)
     _print(report, arguments)
-    if unreadable:
+    if report.unreadable:
         return 2
     failing = at_least("warning" if arguments.strict else "error")
     return int(any(finding.level in failing for finding in report.findings))
@@ -156,12 +151,12 @@ class _Path:
         self.files = dict.fromkeys(map(str, files))
         self._failed = bool(self.errors)
 
-    def add(self, part: Report, errors: list[ReadError]) -> None:
+    def add(self, part: Report) -> None:
         """Take note of what is in one of the files."""
         self._found.exchanges += part.exchanges
         self._found.skipped += part.skipped
         self._found.unread += part.unread
-        self._failed = self._failed or bool(errors)
+        self._failed = self._failed or bool(part.unreadable)
 
     def nothing_checked(self) -> Iterator[ReadError]:
         """Yield what was found instead, where nothing was checked and no error says why."""
@@ -219,7 +214,7 @@ def _mapping(text: str | None) -> Mapping | None:
 # -- checking ----------------------------------------------------------------------------
 
 
-def _results(tasks: list[_Task], jobs: int | None) -> Iterator[_Result]:
+def _results(tasks: list[_Task], jobs: int | None) -> Iterator[Report]:
     if jobs is None:
         size = sum(os.path.getsize(task.path) for task in tasks if os.path.isfile(task.path))
         jobs = (os.cpu_count() or 1) if size > _WORTH_PROCESSES else 1
@@ -227,19 +222,19 @@ def _results(tasks: list[_Task], jobs: int | None) -> Iterator[_Result]:
     return map(_check_file, tasks) if jobs < 2 else _in_processes(tasks, jobs)
 
 
-def _in_processes(tasks: list[_Task], jobs: int) -> Iterator[_Result]:
+def _in_processes(tasks: list[_Task], jobs: int) -> Iterator[Report]:
     from concurrent.futures import ProcessPoolExecutor
 
     with ProcessPoolExecutor(jobs) as pool:
         yield from pool.map(_check_file, tasks, chunksize=max(1, len(tasks) // (jobs * 8)))
 
 
-def _check_file(task: _Task) -> _Result:
+def _check_file(task: _Task) -> Report:
     from pytest_chatapi.contract.titles import title_of
     from pytest_chatapi.reading.reader import NotARecording, read_file
 
     report = Report(files=1)
-    errors: list[ReadError] = []
+    errors = report.unreadable
     ignore, select = selects(task.ignore), selects(task.select)
     for exchange in read_file(task.path, errors.append, mapping=_mapping(task.mapping)):
         try:
@@ -259,12 +254,13 @@ def _check_file(task: _Task) -> _Result:
         report.findings += result.findings
         if task.titles and exchange.source is not None:
             report.cases.append((exchange.source.file, exchange.source.index, title_of(exchange)))
-    if not task.named and any(isinstance(error, NotARecording) for error in errors):
+    other = next((error for error in errors if isinstance(error, NotARecording)), None)
+    if other is not None and not task.named:
         # A folder may hold other files, too.
-        return Report(unread=Counter(["in no known format"])), []
+        return Report(unread=Counter([other.kind]))
     if not report.exchanges and not report.skipped and not errors:
-        return Report(unread=Counter(["without an exchange"])), []
-    return report, errors
+        return Report(unread=Counter(["without an exchange"]))
+    return report
 
 
 # -- the report --------------------------------------------------------------------------

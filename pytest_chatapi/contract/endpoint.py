@@ -38,6 +38,7 @@ __all__ = [
     "checked_row_of",
     "endpoint",
     "find_endpoint",
+    "first_object",
     "named",
     "other_api",
     "path_of",
@@ -148,6 +149,23 @@ _TRANSCRIPT = {"text", "usage", "logprobs", "task", "language", "duration", "seg
 
 def _is_transcript(body: JSONObject) -> bool:
     return isinstance(body.get("text"), str) and body.keys() <= _TRANSCRIPT
+
+
+def _is_message_of_anthropic(body: JSONObject) -> bool:
+    if "choices" in body or _has_type(body.get("content"), "output_text"):
+        return False
+    if body.get("type") == "message":
+        return True
+    is_message = "role" in body or "content" in body
+    return is_message and ("stop_reason" in body or _has_type(body.get("content"), "tool_use"))
+
+
+def _is_message_of_responses(body: JSONObject) -> bool:
+    return body.get("type") == "message" and _has_type(body.get("content"), "output_text")
+
+
+def _has_type(blocks: JSON, kind: str) -> bool:
+    return isinstance(blocks, list) and any(b.get("type") == kind for b in _objects(blocks))
 
 
 def _is_error_of_anthropic(body: JSONObject) -> bool:
@@ -311,7 +329,8 @@ OTHER_APIS = (
         "anthropic",
         r"/v\d+/(?:messages(?:/.+)?|complete)$",
         body=_any(
-            _named("type", r"message|message_(?:start|delta|stop|batch\w*)|content_block_\w+"),
+            _is_message_of_anthropic,
+            _named("type", r"message_(?:start|delta|stop|batch\w*)|content_block_\w+"),
             lambda body: "completion" in body and ("stop_reason" in body or "type" in body),
             lambda body: body.get("type") == "model" and "object" not in body,
             _is_error_of_anthropic,
@@ -376,7 +395,12 @@ OTHER_APIS = (
     Endpoint(
         "responses",
         r"/responses(?:/.+)?$",
-        body=_any(_is_object("response"), _named("type", r"response\..+"), _is_error_of_responses),
+        body=_any(
+            _is_object("response"),
+            _named("type", r"response\..+"),
+            _is_message_of_responses,
+            _is_error_of_responses,
+        ),
         events=r"response\..+",
     ),
     Endpoint(
@@ -536,7 +560,13 @@ def row_of(exchange: Exchange) -> Endpoint:
 
 
 def checked_row_of(exchange: Exchange) -> Endpoint:
-    """As `row_of`, but `UNANSWERED` where there is nothing to check: no response, no body."""
+    """As `row_of`, but `UNANSWERED` where there is nothing to check: no response, no body.
+
+    Where the recording says what it lacks, the row has that as its name.
+    """
+    if exchange.lacks:
+        row = row_of(exchange)
+        return row if row.check is None else Endpoint(exchange.lacks, "")
     request, response = exchange.request, exchange.response
     if response is None and (request is None or request.body is None):
         row = row_of(exchange)
@@ -712,13 +742,18 @@ def _is_plain_call(request: Request | None, asked: JSONObject, response: Respons
 
 
 def _of_list(response: Response) -> Endpoint | None:
-    """The row of a list whose items do not tell: most likely it is one of models."""
+    """The row of a list whose items do not tell: one in pages, else most likely one of models."""
     value, _ = next(_samples(response), (None, ""))
     if not isinstance(value, dict) or not _is_list(value):
         return None
     items = _objects(value.get("data"))
+    if not items and not _PAGE.isdisjoint(value):
+        return _BY_NAME["completion_list"]
     is_messages = bool(items) and all(map(_is_message, items))
     return _BY_NAME["message_list" if is_messages else "model_list"]
+
+
+_PAGE = {"first_id", "last_id", "has_more"}
 
 
 def _is_message(item: JSONObject) -> bool:
@@ -732,6 +767,12 @@ def _is_broken_or_chat(response: Response | None) -> bool:
     values = [value for value, _ in _samples(response)]
     objects = [value for value in values if isinstance(value, dict)]
     return not objects or any(map(_may_be_chat, objects))
+
+
+def first_object(response: Response | None) -> JSONObject:
+    """The body, or the first event of a stream that is an object; empty without one."""
+    values = (value for value, _ in _samples(response))
+    return next((value for value in values if isinstance(value, dict)), {})
 
 
 def _samples(response: Response | None) -> Iterator[tuple[JSON, str]]:

@@ -148,6 +148,8 @@ class Exchange:
         assembled: a log wrote it from what a client library returned, so headers, framing, the
             course of a stream and the wire form of an error were never in it.
         live: it has just been sent to a server, and is not one of a recording.
+        lacks: why there is nothing to check, where the recording says that much: ``body not
+            recorded``, ``fault``, or ``unanswered`` with the reason; else empty.
     """
 
     request: Request | None = None
@@ -155,3 +157,4 @@ class Exchange:
     source: Source | None = None
     assembled: bool = False
     live: bool = False
+    lacks: str = ""

@@ -44,6 +44,8 @@ class CassetteCollector:
         # What workers of pytest-xdist found, each of which collects everything.
         self.of_workers: tuple[list[str], list[str]] = [], []
         self.folders = _cassette_folders(config)
+        # Whether the command line names them.
+        self.are_named = bool(config.getoption("--chatapi-cassettes"))
         self.mapping = _mapping(config)
         # What was collected in each folder, and what was not: `Report.exchanges` counts the items.
         self.collected = {folder: Report() for folder in self.folders}
@@ -82,20 +84,32 @@ class CassetteCollector:
         )
 
     def _lines(self) -> tuple[list[str], list[str]]:
-        """The folders of which nothing was checked, and what else was not: a line each."""
+        """What fails the run beside findings, and what else was not checked: a line each."""
         whole = Report()
-        empty = []
+        failing = []
         for folder, report in self.collected.items():
-            if not report.exchanges and not report.failed and folder not in self.not_run:
-                empty.append(f"nothing was checked in {folder}: {found_instead(report)}")
+            if not report.exchanges and not report.unreadable and folder not in self.not_run:
+                failing.append(f"nothing was checked in {folder}: {found_instead(report)}")
             whole.add(report)
-        return empty, remarks(whole)
+        files = {error.file for error in whole.unreadable}
+        if files:
+            failing.append(f"{plural(len(files), 'file')} could not be read: see the errors above")
+        return failing, remarks(whole)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         output = getattr(session.config, "workeroutput", None)
         if output is not None:
             counts = [(*key, count) for key, count in self.counts.items()]
             output["chatapi_recordings"] = (self.checked, counts, self._lines())
+        elif self.are_named and session.exitstatus == pytest.ExitCode.OK:
+            # A folder that the command names has to hold something to check.
+            failing, _ = self._lines_of_run(session.config)
+            if failing:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _lines_of_run(self, config: pytest.Config) -> tuple[list[str], list[str]]:
+        is_controller = config.pluginmanager.has_plugin("dsession")
+        return self.of_workers if is_controller else self._lines()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: _Worker) -> None:
@@ -107,12 +121,11 @@ class CassetteCollector:
                 self.counts[level, name] += count
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        is_controller = terminalreporter.config.pluginmanager.has_plugin("dsession")
-        empty, lines = self.of_workers if is_controller else self._lines()
-        if not self.checked and not empty:
+        failing, lines = self._lines_of_run(terminalreporter.config)
+        if not self.checked and not failing:
             return
         terminalreporter.write_sep("-", "chat completions contract")
-        for line in empty:
+        for line in failing:
             terminalreporter.write_line(line, red=True, bold=True)
         for line in lines:
             terminalreporter.write_line(line)
@@ -121,6 +134,8 @@ class CassetteCollector:
                 f"{plural(self.checked, 'recorded exchange')} checked: "
                 f"{'; '.join(_counted(self.counts)) or 'no findings'}"
             )
+        else:
+            terminalreporter.write_line("no recorded exchange was checked")
 
 
 def _counted(counts: Counter[tuple[Level, str]]) -> Iterator[str]:
@@ -191,11 +206,12 @@ class CassetteFile(pytest.File):
             item.exchange, item.collector = exchange, self.collector
             yield item
         errors = [e for e in damaged if not isinstance(e, NotARecording)]
-        if len(errors) < len(damaged):
-            found.unread["in no known format"] += 1
+        other = next((e for e in damaged if isinstance(e, NotARecording)), None)
+        if other is not None:
+            found.unread[other.kind] += 1
         elif not found.exchanges and not found.skipped and not errors:
             found.unread["without an exchange"] += 1
-        found.failed = bool(errors)
+        found.unreadable = errors
         self.collector.found(self.path, found)
         if errors:
             raise self.CollectError("\n".join(str(error) for error in errors))

@@ -20,7 +20,7 @@ from pytest_chatapi.reading.format import Origin, RecordedFile
 from pytest_chatapi.reading.formats.chunks import is_chunk
 from pytest_chatapi.reading.json_text import JSONProblem, loads
 from pytest_chatapi.reading.parts import headers_of, printable, status_of
-from pytest_chatapi.reading.registry import NotAnExchange, exchange_of, items_of
+from pytest_chatapi.reading.registry import NotAnExchange, exchange_of, format_of, items_of
 from pytest_chatapi.redaction.jsonpath import JsonPath
 
 __all__ = ["MEMBERS", "Mapping", "exchanges_of_mapped"]
@@ -192,10 +192,11 @@ def _unmapped(
     """The exchanges where `mapping` finds nothing.
 
     Raises:
-        NotAnExchange: the value is in no known format either.
+        NotAnExchange: the value is in no known format either, or in one that tells exchanges by
+            their shape alone, which the user knows better.
         BodyProblem: a body is damaged.
     """
-    if items_of(value, bare=True) is None:
+    if not _is_labelled(value):
         raise NotAnExchange(mapping.nothing_in(value))
     if line is None:
         yield from exchanges_of_document(file, value)
@@ -203,6 +204,18 @@ def _unmapped(
         exchange = exchange_of(value)
         exchange.source = Source(file.name, line)
         yield exchange
+
+
+def _is_labelled(value: JSON) -> bool:
+    """Whether a value is in a format that has marks of its own."""
+    recognised = items_of(value, bare=False)
+    if recognised is None:
+        return False
+    format, items = recognised
+    if format is not None:
+        return True
+    formats = [format_of(item) for item in items]
+    return any(format is not None and not format.bare for format in formats)
 
 
 # -- the members ---------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ __all__ = [
     "NEXT_RESPONSE",
     "REQUEST_LINE",
     "STATUS_LINE",
+    "lacks_of",
     "request_of",
     "response_of",
     "responses_of",
@@ -78,6 +79,15 @@ def response_of(data: bytes) -> Response:
     headers, raw = _head_and_body(data[line.end() :])
     body, complete = _plain(raw, headers, "response")
     return Response(int(line[1]), headers, body, cut=None if complete else "server")
+
+
+def lacks_of(response: Response) -> str:
+    """`Exchange.lacks` of a response whose head announces a body that was not saved with it."""
+    if response.body is not None or response.cut or response.status in (204, 205, 304):
+        return ""
+    length = response.headers.get("content-length", "")
+    is_announced = length.strip("0") if length else "content-type" in response.headers
+    return "body not recorded" if is_announced else ""
 
 
 def responses_of(data: bytes) -> list[Response]:

@@ -19,7 +19,7 @@ from pytest_chatapi.reading.files import BLOCK, blocks_of, blocks_of_path, os_re
 from pytest_chatapi.reading.find import AnyPath, find
 from pytest_chatapi.reading.format import OnError, RecordedFile
 from pytest_chatapi.reading.mapping import Mapping
-from pytest_chatapi.reading.refused import refuse_text
+from pytest_chatapi.reading.refused import refuse, refuse_text
 from pytest_chatapi.reading.registry import (
     NotARecording,
     format_of_text,
@@ -145,5 +145,6 @@ def values_of(data: bytes, name: str) -> list[JSON]:
     document = next(format.values(name, data), None) if format and format.values else None
     recognised = items_of(document, bare=False)
     if recognised is None:
+        refuse(name, document)
         raise not_a_recording(name)
     return recognised[1]

@@ -56,7 +56,12 @@ def refuse(name: str, value: JSON) -> None:
                 paths = tool.paths(first).items()
                 mapping = ",".join(f"{member}={prefix}{path}" for member, path in paths)
                 reason += f": use --map '{mapping}'"
-            raise NotARecording(name, "", f"{reason}{tool.why}")
+            raise NotARecording(name, "", f"{reason}{tool.why}", _kind(tool.name))
+
+
+def _kind(name: str) -> str:
+    """``of LangSmith`` for ``a run of LangSmith``."""
+    return f"of {name.rpartition(' of ')[2]}"
 
 
 def _at(value: JSON, *steps: str | int) -> JSON:
@@ -216,11 +221,15 @@ def unknown_json(name: str, value: JSON) -> NotARecording:
     while isinstance(value, list) and value:
         value = value[0]
     keys = [printable(key) for key in value] if isinstance(value, dict) else []
-    reason = not_a_recording(name).reason
-    if keys:
-        shown = ", ".join(keys[:_MOST_KEYS]) + (", ..." if len(keys) > _MOST_KEYS else "")
-        reason += f"; its keys are {shown}: --map says where request and response are"
-    return NotARecording(name, "", reason)
+    if not keys:
+        return not_a_recording(name)
+    shown = ", ".join(keys[:_MOST_KEYS]) + (", ..." if len(keys) > _MOST_KEYS else "")
+    return NotARecording(
+        name,
+        "",
+        f"not a recording in a known format; its keys are {shown}: --map says where request and "
+        "response are (docs/formats.md)",
+    )
 
 
 # -- other files ---------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from pytest_chatapi.reading.format import (
 )
 
 __all__ = [
+    "CONFLICT",
     "NotARecording",
     "NotAnExchange",
     "body_of",
@@ -41,11 +42,25 @@ __all__ = [
 ]
 
 _MARKER = b"<<<<<<< "
+CONFLICT = "a merge conflict is not resolved (<<<<<<<)"
 _COMMENTS = re.compile(rb"\A(?:\s*#[^\n]*\n)*\s*")
 
 
 class NotARecording(ReadError):
-    """The file is in none of the known formats. Callers skip it where they read a folder."""
+    """The file is in none of the known formats. Callers skip it where they read a folder.
+
+    Attributes:
+        kind: for counting: ``in no known format``, or the tool that wrote it (``of LangSmith``).
+    """
+
+    def __init__(
+        self, file: str, place: str, reason: str, kind: str = "in no known format"
+    ) -> None:
+        super().__init__(file, place, reason)
+        self.kind = kind
+
+    def __reduce__(self) -> tuple[type[NotARecording], tuple[str, ...]]:
+        return (type(self), (self.file, self.place, self.reason, self.kind))
 
 
 class NotAnExchange(ValueError):
@@ -160,8 +175,7 @@ def body_of(part: JSONObject, side: Side) -> JSON:
 
 def not_a_recording(name: str) -> NotARecording:
     """The error for a file in no known format."""
-    known = ", ".join(sorted(filter(None, (f.name for f in registered().every())), key=str.lower))
-    return NotARecording(name, "", f"not a recording in a known format ({known})")
+    return NotARecording(name, "", "not a recording in a known format (docs/formats.md lists them)")
 
 
 def conflict(name: str, data: bytes) -> ReadError | None:
@@ -170,7 +184,7 @@ def conflict(name: str, data: bytes) -> ReadError | None:
     if not at and not data.startswith(_MARKER):
         return None
     line = data.count(b"\n", 0, at) + 1
-    return ReadError(name, f"line {line}", "a merge conflict is not resolved (<<<<<<<)")
+    return ReadError(name, f"line {line}", CONFLICT)
 
 
 def damaged(name: str, data: bytes, place: str, reason: str) -> ReadError:

@@ -7,8 +7,12 @@ messages with a role, and choices.
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping
 
+from pytest_chatapi.contract.endpoint import UNKNOWN, other_api
+from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.schemas import load
 from pytest_chatapi.contract.sse import looks_like_sse
 from pytest_chatapi.contract.wire import JSON, JSONObject
@@ -21,6 +25,7 @@ __all__ = [
     "is_chunk",
     "is_completion",
     "is_error",
+    "is_of_other_api",
     "parsed",
 ]
 
@@ -85,6 +90,16 @@ def is_error(value: JSON) -> bool:
     return isinstance(value, dict) and bool(value.get("error")) and "choices" not in value
 
 
+def is_of_other_api(request: JSON, response: Response | None) -> bool:
+    """Whether the bodies of an exchange are plainly those of another API than chat completions.
+
+    Args:
+        request: the body of the request.
+    """
+    api = other_api(Exchange(Request(body=request), response))
+    return api is not None and api != UNKNOWN.name
+
+
 def chat_request(
     members: Mapping[str, JSON], messages: JSON = None, response: JSON = None
 ) -> JSONObject | None:
@@ -92,24 +107,54 @@ def chat_request(
 
     ``None`` where nothing says which model it was for.
 
-    Only documented parameters are taken, without those that are null. Tools in the form of
-    another API are left out, since the library that wrote the log had converted them.
+    Only documented parameters are taken, without those that are null. Numbers and booleans that
+    the log wrote as text are parsed. Tools in the form of another API are left out, since the
+    library that wrote the log had converted them.
 
     Args:
         messages: those of the request, if they are not among the members.
         response: names the model where the members do not.
     """
     known = load("request").properties
+    body = {name: _typed(name, value) for name, value in members.items() if name in known}
     body = {
         name: value
-        for name, value in members.items()
-        if name in known and value is not None and not _is_converted(name, value)
+        for name, value in body.items()
+        if value is not None and not _is_converted(name, value)
     }
     if messages is not None:
         body["messages"] = messages
     if "model" not in body:
         body["model"] = _model(response)
     return body if body["model"] is not None else None
+
+
+_NUMBER = re.compile(r"[+-]?\d{1,15}(?:\.\d{0,15})?(?:e[+-]?\d{1,2})?")
+_SWITCHES = {"true": True, "false": False}
+# What libraries write for a limit that was not set.
+_UNSET = frozenset({"", "none", "null", "inf", "-inf", "infinity", "-infinity", "nan"})
+
+
+def _typed(name: str, value: JSON) -> JSON:
+    """The value of a parameter; parsed if it is a text and the parameter is a number or boolean.
+
+    ``None`` where it was not set.
+    """
+    types = load("request").properties[name].types
+    is_number = "number" in types or "integer" in types
+    if isinstance(value, float) and is_number:
+        return value if math.isfinite(value) else None
+    if not isinstance(value, str) or not (is_number or "boolean" in types):
+        return value
+    text = value.strip().lower()
+    if text in _UNSET:
+        return None
+    if is_number:
+        if not _NUMBER.fullmatch(text):
+            return value
+        number = float(text)
+        return int(number) if number.is_integer() else number
+    return _SWITCHES.get(text, value)
 
 
 def _model(response: JSON) -> JSON:

@@ -6,7 +6,7 @@ messages. An object in which two members could be the response is not taken for 
 
 from __future__ import annotations
 
-from pytest_chatapi.contract.exchange import Exchange
+from pytest_chatapi.contract.exchange import Exchange, Response
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.reading.format import Origin, ValueFormat
 from pytest_chatapi.reading.formats.exchange import exchange_of_parts
@@ -16,6 +16,7 @@ from pytest_chatapi.reading.shapes import (
     is_chat_request,
     is_chat_stream,
     is_completion,
+    is_of_other_api,
     parsed,
 )
 
@@ -56,7 +57,13 @@ def _is_response(item: JSON) -> bool:
         if item.lstrip()[:1] != "{":
             return is_chat_stream(item) and '"chat.completion.chunk"' in item
         item = parsed(item) if '"choices"' in item else None
-    return is_completion(item) or is_chat_stream(item)
+    return is_completion(item) or is_chat_stream(item) or _is_of_other_api(item)
+
+
+def _is_of_other_api(item: JSON) -> bool:
+    """Whether this is a message of another API, which is not to be missed beside a request."""
+    is_message = isinstance(item, dict) and item.get("role") == "assistant"
+    return is_message and is_of_other_api(None, Response(body=item))
 
 
 def _request(value: JSONObject, response: JSON) -> JSON:

@@ -10,7 +10,13 @@ from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading.bodies import BodyProblem
 from pytest_chatapi.reading.files import join
 from pytest_chatapi.reading.format import RecordedFile, TextFormat, first_line
-from pytest_chatapi.reading.raw_http import REQUEST_LINE, STATUS_LINE, request_of, responses_of
+from pytest_chatapi.reading.raw_http import (
+    REQUEST_LINE,
+    STATUS_LINE,
+    lacks_of,
+    request_of,
+    responses_of,
+)
 
 _DUMPED = re.compile(rb"(?m)^> [A-Z]+ \S+ HTTP/")
 _META = re.compile(
@@ -38,7 +44,10 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
         try:
             # What curl sent as a body is not in its output.
             request = request_of(sent) if REQUEST_LINE.match(sent) else None
-            exchanges = [Exchange(request, response) for response in responses_of(received)]
+            exchanges = [
+                Exchange(request, response, lacks=lacks_of(response))
+                for response in responses_of(received)
+            ]
         except BodyProblem as error:
             file.on_error(ReadError(file.name, f"interaction {index}", str(error)))
             index += 1

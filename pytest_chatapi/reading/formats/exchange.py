@@ -22,6 +22,7 @@ from pytest_chatapi.reading.shapes import (
     is_chat_stream,
     is_completion,
     is_error,
+    is_of_other_api,
     parsed,
 )
 
@@ -106,8 +107,30 @@ def exchange_of_parts(request: JSON, response: JSON, value: JSONObject) -> Excha
     if assembled or answer.chunks is not None:
         # Without an address, a lone response would be held against the reference alone.
         asked = asked or Request()
-        asked.url = asked.url or CHAT_PATH
-    return Exchange(asked, answer, assembled=assembled)
+        if not asked.url:
+            asked = _addressed(asked, answer, value)
+    lacks = "body not recorded" if answer.body is None and _is_left_out(response) else ""
+    return Exchange(asked, answer, assembled=assembled, lacks=lacks)
+
+
+def _is_left_out(response: JSON) -> bool:
+    """Whether HAR says how large a body was, and does not have it."""
+    content = response.get("content") if isinstance(response, dict) else None
+    if not isinstance(content, dict) or content.get("text") is not None:
+        return False
+    return any(
+        type(size) is int and size > 0 for size in (content.get("size"), response.get("bodySize"))
+    )
+
+
+def _addressed(request: Request, response: Response, value: JSONObject) -> Request:
+    """A request with the address of chat completions, unless the bodies are another API's."""
+    # `chat_request` leaves tools of another API out.
+    written = {name: value[name] for name in ("messages", "tools") if name in value}
+    for body in (request.body, written if len(written) == 2 else None):
+        if is_of_other_api(body, response):
+            return Request(body=body)
+    return Request(request.method, CHAT_PATH, request.headers, request.body)
 
 
 # -- requests ----------------------------------------------------------------------------
@@ -191,6 +214,9 @@ def _of_body(part: JSON, value: JSONObject, request: Request | None) -> _Kept | 
     chunks, body = _apart(part)
     if isinstance(body, dict) and not _is_wire(body):
         if are_messages([body]):
+            alone = Response(status, body=body)
+            if is_of_other_api(None, alone):
+                return alone, False
             return Response(status, body={"message": body}), True
         members = [_apart(member) for key, member in body.items() if key not in _ENVELOPE]
         members = [(c, b) for c, b in members if c or _is_wire(b)]

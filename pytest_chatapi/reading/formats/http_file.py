@@ -17,7 +17,14 @@ from pytest_chatapi.reading.bodies import BodyProblem
 from pytest_chatapi.reading.files import join
 from pytest_chatapi.reading.format import RecordedFile, TextFormat
 from pytest_chatapi.reading.json_text import JSONProblem, loads
-from pytest_chatapi.reading.raw_http import NEXT_RESPONSE, REQUEST_LINE, request_of, responses_of
+from pytest_chatapi.reading.raw_http import (
+    NEXT_RESPONSE,
+    REQUEST_LINE,
+    STATUS_LINE,
+    lacks_of,
+    request_of,
+    responses_of,
+)
 
 _SEPARATOR = re.compile(rb"(?m)^###.*$")
 _PREAMBLE = re.compile(rb"(?:[ \t]*(?:(?:#|//|@)[^\n]*)?\r?\n|< \{%.*?%\}[ \t]*\r?\n)*", re.DOTALL)
@@ -57,14 +64,24 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
 
 
 def _texts(data: bytes) -> Iterator[bytes]:
-    """The text of each request, with its response."""
+    """The text of each request, with its response, which may be behind a separator of its own."""
+    waiting = b""
     for block in _SEPARATOR.split(data):
         preamble = _PREAMBLE.match(block)
         text = block[preamble.end() if preamble else 0 :]
-        if REQUEST_LINE.match(text):
+        if waiting and STATUS_LINE.match(text):
+            waiting += text
+        elif REQUEST_LINE.match(text):
+            if waiting:
+                yield waiting
             starts = [match.start() for match in _NEXT_REQUEST.finditer(text, 1)]
-            for start, end in zip([0, *starts], [*starts, len(text)], strict=True):
-                yield text[start:end]
+            *texts, waiting = (
+                text[start:end]
+                for start, end in zip([0, *starts], [*starts, len(text)], strict=True)
+            )
+            yield from texts
+    if waiting:
+        yield waiting
 
 
 def _of_block(text: bytes, variables: dict[bytes, bytes]) -> Iterator[Exchange]:
@@ -79,7 +96,7 @@ def _of_block(text: bytes, variables: dict[bytes, bytes]) -> Iterator[Exchange]:
             raise BodyProblem("request: its body is not in this file: check what was sent")
         yield Exchange(request)
     for response in responses_of(received) if found else ():
-        yield Exchange(request, response)
+        yield Exchange(request, response, lacks=lacks_of(response))
 
 
 def _known(body: JSON) -> JSON:

@@ -15,7 +15,7 @@ from pytest_chatapi.reading.format import Origin, ValueFormat
 
 _OTHER_OBJECTS = ("list", "model", "error")
 # Without one of these, too many documents would look like a body.
-_MARKS = {"object", "type", "candidates"}
+_MARKS = {"object", "type", "candidates", "results"}
 
 
 def _matches(value: JSONObject) -> bool:

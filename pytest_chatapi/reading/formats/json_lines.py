@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
@@ -18,6 +19,7 @@ from pytest_chatapi.reading.json_text import JSONProblem, loads, loads_line
 from pytest_chatapi.reading.mapping import Mapping, exchanges_of_mapped
 from pytest_chatapi.reading.refused import refuse, unknown_json
 from pytest_chatapi.reading.registry import (
+    CONFLICT,
     NotAnExchange,
     damaged,
     exchange_of,
@@ -110,7 +112,7 @@ def _value(line: bytes) -> JSON:
 
 
 def _lines(file: RecordedFile, lines: Iterable[_Line]) -> Iterator[Exchange]:
-    for number, line in lines:
+    for number, line in _resolved(file, lines):
         if not line.strip():
             continue
         try:
@@ -122,6 +124,20 @@ def _lines(file: RecordedFile, lines: Iterable[_Line]) -> Iterator[Exchange]:
         else:
             exchange.source = Source(file.name, number)
             yield exchange
+
+
+_CONFLICT_LINE = re.compile(rb"(?:<{7}|\|{7}|>{7})(?: |\s*\Z)|={7}\s*\Z")
+
+
+def _resolved(file: RecordedFile, lines: Iterable[_Line]) -> Iterator[_Line]:
+    """The lines without the markers of a merge conflict, the first of which is reported."""
+    is_reported = False
+    for number, line in lines:
+        if not _CONFLICT_LINE.match(line):
+            yield number, line
+        elif not is_reported:
+            is_reported = True
+            file.on_error(ReadError(file.name, f"line {number + 1}", CONFLICT))
 
 
 def _document(file: RecordedFile, lines: Iterable[_Line]) -> Iterator[Exchange]:
@@ -153,7 +169,7 @@ def _mapped(
         for document in _values(file.name, data):
             yield from exchanges_of_mapped(file, mapping, document)
         return
-    for number, line in lines.all():
+    for number, line in _resolved(file, lines.all()):
         if line.strip():
             try:
                 value = loads_line(line, file.name, number)

@@ -13,7 +13,13 @@ from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.reading.format import Origin, ValueFormat
 from pytest_chatapi.reading.formats.exchange import CHAT_PATH
-from pytest_chatapi.reading.shapes import are_messages, chat_request, is_completion, parsed
+from pytest_chatapi.reading.shapes import (
+    are_messages,
+    chat_request,
+    is_completion,
+    is_of_other_api,
+    parsed,
+)
 
 _TYPES = frozenset(
     "AGENT CHAIN EMBEDDING EVALUATOR EVENT GENERATION GUARDRAIL RETRIEVER SPAN TOOL".split()
@@ -44,34 +50,39 @@ def _matches(value: JSONObject) -> bool:
 
 
 def _exchange(value: JSONObject, origin: Origin) -> Exchange:
-    body = _request(value) if value["type"] == "GENERATION" else None
+    parameters = _parameters(value)
+    body = _request(parameters) if value["type"] == "GENERATION" else None
     output = parsed(value.get("output"))
     if is_completion(output):
         response = Response(body=output)
     elif body is not None and (message := _message(output)) is not None:
         response = Response(body={"message": message, "usage": _usage(value)})
     elif body is not None and output is None:
-        return Exchange(Request(url=CHAT_PATH, body=body), assembled=True)
+        response = None
     else:  # a span, or a generation of another kind: telemetry, by the path of its API
         return Exchange(Request(url="/api/public/ingestion"))
+    if is_of_other_api(parameters, Response(body=output)):
+        return Exchange(Request(body=parameters), Response(body=output))
     return Exchange(Request(url=CHAT_PATH, body=body), response, assembled=True)
 
 
-def _request(value: JSONObject) -> JSON:
-    """The body of the request; ``None`` if the input is not one of chat completions."""
+def _parameters(value: JSONObject) -> JSONObject:
+    """The members of the request, under whichever key they were logged."""
     asked = parsed(value.get("input"))
     members: JSONObject = {}
     for name in ("modelParameters", "model_parameters"):
         parameters = parsed(value.get(name))
         members.update(parameters if isinstance(parameters, dict) else {})
-    if isinstance(asked, dict):
-        members.update(asked)
-        asked = asked.get("messages")
+    members.update(asked if isinstance(asked, dict) else {"messages": asked})
     names = ("model", "providedModelName", "provided_model_name")
     members["model"] = next((value[name] for name in names if value.get(name)), None)
-    if not are_messages(asked) or not isinstance(members["model"], str):
-        return None
-    return chat_request(members, asked)
+    return members
+
+
+def _request(parameters: JSONObject) -> JSON:
+    """The body of the request; ``None`` if the input is not one of chat completions."""
+    is_chat = are_messages(parameters.get("messages")) and isinstance(parameters["model"], str)
+    return chat_request(parameters) if is_chat else None
 
 
 def _message(output: JSON) -> JSON:

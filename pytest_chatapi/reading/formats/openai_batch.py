@@ -13,7 +13,7 @@ from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.reading.bodies import plain_body
 from pytest_chatapi.reading.format import Origin, ValueFormat
 from pytest_chatapi.reading.parts import printable, status_of
-from pytest_chatapi.reading.shapes import is_completion
+from pytest_chatapi.reading.shapes import is_completion, is_of_other_api
 
 _MEMBERS = {"body", "error", "params", "response", "result"}
 
@@ -31,12 +31,16 @@ def _exchange(value: JSONObject, origin: Origin) -> Exchange:
     response = value.get("response")
     if not isinstance(response, dict) or response.get("body") is None:
         # Expired, cancelled or refused before it was sent: nothing was answered.
-        return Exchange(Request(url="/v1/chat/completions"))
+        error = value.get("error")
+        code = printable(error.get("code")) if isinstance(error, dict) else ""
+        lacks = f"unanswered ({code})" if code else "unanswered"
+        return Exchange(Request(url="/v1/chat/completions"), lacks=lacks)
     body = plain_body(response["body"])
     # Other services have taken over the form, and their ids begin differently.
     is_openai = printable(value.get("id")).startswith("batch_req_")
-    url = "/v1/chat/completions" if not is_openai and is_completion(body) else ""
-    return Exchange(Request(url=url) if url else None, Response(status_of(response), body=body))
+    answer = Response(status_of(response), body=body)
+    is_ours = not is_openai and is_completion(body) and not is_of_other_api(None, answer)
+    return Exchange(Request(url="/v1/chat/completions") if is_ours else None, answer)
 
 
 FORMAT = ValueFormat(

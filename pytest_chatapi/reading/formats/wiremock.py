@@ -73,6 +73,8 @@ def _matches(value: JSONObject) -> bool:
 def _exchange(value: JSONObject, origin: Origin) -> Exchange:
     pattern, part = value.get("request"), value["response"]
     request = _request(pattern if isinstance(pattern, dict) else {})
+    if "fault" in part:  # WireMock ends the connection, so there is no response
+        return Exchange(request, lacks="fault")
     headers = headers_of(part.get("headers"))
     response = Response(status_of(part), headers)
     try:
@@ -149,8 +151,6 @@ def _request_body(patterns: JSON) -> JSON:
 def _body(part: JSONObject, origin: Origin) -> JSON:
     if "proxyBaseUrl" in part:
         raise BodyProblem("response: it is proxied to another server, so no body is recorded")
-    if "fault" in part:
-        raise BodyProblem("response: it is a fault of the connection, without a body")
     if part.get("bodyFileName") is not None:
         body: JSON = _file(printable(part["bodyFileName"]), origin)
     elif "base64Body" in part:
