@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 import trio
+import trio.testing
 
+from pytest_chatapi.faults import sleepers
 from pytest_chatapi.faults.virtual_time import VirtualTime, keeps_real_time
+
+CLOCKS = ("monotonic", "perf_counter", "time", "monotonic_ns", "perf_counter_ns", "time_ns")
 
 
 class RealTime:
@@ -30,38 +36,51 @@ class RealTime:
 @pytest.fixture
 def real(monkeypatch: pytest.MonkeyPatch) -> RealTime:
     real = RealTime()
-    monkeypatch.setattr(time, "monotonic", lambda: real.now)
-    monkeypatch.setattr(time, "time", lambda: real.now)
+    for name in CLOCKS:
+        unit = 1_000_000_000 if name.endswith("_ns") else 1
+        monkeypatch.setattr(time, name, lambda unit=unit: real.now * unit)
     monkeypatch.setattr(time, "sleep", real.sleep)
-    for module in (asyncio, anyio, trio):
+    for module in (asyncio, trio):
         monkeypatch.setattr(module, "sleep", counted(real, module.sleep))
+    monkeypatch.setattr("trio._core._run.perf_counter", lambda: real.now)
+    monkeypatch.setattr(sleepers, "_GRACE", 0)
     return real
 
 
 def counted(real: RealTime, turn: Any) -> Any:
     """A sleep that takes a turn of the loop instead, as it does for 0 seconds."""
 
-    async def sleep(delay: float, result: Any = None) -> Any:
+    async def sleep(delay: float, *result: Any) -> Any:
         real.sleep(delay)
-        await turn(0)
-        return result
+        return await turn(0, *result)
 
     return sleep
 
 
+def everything() -> list[object]:
+    return [
+        *(getattr(time, name) for name in ("sleep", *CLOCKS)),
+        *(asyncio.sleep, anyio.sleep, trio.sleep),
+        *(asyncio.BaseEventLoop.time, asyncio.BaseEventLoop.call_at),
+        trio._core._run.SystemClock.current_time,
+    ]
+
+
 @pytest.fixture
 def clock(real: RealTime) -> Iterator[VirtualTime]:
-    before = (time.sleep, time.monotonic, time.time, asyncio.sleep, anyio.sleep, trio.sleep)
+    before = everything()
     with VirtualTime() as clock:
         yield clock
-    assert before == (
-        time.sleep,
-        time.monotonic,
-        time.time,
-        asyncio.sleep,
-        anyio.sleep,
-        trio.sleep,
-    )
+    assert everything() == before
+
+
+def on_both(main: Callable[[], Awaitable[Any]]) -> None:
+    """Run a function that uses anyio alone on asyncio and on trio."""
+    for backend in ("asyncio", "trio"):
+        anyio.run(main, backend=backend)
+
+
+# -- sleeping ------------------------------------------------------------------------------------
 
 
 def test_sleeping_takes_no_time_but_passes(clock: VirtualTime, real: RealTime) -> None:
@@ -70,6 +89,23 @@ def test_sleeping_takes_no_time_but_passes(clock: VirtualTime, real: RealTime) -
     assert set(real.slept) == {0}
     assert time.monotonic() == real.now + 100.5
     assert clock.slept == [100, 0.5]
+
+
+@pytest.mark.parametrize("name", CLOCKS)
+def test_the_clocks_of_the_module_time_move_on(
+    clock: VirtualTime, real: RealTime, name: str
+) -> None:
+    unit = 1_000_000_000 if name.endswith("_ns") else 1
+    before = getattr(time, name)()
+    time.sleep(100)
+    after = getattr(time, name)()
+    assert (before, after) == (real.now * unit, (real.now + 100) * unit)
+
+
+def test_hypothesis_measures_what_a_test_really_takes(clock: VirtualTime, real: RealTime) -> None:
+    time.sleep(100)
+    namespace = {"__name__": "hypothesis.core", "time": time}
+    assert eval("time.perf_counter()", namespace) == real.now
 
 
 def test_a_pause_of_less_than_a_tenth_of_a_second_is_real(
@@ -90,9 +126,25 @@ def test_async_sleep(clock: VirtualTime, real: RealTime, backend: str) -> None:
         await (asyncio if backend == "asyncio" else trio).sleep(60)
 
     anyio.run(main, backend=backend)
-    assert set(real.slept) == {0}
+    assert real.slept == []
     assert clock.slept == [50, 60]
-    assert time.monotonic() == real.now + 110
+    assert time.monotonic() == pytest.approx(real.now + 110)
+
+
+def test_the_names_of_arguments(clock: VirtualTime) -> None:
+    async def with_trio() -> None:
+        await trio.sleep(seconds=5)
+
+    async def with_asyncio() -> None:
+        assert await asyncio.sleep(delay=6, result="result") == "result"
+
+    async def with_anyio() -> None:
+        await anyio.sleep(delay=7)
+
+    trio.run(with_trio)
+    asyncio.run(with_asyncio())
+    on_both(with_anyio)
+    assert clock.slept == [5, 6, 7, 7]
 
 
 def test_the_result_of_asyncio_sleep(clock: VirtualTime) -> None:
@@ -100,68 +152,11 @@ def test_the_result_of_asyncio_sleep(clock: VirtualTime) -> None:
     assert asyncio.run(asyncio.sleep(0, result="result")) == "result"
 
 
-def test_tasks_that_sleep_at_the_same_time_sleep_together(
-    clock: VirtualTime, real: RealTime
-) -> None:
-    async def main() -> None:
-        await asyncio.gather(*(asyncio.sleep(10) for _ in range(20)))
-
-    asyncio.run(main())
-    assert time.monotonic() == real.now + 10
-
-
-def test_the_clock_never_runs_backwards(clock: VirtualTime, real: RealTime) -> None:
-    woke = []
-
-    async def sleeper(seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        woke.append(time.monotonic() - real.now)
-
-    async def main() -> None:
-        # The long sleep is over first, and the end of the short one lies before that moment.
-        await asyncio.gather(sleeper(100), sleeper(10))
-
-    asyncio.run(main())
-    assert woke == [100, 100]
-
-
-def test_the_time_of_a_real_pause_counts_as_well(clock: VirtualTime, real: RealTime) -> None:
-    async def main() -> None:
-        asleep = asyncio.create_task(asyncio.sleep(10))
-        await asyncio.sleep(0)
-        real.now += 4
-        await asleep
-
-    asyncio.run(main())
-    assert time.monotonic() == RealTime.now + 10
-
-
-def test_a_deadline_strikes_before_a_longer_sleep_ends(clock: VirtualTime) -> None:
-    async def main() -> str:
-        try:
-            async with asyncio.timeout(5):
-                await asyncio.sleep(60)
-        except TimeoutError:
-            return "struck"
-        return "slept on"
-
-    assert asyncio.run(main()) == "struck"
-
-
-def test_wait_for_strikes_as_well(clock: VirtualTime) -> None:
-    async def main() -> None:
-        await asyncio.wait_for(asyncio.sleep(60), 5)
-
-    with pytest.raises(TimeoutError):
-        asyncio.run(main())
-
-
-def test_no_deadline_strikes_for_a_shorter_sleep(clock: VirtualTime) -> None:
-    async def main() -> None:
-        async with asyncio.timeout(60):
-            await asyncio.sleep(5)
-
-    asyncio.run(main())
+def test_sleeping_forever_is_left_alone(clock: VirtualTime, real: RealTime) -> None:
+    forever = float("inf")
+    asyncio.run(asyncio.sleep(forever))
+    time.sleep(forever)
+    assert (real.slept, clock.slept) == ([forever, forever], [])
 
 
 def test_a_server_thread_keeps_real_time(clock: VirtualTime, real: RealTime) -> None:
@@ -178,9 +173,409 @@ def test_a_server_thread_keeps_real_time(clock: VirtualTime, real: RealTime) -> 
     assert clock.slept == [7, 8]
 
 
-def test_the_wall_clock_moves_on(clock: VirtualTime, real: RealTime) -> None:
-    time.sleep(100)
-    assert time.time() == real.now + 100
+def test_a_pause_in_virtual_time(clock: VirtualTime, real: RealTime) -> None:
+    time.sleep(10)
+    with clock.paused():
+        time.sleep(11)
+        asyncio.run(asyncio.sleep(12))
+        assert time.monotonic() == real.now + 10  # it does not go back
+    time.sleep(13)
+    assert (clock.slept, real.slept) == ([10, 13], [0, 11, 12, 0])
+
+
+# -- the order of things -------------------------------------------------------------------------
+
+
+def test_tasks_wake_in_the_order_of_their_moments(clock: VirtualTime, real: RealTime) -> None:
+    for_both: list[float] = []
+
+    async def main() -> None:
+        async def sleeper(*naps: float) -> None:
+            for seconds in naps:
+                await anyio.sleep(seconds)
+                for_both.append(round(time.monotonic() - began))
+
+        began = time.monotonic()
+        async with anyio.create_task_group() as group:
+            group.start_soon(sleeper, 100)
+            group.start_soon(sleeper, 10, 10, 85)
+            group.start_soon(sleeper, 15)
+            for _ in range(20):
+                group.start_soon(sleeper, 30)
+
+    on_both(main)
+    assert for_both == [10, 15, 20, *[30] * 20, 100, 105] * 2
+    assert time.monotonic() == pytest.approx(real.now + 210)
+
+
+def test_nobody_wakes_while_another_task_can_run(clock: VirtualTime) -> None:
+    log: list[str] = []
+
+    async def main() -> None:
+        async def sleeper() -> None:
+            await anyio.sleep(30)
+            log.append("awake")
+
+        async def busy() -> None:
+            for _ in range(100):
+                await anyio.lowlevel.checkpoint()
+            log.append("done")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(sleeper)
+            group.start_soon(busy)
+
+    on_both(main)
+    assert log == ["done", "awake"] * 2
+
+
+def test_the_time_of_a_real_pause_counts_as_well(clock: VirtualTime, real: RealTime) -> None:
+    async def main() -> None:
+        asleep = asyncio.create_task(asyncio.sleep(10))
+        await asyncio.sleep(0)
+        real.now += 4
+        await asleep
+
+    asyncio.run(main())
+    assert time.monotonic() == RealTime.now + 10
+
+
+def test_what_a_task_gets_from_outside_has_a_moment_to_arrive(
+    clock: VirtualTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sleepers, "_GRACE", 3600)  # it ends when all has arrived
+    log: list[str] = []
+
+    async def main() -> None:
+        async def from_a_thread() -> None:
+            for _ in range(3):
+                await asyncio.to_thread(int)
+            log.append("arrived")
+
+        async def sleeper() -> None:
+            await asyncio.sleep(30)
+            log.append("awake")
+
+        await asyncio.gather(sleeper(), from_a_thread())
+
+    asyncio.run(main())
+    assert log == ["arrived", "awake"]
+
+
+# -- deadlines -----------------------------------------------------------------------------------
+
+
+async def under_a_timeout() -> None:
+    async with asyncio.timeout(5):
+        await asyncio.sleep(60)
+
+
+async def wait_for() -> None:
+    await asyncio.wait_for(asyncio.sleep(60), 5)
+
+
+async def wait_for_a_task() -> None:
+    await asyncio.wait_for(asyncio.create_task(asyncio.sleep(60)), 5)
+
+
+async def wait() -> None:
+    tasks = {asyncio.create_task(asyncio.sleep(60)), asyncio.create_task(asyncio.sleep(3))}
+    _, left = await asyncio.wait(tasks, timeout=5)
+    assert len(left) == 1
+    left.pop().cancel()
+    raise TimeoutError
+
+
+async def gather() -> None:
+    task = asyncio.create_task(asyncio.sleep(60))
+    async with asyncio.timeout(5):
+        await asyncio.gather(asyncio.gather(task), asyncio.sleep(3))
+
+
+async def shield() -> None:
+    task = asyncio.create_task(asyncio.sleep(60))
+    try:
+        async with asyncio.timeout(5):
+            await asyncio.shield(task)
+    finally:
+        task.cancel()
+
+
+async def a_group() -> None:
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(asyncio.sleep(60))
+
+
+async def as_completed() -> None:
+    task = asyncio.create_task(asyncio.sleep(60))
+    try:
+        for future in asyncio.as_completed([task], timeout=5):
+            await future
+    finally:
+        task.cancel()
+
+
+async def blocking() -> None:
+    async with asyncio.timeout(5):
+        time.sleep(60)
+        for _ in range(2):
+            await asyncio.sleep(0)
+
+
+async def polling() -> None:
+    async with asyncio.timeout(5):
+        while True:
+            await asyncio.sleep(2)
+
+
+OWN = [
+    *(under_a_timeout, wait_for, wait_for_a_task, wait, gather, shield, a_group, as_completed),
+    *(blocking, polling),
+]
+
+
+@pytest.mark.parametrize("overslept", OWN)
+def test_a_deadline_strikes_before_a_longer_sleep_ends(
+    clock: VirtualTime, real: RealTime, overslept: Callable[[], Any]
+) -> None:
+    with pytest.raises(TimeoutError):
+        asyncio.run(overslept())
+    assert time.monotonic() - real.now == pytest.approx(60 if overslept is blocking else 5)
+
+
+def test_a_timer_runs_during_a_longer_sleep(clock: VirtualTime) -> None:
+    async def main() -> None:
+        ran: list[float] = []
+        loop = asyncio.get_running_loop()
+        loop.call_later(5, lambda: ran.append(loop.time()))
+        began = loop.time()
+        await asyncio.sleep(4)
+        assert ran == []
+        await asyncio.sleep(4)
+        assert ran == [pytest.approx(began + 5)]
+
+    asyncio.run(main())
+
+
+async def own_sleep() -> None:
+    await anyio.sleep(60)
+
+
+async def sleep_of_a_group() -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(anyio.sleep, 60)
+        group.start_soon(anyio.sleep, 3)
+
+
+async def sleep_of_an_inner_group() -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(sleep_of_a_group)
+
+
+@pytest.mark.parametrize("overslept", [own_sleep, sleep_of_a_group, sleep_of_an_inner_group])
+def test_deadlines_of_anyio_strike_on_each_backend(
+    clock: VirtualTime, real: RealTime, overslept: Callable[[], Awaitable[None]]
+) -> None:
+    async def main() -> None:
+        began = time.monotonic()
+        with pytest.raises(TimeoutError), anyio.fail_after(5):
+            await overslept()
+        with anyio.move_on_after(5) as scope:
+            await overslept()
+        assert scope.cancelled_caught
+        assert time.monotonic() - began == pytest.approx(10)
+        with anyio.fail_after(61):
+            await overslept()
+
+    on_both(main)
+
+
+def test_deadlines_of_trio_strike(clock: VirtualTime, real: RealTime) -> None:
+    async def main() -> None:
+        began = trio.current_time()
+        with pytest.raises(trio.TooSlowError), trio.fail_after(5):
+            await trio.sleep(60)
+        with trio.move_on_after(5) as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.sleep, 60)
+        assert scope.cancelled_caught
+        with trio.move_on_after(5) as scope:
+            time.sleep(60)
+            await trio.lowlevel.checkpoint()
+        assert scope.cancelled_caught
+        assert trio.current_time() - began == pytest.approx(70)
+
+    trio.run(main)
+
+
+def test_no_deadline_strikes_for_a_shorter_sleep(clock: VirtualTime) -> None:
+    async def with_asyncio() -> None:
+        async with asyncio.timeout(60):
+            await asyncio.sleep(5)
+
+    async def with_anyio() -> None:
+        with anyio.fail_after(60):
+            await anyio.sleep(5)
+
+    asyncio.run(with_asyncio())
+    on_both(with_anyio)
+
+
+@pytest.mark.parametrize("source", ["a thread", "a task"])
+def test_a_deadline_does_not_strike_for_a_sleep_of_another_task(
+    clock: VirtualTime, source: str
+) -> None:
+    log: list[str] = []
+
+    async def main() -> None:
+        reply, in_thread = anyio.Event(), threading.Event()
+
+        async def retry() -> None:
+            await anyio.sleep(30)
+            log.append("retried")
+            reply.set()
+            in_thread.set()
+
+        async def wait() -> None:
+            if source == "a thread":
+                await anyio.to_thread.run_sync(in_thread.wait)
+            else:
+                await reply.wait()
+
+        async def receive() -> None:
+            with anyio.fail_after(10):
+                await wait()
+                log.append("received")
+                with anyio.move_on_after(3) as scope:  # from here on by its own sleep
+                    await anyio.sleep(4)
+                assert scope.cancelled_caught
+            with pytest.raises(TimeoutError), anyio.fail_after(10):
+                await anyio.sleep(11)
+            log.append("struck")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(retry)
+            group.start_soon(receive)
+
+    on_both(main)
+    assert log == ["retried", "received", "struck"] * 2
+
+
+def test_nor_for_a_task_that_it_started_and_does_not_wait_for(clock: VirtualTime) -> None:
+    async def main() -> None:
+        flushed, reply = 0, asyncio.Event()
+
+        async def flush() -> None:
+            nonlocal flushed
+            while flushed < 5:
+                await asyncio.sleep(20)
+                flushed += 1
+            reply.set()
+
+        async with asyncio.timeout(10):
+            background = asyncio.create_task(flush())
+            await reply.wait()
+        await background
+        assert flushed == 5
+
+    asyncio.run(main())
+
+
+def test_nor_for_a_sleep_in_a_thread(clock: VirtualTime) -> None:
+    async def main() -> None:
+        gone = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        async def receive() -> None:
+            async with asyncio.timeout(10):
+                await gone.wait()
+
+        def sleep() -> None:
+            time.sleep(30)
+            loop.call_soon_threadsafe(gone.set)
+
+        task = asyncio.create_task(receive())
+        await asyncio.sleep(0)
+        thread = threading.Thread(target=sleep)
+        thread.start()
+        await task
+        thread.join()
+
+    asyncio.run(main())
+
+
+def test_a_polling_task_reaches_its_own_deadline_in_order(clock: VirtualTime) -> None:
+    log: list[str] = []
+
+    async def main() -> None:
+        async def poll(times: int) -> None:
+            with anyio.move_on_after(10) as scope:
+                for _ in range(times):
+                    await anyio.sleep(1)
+            log.append(f"{times}: {'struck' if scope.cancelled_caught else 'done'}")
+
+        async def sleeper() -> None:
+            await anyio.sleep(30)
+            log.append("awake")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(sleeper)
+            group.start_soon(poll, 9)
+            group.start_soon(poll, 12)
+
+    on_both(main)
+    assert log == ["9: done", "12: struck", "awake"] * 2
+
+
+def test_a_loop_that_lives_on_gets_its_deadlines_back(real: RealTime) -> None:
+    loop = asyncio.new_event_loop()
+    ran: list[str] = []
+    try:
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.call_later(20, ran.append, "held")
+        with VirtualTime():
+            loop.run_until_complete(asyncio.sleep(30))
+            assert ran == []
+        real.now += 20
+        loop.run_until_complete(asyncio.sleep(0))
+        assert ran == ["held"]
+    finally:
+        loop.close()
+
+
+def test_who_still_sleeps_at_the_end_is_woken(real: RealTime) -> None:
+    loop = asyncio.new_event_loop()
+    try:
+        with VirtualTime():
+            task = loop.create_task(asyncio.sleep(30))
+            loop.run_until_complete(asyncio.sleep(0))
+        loop.run_until_complete(task)
+    finally:
+        loop.close()
+
+
+def test_a_loop_with_a_clock_of_its_own_keeps_it(clock: VirtualTime) -> None:
+    class Loop(asyncio.SelectorEventLoop):
+        def time(self) -> float:
+            return 5.0
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.get_loop().call_later(20, int)
+        runner.run(asyncio.sleep(30))
+        (timer,) = runner.get_loop()._scheduled  # type: ignore[attr-defined]
+        assert timer.when() == 25
+    assert clock.slept == [30]
+
+
+def test_a_mock_clock_of_trio_keeps_its_own_time(clock: VirtualTime, real: RealTime) -> None:
+    async def main() -> None:
+        await trio.sleep(5)
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert (clock.slept, real.slept) == ([], [5])
+
+
+# -- what modules took by name -------------------------------------------------------------------
 
 
 def test_what_was_imported_by_name_is_real_again_afterwards(real: RealTime) -> None:
@@ -197,10 +592,87 @@ def test_what_was_imported_by_name_is_real_again_afterwards(real: RealTime) -> N
     asyncio.run(async_sleep(160))
     assert real.slept == [150, 160]
     assert clock.slept == [100]
+    with VirtualTime() as clock:
+        sleep(170)
+    assert clock.slept == [170]
 
 
-def test_sleeping_forever_is_left_alone(clock: VirtualTime, real: RealTime) -> None:
-    forever = float("inf")
-    asyncio.run(asyncio.sleep(forever))
-    time.sleep(forever)
-    assert (real.slept, clock.slept) == ([forever, forever], [])
+def test_what_was_imported_by_name_before(
+    real: RealTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, tool = ModuleType("application"), ModuleType("hypothesis.internal")
+    for holder in (module, tool):
+        monkeypatch.setitem(__import__("sys").modules, holder.__name__, holder)
+        exec("from time import sleep as pause, monotonic\nfrom asyncio import sleep", vars(holder))
+    before = dict(vars(module)), dict(vars(tool))
+    for _ in range(2):
+        with VirtualTime() as clock:
+            assert vars(tool) == before[1]
+            vars(module)["pause"](100)
+            asyncio.run(vars(module)["sleep"](50))
+            assert vars(module)["monotonic"]() == real.now + 150
+            assert clock.slept == [100, 50]
+        assert (vars(module), vars(tool)) == before
+
+
+def test_a_function_that_a_test_replaces_stays_replaced(
+    clock: VirtualTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "sleep", slept.append)
+        asyncio.run(asyncio.sleep(20))
+        time.sleep(30)
+        assert (clock.slept, slept) == ([20], [30])
+    time.sleep(40)
+    assert clock.slept == [20, 40]
+
+
+# -- beside tools that freeze time ---------------------------------------------------------------
+
+
+FREEZERS = ("freezegun", "time_machine")
+
+
+def frozen(package: str) -> Any:
+    module = pytest.importorskip(package)
+    if package == "freezegun":
+        return module.freeze_time("2001-02-03")
+    return module.travel("2001-02-03T00:00:00+00:00", tick=False)
+
+
+START = 981158400  # 2001-02-03
+
+
+@pytest.mark.parametrize("package", FREEZERS)
+def test_virtual_time_within_frozen_time(package: str) -> None:
+    before = everything()
+    with frozen(package):
+        with VirtualTime() as clock:
+            time.sleep(30)
+            assert time.time() == pytest.approx(START + 30)
+            with pytest.raises(TimeoutError):
+                asyncio.run(wait_for())
+            on_both(own_sleep)
+        assert clock.slept == [30, 60, 60, 60]
+        assert time.time() == START
+    assert everything() == before
+
+
+@pytest.mark.parametrize("package", FREEZERS)
+def test_frozen_time_within_virtual_time(package: str) -> None:
+    before = everything()
+    with VirtualTime() as clock:
+        with frozen(package):
+            time.sleep(30)
+            with pytest.raises(TimeoutError):
+                asyncio.run(wait_for())
+            on_both(own_sleep)
+        began = time.time()
+        assert began > START + 10**8
+        time.sleep(30)
+        began = time.time()
+        time.sleep(30)
+        assert time.time() - began >= 30
+    assert clock.slept == [30, 60, 60, 60, 30, 30]
+    assert everything() == before
