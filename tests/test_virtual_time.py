@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,6 +15,9 @@ import anyio.to_thread
 import pytest
 import trio
 import trio.testing
+import yaml
+from recording_runs import REAL_SLEEPS
+from traffic import ANSWER
 
 from pytest_chatapi.faults import sleepers
 from pytest_chatapi.faults.virtual_time import VirtualTime, keeps_real_time
@@ -227,6 +231,27 @@ def test_nobody_wakes_while_another_task_can_run(clock: VirtualTime) -> None:
 
     on_both(main)
     assert log == ["done", "awake"] * 2
+
+
+def test_a_task_that_polls_without_sleeping_keeps_nobody_asleep(
+    clock: VirtualTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sleepers, "_LONGEST_TURN", 0)
+
+    async def main() -> None:
+        is_done = False
+
+        async def sleeper() -> None:
+            nonlocal is_done
+            await anyio.sleep(30)
+            is_done = True
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(sleeper)
+            while not is_done:
+                await anyio.lowlevel.checkpoint()
+
+    on_both(main)
 
 
 def test_the_time_of_a_real_pause_counts_as_well(clock: VirtualTime, real: RealTime) -> None:
@@ -597,9 +622,7 @@ def test_what_was_imported_by_name_is_real_again_afterwards(real: RealTime) -> N
     assert clock.slept == [170]
 
 
-def test_what_was_imported_by_name_before(
-    real: RealTime, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_imported_by_name_before(real: RealTime, monkeypatch: pytest.MonkeyPatch) -> None:
     module, tool = ModuleType("application"), ModuleType("hypothesis.internal")
     for holder in (module, tool):
         monkeypatch.setitem(__import__("sys").modules, holder.__name__, holder)
@@ -676,3 +699,146 @@ def test_frozen_time_within_virtual_time(package: str) -> None:
         assert time.time() - began >= 30
     assert clock.slept == [30, 60, 60, 60, 30, 30]
     assert everything() == before
+
+
+# -- in a test with the plugin -------------------------------------------------------------------
+
+CONCURRENT = (
+    REAL_SLEEPS
+    + """
+import anyio
+from pytest_chatapi import faults
+from pytest_chatapi.mock import text
+
+async def ask_for(client, prompt):
+    answer = await client.chat.completions.create(**ask(prompt))
+    return answer.choices[0].message.content
+
+async def application(slow, quick):
+    answers = []
+    async def patient():
+        answers.append(await ask_for(slow, "slow"))
+    async def in_a_hurry():
+        with anyio.fail_after(10):
+            for _ in range(4):
+                await anyio.sleep(2)
+                answers.append(await ask_for(quick, "quick"))
+    async with anyio.create_task_group() as group:
+        group.start_soon(patient)
+        group.start_soon(in_a_hurry)
+    return answers
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a(chatapi_mock, chatapi, backend, real_sleeps):
+    chatapi_mock.chat(prompt="slow").script([faults.rate_limit(retry_after=30), "slow"])
+    chatapi_mock.chat(prompt="quick").reply("quick")
+    async def main():
+        async with openai.AsyncOpenAI() as client:
+            return await application(client, client)
+    assert anyio.run(main, backend=backend) == ["quick"] * 4 + ["slow"]
+    assert sorted(chatapi.slept) == [2, 2, 2, 2, 30]
+
+@pytest.mark.parametrize("family", [httpx, httpx2])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_read_timeouts_strike(chatapi_mock, chatapi, backend, family):
+    chatapi_mock.script([faults.stall(seconds=60), "late"])
+    async def main():
+        async with family.AsyncClient(timeout=20) as client:
+            with pytest.raises(family.ReadTimeout):
+                await client.post("https://api.openai.com/v1/chat/completions", json=ask())
+            with pytest.raises(TimeoutError), anyio.fail_after(15):
+                await anyio.sleep(16)
+            await client.post("https://api.openai.com/v1/chat/completions", json=ask())
+    anyio.run(main, backend=backend)
+    assert chatapi.slept == [20, 16]
+"""
+)
+
+
+def test_a_concurrent_application(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    run(CONCURRENT).assert_outcomes(passed=6)
+
+
+def exchange(status: int, body: object, **headers: str) -> dict[str, Any]:
+    question = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hi"}]}
+    headers["content-type"] = "application/json"
+    return {
+        "request": {
+            "method": "POST",
+            "uri": "https://api.openai.com/v1/chat/completions",
+            "body": json.dumps(question),
+            "headers": {"content-type": ["application/json"]},
+        },
+        "response": {
+            "status": {"code": status, "message": ""},
+            "headers": {name: [value] for name, value in headers.items()},
+            "body": {"string": json.dumps(body)},
+        },
+    }
+
+
+ERROR = {"message": "Slow", "type": "requests", "param": None, "code": "rate_limit_exceeded"}
+LIMITED = {
+    "version": 1,
+    "interactions": [
+        exchange(429, {"error": ERROR}, **{"retry-after": "20"}),
+        exchange(200, ANSWER),
+    ],
+}
+
+
+def test_a_replayed_rate_limit(
+    run: Any, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    folder = pytester.path / "cassettes" / "test_it"
+    folder.mkdir(parents=True)
+    (folder / "limited.yaml").write_text(yaml.safe_dump(LIMITED))
+    test = (
+        REAL_SLEEPS
+        + """
+pytestmark = pytest.mark.chatapi(cassette="limited")
+
+async def answered():
+    async with openai.AsyncOpenAI() as client:
+        return await client.chat.completions.create(**ask())
+
+@pytest.mark.chatapi(virtual_time=True)
+def test_sync(chatapi, real_sleeps):
+    assert openai.OpenAI().chat.completions.create(**ask()).choices
+    assert (chatapi.slept, any(real_sleeps)) == ([20], False)
+
+@pytest.mark.chatapi(virtual_time=True)
+def test_async(chatapi, real_sleeps):
+    assert asyncio.run(answered()).choices
+    assert (chatapi.slept, any(real_sleeps)) == ([20], False)
+
+def test_real(chatapi, real_sleeps):
+    assert openai.OpenAI().chat.completions.create(**ask()).choices
+    assert (chatapi.slept, list(filter(None, real_sleeps))) == ([], [20])
+"""
+    )
+    run(test).assert_outcomes(passed=3)
+
+
+def test_a_recording_takes_its_time(run: Any) -> None:
+    test = (
+        REAL_SLEEPS
+        + """
+import os
+
+@pytest.mark.chatapi(virtual_time=True)
+def test_a(chatapi, real_sleeps):
+    time.sleep(20)
+    httpx.post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=ask())
+    assert bool(chatapi.slept) is not any(real_sleeps)
+    print("slept", chatapi.slept)
+"""
+    )
+    result = run(test, "--record-mode=once", "-s")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*slept []*"])
+    result = run(test, "-s")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*slept [[]20[]]*"])

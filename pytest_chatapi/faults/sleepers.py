@@ -1,9 +1,9 @@
 """Tasks that are virtually asleep: in which order they wake, and whose deadlines that concerns.
 
-A virtual clock jumps to the next moment at which a task wakes once nothing else in its event loop
-can run. A deadline is at hand only for a task that waits for a sleeping one, directly or through
-other tasks: for it, the jump ends at the deadline, which then strikes. Any other deadline belongs to
-a task that waits for something real, a socket or a thread, so a jump puts it off by as much.
+Once nothing else in an event loop can run, the virtual clock jumps to the next moment at which a
+task wakes. If a task waits for a sleeping one, directly or through other tasks, its deadlines are at
+hand: the jump ends at the first of them, which then strikes. Any other deadline belongs to a task
+that waits for something real, such as a socket or a thread, so a jump puts it off by as much.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import sleep as _real_sleep
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from pytest_chatapi.recording.clock import elapsed
 
@@ -33,6 +33,12 @@ _GRACE = 0.02
 
 _TURNS = 8
 """Turns after which an event loop counts as idle that does not show what it is about to run."""
+
+_MOST_TURNS = 1000
+"""Turns after which tasks that can run are taken to poll for what a sleeping one will do."""
+
+_LONGEST_TURN = 0.5
+"""The same in real seconds, for trio, which does not show its turns."""
 
 _ROUNDING = 1e-6
 """Seconds past a deadline at which it surely strikes, even on a clock that does not move itself."""
@@ -187,11 +193,11 @@ class LoopSleepers(Sleepers[_AsyncioTask, _Future]):
             woken.set_result(None)
 
     def _is_busy(self) -> bool:
-        ready = getattr(self._loop, "_ready", None)
-        if ready is not None:
-            return len(ready) > 1  # without our own next turn
         self._turns += 1
-        return self._turns <= _TURNS
+        ready = getattr(self._loop, "_ready", None)
+        if ready is None:
+            return self._turns <= _TURNS
+        return len(ready) > 1 and self._turns <= _MOST_TURNS  # one is our own next turn
 
     def _waits_for_the_real(self) -> bool:
         """Whether something came from outside, or may still come for a task that waits for it."""
@@ -262,12 +268,16 @@ def _waiters(callback: object) -> Iterator[_Future]:
         except ValueError:  # empty
             continue
     for value in held:
-        if type(value).__name__ == "TaskGroup":  # of asyncio or anyio
+        # Asked by type: what proxies stand for may not be there.
+        kind = type(value)
+        if kind.__name__ == "TaskGroup":  # of asyncio or anyio
             value = getattr(value, "_on_completed_fut", None)
-        if isinstance(value, asyncio.Queue):  # of `as_completed`
+        elif kind.__name__ == "_AsCompletedIterator":  # since Python 3.13
+            value = getattr(value, "_done", None)
+        if issubclass(type(value), asyncio.Queue):  # of `as_completed`
             yield from getattr(value, "_getters", ())
-        elif asyncio.isfuture(value):
-            yield value
+        elif hasattr(type(value), "_asyncio_future_blocking"):
+            yield cast(_Future, value)
 
 
 # -- trio ----------------------------------------------------------------------------------------
@@ -301,18 +311,17 @@ class TrioSleepers(Sleepers["trio.lowlevel.Task", "trio.Event"]):
     async def _watch(self) -> None:
         """Jump each time nothing else can run, until nobody sleeps."""
         import trio
-        import trio.testing
 
         try:
-            await trio.testing.wait_all_tasks_blocked()
             while self._sleeping:
+                await _until_idle()
                 if self._somebody_waits_for_the_real():
                     await trio.to_thread.run_sync(_real_sleep, _GRACE)
-                    await trio.testing.wait_all_tasks_blocked()
+                    await _until_idle()
                 if self._sleeping:
                     for woken in self._advance():
                         woken.set()
-                await trio.testing.wait_all_tasks_blocked()
+                await trio.lowlevel.checkpoint()
         finally:
             self._is_watching = False
 
@@ -354,6 +363,15 @@ class TrioSleepers(Sleepers["trio.lowlevel.Task", "trio.Event"]):
         for scope in scopes:
             if id(scope) not in except_ids:
                 scope.deadline += seconds
+
+
+async def _until_idle() -> None:
+    """Wait until no task can run."""
+    import trio
+    import trio.testing
+
+    with trio.move_on_after(_LONGEST_TURN):
+        await trio.testing.wait_all_tasks_blocked()
 
 
 def _parents_of(tasks: Iterable[trio.lowlevel.Task]) -> set[trio.lowlevel.Task]:

@@ -39,11 +39,14 @@ class VirtualTime:
     once, while the clocks of ``time`` and of event loops move on.
 
     Tasks of one event loop wake in the order of their moments, and the clock moves only when none
-    of them can run. Deadlines strike for tasks that sleep, or wait for one that does, see `sleepers`.
+    of them can run. Deadlines strike for tasks that sleep or wait for one that does (`sleepers`).
 
     Attributes:
+        clock: the clock that moves on.
         slept: the seconds of each sleep, in order.
     """
+
+    clock: Clock
 
     def __init__(self) -> None:
         self.slept: list[float] = []
@@ -72,7 +75,7 @@ class VirtualTime:
         if self._outer is None:
             for patch in _PATCHES.values():
                 patch.remove()
-        for sleepers in self._sleepers.values():
+        for sleepers in list(self._sleepers.values()):
             sleepers.end()
 
     @contextlib.contextmanager
@@ -324,7 +327,7 @@ _KEPT = sys.stdlib_module_names | {
 
 _NOTHING: dict[str, Any] = {}
 _looked_into: dict[str, tuple[int, int, list[str]]] = {}
-"""By name of a module: its id, the size of its namespace, and the names that stood for a function."""
+"""By name of a module: its id, the size of its namespace, and the names that hold a function."""
 
 
 def _namespaces(functions: dict[int, Any]) -> Iterator[tuple[dict[str, Any], list[str]]]:

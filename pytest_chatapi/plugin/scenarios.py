@@ -49,8 +49,8 @@ def check_scenarios(item: pytest.Item, marker: pytest.Mark) -> None:
     scenarios_of(marker)
     if not scenario_of(item):
         raise WrongScenarios(
-            "@pytest.mark.chatapi_faults cannot make a test for each fault of "
-            f"{_what(item)}: write a test function, or call chatapi.inject(...) in it"
+            f"@pytest.mark.chatapi_faults cannot run {_what(item)} once for each fault: "
+            "use a test function, or a class that is not a unittest.TestCase"
         )
 
 
@@ -58,7 +58,7 @@ def _what(item: pytest.Item) -> str:
     """What an item is that pytest does not parametrize."""
     if isinstance(item, pytest.Function) and item.parent is not None:
         return f"a method of the unittest.TestCase {item.parent.name}"
-    return f"a {type(item).__name__}"
+    return f"this {type(item).__name__}"
 
 
 def scenario_of(item: pytest.Item) -> str:
