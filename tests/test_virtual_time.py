@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import queue
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from types import ModuleType
 from typing import Any
 
@@ -67,6 +69,7 @@ def everything() -> list[object]:
         *(asyncio.sleep, anyio.sleep, trio.sleep),
         *(asyncio.BaseEventLoop.time, asyncio.BaseEventLoop.call_at),
         trio._core._run.SystemClock.current_time,
+        *(threading.Condition.wait, threading._time, queue.time),  # type: ignore[attr-defined]
     ]
 
 
@@ -161,6 +164,51 @@ def test_sleeping_forever_is_left_alone(clock: VirtualTime, real: RealTime) -> N
     asyncio.run(asyncio.sleep(forever))
     time.sleep(forever)
     assert (real.slept, clock.slept) == ([forever, forever], [])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_waiting_takes_no_time_while_nobody_could_end_it(
+    real: RealTime, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    waited: list[float] = []
+    wait = threading.Condition.wait
+
+    def wait_for_real(condition: threading.Condition, timeout: float | None = None) -> bool:
+        if timeout:
+            waited.append(timeout)
+            real.now += timeout
+        return wait(condition, 0)
+
+    monkeypatch.setattr(threading.Condition, "wait", wait_for_real)
+    monkeypatch.setattr(threading, "_time", lambda: real.now)
+    monkeypatch.setattr(queue, "time", lambda: real.now)
+    monkeypatch.setattr(threading, "active_count", lambda: threads)
+    began, condition = real.now, threading.Condition()
+    with VirtualTime() as clock:
+        assert not threading.Event().wait(5)
+        with pytest.raises(queue.Empty):
+            queue.Queue().get(timeout=6)
+        with condition:
+            assert not condition.wait_for(lambda: False, timeout=7)
+            assert not condition.wait(timeout=0.05)
+        assert not threading.Semaphore(0).acquire(timeout=8)
+        with pytest.raises(TimeoutError):
+            Future().result(timeout=9)
+        assert time.monotonic() == pytest.approx(began + 35.05)
+    virtual, real_waits = (clock.slept, waited) if threads == 1 else (waited, clock.slept)
+    assert [seconds for seconds in virtual if seconds != 0.05] == [5, 6, 7, 8, 9]
+    assert [seconds for seconds in real_waits if seconds != 0.05] == []
+
+
+def test_what_is_there_is_not_waited_for(real: RealTime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    with VirtualTime() as clock:
+        event, items = threading.Event(), queue.Queue[str]()
+        event.set()
+        items.put("item")
+        assert event.wait(5)
+        assert items.get(timeout=5) == "item"
+    assert clock.slept == []
 
 
 def test_a_server_thread_keeps_real_time(clock: VirtualTime, real: RealTime) -> None:
@@ -488,22 +536,22 @@ def test_a_deadline_does_not_strike_for_a_sleep_of_another_task(
 
 def test_nor_for_a_task_that_it_started_and_does_not_wait_for(clock: VirtualTime) -> None:
     async def main() -> None:
-        flushed, reply = 0, asyncio.Event()
+        flushed, reply = 0, anyio.Event()
 
         async def flush() -> None:
             nonlocal flushed
             while flushed < 5:
-                await asyncio.sleep(20)
+                await anyio.sleep(20)
                 flushed += 1
             reply.set()
 
-        async with asyncio.timeout(10):
-            background = asyncio.create_task(flush())
-            await reply.wait()
-        await background
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as background:
+                background.start_soon(flush)
+                await reply.wait()
         assert flushed == 5
 
-    asyncio.run(main())
+    on_both(main)
 
 
 def test_nor_for_a_sleep_in_a_thread(clock: VirtualTime) -> None:

@@ -1,9 +1,9 @@
 """Tasks that are virtually asleep: in which order they wake, and whose deadlines that concerns.
 
 Once nothing else in an event loop can run, the virtual clock jumps to the next moment at which a
-task wakes. If a task waits for a sleeping one, directly or through other tasks, its deadlines are at
-hand: the jump ends at the first of them, which then strikes. Any other deadline belongs to a task
-that waits for something real, such as a socket or a thread, so a jump puts it off by as much.
+task wakes. If a task waits for a sleeping one, directly or through other tasks, its deadlines are
+at hand: the jump ends at the first of them, which then strikes. Any other deadline belongs to a
+task that waits for something real, such as a socket or a thread, so a jump puts it off by as much.
 """
 
 from __future__ import annotations

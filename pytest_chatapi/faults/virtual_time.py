@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import queue
 import sys
 import threading
 import time
@@ -36,13 +37,15 @@ def keeps_real_time() -> Iterator[None]:
 
 class VirtualTime:
     """A context in which ``time.sleep`` and the ``sleep`` of asyncio, anyio and trio return at
-    once, while the clocks of ``time`` and of event loops move on.
+    once, while the clocks of ``time`` and of event loops move on. While there is one thread, so do
+    waits for a condition or an event that have a timeout: nothing else could end them.
 
     Tasks of one event loop wake in the order of their moments, and the clock moves only when none
     of them can run. Deadlines strike for tasks that sleep or wait for one that does (`sleepers`).
 
     Attributes:
         clock: the clock that moves on.
+        waited: seconds of all waiting with a timeout that took no time.
         slept: the seconds of each sleep, in order.
     """
 
@@ -50,6 +53,7 @@ class VirtualTime:
 
     def __init__(self) -> None:
         self.slept: list[float] = []
+        self.waited = 0.0
         self._is_paused = False
         self._sleepers: dict[Any, Sleepers[Any, Any]] = {}
         self._references: list[tuple[dict[str, Any], str, object, object]] = []
@@ -195,6 +199,10 @@ def _new_patches() -> list[_Patch]:
         _PATCHES["time", "sleep"] = _Patch(time, "sleep", _sleep)
         for name in _CLOCKS:
             _PATCHES["time", name] = _Patch(time, name, _moving(name))
+        _PATCHES["threading", "wait"] = _Patch(threading.Condition, "wait", _wait)
+        # Both compare a timeout with a clock that they took by name.
+        _PATCHES["threading", "time"] = _Patch(threading, "_time", _time_of_waiting)
+        _PATCHES["queue", "time"] = _Patch(queue, "time", _time_of_waiting)
         loop = asyncio.BaseEventLoop
         _PATCHES["asyncio", "sleep"] = _Patch(asyncio, "sleep", _asyncio_sleep)
         _PATCHES["asyncio", "time"] = _Patch(loop, "time", _loop_time)
@@ -226,6 +234,28 @@ def _sleep(seconds: float, /) -> None:
         moment = time_passes.begin(seconds)
         real(0)  # threads that sleep at the same time start from the same moment
         time_passes.block_until(moment)
+
+
+def _wait(condition: threading.Condition, timeout: float | None = None) -> bool:
+    time_passes, real = _active, _PATCHES["threading", "wait"].real
+    if (
+        time_passes is None
+        or timeout is None
+        or time_passes.is_real(timeout)
+        or threading.active_count() > 1
+    ):
+        notified: bool = real(condition, timeout)
+        return notified
+    moment = time_passes.begin(timeout)
+    notified = real(condition, 0)
+    time_passes.waited += timeout
+    time_passes.block_until(moment)
+    return notified
+
+
+def _time_of_waiting() -> float:
+    now: float = _PATCHES["threading", "time"].below()
+    return now + (_active.waited if _active is not None else 0)
 
 
 def _moving(name: str) -> Callable[[], float]:
