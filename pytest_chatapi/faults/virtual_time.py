@@ -142,7 +142,11 @@ class VirtualTime:
 
     def _replace_references(self) -> None:
         """Replace what modules took by name, as in ``from time import sleep``."""
-        ours = {id(patch.below): (patch.below, patch.ours) for patch in _PATCHES.values()}
+        ours = {
+            id(patch.below): (patch.below, patch.ours)
+            for (module, name), patch in _PATCHES.items()
+            if module == "time" or name == "sleep"
+        }
         ours |= {id(f): (f, _PATCHES[key].ours) for key, f in _originals()}
         for namespace, names in _namespaces(ours):
             for name in names:
@@ -201,8 +205,9 @@ def _new_patches() -> list[_Patch]:
             _PATCHES["time", name] = _Patch(time, name, _moving(name))
         _PATCHES["threading", "wait"] = _Patch(threading.Condition, "wait", _wait)
         # Both compare a timeout with a clock that they took by name.
-        _PATCHES["threading", "time"] = _Patch(threading, "_time", _time_of_waiting)
-        _PATCHES["queue", "time"] = _Patch(queue, "time", _time_of_waiting)
+        for module, name in ((threading, "_time"), (queue, "time")):
+            if hasattr(module, name):
+                _PATCHES[module.__name__, name] = _Patch(module, name, _time_of_waiting)
         loop = asyncio.BaseEventLoop
         _PATCHES["asyncio", "sleep"] = _Patch(asyncio, "sleep", _asyncio_sleep)
         _PATCHES["asyncio", "time"] = _Patch(loop, "time", _loop_time)
@@ -254,7 +259,7 @@ def _wait(condition: threading.Condition, timeout: float | None = None) -> bool:
 
 
 def _time_of_waiting() -> float:
-    now: float = _PATCHES["threading", "time"].below()
+    now: float = _PATCHES["time", "monotonic"].real()
     return now + (_active.waited if _active is not None else 0)
 
 

@@ -196,7 +196,7 @@ class ChatAPI:
     @contextmanager
     def _real_time(self) -> Iterator[None]:
         """Let sleeping take its time in the block, unless a setting makes it virtual."""
-        self._is_served = True
+        before, self._is_served = self._is_served, True
         try:
             if self._clock is None or self.settings.virtual_time:
                 yield
@@ -204,7 +204,7 @@ class ChatAPI:
                 with self._clock.paused():
                     yield
         finally:
-            self._is_served = False
+            self._is_served = before
 
     @contextmanager
     def served(self) -> Iterator[str]:
