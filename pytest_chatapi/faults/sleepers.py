@@ -211,9 +211,12 @@ class LoopSleepers(Sleepers[_AsyncioTask, _Future]):
             return False
         selector = getattr(self._loop, "_selector", None)
         if isinstance(selector, selectors.BaseSelector):
-            selector.select(left)  # what came is found again by the loop itself
+            has_come = bool(selector.select(left))  # the loop itself finds it again
         else:
+            has_come = False
             _real_sleep(left)
+        if not has_come:
+            self._patient_until = -math.inf  # a frozen clock would never get there
         return True
 
     def _running(self) -> _AsyncioTask | None:

@@ -120,8 +120,10 @@ class VirtualTime:
         with contextlib.suppress(RuntimeError):
             return self.sleepers_of(asyncio.get_running_loop())
         trio = sys.modules.get("trio")
-        if trio is not None and trio.lowlevel.in_trio_task():
-            return self.sleepers_in_run(trio._core._run.GLOBAL_RUN_CONTEXT.runner)
+        if trio is not None:
+            context = trio._core._run.GLOBAL_RUN_CONTEXT
+            if hasattr(context, "task"):  # `in_trio_task`, which older versions do not have
+                return self.sleepers_in_run(context.runner)
         return None
 
     def sleepers_of(self, loop: asyncio.AbstractEventLoop) -> LoopSleepers:
