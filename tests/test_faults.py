@@ -640,3 +640,37 @@ def test_a_fault_says_what_the_sdk_makes_of_it() -> None:
         "whole: APIConnectionError after 3 tries; streamed: APIConnectionError in mid-stream"
         " (httpx.RemoteProtocolError in mid-stream in openai 2)"
     )
+
+
+def test_methods_of_unittest_are_refused(run: Any, pytester: pytest.Pytester) -> None:
+    test = """
+import unittest
+
+@pytest.mark.chatapi_faults("rate_limit", "server_error")
+class TestSync(unittest.TestCase):
+    def test_a(self): ...
+
+class TestAsync(unittest.IsolatedAsyncioTestCase):
+    @pytest.mark.chatapi_faults("rate_limit")
+    async def test_a(self): ...
+
+class TestOther(unittest.TestCase):
+    def test_a(self): ...
+
+@pytest.mark.chatapi_faults("rate_limit")
+class TestPlain:
+    def test_a(self, chatapi_mock):
+        chatapi_mock.reply("Hi")
+        with pytest.raises(openai.RateLimitError):
+            openai.OpenAI(max_retries=0).chat.completions.create(**ask())
+"""
+    result = run(test)
+    result.assert_outcomes(passed=2, errors=2)
+    result.stdout.fnmatch_lines(
+        [
+            "@pytest.mark.chatapi_faults cannot run a method of the unittest.TestCase "
+            f"{name} once for each fault: use a test function, or a class that is not a "
+            "unittest.TestCase"
+            for name in ("TestSync", "TestAsync")
+        ]
+    )

@@ -80,6 +80,7 @@ def test_in_this_process(chatapi_mock, chatapi_server, chatapi, openai_client):
     assert openai.OpenAI().chat.completions.create(**ask()).choices
     assert len(chatapi.exchanges) == 4
 
+@pytest.mark.chatapi(virtual_time=True)
 def test_stalls_are_real_and_backoff_is_not(chatapi_mock, chatapi_server, chatapi, real_sleeps):
     chatapi.inject("overloaded, stall(seconds=0.4)")
     chatapi_mock.reply("Hello!")
@@ -89,11 +90,18 @@ def test_stalls_are_real_and_backoff_is_not(chatapi_mock, chatapi_server, chatap
     (backoff,) = chatapi.slept
     assert backoff not in real_sleeps
 
+def test_what_polls_a_server_takes_its_time(chatapi_mock, chatapi_server, chatapi, real_sleeps):
+    time.sleep(0.7)
+    chatapi.inject("overloaded")
+    asyncio.run(asyncio.sleep(0.8))
+    assert [s for s in real_sleeps if s > 0.6] == [0.7, 0.8]
+    assert chatapi.slept == []
+
 def test_after():
     assert "OPENAI_BASE_URL" not in os.environ
 """
     )
-    run(test).assert_outcomes(passed=4)
+    run(test).assert_outcomes(passed=5)
 
 
 def test_a_cut_is_one_on_the_wire(run: Any) -> None:

@@ -61,6 +61,7 @@ class ChatAPI:
         self.hosts = frozenset(host.lower() for host in hosts)
         self._stack = stack
         self._clock: VirtualTime | None = None
+        self._is_served = False
 
     # -- traffic -------------------------------------------------------------------------------
 
@@ -180,15 +181,36 @@ class ChatAPI:
         return self._clock.slept if self._clock is not None else []
 
     def make_time_virtual(self) -> None:
-        """Let sleeping take no time for the rest of the test, unless a setting forbids it."""
-        if self._clock is None and self.settings.virtual_time:
+        """Let sleeping take no time for the rest of the test, unless a setting forbids it.
+
+        Beside a server only a setting allows it: what is on its way over a socket takes time.
+        """
+        allowed = self.settings.virtual_time
+        if allowed is None:
+            allowed = not self._is_served
+        if self._clock is None and allowed:
             from pytest_chatapi.faults.virtual_time import VirtualTime
 
             self._clock = self._stack.enter_context(VirtualTime())
 
     @contextmanager
+    def _real_time(self) -> Iterator[None]:
+        """Let sleeping take its time in the block, unless a setting makes it virtual."""
+        before, self._is_served = self._is_served, True
+        try:
+            if self._clock is None or self.settings.virtual_time:
+                yield
+            else:
+                with self._clock.paused():
+                    yield
+        finally:
+            self._is_served = before
+
+    @contextmanager
     def served(self) -> Iterator[str]:
         """Serve this test's cassette or mock on a socket, and yield the base URL.
+
+        Sleeping takes its time meanwhile, unless the setting ``virtual_time`` is true.
 
         Raises:
             pytest.fail.Exception: the extra ``server`` is not installed.
@@ -201,6 +223,7 @@ class ChatAPI:
         with (
             running(make_app(self.recorder, upstream=upstream)) as server,
             pytest.MonkeyPatch.context() as patch,
+            self._real_time(),
         ):
             port = urlsplit(server.url).port or 0
             self.recorder.ports.add(port)

@@ -103,10 +103,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.stash[REFUSED] = str(error)
             continue
         if (marker := item.get_closest_marker("chatapi_faults")) is not None:
-            from pytest_chatapi.plugin.scenarios import WrongScenarios, scenarios_of
+            from pytest_chatapi.plugin.scenarios import WrongScenarios, check_scenarios
 
             try:
-                scenarios_of(marker)
+                check_scenarios(item, marker)
             except WrongScenarios as error:
                 item.stash[REFUSED] = str(error)
                 continue

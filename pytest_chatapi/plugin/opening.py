@@ -67,7 +67,7 @@ def open_test(
         ExitStack() as stack,
     ):
         handle = ChatAPI(recorder, settings, stack, hosts)
-        if has_mock:
+        if has_mock or (settings.virtual_time and not recorder.sends):
             handle.make_time_virtual()
         if scenario:
             handle.inject(scenario)

@@ -104,6 +104,7 @@ def _function(value: object) -> object:
 TEXT = Kind("a string", _instance_of(str, type(None)), "string")
 PATH = Kind("a name or a path", _instance_of(str, os.PathLike, type(None)), None)
 SWITCH = Kind("True or False", _instance_of(bool), "bool")
+UNSET_SWITCH = Kind("True or False", _instance_of(bool, type(None)), "bool")
 LINES = Kind("a list of strings", _texts, "linelist")
 WORDS = Kind("a list of strings", _texts, "args")
 FOLDERS = Kind("a list of paths", _texts, "paths")
@@ -285,8 +286,11 @@ class Settings:
         HTTP_FAMILIES[0],
         "library of the fixture chatapi_client:",
     )
-    virtual_time: bool = _setting(
-        SWITCH, True, "let sleeping take no time in tests with a mock or faults (default: true)"
+    virtual_time: bool | None = _setting(
+        UNSET_SWITCH,
+        None,
+        "let sleeping take no time: if set, also on replay and beside chatapi_server",
+        shown="`True` with a mock or faults, without `chatapi_server`",
     )
 
     def __init__(self, **values: object) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from pytest_chatapi.errors import SettingError
 
-__all__ = ["WrongScenarios", "scenario_of", "scenarios_of"]
+__all__ = ["WrongScenarios", "check_scenarios", "scenario_of", "scenarios_of"]
 
 
 class WrongScenarios(Exception):
@@ -38,6 +38,27 @@ def scenarios_of(marker: pytest.Mark) -> list[str]:
             raise WrongScenarios(f"{where}: {error}") from None
         texts += map(str, steps) if argument in SETS else [str(argument)]
     return list(dict.fromkeys(texts))
+
+
+def check_scenarios(item: pytest.Item, marker: pytest.Mark) -> None:
+    """Check that an item runs one of the scenarios that its marker names.
+
+    Raises:
+        WrongScenarios: a name is wrong, or pytest made no test for each.
+    """
+    scenarios_of(marker)
+    if not scenario_of(item):
+        raise WrongScenarios(
+            f"@pytest.mark.chatapi_faults cannot run {_what(item)} once for each fault: "
+            "use a test function, or a class that is not a unittest.TestCase"
+        )
+
+
+def _what(item: pytest.Item) -> str:
+    """What an item is that pytest does not parametrize."""
+    if isinstance(item, pytest.Function) and item.parent is not None:
+        return f"a method of the unittest.TestCase {item.parent.name}"
+    return f"this {type(item).__name__}"
 
 
 def scenario_of(item: pytest.Item) -> str:
