@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import importlib.util
 import io
 import json
+import subprocess
 import sys
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterator
@@ -459,6 +461,126 @@ def test_each_library_that_vcrpy_patches_is_waited_for(
         assert bridges == [True]
     with intercepted(opened(path)):
         assert bridges == [True, True]  # it is there already
+
+
+# A test whose first import of a library happens inside it, in a new interpreter. `sent` sends
+# through requests, urllib3 and aiohttp: each has to get the mock's response.
+FIRST_IMPORTS = """
+import asyncio, importlib, importlib.util, sys, threading
+from fixed_answer import FixedAnswer
+from pytest_chatapi.recording.intercept import intercepted
+from pytest_chatapi.recording.opening import open_recorder
+
+def sent():
+    import aiohttp, requests, urllib3
+    url = "http://x.example/"
+    async def get():
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            return response.status
+    with urllib3.PoolManager() as pool:
+        assert pool.request("GET", url).status == 201
+    assert requests.get(url, timeout=60).status_code == 201
+    assert asyncio.run(get()) == 201
+
+def in_threads(*names):
+    gate, errors = threading.Barrier(len(names)), []
+    def load(name):
+        gate.wait()
+        try:
+            importlib.import_module(name)
+        except BaseException as error:
+            errors.append(error)
+    threads = [threading.Thread(target=load, args=(name,)) for name in names]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    assert not errors, errors
+
+recorder = open_recorder(None, answers=FixedAnswer(status=201, pieces=[b"a"]))
+assert not {{"requests", "urllib3", "aiohttp", "vcr"}} & sys.modules.keys()
+with intercepted(recorder):
+    {first}
+    sent()
+assert len(recorder.exchanges) == 3
+with intercepted(recorder):
+    sent()
+"""
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import requests",
+        "import urllib3",
+        "import aiohttp",
+        "import httpx",
+        "import httpx2",
+        "import requests.adapters",
+        "from urllib3.util import Retry",
+        "import aiohttp.client",
+        "import client_of_requests",
+        "import botocore.awsrequest",
+        "import vcr",
+        "import vcr.patch",
+        "import vcr.stubs.requests_stubs",
+        "importlib.util.find_spec('requests'); import requests",
+        "importlib.util.find_spec('requests.adapters'); import requests",
+        "[importlib.util.find_spec(n) for n in ('urllib3', 'aiohttp', 'vcr')]; import requests",
+        "in_threads('requests')",
+        "in_threads('requests', 'aiohttp', 'urllib3', 'vcr', 'requests.adapters')",
+    ],
+)
+def test_the_first_import_of_a_library_may_be_inside_a_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    (tmp_path / "client_of_requests.py").write_text("from requests.sessions import Session\n")
+    package = tmp_path / "botocore"  # in it, as in the real one, a submodule imports urllib3
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "awsrequest.py").write_text(
+        "import urllib3.connectionpool as pools\n"
+        "class AWSHTTPConnection: ...\nclass AWSHTTPSConnection: ...\n"
+        "AWSHTTPConnectionPool = type('P', (pools.HTTPConnectionPool,), {})\n"
+        "AWSHTTPSConnectionPool = type('S', (pools.HTTPSConnectionPool,), {})\n"
+    )
+    (package / "vendored").mkdir()
+    (package / "vendored" / "requests.py").write_text("")  # which vcrpy refuses
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parent}")
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_IMPORTS.format(first=first)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_module_that_another_finder_finds_is_waited_for(
+    unloaded: None, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the finders of editable installs, which find what is not in `sys.path`."""
+    (tmp_path / "httplib2.py").write_text("NEW = True\n")
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, path: Any, target: Any = None) -> Any:
+            if name == "httplib2":
+                return importlib.util.spec_from_file_location(name, tmp_path / "httplib2.py")
+            return None
+
+    bridges: list[bool] = []
+
+    @contextlib.contextmanager
+    def bridged(*args: Any, **more: Any) -> Iterator[None]:
+        bridges.append(True)
+        yield
+
+    from pytest_chatapi.recording import vcr_bridge
+
+    monkeypatch.setattr(vcr_bridge, "bridged", bridged)
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    with intercepted(opened(path)):
+        assert importlib.import_module("httplib2").NEW
+        assert bridges == [True]
 
 
 def test_a_module_that_is_missing_is_still_missing(

@@ -12,6 +12,7 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, NoReturn
@@ -25,6 +26,8 @@ from pytest_chatapi.recording.transport import ahandle, handle, is_sending
 __all__ = ["intercepted"]
 
 _OTHERS = ("requests", "urllib3", "aiohttp", "httplib2", "tornado", "boto3")
+# These import each other, and vcrpy imports all of them that are installed.
+_CONNECTED = frozenset((*_OTHERS, "botocore", "httpx_curl_cffi", "pyreqwest", "vcr"))
 
 
 @contextlib.contextmanager
@@ -117,12 +120,21 @@ def _others(
 ) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         waiting: dict[str, Callable[[], object]] = {}
+        claimed = threading.Lock()  # by the thread that bridges, or because the block is over
 
         def bridge() -> None:
+            try:
+                from pytest_chatapi.recording.vcr_bridge import bridged
+            except ImportError:
+                # Two threads import what vcrpy imports too, and Python broke the deadlock: the
+                # one that is importing vcrpy bridges afterwards.
+                if _is_half_loaded(__package__ + ".vcr_bridge") or _is_half_loaded("vcr"):
+                    return
+                raise
+            if not claimed.acquire(blocking=False):
+                return
             for name in _OTHERS:
                 waiting.pop(name, None)
-            from pytest_chatapi.recording.vcr_bridge import bridged
-
             stack.enter_context(bridged(recorder, passes, skip=HTTP_FAMILIES))
 
         def alone() -> None:
@@ -142,6 +154,13 @@ def _others(
             yield
         finally:
             sys.meta_path.remove(finder)
+            claimed.acquire(blocking=False)
+
+
+def _is_half_loaded(name: str) -> bool:
+    """Whether a module is being imported, in this or another thread."""
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    return bool(getattr(spec, "_initializing", False))
 
 
 @contextlib.contextmanager
@@ -163,42 +182,71 @@ def _no_second(refuse: Callable[[], NoReturn]) -> Iterator[None]:
 class _Finder(importlib.abc.MetaPathFinder):
     """Calls a function after one of the modules it waits for is imported.
 
-    Where such a module imports another (requests imports urllib3), only after the outer one:
-    vcrpy patches both, and cannot patch one that is still incomplete.
+    Not before all modules of `_CONNECTED` that the same thread is importing are complete: vcrpy
+    imports these libraries, and fails on one that is half loaded (urllib3 is imported by requests,
+    and by botocore).
 
     Args:
-        waiting: the functions by module name; each is called once and removed before that.
+        waiting: the functions by module name; each is removed when its module is complete.
     """
 
     def __init__(self, waiting: dict[str, Callable[[], object]]) -> None:
         self._waiting = waiting
-        self._imports_under_way = 0
-        self._pending: list[Callable[[], object]] = []
+        self._thread = _ThreadImports()
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname not in self._waiting:
+        if not self._waiting or fullname.partition(".")[0] not in _CONNECTED:
             return None
-        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        spec = self._spec_of_others(fullname, path, target)
         if spec is None or spec.loader is None:
             return None
-        imported = self._waiting.pop(fullname)
+        # Not every spec is executed: `importlib.util.find_spec` only looks whether one exists.
         loader = spec.loader
         execute = loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
-            del loader.exec_module
-            self._imports_under_way += 1
-            try:
+            vars(loader).pop("exec_module", None)
+            with self._thread.importing() as complete:
                 execute(module)
-                self._pending.append(imported)
-            finally:
-                self._imports_under_way -= 1
-                if not self._imports_under_way:
-                    callbacks, self._pending = dict.fromkeys(self._pending), []
-                    for callback in callbacks:
-                        callback()
+                complete(self._waiting.pop(fullname, None))
 
         loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
+
+    def _spec_of_others(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """The spec that the finders behind this one have: of editable installs, say."""
+        finders = list(sys.meta_path)
+        for finder in finders[finders.index(self) + 1 :] if self in finders else ():
+            spec = finder.find_spec(fullname, path, target)
+            if spec is not None:
+                return spec
+        return None
+
+
+class _ThreadImports(threading.local):
+    """The imports that the current thread has under way, and what is called after the outermost."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._callbacks: list[Callable[[], object]] = []
+
+    @contextlib.contextmanager
+    def importing(self) -> Iterator[Callable[[Callable[[], object] | None], None]]:
+        def complete(callback: Callable[[], object] | None) -> None:
+            if callback is not None:
+                self._callbacks.append(callback)
+
+        self._depth += 1
+        try:
+            try:
+                yield complete
+            finally:
+                # What a callback imports may add further ones: they are called after it.
+                while self._depth == 1 and self._callbacks:
+                    self._callbacks.pop(0)()
+        finally:
+            self._depth -= 1
