@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 
 from pytest_chatapi.contract.ask import Ask
@@ -28,6 +28,7 @@ __all__ = [
     "Refusal",
     "invalid_type",
     "invalid_value",
+    "key_refusal",
     "metadata_refusal",
     "missing",
     "not_found",
@@ -76,6 +77,12 @@ NO_JSON = (
     "your HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was "
     "not valid JSON. If you have trouble figuring out how to fix this, please contact us through "
     "our help center at help.openai.com.)"
+)
+_NO_KEY = (
+    "You didn't provide an API key. You need to provide your API key in an Authorization header "
+    "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY), or as the password field (with blank "
+    "username) if you're accessing the API from your browser and are prompted for a username and "
+    "password. You can obtain an API key from https://platform.openai.com/account/api-keys."
 )
 _NO_MODEL = "you must provide a model parameter"
 
@@ -137,6 +144,27 @@ def not_found(model: str) -> Refusal:
     """The response to a request for a model that does not exist."""
     message = f"The model `{model}` does not exist or you do not have access to it."
     return refusal(message, code="model_not_found", status=404)
+
+
+def key_refusal(headers: Mapping[str, str], keys: Collection[str]) -> Refusal | None:
+    """The response to a request without one of these keys; ``None`` where it has one.
+
+    Args:
+        headers: of the request, by lower-case name.
+    """
+    scheme, _, sent = headers.get("authorization", "").partition(" ")
+    key = sent.strip() if scheme.lower() == "bearer" else headers.get("api-key", "")
+    if key in keys:
+        return None
+    if not key:
+        return refusal(_NO_KEY, status=401)
+    shown = key if len(key) <= 12 else f"{key[:8]}{'*' * (len(key) - 12)}{key[-4:]}"
+    return refusal(
+        f"Incorrect API key provided: {shown}. You can find your API key at "
+        "https://platform.openai.com/account/api-keys.",
+        code="invalid_api_key",
+        status=401,
+    )
 
 
 def unknown_url(method: str, path: str) -> Refusal:

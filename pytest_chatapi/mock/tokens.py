@@ -17,7 +17,7 @@ from typing import NamedTuple
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.mock.wire_form import compact
 
-__all__ = ["PromptTokens", "logprobs", "prompt_tokens", "tokens"]
+__all__ = ["PromptTokens", "logprobs", "prompt_tokens", "text_tokens", "tokens"]
 
 _TOKEN = re.compile(r" ?\w{1,6}| ?[^\w\s]{1,3}|\s{1,8}")
 _PART_TOKENS = 85  # of an image, a file or a recording in a prompt
@@ -67,18 +67,18 @@ def prompt_tokens(body: JSONObject) -> PromptTokens:
 
 def _content_tokens(content: JSON) -> PromptTokens:
     if isinstance(content, str):
-        return PromptTokens(_text_tokens(content), 0)
+        return PromptTokens(text_tokens(content), 0)
     total = audio = 0
     for part in content if isinstance(content, list) else ():
         is_part = isinstance(part, dict)
         text = part.get("text", part.get("refusal")) if is_part else None
-        total += _text_tokens(text) if isinstance(text, str) else _PART_TOKENS
+        total += text_tokens(text) if isinstance(text, str) else _PART_TOKENS
         if is_part and part.get("type") == "input_audio":
             audio += _PART_TOKENS
     return PromptTokens(total, audio)
 
 
-def _text_tokens(text: str) -> int:
+def text_tokens(text: str) -> int:
     return -(-len(text) // 4)
 
 
