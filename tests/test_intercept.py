@@ -410,57 +410,120 @@ def patchers() -> list[str]:
     return [type(finder).__name__ for finder in sys.meta_path]
 
 
-def test_vcrpy_patches_nothing_until_a_library_needs_it(
-    unloaded: None, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "httplib2.py").write_text("class HTTPConnectionWithTimeout: ...\n")
-    bridges: list[str] = []
-    from pytest_chatapi.recording import vcr_bridge
-
-    real = vcr_bridge.bridged
-
-    def bridged(*args: Any, **more: Any) -> Any:
-        bridges.append("bridged")
-        assert list(more["skip"]) == ["httpx", "httpx2"]
-        return real(*args, **{**more, "skip": [*more["skip"], "httplib2"]})
-
-    monkeypatch.setattr(vcr_bridge, "bridged", bridged)
-    before = patchers()
-    with intercepted(opened(path)):
-        assert len(patchers()) == len(before) + 1
-        importlib.import_module("json")
-        assert bridges == []
-        module = importlib.import_module("httplib2")
-        assert module.HTTPConnectionWithTimeout is not None
-        assert bridges == ["bridged"]
-        importlib.import_module("urllib3")
-        assert bridges == ["bridged"]  # once is enough
-    assert patchers() == before
-
-
-@pytest.mark.parametrize("name", OTHERS)
-def test_each_library_that_vcrpy_patches_is_waited_for(
-    unloaded: None, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / f"{name}.py").write_text("NEW = True\n")
-    bridges: list[bool] = []
+@pytest.fixture
+def bridges(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How often vcrpy patched something, which it does not really do here."""
+    times: list[str] = []
 
     @contextlib.contextmanager
     def bridged(*args: Any, **more: Any) -> Iterator[None]:
-        bridges.append(True)
+        assert list(more["skip"]) == ["httpx", "httpx2"]
+        times.append("bridged")
         yield
 
     from pytest_chatapi.recording import vcr_bridge
 
     monkeypatch.setattr(vcr_bridge, "bridged", bridged)
+    return times
+
+
+# A class whose method stands for all requests through its library.
+STUBS = {
+    module: f"class {class_name}:\n    def {method}(self, url): return url"
+    for module, class_name, method in [
+        ("urllib3.connectionpool", "HTTPConnectionPool", "urlopen"),
+        ("aiohttp.client", "ClientSession", "_request"),
+        ("httplib2", "Http", "request"),
+        ("tornado.simple_httpclient", "SimpleAsyncHTTPClient", "fetch_impl"),
+        ("tornado.curl_httpclient", "CurlAsyncHTTPClient", "fetch_impl"),
+    ]
+}
+
+
+def write_stub(folder: Path, module: str, text: str) -> None:
+    package, _, name = module.rpartition(".")
+    if package:
+        folder = folder / package
+        folder.mkdir()
+        (folder / "__init__.py").write_text("")
+    (folder / f"{name}.py").write_text(f"{text}\n")
+
+
+@pytest.mark.parametrize("name", STUBS)
+def test_vcrpy_patches_nothing_until_a_library_is_used(
+    unloaded: None,
+    bridges: list[str],
+    path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    write_stub(tmp_path, name, STUBS[name])
+    before = patchers()
     with intercepted(opened(path)):
+        assert len(patchers()) == len(before) + 1
+        module = importlib.import_module(name)
+        (owner,) = (value for value in vars(module).values() if isinstance(value, type))
+        (method,) = (key for key in vars(owner) if not key.startswith("__"))
+        used = getattr(owner, method)
         assert bridges == []
-        assert importlib.import_module(name).NEW
-        assert bridges == [True]
+        for _ in "ab":  # once is enough
+            assert getattr(owner(), method)(url="http://x.example/") == "http://x.example/"
+            assert bridges == ["bridged"]
+    assert patchers() == before
+    assert getattr(owner, method) is not used
+    # What others kept of the patch does what the original does.
+    assert used(owner(), "http://y.example/") == "http://y.example/"
+    with intercepted(opened(path)):  # it is there already
+        assert bridges == ["bridged", "bridged"]
+
+
+def test_a_library_that_is_replaced_while_it_is_first_used(
+    unloaded: None, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """vcrpy replaces the method that it found, which is ours, and calls that."""
+    monkeypatch.syspath_prepend(tmp_path)
+    write_stub(tmp_path, "httplib2", STUBS["httplib2"])
+
+    @contextlib.contextmanager
+    def bridged(*args: Any, **more: Any) -> Iterator[None]:
+        http = sys.modules["httplib2"].Http
+        found = http.request
+        with mock.patch.object(http, "request", lambda self, url: found(self, url) + "!"):
+            yield
+
+    from pytest_chatapi.recording import vcr_bridge
+
+    monkeypatch.setattr(vcr_bridge, "bridged", bridged)
     with intercepted(opened(path)):
-        assert bridges == [True, True]  # it is there already
+        http = importlib.import_module("httplib2").Http()
+        assert [http.request("x"), http.request("x")] == ["x!", "x!"]
+    assert http.request("x") == "x"
+    assert vars(type(http))["request"].__module__ == "httplib2"
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_library_that_is_loaded_is_patched_at_once(
+    unloaded: None, bridges: list[str], path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setitem(sys.modules, name, mock.Mock())
+    with intercepted(opened(path)):
+        assert bridges == ["bridged"]
+
+
+def test_a_library_of_another_shape_is_left_alone(
+    unloaded: None,
+    bridges: list[str],
+    path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    write_stub(tmp_path, "httplib2", "NEW = True")
+    with intercepted(opened(path)):
+        assert importlib.import_module("httplib2").NEW
+    assert bridges == []
 
 
 # A test whose first import of a library happens inside it, in a new interpreter. `sent` sends
@@ -555,10 +618,14 @@ def test_the_first_import_of_a_library_may_be_inside_a_test(
 
 
 def test_a_module_that_another_finder_finds_is_waited_for(
-    unloaded: None, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    unloaded: None,
+    bridges: list[str],
+    path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As the finders of editable installs, which find what is not in `sys.path`."""
-    (tmp_path / "httplib2.py").write_text("NEW = True\n")
+    write_stub(tmp_path, "httplib2", STUBS["httplib2"])
 
     class Finder:
         @staticmethod
@@ -567,20 +634,10 @@ def test_a_module_that_another_finder_finds_is_waited_for(
                 return importlib.util.spec_from_file_location(name, tmp_path / "httplib2.py")
             return None
 
-    bridges: list[bool] = []
-
-    @contextlib.contextmanager
-    def bridged(*args: Any, **more: Any) -> Iterator[None]:
-        bridges.append(True)
-        yield
-
-    from pytest_chatapi.recording import vcr_bridge
-
-    monkeypatch.setattr(vcr_bridge, "bridged", bridged)
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
     with intercepted(opened(path)):
-        assert importlib.import_module("httplib2").NEW
-        assert bridges == [True]
+        assert importlib.import_module("httplib2").Http().request("x") == "x"
+        assert bridges == ["bridged"]
 
 
 def test_a_module_that_is_missing_is_still_missing(

@@ -19,8 +19,8 @@ from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import plural, show
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.mock.misfits import misfit
+from pytest_chatapi.mock.prompt_tokens import text_tokens
 from pytest_chatapi.mock.refusals import Refusal, invalid_type, invalid_value, out_of_range, refusal
-from pytest_chatapi.mock.tokens import text_tokens
 
 __all__ = ["Embeddings", "embeddings", "embeddings_refusal"]
 

@@ -26,8 +26,14 @@ from pytest_chatapi.recording.transport import ahandle, handle, is_sending
 __all__ = ["intercepted"]
 
 _OTHERS = ("requests", "urllib3", "aiohttp", "httplib2", "tornado", "boto3")
-# These import each other, and vcrpy imports all of them that are installed.
-_CONNECTED = frozenset((*_OTHERS, "botocore", "httpx_curl_cffi", "pyreqwest", "vcr"))
+# The function that every request through a library takes, by its module.
+_USED_BY = {
+    "urllib3.connectionpool": ("HTTPConnectionPool", "urlopen"),  # of requests and botocore too
+    "aiohttp.client": ("ClientSession", "_request"),
+    "httplib2": ("Http", "request"),
+    "tornado.simple_httpclient": ("SimpleAsyncHTTPClient", "fetch_impl"),
+    "tornado.curl_httpclient": ("CurlAsyncHTTPClient", "fetch_impl"),
+}
 
 
 @contextlib.contextmanager
@@ -119,85 +125,98 @@ def _others(
     recorder: Recorder, passes: _Passes, on_second: Callable[[], NoReturn] | None
 ) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
-        waiting: dict[str, Callable[[], object]] = {}
-        claimed = threading.Lock()  # by the thread that bridges, or because the block is over
+        lock = threading.RLock()
+        is_done = False
 
         def bridge() -> None:
-            try:
-                from pytest_chatapi.recording.vcr_bridge import bridged
-            except ImportError:
-                # Two threads import what vcrpy imports too, and Python broke the deadlock: the
-                # one that is importing vcrpy bridges afterwards.
-                if _is_half_loaded(__package__ + ".vcr_bridge") or _is_half_loaded("vcr"):
-                    return
-                raise
-            if not claimed.acquire(blocking=False):
-                return
-            for name in _OTHERS:
-                waiting.pop(name, None)
-            stack.enter_context(bridged(recorder, passes, skip=HTTP_FAMILIES))
+            nonlocal is_done
+            with lock:
+                if not is_done:
+                    from pytest_chatapi.recording.vcr_bridge import bridged
 
-        def alone() -> None:
+                    stack.enter_context(bridged(recorder, passes, skip=HTTP_FAMILIES))
+                    is_done = True
+
+        def bridge_on_use(module: ModuleType) -> None:
+            class_name, name = _USED_BY[module.__name__]
+            owner = getattr(module, class_name, None)
+            original = getattr(owner, name, None)
+            if original is None:
+                return
+
+            def first_use(self: object, *args: Any, **more: Any) -> Any:
+                if is_done:  # vcrpy may have taken this for the original
+                    return original(self, *args, **more)
+                bridge()
+                now = getattr(owner, name)
+                return (original if now is first_use else now)(self, *args, **more)
+
+            def restore() -> None:
+                if vars(owner).get(name) is first_use:
+                    setattr(owner, name, original)
+
+            setattr(owner, name, first_use)
+            stack.callback(restore)
+
+        def refuse_second(module: ModuleType) -> None:
             if on_second is not None:
-                stack.enter_context(_no_second(on_second))
+                stack.enter_context(_no_second(module, on_second))
 
         # Patching by vcrpy takes longer than a whole replayed request: only where it is needed.
-        waiting |= dict.fromkeys(_OTHERS, bridge)
-        waiting["vcr.cassette"] = alone
-        loaded = [name for name in waiting if name in sys.modules]
+        if any(name in sys.modules for name in _OTHERS):
+            bridge()
+        waiting: dict[str, Callable[[ModuleType], object]] = {"vcr.cassette": refuse_second}
+        if not is_done:
+            waiting |= dict.fromkeys(_USED_BY, bridge_on_use)
+        for name in [name for name in waiting if name in sys.modules]:
+            waiting.pop(name)(sys.modules[name])
         finder = _Finder(waiting)
         sys.meta_path.insert(0, finder)
         try:
-            for name in loaded:
-                if name in waiting:
-                    waiting.pop(name)()
             yield
         finally:
             sys.meta_path.remove(finder)
-            claimed.acquire(blocking=False)
-
-
-def _is_half_loaded(name: str) -> bool:
-    """Whether a module is being imported, in this or another thread."""
-    spec = getattr(sys.modules.get(name), "__spec__", None)
-    return bool(getattr(spec, "_initializing", False))
+            with lock:
+                is_done = True
+            waiting.clear()
 
 
 @contextlib.contextmanager
-def _no_second(refuse: Callable[[], NoReturn]) -> Iterator[None]:
-    """Refuse cassettes of vcrpy that the code under test opens."""
-    from vcr.cassette import CassetteContextDecorator  # type: ignore[import-untyped]
+def _no_second(cassettes: ModuleType, refuse: Callable[[], NoReturn]) -> Iterator[None]:
+    """Refuse cassettes of vcrpy that the code under test opens.
 
-    enter = CassetteContextDecorator.__enter__
+    Args:
+        cassettes: the module ``vcr.cassette``.
+    """
+    decorator = cassettes.CassetteContextDecorator
+    enter = decorator.__enter__
 
     def guarded_enter(self: Any) -> object:
         if not hasattr(self.cls, "chatapi"):  # which our own bridge has
             refuse()
         return enter(self)
 
-    with patched(CassetteContextDecorator, "__enter__", guarded_enter):
+    with patched(decorator, "__enter__", guarded_enter):
         yield
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Calls a function after one of the modules it waits for is imported.
+    """Calls a function with each of the modules it waits for, once it is complete.
 
-    Not before all modules of `_CONNECTED` that the same thread is importing are complete: vcrpy
-    imports these libraries, and fails on one that is half loaded (urllib3 is imported by requests,
-    and by botocore).
+    Whatever imports it may be in the middle of its own import, and holds locks of the import system
+    until that is done: such a function must not import anything, nor wait for another thread.
 
     Args:
-        waiting: the functions by module name; each is removed when its module is complete.
+        waiting: the functions by module name; each is removed when it is called.
     """
 
-    def __init__(self, waiting: dict[str, Callable[[], object]]) -> None:
+    def __init__(self, waiting: dict[str, Callable[[ModuleType], object]]) -> None:
         self._waiting = waiting
-        self._thread = _ThreadImports()
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if not self._waiting or fullname.partition(".")[0] not in _CONNECTED:
+        if fullname not in self._waiting:
             return None
         spec = self._spec_of_others(fullname, path, target)
         if spec is None or spec.loader is None:
@@ -208,9 +227,10 @@ class _Finder(importlib.abc.MetaPathFinder):
 
         def exec_module(module: ModuleType) -> None:
             vars(loader).pop("exec_module", None)
-            with self._thread.importing() as complete:
-                execute(module)
-                complete(self._waiting.pop(fullname, None))
+            execute(module)
+            completed = self._waiting.pop(fullname, None)
+            if completed is not None:
+                completed(module)
 
         loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
@@ -225,28 +245,3 @@ class _Finder(importlib.abc.MetaPathFinder):
             if spec is not None:
                 return spec
         return None
-
-
-class _ThreadImports(threading.local):
-    """The imports that the current thread has under way, and what is called after the outermost."""
-
-    def __init__(self) -> None:
-        self._depth = 0
-        self._callbacks: list[Callable[[], object]] = []
-
-    @contextlib.contextmanager
-    def importing(self) -> Iterator[Callable[[Callable[[], object] | None], None]]:
-        def complete(callback: Callable[[], object] | None) -> None:
-            if callback is not None:
-                self._callbacks.append(callback)
-
-        self._depth += 1
-        try:
-            try:
-                yield complete
-            finally:
-                # What a callback imports may add further ones: they are called after it.
-                while self._depth == 1 and self._callbacks:
-                    self._callbacks.pop(0)()
-        finally:
-            self._depth -= 1
