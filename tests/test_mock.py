@@ -511,6 +511,37 @@ def test_what_passes_through_is_sent(run: Run, server: Any) -> None:
     run.http.close()
 
 
+@pytest.mark.parametrize(
+    ("url", "profile", "status"),
+    [
+        (URL, None, 400),
+        ("http://localhost:8000/v1/chat/completions", None, 400),
+        ("http://127.0.0.1:8000/v1/chat/completions", None, 400),
+        ("https://eu.api.openai.com/v1/chat/completions", None, 400),
+        ("https://openrouter.ai/api/v1/chat/completions", None, 200),
+        ("https://openrouter.ai/api/v1/chat/completions", "openai", 400),
+        (URL, "compatible", 200),
+    ],
+)
+def test_requests_are_held_to_the_profile_of_their_host(
+    run: Run, url: str, profile: str | None, status: int
+) -> None:
+    run.mock.reply("x")
+    run.mock.profile = profile
+    body = ask(usage={"include": True})
+    assert run.http.post(url, json=body).status_code == status
+    other = "https://other.example/v1/chat/completions"
+    assert run.http.post(other, json=body).status_code == (400 if profile == "openai" else 200)
+    assert run.http.post(url, json=body).status_code == status
+
+
+def test_at_azure_the_url_names_the_model(run: Run) -> None:
+    run.mock.reply("x")
+    run.mock.models = ["gpt-4o"]
+    url = "https://x.openai.azure.com/openai/deployments/mine/chat/completions?api-version=1"
+    assert run.http.post(url, json={"messages": ask()["messages"]}).status_code == 200
+
+
 def test_every_response_has_a_request_id(run: Run) -> None:
     run.mock.reply("x")
     run.mock.api_keys = ["sk-right"]

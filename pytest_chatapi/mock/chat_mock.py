@@ -75,6 +75,7 @@ class ChatMock:
     Args:
         test: what names the test: replies are stamped by it, the same in every run.
         profile: requests are checked by it; ``compatible`` accepts what imitators accept.
+            ``None`` for the profile of each request's host.
         keeps: whether to keep `requests` and `refused`; a server runs for long.
 
     Attributes:
@@ -95,7 +96,7 @@ class ChatMock:
         self._number = self._responses = 0
         self.give_back: Callable[[], None] | None = None
         self.passes_on = False
-        self._known: dict[bytes, _KnownBody] = {}
+        self._known: dict[tuple[bytes, str], _KnownBody] = {}
 
     # -- setting up ------------------------------------------------------------------------
 
@@ -269,15 +270,18 @@ class ChatMock:
         """
         if kind != "chat":
             return _KnownBody(None, None, {})
-        key = content_of(request)
+        profile = self._profile or refusals.profile_of(request.url)
+        key = content_of(request), profile
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             body, why_not = request_json(request)
-            refusal = refusals.refusal_of(body, why_not, request.url, self.profile)
-            if refusal is None and not self._any_model and body["model"] not in self.models:
-                refusal = refusals.not_found(body["model"])
+            refusal = refusals.refusal_of(body, why_not, request.url, profile)
+            if refusal is None and not self._any_model:
+                model = body.get("model")  # at Azure, the URL has it
+                if model is not None and model not in self.models:
+                    refusal = refusals.not_found(model)
             known = _KnownBody(None if refusal is not None else body, refusal, {})
             self._known[key] = known
         return known

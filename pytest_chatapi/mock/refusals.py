@@ -10,18 +10,21 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
+from functools import lru_cache
+from urllib.parse import urlsplit
 
 from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.models import model_refusals
-from pytest_chatapi.contract.profiles import get_profile
+from pytest_chatapi.contract.profiles import get_profile, profile_for_url
 from pytest_chatapi.contract.rules.request import check_request
 from pytest_chatapi.contract.schemas import load
 from pytest_chatapi.contract.strict_schema import strict_problems, strict_schemas
 from pytest_chatapi.contract.validation import Node, SchemaViolation, json_path, json_type
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import mask
+from pytest_chatapi.recording.guard import is_local
 
 __all__ = [
     "NO_JSON",
@@ -33,6 +36,7 @@ __all__ = [
     "missing",
     "not_found",
     "out_of_range",
+    "profile_of",
     "refusal",
     "refusal_of",
     "unknown_url",
@@ -95,7 +99,8 @@ def refusal_of(
     Args:
         body, why_not: as `request_json` returns them.
         url: of the request; in a URL of Azure the deployment names the model.
-        profile: name of the profile whose errors and warnings refuse; ``None`` is ``openai``.
+        profile: name of the profile whose errors and warnings refuse; ``None`` for the one of the
+            URL, see `profile_of`.
 
     Returns:
         One refusal, for what the service would notice first; ``None`` for a request that it
@@ -104,7 +109,7 @@ def refusal_of(
     Raises:
         SettingError: there is no such profile.
     """
-    ledger = Ledger(get_profile(profile or "openai"))
+    ledger = Ledger(get_profile(profile or profile_of(url)))
     if why_not is not None:
         return refusal(NO_JSON)
     if body is None:
@@ -129,6 +134,18 @@ def refusal_of(
     if code == "Q12":
         return _unknown_parameter(first, body)
     return _field_refusal(violations[first.path], body)
+
+
+@lru_cache(maxsize=64)
+def profile_of(url: str) -> str:
+    """The profile by which requests to a URL are checked: a server on this machine, or a URL
+    without a host, stands for the reference service.
+    """
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        host = ""
+    return "openai" if is_local(host) else profile_for_url(url).name
 
 
 def metadata_refusal(metadata: JSON) -> Refusal | None:
