@@ -526,13 +526,35 @@ def test_a_library_of_another_shape_is_left_alone(
     assert bridges == []
 
 
-# A test whose first import of a library happens inside it, in a new interpreter. `sent` sends
-# through requests, urllib3 and aiohttp: each has to get the mock's response.
-FIRST_IMPORTS = """
-import asyncio, importlib, importlib.util, sys, threading
+# Each of these as the first import of a library inside a recorded test.
+FIRST_IMPORTS = [
+    "import requests",
+    "import urllib3",
+    "import aiohttp",
+    "import httpx",
+    "import httpx2",
+    "import requests.adapters",
+    "from urllib3.util import Retry",
+    "import aiohttp.client",
+    "import client_of_requests",
+    "import botocore.awsrequest",
+    "import vcr",
+    "import vcr.patch",
+    "import vcr.stubs.requests_stubs",
+    "importlib.util.find_spec('requests'); import requests",
+    "importlib.util.find_spec('requests.adapters'); import requests",
+    "[importlib.util.find_spec(n) for n in ('urllib3', 'aiohttp', 'vcr')]; import requests",
+    "in_threads('requests')",
+    "in_threads('requests', 'aiohttp', 'urllib3', 'vcr', 'requests.adapters')",
+]
+# In a process of its own, as none of the libraries may be loaded; `sent` sends through each of
+# them, and has to get the mock's response.
+RUN_FIRST_IMPORTS = """
+import asyncio, importlib, importlib.util, os, sys, threading, traceback
 from fixed_answer import FixedAnswer
 from pytest_chatapi.recording.intercept import intercepted
 from pytest_chatapi.recording.opening import open_recorder
+import httpx, httpx2
 
 def sent():
     import aiohttp, requests, urllib3
@@ -558,42 +580,33 @@ def in_threads(*names):
     for thread in threads: thread.join()
     assert not errors, errors
 
-recorder = open_recorder(None, answers=FixedAnswer(status=201, pieces=[b"a"]))
-assert not {{"requests", "urllib3", "aiohttp", "vcr"}} & sys.modules.keys()
-with intercepted(recorder):
-    {first}
-    sent()
-assert len(recorder.exchanges) == 3
-with intercepted(recorder):
-    sent()
+def run(first):
+    recorder = open_recorder(None, answers=FixedAnswer(status=201, pieces=[b"a"]))
+    with intercepted(recorder):
+        exec(first)
+        sent()
+    assert len(recorder.exchanges) == 3
+    with intercepted(recorder):
+        sent()
+    assert len(recorder.exchanges) == 6
+
+assert not {"requests", "urllib3", "aiohttp", "vcr"} & sys.modules.keys()
+for first in sys.argv[1:]:
+    child = os.fork()
+    if not child:
+        try:
+            run(first)
+        except BaseException:
+            print("FAILED", first, traceback.format_exc())
+            sys.stdout.flush()
+        os._exit(0)
+    os.waitpid(child, 0)
+print("done")
 """
 
 
-@pytest.mark.parametrize(
-    "first",
-    [
-        "import requests",
-        "import urllib3",
-        "import aiohttp",
-        "import httpx",
-        "import httpx2",
-        "import requests.adapters",
-        "from urllib3.util import Retry",
-        "import aiohttp.client",
-        "import client_of_requests",
-        "import botocore.awsrequest",
-        "import vcr",
-        "import vcr.patch",
-        "import vcr.stubs.requests_stubs",
-        "importlib.util.find_spec('requests'); import requests",
-        "importlib.util.find_spec('requests.adapters'); import requests",
-        "[importlib.util.find_spec(n) for n in ('urllib3', 'aiohttp', 'vcr')]; import requests",
-        "in_threads('requests')",
-        "in_threads('requests', 'aiohttp', 'urllib3', 'vcr', 'requests.adapters')",
-    ],
-)
 def test_the_first_import_of_a_library_may_be_inside_a_test(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "client_of_requests.py").write_text("from requests.sessions import Session\n")
     package = tmp_path / "botocore"  # in it, as in the real one, a submodule imports urllib3
@@ -609,12 +622,12 @@ def test_the_first_import_of_a_library_may_be_inside_a_test(
     (package / "vendored" / "requests.py").write_text("")  # which vcrpy refuses
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parent}")
     done = subprocess.run(
-        [sys.executable, "-c", FIRST_IMPORTS.format(first=first)],
+        [sys.executable, "-c", RUN_FIRST_IMPORTS, *FIRST_IMPORTS],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
 def test_a_module_that_another_finder_finds_is_waited_for(

@@ -166,6 +166,12 @@ class Route(respx.Route):
         self._replace()
         return self
 
+    def pass_through(self, value: bool = True) -> Route:
+        super().pass_through(value)
+        if value:
+            self._replace()
+        return self
+
     def _replace(self) -> None:
         """Put this in the place of earlier routes that would let no request through to it."""
         if self.table is not None:
@@ -176,7 +182,7 @@ class Route(respx.Route):
         """Whether it responds to each request that its patterns match."""
         if self.has_replies:
             return self.turns is None
-        return self.return_value is not None and self.side_effect is None
+        return self.is_pass_through or (self.return_value is not None and self.side_effect is None)
 
     @property
     def called(self) -> bool:
