@@ -271,6 +271,12 @@ REFUSED: list[tuple[dict[str, Any], str, str | None, str]] = [
         TOO_LARGE.format(10**30, 32768, 10**30),
     ),
     (body("gpt-audio"), "model", "invalid_value", NO_SOUND),
+    (
+        body("gpt-5.4", modalities=["text", "audio"], audio={"voice": "ash", "format": "wav"}),
+        "modalities",
+        "unknown_parameter",
+        "Unknown parameter: 'modalities'.",
+    ),
     (body("gpt-audio-mini", modalities=["text"]), "model", "invalid_value", NO_SOUND),
     (
         {"model": "o1-mini", "messages": [{"role": "system", "content": "Be brief."}]},
@@ -334,6 +340,7 @@ def test_what_the_service_says_about_another_place(
         body("gpt-4o", max_tokens=16384),
         body("gpt-4.1", max_completion_tokens=32768),
         body("gpt-4o-audio", max_tokens=10**9),
+        body("gpt-5.4", modalities=["text"]),
         heard("gpt-audio"),
         heard("gpt-4o-audio-preview"),
         heard("gpt-audio", modalities=["text"]),
