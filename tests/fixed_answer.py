@@ -17,6 +17,7 @@ class FixedAnswer:
     def __init__(self, **fields: Any) -> None:
         self._interaction = Interaction(Request(), **fields)
         self.given_back = 0
+        self.passes_on = False
         self.give_back: Any = self._give_back
 
     def _give_back(self) -> None:

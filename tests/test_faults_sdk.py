@@ -59,6 +59,7 @@ class StandIn:
     """Answers everything with one interaction."""
 
     give_back = None
+    passes_on = False
 
     def __init__(self, answer: Interaction) -> None:
         self._answer = answer

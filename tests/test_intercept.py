@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import importlib.util
 import io
 import json
+import subprocess
 import sys
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterator
@@ -408,57 +410,247 @@ def patchers() -> list[str]:
     return [type(finder).__name__ for finder in sys.meta_path]
 
 
-def test_vcrpy_patches_nothing_until_a_library_needs_it(
-    unloaded: None, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "httplib2.py").write_text("class HTTPConnectionWithTimeout: ...\n")
-    bridges: list[str] = []
-    from pytest_chatapi.recording import vcr_bridge
-
-    real = vcr_bridge.bridged
-
-    def bridged(*args: Any, **more: Any) -> Any:
-        bridges.append("bridged")
-        assert list(more["skip"]) == ["httpx", "httpx2"]
-        return real(*args, **{**more, "skip": [*more["skip"], "httplib2"]})
-
-    monkeypatch.setattr(vcr_bridge, "bridged", bridged)
-    before = patchers()
-    with intercepted(opened(path)):
-        assert len(patchers()) == len(before) + 1
-        importlib.import_module("json")
-        assert bridges == []
-        module = importlib.import_module("httplib2")
-        assert module.HTTPConnectionWithTimeout is not None
-        assert bridges == ["bridged"]
-        importlib.import_module("urllib3")
-        assert bridges == ["bridged"]  # once is enough
-    assert patchers() == before
-
-
-@pytest.mark.parametrize("name", OTHERS)
-def test_each_library_that_vcrpy_patches_is_waited_for(
-    unloaded: None, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / f"{name}.py").write_text("NEW = True\n")
-    bridges: list[bool] = []
+@pytest.fixture
+def bridges(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How often vcrpy patched something, which it does not really do here."""
+    times: list[str] = []
 
     @contextlib.contextmanager
     def bridged(*args: Any, **more: Any) -> Iterator[None]:
-        bridges.append(True)
+        assert list(more["skip"]) == ["httpx", "httpx2"]
+        times.append("bridged")
         yield
 
     from pytest_chatapi.recording import vcr_bridge
 
     monkeypatch.setattr(vcr_bridge, "bridged", bridged)
+    return times
+
+
+# A class whose method stands for all requests through its library.
+STUBS = {
+    module: f"class {class_name}:\n    def {method}(self, url): return url"
+    for module, class_name, method in [
+        ("urllib3.connectionpool", "HTTPConnectionPool", "urlopen"),
+        ("aiohttp.client", "ClientSession", "_request"),
+        ("httplib2", "Http", "request"),
+        ("tornado.simple_httpclient", "SimpleAsyncHTTPClient", "fetch_impl"),
+        ("tornado.curl_httpclient", "CurlAsyncHTTPClient", "fetch_impl"),
+    ]
+}
+
+
+def write_stub(folder: Path, module: str, text: str) -> None:
+    package, _, name = module.rpartition(".")
+    if package:
+        folder = folder / package
+        folder.mkdir()
+        (folder / "__init__.py").write_text("")
+    (folder / f"{name}.py").write_text(f"{text}\n")
+
+
+@pytest.mark.parametrize("name", STUBS)
+def test_vcrpy_patches_nothing_until_a_library_is_used(
+    unloaded: None,
+    bridges: list[str],
+    path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    write_stub(tmp_path, name, STUBS[name])
+    before = patchers()
     with intercepted(opened(path)):
+        assert len(patchers()) == len(before) + 1
+        module = importlib.import_module(name)
+        (owner,) = (value for value in vars(module).values() if isinstance(value, type))
+        (method,) = (key for key in vars(owner) if not key.startswith("__"))
+        used = getattr(owner, method)
         assert bridges == []
-        assert importlib.import_module(name).NEW
-        assert bridges == [True]
+        for _ in "ab":  # once is enough
+            assert getattr(owner(), method)(url="http://x.example/") == "http://x.example/"
+            assert bridges == ["bridged"]
+    assert patchers() == before
+    assert getattr(owner, method) is not used
+    # What others kept of the patch does what the original does.
+    assert used(owner(), "http://y.example/") == "http://y.example/"
+    with intercepted(opened(path)):  # it is there already
+        assert bridges == ["bridged", "bridged"]
+
+
+def test_a_library_that_is_replaced_while_it_is_first_used(
+    unloaded: None, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """vcrpy replaces the method that it found, which is ours, and calls that."""
+    monkeypatch.syspath_prepend(tmp_path)
+    write_stub(tmp_path, "httplib2", STUBS["httplib2"])
+
+    @contextlib.contextmanager
+    def bridged(*args: Any, **more: Any) -> Iterator[None]:
+        http = sys.modules["httplib2"].Http
+        found = http.request
+        with mock.patch.object(http, "request", lambda self, url: found(self, url) + "!"):
+            yield
+
+    from pytest_chatapi.recording import vcr_bridge
+
+    monkeypatch.setattr(vcr_bridge, "bridged", bridged)
     with intercepted(opened(path)):
-        assert bridges == [True, True]  # it is there already
+        http = importlib.import_module("httplib2").Http()
+        assert [http.request("x"), http.request("x")] == ["x!", "x!"]
+    assert http.request("x") == "x"
+    assert vars(type(http))["request"].__module__ == "httplib2"
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_library_that_is_loaded_is_patched_at_once(
+    unloaded: None, bridges: list[str], path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setitem(sys.modules, name, mock.Mock())
+    with intercepted(opened(path)):
+        assert bridges == ["bridged"]
+
+
+def test_a_library_of_another_shape_is_left_alone(
+    unloaded: None,
+    bridges: list[str],
+    path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    write_stub(tmp_path, "httplib2", "NEW = True")
+    with intercepted(opened(path)):
+        assert importlib.import_module("httplib2").NEW
+    assert bridges == []
+
+
+# Each of these as the first import of a library inside a recorded test.
+FIRST_IMPORTS = [
+    "import requests",
+    "import urllib3",
+    "import aiohttp",
+    "import httpx",
+    "import httpx2",
+    "import requests.adapters",
+    "from urllib3.util import Retry",
+    "import aiohttp.client",
+    "import client_of_requests",
+    "import botocore.awsrequest",
+    "import vcr",
+    "import vcr.patch",
+    "import vcr.stubs.requests_stubs",
+    "importlib.util.find_spec('requests'); import requests",
+    "importlib.util.find_spec('requests.adapters'); import requests",
+    "[importlib.util.find_spec(n) for n in ('urllib3', 'aiohttp', 'vcr')]; import requests",
+    "in_threads('requests')",
+    "in_threads('requests', 'aiohttp', 'urllib3', 'vcr', 'requests.adapters')",
+]
+# In a process of its own, as none of the libraries may be loaded; `sent` sends through each of
+# them, and has to get the mock's response.
+RUN_FIRST_IMPORTS = """
+import asyncio, importlib, importlib.util, os, sys, threading, traceback
+from fixed_answer import FixedAnswer
+from pytest_chatapi.recording.intercept import intercepted
+from pytest_chatapi.recording.opening import open_recorder
+import httpx, httpx2
+
+def sent():
+    import aiohttp, requests, urllib3
+    url = "http://x.example/"
+    async def get():
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            return response.status
+    with urllib3.PoolManager() as pool:
+        assert pool.request("GET", url).status == 201
+    assert requests.get(url, timeout=60).status_code == 201
+    assert asyncio.run(get()) == 201
+
+def in_threads(*names):
+    gate, errors = threading.Barrier(len(names)), []
+    def load(name):
+        gate.wait()
+        try:
+            importlib.import_module(name)
+        except BaseException as error:
+            errors.append(error)
+    threads = [threading.Thread(target=load, args=(name,)) for name in names]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    assert not errors, errors
+
+def run(first):
+    recorder = open_recorder(None, answers=FixedAnswer(status=201, pieces=[b"a"]))
+    with intercepted(recorder):
+        exec(first)
+        sent()
+    assert len(recorder.exchanges) == 3
+    with intercepted(recorder):
+        sent()
+    assert len(recorder.exchanges) == 6
+
+assert not {"requests", "urllib3", "aiohttp", "vcr"} & sys.modules.keys()
+for first in sys.argv[1:]:
+    child = os.fork()
+    if not child:
+        try:
+            run(first)
+        except BaseException:
+            print("FAILED", first, traceback.format_exc())
+            sys.stdout.flush()
+        os._exit(0)
+    os.waitpid(child, 0)
+print("done")
+"""
+
+
+def test_the_first_import_of_a_library_may_be_inside_a_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "client_of_requests.py").write_text("from requests.sessions import Session\n")
+    package = tmp_path / "botocore"  # in it, as in the real one, a submodule imports urllib3
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "awsrequest.py").write_text(
+        "import urllib3.connectionpool as pools\n"
+        "class AWSHTTPConnection: ...\nclass AWSHTTPSConnection: ...\n"
+        "AWSHTTPConnectionPool = type('P', (pools.HTTPConnectionPool,), {})\n"
+        "AWSHTTPSConnectionPool = type('S', (pools.HTTPSConnectionPool,), {})\n"
+    )
+    (package / "vendored").mkdir()
+    (package / "vendored" / "requests.py").write_text("")  # which vcrpy refuses
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parent}")
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_FIRST_IMPORTS, *FIRST_IMPORTS],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def test_a_module_that_another_finder_finds_is_waited_for(
+    unloaded: None,
+    bridges: list[str],
+    path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the finders of editable installs, which find what is not in `sys.path`."""
+    write_stub(tmp_path, "httplib2", STUBS["httplib2"])
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, path: Any, target: Any = None) -> Any:
+            if name == "httplib2":
+                return importlib.util.spec_from_file_location(name, tmp_path / "httplib2.py")
+            return None
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    with intercepted(opened(path)):
+        assert importlib.import_module("httplib2").Http().request("x") == "x"
+        assert bridges == ["bridged"]
 
 
 def test_a_module_that_is_missing_is_still_missing(

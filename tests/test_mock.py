@@ -8,8 +8,10 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import ANY
 
 import httpx
+import httpx2
 import openai
 import pytest
 from respx.patterns import M
@@ -26,7 +28,7 @@ from pytest_chatapi import (
 )
 from pytest_chatapi.faults import Plan
 from pytest_chatapi.faults.virtual_time import VirtualTime
-from pytest_chatapi.mock import ChatMock, Reply, chat_mock, text, tool_call
+from pytest_chatapi.mock import ChatMock, Reply, chat_mock, choices, text, tool_call
 from pytest_chatapi.recording.opening import open_recorder
 
 URL = "https://api.openai.com/v1/chat/completions"
@@ -99,6 +101,29 @@ def test_async(run: Run) -> None:
     assert pieces[-1] == b"data: [DONE]\n\n"
 
 
+def test_elapsed(run: Run) -> None:
+    """However the response is read: also where it is made in one piece."""
+    run.mock.reply("Hello!")
+    responses = [run.ask(), run.ask(stream=True), run.ask(temperature=3)]
+    for more in ({}, {"stream": True}):
+        with run.http.stream("POST", URL, json=ask(**more)) as response:
+            response.read()
+        responses.append(response)
+
+    async def go() -> None:
+        transport = AsyncRecordReplayTransport(run.recorder)
+        async with run.family.AsyncClient(transport=transport) as client:
+            responses.append(await client.post(URL, json=ask()))
+            for more in ({}, {"stream": True}):
+                async with client.stream("POST", URL, json=ask(**more)) as response:
+                    await response.aread()
+                responses.append(response)
+
+    asyncio.run(go())
+    assert len(responses) == 8
+    assert all(response.elapsed.total_seconds() > 0 for response in responses)
+
+
 def test_the_same_in_every_run() -> None:
     answers = []
     for _ in range(2):
@@ -152,6 +177,13 @@ ROUTES: dict[str, Callable[[ChatMock], Any]] = {
     "json": lambda mock: mock.chat(json=ask("Hi", n=1)),
     "json path": lambda mock: mock.chat(json__messages__0__content="Hi"),
     "json path eq": lambda mock: mock.chat(json__n__eq=1),
+    "json number": lambda mock: mock.chat(json__n=1.0),
+    "json any": lambda mock: mock.chat(json=ask("Hi", n=1) | {"messages": [ANY]}),
+    "json path any": lambda mock: mock.chat(json__messages__0=ANY, prompt="Hi"),
+    "prompt any": lambda mock: mock.chat(prompt=ANY, json__n=1),
+    "headers any": lambda mock: mock.chat(
+        headers={"Accept": ANY, "accept-encoding": ANY}, json__n=1
+    ),
     "content": lambda mock: mock.chat(content__contains=b'"n":1'),
     "headers": lambda mock: mock.chat(headers={"accept": "*/*"}),
     "host": lambda mock: mock.chat(host="api.openai.com"),
@@ -198,10 +230,10 @@ def test_keyed_routes_keep_their_order(run: Run) -> None:
     for number in range(20):
         run.mock.chat(prompt=f"{number}").reply(f"a{number}")
     run.mock.chat(prompt__contains="1").reply("contains")
-    run.mock.chat(prompt="11").reply("never")
-    run.mock.chat(prompt="21").reply("never either")
+    run.mock.chat(prompt="11").reply("instead")
+    run.mock.chat(prompt="21").reply("never")
     assert [run.content(str(n)) for n in (3, 19, 11, 21, 31)] == [
-        "a3", "a19", "a11", "contains", "contains",
+        "a3", "a19", "instead", "contains", "contains",
     ]  # fmt: skip
 
 
@@ -241,9 +273,48 @@ def test_keyed_routes_keep_their_order(run: Run) -> None:
             lambda mock: mock.chat(method="GET"),
             "chat() sets method itself: to match by it, use route(method=...)",
         ),
-        (lambda mock: mock.chat(prompt__regex="("), 'chat(prompt__regex="("): missing ), '),
-        (lambda mock: mock.chat(json__a__contains="x"), "chat(json__a__contains=\"x\"): 'json' "),
+        (
+            lambda mock: mock.chat(prompt__regex="("),
+            'chat(prompt__regex="("): missing ), unterminated subpattern at position 0; '
+            "for the text itself, use prompt__contains",
+        ),
+        (
+            lambda mock: mock.route(path__regex="("),
+            'route(path__regex="("): missing ), unterminated subpattern at position 0; '
+            "escape it: re.escape()",
+        ),
+        (
+            lambda mock: mock.chat(json__a__contains="x"),
+            "chat(json__a__contains=\"x\"): 'json' has no 'contains' lookup, it compares whole "
+            "values; to search the body as text, use content__contains",
+        ),
+        (
+            lambda mock: mock.chat(json__a={1}),
+            'chat(json__a="{1}"): JSON has no set: pass what json.dumps accepts, or ANY',
+        ),
         (lambda mock: mock.route(headers=3), "route(headers=3): "),
+        (
+            lambda mock: mock.route(scheme=ANY),
+            "route(scheme=ANY): leave out what may have any value",
+        ),
+        (
+            lambda mock: mock.route(cookies={"a": ANY}),
+            'route(cookies={"a": ANY}): a cookie is compared with a str; for any: '
+            "headers={'cookie': ANY}",
+        ),
+        (
+            lambda mock: mock.chat(prompt=["a"]),
+            'chat(prompt=["a"]): it is compared with a str, not list; '
+            "for one of several, prompt__in=[...]",
+        ),
+        (
+            lambda mock: mock.chat(model__in="m"),
+            "chat(model__in=\"m\"): pass a list, such as model__in=['m']",
+        ),
+        (
+            lambda mock: mock.embeddings(method="GET"),
+            "embeddings() sets method itself: to match by it, use route(method=...)",
+        ),
     ],
 )
 def test_what_no_request_can_be_matched_by(
@@ -271,6 +342,280 @@ def test_routes_respond_by_the_means_of_respx(run: Run) -> None:
     assert run.http.post("https://api.openai.com/v1/embeddings").status_code == 201
     assert run.http.get("https://api.openai.com/v1/files").status_code == 204
     assert route.call_count == 1
+
+
+def test_numbers_compare_as_json_does(run: Run) -> None:
+    run.mock.chat(json__temperature=1).reply("one")
+    run.mock.chat(json__logprobs=True).reply("true")
+    run.mock.chat(json__metadata={"a": ANY}).reply("metadata")
+    run.mock.reply("other")
+    assert run.content(temperature=1.0) == run.content(temperature=1) == "one"
+    assert run.content(temperature=1.5) == "other"
+    assert run.content(logprobs=True) == "true"
+    assert run.content(metadata={"a": "1"}) == "metadata"
+    assert run.content(metadata={"a": "1", "b": "2"}) == "other"
+
+
+def test_true_is_not_one() -> None:
+    run = Run(profile="compatible")
+    run.mock.chat(json__extra=[ANY, 1]).reply("one")
+    run.mock.chat(json__extra=[ANY, True]).reply("true")
+    run.mock.chat(json__extra=1).reply("alone")
+    assert run.content(extra=[None, True]) == "true"
+    assert run.content(extra=[None, 1.0]) == "one"
+    run.mock.reply("other")
+    assert run.content(extra=True) == "other"
+
+
+EMBEDDINGS = "https://api.openai.com/v1/embeddings"
+
+
+@pytest.mark.parametrize(
+    "lookups",
+    [
+        {"json__model": "m"},
+        {"model": "m"},
+        {"json": {"model": "m", "input": "x", "n": 1}},
+        {"json__n": 1.0, "json__input": ANY},
+        {"model__startswith": "m", "content__contains": b"input"},
+    ],
+)
+def test_patterns_fit_bodies_of_every_route(run: Run, lookups: dict[str, Any]) -> None:
+    run.mock.route(path="/v1/embeddings", **lookups).respond(201)
+    run.mock.route(path="/v1/embeddings").respond(202)
+    body = {"model": "m", "input": "x", "n": 1}
+    assert run.http.post(EMBEDDINGS, json=body).status_code == 201
+    assert run.http.post(EMBEDDINGS, json=body | {"model": "o", "n": 2}).status_code == 202
+    assert run.http.post(EMBEDDINGS, content=b"{not JSON").status_code == 202
+
+
+def test_a_body_that_no_route_fits_is_named_by_its_path(run: Run) -> None:
+    run.mock.route(path="/v1/embeddings", json__model="m").respond(201)
+    with pytest.raises(UnrecordedRequest) as caught:
+        run.http.post(EMBEDDINGS, json={"model": "o"})
+    assert str(caught.value).splitlines()[2:] == [
+        '            1. route(path="/v1/embeddings", json__model="m"): json__model is "o"',
+        "  reply     chatapi_mock.embeddings()",
+    ]
+
+
+def test_a_second_reply_replaces_the_first(run: Run) -> None:
+    first = run.mock.reply("first")
+    run.mock.chat(prompt="Hi").reply("by prompt")
+    run.mock.reply("second")
+    run.mock.chat(prompt="Hi").reply("by prompt, again")
+    assert run.content("Ho") == run.content("Hi") == "second"
+    assert run.mock.unused == [
+        'chat(prompt="Hi"): never requested, since chat() before it replies to every request: '
+        "put it first"
+    ]
+    first.reply("third")
+    assert run.content("Ho") == "third"
+    run.mock.script(["fourth"])
+    run.mock.reply("fifth")
+    assert [run.content("Ho") for _ in range(3)] == ["fourth", "fifth", "fifth"]
+
+
+def test_a_second_response_of_respx_replaces_the_first(run: Run) -> None:
+    for status in (500, 204):
+        run.mock.route(path="/v1/files").respond(status)
+        run.mock.route(path="/v1/passed").pass_through()
+    run.mock.route(M(path="/a") | M(path="/b")).respond(500)
+    run.mock.route(M(path="/a") | M(path="/c")).respond(204)
+    assert run.http.get("https://x.example/v1/files").status_code == 204
+    assert run.http.get("https://x.example/a").status_code == 500
+    assert run.mock.unused == [
+        'route(path="/v1/passed"): never requested',  # once
+        "route(<Path eq '/a'> OR <Path eq '/c'>): never requested",
+    ]
+
+
+def test_routes_count_their_calls(run: Run) -> None:
+    route, other = run.mock.chat(prompt="Hi").reply("x"), run.mock.route(path="/x").respond(201)
+    assert not route.called
+    run.ask("Hi")
+    run.ask("Hi")
+    run.http.get("https://x.example/x")
+    assert (route.called, route.call_count) == (True, 2)
+    assert (other.called, other.call_count) == (True, 1)
+
+
+def _fail(request: httpx.Request) -> httpx.Response:
+    assert (request.url.path, request.content) == ("/x", b"sent")
+    raise httpx.ConnectError("Mock Error")
+
+
+@pytest.mark.parametrize(
+    "effect",
+    [
+        httpx.ConnectError,
+        httpx.ConnectError("Mock Error"),
+        httpx2.ConnectError("Mock Error"),
+        [httpx.ConnectError],
+        _fail,
+    ],
+)
+def test_side_effects_raise_the_error_of_the_clients_library(run: Run, effect: Any) -> None:
+    route = run.mock.route(path="/x").mock(side_effect=effect)
+    with pytest.raises(run.family.ConnectError, match="Mock Error"):
+        run.http.post("https://x.example/x", content=b"sent")
+    assert route.call_count == 1
+    assert run.recorder.misses == []
+
+
+def test_a_timeout_of_a_side_effect_comes_at_once(run: Run) -> None:
+    run.mock.route(path="/x").mock(side_effect=httpx.ReadTimeout("slow"))
+    with VirtualTime() as clock, pytest.raises(run.family.ReadTimeout, match="slow"):
+        run.http.get("https://x.example/x", timeout=600)
+    assert clock.slept == []
+
+
+def test_other_errors_of_side_effects_arrive_as_they_are(run: Run) -> None:
+    error = ValueError("mine")
+    run.mock.route(path="/x").mock(side_effect=error)
+    with pytest.raises(ValueError, match="mine") as caught:
+        run.http.get("https://x.example/x")
+    assert caught.value is error
+
+
+async def _later(request: Any) -> httpx.Response:
+    return httpx.Response(200)
+
+
+@pytest.mark.parametrize(
+    ("effect", "message"),
+    [
+        (_later, "a side effect cannot be async: use `def`"),
+        ([httpx.Response(204)], r"the side effects of route\(path=\"/x\"\)\s+are used up"),
+        (lambda request: "text", "Side effects must return"),
+    ],
+)
+def test_side_effects_that_cannot_respond(run: Run, effect: Any, message: str) -> None:
+    run.mock.route(path="/x").mock(side_effect=effect)
+    if isinstance(effect, list):
+        run.http.get("https://x.example/x")
+    with pytest.raises(UnrecordedRequest, match=message):
+        run.http.get("https://x.example/x")
+
+
+def test_what_passes_through_is_sent(run: Run, server: Any) -> None:
+    local = f"{server.url}/chat/completions"
+    route = run.mock.route(host="127.0.0.1").pass_through()
+    effect = run.mock.route(path="/passed").mock(side_effect=lambda request: request)
+    run.mock.reply("mocked")
+    live = run.http.post(local, json=ask())
+    assert live.json()["choices"][0]["message"]["content"] != "mocked"
+    assert run.content() == "mocked"
+    assert (route.call_count, run.recorder.exchanges[0].live) == (1, True)
+    with pytest.raises(run.family.ConnectError):
+        run.http.get("http://nowhere.invalid/passed")
+    assert effect.call_count == 1
+    assert run.recorder.passed_hosts == {"127.0.0.1", "nowhere.invalid"}
+    assert run.recorder.misses == []
+    run.http.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "profile", "status"),
+    [
+        (URL, None, 400),
+        ("http://localhost:8000/v1/chat/completions", None, 400),
+        ("http://127.0.0.1:8000/v1/chat/completions", None, 400),
+        ("https://eu.api.openai.com/v1/chat/completions", None, 400),
+        ("https://openrouter.ai/api/v1/chat/completions", None, 200),
+        ("https://openrouter.ai/api/v1/chat/completions", "openai", 400),
+        (URL, "compatible", 200),
+    ],
+)
+def test_requests_are_held_to_the_profile_of_their_host(
+    run: Run, url: str, profile: str | None, status: int
+) -> None:
+    run.mock.reply("x")
+    run.mock.profile = profile
+    body = ask(usage={"include": True})
+    assert run.http.post(url, json=body).status_code == status
+    other = "https://other.example/v1/chat/completions"
+    assert run.http.post(other, json=body).status_code == (400 if profile == "openai" else 200)
+    assert run.http.post(url, json=body).status_code == status
+
+
+def test_at_azure_the_url_names_the_model(run: Run) -> None:
+    run.mock.reply("x")
+    run.mock.models = ["gpt-4o"]
+    url = "https://x.openai.azure.com/openai/deployments/mine/chat/completions?api-version=1"
+    assert run.http.post(url, json={"messages": ask()["messages"]}).status_code == 200
+
+
+def test_every_response_has_a_request_id(run: Run) -> None:
+    run.mock.reply("x")
+    run.mock.api_keys = ["sk-right"]
+    key = {"authorization": "Bearer sk-right"}
+    responses = [
+        run.ask(),
+        run.http.post(URL, json=ask(), headers=key),
+        run.http.post(URL, json=ask(stream=True), headers=key),
+        run.http.post(URL, json=ask(temperature=3), headers=key),
+        run.http.get("https://api.openai.com/v1/models/none", headers=key),
+        run.http.get("https://api.openai.com/v1/models", headers=key),
+    ]
+    assert [response.status_code for response in responses] == [401, 200, 200, 400, 404, 200]
+    ids = [response.headers["x-request-id"] for response in responses]
+    assert ids == [f"req_mock_{number}" for number in range(1, 7)]
+
+
+def test_keys(run: Run) -> None:
+    run.mock.reply("x")
+    run.mock.api_keys = ["sk-right"]
+    assert run.mock.api_keys == ["sk-right"]
+
+    def error(**headers: str) -> Any:
+        response = run.http.post(URL, json=ask(), headers=headers)
+        assert response.status_code == 401
+        return response.json()["error"]
+
+    missing = error()
+    assert missing["message"].startswith("You didn't provide an API key. You need to provide")
+    assert error(Authorization="Basic c2stcmlnaHQ=") == missing
+    wrong = error(Authorization="Bearer wrong-key")
+    assert wrong == {
+        "message": "Incorrect API key provided: wrong-key. You can find your API key at "
+        "https://platform.openai.com/account/api-keys.",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "invalid_api_key",
+    }
+    long = error(Authorization="Bearer abcdefgh-made-up-wxyz")["message"]
+    assert "provided: abcdefgh*********wxyz. You" in long
+    for headers in ({"authorization": "bearer sk-right"}, {"api-key": "sk-right"}):
+        assert run.http.post(URL, json=ask(), headers=headers).status_code == 200
+    assert [message[:9] for _, message in run.mock.refused] == [
+        "You didn'", "You didn'", "Incorrect", "Incorrect",
+    ]  # fmt: skip
+    with pytest.raises(SettingError, match="api_keys must be a list of keys"):
+        run.mock.api_keys = "sk-right"
+    run.mock.api_keys = None
+    assert run.ask().status_code == 200
+
+
+def test_choices_take_texts(run: Run) -> None:
+    run.mock.reply(choices("a", text("b"), tool_call("get_weather", {"city": "Paris"})))
+    messages = [c["message"] for c in run.ask(n=3, tools=[WEATHER]).json()["choices"]]
+    assert [message["content"] for message in messages] == ["a", "b", None]
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        ({"a": 1}, "not dict: use structured(...) for JSON"),
+        (lambda request: "x", "not function: reply with a function that returns choices(...)"),
+        (faults.rate_limit(), ": put a fault before it in a script"),
+        (choices("a"), "choices() takes one reply for each choice, and no choices() inside"),
+    ],
+)
+def test_what_is_not_a_choice(reply: Any, message: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        choices("a", reply)
+    assert str(caught.value).endswith(message)
 
 
 def test_a_side_effect_that_returns_nothing_leaves_the_request_to_the_next_route(run: Run) -> None:

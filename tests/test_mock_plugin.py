@@ -149,6 +149,31 @@ def test_a(chatapi_mock):
     run(test).stdout.fnmatch_lines(["*no recording for a connection to 192.0.2.1:80*"])
 
 
+def test_what_passes_through_may_leave_the_machine(run: Any) -> None:
+    test = (
+        MOCK
+        + """
+import importlib.util
+
+def test_a(chatapi_mock):
+    assert importlib.util.find_spec("requests")
+    import requests
+    chatapi_mock.route(host="passed.invalid").pass_through()
+    chatapi_mock.reply("Hello!")
+    with pytest.raises(httpx.ConnectError):
+        httpx.get("http://passed.invalid/")
+    with pytest.raises(requests.ConnectionError):
+        requests.get("http://passed.invalid/")
+    assert requests.post(URL, json=ask()).status_code == 200
+    import socket
+    socket.create_connection(("other.invalid", 80), timeout=1)
+"""
+    )
+    result = run(test)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*no recording for a connection to other.invalid:80*"])
+
+
 def test_hand_made_answers_are_judged_where_a_policy_says_so(run: Any) -> None:
     test = (
         MOCK

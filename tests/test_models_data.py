@@ -192,6 +192,21 @@ NO_TOOLS = "Function tools with reasoning_effort are not supported for {} in /v1
 OR_NONE = " To use function tools, use /v1/responses or set reasoning_effort to 'none'."
 ELSEWHERE = " Please use /v1/responses instead."
 
+TOO_LARGE = (
+    "max_tokens is too large: {}. This model supports at most {} completion tokens, "
+    "whereas you provided {}."
+)
+NO_SOUND = "This model requires that either input content or output modality contain audio."
+
+
+def heard(model: str, position: int = 0, **more: Any) -> dict[str, Any]:
+    """A request with sound in one of its messages."""
+    sound = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+    said: list[dict[str, Any]] = [{"role": "user", "content": "Hi"}] * position
+    content = [{"type": "text", "text": "Hi"}, sound]
+    return {"model": model, "messages": [*said, {"role": "user", "content": content}], **more}
+
+
 REFUSED: list[tuple[dict[str, Any], str, str | None, str]] = [
     (body("o3", max_tokens=9), "max_tokens", "unsupported_parameter", NOT_MAX),
     (body("o1-2024-12-17", max_tokens=9), "max_tokens", "unsupported_parameter", NOT_MAX),
@@ -244,6 +259,26 @@ REFUSED: list[tuple[dict[str, Any], str, str | None, str]] = [
         "Supported values are: 'low', 'medium', 'high', and 'xhigh'.",
     ),
     (
+        body("gpt-4o-2024-11-20", max_tokens=16385),
+        "max_tokens",
+        "invalid_value",
+        TOO_LARGE.format(16385, 16384, 16385),
+    ),
+    (
+        body("gpt-4.1", max_tokens=10**30),
+        "max_tokens",
+        "invalid_value",
+        TOO_LARGE.format(10**30, 32768, 10**30),
+    ),
+    (body("gpt-audio"), "model", "invalid_value", NO_SOUND),
+    (
+        body("gpt-5.4", modalities=["text", "audio"], audio={"voice": "ash", "format": "wav"}),
+        "modalities",
+        "unknown_parameter",
+        "Unknown parameter: 'modalities'.",
+    ),
+    (body("gpt-audio-mini", modalities=["text"]), "model", "invalid_value", NO_SOUND),
+    (
         {"model": "o1-mini", "messages": [{"role": "system", "content": "Be brief."}]},
         "messages[0].role",
         "unsupported_value",
@@ -268,9 +303,49 @@ def test_what_a_model_refuses(
 
 
 @pytest.mark.parametrize(
+    ("sent", "path", "param", "message"),
+    [
+        (
+            body("gpt-5-mini", max_completion_tokens=200_000),
+            "$.max_completion_tokens",
+            "max_tokens",  # as the service names it
+            TOO_LARGE.format(200_000, 128_000, 200_000),
+        ),
+        (
+            heard("gpt-4.1", 1),
+            "$.messages[1].content[1].type",
+            "messages[1]",
+            "Invalid 'messages[1]'. "
+            "Content blocks are expected to be either text or image_url type.",
+        ),
+    ],
+)
+def test_what_the_service_says_about_another_place(
+    sent: dict[str, Any], path: str, param: str, message: str
+) -> None:
+    assert [f.path for f in found("Q18", sent)] == [path]
+    _, error = refusal_of(sent, None, URL) or (0, {})
+    assert error["error"] == {
+        "message": message,
+        "type": "invalid_request_error",
+        "param": param,
+        "code": "invalid_value",
+    }
+
+
+@pytest.mark.parametrize(
     "sent",
     [
         body("o3", max_completion_tokens=9),
+        body("gpt-4o", max_tokens=16384),
+        body("gpt-4.1", max_completion_tokens=32768),
+        body("gpt-4o-audio", max_tokens=10**9),
+        body("gpt-5.4", modalities=["text"]),
+        heard("gpt-audio"),
+        heard("gpt-4o-audio-preview"),
+        heard("gpt-audio", modalities=["text"]),
+        body("gpt-audio", modalities=["text", "audio"], audio={"voice": "ash", "format": "wav"}),
+        {"model": "gpt-audio", "messages": [{"role": "assistant", "audio": {"id": "audio_1"}}]},
         body("o3", stop=None, temperature=1, max_tokens=None),
         body("o3-mini", stop="x"),
         body("gpt-4o", max_tokens=9, stop="x", temperature=0),
@@ -302,7 +377,10 @@ def test_nothing_is_refused_before_it_was_known() -> None:
 
 
 def test_the_rows_are_complete() -> None:
-    parameters = document("request")["properties"].keys() | {"messages[].role"}
+    parameters = document("request")["properties"].keys() | {
+        "messages[].role",
+        "messages[].content[].type",
+    }
     for row in models()["refused"]:
         assert row.keys() >= {"models", "since", "parameter", "message", "code", "sources"}
         assert DAY.fullmatch(row["since"])
@@ -310,8 +388,8 @@ def test_the_rows_are_complete() -> None:
         assert row["sources"]
         assert row["models"]
         assert not {"accepts", "refuses"} <= row.keys()
-        assert row.get("beside", "function tools") == "function tools"
-        row["message"].format(model="m", value="v", parameter="p")
+        assert row.get("beside", "no sound") in ("function tools", "no sound")
+        row["message"].format(model="m", value="v", parameter="p", at_most=1)
 
 
 @pytest.mark.parametrize(
@@ -323,6 +401,9 @@ def test_the_rows_are_complete() -> None:
         {"model": "gpt-5.6", "messages": [], "tools": [1, None]},
         {"model": "gpt-5.6", "messages": [], "reasoning_effort": {"a": 1}},
         {"model": 5, "messages": []},
+        {"model": "gpt-4o", "messages": [1, {"content": [1, {"type": []}, {}]}, {"content": 1}]},
+        {"model": "gpt-4o", "messages": "x", "max_tokens": "20000"},
+        {"model": "gpt-4o", "messages": [], "max_tokens": 1e9},
     ],
 )
 def test_a_broken_request_is_left_to_its_schema(sent: dict[str, Any]) -> None:

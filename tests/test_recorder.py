@@ -629,6 +629,7 @@ class Mock:
     def __init__(self, answer: Interaction | None) -> None:
         self._answer, self.given_back = answer, 0
         self.give_back: Any = self._give_back
+        self.passes_on = False
 
     def _give_back(self) -> None:
         self.given_back += 1
@@ -676,6 +677,19 @@ def test_a_mock_answers_in_place_of_cassette_and_network(path: Path) -> None:
     with pytest.raises(UnrecordedRequest):
         begin(silent, "wrong")
     assert silent.misses[1] == Miss("POST chat/completions m", "the mock is wrong", routes=[])
+
+
+def test_a_mock_may_let_a_request_pass_to_its_server() -> None:
+    mock = Mock(None)
+    mock.passes_on = True
+    recorder = opened(None, answers=mock)
+    take = begin(recorder, "a")
+    assert isinstance(take, Take)
+    assert (take.exchange.live, recorder.misses) == (True, [])
+    assert recorder.passed_hosts == {"api.openai.com"}
+    mock.passes_on = False
+    with pytest.raises(UnrecordedRequest):
+        begin(recorder, "a")
 
 
 def test_what_a_mock_is_sent_is_no_secret_to_mask() -> None:

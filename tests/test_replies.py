@@ -182,9 +182,9 @@ def test_text_and_its_usage() -> None:
         "finish_reason": "stop",
     }
     assert answer["usage"] == {
-        "prompt_tokens": 17,
+        "prompt_tokens": 11,
         "completion_tokens": 5,
-        "total_tokens": 22,
+        "total_tokens": 16,
         "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
         "completion_tokens_details": {
             "reasoning_tokens": 0,
@@ -194,6 +194,29 @@ def test_text_and_its_usage() -> None:
         },
     }
     assert (answer["model"], answer["service_tier"]) == ("gpt-4o-mini", "default")
+
+
+def test_sound_and_images_in_a_prompt_are_in_the_usage() -> None:
+    """Sound alone brings the details: requests with images only have none."""
+    sound = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "mp3"}}
+    image = {"type": "image_url", "image_url": {"url": "https://x.example/a.png"}}
+
+    def details(*parts: Any) -> Any:
+        body = body_with(messages=[{"role": "user", "content": list(parts)}])
+        usage = both(builders.text("One two"), body)["usage"]
+        return usage["prompt_tokens_details"], usage["completion_tokens_details"]
+
+    prompt, completion = details(sound, image, {"type": "text", "text": "Hi"})
+    assert prompt == {
+        "cached_tokens": 0,
+        "audio_tokens": 1,
+        "text_tokens": 12,
+        "image_tokens": 8500,
+    }
+    assert completion["text_tokens"] == 2
+    prompt, completion = details(image)
+    assert "image_tokens" not in prompt
+    assert "text_tokens" not in completion
 
 
 @pytest.mark.parametrize(
@@ -726,7 +749,7 @@ BAD_CALLS = {
     "calls": (lambda: builders.tool_calls(builders.text()), 'takes tool calls, not text("Hello!")'),
     "no-calls": (lambda: builders.tool_calls(), "at least one"),
     "choices": (lambda: builders.choices(), "one reply for each choice"),
-    "no-reply": (lambda: builders.choices("One"), 'takes replies, not "One"; use text(...)'),
+    "no-reply": (lambda: builders.tool_calls("One"), 'takes replies, not "One"; use text(...)'),
     "nested": (lambda: builders.choices(builders.choices(builders.text())), "no choices() inside"),
 }
 

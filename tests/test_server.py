@@ -58,6 +58,7 @@ class Mock:
     """Answers as a test's function says."""
 
     give_back = None
+    passes_on = False
 
     def __init__(self, answer: Callable[[Request], Interaction | None]) -> None:
         self._answer = answer

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, lru_cache
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ DEPRECATIONS = "https://developers.openai.com/api/docs/deprecations"
 
 _DATED = re.compile(r"-\d{4}-\d\d-\d\d$")
 _LONGEST_NAME = 200
+_PARTS = "messages[].content[].type"
 
 
 class _Row(NamedTuple):
@@ -29,23 +30,35 @@ class _Row(NamedTuple):
 
     Attributes:
         since: first day on which a public report shows it.
-        parameter: of the body, or ``messages[].role``.
-        with_tools: only where the request has function tools.
+        parameter: of the body, ``messages[].role`` or ``messages[].content[].type``.
+        beside: only in requests that have this, one of `_BESIDE`.
         accepts: the only values taken (``None``: absent); ``None`` where any but those of
             `refuses` is.
         refuses: the values not taken; ``None`` where the parameter itself is refused.
+        at_most: the largest number taken.
+        named: the parameter that the service's error names, where it is another one.
         message, code: of the service's error.
     """
 
     since: str
     parameter: str
-    with_tools: bool
+    beside: str | None
     accepts: tuple[JSON, ...] | None
     refuses: tuple[JSON, ...] | None
+    at_most: int | None
+    named: str | None
     message: str
     code: str | None
 
+    def may_refuse(self, body: JSONObject) -> bool:
+        """False, at little cost, for nearly all that the row has nothing against."""
+        if self.at_most is not None:
+            return self.parameter in body
+        return self.parameter != _PARTS or _has_parts(body)
+
     def refused(self, value: JSON) -> bool:
+        if self.at_most is not None:
+            return type(value) is int and value > self.at_most
         if self.accepts is not None:
             return value not in self.accepts
         return value is not None if self.refuses is None else value in self.refuses
@@ -53,7 +66,7 @@ class _Row(NamedTuple):
     @property
     def looks_at(self) -> str:
         """The member of the body without which nothing is refused."""
-        if self.parameter == "messages[].role":
+        if self.parameter.startswith("messages[]"):
             return "messages"
         return "model" if self.refused(None) else self.parameter
 
@@ -109,9 +122,11 @@ def _rows() -> dict[str, tuple[_Row, ...]]:
         row = _Row(
             each["since"],
             each["parameter"],
-            each.get("beside") == "function tools",
+            each.get("beside"),
             None if accepts is None else tuple(accepts),
             None if refuses is None else tuple(refuses),
+            each.get("at_most"),
+            each.get("named"),
             each["message"],
             each["code"],
         )
@@ -135,19 +150,24 @@ def model_refusals(body: JSONObject, day: str) -> list[ModelRefusal]:
     if not isinstance(model, str) or len(model) > _LONGEST_NAME:
         return []
     rows, members = _rows_of(model)
-    return [] if members.isdisjoint(body) else [*_refusals(rows, body, model, day)]
+    if members.isdisjoint(body):
+        return []
+    rows = tuple(row for row in rows if row.may_refuse(body))
+    return [*_refusals(rows, body, model, day)] if rows else []
 
 
 def _refusals(
-    rows: tuple[_Row, ...], body: JSONObject, model: str, day: str
+    rows: Iterable[_Row], body: JSONObject, model: str, day: str
 ) -> Iterator[ModelRefusal]:
     for row in rows:
-        if row.since > day or (row.with_tools and not _has_function_tools(body)):
+        if row.since > day or (row.beside is not None and not _BESIDE[row.beside](body)):
             continue
         if row.parameter == "messages[].role":
             yield from _refused_roles(row, body, model)
+        elif row.parameter == _PARTS:
+            yield from _refused_parts(row, body, model)
         elif row.refused(value := body.get(row.parameter)):
-            yield _refusal(row, (row.parameter,), value, row.parameter, model)
+            yield _refusal(row, (row.parameter,), value, row.named or row.parameter, model)
 
 
 def _refused_roles(row: _Row, body: JSONObject, model: str) -> Iterator[ModelRefusal]:
@@ -159,9 +179,37 @@ def _refused_roles(row: _Row, body: JSONObject, model: str) -> Iterator[ModelRef
             yield _refusal(row, path, role, f"messages[{position}].role", model)
 
 
+def _refused_parts(row: _Row, body: JSONObject, model: str) -> Iterator[ModelRefusal]:
+    """The first content part that is refused; the error names its message."""
+    for position, index, kind in _kinds_of_parts(body):
+        if row.refused(kind):
+            path = ("messages", position, "content", index, "type")
+            yield _refusal(row, path, kind, f"messages[{position}]", model)
+            return
+
+
+def _has_parts(body: JSONObject) -> bool:
+    messages = body.get("messages")
+    return isinstance(messages, list) and any(
+        isinstance(message, dict) and isinstance(message.get("content"), list)
+        for message in messages
+    )
+
+
+def _kinds_of_parts(body: JSONObject) -> Iterator[tuple[int, int, str]]:
+    """Position of the message, index in its content, and ``type`` of each content part."""
+    messages = body.get("messages")
+    for position, message in enumerate(messages if isinstance(messages, list) else ()):
+        content = message.get("content") if isinstance(message, dict) else None
+        for index, part in enumerate(content if isinstance(content, list) else ()):
+            kind = part.get("type") if isinstance(part, dict) else None
+            if isinstance(kind, str):
+                yield position, index, kind
+
+
 def _refusal(row: _Row, path: Path, value: JSON, parameter: str, model: str) -> ModelRefusal:
     shown = value if isinstance(value, str) else json.dumps(value)
-    message = row.message.format(model=model, value=shown, parameter=parameter)
+    message = row.message.format(model=model, value=shown, parameter=parameter, at_most=row.at_most)
     return ModelRefusal(path, value, parameter, message, row.code)
 
 
@@ -170,3 +218,21 @@ def _has_function_tools(body: JSONObject) -> bool:
     return isinstance(tools, list) and any(
         isinstance(tool, dict) and tool.get("type", "function") == "function" for tool in tools
     )
+
+
+def _has_no_sound(body: JSONObject) -> bool:
+    """Whether sound is neither sent nor asked for."""
+    modalities = body.get("modalities")
+    if isinstance(modalities, list) and "audio" in modalities:
+        return False
+    messages = body.get("messages")
+    messages = messages if isinstance(messages, list) else []
+    if any(isinstance(message, dict) and message.get("audio") for message in messages):
+        return False  # an earlier answer that was spoken
+    return all(kind != "input_audio" for _, _, kind in _kinds_of_parts(body))
+
+
+_BESIDE: dict[str, Callable[[JSONObject], bool]] = {
+    "function tools": _has_function_tools,
+    "no sound": _has_no_sound,
+}

@@ -24,6 +24,7 @@ from pytest_chatapi.mock.builders import (
     tool_call,
     tool_calls,
 )
+from pytest_chatapi.mock.embeddings import embeddings
 from pytest_chatapi.mock.replies import Reply
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ __all__ = [
     "choices",
     "content_filter",
     "custom_tool_call",
+    "embeddings",
     "length_cut",
     "reasoning",
     "refusal",

@@ -326,16 +326,36 @@ def reasoning(content: str = "Hello!", reasoning_tokens: int = 64) -> Reply:
 
 
 @_builder("A reply of its own for each of the request's `n` choices.", "choice.message.content")
-def choices(*replies: Reply) -> Reply:
+def choices(*replies: Reply | str) -> Reply:
     """Different choices; any other reply is repeated for the request's ``n``.
+
+    Args:
+        replies: one for each choice: a str, or a reply of another builder.
 
     Raises:
         SettingError: there are no replies, or one of them is itself made by `choices`.
     """
-    label = _label_of("choices", replies)
-    if not replies or any(reply._parts for reply in replies):
+    parts = tuple(map(_part_of_choices, replies))
+    label = _label_of("choices", parts)
+    if not parts or any(part._parts for part in parts):
         raise SettingError("choices() takes one reply for each choice, and no choices() inside")
-    return Reply(label, _parts=replies)
+    return Reply(label, _parts=parts)
+
+
+def _part_of_choices(reply: object) -> Reply:
+    if isinstance(reply, str):
+        return text(reply)
+    if isinstance(reply, Reply):
+        return reply
+    if callable(reply):
+        instead = "reply with a function that returns choices(...)"
+    elif hasattr(reply, "apply"):
+        instead = "put a fault before it in a script"
+    else:
+        instead = "use structured(...) for JSON"
+    raise SettingError(
+        f"choices() takes texts and replies of builders, not {type(reply).__name__}: {instead}"
+    )
 
 
 # -- a reply to anything -----------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import traceback
 from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, NamedTuple, TypeGuard, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 from urllib.parse import urlsplit
 
 import httpx
+from respx.models import SideEffectError
 from respx.patterns import Pattern
 
 from pytest_chatapi.contract.ask import Ask, request_json
@@ -19,10 +21,14 @@ from pytest_chatapi.contract.wording import mask
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.mock import refusals
 from pytest_chatapi.mock.builders import reply_that_fits, text
+from pytest_chatapi.mock.embeddings import Embeddings, embeddings, embeddings_refusal
 from pytest_chatapi.mock.generated import stamp_of
+from pytest_chatapi.mock.misfits import misfit
 from pytest_chatapi.mock.replies import Reply
 from pytest_chatapi.mock.routes import (
     ANY_CHAT,
+    ANY_EMBEDDINGS,
+    EMBEDDINGS_PATH,
     Route,
     RoutedRequest,
     Table,
@@ -33,6 +39,7 @@ from pytest_chatapi.mock.store import Store
 from pytest_chatapi.mock.wire_form import completion_head, events, written
 from pytest_chatapi.recording.http_types import HTTPResponse
 from pytest_chatapi.recording.interaction import Interaction, from_parts
+from pytest_chatapi.recording.kinds import HTTP_FAMILIES
 from pytest_chatapi.recording.miss import Miss
 
 if TYPE_CHECKING:
@@ -68,12 +75,14 @@ class ChatMock:
     Args:
         test: what names the test: replies are stamped by it, the same in every run.
         profile: requests are checked by it; ``compatible`` accepts what imitators accept.
+            ``None`` for the profile of each request's host.
         keeps: whether to keep `requests` and `refused`; a server runs for long.
 
     Attributes:
         requests: all requests, in order.
         refused: those of them that broke the request contract, with the error's message.
         give_back: puts the turn of a script that was just taken back in front.
+        passes_on: a route with respx's `pass_through` got the last request.
     """
 
     def __init__(self, test: str = "", profile: str | None = None, *, keeps: bool = True) -> None:
@@ -83,9 +92,11 @@ class ChatMock:
         self._table = Table()
         self._store = Store()
         self._any_model = True
-        self._number = 0
+        self._api_keys: frozenset[str] | None = None
+        self._number = self._responses = 0
         self.give_back: Callable[[], None] | None = None
-        self._known: dict[bytes, _KnownBody] = {}
+        self.passes_on = False
+        self._known: dict[tuple[bytes, str], _KnownBody] = {}
 
     # -- setting up ------------------------------------------------------------------------
 
@@ -125,6 +136,19 @@ class ChatMock:
         __tracebackhide__ = True
         return self._table.add(Route(*patterns, **lookups))
 
+    def embeddings(self, *patterns: Pattern, **lookups: object) -> Route:
+        """A route for ``/v1/embeddings``, which replies with vectors made of the inputs' words.
+
+        Args:
+            patterns, lookups: as for `chat`: ``model``, ``json__input``, ``headers`` ...
+        """
+        __tracebackhide__ = True
+        for name in ANY_EMBEDDINGS.keys() & lookups:
+            raise SettingError(
+                f"embeddings() sets {name} itself: to match by it, use route({name}=...)"
+            )
+        return self.route(*patterns, **ANY_EMBEDDINGS, **lookups).reply(embeddings())
+
     @property
     def profile(self) -> str | None:
         return self._profile
@@ -149,41 +173,59 @@ class ChatMock:
         self._known.clear()
 
     @property
+    def api_keys(self) -> list[str] | None:
+        """The keys that are accepted; once they are set, others get 401. ``None``: any, or none."""
+        return None if self._api_keys is None else sorted(self._api_keys)
+
+    @api_keys.setter
+    def api_keys(self, keys: Iterable[str] | None) -> None:
+        __tracebackhide__ = True
+        if isinstance(keys, str):
+            raise SettingError("api_keys must be a list of keys, such as ['sk-right']")
+        self._api_keys = None if keys is None else frozenset(keys)
+
+    @property
     def unused(self) -> list[str]:
         """Routes and turns of scripts that were never requested, a line each."""
-        routes = self._table.routes
-        return [f"{route.title}: {route.unused}" for route in routes if route.unused]
+        return [self._unused(route) for route in self._table.routes if route.unused]
+
+    def _unused(self, route: Route) -> str:
+        line = f"{route.title}: {route.unused}"
+        shadow = None if route.called else self._table.shadow_of(route)
+        if shadow is None:
+            return line
+        return f"{line}, since {shadow.title} before it replies to every request: put it first"
 
     # -- responding ------------------------------------------------------------------------
 
     def answer(self, request: Request) -> Interaction | None:
         """The response to a request; ``None`` where nothing matches it."""
-        self.give_back = None
+        self.give_back, self.passes_on = None, False
         if self._keeps:
             self.requests.append(request)
+        if self._api_keys is not None:
+            refused = refusals.key_refusal(request.headers, self._api_keys)
+            if refused is not None:
+                return self._refuse(request, refused)
         kind = endpoint(Exchange(request))
         known = self._known_body(request, kind)
         if known.refusal is not None:
-            if self._keeps:
-                self.refused.append((request, known.refusal[1]["error"]["message"]))
-            return _json_response(request, *known.refusal)
+            return self._refuse(request, known.refusal)
         routed = RoutedRequest(request, known.body, known.written)
         for route in self._table.matching(routed):
             if route.is_spent:
                 continue
             if route.has_replies:
                 return self._next_reply(route, routed)
-            resolved = route.match(routed.for_respx)
-            if resolved is not None:
-                response = cast(httpx.Response, resolved)
-                route.calls.record(routed.for_respx, response)
-                return _passed_on(request, response)
+            response = self._by_respx(route, routed)
+            if response is not None or self.passes_on:
+                return response
         stored = self._store.respond(request, kind)
         if stored is not None:
-            return _json_response(request, *stored)
+            return self._json(request, *stored)
         if kind is None and not self._table.routes:
             path = urlsplit(request.url).path
-            return _json_response(request, *refusals.unknown_url(request.method, path))
+            return self._json(request, *refusals.unknown_url(request.method, path))
         return None
 
     def miss(self, request: Request) -> Miss:
@@ -201,8 +243,24 @@ class ChatMock:
             mask(title_of(Exchange(request))),
             "no route of the mock matches it" if routes else "the mock has no routes",
             routes=lines,
-            remedy="chatapi_mock.reply(...), or chatapi_mock.chat(prompt=...).reply(...)",
+            remedy="chatapi_mock.embeddings()"
+            if EMBEDDINGS_PATH.search(urlsplit(request.url).path)
+            else "chatapi_mock.reply(...), or chatapi_mock.chat(prompt=...).reply(...)",
         )
+
+    def _refuse(self, request: Request, refused: refusals.Refusal) -> Interaction:
+        if self._keeps:
+            self.refused.append((request, refused[1]["error"]["message"]))
+        return self._json(request, *refused)
+
+    def _json(self, request: Request, status: int, body: JSON) -> Interaction:
+        headers = [("content-type", _JSON_TYPE), self._request_id()]
+        return Interaction(request, status, "", headers, [written(body)])
+
+    def _request_id(self) -> tuple[str, str]:
+        """The header that each response of the service has."""
+        self._responses += 1
+        return "x-request-id", f"req_mock_{self._responses}"
 
     def _known_body(self, request: Request, kind: str | None) -> _KnownBody:
         """What the body of a request is; parsed and checked once for equal bodies.
@@ -212,15 +270,18 @@ class ChatMock:
         """
         if kind != "chat":
             return _KnownBody(None, None, {})
-        key = content_of(request)
+        profile = self._profile or refusals.profile_of(request.url)
+        key = content_of(request), profile
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             body, why_not = request_json(request)
-            refusal = refusals.refusal_of(body, why_not, request.url, self.profile)
-            if refusal is None and not self._any_model and body["model"] not in self.models:
-                refusal = refusals.not_found(body["model"])
+            refusal = refusals.refusal_of(body, why_not, request.url, profile)
+            if refusal is None and not self._any_model:
+                model = body.get("model")  # at Azure, the URL has it
+                if model is not None and model not in self.models:
+                    refusal = refusals.not_found(model)
             known = _KnownBody(None if refusal is not None else body, refusal, {})
             self._known[key] = known
         return known
@@ -236,6 +297,43 @@ class ChatMock:
             self.give_back = give_back
         return self._response(route, turn, routed)
 
+    def _by_respx(self, route: Route, routed: RoutedRequest) -> Interaction | None:
+        """What the means of respx respond: `respond`, `mock`, `side_effect`, `pass_through`.
+
+        Returns:
+            ``None`` where a side effect leaves the request to the next route, and where the
+            request is to be sent (see `passes_on`).
+
+        Raises:
+            Exception: the side effect, or what it raised; errors of the transport are in the
+                response instead.
+        """
+        request = routed.for_side_effects
+        try:
+            resolved = route.match(request)
+        except SideEffectError as error:
+            route.calls.record(request, None)
+            if not _is_of_transport(error.origin):
+                raise error.origin from None
+            name, reason = type(error.origin).__name__, str(error.origin)
+            return Interaction(routed.request, 0, reason, error=name, times=())
+        except StopIteration:
+            raise SettingError(f"the side effects of {route.title} are used up") from None
+        except TypeError as error:
+            raise SettingError(f"{route.title}: {error}") from None
+        if inspect.isawaitable(resolved):
+            if inspect.iscoroutine(resolved):
+                resolved.close()
+            raise SettingError("a side effect cannot be async: use `def`")
+        if resolved is None:
+            return None
+        if isinstance(resolved, httpx.Request):
+            route.calls.record(request, None)
+            self.passes_on = True
+            return None
+        route.calls.record(request, resolved)
+        return _passed_on(routed.request, resolved)
+
     def _response(self, route: Route, reply: object, routed: RoutedRequest) -> Interaction:
         """What a reply of any form makes of a request."""
         if is_fault(reply):
@@ -248,8 +346,10 @@ class ChatMock:
             reply = text(reply)
         if isinstance(reply, Reply):
             return self._built(reply, routed)
+        if isinstance(reply, Embeddings):
+            return self._embedded(reply, routed)
         if isinstance(reply, dict):
-            return _json_response(routed.request, 200, reply)
+            return self._json(routed.request, 200, reply)
         if _is_response(reply):
             return _passed_on(routed.request, reply)
         raise SettingError(f"a reply function must return a reply, not {type(reply).__name__}")
@@ -280,12 +380,26 @@ class ChatMock:
             _, self.give_back = route.take(at)
         return response
 
+    def _embedded(self, reply: Embeddings, routed: RoutedRequest) -> Interaction:
+        if routed.body is not None:
+            remedy = "use it with chatapi_mock.embeddings()"
+            raise misfit(reply.label, "it is a chat completion", remedy)
+        body, why_not = request_json(routed.request)
+        refused = embeddings_refusal(body, why_not)
+        if refused is None and not self._any_model and body["model"] not in self.models:
+            refused = refusals.not_found(body["model"])
+        if refused is not None:
+            return self._refuse(routed.request, refused)
+        return self._json(routed.request, 200, reply.response(body))
+
     def _built(self, reply: Reply, routed: RoutedRequest) -> Interaction:
         request = routed.request
+        if routed.body is None and EMBEDDINGS_PATH.search(urlsplit(request.url).path):
+            raise misfit(reply.label, "it asks for embeddings", "reply with embeddings()")
         body = routed.body if isinstance(routed.body, dict) else {}
         stamp = stamp_of(self.test, self._number)
         self._number += 1
-        request_id = ("x-request-id", f"req_mock_{self._number}")
+        request_id = self._request_id()
         if body.get("stream"):
             pieces = events(reply.chunks(body, stamp))
             headers = [("content-type", _STREAM_TYPE), request_id]
@@ -323,12 +437,16 @@ def _called(function: Callable[[Request], object], request: Request) -> object:
     return reply
 
 
+def _is_of_transport(error: Exception) -> bool:
+    """Whether httpx or httpx2 raises it where no response comes."""
+    return any(
+        kind.__name__ == "TransportError" and kind.__module__.partition(".")[0] in HTTP_FAMILIES
+        for kind in type(error).__mro__
+    )
+
+
 def _is_response(reply: object) -> TypeGuard[HTTPResponse]:
     return hasattr(reply, "status_code")
-
-
-def _json_response(request: Request, status: int, body: JSON) -> Interaction:
-    return Interaction(request, status, "", [("content-type", _JSON_TYPE)], [written(body)])
 
 
 def _passed_on(request: Request, response: HTTPResponse) -> Interaction:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.mock.generated import Sound, Stamp, letters, sound_of
-from pytest_chatapi.mock.tokens import logprobs, prompt_tokens, tokens
+from pytest_chatapi.mock.prompt_tokens import prompt_tokens
+from pytest_chatapi.mock.tokens import logprobs, tokens
 
 __all__ = ["CalledTool", "Choice", "chunks_of", "completion_of"]
 
@@ -146,7 +147,7 @@ def _sound(choice: Choice, ask: Ask, stamp: Stamp, index: int) -> Sound:
 
 
 def _usage(choices: Sequence[Choice], ask: Ask, cached_tokens: int) -> JSONObject:
-    prompt, heard = prompt_tokens(ask.body)
+    prompt, heard, seen = prompt_tokens(ask.body)
     prompt = max(prompt, cached_tokens)
     used = sum(choice.used for choice in choices)
     spoken = sum(choice.spoken for choice in choices)
@@ -162,8 +163,9 @@ def _usage(choices: Sequence[Choice], ask: Ask, cached_tokens: int) -> JSONObjec
             "rejected_prediction_tokens": 0,
         },
     }
-    if "audio" in ask.modalities:
-        usage["prompt_tokens_details"] |= {"text_tokens": prompt - heard, "image_tokens": 0}
+    if "audio" in ask.modalities or heard:
+        text = prompt - heard - seen
+        usage["prompt_tokens_details"] |= {"text_tokens": text, "image_tokens": seen}
         usage["completion_tokens_details"]["text_tokens"] = used - spoken
     return usage
 

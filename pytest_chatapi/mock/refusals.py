@@ -8,30 +8,35 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
+from functools import lru_cache
+from urllib.parse import urlsplit
 
 from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.models import model_refusals
-from pytest_chatapi.contract.profiles import get_profile
+from pytest_chatapi.contract.profiles import get_profile, profile_for_url
 from pytest_chatapi.contract.rules.request import check_request
 from pytest_chatapi.contract.schemas import load
 from pytest_chatapi.contract.strict_schema import strict_problems, strict_schemas
 from pytest_chatapi.contract.validation import Node, SchemaViolation, json_path, json_type
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import mask
+from pytest_chatapi.recording.guard import is_local
 
 __all__ = [
     "NO_JSON",
     "Refusal",
     "invalid_type",
     "invalid_value",
+    "key_refusal",
     "metadata_refusal",
     "missing",
     "not_found",
     "out_of_range",
+    "profile_of",
     "refusal",
     "refusal_of",
     "unknown_url",
@@ -77,6 +82,12 @@ NO_JSON = (
     "not valid JSON. If you have trouble figuring out how to fix this, please contact us through "
     "our help center at help.openai.com.)"
 )
+_NO_KEY = (
+    "You didn't provide an API key. You need to provide your API key in an Authorization header "
+    "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY), or as the password field (with blank "
+    "username) if you're accessing the API from your browser and are prompted for a username and "
+    "password. You can obtain an API key from https://platform.openai.com/account/api-keys."
+)
 _NO_MODEL = "you must provide a model parameter"
 
 
@@ -88,7 +99,8 @@ def refusal_of(
     Args:
         body, why_not: as `request_json` returns them.
         url: of the request; in a URL of Azure the deployment names the model.
-        profile: name of the profile whose errors and warnings refuse; ``None`` is ``openai``.
+        profile: name of the profile whose errors and warnings refuse; ``None`` for the one of the
+            URL, see `profile_of`.
 
     Returns:
         One refusal, for what the service would notice first; ``None`` for a request that it
@@ -97,7 +109,7 @@ def refusal_of(
     Raises:
         SettingError: there is no such profile.
     """
-    ledger = Ledger(get_profile(profile or "openai"))
+    ledger = Ledger(get_profile(profile or profile_of(url)))
     if why_not is not None:
         return refusal(NO_JSON)
     if body is None:
@@ -124,6 +136,18 @@ def refusal_of(
     return _field_refusal(violations[first.path], body)
 
 
+@lru_cache(maxsize=64)
+def profile_of(url: str) -> str:
+    """The profile by which requests to a URL are checked: a server on this machine, or a URL
+    without a host, stands for the reference service.
+    """
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        host = ""
+    return "openai" if is_local(host) else profile_for_url(url).name
+
+
 def metadata_refusal(metadata: JSON) -> Refusal | None:
     """The refusal of this value of ``metadata``; ``None`` for a valid one."""
     body = {"metadata": metadata}
@@ -137,6 +161,27 @@ def not_found(model: str) -> Refusal:
     """The response to a request for a model that does not exist."""
     message = f"The model `{model}` does not exist or you do not have access to it."
     return refusal(message, code="model_not_found", status=404)
+
+
+def key_refusal(headers: Mapping[str, str], keys: Collection[str]) -> Refusal | None:
+    """The response to a request without one of these keys; ``None`` where it has one.
+
+    Args:
+        headers: of the request, by lower-case name.
+    """
+    scheme, _, sent = headers.get("authorization", "").partition(" ")
+    key = sent.strip() if scheme.lower() == "bearer" else headers.get("api-key", "")
+    if key in keys:
+        return None
+    if not key:
+        return refusal(_NO_KEY, status=401)
+    shown = key if len(key) <= 12 else f"{key[:8]}{'*' * (len(key) - 12)}{key[-4:]}"
+    return refusal(
+        f"Incorrect API key provided: {shown}. You can find your API key at "
+        "https://platform.openai.com/account/api-keys.",
+        code="invalid_api_key",
+        status=401,
+    )
 
 
 def unknown_url(method: str, path: str) -> Refusal:

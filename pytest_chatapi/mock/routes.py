@@ -7,26 +7,39 @@ import re
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from unittest.mock import ANY
 
 import httpx
 import respx
-from respx.patterns import PathPattern, Pattern
+from respx.patterns import Lookup, PathPattern, Pattern
 
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import did_you_mean, show
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.mock import patterns
+from pytest_chatapi.mock.embeddings import Embeddings
 from pytest_chatapi.mock.replies import Reply
 
 if TYPE_CHECKING:
     from pytest_chatapi.faults.fault import Fault
 
-__all__ = ["ANY_CHAT", "Route", "RoutedRequest", "Table", "content_of", "is_fault"]
+__all__ = [
+    "ANY_CHAT",
+    "ANY_EMBEDDINGS",
+    "EMBEDDINGS_PATH",
+    "Route",
+    "RoutedRequest",
+    "Table",
+    "content_of",
+    "is_fault",
+]
 
 CHAT_PATH = re.compile(r"/chat/completions/?$")
+EMBEDDINGS_PATH = re.compile(r"/embeddings/?$")
 ANY_CHAT: dict[str, object] = {"method": "POST", "path__regex": CHAT_PATH}
+ANY_EMBEDDINGS: dict[str, object] = {"method": "POST", "path__regex": EMBEDDINGS_PATH}
 _KEYED = {"json", "model", "prompt"}
 _LOOKUPS = {"eq", "contains", "startswith", "regex", "in"}
 
@@ -49,7 +62,7 @@ class RoutedRequest:
     """A request in the form in which respx's patterns read it.
 
     Attributes:
-        body: parsed; ``None`` for anything but a chat completion.
+        body: parsed; ``None`` for anything but a chat completion (see `json`).
         written: what replies made of an equal body before, after the stamp.
     """
 
@@ -68,10 +81,26 @@ class RoutedRequest:
     def read(self) -> bytes:
         return content_of(self.request)
 
+    @cached_property
+    def json(self) -> JSON:
+        """The body of any request, parsed.
+
+        Raises:
+            ValueError: it is not JSON.
+        """
+        return json.loads(self.read()) if self.body is None else self.body
+
     @property
-    def for_respx(self) -> httpx.Request:
-        """This, as respx's annotations have it: it reads no more than is here."""
+    def for_patterns(self) -> httpx.Request:
+        """This, as the annotations of respx's patterns have it: they read no more than is here."""
         return cast(httpx.Request, self)
+
+    @cached_property
+    def for_side_effects(self) -> httpx.Request:
+        """The request as code of the user's reads it."""
+        request = self.request
+        headers = [pair for pair in request.headers.items() if pair[0] != "transfer-encoding"]
+        return httpx.Request(request.method, request.url, headers=headers, content=self.read())
 
 
 class Route(respx.Route):
@@ -82,15 +111,21 @@ class Route(respx.Route):
 
     def __init__(self, *patterns: Pattern, **lookups: object) -> None:
         __tracebackhide__ = True
-        is_chat = ANY_CHAT.items() <= lookups.items()
-        own = {name: v for name, v in lookups.items() if not (is_chat and name in ANY_CHAT)}
-        function = "chat" if is_chat else "route"
+        function, own = _function_of(lookups)
+        is_chat = function == "chat"
         self.title = f"{function}({_title(patterns, own)})"
         _check(function, patterns, own)
         try:
-            super().__init__(*patterns, **lookups)
-        except (LookupError, NotImplementedError, TypeError, ValueError, re.error) as error:
-            raise SettingError(f"{self.title}: {error}") from None
+            more, rest = _with_our_patterns(lookups)
+            super().__init__(*patterns, *more, **rest)
+        except re.error as error:
+            raise SettingError(f"{self.title}: {error}; {_instead_of_regex(own)}") from None
+        except Exception as error:  # each pattern of respx has errors of its own
+            reason = str(error) or "no request has such a value"
+            if any(value is ANY for value in own.values()):
+                reason = "leave out what may have any value"
+            raise SettingError(f"{self.title}: {reason}") from None
+        self.is_chat = is_chat
         self.is_any_chat = not patterns and lookups == ANY_CHAT
         self.repeated: object = None
         self.turns: deque[object] | None = None
@@ -98,9 +133,11 @@ class Route(respx.Route):
         self.undelivered: set[int] = set()  # ids of replies that a fault kept from arriving
         # Routes with a key are found by the value of that one pattern, without trying each.
         self.key = None if patterns else _key(lookups)
+        self.identity = object() if patterns else repr(sorted(lookups.items()))
+        self.table: Table | None = None
 
     def reply(self, reply: object) -> Route:
-        """Reply to each request with this.
+        """Reply to each request with this. An earlier `reply` for the same patterns is replaced.
 
         Args:
             reply: one from a builder of `pytest_chatapi.mock`; a str; a fault; a dict, sent as
@@ -109,6 +146,7 @@ class Route(respx.Route):
         """
         __tracebackhide__ = True
         self.repeated, self.turns = _checked(reply), None
+        self._replace()
         return self
 
     def script(self, replies: Iterable[object]) -> Route:
@@ -119,7 +157,40 @@ class Route(respx.Route):
                 "a script must be a list of replies, one per turn; for a single one use reply()"
             )
         self.turns = deque(map(_checked, replies))
+        self._replace()
         return self
+
+    def mock(self, *args: Any, **more: Any) -> Route:
+        """As in respx, which `respond` goes through as well."""
+        super().mock(*args, **more)
+        self._replace()
+        return self
+
+    def pass_through(self, value: bool = True) -> Route:
+        super().pass_through(value)
+        if value:
+            self._replace()
+        return self
+
+    def _replace(self) -> None:
+        """Put this in the place of earlier routes that would let no request through to it."""
+        if self.table is not None:
+            self.table.replace_by(self)
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether it responds to each request that its patterns match."""
+        if self.has_replies:
+            return self.turns is None
+        return self.is_pass_through or (self.return_value is not None and self.side_effect is None)
+
+    @property
+    def called(self) -> bool:
+        return self.call_count > 0
+
+    @property
+    def call_count(self) -> int:
+        return self.reply_count + self.calls.call_count
 
     @property
     def has_replies(self) -> bool:
@@ -133,7 +204,7 @@ class Route(respx.Route):
     def unused(self) -> str:
         """What the test never requested of this route, in one line, or nothing."""
         if self.turns is None:
-            return "" if self.reply_count or self.called else "never requested"
+            return "" if self.called else "never requested"
         # A client that got a fault instead of a reply may well give up.
         waiting = [turn for turn in self.turns if id(turn) not in self.undelivered]
         total = self.reply_count + len(self.turns)
@@ -161,19 +232,28 @@ class Route(respx.Route):
         """Whether the patterns match."""
         if self.is_any_chat and routed.body is not None:
             return True  # only chat completions have a parsed body
-        return self._pattern is None or bool(self._pattern.match(routed.for_respx))
+        return self._pattern is None or bool(self._pattern.match(routed.for_patterns))
 
     def why_not(self, routed: RoutedRequest) -> str:
         """What does not match, in one line."""
         for part in self._pattern or ():
-            if part.match(routed.for_respx):
+            if part.match(routed.for_patterns):
                 continue
             try:
-                value = show(part.parse(routed.for_respx), 60)
+                value = show(part.parse(routed.for_patterns), 60)
             except Exception:  # as in respx: what cannot be read does not match
                 value = "absent"
-            return f"{part.key} is {value}"
+            path = getattr(part, "path", "")
+            return f"{part.key}__{path} is {value}" if path else f"{part.key} is {value}"
         return "script used up" if self.is_spent else "does not match"
+
+
+def _function_of(lookups: Mapping[str, object]) -> tuple[str, dict[str, object]]:
+    """The method of the mock that makes a route of these lookups, and the caller's own of them."""
+    for function, fixed in (("chat", ANY_CHAT), ("embeddings", ANY_EMBEDDINGS)):
+        if all(lookups.get(name) is value for name, value in fixed.items()):
+            return function, {name: v for name, v in lookups.items() if name not in fixed}
+    return "route", dict(lookups)
 
 
 def _check(function: str, patterns: Sequence[object], lookups: Mapping[str, object]) -> None:
@@ -201,10 +281,47 @@ def _check(function: str, patterns: Sequence[object], lookups: Mapping[str, obje
             raise SettingError(f"{function}() cannot match requests by {name!r}{near}")
 
 
+def _with_our_patterns(
+    lookups: Mapping[str, object],
+) -> tuple[list[Pattern], dict[str, object]]:
+    """The patterns that respx has not, or has otherwise, and the lookups that are left to it."""
+    ours: list[Pattern] = []
+    rest: dict[str, object] = {}
+    for name, value in lookups.items():
+        key, _, path = name.partition("__")
+        if key == "json":
+            before, _, last = path.rpartition("__")
+            if last in _LOOKUPS - {"eq"}:
+                raise NotImplementedError(
+                    f"'json' has no {last!r} lookup, it compares whole values; "
+                    "to search the body as text, use content__contains"
+                )
+            ours.append(patterns.JSONValue(value, path=before if last == "eq" else path))
+        elif name in ("headers", "headers__contains") and isinstance(value, Mapping):
+            ours.append(patterns.HasHeaders(key for key, text in value.items() if text is ANY))
+            rest[name] = {key: text for key, text in value.items() if text is not ANY}
+        elif (
+            key == "cookies"
+            and isinstance(value, Mapping)
+            and any(text is ANY for text in value.values())
+        ):
+            raise ValueError("a cookie is compared with a str; for any: headers={'cookie': ANY}")
+        else:
+            rest[name] = value
+    return ours, rest
+
+
+def _instead_of_regex(lookups: Mapping[str, object]) -> str:
+    """What to write for a text that is not meant as a regular expression."""
+    key = next(name for name in lookups if name.endswith("__regex")).removesuffix("__regex")
+    has_contains = Lookup.CONTAINS in Pattern.registry[key].lookups
+    return f"for the text itself, use {key}__contains" if has_contains else "escape it: re.escape()"
+
+
 def _checked(reply: object) -> object:
     __tracebackhide__ = True
     if (
-        isinstance(reply, str | dict | Reply)
+        isinstance(reply, str | dict | Reply | Embeddings)
         or callable(reply)
         or is_fault(reply)
         or hasattr(reply, "status_code")
@@ -219,7 +336,7 @@ def _checked(reply: object) -> object:
 def _title(patterns: Sequence[Pattern], lookups: dict[str, object]) -> str:
     parts = [repr(pattern) for pattern in patterns]
     parts += [f"{name}={show(value, 40)}" for name, value in lookups.items()]
-    return ", ".join(parts)
+    return ", ".join(parts).replace('"<ANY>"', "ANY")
 
 
 def _key(lookups: dict[str, object]) -> tuple[str, str, object] | None:
@@ -231,8 +348,12 @@ def _key(lookups: dict[str, object]) -> tuple[str, str, object] | None:
             continue
         path = path if last == "eq" else rest
         if kind == "json":
-            return kind, path, json.dumps(value, sort_keys=True)
-        return kind, "", value
+            try:
+                return kind, path, patterns.comparable(value)
+            except TypeError:  # it holds ANY
+                continue
+        if isinstance(value, str):
+            return kind, "", value
     return None
 
 
@@ -241,24 +362,57 @@ class Table:
 
     def __init__(self) -> None:
         self.routes: list[Route] = []
+        self._same: dict[object, list[Route]] = defaultdict(list)
         self._open: list[int] = []
         self._keyed: dict[tuple[str, str], dict[object, list[int]]] = defaultdict(dict)
 
     def add(self, route: Route) -> Route:
-        at = len(self.routes)
         self.routes.append(route)
+        self._same[route.identity].append(route)
+        self._index(len(self.routes) - 1, route)
+        route.table = self
+        return route
+
+    def _index(self, at: int, route: Route) -> None:
         if route.key is None:
             self._open.append(at)
         else:
             kind, path, value = route.key
             self._keyed[kind, path].setdefault(value, []).append(at)
-        return route
+
+    def replace_by(self, route: Route) -> None:
+        """Put a route in the place of others with its patterns that respond to every request."""
+        same = self._same[route.identity]
+        replaced = {id(other) for other in same if other is not route and other.is_endless}
+        is_here = any(other is route for other in same)
+        if not replaced:
+            if not is_here:  # it was replaced itself
+                self.add(route)
+            return
+        first = next(at for at, other in enumerate(self.routes) if id(other) in replaced)
+        replaced.add(id(route))
+        rest = [other for other in self.routes if id(other) not in replaced]
+        self.routes = [*rest[:first], route, *rest[first:]]
+        self._same[route.identity] = [r for r in self.routes if r.identity == route.identity]
+        self._open.clear()
+        self._keyed.clear()
+        for at, other in enumerate(self.routes):
+            self._index(at, other)
+
+    def shadow_of(self, route: Route) -> Route | None:
+        """An earlier route that responds to every request before this one could."""
+        for other in self.routes:
+            if other is route:
+                break
+            if other.is_any_chat and route.is_chat and other.is_endless:
+                return other
+        return None
 
     def matching(self, routed: RoutedRequest) -> Iterator[Route]:
         """The routes that a request matches, in order."""
         candidates = list(self._open)
         for (kind, path), by_value in self._keyed.items():
-            value = _value(kind, path, routed.body)
+            value = _value(kind, path, routed)
             if value is not _NOTHING:
                 candidates += by_value.get(value, ())
         for at in sorted(candidates):
@@ -274,15 +428,13 @@ _READERS: dict[str, Callable[[JSON], object]] = {
 }
 
 
-def _value(kind: str, path: str, body: JSON) -> object:
+def _value(kind: str, path: str, routed: RoutedRequest) -> object:
     """The value that a request has where a keyed pattern looks."""
     try:
-        if kind != "json":
-            value = _READERS[kind](body)
-            hash(value)
-            return value
-        for step in path.split("__") if path else ():
-            body = body[int(step) if step.isdigit() else step]
-    except (LookupError, TypeError, AttributeError):
+        if kind == "json":
+            return patterns.comparable(patterns.value_at(routed.json, path))
+        value = _READERS[kind](routed.json)
+        hash(value)
+    except (LookupError, TypeError, AttributeError, ValueError):
         return _NOTHING
-    return json.dumps(body, sort_keys=True)
+    return value

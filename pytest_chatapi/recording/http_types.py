@@ -6,6 +6,7 @@ Neither is imported: which of the two a request belongs to is decided at run tim
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from datetime import timedelta
 from typing import Any, Protocol
 
 __all__ = [
@@ -50,6 +51,8 @@ class HTTPResponse(Protocol):
 
     stream: Any
     """A `ByteStream` or an `AsyncByteStream`, and a subclass of the family's own base class."""
+    elapsed: timedelta
+    """From the request to the end of the response."""
 
     @property
     def status_code(self) -> int: ...

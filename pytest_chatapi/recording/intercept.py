@@ -12,6 +12,7 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, NoReturn
@@ -25,6 +26,14 @@ from pytest_chatapi.recording.transport import ahandle, handle, is_sending
 __all__ = ["intercepted"]
 
 _OTHERS = ("requests", "urllib3", "aiohttp", "httplib2", "tornado", "boto3")
+# The function that every request through a library takes, by its module.
+_USED_BY = {
+    "urllib3.connectionpool": ("HTTPConnectionPool", "urlopen"),  # of requests and botocore too
+    "aiohttp.client": ("ClientSession", "_request"),
+    "httplib2": ("Http", "request"),
+    "tornado.simple_httpclient": ("SimpleAsyncHTTPClient", "fetch_impl"),
+    "tornado.curl_httpclient": ("CurlAsyncHTTPClient", "fetch_impl"),
+}
 
 
 @contextlib.contextmanager
@@ -116,89 +125,123 @@ def _others(
     recorder: Recorder, passes: _Passes, on_second: Callable[[], NoReturn] | None
 ) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
-        waiting: dict[str, Callable[[], object]] = {}
+        lock = threading.RLock()
+        is_done = False
 
         def bridge() -> None:
-            for name in _OTHERS:
-                waiting.pop(name, None)
-            from pytest_chatapi.recording.vcr_bridge import bridged
+            nonlocal is_done
+            with lock:
+                if not is_done:
+                    from pytest_chatapi.recording.vcr_bridge import bridged
 
-            stack.enter_context(bridged(recorder, passes, skip=HTTP_FAMILIES))
+                    stack.enter_context(bridged(recorder, passes, skip=HTTP_FAMILIES))
+                    is_done = True
 
-        def alone() -> None:
+        def bridge_on_use(module: ModuleType) -> None:
+            class_name, name = _USED_BY[module.__name__]
+            owner = getattr(module, class_name, None)
+            original = getattr(owner, name, None)
+            if original is None:
+                return
+
+            def first_use(self: object, *args: Any, **more: Any) -> Any:
+                if is_done:  # vcrpy may have taken this for the original
+                    return original(self, *args, **more)
+                bridge()
+                now = getattr(owner, name)
+                return (original if now is first_use else now)(self, *args, **more)
+
+            def restore() -> None:
+                if vars(owner).get(name) is first_use:
+                    setattr(owner, name, original)
+
+            setattr(owner, name, first_use)
+            stack.callback(restore)
+
+        def refuse_second(module: ModuleType) -> None:
             if on_second is not None:
-                stack.enter_context(_no_second(on_second))
+                stack.enter_context(_no_second(module, on_second))
 
         # Patching by vcrpy takes longer than a whole replayed request: only where it is needed.
-        waiting |= dict.fromkeys(_OTHERS, bridge)
-        waiting["vcr.cassette"] = alone
-        loaded = [name for name in waiting if name in sys.modules]
+        if any(name in sys.modules for name in _OTHERS):
+            bridge()
+        waiting: dict[str, Callable[[ModuleType], object]] = {"vcr.cassette": refuse_second}
+        if not is_done:
+            waiting |= dict.fromkeys(_USED_BY, bridge_on_use)
+        for name in [name for name in waiting if name in sys.modules]:
+            waiting.pop(name)(sys.modules[name])
         finder = _Finder(waiting)
         sys.meta_path.insert(0, finder)
         try:
-            for name in loaded:
-                if name in waiting:
-                    waiting.pop(name)()
             yield
         finally:
             sys.meta_path.remove(finder)
+            with lock:
+                is_done = True
+            waiting.clear()
 
 
 @contextlib.contextmanager
-def _no_second(refuse: Callable[[], NoReturn]) -> Iterator[None]:
-    """Refuse cassettes of vcrpy that the code under test opens."""
-    from vcr.cassette import CassetteContextDecorator  # type: ignore[import-untyped]
+def _no_second(cassettes: ModuleType, refuse: Callable[[], NoReturn]) -> Iterator[None]:
+    """Refuse cassettes of vcrpy that the code under test opens.
 
-    enter = CassetteContextDecorator.__enter__
+    Args:
+        cassettes: the module ``vcr.cassette``.
+    """
+    decorator = cassettes.CassetteContextDecorator
+    enter = decorator.__enter__
 
     def guarded_enter(self: Any) -> object:
         if not hasattr(self.cls, "chatapi"):  # which our own bridge has
             refuse()
         return enter(self)
 
-    with patched(CassetteContextDecorator, "__enter__", guarded_enter):
+    with patched(decorator, "__enter__", guarded_enter):
         yield
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Calls a function after one of the modules it waits for is imported.
+    """Calls a function with each of the modules it waits for, once it is complete.
 
-    Where such a module imports another (requests imports urllib3), only after the outer one:
-    vcrpy patches both, and cannot patch one that is still incomplete.
+    Whatever imports it may be in the middle of its own import, and holds locks of the import system
+    until that is done: such a function must not import anything, nor wait for another thread.
 
     Args:
-        waiting: the functions by module name; each is called once and removed before that.
+        waiting: the functions by module name; each is removed when it is called.
     """
 
-    def __init__(self, waiting: dict[str, Callable[[], object]]) -> None:
+    def __init__(self, waiting: dict[str, Callable[[ModuleType], object]]) -> None:
         self._waiting = waiting
-        self._imports_under_way = 0
-        self._pending: list[Callable[[], object]] = []
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname not in self._waiting:
             return None
-        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        spec = self._spec_of_others(fullname, path, target)
         if spec is None or spec.loader is None:
             return None
-        imported = self._waiting.pop(fullname)
+        # Not every spec is executed: `importlib.util.find_spec` only looks whether one exists.
         loader = spec.loader
         execute = loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
-            del loader.exec_module
-            self._imports_under_way += 1
-            try:
-                execute(module)
-                self._pending.append(imported)
-            finally:
-                self._imports_under_way -= 1
-                if not self._imports_under_way:
-                    callbacks, self._pending = dict.fromkeys(self._pending), []
-                    for callback in callbacks:
-                        callback()
+            vars(loader).pop("exec_module", None)
+            execute(module)
+            completed = self._waiting.pop(fullname, None)
+            if completed is not None:
+                completed(module)
 
         loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
+
+    def _spec_of_others(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """The spec that the finders behind this one have: of editable installs, say."""
+        finders = list(sys.meta_path)
+        for finder in finders[finders.index(self) + 1 :] if self in finders else ():
+            spec = finder.find_spec(fullname, path, target)
+            if spec is not None:
+                return spec
+        return None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NoReturn, Protocol
+from urllib.parse import urlsplit
 
 from pytest_chatapi.contract.exchange import Exchange, Request, Source, fold_headers
 from pytest_chatapi.contract.titles import title_of
@@ -33,6 +34,8 @@ class Answers(Protocol):
 
     give_back: Callable[[], None] | None
     """Makes the last reply the next one again; ``None`` where it would come again anyway."""
+    passes_on: bool
+    """Whether the last request is to be sent to its server."""
 
     def answer(self, request: Request) -> Interaction | None:
         """The response to a request, ``None`` where there is none."""
@@ -95,6 +98,7 @@ class Recorder:
         unanswered: what was sent and got no response, so that nothing could be recorded.
         written: how many exchanges were written to the cassette.
         ports: of servers on this machine that ask this recorder themselves.
+        passed_hosts: to which a mock has let a request pass.
     """
 
     cassette: Cassette | None
@@ -117,6 +121,7 @@ class Recorder:
     unanswered: list[str] = field(default_factory=list)
     written: int = 0
     ports: set[int] = field(default_factory=set)
+    passed_hosts: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
@@ -180,7 +185,9 @@ class Recorder:
             if playback is not None:
                 self.exchanges.append(exchange)
                 return playback
-            if not self.sends:
+            if self.answers is not None and self.answers.passes_on:
+                self.passed_hosts.add((urlsplit(url).hostname or "").lower())
+            elif not self.sends:
                 self._lose(self._miss(request))
             exchange.live = True
             self.exchanges.append(exchange)

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, cast
 
@@ -73,12 +74,13 @@ def handle(
 ) -> HTTPResponse:
     """Return the recorded response to a request, or send it and record what comes back."""
     family = family_of(request)
+    started = time.perf_counter()
     begun = _begin(recorder, request, request.read())
     if isinstance(begun, Playback):
         if not begun.interaction.status:
             time.sleep(_seconds_to_failure(begun, request))
             _raise_failure(family, begun, request)
-        return _response(family, begun, _Replay, request)
+        return _response(family, begun, _Replay, request, started)
     try:
         response = send(request)
     except BaseException as error:
@@ -94,12 +96,13 @@ async def ahandle(
 ) -> HTTPResponse:
     """As `handle`, for async clients on any event loop."""
     family = family_of(request)
+    started = time.perf_counter()
     begun = _begin(recorder, request, await request.aread())
     if isinstance(begun, Playback):
         if not begun.interaction.status:
             await _sleep(_seconds_to_failure(begun, request))
             _raise_failure(family, begun, request)
-        return _response(family, begun, _AsyncReplay, request)
+        return _response(family, begun, _AsyncReplay, request, started)
     try:
         response = await send(request)
     except BaseException as error:
@@ -216,13 +219,18 @@ class _AsyncTee:
 
 
 def _response(
-    family: Family, playback: Playback, stream: type, request: HTTPRequest
+    family: Family, playback: Playback, stream: type, request: HTTPRequest, started: float
 ) -> HTTPResponse:
     interaction = playback.interaction
     if playback.is_plain:
         (body,) = interaction.pieces
         playback.delivered = 1
-        return family.Response(interaction.status, headers=list(interaction.headers), content=body)
+        response = family.Response(
+            interaction.status, headers=list(interaction.headers), content=body
+        )
+        # A client sets this when it closes the body, and this one is closed already.
+        response.elapsed = timedelta(seconds=time.perf_counter() - started)
+        return response
     extensions = {"http_version": b"HTTP/1.1"}
     if interaction.reason:
         extensions["reason_phrase"] = interaction.reason.encode("ascii", "replace")
@@ -316,6 +324,8 @@ def _error_of(family: Family, interaction: Interaction) -> Callable[..., Excepti
 
 def _seconds_to_failure(playback: Playback, request: HTTPRequest) -> float:
     """How long a client waits before it gives up on a response that never comes."""
+    if playback.interaction.times is not None:
+        return 0.0  # a mock's own error, which comes at once
     names = {"ConnectTimeout": "connect", "ReadTimeout": "read"}
     name = names.get(playback.interaction.error)
     return (_timeout(request, name) or 0.0) if name else 0.0
