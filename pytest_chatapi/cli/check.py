@@ -16,6 +16,7 @@ from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.findings import at_least
 from pytest_chatapi.contract.profiles import PROFILES
 from pytest_chatapi.contract.selection import parse_date, selects
+from pytest_chatapi.contract.wording import without_secrets
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.report import (
     FORMATS,
@@ -129,7 +130,7 @@ def _run(arguments: argparse.Namespace) -> int:
         report.unread += path.others
         unreadable += path.nothing_checked()
     for error in unreadable:
-        print(f"chatapi: {error}", file=sys.stderr)
+        print(f"chatapi: {without_secrets(str(error))}", file=sys.stderr)
     _print(report, arguments)
     if unreadable:
         return 2

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pytest_chatapi.contract.ask import request_json
 from pytest_chatapi.contract.endpoint import path_of
 from pytest_chatapi.contract.exchange import Exchange
+from pytest_chatapi.contract.wording import without_secrets
 
 __all__ = ["title_of"]
 
 
 def title_of(exchange: Exchange) -> str:
-    """``0 POST chat/completions gpt-4o stream``: index, method, end of the path, model, kind."""
+    """``0 POST chat/completions gpt-4o stream``: index, method, end of the path, model, kind.
+
+    Without secrets: a gateway may have its key in the path.
+    """
     parts = [str(exchange.source.index)] if exchange.source is not None else []
     request, response = exchange.request, exchange.response
     if request is not None:
@@ -22,11 +26,12 @@ def title_of(exchange: Exchange) -> str:
         body, _ = request_json(request)
         if isinstance(body, dict):
             if isinstance(body.get("model"), str):
-                parts.append(body["model"][:60])
+                parts.append(without_secrets(body["model"][:1000])[:60])
             if body.get("stream") is True:
                 parts.append("stream")
     else:
         parts.append("body")
     if response is not None and response.status != 200:
         parts.append(str(response.status))
-    return " ".join("".join(c if c.isprintable() else "?" for c in part) for part in parts)
+    title = " ".join("".join(c if c.isprintable() else "?" for c in part) for part in parts)
+    return without_secrets(title)

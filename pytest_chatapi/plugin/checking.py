@@ -9,7 +9,7 @@ import pytest
 
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.titles import title_of
-from pytest_chatapi.contract.wording import plural
+from pytest_chatapi.contract.wording import plural, without_secrets
 from pytest_chatapi.errors import ChatAPIError
 from pytest_chatapi.plugin.expiry import is_older
 from pytest_chatapi.plugin.handle import ChatAPI
@@ -249,7 +249,7 @@ class Checks:
             self._recorder.save()
         except ChatAPIError as error:
             self._is_refused = True
-            return f"chatapi: {error}"
+            return f"chatapi: {without_secrets(str(error))}"
         return ""
 
     def _skip_idle_scenario(self) -> None:

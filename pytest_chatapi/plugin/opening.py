@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 import pytest
 
 from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.contract.wording import without_secrets
 from pytest_chatapi.errors import ChatAPIError
 from pytest_chatapi.plugin.handle import REPLAY_KEY, ChatAPI
 from pytest_chatapi.plugin.ini_and_flags import is_on
@@ -103,7 +104,7 @@ def _open_recorder(
             **_legacy_rules(vcr_config),
         )
     except ChatAPIError as error:
-        refusal = f"chatapi: {error}"
+        refusal = f"chatapi: {without_secrets(str(error))}"
     pytest.fail(refusal, pytrace=False)  # outside of the handler, which would add its traceback
 
 

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.contract.exchange import Request, Response, fold_headers
 from pytest_chatapi.contract.parse import loads
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.reading.parts import header_pairs
@@ -48,7 +48,7 @@ _PIECE = re.compile(r"(\d+)@(\d+(?:\.\d+)?)")
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Interaction:
     """A recorded exchange.
 
@@ -83,6 +83,13 @@ class Interaction:
     phase: str = ""
     request_headers: Sequence[tuple[str, str]] = field(default_factory=list)
     stalls: bool = False
+
+    def __repr__(self) -> str:
+        """Without secrets, as the exchange that it is."""
+        response = Response(
+            self.status, fold_headers(list(self.headers)), pieces=list(self.pieces), cut=self.cut
+        )
+        return f"Interaction({self.request!r}, {response!r})"
 
 
 def interaction_of(value: JSONObject) -> Interaction:

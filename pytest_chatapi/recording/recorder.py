@@ -268,7 +268,7 @@ class Recorder:
         with self._lock:
             self._takes = [other for other in self._takes if other is not take]
             if isinstance(error, Exception) and self.cassette is not None:
-                title = title_of(Exchange(take.exchange.request))
+                title = self._title(take.exchange.request or Request())
                 self.unanswered.append(f"{title}: {type(error).__name__}")
 
     # -- the end of a test -----------------------------------------------------------------
