@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from traffic import ANSWER
 
-from pytest_chatapi import assert_chat_completion, check
+from pytest_chatapi import assert_chat_completion
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.titles import title_of

@@ -136,13 +136,14 @@ def _run(arguments: argparse.Namespace) -> int:
         save=recorder.save if arguments.record else None,
         on_exchange=output.exchange,
     )
-    return serve(
+    status = serve(
         app,
         host=arguments.host,
         port=arguments.port,
         allow_remote=arguments.allow_remote,
         ready=lambda url: output.print(f"{activity} on {url}\nexport OPENAI_BASE_URL={url}"),
     )
+    return 2 if recorder.refused else status  # the line of the exchange has said why
 
 
 def _refuse_contradictions(arguments: argparse.Namespace) -> None:

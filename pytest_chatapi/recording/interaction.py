@@ -209,7 +209,9 @@ def redacted(interaction: Interaction, redactor: Redactor) -> Interaction:
     content_type = next((v for n, v in interaction.headers if n.lower() == "content-type"), "")
     body, ends = redactor.body_and_cuts(b"".join(interaction.pieces), cuts, content_type)
     sizes = [end - start for start, end in zip([0, *ends], ends, strict=False)]
-    sent = request.body if isinstance(request.body, bytes) else str(request.body or "").encode()
+    sent = request.body
+    if not isinstance(sent, bytes):
+        sent = str(sent or "").encode("utf-8", "surrogatepass")
     return Interaction(
         Request(
             request.method,
@@ -312,7 +314,9 @@ def _readable(body: object) -> str | bytes | None:
         return body if isinstance(body, bytes) else None
     if text[:1] in "{[":
         try:
-            return json.dumps(loads(text), indent=2, ensure_ascii=False)
+            readable = json.dumps(loads(text), indent=2, ensure_ascii=False)
+            readable.encode()
+            return readable
         except (ValueError, RecursionError):
-            pass  # a duplicate key, NaN or a cut body: keep it as it was sent
+            pass  # a duplicate key, NaN, half a surrogate pair, a cut body: kept as it was sent
     return text

@@ -13,8 +13,8 @@ from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wording import mask
 from pytest_chatapi.errors import ChatAPIError, UnrecordedRequest
 from pytest_chatapi.reading.bodies import BodyProblem, plain_body
-from pytest_chatapi.recording.cassette import Cassette, Entry, update
-from pytest_chatapi.recording.interaction import Interaction, redacted
+from pytest_chatapi.recording.cassette import Cassette, Entry, prepared, write
+from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.recording.lookup import Lookup
 from pytest_chatapi.recording.matching import Matcher
 from pytest_chatapi.recording.miss import Miss, describe, differing_of, miss_of, overrun_of
@@ -94,6 +94,7 @@ class Recorder:
         warnings: requests that got a recording although they differ, as text.
         unanswered: what was sent and got no response, so that nothing could be recorded.
         written: how many exchanges were written to the cassette.
+        refused: how many were left out, as they must not or cannot be written.
         ports: of servers on this machine that ask this recorder themselves.
     """
 
@@ -116,6 +117,7 @@ class Recorder:
     warnings: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
     written: int = 0
+    refused: int = 0
     ports: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -304,8 +306,11 @@ class Recorder:
     def save(self) -> bool:
         """Write what was recorded since the last call; return whether there was anything.
 
+        An exchange that must not or cannot be written is left out for good.
+
         Raises:
-            WriteError: it could not be written, or holds what looks like a secret.
+            SecretError, WriteError: exchanges were left out; all others have been written.
+            WriteError: nothing could be written, and the next call tries again.
             ReadError: what is in the file by now is damaged.
         """
         with self._lock:
@@ -313,17 +318,22 @@ class Recorder:
                 return False
             self.redactor.learn_environment()
             done = [take for take in self._takes if take.interaction is not None]
-            new = [redacted(t.interaction, self.redactor) for t in done if t.interaction]
+            recorded = [take.interaction for take in done if take.interaction is not None]
             is_rewrite = self.mode == "rewrite" and not self._written
-            if not new and not (is_rewrite and self.entries):
+            if not recorded and not (is_rewrite and self.entries):
                 return False  # nothing to add, nothing to drop
-            keep = self._keeps(new, is_rewrite=is_rewrite)
-            update(self.cassette.path, self.cassette.name, new, self.redactor, keep)
-            self._written = True
-            self.written += len(new)
+            path, name = self.cassette.path, self.cassette.name
+            ready = prepared(path, name, recorded, self.redactor)
+            if ready.blocks or not ready.refused:  # else there is nothing to replace the old with
+                write(path, name, ready, self._keeps(ready.interactions, is_rewrite=is_rewrite))
+                self._written = True
+            self.written += len(ready.blocks)
+            self.refused += ready.refused
             # Takes that other threads ended in the meantime are left to the next call.
             self._takes = [take for take in self._takes if take not in done]
-            return bool(new)
+            if ready.refusal is not None:
+                raise ready.refusal
+            return bool(recorded)
 
     def _keeps(self, new: Sequence[Interaction], *, is_rewrite: bool) -> Callable[[Entry], bool]:
         """Which entries of the file stay when `new` are written."""
