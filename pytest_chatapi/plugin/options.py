@@ -247,6 +247,12 @@ class Settings:
         "fail",
         "what to do about unused recordings and mock replies:",
     )
+    optional: Sequence[str] = _setting(
+        LINES,
+        (),
+        "URLs, with *, whose recordings need not be used, such as a download that a process "
+        "makes only once",
+    )
     max_age: str | None = _setting(
         TEXT,
         None,
