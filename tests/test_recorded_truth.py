@@ -1,4 +1,4 @@
-"""A recording run tells what its cassettes lack, and the advice of a failure makes the next pass."""
+"""A recording run tells what its cassettes lack, and the advice of a failure is a cure."""
 
 from __future__ import annotations
 
@@ -141,6 +141,33 @@ def test_requests_of_wider_fixtures(run: Any, scope: str, library: str, send: st
             "  to record it, make the fixture one of function scope, or send it in the test",
         ]
     )
+
+
+def test_connections_of_wider_fixtures(run: Any) -> None:
+    test = (
+        START
+        + """
+import socket
+look_up = socket.getaddrinfo
+def found_here(host, *args, **kwargs):
+    return look_up("127.0.0.1" if host == "far.example" else host, *args, **kwargs)
+socket.getaddrinfo = found_here
+
+@pytest.fixture(scope="module")
+def thing():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        socket.create_connection(("far.example", listening.getsockname()[1])).close()
+
+@pytest.mark.chatapi
+def test_a(thing): ...
+"""
+    )
+    result = run(test, "--record-mode=once")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["*: not recorded, so not replayed: a connection to far.example:*, sent by the fixture*"]
+    )
+    run().assert_outcomes(errors=1)
 
 
 def test_what_a_wider_fixture_may_ask_is_no_news(run: Any) -> None:
@@ -493,12 +520,16 @@ def test_a_time_machine_does_not_change_dates(monkeypatch: pytest.MonkeyPatch) -
     machine = ModuleType("time_machine")
     monkeypatch.setitem(sys.modules, "time_machine", machine)
     assert clock.now() > "2026"  # while it is being imported
+    travelling = [True]
     machine.escape_hatch = SimpleNamespace(  # type: ignore[attr-defined]
-        time=SimpleNamespace(time=lambda: 1_000_000_000.5)
+        time=SimpleNamespace(time=lambda: 1_000_000_000.5),
+        is_travelling=lambda: bool(travelling),
     )
     assert clock.now() == "2001-09-09T01:46:40.500Z"
     assert not is_older("2001-08-30T00:00:00Z", "30d")
     assert is_older("2001-08-01T00:00:00Z", "30d")
+    travelling.clear()
+    assert clock.now() > "2026"
 
 
 def test_dates_in_a_time_machine(pytester: pytest.Pytester, run: Any) -> None:

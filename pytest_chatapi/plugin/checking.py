@@ -153,10 +153,10 @@ class Checks:
         for text in recorder.warnings[:1]:
             more = len(recorder.warnings) - 1
             self._warn(text + (f"\n  ... and {plural(more, 'more request')}" if more else ""))
-        if recorder.sends and recorder.cassette is not None:
-            # A later phase adds to this; it does not say that all was well.
-            if recorder.unanswered or not self._has_ended_phase:
-                remember_unanswered(self._item, recorder.unanswered)
+        # A later phase adds to this; it does not say that all was well.
+        has_news = bool(recorder.unanswered) or not self._has_ended_phase
+        if has_news and recorder.sends and recorder.cassette is not None:
+            remember_unanswered(self._item, recorder.unanswered)
         self._has_ended_phase = True
         if recorder.unanswered:
             self._warn(

@@ -66,8 +66,12 @@ def watched_fixture(item: pytest.Item, name: str, scope: str) -> Iterator[None]:
         if method.upper() == "POST" or not is_local(host):
             requests[f"{method.upper()} {host}{path.partition('?')[0]}"] = None
 
+    def note_connection(host: str, port: str) -> None:
+        if not any(host in request for request in requests):  # of a client that is not spied on
+            requests[f"a connection to {host}:{port}"] = None
+
     try:
-        with spied(note):
+        with guarded(note_connection), spied(note):
             yield
     finally:
         if requests:

@@ -7,6 +7,7 @@ import http.client
 import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from pytest_chatapi.recording.guard import patched
 from pytest_chatapi.recording.http_types import HTTPRequest
@@ -45,7 +46,7 @@ def spied(note: Note) -> Iterator[None]:
 def _noting(send: Callable[..., Any], note: Note) -> Callable[..., Any]:
     # For both kinds: what an async `send` returns is awaited by its caller.
     def noted(self: object, request: HTTPRequest) -> Any:
-        note(request.method, request.url.host, request.url.path)
+        note(request.method, request.url.host, urlsplit(str(request.url)).path)
         return send(self, request)
 
     return noted
