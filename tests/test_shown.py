@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from traffic import ANSWER
 
-from pytest_chatapi import assert_chat_completion
+from pytest_chatapi import assert_chat_completion, check
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.titles import title_of
@@ -133,6 +133,9 @@ def test_a_key_is_masked_before_a_text_is_shortened() -> None:
     key = "AKIA" + "A1B2" * 4
     for at in range(40, 80):
         assert "AKIAA1" not in show("." * at + key)
+    for at in range(10, 60):
+        found = check({**ANSWER, "." * at + key: 1}, "openai")
+        assert "AKIAA1" not in "".join(map(str, found))
     for at in range(180, 200):
         assert "AKIAA1" not in show({"a": "." * at + key}, 500)
 

@@ -20,6 +20,7 @@ __all__ = [
     "listed",
     "mask",
     "plural",
+    "shortened",
     "show",
     "show_member",
     "without_secrets",
@@ -52,11 +53,16 @@ def without_secrets(text: str) -> str:
     return _masked(text) if len(text) < _REMEMBERED else _masked.__wrapped__(text)
 
 
+def shortened(text: str, limit: int) -> str:
+    """The first characters of a text, without its secrets: a part of a key looks harmless."""
+    return text if len(text) <= limit else without_secrets(text[:_MASKED])[:limit]
+
+
 _REMEMBERED = 1000
 """Texts that are shorter are masked once: findings repeat their paths and expectations."""
 
 _MASKED = 4096
-"""Characters of a value that are masked before it is shortened: a part of a key looks harmless."""
+"""Characters of a value that are masked before it is shortened."""
 
 _TOKEN = re.compile(r"""[^\s"'<>`\\]+""")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,20}://")
@@ -142,7 +148,7 @@ def _pruned(value: JSON, depth: int) -> JSON:
     if isinstance(value, list):
         return [_pruned(v, depth - 1) for v in value[:20]] if depth else "[...]"
     if isinstance(value, str):
-        return value if len(value) <= 200 else without_secrets(value[:_MASKED])[:200]
+        return shortened(value, 200)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**40:
         return "a number of more than 40 digits"
     return value

@@ -153,10 +153,13 @@ def _check_age(text: str | None) -> None:
 
 
 def _check_url(url: str | None) -> None:
+    from pytest_chatapi.contract.wording import without_secrets
     from pytest_chatapi.errors import SettingError
 
     if url and not url.startswith(("http://", "https://")):
-        raise SettingError(f"base_url must begin with http:// or https://, not {url!r}")
+        raise SettingError(
+            f"base_url must begin with http:// or https://, not {without_secrets(url)!r}"
+        )
 
 
 # -- the rows ------------------------------------------------------------------------------------

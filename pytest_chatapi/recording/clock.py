@@ -15,10 +15,9 @@ _REAL = (time.time, time.perf_counter)
 def now() -> str:
     """UTC to the millisecond, e.g. ``2026-11-25T10:45:00.123Z``; sorts as text."""
     hatch = getattr(sys.modules.get("time_machine"), "escape_hatch", None)
+    seconds: float = _REAL[0]()
     if hatch is not None and hatch.is_travelling():
         seconds = hatch.time.time()
-    else:
-        seconds = _REAL[0]()
     day = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     return f"{day}.{int(seconds % 1 * 1000):03}Z"
 
