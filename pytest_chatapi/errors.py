@@ -76,7 +76,7 @@ class WriteError(ChatAPIError):
 
 
 class SecretError(WriteError):
-    """Exchanges were left out of a cassette, because something in them still looks like a secret."""
+    """Exchanges were not written, because something in them still looks like a secret."""
 
 
 class UnrecordedRequest(BaseException):
