@@ -11,11 +11,13 @@ from traffic import ANSWER
 
 from pytest_chatapi import assert_chat_completion, check
 from pytest_chatapi.cli.main import main
+from pytest_chatapi.contract import wording
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.titles import title_of
-from pytest_chatapi.contract.wording import mask, show, without_secrets
+from pytest_chatapi.contract.wording import mask, show, show_member, without_secrets
 from pytest_chatapi.errors import ContractError
 from pytest_chatapi.recording.interaction import Interaction
+from pytest_chatapi.redaction.redactor import Redactor
 from pytest_chatapi.report import FORMATS
 
 # Put together here, so that no scanner takes this file for a leak.
@@ -95,7 +97,8 @@ def test_repr_of_what_a_test_holds() -> None:
         whole = repr([exchange, interaction, Response(body=f"{secret}"), Response(chunks=[secret])])
         assert leaks(whole) == []
         assert "0p4que-value" not in whole
-        assert title_of(exchange).startswith("POST chat/completions")
+        of_gateway = Request("POST", f"https://a.example/x/{secret}", {}, {"model": secret})
+        assert leaks(title_of(exchange) + title_of(Exchange(of_gateway))) == []
 
 
 def test_repr_shows_the_rest() -> None:
@@ -138,6 +141,15 @@ def test_a_key_is_masked_before_a_text_is_shortened() -> None:
         assert "AKIAA1" not in "".join(map(str, found))
     for at in range(180, 200):
         assert "AKIAA1" not in show({"a": "." * at + key}, 500)
+
+
+def test_a_name_makes_a_value_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    redactor = Redactor([r'"pass": "(?P<secret>[^"]+)"'], environ={})
+    monkeypatch.setattr(wording, "_redactor", lambda: redactor)
+    assert show_member("$.users[0].pass", "hunter2pw") == '"REDACTED"'
+    assert show_member("$.users[0].name", "hunter2pw") == '"hunter2pw"'
+    assert show_member("$.pass", 5) == "5"
+    assert show_member("$", "text") == '"text"'
 
 
 def serve_arguments(upstream: str) -> list[str]:
