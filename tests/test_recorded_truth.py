@@ -90,22 +90,33 @@ def test_a_stream_that_its_own_thread_leaves_is_no_news(run: Any) -> None:
     test = (
         START
         + """
+from concurrent.futures import ThreadPoolExecutor
 kept = []
+workers = ThreadPoolExecutor()
+
+@pytest.mark.chatapi
+def test_worker(chatapi_client):
+    workers.submit(test_a, chatapi_client).result()
+
 @pytest.mark.chatapi
 def test_a(chatapi_client):
     body = ask(stream=True)
     kept.append(chatapi_client.send(
         chatapi_client.build_request("POST", "/chat/completions", json=body), stream=True))
-    next(kept[0].iter_bytes())
+    next(kept[-1].iter_bytes())
 """
     )
     result = run(test, "--record-mode=once")
-    result.assert_outcomes(passed=1)
+    result.assert_outcomes(passed=2)
     result.stdout.no_fnmatch_line("*another thread*")
-    run().assert_outcomes(passed=1)
+    run().assert_outcomes(passed=2)
 
 
 WIDER = """
+async def aiohttp_post(aiohttp):
+    async with aiohttp.ClientSession() as session:
+        await session.post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=ask())
+
 @pytest.fixture(scope="{scope}")
 def thing():
     {library}
@@ -127,6 +138,7 @@ def test_a(thing): ...
             "requests.post(os.environ['OPENAI_BASE_URL'] + '/chat/completions', json=ask())",
         ),
         ("", "openai.OpenAI().chat.completions.create(**ask())"),
+        ("import aiohttp, asyncio", "asyncio.run(aiohttp_post(aiohttp))"),
     ],
 )
 def test_requests_of_wider_fixtures(run: Any, scope: str, library: str, send: str) -> None:

@@ -10,7 +10,7 @@ import json
 import re
 
 from pytest_chatapi.contract.wire import JSON, JSONObject
-from pytest_chatapi.contract.wording import ABSENT, shortened
+from pytest_chatapi.contract.wording import ABSENT, without_secrets
 
 __all__ = ["first_value", "is_beginning", "loads", "loads_bytes"]
 
@@ -38,7 +38,8 @@ def _finite(text: str) -> float:
 
 
 def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else shortened(text, 37) + "...")
+    text = without_secrets(text[:4096])
+    return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
 _decoder = json.JSONDecoder(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
+import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures.thread import _worker
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NoReturn, Protocol
@@ -323,8 +325,9 @@ class Recorder:
 
     def _is_read_elsewhere(self, take: Take) -> bool:
         # A server of ours reads in a thread of its own, and ends that by itself.
-        is_other = take.reader is not threading.current_thread()
-        return self.cassette is not None and not self.ports and is_other and take.reader.is_alive()
+        if self.cassette is None or self.ports or take.reader is threading.current_thread():
+            return False
+        return take.reader.is_alive() and not _is_idle(take.reader)
 
     def unplayed(self, *, phase: str = "") -> list[Entry]:
         """Recordings of this test that were not requested; empty while it records.
@@ -413,6 +416,12 @@ class Recorder:
         """Whether another run recorded it for this test while this one was under way."""
         is_known = not self.since or entry.recorded_at in self._on_disk
         return not is_known and entry.test == self.test
+
+
+def _is_idle(thread: threading.Thread) -> bool:
+    """Whether a thread of an executor waits for work, so that it has left what it read."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    return frame is not None and frame.f_code is _worker.__code__
 
 
 def _plain(body: bytes, headers: dict[str, str]) -> bytes | None:

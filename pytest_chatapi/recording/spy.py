@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import importlib
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +22,9 @@ Note = Callable[[str, str, str], object]
 
 @contextlib.contextmanager
 def spied(note: Note) -> Iterator[None]:
-    """Call `note` for each request of httpx, httpx2, requests and urllib3 while the block runs."""
+    """Call `note` for each request of httpx, httpx2, requests, urllib3 and aiohttp while the block
+    runs.
+    """
     putrequest = http.client.HTTPConnection.putrequest
 
     def noted_putrequest(self: Any, method: str, url: str, *args: Any, **more: Any) -> None:
@@ -40,7 +43,19 @@ def spied(note: Note) -> Iterator[None]:
                 stack.enter_context(
                     patched(transport, send, _noting(getattr(transport, send), note))
                 )
+        if "aiohttp" in sys.modules:
+            session: Any = sys.modules["aiohttp"].ClientSession
+            stack.enter_context(patched(session, "_request", _noting_url(session._request, note)))
         yield
+
+
+def _noting_url(send: Callable[..., Any], note: Note) -> Callable[..., Any]:
+    def noted(self: object, method: str, url: object, **more: Any) -> Any:
+        split = urlsplit(str(url))
+        note(method, split.hostname or "", split.path)
+        return send(self, method, url, **more)
+
+    return noted
 
 
 def _noting(send: Callable[..., Any], note: Note) -> Callable[..., Any]:
