@@ -486,6 +486,43 @@ def test_a(chatapi_client):
     run().assert_outcomes(passed=1)  # the same exception is raised where the client had it
 
 
+def test_a_client_that_stops_by_the_clock(pytester: pytest.Pytester, run: Any) -> None:
+    test = (
+        START
+        + """
+@pytest.fixture
+def slept(monkeypatch):
+    seconds = []
+    monkeypatch.setattr(time, "sleep", seconds.append)
+    return seconds
+
+@pytest.mark.chatapi{arguments}
+def test_a(chatapi_client, slept):
+    pieces = []
+    with chatapi_client.stream("POST", "/chat/completions", json=ask(stream=True)) as response:
+        for piece in response.iter_bytes():
+            pieces.append(piece)
+            if {stops}:
+                break
+"""
+    )
+    run(
+        test.replace("{arguments}", "").replace("{stops}", "len(pieces) == 2"),
+        "--record-mode=once",
+    ).assert_outcomes(passed=1)
+    path = folder(pytester) / "test_a.yaml"
+    text = path.read_text()
+    assert "cut: client" in text
+    # As if the second piece had come after half a second, in which the client lost its patience.
+    path.write_text(re.sub(r"(pieces: \d+)@[\d.]+ (\d+)@[\d.]+", r"\1@0.0 \2@500.0", text))
+    by_clock = test.replace("{stops}", "sum(slept) > 0.4")
+    result = run(by_clock.replace("{arguments}", ""))
+    result.assert_outcomes(failed=1)
+    advice = re.search(r"set (replay_speed=1) to keep", " ".join(result.stdout.str().split()))
+    assert advice is not None
+    run(by_clock.replace("{arguments}", f"({advice[1]})")).assert_outcomes(passed=1)
+
+
 def test_skips(pytester: pytest.Pytester, run: Any) -> None:
     test = (
         START
