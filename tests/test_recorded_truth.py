@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -210,7 +211,40 @@ def test_b():
     run().assert_outcomes(passed=2)
 
 
-@pytest.mark.skipif(not hasattr(sys, "getdlopenflags"), reason="needs fork")
+@pytest.mark.parametrize("scope", ["session", "module"])
+def test_the_key_of_a_replay_is_never_sent(
+    run: Any, monkeypatch: pytest.MonkeyPatch, scope: str
+) -> None:
+    """A fixture of the session is set up before it is known that a module records."""
+    test = f"""
+import os
+@pytest.fixture(scope="session", autouse=True)
+def early():
+    return os.environ.get("OPENAI_API_KEY")
+
+@pytest.fixture(scope="{scope}")
+def late(early):
+    return os.environ.get("OPENAI_API_KEY")
+
+@pytest.fixture(scope="{scope}")
+def chatapi_config():
+    return {{"record_mode": "once"}}
+
+@pytest.mark.chatapi
+def test_a(early, late):
+    assert late is None
+    assert early == (None if "{scope}" == "session" else "sk-replay")
+    assert "OPENAI_API_KEY" not in os.environ
+    with pytest.raises(openai.OpenAIError):
+        openai.OpenAI()
+def test_b():
+    assert "OPENAI_API_KEY" not in os.environ
+"""
+    monkeypatch.delenv("OPENAI_API_KEY")
+    run(test).assert_outcomes(passed=2)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_requests_of_forked_children(run: Any) -> None:
     test = (
         START

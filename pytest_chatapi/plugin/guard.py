@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
 import pytest
@@ -17,24 +17,16 @@ from pytest_chatapi.plugin.handle import REPLAY_KEY, ChatAPI
 from pytest_chatapi.plugin.ini_and_flags import is_on
 from pytest_chatapi.plugin.run import NOTE
 from pytest_chatapi.plugin.settings import settings_at_run, settings_for
-from pytest_chatapi.plugin.stash import CHECKS
+from pytest_chatapi.plugin.stash import CHECKS, GUARD, HAS_EARLY_KEY
 from pytest_chatapi.recording.guard import guarded, is_local
 from pytest_chatapi.recording.miss import Miss, describe
 
-__all__ = ["guarded_test", "placeholder_key", "watched_fixture"]
+__all__ = ["drop_early_key", "guarded_test", "placeholder_key", "watched_fixture"]
 
 
-@contextmanager
-def guarded_test(item: pytest.Item) -> Iterator[None]:
-    """Ask for each connection to another machine whether this test allows it, and set an API key
-    where it sends nothing, for its fixtures of wider scope too.
-    """
-    has_key = bool(os.environ.get("OPENAI_API_KEY"))
-    with (
-        guarded(partial(_refuse, item)),
-        placeholder_key(is_needed=not has_key and not _records_early(item)),
-    ):
-        yield
+def guarded_test(item: pytest.Item) -> AbstractContextManager[None]:
+    """Ask for each connection to another machine whether this test allows it."""
+    return guarded(partial(_refuse, item))
 
 
 @contextmanager
@@ -51,12 +43,24 @@ def placeholder_key(*, is_needed: bool) -> Iterator[None]:
             del os.environ["OPENAI_API_KEY"]
 
 
+def drop_early_key(item: pytest.Item) -> None:
+    """Unset the key that a fixture of wider scope got, as requests go out after all."""
+    if item.stash.get(HAS_EARLY_KEY, False) and os.environ.get("OPENAI_API_KEY") == REPLAY_KEY:
+        del os.environ["OPENAI_API_KEY"]
+
+
 @contextmanager
 def watched_fixture(item: pytest.Item, name: str, scope: str) -> Iterator[None]:
-    """While a fixture of wider scope is set up, note the requests that no cassette will have."""
+    """While a fixture of wider scope is set up, note the requests that no cassette will have; for
+    one of a test that only replays, set an API key.
+    """
     if not _records_early(item):
+        if not os.environ.get("OPENAI_API_KEY") and GUARD in item.stash:
+            item.stash[GUARD].enter_context(placeholder_key(is_needed=True))
+            item.stash[HAS_EARLY_KEY] = True
         yield
         return
+    drop_early_key(item)
     from pytest_chatapi.recording.spy import spied
 
     requests: dict[str, None] = {}

@@ -13,7 +13,7 @@ import pytest
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.wording import without_secrets
 from pytest_chatapi.errors import ChatAPIError
-from pytest_chatapi.plugin.guard import placeholder_key
+from pytest_chatapi.plugin.guard import drop_early_key, placeholder_key
 from pytest_chatapi.plugin.handle import ChatAPI
 from pytest_chatapi.plugin.ini_and_flags import is_on
 from pytest_chatapi.plugin.options import Settings
@@ -64,6 +64,8 @@ def open_test(
     recorder = _open_recorder(
         item, settings, vcr_config, since, path, has_mock=has_mock, own_name=own_name
     )
+    if recorder.sends:
+        drop_early_key(item)
     recorder.on_miss = partial(_fail_for_miss, item, settings, recorder)
     hosts = [*settings.ignore_hosts, *_ignored_hosts(vcr_config)]
     with (
