@@ -2,7 +2,7 @@
 
 ChatAPIError(Exception)
 ├── ReadError          a recording cannot be read; has file, place and reason
-├── WriteError         a cassette cannot be written; has file and reason
+├── WriteError         an exchange or a cassette cannot be written; has file and reason
 │   └── SecretError    because something in it looks like a secret
 └── SettingError       a profile, code, date or option does not exist
 
@@ -61,7 +61,8 @@ class ReadError(ChatAPIError, ValueError):
 
 
 class WriteError(ChatAPIError):
-    """A cassette cannot be written; the file on disk is unchanged.
+    """A cassette cannot be written, and is unchanged; or exchanges were left out that cannot be,
+    and the others were written.
 
     Attributes:
         file: the path of the cassette.
@@ -75,7 +76,7 @@ class WriteError(ChatAPIError):
 
 
 class SecretError(WriteError):
-    """A cassette was not written, because something in it still looks like a secret."""
+    """Exchanges were not written, because something in them still looks like a secret."""
 
 
 class UnrecordedRequest(BaseException):

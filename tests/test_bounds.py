@@ -850,7 +850,7 @@ def test_what_looks_like_a_key(text: str, length: int | None) -> None:
         ({"request.body.metadata": {text: ""}}, "$.metadata"),
     ):
         got = [f"{f.path} {f.got}" for f in found("text", changes) if f.code == "Q16"]
-        assert got == ([f"{path} sk-*** ({length} characters)"] if length else [])
+        assert got == ([f"{path} sk-REDACTED ({length} characters)"] if length else [])
 
 
 # -- the ledger, the memo, text ----------------------------------------------------------

@@ -26,7 +26,8 @@ from vcr.serializers import jsonserializer, yamlserializer
 
 from pytest_chatapi import ReadError, RecordReplayTransport, Request, SecretError, WriteError
 from pytest_chatapi.recording import cassette
-from pytest_chatapi.recording.cassette import Cassette, _yaml_block, update
+from pytest_chatapi.recording.cassette import Cassette, Prepared, _yaml_block, prepared
+from pytest_chatapi.recording.cassette import write as write_file
 from pytest_chatapi.recording.interaction import (
     Interaction,
     from_parts,
@@ -34,6 +35,7 @@ from pytest_chatapi.recording.interaction import (
     plain_form,
     redacted,
 )
+from pytest_chatapi.recording.matching import Matcher
 from pytest_chatapi.recording.own_layout import own_interaction, own_request
 from pytest_chatapi.redaction.redactor import Redactor
 
@@ -64,8 +66,10 @@ def interaction(
     )
 
 
-def write(path: Path, *new: Interaction, **more: Any) -> None:
-    update(path, path.name, [redacted(i, REDACTOR) for i in new], REDACTOR, **more)
+def write(path: Path, *new: Interaction, **more: Any) -> Prepared:
+    ready = prepared(path, path.name, new, REDACTOR)
+    write_file(path, path.name, ready, **more)
+    return ready
 
 
 # Line breaks of all kinds, what YAML gives a meaning, and what it cannot hold.
@@ -190,9 +194,12 @@ def test_json(tmp_path: Path) -> None:
     requests, responses = FilesystemPersister.load_cassette(path, jsonserializer)
     assert len(requests) == 2
     assert responses[0]["body"]["string"] == b"caf\xc3\xa9"
-    with pytest.raises(WriteError, match=r"c.json: a body is not text: use a YAML cassette"):
-        write(path, interaction(answer=b"\xff"))
-    assert len(Cassette(path).entries) == 2
+    ready = write(path, interaction(answer=b"\xff"), interaction(b'{"a": 3}'))
+    assert str(ready.refusal) == (
+        f"c.json: not written: POST {URL}: a body is not text: use a YAML cassette instead "
+        "(1 other exchange recorded)"
+    )
+    assert len(Cassette(path).entries) == 3
 
 
 def test_what_others_wrote_stays_byte_for_byte(tmp_path: Path) -> None:
@@ -304,14 +311,14 @@ WORKER = """
 import sys
 from pathlib import Path
 from pytest_chatapi import Request
-from pytest_chatapi.recording.cassette import update
-from pytest_chatapi.recording.interaction import Interaction, redacted
+from pytest_chatapi.recording.cassette import prepared, write
+from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.redaction.redactor import Redactor
 path, worker, redactor = Path(sys.argv[1]), int(sys.argv[2]), Redactor(environ={})
 for number in range(10_000):
     body = b'{"worker": %d, "n": %d}' % (worker, number)
     made = Interaction(Request("POST", "https://x.example/", {}, body))
-    update(path, path.name, [redacted(made, redactor)], redactor)
+    write(path, path.name, prepared(path, path.name, [made], redactor))
     print(number, flush=True)
 """
 
@@ -740,15 +747,60 @@ def test_a_refusal_says_where_the_secret_is(
     body, answer = (json.dumps({"a": key if side in sides else "b"}).encode() for side in SIDES)
     harmless, bad = interaction(b'{"a": 1}'), interaction(body, answer)
     path = tmp_path / (name if sides else f"{key}{name}")
-    with pytest.raises(SecretError) as caught:
-        update(path, path.name, [harmless, bad], REDACTOR)
     place = f"the {' and '.join(sides)} of POST {URL} still holds" if sides else ""
-    assert caught.value.reason == (
+    reason = (
         f"not written: {place or 'the name of the cassette holds'} an API key (sk-...); "
         "add a pattern for it to redact=[...] in the chatapi_config fixture, or keep it out of "
         "the test"
     )
-    assert list(tmp_path.iterdir()) == []
+    if not sides:
+        with pytest.raises(SecretError) as caught:
+            prepared(path, path.name, [harmless, bad], REDACTOR, is_redacted=True)
+        assert caught.value.reason == reason
+        return
+    ready = prepared(path, path.name, [harmless, bad, harmless], REDACTOR, is_redacted=True)
+    assert isinstance(ready.refusal, SecretError)
+    assert ready.refusal.reason == f"{reason} (2 other exchanges recorded)"
+    assert (ready.interactions, ready.refused) == ([harmless, harmless], 1)
+    write_file(path, path.name, ready)
+    assert key not in path.read_text()
+    assert len(Cassette(path).entries) == 2
+
+
+@pytest.mark.parametrize("name", ["c.yaml", "c.json"])
+def test_what_cannot_be_written_is_left_out(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    good, bad = interaction(b'{"a": 1}'), interaction(b'{"a": 2}')
+    bad.reason = "O\ud83dK"
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    endless = interaction()
+    endless.request_headers = [("content-type", deep)]  # type: ignore[list-item]
+    ready = write(path, good, bad, good, endless, bad, bad)
+    assert len(Cassette(path).entries) == 2
+    assert ready.refused == 4
+    message = str(ready.refusal)
+    assert message.startswith(
+        f"{name}: not written: POST {URL}: holds characters that are not valid Unicode; POST {URL}"
+    )
+    assert message.endswith("; and 1 more (2 other exchanges recorded)")
+    assert type(ready.refusal) is WriteError
+
+
+@pytest.mark.parametrize("name", ["c.yaml", "c.json"])
+@pytest.mark.parametrize("text", [rb"\ud83d", rb"\ud83d and \udc00", rb"\ud83d\ude00"])
+def test_half_a_surrogate_pair_is_kept_as_it_was_sent(
+    name: str, text: bytes, tmp_path: Path
+) -> None:
+    body = b'{"messages": [{"content": "' + text + b'"}]}'
+    sent = interaction(body, body)
+    write(tmp_path / name, interaction(), sent)
+    read = Cassette(tmp_path / name).entries[1].interaction
+    assert b"".join(read.pieces) == body
+    assert json.loads(str(read.request.body)) == json.loads(body)
+    matcher = Matcher(REDACTOR)
+    assert matcher.key(read.request) == matcher.key(sent.request)
 
 
 @pytest.mark.parametrize(("cut", "kept"), [("server", "server"), ("client", "client"), ("x", None)])

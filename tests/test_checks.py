@@ -40,6 +40,10 @@ class Recorder:
         self.misses: list[Miss] = []
         self.warnings: list[str] = []
         self.unanswered: list[str] = []
+        self.still_read: list[str] = []
+        self.shares_with: set[str] = set()
+        self.sends = True
+        self.forked = ""
         self.entries: list[Any] = []
         self.unplayed_in: dict[str, list[Any]] = {}
         self.faults: object = None
@@ -50,6 +54,10 @@ class Recorder:
 
     def finish(self) -> None:
         self.finished += 1
+
+    def of_forks(self) -> str:
+        line, self.forked = self.forked, ""
+        return line
 
     def unplayed(self, *, phase: str) -> list[Any]:
         return self.unplayed_in.get(phase, [])
@@ -381,12 +389,13 @@ def test_old_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_differs_or_got_no_response_is_noted_once() -> None:
     run = Run()
     run.recorder.warnings = ["another body", "another body again", "and again"]
-    run.recorder.unanswered = ["a", "b", "c", "d"]
+    run.recorder.unanswered = ["a: ConnectError", "b", "c", "d"]
     run.checks.call_passed()
     run.checks.torn_down(None)
     assert run.notes == [
         "another body\n  ... and 2 more requests",
-        "4 requests got no response, so there is nothing to replay:\n  a\n  b\n  c",
+        "4 requests got no response, so there is nothing to replay:\n  a: ConnectError\n  b\n"
+        "  c\n  a replay fails there: inject it with chatapi.inject('connect_error') instead",
     ]
     run = Run()
     run.recorder.warnings = ["another body"]

@@ -8,10 +8,18 @@ from typing import Any
 
 import pytest
 
-from pytest_chatapi import ReadError, Request, SettingError, UnrecordedRequest
-from pytest_chatapi.recording import clock, matching, miss
-from pytest_chatapi.recording.cassette import Cassette, update
-from pytest_chatapi.recording.interaction import Interaction, redacted
+from pytest_chatapi import (
+    ReadError,
+    Request,
+    SecretError,
+    SettingError,
+    UnrecordedRequest,
+    WriteError,
+)
+from pytest_chatapi.recording import cassette, clock, matching, miss
+from pytest_chatapi.recording.cassette import Cassette, prepared
+from pytest_chatapi.recording.cassette import write as write_file
+from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.recording.miss import Miss, describe
 from pytest_chatapi.recording.opening import open_recorder
 from pytest_chatapi.recording.recorder import Recorder
@@ -42,7 +50,7 @@ def interaction(text: str, answer: str = "", **more: Any) -> Interaction:
 
 
 def write(path: Path, *recordings: Interaction) -> None:
-    update(path, path.name, [redacted(i, REDACTOR) for i in recordings], REDACTOR)
+    write_file(path, path.name, prepared(path, path.name, recordings, REDACTOR))
 
 
 @pytest.fixture
@@ -758,3 +766,60 @@ def test_what_is_really_sent_is_live_and_what_is_played_is_not(path: Path) -> No
     without_a_cassette = opened(None)
     record(without_a_cassette, "a")
     assert [exchange.live for exchange in without_a_cassette.exchanges] == [True]
+
+
+# -- what must not or cannot be written ----------------------------------------------------------
+
+
+def record_body(recorder: Recorder, body: bytes, answer: bytes = b"{}") -> None:
+    take = recorder.begin("POST", URL, [("content-type", "application/json")], body)
+    assert isinstance(take, Take)
+    take.responded(200, "OK", [])
+    take.piece(answer)
+    take.ended()
+
+
+PASTED = "".join(f'data: {{"a": "{part}"}}\n\n' for part in ("sk-a1B2", "a1B2a1B2", "a1B2a1B2"))
+
+
+def test_one_bad_exchange_does_not_lose_the_others(path: Path) -> None:
+    recorder = opened(path, "new_episodes")
+    told = []
+    for body in (ask("one"), json.dumps(PASTED)[1:-1].encode(), ask("two"), ask("three")):
+        record_body(recorder, body)
+        try:  # as the server does it, after each exchange
+            recorder.save()
+        except SecretError as error:
+            told.append(str(error))
+    assert len(told) == 1
+    assert "not written: the request of POST" in told[0]
+    assert [json.loads(str(e.request.body)) for e in Cassette(path).entries] == [
+        json.loads(ask(text)) for text in ("one", "two", "three")
+    ]
+    assert (recorder.written, recorder.refused, recorder.unwritten) == (3, 1, 0)
+
+
+@pytest.mark.parametrize("mode", ["all", "rewrite"])
+def test_what_is_left_out_replaces_nothing(path: Path, mode: str) -> None:
+    write(path, interaction("one"), interaction("two"))
+    recorder = opened(path, mode)
+    record_body(recorder, json.dumps(PASTED)[1:-1].encode())
+    with pytest.raises(SecretError):
+        recorder.save()
+    assert len(Cassette(path).entries) == 2
+
+
+def test_what_the_disk_refuses_is_tried_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = opened(path, "once")
+    record_body(recorder, ask("one"))
+    with monkeypatch.context() as patch:
+
+        def full(*args: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        patch.setattr(cassette, "_replace", full)
+        with pytest.raises(WriteError, match="No space left on device"):
+            recorder.save()
+    assert (recorder.unwritten, recorder.refused) == (1, 0)
+    assert recorder.save()
+    assert len(Cassette(path).entries) == 1

@@ -168,13 +168,7 @@ def broken():
     post("setup")
     raise RuntimeError
 
-@pytest.fixture
-def skips():
-    post("setup")
-    pytest.skip()
-
 def test_broken(broken): ...
-def test_skips(skips): ...
 def test_subtests(subtests):
     post("x")
     with subtests.test("a"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ from pytest_chatapi.cli.main import main
 
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
+from pytest_chatapi.recording.cassette import Cassette
 from pytest_chatapi.server import app as app_module
 from pytest_chatapi.server import run as run_module
 
@@ -103,6 +105,29 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def recorded(tmp_path: Path, recording: str) -> None:
     (tmp_path / "c.yaml").write_text(recording.replace("ECHO 1", "Hi"))
+
+
+def test_one_bad_exchange_does_not_lose_the_others(tmp_path: Path) -> None:
+    # A key over the events of a stream that was pasted into a text, which redaction cannot mask.
+    pasted = "".join(f'data: {{"a": "{part}"}}\n\n' for part in ("sk-a1B2", "a1B2a1B2", "a1B2a1B2"))
+    bad = json.dumps(pasted)[1:-1]
+    half = b'{"model": "m", "messages": [{"role": "user", "content": "ECHO \\ud83d"}]}'
+    with (
+        stub_server.running() as stub,
+        served("--record", "c.yaml", "--upstream", stub.url, cwd=tmp_path) as server,
+    ):
+        with httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE) as client:
+            assert client.post("/form", content=bad).status_code == 200
+            assert client.post("/chat/completions", content=half).status_code == 200
+        for text in "abc":
+            assert ask(server.url, text).status_code == 200
+        status, out, err = server.end()
+    assert (status, err) == (2, "")
+    notes = [line for line in out.splitlines() if "not written" in line]
+    assert len(notes) == 1
+    assert "not written: the request of POST" in notes[0]
+    assert out.splitlines()[0] == notes[0]
+    assert len(Cassette(tmp_path / "c.yaml").entries) == 4
 
 
 @pytest.mark.usefixtures("recorded")

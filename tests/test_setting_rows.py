@@ -88,6 +88,7 @@ def test_ini_options() -> None:
         "chatapi_keep_headers": ("args", []),
         "chatapi_replay_speed": ("string", ""),
         "chatapi_unplayed": ("string", ""),
+        "chatapi_optional": ("linelist", []),
         "chatapi_max_age": ("string", ""),
         "chatapi_on_expiry": ("string", ""),
         "chatapi_record_on_failure": ("bool", None),

@@ -147,13 +147,13 @@ def test_what_ends_while_it_is_saved_is_saved_next(
         client.post(PATH, json=ask("first"))
         take = recorder.begin("POST", session.url + PATH, [], json.dumps(ask("late")).encode())
         take.responded(200, "OK", [])
-        real = pytest_chatapi.recording.recorder.update
+        real = pytest_chatapi.recording.recorder.write
 
-        def update(*args: Any) -> None:
+        def write(*args: Any) -> None:
             real(*args)
             take.ended()
 
-        monkeypatch.setattr(pytest_chatapi.recording.recorder, "update", update)
+        monkeypatch.setattr(pytest_chatapi.recording.recorder, "write", write)
         recorder.save()
         recorder.save()
     assert len(yaml.safe_load(session.path.read_text())["interactions"]) == 2

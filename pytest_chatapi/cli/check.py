@@ -16,6 +16,7 @@ from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.findings import at_least
 from pytest_chatapi.contract.profiles import PROFILES
 from pytest_chatapi.contract.selection import parse_date, selects
+from pytest_chatapi.contract.wording import without_secrets
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.report import (
     FORMATS,
@@ -123,6 +124,10 @@ def _run(arguments: argparse.Namespace) -> int:
     for path in paths:
         report.unread += path.others
         report.unreadable += path.nothing_checked()
+    # Parts of a damaged file are quoted.
+    report.unreadable = [
+        ReadError(e.file, e.place, without_secrets(e.reason)) for e in report.unreadable
+    ]
     for error in report.unreadable:
         print(f"chatapi: {error}", file=sys.stderr)
     _print(report, arguments)

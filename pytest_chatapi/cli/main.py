@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from pytest_chatapi import __version__
 from pytest_chatapi.cli import check, faults, rules, serve
+from pytest_chatapi.contract.wording import without_secrets
 from pytest_chatapi.errors import ChatAPIError
 
 __all__ = ["main"]
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except ChatAPIError as error:
-        print(f"chatapi: {error}", file=sys.stderr)
+        print(f"chatapi: {without_secrets(str(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # The reader of a pipe has gone (`| head`): not a failure, and nobody left to tell.

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from pytest_chatapi.cli.arguments import Commands, whole_number
-from pytest_chatapi.contract.wording import plural
+from pytest_chatapi.contract.wording import plural, without_secrets
 from pytest_chatapi.errors import ReadError, SettingError, UnrecordedRequest
 from pytest_chatapi.recording.kinds import DEFAULT_MATCH_ON, FACTOR, RECORD_MODES, one_of
 from pytest_chatapi.server import require_extra
@@ -136,13 +136,14 @@ def _run(arguments: argparse.Namespace) -> int:
         save=recorder.save if arguments.record else None,
         on_exchange=output.exchange,
     )
-    return serve(
+    status = serve(
         app,
         host=arguments.host,
         port=arguments.port,
         allow_remote=arguments.allow_remote,
         ready=lambda url: output.print(f"{activity} on {url}\nexport OPENAI_BASE_URL={url}"),
     )
+    return 2 if recorder.refused else status  # the line of the exchange has said why
 
 
 def _refuse_contradictions(arguments: argparse.Namespace) -> None:
@@ -248,7 +249,7 @@ class _Output:
 
     def print(self, text: str, file: TextIO | None = None) -> None:
         with contextlib.suppress(BrokenPipeError):  # the reader has gone; the server goes on
-            print(text, file=file, flush=True)
+            print(without_secrets(text), file=file, flush=True)
 
     def exchange(self, line: str) -> None:
         # A server runs for days, and this one never looks back at what it has seen.

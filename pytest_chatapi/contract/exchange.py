@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pytest_chatapi.contract.wire import JSON
+from pytest_chatapi.contract.wording import mask, show
+from pytest_chatapi.redaction.names import is_secret_header
+from pytest_chatapi.redaction.replacing import REDACTED
 
 __all__ = ["Exchange", "Request", "Response", "Source", "fold_headers"]
 
@@ -62,7 +65,27 @@ def _is_plain(headers: dict[str, str]) -> bool:
     return names.islower()
 
 
-@dataclass(slots=True)
+_SHOWN = 400
+"""Characters of a body that `repr` shows."""
+
+
+def _shown_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: REDACTED if is_secret_header(str(name).lower()) else mask(str(text))
+        for name, text in headers.items()
+    }
+
+
+def _shown_pieces(pieces: Iterable[JSON]) -> str:
+    """What has arrived; a stream that can be read only once is left alone."""
+    if not isinstance(pieces, list | tuple):
+        return f"<{type(pieces).__name__}>"
+    if all(isinstance(piece, bytes) for piece in pieces):
+        return show(b"".join(pieces), _SHOWN)
+    return show(list(pieces), _SHOWN)
+
+
+@dataclass(slots=True, repr=False)
 class Request:
     """What was sent.
 
@@ -79,6 +102,13 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: JSON = None
 
+    def __repr__(self) -> str:
+        """Without secrets: tracebacks and failed assertions print it."""
+        return (
+            f"Request({mask(f'{self.method} {self.url}')}, {_shown_headers(self.headers)}, "
+            f"body={show(self.body, _SHOWN)})"
+        )
+
     def json(self) -> JSON:
         """The body as JSON.
 
@@ -88,7 +118,7 @@ class Request:
         return json.loads(self.body) if isinstance(self.body, str | bytes) else self.body
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Response:
     """What came back. Exactly one of `body`, `pieces` and `chunks` is used, in that order.
 
@@ -112,6 +142,19 @@ class Response:
     chunks: Iterable[JSON] | None = None
     cut: Literal["server", "client"] | None = None
     times: Sequence[float] | None = None
+
+    def __repr__(self) -> str:
+        """Without secrets, see `Request.__repr__`."""
+        parts = [str(self.status), str(_shown_headers(self.headers))]
+        if self.body is not None:
+            parts.append(f"body={show(self.body, _SHOWN)}")
+        elif self.pieces is not None:
+            parts.append(f"pieces={_shown_pieces(self.pieces)}")
+        elif self.chunks is not None:
+            parts.append(f"chunks={_shown_pieces(self.chunks)}")
+        if self.cut is not None:
+            parts.append(f"cut={self.cut!r}")
+        return f"Response({', '.join(parts)})"
 
     @property
     def content(self) -> bytes:

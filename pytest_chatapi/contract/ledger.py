@@ -11,7 +11,7 @@ from pytest_chatapi.contract.catalogue import rules
 from pytest_chatapi.contract.findings import LEVELS, Finding, Level
 from pytest_chatapi.contract.profiles import Profile
 from pytest_chatapi.contract.rules.registry import Check, Violation, Violations, code_of
-from pytest_chatapi.contract.wording import Shown, mask, plural, show
+from pytest_chatapi.contract.wording import Shown, mask, plural, show_member
 
 __all__ = ["Ledger"]
 
@@ -119,7 +119,7 @@ class Ledger:
             profile=self.profile.name,
             path=mask(path),
             expected=mask(expected),
-            got=mask(got) if isinstance(got, Shown) else show(got),
+            got=mask(got) if isinstance(got, Shown) else show_member(path, got),
             message=mask(message),
             chunk=chunk,
             case=case,

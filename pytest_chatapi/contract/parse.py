@@ -10,7 +10,7 @@ import json
 import re
 
 from pytest_chatapi.contract.wire import JSON, JSONObject
-from pytest_chatapi.contract.wording import ABSENT
+from pytest_chatapi.contract.wording import ABSENT, without_secrets
 
 __all__ = ["first_value", "is_beginning", "loads", "loads_bytes"]
 
@@ -38,6 +38,7 @@ def _finite(text: str) -> float:
 
 
 def _short(text: str) -> str:
+    text = without_secrets(text[:4096])
     return repr(text if len(text) <= 40 else text[:37] + "...")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_chatapi.contract.ask import request_json
 from pytest_chatapi.contract.endpoint import first_object, path_of
 from pytest_chatapi.contract.exchange import Exchange, Response
+from pytest_chatapi.contract.wording import without_secrets
 
 __all__ = ["title_of"]
 
@@ -13,6 +14,7 @@ def title_of(exchange: Exchange) -> str:
     """``0 POST chat/completions gpt-4o stream``: index, method, end of the path, model, kind.
 
     ``0 chat.completion gpt-4o`` where the response is all there is.
+    Without secrets: a gateway may have its key in the path.
     """
     parts = [str(exchange.source.index)] if exchange.source is not None else []
     request, response = exchange.request, exchange.response
@@ -25,7 +27,7 @@ def title_of(exchange: Exchange) -> str:
         body, _ = request_json(request)
         if isinstance(body, dict):
             if isinstance(body.get("model"), str):
-                parts.append(body["model"][:60])
+                parts.append(without_secrets(body["model"][:1000])[:60])
             if body.get("stream") is True:
                 parts.append("stream")
     else:
@@ -34,7 +36,8 @@ def title_of(exchange: Exchange) -> str:
         parts.append(str(response.status))
     if request is not None and not request.url and request.body is None:
         parts += _of_body(response)
-    return " ".join("".join(c if c.isprintable() else "?" for c in part) for part in parts)
+    title = " ".join("".join(c if c.isprintable() else "?" for c in part) for part in parts)
+    return without_secrets(title)
 
 
 def _of_body(response: Response | None) -> list[str]:

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from typing import Any
 
 from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.wording import shortened
 
 __all__ = ["SchemaTrouble", "first_error", "mismatch"]
 
@@ -57,7 +58,7 @@ def first_error(schema: JSONObject, value: JSON) -> tuple[str, str] | None:
     if error is None:
         return None
     place = error.json_path
-    message = error.message if len(error.message) <= 160 else error.message[:157] + "..."
+    message = error.message if len(error.message) <= 160 else shortened(error.message, 157) + "..."
     return ("" if place == "$" else f" at {place}"), message
 
 

@@ -5,12 +5,26 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable
-from typing import Any
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
 
 from pytest_chatapi.contract.wire import JSON
-from pytest_chatapi.redaction.shapes import LIKE_A_KEY_OR_TOKEN
 
-__all__ = ["ABSENT", "Shown", "did_you_mean", "listed", "mask", "plural", "show"]
+if TYPE_CHECKING:
+    from pytest_chatapi.redaction.redactor import Redactor
+
+__all__ = [
+    "ABSENT",
+    "Shown",
+    "did_you_mean",
+    "listed",
+    "mask",
+    "plural",
+    "shortened",
+    "show",
+    "show_member",
+    "without_secrets",
+]
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -29,16 +43,64 @@ ABSENT: Any = _Absent()
 
 
 def mask(text: str) -> str:
-    """The text with anything like a key masked, and with control characters and changes of
-    writing direction escaped, so that it is safe to print in a terminal.
+    """The text without its secrets, and with control characters and changes of writing direction
+    escaped, so that it is safe to print in a terminal.
     """
-    if "sk-" in text or "Bearer" in text:
-        text = _masked(text)
+    text = without_secrets(text)
     return text if text.isprintable() else _UNPRINTABLE.sub(_escape, text)
 
 
+def without_secrets(text: str) -> str:
+    """The text as it may be shown, its lines as they are: what would not be written to a cassette
+    is not printed either, nor is the password or a secret parameter of a URL.
+    """
+    return _masked(text) if len(text) < _REMEMBERED else _masked.__wrapped__(text)
+
+
+def shortened(text: str, limit: int) -> str:
+    """The first characters of a text, without its secrets: a part of a key looks harmless."""
+    return text if len(text) <= limit else without_secrets(text[:_MASKED])[:limit]
+
+
+_REMEMBERED = 1000
+"""Texts that are shorter are masked once: findings repeat their paths and expectations."""
+
+_MASKED = 4096
+"""Characters of a value that are masked before it is shortened."""
+
+_TOKEN = re.compile(r"""[^\s"'<>`\\]+""")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,20}://")
+
+
+@cache
+def _redactor() -> Redactor:
+    from pytest_chatapi.redaction.redactor import Redactor
+
+    return Redactor(environ={})
+
+
+@lru_cache(4096)
 def _masked(text: str) -> str:
-    return LIKE_A_KEY_OR_TOKEN.sub(lambda match: match[0][:3] + "***", text)
+    if "://" in text or ("?" in text and "=" in text):
+        text = _TOKEN.sub(_without_url_secrets, text)
+    text = _redactor().text(text)
+    if "sk-" in text or "Bearer" in text:
+        from pytest_chatapi.redaction.shapes import LIKE_A_KEY_OR_TOKEN
+
+        text = LIKE_A_KEY_OR_TOKEN.sub(_loosely_masked, text)
+    return text
+
+
+def _loosely_masked(match: re.Match[str]) -> str:
+    return "sk-REDACTED" if match[0].startswith("sk-") else "Bearer REDACTED"
+
+
+def _without_url_secrets(match: re.Match[str]) -> str:
+    token = match[0]
+    scheme = _SCHEME.search(token) if "://" in token else None
+    if scheme is not None:
+        return token[: scheme.start()] + _redactor().url(token[scheme.start() :])
+    return _redactor().url(token) if "?" in token and "=" in token else token
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -50,9 +112,9 @@ def show(value: JSON, limit: int = 80) -> str:
     if value is ABSENT:
         return "absent"
     if isinstance(value, bytes):
-        value = value[: limit * 4].decode("utf-8", "replace")
+        value = value[:_MASKED].decode("utf-8", "replace")
     if isinstance(value, str):
-        value = _masked(value[: limit * 4])  # first: a part of a key is not recognised
+        value = without_secrets(value[:_MASKED])
         value = value if len(value) <= limit else value[: limit - 3] + "..."
         return mask(_encode(value))
     try:
@@ -61,6 +123,21 @@ def show(value: JSON, limit: int = 80) -> str:
         text = type(value).__name__
     text = mask(text)
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def show_member(path: str, value: JSON) -> str:
+    """As `show`, for the value at a path: a name such as ``password`` makes it secret."""
+    if isinstance(value, str) and (name := _MEMBER.search(path)):
+        masked = _redactor().text(json.dumps({name[1]: value[:_MASKED]}))
+        if "REDACTED" in masked:
+            try:
+                value = json.loads(masked)[name[1]]
+            except (ValueError, KeyError):
+                value = "REDACTED"
+    return show(value)
+
+
+_MEMBER = re.compile(r"[.](\w[\w-]*)\Z")
 
 
 def _pruned(value: JSON, depth: int) -> JSON:
@@ -75,7 +152,7 @@ def _pruned(value: JSON, depth: int) -> JSON:
     if isinstance(value, list):
         return [_pruned(v, depth - 1) for v in value[:20]] if depth else "[...]"
     if isinstance(value, str):
-        return value[:200]
+        return shortened(value, 200)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**40:
         return "a number of more than 40 digits"
     return value

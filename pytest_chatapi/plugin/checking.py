@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.titles import title_of
-from pytest_chatapi.contract.wording import plural
+from pytest_chatapi.contract.wording import plural, without_secrets
 from pytest_chatapi.errors import ChatAPIError
 from pytest_chatapi.plugin.expiry import is_older
 from pytest_chatapi.plugin.handle import ChatAPI
@@ -21,6 +21,8 @@ from pytest_chatapi.plugin.policy import (
     findings_of,
 )
 from pytest_chatapi.plugin.run import NOT_RECORDED, RECORDED
+from pytest_chatapi.plugin.unanswered import instead_of, remember_unanswered
+from pytest_chatapi.recording.cassette import Entry
 from pytest_chatapi.recording.matching import streams
 from pytest_chatapi.recording.miss import describe
 
@@ -45,6 +47,7 @@ class Checks:
         self._item = item
         self._scenario = scenario
         self._passed = False
+        self._has_ended_phase = False
         self._checked = 0  # exchanges
         self._reported = 0  # misses
         self._is_refused = False  # what was recorded could not be written
@@ -82,6 +85,7 @@ class Checks:
         if misses and is_hidden:
             raise pytest.fail.Exception("\n\n".join(misses), pytrace=False) from None
         if is_skip:
+            self.skipped()
             return
         unreported += [
             message
@@ -90,6 +94,19 @@ class Checks:
         ]
         if unreported:
             self._item.add_report_section("call", "chatapi", "\n\n".join(unreported))
+
+    def skipped(self) -> None:
+        """Write what was recorded before a skip, or the command that records it could not."""
+        self._end_phase()
+        count = self._recorder.unwritten
+        if not count:
+            return
+        refusal = self._refusal_to_save()
+        if refusal:
+            self._warn(refusal)
+        else:
+            exchanges = plural(count, "exchange")
+            self._warn(f"skipped after {exchanges}, recorded all the same: replays skip there too")
 
     def torn_down(self, error: BaseException | None) -> None:
         """Check what fixtures did after a test that passed.
@@ -122,6 +139,12 @@ class Checks:
             properties.append((RECORDED, [recorder.written, recorder.cassette.name]))
         if recorder.unwritten and not self._is_refused:
             properties.append((NOT_RECORDED, recorder.unwritten))
+        if recorder.shares_with and recorder.cassette is not None:
+            others = ", ".join(sorted(recorder.shares_with))
+            self._warn(
+                f"{recorder.cassette.name} is the cassette of {others} too, whose name makes the "
+                "same file name; each test replays its own recordings"
+            )
 
     def _end_phase(self) -> None:
         recorder = self._recorder
@@ -130,6 +153,11 @@ class Checks:
         for text in recorder.warnings[:1]:
             more = len(recorder.warnings) - 1
             self._warn(text + (f"\n  ... and {plural(more, 'more request')}" if more else ""))
+        # A later phase adds to this; it does not say that all was well.
+        has_news = bool(recorder.unanswered) or not self._has_ended_phase
+        if has_news and recorder.sends and recorder.cassette is not None:
+            remember_unanswered(self._item, recorder.unanswered)
+        self._has_ended_phase = True
         if recorder.unanswered:
             self._warn(
                 "\n  ".join(
@@ -137,10 +165,28 @@ class Checks:
                         f"{plural(len(recorder.unanswered), 'request')} got no response, "
                         "so there is nothing to replay:",
                         *recorder.unanswered[:3],
+                        f"a replay fails there: {instead_of(recorder.unanswered[0])}",
                     ]
                 )
             )
-        recorder.warnings, recorder.unanswered = [], []
+        if recorder.still_read:
+            self._warn(
+                "\n  ".join(
+                    [
+                        "the test ended while another thread was reading, so the recording ends "
+                        "there too:",
+                        *recorder.still_read[:3],
+                        "wait for the thread in the test, or a replay that reads on fails",
+                    ]
+                )
+            )
+        forked = recorder.of_forks()
+        if forked:
+            self._warn(
+                f"a forked process sent {forked}: not recorded, nor counted as replayed;\n"
+                "  to record it, give the process the base URL of the fixture chatapi_server"
+            )
+        recorder.warnings, recorder.unanswered, recorder.still_read = [], [], []
 
     def _fail_for_misses(self) -> None:
         unreported = self._recorder.misses[self._reported :]
@@ -204,7 +250,7 @@ class Checks:
                     for e in unplayed[:_SHOWN]
                 ],
                 len(unplayed),
-                f"\nrecord again: {self._how_to_record_again()}",
+                f"\nrecord again: {self._how_to_record_again()}{_optional_of(unplayed)}",
                 "or allow it: unplayed='ignore'",
             )
 
@@ -249,7 +295,7 @@ class Checks:
             self._recorder.save()
         except ChatAPIError as error:
             self._is_refused = True
-            return f"chatapi: {error}"
+            return f"chatapi: {without_secrets(str(error))}"
         return ""
 
     def _skip_idle_scenario(self) -> None:
@@ -279,6 +325,13 @@ def _what_it_changes(fault: Fault, is_streamed: bool) -> str:
     if "whole" not in fault.entry.sdk and not is_streamed:
         return "it changes streams only: request with stream=True"
     return f"what it does: {fault.summary}"
+
+
+def _optional_of(unplayed: Sequence[Entry]) -> str:
+    """The setting for requests that a client library makes once a process, if any may be that."""
+    urls = dict.fromkeys(entry.request.url.partition("?")[0] for entry in unplayed)
+    others = [url for url in urls if not url.endswith("/chat/completions")]
+    return f"\nor, if a process requests it only once: optional={others[:3]}" if others else ""
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -13,7 +13,7 @@ from pytest_chatapi.contract.endpoint import checked_row_of
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import LEVELS, Finding, Level
 from pytest_chatapi.contract.titles import title_of
-from pytest_chatapi.contract.wording import plural
+from pytest_chatapi.contract.wording import plural, without_secrets
 from pytest_chatapi.errors import ContractError, ReadError, SettingError
 from pytest_chatapi.plugin.policy import failure_of, findings_of
 from pytest_chatapi.plugin.settings import settings_of_run
@@ -214,7 +214,7 @@ class CassetteFile(pytest.File):
         found.unreadable = errors
         self.collector.found(self.path, found)
         if errors:
-            raise self.CollectError("\n".join(str(error) for error in errors))
+            raise self.CollectError("\n".join(without_secrets(str(error)) for error in errors))
 
 
 class ExchangeItem(pytest.Item):

@@ -1,26 +1,94 @@
-"""Refuses connections to other machines that no recorder can replay, while a test only replays."""
+"""Around a recorded test, its fixtures of wider scope included: refuses connections to other
+machines that no recorder can replay, and tells of requests that none records.
+"""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
 import pytest
 
+from pytest_chatapi.contract.wording import without_secrets
 from pytest_chatapi.plugin.config_fixture import config_so_far
-from pytest_chatapi.plugin.handle import ChatAPI
+from pytest_chatapi.plugin.handle import REPLAY_KEY, ChatAPI
 from pytest_chatapi.plugin.ini_and_flags import is_on
-from pytest_chatapi.plugin.settings import settings_at_run
-from pytest_chatapi.plugin.stash import CHECKS
-from pytest_chatapi.recording.guard import guarded
+from pytest_chatapi.plugin.run import NOTE
+from pytest_chatapi.plugin.settings import settings_at_run, settings_for
+from pytest_chatapi.plugin.stash import CHECKS, GUARD, HAS_EARLY_KEY
+from pytest_chatapi.recording.guard import guarded, is_local
 from pytest_chatapi.recording.miss import Miss, describe
 
-__all__ = ["guarded_test"]
+__all__ = ["drop_early_key", "guarded_test", "placeholder_key", "watched_fixture"]
 
 
 def guarded_test(item: pytest.Item) -> AbstractContextManager[None]:
     """Ask for each connection to another machine whether this test allows it."""
     return guarded(partial(_refuse, item))
+
+
+@contextmanager
+def placeholder_key(*, is_needed: bool) -> Iterator[None]:
+    """Set an API key if none is set: SDKs refuse to be built without."""
+    if not is_needed or os.environ.get("OPENAI_API_KEY"):
+        yield
+        return
+    os.environ["OPENAI_API_KEY"] = REPLAY_KEY
+    try:
+        yield
+    finally:
+        if os.environ.get("OPENAI_API_KEY") == REPLAY_KEY:
+            del os.environ["OPENAI_API_KEY"]
+
+
+def drop_early_key(item: pytest.Item) -> None:
+    """Unset the key that a fixture of wider scope got, as requests go out after all."""
+    if item.stash.get(HAS_EARLY_KEY, False) and os.environ.get("OPENAI_API_KEY") == REPLAY_KEY:
+        del os.environ["OPENAI_API_KEY"]
+
+
+@contextmanager
+def watched_fixture(item: pytest.Item, name: str, scope: str) -> Iterator[None]:
+    """While a fixture of wider scope is set up, note the requests that no cassette will have; for
+    one of a test that only replays, set an API key.
+    """
+    if not _records_early(item):
+        if not os.environ.get("OPENAI_API_KEY") and GUARD in item.stash:
+            item.stash[GUARD].enter_context(placeholder_key(is_needed=True))
+            item.stash[HAS_EARLY_KEY] = True
+        yield
+        return
+    drop_early_key(item)
+    from pytest_chatapi.recording.spy import spied
+
+    requests: dict[str, None] = {}
+
+    def note(method: str, host: str, path: str) -> None:
+        # A local server may be asked whether it is ready, also on replay.
+        if method.upper() == "POST" or not is_local(host):
+            requests[f"{method.upper()} {host}{path.partition('?')[0]}"] = None
+
+    def note_connection(host: str, port: str) -> None:
+        if not any(host in request for request in requests):  # of a client that is not spied on
+            requests[f"a connection to {host}:{port}"] = None
+
+    try:
+        with guarded(note_connection), spied(note):
+            yield
+    finally:
+        if requests:
+            first, *others = map(without_secrets, requests)
+            more = f" and {len(others)} more" if others else ""
+            item.user_properties.append(
+                (
+                    NOTE,
+                    f"not recorded, so not replayed: {first}{more}, sent by the fixture "
+                    f"{name!r} of {scope} scope;\n  to record it, make the fixture one of "
+                    "function scope, or send it in the test",
+                )
+            )
 
 
 def _refuse(item: pytest.Item, host: str, port: str) -> None:
@@ -32,7 +100,8 @@ def _refuse(item: pytest.Item, host: str, port: str) -> None:
     reason = (
         "requests of fixtures with a wider scope than the test are not recorded"
         if handle is None
-        else "the recorder does not know the client that connects"
+        else "the recorder does not know the client that connects; give it the base URL of the "
+        "fixture chatapi_server, which replays to any client"
     )
     miss = Miss(
         f"a connection to {host}:{port}",
@@ -57,3 +126,13 @@ def _is_allowed_early(item: pytest.Item, host: str) -> bool:
         or settings.record_mode != "none"
         or host in {name.lower() for name in settings.ignore_hosts}
     )
+
+
+def _records_early(item: pytest.Item) -> bool:
+    """Whether requests may go out, as far as that is known before the test has its fixtures."""
+    if is_on(item.config, "disable_recording"):
+        return True
+    try:
+        return settings_for(item, config_so_far(item)).record_mode != "none"
+    except pytest.UsageError:  # which fails the test when its own fixtures are set up
+        return True

@@ -150,7 +150,32 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
         item.config.stash[RUN].failed.discard(item.nodeid)
         item.stash[GUARD] = ExitStack()
         item.stash[GUARD].enter_context(guarded_test(item))
-    yield
+    try:
+        yield
+    except pytest.skip.Exception:
+        checks = item.stash.get(CHECKS, None)
+        if checks is not None:
+            checks.skipped()
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> Iterator[None]:
+    item = getattr(request, "_pyfuncitem", None)
+    if (
+        fixturedef.scope == "function"
+        or fixturedef.argname == "chatapi_config"  # it says whether the test records
+        or item is None
+        or not item.stash.get(IS_RECORDED, False)
+        or item.stash.get(CHECKS, None) is not None  # the recorder sees its requests
+    ):
+        return (yield)
+    from pytest_chatapi.plugin.guard import watched_fixture
+
+    with watched_fixture(item, fixturedef.argname, fixturedef.scope):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -12,11 +11,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 import pytest
 
 from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.contract.wording import without_secrets
 from pytest_chatapi.errors import ChatAPIError
-from pytest_chatapi.plugin.handle import REPLAY_KEY, ChatAPI
+from pytest_chatapi.plugin.guard import drop_early_key, placeholder_key
+from pytest_chatapi.plugin.handle import ChatAPI
 from pytest_chatapi.plugin.ini_and_flags import is_on
 from pytest_chatapi.plugin.options import Settings
-from pytest_chatapi.plugin.place import cassette_path, how_to_record, shown_path
+from pytest_chatapi.plugin.place import ambiguous_name, cassette_path, how_to_record, shown_path
+from pytest_chatapi.plugin.unanswered import instead_of, unanswered_of
 from pytest_chatapi.recording.intercept import intercepted
 from pytest_chatapi.recording.miss import Miss, describe
 from pytest_chatapi.recording.opening import open_recorder
@@ -58,12 +60,17 @@ def open_test(
     path = None
     if not has_mock and not is_on(item.config, "disable_recording"):
         path = cassette_path(item, settings, folder, name)
-    recorder = _open_recorder(item, settings, vcr_config, since, path, has_mock=has_mock)
+    own_name = ambiguous_name(item, settings, name)
+    recorder = _open_recorder(
+        item, settings, vcr_config, since, path, has_mock=has_mock, own_name=own_name
+    )
+    if recorder.sends:
+        drop_early_key(item)
     recorder.on_miss = partial(_fail_for_miss, item, settings, recorder)
     hosts = [*settings.ignore_hosts, *_ignored_hosts(vcr_config)]
     with (
         intercepted(recorder, ignore_hosts=hosts, on_second=partial(_refuse_vcrpy, item)),
-        _placeholder_key(recorder),
+        placeholder_key(is_needed=not recorder.sends),
         ExitStack() as stack,
     ):
         handle = ChatAPI(recorder, settings, stack, hosts)
@@ -82,6 +89,7 @@ def _open_recorder(
     path: Path | None,
     *,
     has_mock: bool,
+    own_name: str,
 ) -> Recorder:
     refusal = ""
     try:
@@ -97,13 +105,15 @@ def _open_recorder(
             allow_playback_repeats=settings.allow_playback_repeats
             or vcr_config.get("allow_playback_repeats") is True,
             name=shown_path(item.config, path) if path is not None else None,
-            test=item.nodeid if settings.cassette else "",
+            test=item.nodeid if settings.cassette else own_name,
+            own_only=bool(own_name),
+            optional=settings.optional,
             since=since,
             answers=_new_mock(item, settings) if has_mock else None,
             **_legacy_rules(vcr_config),
         )
     except ChatAPIError as error:
-        refusal = f"chatapi: {error}"
+        refusal = f"chatapi: {without_secrets(str(error))}"
     pytest.fail(refusal, pytrace=False)  # outside of the handler, which would add its traceback
 
 
@@ -119,6 +129,12 @@ def _fail_for_miss(
     if miss.routes is None:
         mode = "rewrite" if recorder.cassette is not None and recorder.cassette.exists else "once"
         miss.remedy = how_to_record(item, mode, settings)
+        unanswered = unanswered_of(item)
+        if unanswered:
+            miss.reason += (
+                f"; when it was recorded last, a request got no response ({unanswered}): "
+                f"{instead_of(unanswered)}"
+            )
     raise pytest.fail.Exception(describe(miss), pytrace=False) from None
 
 
@@ -128,20 +144,6 @@ def _refuse_vcrpy(item: pytest.Item) -> NoReturn:
         "this test: use only one of the two",
         pytrace=False,
     )
-
-
-@contextmanager
-def _placeholder_key(recorder: Recorder) -> Iterator[None]:
-    """Set an API key where nothing is sent and none is set: SDKs refuse to be built without."""
-    if recorder.sends or os.environ.get("OPENAI_API_KEY"):
-        yield
-        return
-    os.environ["OPENAI_API_KEY"] = REPLAY_KEY
-    try:
-        yield
-    finally:
-        if os.environ.get("OPENAI_API_KEY") == REPLAY_KEY:
-            del os.environ["OPENAI_API_KEY"]
 
 
 # -- the fixture vcr_config ----------------------------------------------------------------------

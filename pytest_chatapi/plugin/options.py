@@ -154,10 +154,13 @@ def _check_age(text: str | None) -> None:
 
 
 def _check_url(url: str | None) -> None:
+    from pytest_chatapi.contract.wording import without_secrets
     from pytest_chatapi.errors import SettingError
 
     if url and not url.startswith(("http://", "https://")):
-        raise SettingError(f"base_url must begin with http:// or https://, not {url!r}")
+        raise SettingError(
+            f"base_url must begin with http:// or https://, not {without_secrets(url)!r}"
+        )
 
 
 # -- the rows ------------------------------------------------------------------------------------
@@ -247,6 +250,12 @@ class Settings:
         one_of("fail", "warn", "ignore"),
         "fail",
         "what to do about unused recordings and mock replies:",
+    )
+    optional: Sequence[str] = _setting(
+        LINES,
+        (),
+        "URLs, with *, whose recordings need not be used, such as a download that a process "
+        "makes only once",
     )
     max_age: str | None = _setting(
         TEXT,

@@ -13,7 +13,7 @@ import pytest
 from pytest_chatapi.plugin.options import Settings
 from pytest_chatapi.plugin.scenarios import scenario_of
 
-__all__ = ["cassette_folder", "cassette_path", "how_to_record", "shown_path"]
+__all__ = ["ambiguous_name", "cassette_folder", "cassette_path", "how_to_record", "shown_path"]
 
 # Of the formats that hold several exchanges: any other dot in `cassette=` is part of a name.
 _CASSETTE_SUFFIXES = (".yaml", ".yml", ".json", ".toml", ".har", ".gz")
@@ -50,14 +50,31 @@ def cassette_path(
     return folder / (name if name.endswith(ending) else f"{name}{ending}")
 
 
+def ambiguous_name(item: pytest.Item, settings: Settings, given: str | None = None) -> str:
+    """The name of a test whose cassette is named after it, if another name may make the same file
+    name, as ``a[x/y]`` and ``a[x-y]`` do; else ``""``.
+
+    Args:
+        given: as the `name` of `cassette_path`.
+    """
+    if settings.cassette or given not in (None, _name_of(item)):
+        return ""
+    name = _without_scenario(item, _full_name(item), scenario_of(item))
+    return name if "-" in name.translate(_DASHES) else ""
+
+
 def _name_of(item: pytest.Item) -> str:
+    return _full_name(item).translate(_DASHES)
+
+
+def _full_name(item: pytest.Item) -> str:
     owner = getattr(item, "cls", None)
-    return (f"{owner.__name__}.{item.name}" if owner else item.name).translate(_DASHES)
+    return f"{owner.__name__}.{item.name}" if owner else item.name
 
 
-def _without_scenario(item: pytest.Item, name: str) -> str:
+def _without_scenario(item: pytest.Item, name: str, scenario: str = "") -> str:
     """The name without the scenario's id, which comes last: all scenarios share one cassette."""
-    scenario = scenario_of(item).translate(_DASHES)
+    scenario = scenario or scenario_of(item).translate(_DASHES)
     if scenario:
         for end, instead in ((f"[{scenario}]", ""), (f"-{scenario}]", "]")):
             if name.endswith(end):

@@ -9,10 +9,12 @@ import pytest
 from pytest_chatapi.plugin.stash import REFUSED
 from pytest_chatapi.recording import clock
 
-__all__ = ["NOT_RECORDED", "RECORDED", "Run"]
+__all__ = ["NOTE", "NOT_RECORDED", "RECORDED", "Run"]
 
 # Names of properties of a test, which a worker of pytest-xdist reports with it.
 NOTE = "chatapi"
+"""A line for the end of the run."""
+
 RECORDED = "chatapi_recorded"
 """How many exchanges, and the name of the cassette."""
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pytest_chatapi.plugin.checking import Checks
     from pytest_chatapi.plugin.run import Run
 
-__all__ = ["CHECKS", "GUARD", "IS_RECORDED", "REFUSED", "RUN"]
+__all__ = ["CHECKS", "GUARD", "HAS_EARLY_KEY", "IS_RECORDED", "REFUSED", "RUN"]
 
 RUN: pytest.StashKey[Run] = pytest.StashKey()
 """Of the configuration: what the tests of one run have in common."""
@@ -24,6 +24,9 @@ REFUSED: pytest.StashKey[str] = pytest.StashKey()
 
 GUARD: pytest.StashKey[ExitStack] = pytest.StashKey()
 """Of a test that is recorded, from its setup on: takes down the network guard."""
+
+HAS_EARLY_KEY: pytest.StashKey[bool] = pytest.StashKey()
+"""Of a test: a fixture of wider scope got the API key of a replay. Absent if not."""
 
 CHECKS: pytest.StashKey[Checks] = pytest.StashKey()
 """Of a test that has its handle by now: what is checked at the ends of its phases."""

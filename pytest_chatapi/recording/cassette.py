@@ -15,24 +15,32 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.wording import mask, plural
 from pytest_chatapi.errors import ReadError, SecretError, WriteError
 from pytest_chatapi.reading.files import blocks_of_path, join, os_reason
 from pytest_chatapi.reading.reader import values_of
 from pytest_chatapi.reading.registry import conflict, exchange_of
 from pytest_chatapi.reading.yaml_events import YAMLProblem, load_all
-from pytest_chatapi.recording.interaction import OURS, Interaction, interaction_of, plain_form
+from pytest_chatapi.recording.interaction import (
+    OURS,
+    Interaction,
+    interaction_of,
+    plain_form,
+    redacted,
+)
 from pytest_chatapi.recording.own_layout import own_interaction, own_request
 from pytest_chatapi.redaction.redactor import Redactor
 
 if TYPE_CHECKING:
     import yaml
 
-__all__ = ["Cassette", "Entry", "update"]
+__all__ = ["Cassette", "Entry", "Prepared", "prepared", "write"]
 
 _START = b"- request:\n"
 _ALIAS = re.compile(rb"[:-] \*\w+\n")
@@ -242,69 +250,163 @@ def _has_aliases(data: bytes) -> bool:
 # -- writing -----------------------------------------------------------------------------------
 
 
-def update(
+@dataclass
+class Prepared:
+    """Recordings as they go into a file.
+
+    Attributes:
+        interactions: those that may be written, redacted; `forms` and `blocks` are theirs.
+        refusal: what is left out and why; ``None`` where that is nothing.
+        refused: how many are left out.
+    """
+
+    interactions: list[Interaction] = field(default_factory=list)
+    forms: list[JSONObject] = field(default_factory=list)
+    blocks: list[str] = field(default_factory=list)
+    refusal: WriteError | None = None
+    refused: int = 0
+
+
+def prepared(
     path: Path,
     name: str,
     new: Sequence[Interaction],
     redactor: Redactor,
+    *,
+    is_redacted: bool = False,
+) -> Prepared:
+    """Redact recordings and serialize them, each on its own: one that must not or cannot be
+    written is left out, and the others are not lost for it.
+
+    Raises:
+        SecretError: the name of the cassette holds what looks like a secret.
+        WriteError: cassettes cannot be written in this format.
+    """
+    if path.suffix not in _WRITTEN:
+        formats = ", ".join(_WRITTEN)
+        raise WriteError(name, f"cannot be written in this format: use one of {formats}")
+    is_json = path.suffix == ".json"
+    ready = Prepared()
+    reasons: list[str] = []
+    for interaction in new:
+        try:
+            clean = interaction if is_redacted else redacted(interaction, redactor)
+            form = plain_form(clean)
+            block = _block(form, is_json=is_json)
+        except Exception as error:  # whatever a body or a pattern of the user's can raise
+            reasons.append(f"{_shown(interaction, redactor)}: {_why(error)}")
+            continue
+        ready.interactions.append(clean)
+        ready.forms.append(form)
+        ready.blocks.append(block)
+    secrets = redactor.find_secrets(f"{name}\n" + "".join(ready.blocks))
+    with_secret = _drop_secrets(ready, redactor) if secrets else []
+    if secrets and not with_secret:
+        raise SecretError(
+            name, f"not written: the name of the cassette holds {', '.join(secrets)}; {_REMEDY}"
+        )
+    ready.refused = len(reasons) + len(with_secret)
+    if ready.refused:
+        kind = SecretError if with_secret else WriteError
+        ready.refusal = kind(name, _refusal(with_secret, reasons, len(ready.blocks)))
+    return ready
+
+
+_REMEDY = (
+    "add a pattern for it to redact=[...] in the chatapi_config fixture, or keep it out of the test"
+)
+_REFUSALS = 3
+
+
+def _block(form: JSONObject, *, is_json: bool) -> str:
+    """
+    Raises:
+        ValueError: it cannot be written; in one line, why not.
+    """
+    if is_json:
+        for body in (form["request"]["body"], form["response"]["body"]["string"]):
+            if isinstance(body, bytes):
+                raise ValueError("a body is not text: use a YAML cassette instead")
+    block = _json_block(form) if is_json else _yaml_block(form)
+    block.encode()  # which a lone surrogate does not allow
+    return block
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return "holds characters that are not valid Unicode"
+    if type(error) is ValueError:
+        return str(error)
+    return mask(f"cannot be written: {type(error).__name__}: {error}"[:200])
+
+
+def _shown(interaction: Interaction, redactor: Redactor) -> str:
+    request = interaction.request
+    return mask(f"{request.method} {redactor.url(request.url)}")
+
+
+def _drop_secrets(ready: Prepared, redactor: Redactor) -> list[str]:
+    """Leave out what still holds a secret; return where it is, in words."""
+    places, clean = [], Prepared()
+    for interaction, form, block in zip(ready.interactions, ready.forms, ready.blocks, strict=True):
+        secrets = redactor.find_secrets(block)
+        if not secrets:
+            clean.interactions.append(interaction)
+            clean.forms.append(form)
+            clean.blocks.append(block)
+            continue
+        sides = [s for s in form if redactor.find_secrets(json.dumps(form[s], default=repr))]
+        place = " and ".join(sides) or "interaction"
+        places.append(
+            f"the {place} of {_shown(interaction, redactor)} still holds {', '.join(secrets)}"
+        )
+    ready.interactions, ready.forms, ready.blocks = clean.interactions, clean.forms, clean.blocks
+    return places
+
+
+def _refusal(with_secret: list[str], reasons: list[str], written: int) -> str:
+    """What was not written and why, and that the rest was."""
+    refused = with_secret + reasons
+    text = f"not written: {'; '.join(refused[:_REFUSALS])}"
+    if len(refused) > _REFUSALS:
+        text += f"; and {len(refused) - _REFUSALS} more"
+    if with_secret:
+        text += f"; {_REMEDY}"
+    if written:
+        text += f" ({plural(written, 'other exchange')} recorded)"
+    return text
+
+
+def write(
+    path: Path,
+    name: str,
+    ready: Prepared,
     keep: Callable[[Entry], bool] = lambda entry: True,
 ) -> None:
     """Add recordings to a cassette file, under a lock, all of them or none.
 
     Args:
-        new: already redacted. A file in which nothing is left is deleted.
+        ready: from `prepared`. A file in which nothing is left is deleted.
         keep: which of the interactions that are in the file by then stay.
 
     Raises:
-        SecretError: something in `new` still looks like a secret.
         WriteError: the file cannot be written.
         ReadError: the file is damaged, so nothing can be added to it.
     """
-    forms = [plain_form(interaction) for interaction in new]
-    is_json = path.suffix == ".json"
-    if path.suffix not in _WRITTEN:
-        formats = ", ".join(_WRITTEN)
-        raise WriteError(name, f"cannot be written in this format: use one of {formats}")
-    if is_json:
-        _json_only(forms, name)
-    blocks = [_json_block(form) if is_json else _yaml_block(form) for form in forms]
-    secrets = redactor.find_secrets(f"{name}\n" + "".join(blocks))
-    if secrets:
-        raise SecretError(name, _refusal(forms, blocks, redactor, secrets))
     target = Path(os.path.realpath(path))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _locked(target):
             old = Cassette(target, name)
             kept = [entry for entry in old.entries if keep(entry)]
-            if kept or new:
-                whole = _json_text(kept, forms) if is_json else _yaml_text(old, kept, blocks)
-                _replace(target, whole)
-            else:
+            if not kept and not ready.blocks:
                 target.unlink(missing_ok=True)
+            elif path.suffix == ".json":
+                _replace(target, _json_text(kept, ready.forms))
+            else:
+                _replace(target, _yaml_text(old, kept, ready.blocks))
     except OSError as error:
         raise WriteError(name, f"cannot be written: {error.strerror or error}") from None
-
-
-def _refusal(
-    forms: list[JSONObject], blocks: list[str], redactor: Redactor, secrets: list[str]
-) -> str:
-    """Why nothing was written, with the place of the first secret."""
-    for form, block in zip(forms, blocks, strict=True):
-        in_block = redactor.find_secrets(block)
-        if in_block:
-            sides = [s for s in form if redactor.find_secrets(json.dumps(form[s], default=repr))]
-            place = " and ".join(sides) or "interaction"
-            request = form["request"]
-            secrets = in_block
-            what = f"the {place} of {request['method']} {request['uri']} still holds"
-            break
-    else:
-        what = "the name of the cassette holds"
-    return (
-        f"not written: {what} {', '.join(secrets)}; add a pattern for it to redact=[...] "
-        "in the chatapi_config fixture, or keep it out of the test"
-    )
 
 
 @contextlib.contextmanager
@@ -391,13 +493,6 @@ def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 def _json_block(form: JSON) -> str:
     return json.dumps(form, indent=2, ensure_ascii=False)
-
-
-def _json_only(forms: list[JSONObject], name: str) -> None:
-    for form in forms:
-        for body in (form["request"]["body"], form["response"]["body"]["string"]):
-            if isinstance(body, bytes):
-                raise WriteError(name, "a body is not text: use a YAML cassette instead")
 
 
 def _json_text(kept: list[Entry], forms: list[JSONObject]) -> bytes:

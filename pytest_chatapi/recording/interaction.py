@@ -22,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.contract.exchange import Request, Response, fold_headers
 from pytest_chatapi.contract.parse import loads
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.reading.parts import header_pairs
@@ -48,7 +48,7 @@ _PIECE = re.compile(r"(\d+)@(\d+(?:\.\d+)?)")
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Interaction:
     """A recorded exchange.
 
@@ -83,6 +83,13 @@ class Interaction:
     phase: str = ""
     request_headers: Sequence[tuple[str, str]] = field(default_factory=list)
     stalls: bool = False
+
+    def __repr__(self) -> str:
+        """Without secrets, as the exchange that it is."""
+        response = Response(
+            self.status, fold_headers(list(self.headers)), pieces=list(self.pieces), cut=self.cut
+        )
+        return f"Interaction({self.request!r}, {response!r})"
 
 
 def interaction_of(value: JSONObject) -> Interaction:
@@ -202,7 +209,9 @@ def redacted(interaction: Interaction, redactor: Redactor) -> Interaction:
     content_type = next((v for n, v in interaction.headers if n.lower() == "content-type"), "")
     body, ends = redactor.body_and_cuts(b"".join(interaction.pieces), cuts, content_type)
     sizes = [end - start for start, end in zip([0, *ends], ends, strict=False)]
-    sent = request.body if isinstance(request.body, bytes) else str(request.body or "").encode()
+    sent = request.body
+    if not isinstance(sent, bytes):
+        sent = str(sent or "").encode("utf-8", "surrogatepass")
     return Interaction(
         Request(
             request.method,
@@ -305,7 +314,9 @@ def _readable(body: object) -> str | bytes | None:
         return body if isinstance(body, bytes) else None
     if text[:1] in "{[":
         try:
-            return json.dumps(loads(text), indent=2, ensure_ascii=False)
+            readable = json.dumps(loads(text), indent=2, ensure_ascii=False)
+            readable.encode()
+            return readable
         except (ValueError, RecursionError):
-            pass  # a duplicate key, NaN or a cut body: keep it as it was sent
+            pass  # a duplicate key, NaN, half a surrogate pair, a cut body: kept as it was sent
     return text

@@ -57,11 +57,12 @@ class Kind:
         try:
             return self.convert(value)
         except (TypeError, ValueError):
-            from pytest_chatapi.contract.wording import did_you_mean
+            from pytest_chatapi.contract.wording import did_you_mean, without_secrets
             from pytest_chatapi.errors import SettingError
 
             near = did_you_mean(str(value), self.choices)
-            raise SettingError(f"{name} must be {self.wanted}, not {value!r}{near}") from None
+            got = without_secrets(repr(value))
+            raise SettingError(f"{name} must be {self.wanted}, not {got}{near}") from None
 
 
 def one_of(*choices: str) -> Kind:

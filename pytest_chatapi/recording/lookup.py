@@ -20,15 +20,26 @@ class Lookup:
     Args:
         test: of equal recordings, those of this test come first; ``""`` keeps them in order.
         repeats: the last of equal recordings is played again and again.
+        own_only: those of other tests are not played at all.
     """
 
-    def __init__(self, cassette: Cassette, matcher: Matcher, *, test: str, repeats: bool) -> None:
+    def __init__(
+        self,
+        cassette: Cassette,
+        matcher: Matcher,
+        *,
+        test: str,
+        repeats: bool,
+        own_only: bool = False,
+    ) -> None:
         self.cassette, self.matcher = cassette, matcher
         self.entries = entries = cassette.entries
         self._repeats = repeats
         self._order: Sequence[int] = range(len(entries))
         if test:
             rank = {test: 0, "": 1}
+            if own_only:
+                self._order = [at for at in self._order if entries[at].test in rank]
             self._order = sorted(self._order, key=lambda at: rank.get(entries[at].test, 2))
         self._read = 0
         self._waiting: dict[bytes, deque[int]] = defaultdict(deque)
@@ -40,7 +51,7 @@ class Lookup:
         """The index of the next recording of a request, from now on played."""
         key = self.matcher.key(request)
         waiting = self._waiting[key]
-        while not waiting and self._read < len(self.entries):
+        while not waiting and self._read < len(self._order):
             at = self._order[self._read]
             self._read += 1
             recorded = self.entries[at].request
@@ -86,12 +97,24 @@ class Lookup:
         self._played.add(candidates[0])
         return candidates[0], bool(equal)
 
+    @property
+    def playable(self) -> list[int]:
+        """The indexes of the recordings that may be played, in the order of the file."""
+        return sorted(self._order)
+
+    @property
+    def hidden(self) -> list[str]:
+        """The tests whose recordings are not played here, although they are in the file."""
+        if len(self._order) == len(self.entries):
+            return []
+        playable = set(self._order)
+        tests = (entry.test for at, entry in enumerate(self.entries) if at not in playable)
+        return list(dict.fromkeys(tests))
+
     def recordings_of(self, request: Request) -> list[int]:
         """The index of each recording of a request, played or not."""
         key = self.matcher.key(request)
-        return [
-            at for at, entry in enumerate(self.entries) if self.matcher.key(entry.request) == key
-        ]
+        return [at for at in self.playable if self.matcher.key(self.entries[at].request) == key]
 
     def is_played(self, index: int) -> bool:
         return index in self._played

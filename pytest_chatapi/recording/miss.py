@@ -57,6 +57,13 @@ def miss_of(lookup: Lookup, request: Request) -> Miss:
     if not lookup.entries:
         state = "is empty" if cassette.exists else "does not exist"
         return Miss(title, f"the cassette {cassette.name} {state}")
+    if not lookup.playable:
+        others = ", ".join(lookup.hidden[:3])
+        return Miss(
+            title,
+            f"the cassette {cassette.name} has recordings of {others} alone, whose name makes "
+            "the same file name",
+        )
     count = len(lookup.recordings_of(request))
     if count:
         state = "already played" if count == 1 else "all already played"
@@ -116,9 +123,10 @@ def _candidates(lookup: Lookup, request: Request) -> Sequence[int]:
     matcher = lookup.matcher
     heads = [name for name in matcher.match_on if name != "body"]
     key = matcher.head_key(request, heads)
-    alike = [at for at, e in enumerate(lookup.entries) if matcher.head_key(e.request, heads) == key]
+    playable = lookup.playable
+    alike = [at for at in playable if matcher.head_key(lookup.entries[at].request, heads) == key]
     # Most likely the test means a recording near the end.
-    return (alike or range(len(lookup.entries)))[-_COMPARED:]
+    return (alike or playable)[-_COMPARED:]
 
 
 def _compared(lookup: Lookup, index: int, plain: Request) -> list[Difference]:

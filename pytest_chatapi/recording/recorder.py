@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fnmatch
+import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures.thread import _worker
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NoReturn, Protocol
@@ -14,8 +17,9 @@ from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wording import mask
 from pytest_chatapi.errors import ChatAPIError, UnrecordedRequest
 from pytest_chatapi.reading.bodies import BodyProblem, plain_body
-from pytest_chatapi.recording.cassette import Cassette, Entry, update
-from pytest_chatapi.recording.interaction import Interaction, redacted
+from pytest_chatapi.recording.cassette import Cassette, Entry, prepared, write
+from pytest_chatapi.recording.forks import ForkNote
+from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.recording.lookup import Lookup
 from pytest_chatapi.recording.matching import Matcher
 from pytest_chatapi.recording.miss import Miss, describe, differing_of, miss_of, overrun_of
@@ -88,6 +92,10 @@ class Recorder:
             ``None`` for a request that is ignored.
         allow_playback_repeats: the last of equal recordings is played again and again.
         test: the test that records; written into a cassette that several tests share.
+        own_only: recordings of other tests are not played: their cassette has the same name by
+            chance.
+        optional: patterns of URLs (`fnmatch`, without the query) whose recordings need not be
+            played.
         phase: written with what is recorded from now on, see `Interaction`.
         since: when the run began; recordings from before are old (see `rewrite`).
         answers: a mock, in place of cassette and network.
@@ -96,7 +104,10 @@ class Recorder:
         misses: the requests that got no response, whether or not the client noticed.
         warnings: requests that got a recording although they differ, as text.
         unanswered: what was sent and got no response, so that nothing could be recorded.
+        still_read: responses that a thread still read when they were ended, as text.
+        shares_with: other tests whose recordings are in the cassette, although it is `own_only`.
         written: how many exchanges were written to the cassette.
+        refused: how many were left out, as they must not or cannot be written.
         ports: of servers on this machine that ask this recorder themselves.
         passed_hosts: to which a mock has let a request pass.
     """
@@ -111,6 +122,8 @@ class Recorder:
     legacy_filter: Callable[[Request], Request | None] | None = None
     allow_playback_repeats: bool = False
     test: str = ""
+    own_only: bool = False
+    optional: Sequence[str] = ()
     phase: str = ""
     since: str = ""
     answers: Answers | None = None
@@ -119,7 +132,10 @@ class Recorder:
     misses: list[Miss] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
+    still_read: list[str] = field(default_factory=list)
+    shares_with: set[str] = field(default_factory=set)
     written: int = 0
+    refused: int = 0
     ports: set[int] = field(default_factory=set)
     passed_hosts: set[str] = field(default_factory=set)
 
@@ -127,17 +143,25 @@ class Recorder:
         self._lock = threading.RLock()
         self._lookup: Lookup | None = None
         self._replays = self._records = False
+        self._on_disk: set[str] = set()
+        self._fork_note = ForkNote()
         if self.cassette is not None:
             self._lookup = Lookup(
-                self.cassette, self.matcher, test=self.test, repeats=self.allow_playback_repeats
+                self.cassette,
+                self.matcher,
+                test=self.test,
+                repeats=self.allow_playback_repeats,
+                own_only=self.own_only,
             )
             self._replays = self.mode not in ("all", "rewrite")
             if self.mode == "rewrite":
                 # Saving looks at each entry: a damaged one fails here, before anything is sent.
                 for entry in self.entries:
                     self._is_new(entry)
-            is_new = self.mode == "once" and all(map(self._is_new, self.entries))
+            is_new = self.mode == "once" and all(map(self._is_new, self._own_entries()))
             self._records = is_new or self.mode in ("new_episodes", "all", "rewrite")
+            if self._records and self.since:
+                self._on_disk = {entry.recorded_at for entry in self.entries}
         self._has_learned_environment = False
         self._takes: list[Take] = []
         self._written = False
@@ -145,6 +169,12 @@ class Recorder:
     def _is_new(self, entry: Entry) -> bool:
         """Whether this run recorded it."""
         return bool(self.since) and entry.recorded_at >= self.since
+
+    def _own_entries(self) -> Sequence[Entry]:
+        """The recordings that this test may play."""
+        if not self.own_only:
+            return self.entries
+        return [entry for entry in self.entries if entry.test in ("", self.test)]
 
     @property
     def sends(self) -> bool:
@@ -166,6 +196,8 @@ class Recorder:
         Raises:
             UnrecordedRequest: neither (or whatever `on_miss` raises).
         """
+        if self._fork_note.is_child:
+            self._fork_note.write(self._title(Request(method.upper(), url, {}, body)))
         pairs = [(name.lower(), text) for name, text in headers]
         if self.answers is None:  # requests to a mock are never written
             if not self._has_learned_environment:  # fixtures have set their variables by now
@@ -270,20 +302,39 @@ class Recorder:
             miss = overrun_of(self._lookup, request, source.index, at_once=at_once)
         self._lose(miss)
 
+    def of_forks(self) -> str:
+        """A request that a forked process has sent since the last call, or ``""``."""
+        return self._fork_note.take()
+
     def drop(self, take: Take, error: BaseException | None) -> None:
         """Forget a take that becomes no recording."""
         with self._lock:
             self._takes = [other for other in self._takes if other is not take]
             if isinstance(error, Exception) and self.cassette is not None:
-                title = title_of(Exchange(take.exchange.request))
+                title = self._title(take.exchange.request or Request())
                 self.unanswered.append(f"{title}: {type(error).__name__}")
 
     # -- the end of a test -----------------------------------------------------------------
 
     def finish(self) -> None:
-        """End what is still under way: unread responses count as abandoned by the client."""
+        """End what is still under way: unread responses count as abandoned by the client.
+
+        Those that another thread still reads, or waits for, are noted in `still_read`.
+        """
         for take in list(self._takes):
+            if take.is_open and self._is_read_elsewhere(take):
+                title = self._title(take.exchange.request or Request())
+                size = sum(map(len, take.pieces))
+                state = f"{size:,} bytes so far" if take.exchange.response else "no response so far"
+                self.still_read.append(f"{title}: {state}, in thread {take.reader.name}")
+                take.reader = threading.current_thread()  # told once
             take.closed()
+
+    def _is_read_elsewhere(self, take: Take) -> bool:
+        # A server of ours reads in a thread of its own, and ends that by itself.
+        if self.cassette is None or self.ports or take.reader is threading.current_thread():
+            return False
+        return take.reader.is_alive() and not _is_idle(take.reader)
 
     def unplayed(self, *, phase: str = "") -> list[Entry]:
         """Recordings of this test that were not requested; empty while it records.
@@ -299,7 +350,12 @@ class Recorder:
             if not self._lookup.is_played(at)
             and entry.test in ("", self.test)
             and entry.interaction.phase == phase
+            and not self._is_optional(entry.request)
         ]
+
+    def _is_optional(self, request: Request) -> bool:
+        url = request.url.partition("?")[0]
+        return any(fnmatch.fnmatchcase(url, pattern) for pattern in self.optional)
 
     @property
     def unwritten(self) -> int:
@@ -311,8 +367,11 @@ class Recorder:
     def save(self) -> bool:
         """Write what was recorded since the last call; return whether there was anything.
 
+        An exchange that must not or cannot be written is left out for good.
+
         Raises:
-            WriteError: it could not be written, or holds what looks like a secret.
+            SecretError, WriteError: exchanges were left out; all others have been written.
+            WriteError: nothing could be written, and the next call tries again.
             ReadError: what is in the file by now is damaged.
         """
         with self._lock:
@@ -320,23 +379,35 @@ class Recorder:
                 return False
             self.redactor.learn_environment()
             done = [take for take in self._takes if take.interaction is not None]
-            new = [redacted(t.interaction, self.redactor) for t in done if t.interaction]
+            recorded = [take.interaction for take in done if take.interaction is not None]
             is_rewrite = self.mode == "rewrite" and not self._written
-            if not new and not (is_rewrite and self.entries):
+            if not recorded and not (is_rewrite and self.entries):
                 return False  # nothing to add, nothing to drop
-            keep = self._keeps(new, is_rewrite=is_rewrite)
-            update(self.cassette.path, self.cassette.name, new, self.redactor, keep)
-            self._written = True
-            self.written += len(new)
+            path, name = self.cassette.path, self.cassette.name
+            ready = prepared(path, name, recorded, self.redactor)
+            if ready.blocks or not ready.refused:  # else there is nothing to replace the old with
+                write(path, name, ready, self._keeps(ready.interactions, is_rewrite=is_rewrite))
+                self._written = True
+                self._on_disk |= {interaction.recorded_at for interaction in ready.interactions}
+            self.written += len(ready.blocks)
+            self.refused += ready.refused
             # Takes that other threads ended in the meantime are left to the next call.
             self._takes = [take for take in self._takes if take not in done]
-            return bool(new)
+            if ready.refusal is not None:
+                raise ready.refusal
+            return bool(recorded)
 
     def _keeps(self, new: Sequence[Interaction], *, is_rewrite: bool) -> Callable[[Entry], bool]:
         """Which entries of the file stay when `new` are written."""
         keys = {self.matcher.key(interaction.request) for interaction in new}
+        phases = {interaction.phase for interaction in new}
 
         def keep(entry: Entry) -> bool:
+            if self.own_only and entry.test not in ("", self.test):
+                self.shares_with.add(entry.test)
+            if self._is_of_parallel_run(entry) and entry.interaction.phase in phases:
+                # Two runs at once leave each recording once.
+                return self.matcher.key(entry.request) not in keys
             if not is_rewrite and self.mode != "all":
                 return True
             if entry.test not in ("", self.test):
@@ -347,6 +418,17 @@ class Recorder:
             return not is_rewrite and self.matcher.key(entry.request) not in keys
 
         return keep
+
+    def _is_of_parallel_run(self, entry: Entry) -> bool:
+        """Whether another run recorded it for this test while this one was under way."""
+        is_known = not self.since or entry.recorded_at in self._on_disk
+        return not is_known and entry.test == self.test
+
+
+def _is_idle(thread: threading.Thread) -> bool:
+    """Whether a thread of an executor waits for work, so that it has left what it read."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    return frame is not None and frame.f_code is _worker.__code__
 
 
 def _plain(body: bytes, headers: dict[str, str]) -> bytes | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, Protocol
@@ -54,6 +55,7 @@ class Take:
         interaction: the recording, once the exchange has ended; ``None`` before, and where
             nothing is recorded.
         pieces, times: of the body, as they came off the wire.
+        reader: the thread that reads the response.
     """
 
     __slots__ = (
@@ -68,6 +70,7 @@ class Take:
         "exchange",
         "interaction",
         "pieces",
+        "reader",
         "times",
     )
 
@@ -80,6 +83,7 @@ class Take:
         self._reason, self._error = "", ""
         self._headers: list[tuple[str, str]] = []
         self._closed = False
+        self.reader = threading.current_thread()
         self.pieces: list[bytes] = []
         self.times: list[float] = []
         self.interaction: Interaction | None = None
@@ -98,6 +102,12 @@ class Take:
         """Note bytes of the body, as they came off the wire."""
         self.times.append(clock.elapsed() - self._started)
         self.pieces.append(data)
+        self.reader = threading.current_thread()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the response has not ended, or not even begun."""
+        return not self._closed
 
     def ended(self) -> None:
         """The body is complete."""

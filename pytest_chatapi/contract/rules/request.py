@@ -20,7 +20,7 @@ from pytest_chatapi.contract.rules.registry import Violation, checks, code_of, r
 from pytest_chatapi.contract.schemas import load
 from pytest_chatapi.contract.validation import Path, SchemaViolation, json_path
 from pytest_chatapi.contract.wire import JSON, JSONObject
-from pytest_chatapi.contract.wording import ABSENT, Shown, listed
+from pytest_chatapi.contract.wording import ABSENT, Shown, listed, shortened
 from pytest_chatapi.redaction.shapes import LIKE_A_KEY
 
 __all__ = ["check_request"]
@@ -143,7 +143,7 @@ _SCHEMA = code_of(request_schema)
 
 @rule("Q12")
 def unknown_parameter(path: Path) -> Violation:
-    name = ".".join(map(str, path))[:60]
+    name = shortened(".".join(map(str, path)), 60)
     message = f"the reference does not list the parameter `{name}`"
     return Violation(json_path(path), "a documented parameter", Shown(name), message)
 

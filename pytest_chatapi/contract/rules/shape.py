@@ -11,7 +11,7 @@ from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules.registry import Violation, Violations, code_of, rule
 from pytest_chatapi.contract.validation import Path, SchemaViolation, json_path, json_type
 from pytest_chatapi.contract.wire import JSONObject
-from pytest_chatapi.contract.wording import ABSENT, Shown, show
+from pytest_chatapi.contract.wording import ABSENT, Shown, shortened, show
 
 __all__ = ["EARLIEST", "LATEST", "check_frame", "report", "schema"]
 
@@ -130,7 +130,7 @@ def unknown_field(path: Path, chunk: int | None = None, prefix: str = "") -> Vio
         _place(path, prefix),
         "a documented property",
         Shown(show(key, 60)),
-        f"the reference does not list `{key[:60]}`",
+        f"the reference does not list `{shortened(key, 60)}`",
         chunk=chunk,
     )
 
