@@ -172,6 +172,16 @@ def test_the_key_comes_from_the_environment(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("recorded")
+def test_names_of_the_server(tmp_path: Path) -> None:
+    with (
+        served("c.yaml", "--allow-host", "mock.internal", cwd=tmp_path) as server,
+        httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE) as client,
+    ):
+        for name, status in (("mock.internal:80", 404), ("other.internal", 403)):
+            assert client.get("/unknown", headers={"host": name}).status_code == status
+
+
+@pytest.mark.usefixtures("recorded")
 def test_what_is_compared(tmp_path: Path) -> None:
     with served("c.yaml", "--match-on", "method, path", cwd=tmp_path) as server:
         assert ask(server.url, "Other").status_code == 200
@@ -278,6 +288,7 @@ def test_help_names_the_record_modes(capsys: pytest.CaptureFixture[str]) -> None
     ("arguments", "message"),
     [
         (["--port", "x"], "--port: 'x' is not a valid port (0-65535)"),
+        (["--idle-timeout", "0"], "--idle-timeout: '0' is not a number of seconds (1 or more)"),
         (["--speed", "fast"], "--speed: 'fast' is not a factor (0 or more)"),
         (["--speed", "-1"], "--speed: '-1' is not a factor (0 or more)"),
         (["--speed", "nan"], "--speed: 'nan' is not a factor (0 or more)"),

@@ -79,6 +79,13 @@ def add_to(commands: Commands) -> None:
         help="allow a --host that other machines can reach",
     )
     serve.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name by which clients reach it, besides localhost and its address; may be repeated",
+    )
+    serve.add_argument(
         "--api-key",
         metavar="KEY",
         default=os.environ.get(_KEY_VARIABLE) or None,
@@ -90,6 +97,12 @@ def add_to(commands: Commands) -> None:
         type=whole_number("a number of bytes"),
         metavar="BYTES",
         help="largest request body to accept (default: 16 MiB)",
+    )
+    serve.add_argument(
+        "--idle-timeout",
+        type=whole_number("a number of seconds", least=1),
+        metavar="SECONDS",
+        help="close connections on which clients send nothing for so long (default: 75)",
     )
     serve.add_argument(
         "--speed",
@@ -118,7 +131,7 @@ def _factor(text: str) -> float:
 def _run(arguments: argparse.Namespace) -> int:
     require_extra()
     from pytest_chatapi.server.app import MAX_BODY, make_app
-    from pytest_chatapi.server.run import serve
+    from pytest_chatapi.server.run import IDLE, serve
 
     _refuse_contradictions(arguments)
     recorder, activity = _recorder(arguments)
@@ -135,14 +148,25 @@ def _run(arguments: argparse.Namespace) -> int:
         upstream=arguments.upstream,
         save=recorder.save if arguments.record else None,
         on_exchange=output.exchange,
+        hosts=[arguments.host, *arguments.allow_host, *_own_names(arguments)],
     )
     return serve(
         app,
         host=arguments.host,
         port=arguments.port,
         allow_remote=arguments.allow_remote,
+        idle=IDLE if arguments.idle_timeout is None else arguments.idle_timeout,
         ready=lambda url: output.print(f"{activity} on {url}\nexport OPENAI_BASE_URL={url}"),
     )
+
+
+def _own_names(arguments: argparse.Namespace) -> list[str]:
+    """The names of this machine, where other machines may ask for it."""
+    if not arguments.allow_remote:
+        return []
+    import socket
+
+    return [socket.gethostname()]
 
 
 def _refuse_contradictions(arguments: argparse.Namespace) -> None:

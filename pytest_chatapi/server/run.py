@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 else:
     _Protocol = object  # at run time the class for either parser is added, see `_run`
 
-__all__ = ["Server", "running", "serve"]
+__all__ = ["IDLE", "Server", "running", "serve"]
+
+IDLE = 75.0
+"""Seconds after which a connection is closed on which the client sends nothing."""
 
 _LOG = logging.getLogger(__name__)
 _BACKLOG = 2048
@@ -64,6 +67,7 @@ def running(
     port: int = 0,
     allow_remote: bool = False,
     protocol: str = "auto",
+    idle: float = IDLE,
 ) -> Iterator[Server]:
     """A server for as long as the block lasts; streams that are open at its end are cut.
 
@@ -72,6 +76,8 @@ def running(
         port: 0 for any free one.
         allow_remote: without it, `host` must be a loopback address.
         protocol: ``h11``, ``httptools``, or ``auto`` for the faster one that is installed.
+        idle: seconds after which a connection is closed if the client sends nothing, while no
+            response is under way.
 
     Raises:
         SettingError: the address is in use, not on this machine, or not loopback.
@@ -84,7 +90,7 @@ def running(
     def work() -> None:
         try:
             with keeps_real_time(), asyncio.Runner(loop_factory=_Loop) as runner:
-                runner.run(_run(app, listening, protocol, ready))
+                runner.run(_run(app, listening, protocol, idle, ready))
         except BaseException as error:
             (ended if ready.done() else ready).set_exception(error)
         if not ended.done():
@@ -110,12 +116,13 @@ def serve(
     host: str,
     port: int,
     allow_remote: bool,
+    idle: float = IDLE,
     ready: Callable[[str], None],
 ) -> int:
     """Run a server until Ctrl-C or SIGTERM; must be called in the main thread.
 
     Args:
-        host, port, allow_remote: see `running`.
+        host, port, allow_remote, idle: see `running`.
         ready: called with the base URL once the server accepts requests.
 
     Returns:
@@ -124,7 +131,7 @@ def serve(
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with (
-            running(app, host=host, port=port, allow_remote=allow_remote) as server,
+            running(app, host=host, port=port, allow_remote=allow_remote, idle=idle) as server,
             contextlib.suppress(KeyboardInterrupt),
         ):
             ready(server.url)
@@ -142,14 +149,20 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 async def _run(
-    app: Starlette, listening: socket.socket, protocol: str, ready: Future[_Stop]
+    app: Starlette, listening: socket.socket, protocol: str, idle: float, ready: Future[_Stop]
 ) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     state = ServerState()
     # The loggers of uvicorn stay as they are: the code under test may use them.
     config = Config(
-        app, http=protocol, ws="none", lifespan="off", log_config=None, proxy_headers=False
+        app,
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        proxy_headers=False,
+        timeout_keep_alive=idle,  # type: ignore[arg-type]  # it is passed on to `call_later`
     )
     config.load()
     protocol_class: type[_Watched] = type(
@@ -183,6 +196,8 @@ class _Watched(_Protocol):
         super().__init__(config, server_state, app_state, loop)
         self.logger, self.access_log = _LOG, False
         self._head = 0
+        self._idle = float(config.timeout_keep_alive)
+        self._heard = loop.time()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         outlet = Outlet(transport)
@@ -195,12 +210,33 @@ class _Watched(_Protocol):
             await app(scope, receive, send)
 
         self.app = with_connection
+        self._check_idle()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._idle_check.cancel()
         self._connection.lost.set_result(None)
 
+    def _check_idle(self) -> None:
+        """Close a connection whose client sends no request, or only a part of one.
+
+        uvicorn has a timer for what follows a response alone.
+        """
+        left = self._heard + self._idle - self.loop.time()
+        if left <= 0 and self._awaits_client:
+            self.transport.abort()
+            return
+        self._idle_check = self.loop.call_later(left if left > 0 else self._idle, self._check_idle)
+
+    @property
+    def _awaits_client(self) -> bool:
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return self.timeout_keep_alive_task is None
+        return cycle.more_body and not getattr(self, "pipeline", None)
+
     def data_received(self, data: bytes) -> None:
+        self._heard = self.loop.time()
         super().data_received(data)
         # httptools does not limit the headers of a request.
         is_head = self.cycle is None or self.cycle.response_complete
