@@ -185,8 +185,8 @@ def connected(url: str) -> socket.socket:
 
 def raw_request(content: str = "Hi") -> bytes:
     body = json.dumps(ask(content)).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    line = "POST /v1/chat/completions HTTP/1.1"
+    return f"{line}\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
 
 
 def to_end(connection: socket.socket) -> bytes:
@@ -1445,6 +1445,6 @@ def test_a_long_response_is_not_idle(protocol: str, monkeypatch: pytest.MonkeyPa
         for _ in range(3):
             ahead += FAR / 4
             post(server.url)
-        ahead += FAR / 4
+        ahead += FAR
         post(server.url)
         assert next(pieces) == b"data: 2\n\n"

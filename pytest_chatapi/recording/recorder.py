@@ -13,6 +13,7 @@ from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wording import mask
 from pytest_chatapi.errors import ChatAPIError, UnrecordedRequest
 from pytest_chatapi.reading.bodies import BodyProblem, plain_body
+from pytest_chatapi.recording.appending import Appender
 from pytest_chatapi.recording.cassette import Cassette, Entry, update
 from pytest_chatapi.recording.interaction import Interaction, redacted
 from pytest_chatapi.recording.lookup import Lookup
@@ -95,6 +96,8 @@ class Recorder:
         unanswered: what was sent and got no response, so that nothing could be recorded.
         written: how many exchanges were written to the cassette.
         ports: of servers on this machine that ask this recorder themselves.
+        appends: `save` is called for each exchange, so that it must not cost more as the cassette
+            grows; at the end, `close` is called.
     """
 
     cassette: Cassette | None
@@ -117,6 +120,7 @@ class Recorder:
     unanswered: list[str] = field(default_factory=list)
     written: int = 0
     ports: set[int] = field(default_factory=set)
+    appends: bool = False
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
@@ -136,6 +140,8 @@ class Recorder:
         self._has_learned_environment = False
         self._takes: list[Take] = []
         self._written = False
+        self._appender = Appender()
+        self._replaceable: set[bytes] | None = None
 
     def _is_new(self, entry: Entry) -> bool:
         """Whether this run recorded it."""
@@ -318,12 +324,36 @@ class Recorder:
             if not new and not (is_rewrite and self.entries):
                 return False  # nothing to add, nothing to drop
             keep = self._keeps(new, is_rewrite=is_rewrite)
-            update(self.cassette.path, self.cassette.name, new, self.redactor, keep)
+            appender = None
+            if self.appends and not is_rewrite and not self._replaces(new):
+                appender = self._appender
+            update(self.cassette.path, self.cassette.name, new, self.redactor, keep, appender)
             self._written = True
             self.written += len(new)
             # Takes that other threads ended in the meantime are left to the next call.
             self._takes = [take for take in self._takes if take not in done]
             return bool(new)
+
+    def close(self) -> None:
+        """Remove what `save` keeps on the disk for the next call."""
+        with self._lock:
+            self._appender.close()
+
+    def _replaces(self, new: Sequence[Interaction]) -> bool:
+        """Whether `new` may take the place of what is in the file."""
+        if self.mode != "all":
+            return False
+        if self._replaceable is None:
+            self._replaceable = {
+                self.matcher.key(entry.request)
+                for entry in self.entries
+                if entry.test in ("", self.test) and not self._is_new(entry)
+            }
+        keys = {self.matcher.key(interaction.request) for interaction in new}
+        replaces = not self._replaceable.isdisjoint(keys)
+        if not self.since:
+            self._replaceable |= keys
+        return replaces
 
     def _keeps(self, new: Sequence[Interaction], *, is_rewrite: bool) -> Callable[[Entry], bool]:
         """Which entries of the file stay when `new` are written."""

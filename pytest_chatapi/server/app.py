@@ -245,6 +245,7 @@ class _Endpoint:
         self._upstream = upstream.rstrip("/") if upstream is not None else None
         self._base = self._upstream or _recorded_base(recorder)
         self._save, self._on_exchange = save, on_exchange
+        recorder.appends = save is not None
         self._hosts = frozenset(map(plain_host, hosts))
         self._client: httpx.AsyncClient | None = None
         self._thread = ThreadPoolExecutor(1, "chatapi-recorder")
@@ -292,6 +293,7 @@ class _Endpoint:
         try:
             await self._keep()
         finally:
+            self._recorder.close()
             self._thread.shutdown()
 
     async def _keep(self) -> None:

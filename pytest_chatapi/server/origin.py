@@ -44,7 +44,7 @@ def foreign(
         scheme, _, host = origin.partition("://")
         if scheme in ("http", "https") and _is_ours(host, address, allowed):
             return None
-        return f"Requests of another web site are refused: {ascii(mask(origin[:_LONGEST]))}"
+        return f"Requests of another web site are refused: {mask(origin[:_LONGEST])!a}"
     if site == "cross-site":
         return "Requests of another web site are refused"
     return None
