@@ -239,7 +239,9 @@ def test_mode_all_replaces_what_it_records_again(tmp_path: Path) -> None:
         record(recorder, number)
         recorder.save()
     recorder.close()
-    bodies = [json.loads(entry.request.body or b"")["n"] - 100_000 for entry in Cassette(path).entries]
+    bodies = [
+        json.loads(entry.request.body or b"")["n"] - 100_000 for entry in Cassette(path).entries
+    ]
     assert bodies == [0, 2, 1, 4, 3]
     assert list(tmp_path.iterdir()) == [path]
 
@@ -386,7 +388,9 @@ def test_writers_that_are_killed_lose_nothing(
         for worker in started:
             worker.send_signal(signal.SIGKILL)
         found: dict[int, list[int]] = {}
-        said = ["".join(lines) + w.communicate()[0] for w, lines in zip(started, first, strict=True)]
+        said = [
+            "".join(lines) + w.communicate()[0] for w, lines in zip(started, first, strict=True)
+        ]
         for entry in Cassette(path).entries:
             assert b"".join(entry.interaction.pieces) == b"x" * 20_000
             body = json.loads(entry.request.body or b"")
