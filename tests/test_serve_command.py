@@ -19,6 +19,7 @@ import pytest
 import stub_server
 
 from pytest_chatapi.cli.main import main
+from pytest_chatapi.mock.pace import Pace
 
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
@@ -211,6 +212,24 @@ def test_a_reader_of_its_lines_may_go(tmp_path: Path) -> None:
         assert server.process.stderr.read() == ""
 
 
+@pytest.mark.parametrize("source", ["mock", "cassette"])
+def test_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    recorders: list[Any] = []
+    make_app = app_module.make_app
+
+    def made(recorder: Any, **more: Any) -> Any:
+        recorders.append(recorder)
+        return make_app(recorder, **more)
+
+    monkeypatch.setattr(app_module, "make_app", made)
+    monkeypatch.setattr(run_module, "serve", lambda app, **more: 0)
+    shutil.copy(SHIPPED / "plain.yaml", tmp_path / "c.yaml")
+    served = [str(tmp_path / "c.yaml")] if source == "cassette" else []
+    flags = ["--ttft", "0.4", "--tokens-per-second", "60", "--jitter", "0.1"]
+    assert main(["serve", *served, *flags]) == 0
+    assert recorders[0].pace == Pace(0.4, 60, 0.1)
+
+
 def test_it_remembers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recorders: list[Any] = []
     make_app, running = app_module.make_app, run_module.running
@@ -256,6 +275,7 @@ def test_it_remembers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             ["--record", "c.yaml", "--upstream", "http://x/v1", "--record-mode", "x"],
             "--record-mode must be one of once, new_episodes, all, rewrite, not 'x'",
         ),
+        (["--jitter", "1"], "jitter varies the pace: set ttft or tokens_per_second too\n"),
         (["ok.yaml", "--record-mode", "all"], "--record-mode requires --record CASSETTE"),
         (["--mock", "nope.py"], "nope.py: no such file\n"),
     ],
@@ -289,6 +309,9 @@ def test_help_names_the_record_modes(capsys: pytest.CaptureFixture[str]) -> None
     [
         (["--port", "x"], "--port: 'x' is not a valid port (0-65535)"),
         (["--idle-timeout", "0"], "--idle-timeout: '0' is not a number of seconds (1 or more)"),
+        (["--ttft", "-1"], "--ttft: '-1' is not a number of seconds (0 or more)"),
+        (["--tokens-per-second", "0"], "--tokens-per-second: '0' is not a number above 0"),
+        (["--jitter", "2"], "--jitter: '2' is not a number from 0 to 1"),
         (["--speed", "fast"], "--speed: 'fast' is not a factor (0 or more)"),
         (["--speed", "-1"], "--speed: '-1' is not a factor (0 or more)"),
         (["--speed", "nan"], "--speed: 'nan' is not a factor (0 or more)"),

@@ -32,6 +32,8 @@ from traffic import ANSWER
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.faults import CATALOGUE, Plan
+from pytest_chatapi.faults.virtual_time import VirtualTime
+from pytest_chatapi.mock import ChatMock
 from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.recording.miss import Miss
 from pytest_chatapi.recording.opening import open_recorder
@@ -1246,6 +1248,26 @@ def test_the_sdk_in_a_subprocess() -> None:
             check=False,
         )
     assert done.stdout == "Hello!\n''" + "".join(map(ascii, stub_server.WORDS)) + "''", done.stderr
+
+
+# -- pace --------------------------------------------------------------------------------------
+
+
+def test_a_pace_is_real_on_a_socket(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        slept.append(seconds)
+        await sleep(0)
+
+    mock = ChatMock("test")
+    mock.reply("a b c", ttft=FAR, tokens_per_second=0.5)
+    monkeypatch.setattr(app_module.asyncio, "sleep", noted)
+    with VirtualTime() as clock, serving(open_recorder(None, answers=mock), protocol) as url:
+        assert post(url, ask(stream=True)).content.endswith(b"data: [DONE]\n\n")
+    assert [seconds for seconds in slept if seconds] == [FAR, 2, 2]
+    assert clock.slept == []
 
 
 # -- other web sites ---------------------------------------------------------------------------

@@ -8,13 +8,23 @@ import os
 import runpy
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from pytest_chatapi.cli.arguments import Commands, whole_number
 from pytest_chatapi.contract.wording import plural
 from pytest_chatapi.errors import ReadError, SettingError, UnrecordedRequest
-from pytest_chatapi.recording.kinds import DEFAULT_MATCH_ON, FACTOR, RECORD_MODES, one_of
+from pytest_chatapi.recording.kinds import (
+    DEFAULT_MATCH_ON,
+    FACTOR,
+    RATE,
+    RECORD_MODES,
+    SECONDS,
+    SHARE,
+    Kind,
+    one_of,
+)
 from pytest_chatapi.server import require_extra
 
 if TYPE_CHECKING:  # the other commands start faster without these
@@ -112,6 +122,25 @@ def add_to(commands: Commands) -> None:
         help="1 as recorded (default), 2 twice as fast, 0 without delay",
     )
     serve.add_argument(
+        "--ttft",
+        type=_of_kind(SECONDS),
+        metavar="SECONDS",
+        help="time until the first token of a response from a mock or a cassette",
+    )
+    serve.add_argument(
+        "--tokens-per-second",
+        type=_of_kind(RATE),
+        metavar="RATE",
+        help="pace of the tokens after it",
+    )
+    serve.add_argument(
+        "--jitter",
+        type=_of_kind(SHARE),
+        default=0,
+        metavar="SHARE",
+        help="vary each of these waits by up to this share of it, 0 to 1 (default: 0)",
+    )
+    serve.add_argument(
         "--match-on",
         default=",".join(DEFAULT_MATCH_ON),
         metavar="NAMES",
@@ -128,6 +157,18 @@ def _factor(text: str) -> float:
     return factor
 
 
+def _of_kind(kind: Kind) -> Callable[[str], object]:
+    """An argparse type for what a setting takes."""
+
+    def convert(text: str) -> object:
+        try:
+            return kind.convert(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {kind.wanted}") from None
+
+    return convert
+
+
 def _run(arguments: argparse.Namespace) -> int:
     require_extra()
     from pytest_chatapi.server.app import MAX_BODY, make_app
@@ -139,6 +180,10 @@ def _run(arguments: argparse.Namespace) -> int:
         from pytest_chatapi.faults import Plan
 
         recorder.faults = Plan(*arguments.fault)
+    if arguments.ttft is not None or arguments.tokens_per_second is not None or arguments.jitter:
+        from pytest_chatapi.mock.pace import pace_of
+
+        recorder.pace = pace_of(arguments.ttft, arguments.tokens_per_second, arguments.jitter)
     output = _Output(recorder)
     recorder.on_miss = output.miss
     app = make_app(

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
+from pytest_chatapi.recording.keeping_pace import is_keeping_pace
+
 __all__ = ["VirtualTime", "keeps_real_time"]
 
 _SHORT = 0.1
@@ -94,7 +96,10 @@ class VirtualTime:
 
     def _is_real(self, seconds: float) -> bool:
         return (
-            not self._on or getattr(_real_here, "on", False) or not _SHORT <= seconds < float("inf")
+            not self._on
+            or getattr(_real_here, "on", False)
+            or (seconds < _SHORT and not (seconds > 0 and is_keeping_pace()))
+            or seconds == float("inf")
         )
 
     def _begin(self, seconds: float) -> float:

@@ -22,7 +22,7 @@ from pytest_chatapi.recording.miss import Miss, describe, differing_of, miss_of,
 from pytest_chatapi.recording.under_way import Playback, Take
 from pytest_chatapi.redaction.redactor import Redactor
 
-__all__ = ["Answers", "FaultLike", "PlanLike", "Recorder"]
+__all__ = ["Answers", "FaultLike", "PaceLike", "PlanLike", "Recorder"]
 
 
 def _raise(miss: Miss) -> NoReturn:
@@ -57,6 +57,13 @@ class FaultLike(Protocol):
         """What comes instead of `answer`; ``None`` where there is nothing to change in it."""
 
 
+class PaceLike(Protocol):
+    """Decides when the pieces of a response arrive."""
+
+    def paced(self, interaction: Interaction) -> Interaction:
+        """The response with times of arrival that hold at any replay speed."""
+
+
 class PlanLike(Protocol):
     """Decides what goes wrong with which response."""
 
@@ -89,6 +96,7 @@ class Recorder:
         phase: written with what is recorded from now on, see `Interaction`.
         since: when the run began; recordings from before are old (see `rewrite`).
         answers: a mock, in place of cassette and network.
+        pace: of responses that come from a cassette or a mock; that of a reply wins.
         faults: what goes wrong with responses that come from a cassette or a mock.
         exchanges: what was really sent and received, in the order of sending.
         misses: the requests that got no response, whether or not the client noticed.
@@ -113,6 +121,7 @@ class Recorder:
     phase: str = ""
     since: str = ""
     answers: Answers | None = None
+    pace: PaceLike | None = None
     faults: PlanLike | None = None
     exchanges: list[Exchange] = field(default_factory=list)
     misses: list[Miss] = field(default_factory=list)
@@ -206,6 +215,8 @@ class Recorder:
         response, source, give_back = self._response(request)
         if response is None:
             return None
+        if self.pace is not None:
+            response = self.pace.paced(response)
         if plan is not None and fault is not None:
             changed = fault.apply(response, request)
             if changed is not None:
