@@ -41,7 +41,6 @@ from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.recording.transport import RecordReplayTransport
 from pytest_chatapi.recording.under_way import STALL
 
-pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 from pytest_chatapi.server import app as app_module
 from pytest_chatapi.server import run as run_module

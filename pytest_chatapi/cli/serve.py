@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import runpy
+import socket
 import sys
 import traceback
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from pytest_chatapi.recording.kinds import (
     one_of,
 )
 from pytest_chatapi.server import require_extra
+from pytest_chatapi.server.listening import listen
 
 if TYPE_CHECKING:  # the other commands start faster without these
     from pytest_chatapi.recording.cassette import Cassette
@@ -171,10 +173,17 @@ def _of_kind(kind: Kind) -> Callable[[str], object]:
 
 def _run(arguments: argparse.Namespace) -> int:
     require_extra()
+    _refuse_contradictions(arguments)
+    with listen(arguments.host, arguments.port, arguments.allow_remote) as listening:
+        return _serve(arguments, listening)
+
+
+def _serve(arguments: argparse.Namespace, listening: socket.socket) -> int:
+    """Import and open what is served: who connects meanwhile, waits."""
+    _leave_out_trio()
     from pytest_chatapi.server.app import MAX_BODY, make_app
     from pytest_chatapi.server.run import IDLE, serve
 
-    _refuse_contradictions(arguments)
     recorder, activity = _recorder(arguments)
     if arguments.fault:
         from pytest_chatapi.faults import Plan
@@ -197,20 +206,31 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     return serve(
         app,
+        listening,
         host=arguments.host,
-        port=arguments.port,
-        allow_remote=arguments.allow_remote,
         idle=IDLE if arguments.idle_timeout is None else arguments.idle_timeout,
         ready=lambda url: output.print(f"{activity} on {url}\nexport OPENAI_BASE_URL={url}"),
     )
+
+
+def _leave_out_trio() -> None:
+    """Keep httpcore from importing trio: a third of the time until the first response.
+
+    The server runs on asyncio. The script of a mock can import trio as usual.
+    """
+    if "trio" in sys.modules:
+        return
+    sys.modules["trio"] = None  # type: ignore[assignment]
+    try:
+        import httpcore  # noqa: F401
+    finally:
+        del sys.modules["trio"]
 
 
 def _own_names(arguments: argparse.Namespace) -> list[str]:
     """The names of this machine, where other machines may ask for it."""
     if not arguments.allow_remote:
         return []
-    import socket
-
     return [socket.gethostname()]
 
 

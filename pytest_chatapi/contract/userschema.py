@@ -188,7 +188,7 @@ def _validator_class() -> Any:
     keywords = {**Draft202012Validator.VALIDATORS, **_OWN}
     keywords["unevaluatedProperties"] = _unevaluated(keywords["unevaluatedProperties"])
     counted = {name: _counted(keyword) for name, keyword in keywords.items()}
-    kind = extend(Draft202012Validator, counted)
+    kind: Any = extend(Draft202012Validator, counted)  # type: ignore[no-untyped-call]
     kind.evolve = _evolve
     return kind
 

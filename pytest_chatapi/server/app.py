@@ -8,14 +8,11 @@ import hmac
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
-
-from starlette.applications import Starlette
-from starlette.routing import Route
 
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import mask
@@ -24,14 +21,13 @@ from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.recording.transport import sending
 from pytest_chatapi.recording.under_way import STALL, Playback, Take
-from pytest_chatapi.server.connection import Connection, Gone
+from pytest_chatapi.server.connection import Connection, Gone, Receive, Scope, Send
 from pytest_chatapi.server.origin import foreign, plain_host, without_dots
 
 if TYPE_CHECKING:
     import httpx
-    from starlette.types import Receive, Scope, Send
 
-__all__ = ["MAX_BODY", "make_app"]
+__all__ = ["MAX_BODY", "App", "make_app"]
 
 MAX_BODY = 16 * 1024 * 1024
 
@@ -76,7 +72,7 @@ def make_app(
     save: Callable[[], object] | None = None,
     on_exchange: Callable[[str], None] | None = None,
     hosts: Iterable[str] = (),
-) -> Starlette:
+) -> App:
     """An API that responds as a recorder decides, to be run by `server.run`.
 
     Paths below ``/v1`` are taken for paths below the base URL of the first recording. All others
@@ -101,14 +97,7 @@ def make_app(
                 "upstream must be a base URL such as https://api.openai.com/v1, "
                 f"not {mask(upstream)!r}"
             )
-    endpoint = _Endpoint(recorder, api_key, max_body, upstream, save, on_exchange, hosts)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
-        await endpoint.close()
-
-    return Starlette(routes=[Route("/{path:path}", endpoint)], lifespan=lifespan)
+    return App(recorder, api_key, max_body, upstream, save, on_exchange, hosts)
 
 
 class _Call:
@@ -224,8 +213,8 @@ def _field(text: str) -> bytes:
     return text.strip().encode("latin-1", "replace")
 
 
-class _Endpoint:
-    """Responds to all requests.
+class App:
+    """The ASGI application: responds to all requests, until it is closed.
 
     What takes long under the recorder's lock, or waits for it, is done in one thread, so that
     streams that are under way go on.
