@@ -222,7 +222,8 @@ def _leave_out_trio() -> None:
         return
     sys.modules["trio"] = None  # type: ignore[assignment]
     try:
-        import httpcore  # noqa: F401
+        with contextlib.suppress(ImportError):
+            import httpcore  # noqa: F401
     finally:
         del sys.modules["trio"]
 
