@@ -45,6 +45,9 @@ TWO_WAYS = [
 ENDLESS: list[tuple[Any, Any]] = [
     ({"type": "string", "pattern": r"^(a+)+\1$"}, "a" * 40 + "!"),
     ({"type": "string", "pattern": "^(?!b)(a|a)*$"}, "a" * 40 + "!"),
+    ({"type": "string", "pattern": "(?x) ^ ( a+ ) + $"}, "a" * 40 + "!"),
+    ({"type": "string", "pattern": "^(a+)(?#)+$"}, "a" * 40 + "!"),
+    ({"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}, 1),
     ({"anyOf": TWO_WAYS}, nested(40)),
     ({"$schema": "http://json-schema.org/draft-07/schema#", "anyOf": TWO_WAYS}, nested(40)),
     ({"oneOf": [{"not": part} for part in TWO_WAYS]}, nested(40)),
@@ -76,6 +79,8 @@ def test_what_takes_too_long_is_given_up(schema: Any, value: Any) -> None:
         ({"pattern": ".*.*.*.*.*=x"}, "a" * 5000, False),
         ({"pattern": "a?" * 40 + "a" * 40}, "a" * 40, True),
         ({"pattern": "^(([a-z])+.)+[A-Z]([a-z])+$"}, "a" * 60, False),
+        ({"pattern": "^" + "(a|a)" * 40 + "$"}, "a" * 40 + "b", False),
+        ({"pattern": "^" + "(?:a|(?:a|a))" * 40}, "a" * 40, True),
         ({"patternProperties": {"^(a+)+$": False}}, {"a" * 40 + "!": 1}, True),
         ({"patternProperties": {"^(a+)+$": False}}, {"a" * 40: 1}, False),
         (
@@ -191,6 +196,12 @@ def test_what_is_no_pattern_is_trouble_with_the_schema(pattern: str, text: str) 
         (r"^(?!\s*$).+", "text " * 300, True),
         (r"^(?!\s*$).+", " " * 300, False),
         ("^(?=.*[A-Z])(?=.*[0-9]).{8,}$", "abcdeF1gh", True),
+        (r"^\+?1?\s*\(?\d{3}\)?[-.\s]*\d{3}[-.\s]*\d{4}$", "+1 (555) 123-4567", True),
+        (
+            r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})?)?$",
+            "2025-01-15",
+            True,
+        ),
     ],
 )
 def test_patterns_in_use(pattern: str, text: str, expected: bool) -> None:

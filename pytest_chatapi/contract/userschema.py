@@ -13,7 +13,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_chatapi.contract.grammar import GrammarTrouble, matches
 from pytest_chatapi.contract.wire import JSON, JSONObject
@@ -92,7 +92,7 @@ def first_error(schema: JSONObject, value: JSON) -> tuple[str, str] | None:
     except SchemaTrouble:
         raise
     except RecursionError:
-        raise SchemaTrouble("endless recursion") from None
+        raise NotJudged("endless recursion") from None
     except Exception as trouble:
         # jsonschema does not catch the errors of re, of referencing and of odd keyword values.
         raise SchemaTrouble(str(trouble)) from trouble
@@ -100,7 +100,7 @@ def first_error(schema: JSONObject, value: JSON) -> tuple[str, str] | None:
         if type(panic).__name__ != "PanicException":
             raise
         # From the Rust code of `referencing`, for some references that form a circle.
-        raise SchemaTrouble("endless recursion") from None
+        raise NotJudged("endless recursion") from None
     if error is None:
         return None
     place = error.json_path
@@ -350,22 +350,44 @@ def _is_quick(pattern: str, text: str) -> bool:
 
 
 def _most_steps(pattern: str, text: str) -> int:
-    loops, nested = _loops(pattern)
-    steps: int = (len(text) + 1) ** loops
-    return 4 ** len(text) * steps if nested else steps
+    cost = _cost(pattern)
+    steps: int = cost.ways * (len(text) + 1) ** cost.loops
+    return 4 ** len(text) * steps if cost.is_nested else steps
+
+
+class _Cost(NamedTuple):
+    """How much an expression can backtrack.
+
+    Attributes:
+        loops: parts that may match any number of characters; the search for the beginning is one.
+        ways: through the alternatives and optional parts.
+        is_nested: a group is repeated, so that there may be any number of ways.
+    """
+
+    loops: int
+    ways: int
+    is_nested: bool
 
 
 _ESCAPED_OR_SET = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
-_VARIABLE = re.compile(r"[*+?]|\{\d*,\d*\}")
+_OPENING = re.compile(r"\((?:\?(?:[:=!>]|<[=!]|P?<\w+>|[a-wyzA-Z]*(?:-[a-zA-Z]+)?[:)]))?")
+_LOOP = re.compile(r"[*+]|\{\d*,\d*\}")
 _NESTED = re.compile(r"\)(?:[*+]|\{\d*,?\d*\})")
-_OPENING = re.compile(r"\((?:\?(?:[:=!>]|<[=!]|P?<\w+>|[a-zA-Z]*(?:-[a-zA-Z]+)?[:)]))?")
+_UNCLEAR = re.compile(r"\(\?(?:#|[a-zA-Z]*x)")
+"""A comment, or white space that counts for nothing, may hide a repetition."""
 
 
 @lru_cache(256)
-def _loops(pattern: str) -> tuple[int, bool]:
-    """How many loops an expression has, the search for its beginning included, and whether a
-    group is repeated.
-    """
+def _cost(pattern: str) -> _Cost:
     plain = _OPENING.sub("(", _ESCAPED_OR_SET.sub("x", pattern))
-    anchored = pattern.startswith("^") and "|" not in plain
-    return len(_VARIABLE.findall(plain)) + (not anchored), _NESTED.search(plain) is not None
+    is_nested = _NESTED.search(plain) is not None or _UNCLEAR.search(pattern) is not None
+    is_anchored = pattern.startswith("^") and "|" not in plain
+    ways, open_groups = 2 ** plain.count("?"), [1]
+    for char in plain:
+        if char == "(":
+            open_groups.append(1)
+        elif char == "|":
+            open_groups[-1] += 1
+        elif char == ")" and len(open_groups) > 1:
+            ways *= open_groups.pop()
+    return _Cost(len(_LOOP.findall(plain)) + (not is_anchored), ways * open_groups[0], is_nested)
