@@ -32,8 +32,8 @@ import stub_server
 from traffic import ANSWER
 
 from pytest_chatapi import RecordReplayTransport, Request
-from pytest_chatapi.recording.cassette import update
-from pytest_chatapi.recording.interaction import Interaction, redacted
+from pytest_chatapi.recording.cassette import prepared, write
+from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.redaction.redactor import Redactor
 
 URL = "https://api.openai.com/v1/chat/completions"
@@ -61,7 +61,7 @@ def own_cassette(path: Path, count: int) -> Path:
         for number in range(count)
     ]
     redactor = Redactor(environ={})
-    update(path, path.name, [redacted(i, redactor) for i in interactions], redactor)
+    write(path, path.name, prepared(path, path.name, interactions, redactor))
     return path
 
 

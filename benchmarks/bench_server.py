@@ -32,7 +32,7 @@ import real_servers
 
 from pytest_chatapi import Request
 from pytest_chatapi.mock import ChatMock
-from pytest_chatapi.recording.cassette import update
+from pytest_chatapi.recording.cassette import prepared, write
 from pytest_chatapi.recording.interaction import Interaction, redacted
 from pytest_chatapi.redaction.redactor import Redactor
 
@@ -69,7 +69,7 @@ def write_cassette(path: Path) -> Path:
         made.times = [0.0] * len(made.pieces)
         made.recorded_at = "2026-11-25T10:00:00.000Z"
         interactions.append(redacted(made, redactor))
-    update(path, path.name, interactions, redactor)
+    write(path, path.name, prepared(path, path.name, interactions, redactor))
     return path
 
 

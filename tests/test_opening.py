@@ -50,7 +50,11 @@ def item(tmp_path: Path) -> Any:
         invocation_params=SimpleNamespace(dir=tmp_path),
     )
     return SimpleNamespace(
-        nodeid="test_it.py::test_a", name="test_a", path=tmp_path / "test_it.py", config=config
+        nodeid="test_it.py::test_a",
+        name="test_a",
+        path=tmp_path / "test_it.py",
+        config=config,
+        stash=pytest.Stash(),
     )
 
 

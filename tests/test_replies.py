@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from pytest_chatapi import Exchange, Request, Response, SettingError, assemble, check
+from pytest_chatapi.contract.userschema import validator_of
 from pytest_chatapi.mock import BUILDERS, Reply, builders, schema_values
 from pytest_chatapi.mock.generated import stamp_of
 from pytest_chatapi.mock.schema_values import fitting_json, fitting_value
@@ -1020,7 +1021,7 @@ def test_a_panic_below_jsonschema_is_a_schema_that_is_too_deep(
     def panic(*_: Any) -> bool:
         raise PanicException
 
-    monkeypatch.setattr(Draft202012Validator, "is_valid", panic)
+    monkeypatch.setattr(type(validator_of({})), "is_valid", panic)
     with pytest.raises(SettingError, match="nested too deeply"):
         fitting_value({"enum": [1]})
 

@@ -84,6 +84,8 @@ def test_the_broken_example_breaks_this_rule_alone(row: str, profile: str) -> No
         ("C04/clash", "error", "error", "error", "error"),
         ("C05/absent", "error", "error", "error", "warning"),
         ("C10/not-strict", "warning", "warning", "warning", "warning"),
+        ("C10/unchecked", "note", "note", "note", "note"),
+        ("J02/unchecked", "note", "note", "note", "note"),
         ("L05/unasked", "warning", "warning", "warning", "warning"),
         ("J01/stopped", "warning", "warning", "warning", "warning"),
         ("J02/stopped", "warning", "warning", "warning", "warning"),

@@ -20,8 +20,8 @@ import pytest
 import stub_server
 
 from pytest_chatapi.cli.main import main
+from pytest_chatapi.mock.pace import Pace
 
-pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 from pytest_chatapi.recording.cassette import Cassette
 from pytest_chatapi.server import app as app_module
@@ -197,6 +197,16 @@ def test_the_key_comes_from_the_environment(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("recorded")
+def test_names_of_the_server(tmp_path: Path) -> None:
+    with (
+        served("c.yaml", "--allow-host", "mock.internal", cwd=tmp_path) as server,
+        httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE) as client,
+    ):
+        for name, status in (("mock.internal:80", 404), ("other.internal", 403)):
+            assert client.get("/unknown", headers={"host": name}).status_code == status
+
+
+@pytest.mark.usefixtures("recorded")
 def test_what_is_compared(tmp_path: Path) -> None:
     with served("c.yaml", "--match-on", "method, path", cwd=tmp_path) as server:
         assert ask(server.url, "Other").status_code == 200
@@ -226,6 +236,86 @@ def test_a_reader_of_its_lines_may_go(tmp_path: Path) -> None:
         assert server.process.stderr.read() == ""
 
 
+@pytest.mark.parametrize("source", ["mock", "cassette"])
+def test_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    recorders: list[Any] = []
+    make_app = app_module.make_app
+
+    def made(recorder: Any, **more: Any) -> Any:
+        recorders.append(recorder)
+        return make_app(recorder, **more)
+
+    monkeypatch.setattr(app_module, "make_app", made)
+    monkeypatch.setattr(run_module, "serve", lambda app, *listening, **more: 0)
+    shutil.copy(SHIPPED / "plain.yaml", tmp_path / "c.yaml")
+    served = [str(tmp_path / "c.yaml")] if source == "cassette" else []
+    flags = ["--ttft", "0.4", "--tokens-per-second", "60", "--jitter", "0.1"]
+    assert main(["serve", *served, *flags]) == 0
+    assert recorders[0].pace == Pace(0.4, 60, 0.1)
+
+
+FIRST = """
+import os, signal, socket, sys, threading
+
+def ask(url):
+    body = b'{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}'
+    head = "POST /v1/chat/completions HTTP/1.1\\r\\nhost: localhost\\r\\nconnection: close\\r\\n"
+    head += f"content-type: application/json\\r\\ncontent-length: {len(body)}\\r\\n\\r\\n"
+    connection = socket.create_connection(("127.0.0.1", int(url.split(":")[2].partition("/")[0])))
+    connection.sendall(head.encode() + body)
+    print("answer:", connection.makefile().readline().strip())
+    os.kill(os.getpid(), signal.SIGTERM)
+
+from pytest_chatapi.cli import main, serve
+printed = serve._Output.print
+def print_url(self, text, file=None):
+    if "OPENAI_BASE_URL=" in text:
+        threading.Thread(target=ask, args=[text.partition("OPENAI_BASE_URL=")[2]]).start()
+serve._Output.print = print_url
+main.main(["serve", "--port", "0"])
+print("modules:", *sys.modules)
+"""
+
+
+def test_the_first_response_imports_little() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
+        env=environment,
+    )
+    assert "answer: HTTP/1.1 200 OK" in done.stdout
+    modules = done.stdout.partition("modules:")[2].split()
+    # Each takes as long to import as several responses take.
+    assert {"jsonschema", "trio", "starlette", "yaml", "vcr", "httpx2"}.isdisjoint(modules)
+    ours = [name for name in modules if name.startswith("pytest_chatapi")]
+    assert not [name for name in ours if ".faults." in name or ".plugin" in name]
+    assert "pytest_chatapi.cli.check" not in ours
+    assert len(modules) < 700
+
+
+def test_it_takes_connections_before_it_is_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that connects while a large mock or cassette is opened is answered as soon as it
+    is.
+    """
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (tmp_path / "m.py").write_text(
+        "import socket\n"
+        f"socket.create_connection(('127.0.0.1', {port})).close()\n"
+        "def answer(mock): mock.reply()\n"
+    )
+    monkeypatch.setattr(run_module, "serve", lambda app, listening, **more: 0)
+    assert main(["serve", "--port", str(port), "--mock", "m.py"]) == 0
+
+
 def test_it_remembers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recorders: list[Any] = []
     make_app, running = app_module.make_app, run_module.running
@@ -234,7 +324,7 @@ def test_it_remembers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         recorders.append(recorder)
         return make_app(recorder, **more)
 
-    def serve(app: Any, **more: Any) -> int:
+    def serve(app: Any, *listening: Any, **more: Any) -> int:
         with running(app) as server:
             ask(server.url), ask(server.url)
         return 0
@@ -271,6 +361,7 @@ def test_it_remembers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             ["--record", "c.yaml", "--upstream", "http://x/v1", "--record-mode", "x"],
             "--record-mode must be one of once, new_episodes, all, rewrite, not 'x'",
         ),
+        (["--jitter", "1"], "jitter varies the pace: set ttft or tokens_per_second too\n"),
         (["ok.yaml", "--record-mode", "all"], "--record-mode requires --record CASSETTE"),
         (["--mock", "nope.py"], "nope.py: no such file\n"),
     ],
@@ -303,6 +394,10 @@ def test_help_names_the_record_modes(capsys: pytest.CaptureFixture[str]) -> None
     ("arguments", "message"),
     [
         (["--port", "x"], "--port: 'x' is not a valid port (0-65535)"),
+        (["--idle-timeout", "0"], "--idle-timeout: '0' is not a number of seconds (1 or more)"),
+        (["--ttft", "-1"], "--ttft: '-1' is not a number of seconds (0 or more)"),
+        (["--tokens-per-second", "0"], "--tokens-per-second: '0' is not a number above 0"),
+        (["--jitter", "2"], "--jitter: '2' is not a number from 0 to 1"),
         (["--speed", "fast"], "--speed: 'fast' is not a factor (0 or more)"),
         (["--speed", "-1"], "--speed: '-1' is not a factor (0 or more)"),
         (["--speed", "nan"], "--speed: 'nan' is not a factor (0 or more)"),
@@ -340,9 +435,8 @@ def test_bad_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> 
     assert arguments[0] in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("missing", ["uvicorn", "starlette"])
-def test_without_the_extra(missing: str) -> None:
-    code = f"import sys; sys.modules[{missing!r}] = None\n{START}"
+def test_without_the_extra() -> None:
+    code = f"import sys; sys.modules['uvicorn'] = None\n{START}"
     done = subprocess.run(
         [sys.executable, "-c", code, "serve", "c.yaml"],
         capture_output=True,
@@ -352,5 +446,5 @@ def test_without_the_extra(missing: str) -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"chatapi: {missing} is not installed: pip install 'pytest-chatapi[server]'\n"
+        "chatapi: uvicorn is not installed: pip install 'pytest-chatapi[server]'\n"
     )

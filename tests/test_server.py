@@ -32,6 +32,8 @@ from traffic import ANSWER
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.faults import CATALOGUE, Plan
+from pytest_chatapi.faults.virtual_time import VirtualTime
+from pytest_chatapi.mock import ChatMock
 from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.recording.miss import Miss
 from pytest_chatapi.recording.opening import open_recorder
@@ -39,12 +41,12 @@ from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.recording.transport import RecordReplayTransport
 from pytest_chatapi.recording.under_way import STALL
 
-pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 from pytest_chatapi.server import app as app_module
 from pytest_chatapi.server import run as run_module
 from pytest_chatapi.server.app import make_app
 from pytest_chatapi.server.connection import Connection, Gone, Outlet
+from pytest_chatapi.server.origin import foreign, without_dots
 from pytest_chatapi.server.run import running
 
 KEY = "sk-proj-Zx81kLmQ02vNs7RtYw3uPd5"
@@ -185,8 +187,8 @@ def connected(url: str) -> socket.socket:
 
 def raw_request(content: str = "Hi") -> bytes:
     body = json.dumps(ask(content)).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    line = "POST /v1/chat/completions HTTP/1.1"
+    return f"{line}\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
 
 
 def to_end(connection: socket.socket) -> bytes:
@@ -306,6 +308,7 @@ def test_only_the_heads_of_requests_are_counted() -> None:
 
     aborts: list[str] = []
     watched: Any = type("_", (run_module._Watched, Protocol), {"__init__": lambda self: None})()
+    watched.loop = SimpleNamespace(time=lambda: 0.0)
     watched._head, watched.transport = 0, SimpleNamespace(abort=lambda: aborts.append("aborted"))
     for cycle in (None, SimpleNamespace(response_complete=True)):
         watched.cycle = SimpleNamespace(response_complete=False)
@@ -349,7 +352,7 @@ def test_pace_is_kept_where_a_test_froze_the_time() -> None:
         serving(mocked(answer(b"1", b"2", times=[0.01, 0.02]))) as url,
         connected(url) as connection,
     ):
-        connection.sendall(raw_request().replace(b"host: x", b"connection: close"))
+        connection.sendall(raw_request().replace(b"host: localhost", b"connection: close"))
         assert to_end(connection).endswith(b"1\r\n2\r\n0\r\n\r\n")
 
 
@@ -632,7 +635,7 @@ def test_a_body_that_is_announced_is_not_waited_for(
 ) -> None:
     monkeypatch.setattr(app_module, "_LINGER", 0)
     with serving(mocked(answer()), protocol, max_body=10) as url, connected(url) as connection:
-        connection.sendall(b"POST /v1/x HTTP/1.1\r\nhost: x\r\ncontent-length: 11\r\n\r\n")
+        connection.sendall(b"POST /v1/x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 11\r\n\r\n")
         assert to_end(connection).startswith(b"HTTP/1.1 413 ")
 
 
@@ -695,7 +698,7 @@ def test_a_body_without_an_end_is_not_read_forever(monkeypatch: pytest.MonkeyPat
 
 def test_headers_have_an_end(protocol: str) -> None:
     with serving(mocked(answer(b"{}")), protocol) as url, connected(url) as connection:
-        connection.sendall(b"GET /v1/models HTTP/1.1\r\nhost: x\r\n")
+        connection.sendall(b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n")
         with contextlib.suppress(OSError):
             for _ in range(100):
                 connection.sendall(b"x-long: " + b"x" * 4096 + b"\r\n")
@@ -1245,3 +1248,225 @@ def test_the_sdk_in_a_subprocess() -> None:
             check=False,
         )
     assert done.stdout == "Hello!\n''" + "".join(map(ascii, stub_server.WORDS)) + "''", done.stderr
+
+
+# -- pace --------------------------------------------------------------------------------------
+
+
+def test_a_pace_is_real_on_a_socket(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float, result: object = None) -> None:
+        slept.append(seconds)
+        await sleep(0)
+
+    mock = ChatMock("test")
+    mock.reply("a b c", ttft=FAR, tokens_per_second=0.5)
+    monkeypatch.setattr(app_module.asyncio, "sleep", noted)
+    with VirtualTime() as clock, serving(open_recorder(None, answers=mock), protocol) as url:
+        assert post(url, ask(stream=True)).content.endswith(b"data: [DONE]\n\n")
+    assert [seconds for seconds in slept if seconds] == [FAR, 2, 2]
+    assert clock.slept == []
+
+
+# -- other web sites ---------------------------------------------------------------------------
+
+
+def asked(url: str, path: str = "/v1/models", **headers: str) -> httpx.Response:
+    """Asks with these headers, underscores for hyphens; a path goes out as it is."""
+    sent = {name.replace("_", "-"): text for name, text in headers.items()}
+    port = httpx.URL(url).port
+    target = path.encode()
+    with httpx.Client(trust_env=False, verify=False, timeout=PATIENCE) as asking:
+        return asking.request(
+            "POST",
+            f"http://127.0.0.1:{port}/",
+            headers=[(name.encode(), text.encode("latin-1")) for name, text in sent.items()],
+            extensions={"target": target},
+            json=ask(),
+        )
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "rebound.example"},
+        {"host": "localhost.example:8080"},
+        {"host": "192.0.2.7"},
+        {"host": "127.0.0.1.example"},
+        {"host": "a@localhost"},
+        {"host": ""},
+        {"origin": "https://site.example"},
+        {"origin": "null"},
+        {"origin": "http://localhost.example"},
+        {"origin": "extension://localhost"},
+        {"sec_fetch_site": "cross-site"},
+        {"origin": "https://site.example", "sec_fetch_site": "same-site"},
+    ],
+)
+def test_what_another_site_sends_is_refused(
+    tmp_path: Path, protocol: str, headers: dict[str, str]
+) -> None:
+    path = tmp_path / "c.yaml"
+    with stub_server.running() as stub:
+        recorder = open_recorder(path, record_mode="new_episodes")
+        save = recorder.save
+        with serving(recorder, protocol, upstream=stub.url, save=save) as url:
+            response = asked(url, "/v1/chat/completions", **headers)
+            assert response.status_code == 403
+            assert response.json()["error"]["type"] == "invalid_request_error"
+            assert response.json()["error"]["code"] == "forbidden"
+            assert not path.exists()
+            # The nearest request of its own is recorded.
+            assert asked(url, "/v1/chat/completions").status_code == 200
+        assert path.exists()
+        assert len(stub.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "localhost"},
+        {"host": "LOCALHOST.:9"},
+        {"host": "127.0.0.2:80"},
+        {"host": "[::1]:80"},
+        {"host": "mock.internal:80"},
+        {"host": "two.internal"},
+        {"origin": "http://localhost:3000", "sec_fetch_site": "cross-site"},
+        {"origin": "https://mock.internal"},
+        {"sec_fetch_site": "same-origin"},
+        {"sec_fetch_site": "none"},
+    ],
+)
+def test_what_is_sent_to_this_server_is_not(protocol: str, headers: dict[str, str]) -> None:
+    names = ["mock.internal", "Two.internal"]
+    with serving(mocked(answer(b"data: 1\n\n")), protocol, hosts=names) as url:
+        assert asked(url, **headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "refused"),
+    [
+        ("192.0.2.7:8080", "10.0.0.5", False),  # through a port that a router forwards
+        ("[2001:db8::1]:80", "10.0.0.5", False),
+        ("2001:db8::1", "fe80::1%eth0", False),
+        ("rebound.example", "10.0.0.5", True),
+        ("192.0.2.7", "127.0.0.1", True),
+    ],
+)
+def test_an_address_is_no_name_of_another_site(host: str, address: str, refused: bool) -> None:
+    assert bool(foreign([("host", host)], address, ())) is refused
+
+
+def test_a_refused_host_is_shown_in_one_safe_line() -> None:
+    message = foreign([("host", f"{KEY}\x1b[2J\xff" + "x" * 500)], "127.0.0.1", ())
+    assert message is not None
+    assert message.isascii()
+    assert message.isprintable()
+    assert KEY not in message
+    assert len(message) < 200
+    assert message.endswith("does not name this server; to allow it, add --allow-host NAME")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/v1/models", "/v1/models"),
+        ("/v1/models/a%2Fb", "/v1/models/a%2Fb"),
+        ("/v1/models/gpt-4.1..2", "/v1/models/gpt-4.1..2"),
+        ("/v1/models/%2E%2Ehidden", "/v1/models/%2E%2Ehidden"),
+        ("/v1/../v1/models", "/v1/models"),
+        ("/v1/./models/", "/v1/models/"),
+        ("/v1/../../admin", "/admin"),
+        ("/v1/%2e%2E/admin", "/admin"),
+        ("/v1/.%2e/admin", "/admin"),
+        ("/v1/..%2fadmin", "/admin"),
+        ("/v1/..%5C..\\admin", "/admin"),
+        ("/v1/models/..", "/v1/"),
+        ("/..", "/"),
+        ("/.", "/"),
+        ("*", "*"),
+    ],
+)
+def test_paths_without_dots(path: str, expected: str) -> None:
+    assert without_dots(path) == expected
+
+
+@pytest.mark.parametrize("path", ["/v1/../secret", "/v1/%2e%2e/secret", "/v1/..%2fsecret"])
+def test_no_path_leads_out_of_the_upstream(tmp_path: Path, protocol: str, path: str) -> None:
+    with stub_server.running() as stub:
+        recorder = open_recorder(tmp_path / "c.yaml", record_mode="new_episodes")
+        with serving(recorder, protocol, upstream=stub.url, save=recorder.save) as url:
+            assert asked(url, path).status_code == 404
+            assert asked(url, "/v1/x/../chat/completions").status_code == 200
+        assert len(stub.seen) == 1
+
+
+def test_a_header_outside_of_ascii(tmp_path: Path, protocol: str) -> None:
+    with stub_server.running() as stub:
+        recorder = open_recorder(tmp_path / "c.yaml", record_mode="new_episodes")
+        with serving(recorder, protocol, upstream=stub.url, save=recorder.save) as url:
+            response = asked(url, x_title="Gr\xfc\xdfe")
+        assert response.status_code == 400
+        error = response.json()["error"]
+        assert error["message"] == "The header x-title has characters outside of ASCII"
+        assert stub.seen == []
+
+
+# -- idle connections --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("begun", [b"", b"POST /v1/x HT", raw_request()[:-5], None])
+def test_an_idle_connection_is_closed(
+    protocol: str, monkeypatch: pytest.MonkeyPatch, begun: bytes | None
+) -> None:
+    ahead = 0.0
+    real = run_module._Loop.time
+    monkeypatch.setattr(run_module._Loop, "time", lambda loop: real(loop) + ahead)
+    recorder = mocked(answer(b"data: 1\n\n"))
+    with running(make_app(recorder), protocol=protocol) as server:
+
+        def moved_on(seconds: float) -> None:
+            nonlocal ahead
+            ahead += seconds
+            post(server.url)  # wakes the loop
+
+        with connected(server.url) as connection:
+            if begun is None:
+                connection.sendall(raw_request())
+                while not connection.recv(65536).endswith(b"0\r\n\r\n"):
+                    pass
+            else:
+                connection.sendall(begun)
+            post(server.url)  # by now, the server has accepted the connection before
+            moved_on(run_module.IDLE / 2)
+            connection.settimeout(0)
+            with pytest.raises(BlockingIOError):
+                connection.recv(1)
+            moved_on(run_module.IDLE)
+            connection.settimeout(PATIENCE)
+            assert to_end(connection) == b""
+
+
+def test_a_long_response_is_not_idle(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead = 0.0
+    real = run_module._Loop.time
+    monkeypatch.setattr(run_module._Loop, "time", lambda loop: real(loop) + ahead)
+
+    def answered(request: Request) -> Interaction:
+        return answer(b"data: 1\n\n", *[b"data: 2\n\n"] * (text(request) == "slow"), times=[0, FAR])
+
+    with (
+        running(make_app(mocked(answered)), protocol=protocol) as server,
+        client(server.url) as asking,
+        asking.stream("POST", "/chat/completions", json=ask("slow")) as response,
+    ):
+        pieces = response.iter_raw()
+        assert next(pieces) == b"data: 1\n\n"
+        for _ in range(3):
+            ahead += FAR / 4
+            post(server.url)
+        ahead += FAR
+        post(server.url)
+        assert next(pieces) == b"data: 2\n\n"

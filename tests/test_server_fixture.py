@@ -132,9 +132,7 @@ def test_a(chatapi_server, family):
 
 
 def test_the_extra_is_named(run: Any, pytester: pytest.Pytester) -> None:
-    pytester.makeconftest(
-        "import sys; sys.modules['uvicorn'] = None; sys.modules['starlette'] = None"
-    )
+    pytester.makeconftest("import sys; sys.modules['uvicorn'] = None")
     result = run("def test_a(chatapi_server): ...")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["* is not installed: pip install 'pytest-chatapi[[]server]'"])

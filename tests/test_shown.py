@@ -164,7 +164,7 @@ def test_the_server_does_not_print_the_password_of_its_upstream(
 
     monkeypatch.chdir(tmp_path)
 
-    def serve(app: Any, ready: Any, **more: Any) -> int:
+    def serve(app: Any, listening: Any, *, ready: Any, **more: Any) -> int:
         ready("http://127.0.0.1:1/v1")
         return 0
 

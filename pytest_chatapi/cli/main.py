@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from pytest_chatapi import __version__
-from pytest_chatapi.cli import check, faults, rules, serve
 from pytest_chatapi.contract.wording import without_secrets
 from pytest_chatapi.errors import ChatAPIError
 
@@ -22,7 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 if nothing is at error level, 1 if something is, 2 for unreadable input or bad usage,
         130 if interrupted.
     """
-    arguments = _parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    arguments = _parser(*argv[:1]).parse_args(argv)
     try:
         status: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -39,7 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+_COMMANDS = ("check", "rules", "faults", "serve")
+
+
+def _parser(name: str = "") -> argparse.ArgumentParser:
+    """The parser of a command, or of all of them where `name` is not one."""
     parser = argparse.ArgumentParser(
         prog="chatapi",
         description="Contract tests for OpenAI-compatible Chat Completions APIs: find out where "
@@ -47,6 +52,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"chatapi {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (check, rules, faults, serve):
-        command.add_to(commands)
+    for command in (name,) if name in _COMMANDS else _COMMANDS:
+        import_module(f"pytest_chatapi.cli.{command}").add_to(commands)
     return parser

@@ -6,16 +6,28 @@ import argparse
 import contextlib
 import os
 import runpy
+import socket
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from pytest_chatapi.cli.arguments import Commands, whole_number
 from pytest_chatapi.contract.wording import plural, without_secrets
 from pytest_chatapi.errors import ReadError, SettingError, UnrecordedRequest
-from pytest_chatapi.recording.kinds import DEFAULT_MATCH_ON, FACTOR, RECORD_MODES, one_of
+from pytest_chatapi.recording.kinds import (
+    DEFAULT_MATCH_ON,
+    FACTOR,
+    RATE,
+    RECORD_MODES,
+    SECONDS,
+    SHARE,
+    Kind,
+    one_of,
+)
 from pytest_chatapi.server import require_extra
+from pytest_chatapi.server.listening import listen
 
 if TYPE_CHECKING:  # the other commands start faster without these
     from pytest_chatapi.recording.cassette import Cassette
@@ -79,6 +91,13 @@ def add_to(commands: Commands) -> None:
         help="allow a --host that other machines can reach",
     )
     serve.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name by which clients reach it, besides localhost and its address; may be repeated",
+    )
+    serve.add_argument(
         "--api-key",
         metavar="KEY",
         default=os.environ.get(_KEY_VARIABLE) or None,
@@ -92,11 +111,36 @@ def add_to(commands: Commands) -> None:
         help="largest request body to accept (default: 16 MiB)",
     )
     serve.add_argument(
+        "--idle-timeout",
+        type=whole_number("a number of seconds", least=1),
+        metavar="SECONDS",
+        help="close connections on which clients send nothing for so long (default: 75)",
+    )
+    serve.add_argument(
         "--speed",
         type=_factor,
         default=1,
         metavar="FACTOR",
         help="1 as recorded (default), 2 twice as fast, 0 without delay",
+    )
+    serve.add_argument(
+        "--ttft",
+        type=_of_kind(SECONDS),
+        metavar="SECONDS",
+        help="time until the first token of a response from a mock or a cassette",
+    )
+    serve.add_argument(
+        "--tokens-per-second",
+        type=_of_kind(RATE),
+        metavar="RATE",
+        help="pace of the tokens after it",
+    )
+    serve.add_argument(
+        "--jitter",
+        type=_of_kind(SHARE),
+        default=0,
+        metavar="SHARE",
+        help="vary each of these waits by up to this share of it, 0 to 1 (default: 0)",
     )
     serve.add_argument(
         "--match-on",
@@ -115,17 +159,40 @@ def _factor(text: str) -> float:
     return factor
 
 
+def _of_kind(kind: Kind) -> Callable[[str], object]:
+    """An argparse type for what a setting takes."""
+
+    def convert(text: str) -> object:
+        try:
+            return kind.convert(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {kind.wanted}") from None
+
+    return convert
+
+
 def _run(arguments: argparse.Namespace) -> int:
     require_extra()
-    from pytest_chatapi.server.app import MAX_BODY, make_app
-    from pytest_chatapi.server.run import serve
-
     _refuse_contradictions(arguments)
+    with listen(arguments.host, arguments.port, arguments.allow_remote) as listening:
+        return _serve(arguments, listening)
+
+
+def _serve(arguments: argparse.Namespace, listening: socket.socket) -> int:
+    """Import and open what is served: who connects meanwhile, waits."""
+    _leave_out_trio()
+    from pytest_chatapi.server.app import MAX_BODY, make_app
+    from pytest_chatapi.server.run import IDLE, serve
+
     recorder, activity = _recorder(arguments)
     if arguments.fault:
         from pytest_chatapi.faults import Plan
 
         recorder.faults = Plan(*arguments.fault)
+    if arguments.ttft is not None or arguments.tokens_per_second is not None or arguments.jitter:
+        from pytest_chatapi.mock.pace import pace_of
+
+        recorder.pace = pace_of(arguments.ttft, arguments.tokens_per_second, arguments.jitter)
     output = _Output(recorder)
     recorder.on_miss = output.miss
     app = make_app(
@@ -135,15 +202,38 @@ def _run(arguments: argparse.Namespace) -> int:
         upstream=arguments.upstream,
         save=recorder.save if arguments.record else None,
         on_exchange=output.exchange,
+        hosts=[arguments.host, *arguments.allow_host, *_own_names(arguments)],
     )
     status = serve(
         app,
+        listening,
         host=arguments.host,
-        port=arguments.port,
-        allow_remote=arguments.allow_remote,
+        idle=IDLE if arguments.idle_timeout is None else arguments.idle_timeout,
         ready=lambda url: output.print(f"{activity} on {url}\nexport OPENAI_BASE_URL={url}"),
     )
     return 2 if recorder.refused else status  # the line of the exchange has said why
+
+
+def _leave_out_trio() -> None:
+    """Keep httpcore from importing trio: a third of the time until the first response.
+
+    The server runs on asyncio. The script of a mock can import trio as usual.
+    """
+    if "trio" in sys.modules:
+        return
+    sys.modules["trio"] = None  # type: ignore[assignment]
+    try:
+        with contextlib.suppress(ImportError):
+            import httpcore  # noqa: F401
+    finally:
+        del sys.modules["trio"]
+
+
+def _own_names(arguments: argparse.Namespace) -> list[str]:
+    """The names of this machine, where other machines may ask for it."""
+    if not arguments.allow_remote:
+        return []
+    return [socket.gethostname()]
 
 
 def _refuse_contradictions(arguments: argparse.Namespace) -> None:

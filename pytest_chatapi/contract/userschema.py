@@ -1,19 +1,46 @@
 """Validates values by schemas that users wrote (tool parameters, structured output).
 
 Such a schema may be broken, huge, recursive, or full of remote references. Nothing is ever
-fetched, and a value that cannot be validated is left unchecked.
+fetched, and a value that cannot be validated in a bounded number of steps is left unchecked.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
+import threading
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
+from pytest_chatapi.contract.grammar import GrammarTrouble, matches
 from pytest_chatapi.contract.wire import JSON, JSONObject
-from pytest_chatapi.contract.wording import shortened
+from pytest_chatapi.contract.wording import shortened, show
 
-__all__ = ["SchemaTrouble", "first_error", "mismatch"]
+__all__ = [
+    "STEPS",
+    "NotJudged",
+    "SchemaTrouble",
+    "bounded",
+    "first_error",
+    "has_match",
+    "mismatch",
+    "validator_of",
+]
+
+STEPS = 100_000
+"""Keywords that are applied to values before a value is given up; well under two seconds."""
+
+_ERROR = 10
+"""Steps that an error counts for, in each keyword that passes it on."""
+
+_QUICK_STEPS = 10_000_000
+"""Steps that `re` may take on one text."""
+
+_STEPS_OF_RE = 2048
+"""As many of them count for one of ours."""
 
 # Compiled schemas that are kept, least recently used first out.
 _LIMIT = 256
@@ -24,10 +51,20 @@ class SchemaTrouble(Exception):
     """The schema itself cannot be used."""
 
 
+class NotJudged(SchemaTrouble):
+    """The value cannot be validated in a bounded number of steps; says why, as a clause."""
+
+
 def mismatch(schema: JSONObject, value: JSON) -> tuple[str, str] | None:
-    """As `first_error`, but ``None`` also for a schema that cannot be used."""
+    """As `first_error`, but ``None`` also for a schema that cannot be used.
+
+    Raises:
+        NotJudged: it takes too many steps to tell.
+    """
     try:
         return first_error(schema, value)
+    except NotJudged:
+        raise
     except SchemaTrouble:
         return None
 
@@ -37,16 +74,25 @@ def first_error(schema: JSONObject, value: JSON) -> tuple[str, str] | None:
 
     Raises:
         SchemaTrouble: the schema is not valid, or a reference in it leads nowhere.
+        NotJudged: it takes too many steps to tell.
     """
     from jsonschema.exceptions import best_match
 
+    errors: list[Any] = []
     try:
-        validator = _validator(schema)
-        error = best_match(validator.iter_errors(value))
+        with bounded():
+            validator = _compiled(schema)
+            try:
+                for error in validator.iter_errors(value):
+                    errors.append(error)  # what was found before it raises counts
+            except NotJudged:
+                if not errors:
+                    raise
+        error = best_match(errors)
     except SchemaTrouble:
         raise
     except RecursionError:
-        raise SchemaTrouble("endless recursion") from None
+        raise NotJudged("endless recursion") from None
     except Exception as trouble:
         # jsonschema does not catch the errors of re, of referencing and of odd keyword values.
         raise SchemaTrouble(str(trouble)) from trouble
@@ -54,7 +100,7 @@ def first_error(schema: JSONObject, value: JSON) -> tuple[str, str] | None:
         if type(panic).__name__ != "PanicException":
             raise
         # From the Rust code of `referencing`, for some references that form a circle.
-        raise SchemaTrouble("endless recursion") from None
+        raise NotJudged("endless recursion") from None
     if error is None:
         return None
     place = error.json_path
@@ -62,7 +108,14 @@ def first_error(schema: JSONObject, value: JSON) -> tuple[str, str] | None:
     return ("" if place == "$" else f" at {place}"), message
 
 
-def _validator(schema: JSONObject) -> Any:
+def validator_of(schema: JSON) -> Any:
+    """A validator of jsonschema that counts its steps; see `bounded`."""
+    from referencing import Registry
+
+    return _validator_class()(schema, registry=Registry())
+
+
+def _compiled(schema: JSONObject) -> Any:
     try:
         key = json.dumps(schema, sort_keys=True)
     except (ValueError, TypeError, RecursionError):
@@ -71,15 +124,270 @@ def _validator(schema: JSONObject) -> Any:
         _validators.move_to_end(key)
         return _validators[key]
     from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError
-    from referencing import Registry
+    from jsonschema.exceptions import best_match
 
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise SchemaTrouble(error.message) from None
-    validator = Draft202012Validator(schema, registry=Registry())
+    meta = _validator_class()(
+        Draft202012Validator.META_SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER
+    )
+    with _budgeted(STEPS):  # of its own, since this is done once
+        error = best_match(meta.iter_errors(schema))
+    if error is not None:
+        raise SchemaTrouble(error.message)
+    validator = validator_of(schema)
     _validators[key] = validator
     if len(_validators) > _LIMIT:
         _validators.popitem(last=False)
     return validator
+
+
+# -- steps ---------------------------------------------------------------------------------------
+
+
+class _Budget(threading.local):
+    left: int | None = None
+
+
+_budget = _Budget()
+
+
+@contextlib.contextmanager
+def bounded(steps: int = STEPS) -> Iterator[None]:
+    """A block whose validations share a budget of steps; that of an outer block holds.
+
+    Raises:
+        NotJudged: it is used up.
+    """
+    with contextlib.nullcontext() if _budget.left is not None else _budgeted(steps):
+        yield
+
+
+@contextlib.contextmanager
+def _budgeted(steps: int) -> Iterator[None]:
+    before, _budget.left = _budget.left, steps
+    try:
+        yield
+    finally:
+        _budget.left = before
+
+
+def _spend(steps: int) -> None:
+    if _budget.left is not None:
+        _budget.left -= steps
+        if _budget.left < 0:
+            raise NotJudged("it takes too many steps")
+
+
+_Keyword = Callable[[Any, Any, Any, Any], Any]
+
+
+@cache
+def _validator_class() -> Any:
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
+
+    keywords = {**Draft202012Validator.VALIDATORS, **_OWN}
+    keywords["unevaluatedProperties"] = _unevaluated(keywords["unevaluatedProperties"])
+    counted = {name: _counted(keyword) for name, keyword in keywords.items()}
+    kind: Any = extend(Draft202012Validator, counted)  # type: ignore[no-untyped-call]
+    kind.evolve = _evolve
+    return kind
+
+
+_KEPT = (
+    ("format_checker", "format_checker"),
+    ("_registry", "registry"),
+    ("_resolver", "_resolver"),
+)
+
+
+def _evolve(self: Any, **changes: Any) -> Any:
+    """As jsonschema has it, but without leaving this class for the one that ``$schema`` names."""
+    changes.setdefault("schema", self.schema)
+    for attribute, argument in _KEPT:
+        changes.setdefault(argument, getattr(self, attribute))
+    return type(self)(**changes)
+
+
+def _counted(keyword: _Keyword) -> _Keyword:
+    def count(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        # A message about a large value, or a comparison with one, takes its time too.
+        _spend(1 + (len(instance) >> 6 if isinstance(instance, str | list | dict) else 0))
+        for error in keyword(validator, value, instance, schema) or ():
+            _spend(_ERROR)
+            yield error
+
+    return count
+
+
+# -- keywords that jsonschema applies in unbounded or quadratic time -----------------------------
+
+
+def _pattern(validator: Any, pattern: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    from jsonschema import ValidationError
+
+    if isinstance(instance, str) and not has_match(pattern, instance):
+        yield ValidationError(f"{instance!r} does not match {pattern!r}")
+
+
+def _pattern_properties(validator: Any, patterns: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    for pattern, inner in patterns.items() if isinstance(instance, dict) else ():
+        for name, value in instance.items():
+            _spend(1)
+            if has_match(pattern, name):
+                yield from validator.descend(value, inner, path=name, schema_path=pattern)
+
+
+def _additional(validator: Any, inner: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    from jsonschema import ValidationError
+
+    if not isinstance(instance, dict):
+        return
+    declared, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
+    extras = [
+        name
+        for name in instance
+        if name not in declared and not any(has_match(pattern, name) for pattern in patterns)
+    ]
+    if isinstance(inner, dict):
+        for name in extras:
+            yield from validator.descend(instance[name], inner, path=name)
+    elif not inner and extras:
+        names = ", ".join(map(repr, sorted(extras)))
+        verb = "does" if len(extras) == 1 else "do"
+        if patterns:
+            expected = ", ".join(map(repr, sorted(patterns)))
+            yield ValidationError(f"{names} {verb} not match any of the regexes: {expected}")
+        else:
+            verb = "was" if len(extras) == 1 else "were"
+            yield ValidationError(
+                f"Additional properties are not allowed ({names} {verb} unexpected)"
+            )
+
+
+def _unique(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    from jsonschema import ValidationError
+
+    if wanted and isinstance(instance, list):
+        seen = set()
+        for item in instance:
+            _spend(1)
+            seen.add(_same_text(item))
+        if len(seen) < len(instance):
+            yield ValidationError(f"{instance!r} has non-unique elements")
+
+
+def _same_text(value: JSON) -> str:
+    """A text that is equal for values that are equal in JSON Schema: 1 is 1.0, and not true."""
+    return json.dumps(_plain_numbers(value), sort_keys=True)
+
+
+def _plain_numbers(value: JSON) -> JSON:
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    if isinstance(value, list):
+        return [_plain_numbers(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain_numbers(member) for name, member in value.items()}
+    return value
+
+
+def _unevaluated(keyword: _Keyword) -> _Keyword:
+    """jsonschema applies the patterns of all subschemas to all names, by `re`."""
+
+    def check(validator: Any, inner: Any, instance: Any, schema: Any) -> Any:
+        for pattern in _patterns_in(schema) if isinstance(instance, dict) else ():
+            for name in instance:
+                _spend(1)
+                if not _is_quick(pattern, name):
+                    raise NotJudged(f"the pattern {show(pattern)} may take too many steps")
+        return keyword(validator, inner, instance, schema)
+
+    return check
+
+
+def _patterns_in(schema: JSON) -> Iterator[str]:
+    if isinstance(schema, list):
+        for part in schema:
+            yield from _patterns_in(part)
+    elif isinstance(schema, dict):
+        for key, part in schema.items():
+            if key == "patternProperties" and isinstance(part, Mapping):
+                yield from part
+            yield from _patterns_in(part)
+
+
+_OWN: dict[str, _Keyword] = {
+    "pattern": _pattern,
+    "patternProperties": _pattern_properties,
+    "additionalProperties": _additional,
+    "uniqueItems": _unique,
+}
+
+
+# -- patterns ------------------------------------------------------------------------------------
+
+
+def has_match(pattern: str, text: str) -> bool:
+    """Whether a pattern matches somewhere in a text, as `re.search` tells, in bounded time.
+
+    Raises:
+        re.error: it is not a regular expression.
+        NotJudged: that cannot be told.
+    """
+    if _is_quick(pattern, text):
+        _spend(_most_steps(pattern, text) // _STEPS_OF_RE)
+        return re.search(pattern, text) is not None
+    re.compile(pattern)
+    try:
+        return matches(f"(?s:.*)(?:{pattern})(?s:.*)", text)
+    except GrammarTrouble as trouble:
+        raise NotJudged(f"the pattern {show(pattern)} may backtrack, and {trouble}") from None
+
+
+def _is_quick(pattern: str, text: str) -> bool:
+    """Whether `re` takes few steps for sure, however it backtracks."""
+    return _most_steps(pattern, text) <= _QUICK_STEPS
+
+
+def _most_steps(pattern: str, text: str) -> int:
+    cost = _cost(pattern)
+    steps: int = cost.ways * (len(text) + 1) ** cost.loops
+    return 4 ** len(text) * steps if cost.is_nested else steps
+
+
+class _Cost(NamedTuple):
+    """How much an expression can backtrack.
+
+    Attributes:
+        loops: parts that may match any number of characters; the search for the beginning is one.
+        ways: through the alternatives and optional parts.
+        is_nested: a group is repeated, so that there may be any number of ways.
+    """
+
+    loops: int
+    ways: int
+    is_nested: bool
+
+
+_ESCAPED_OR_SET = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
+_OPENING = re.compile(r"\((?:\?(?:[:=!>]|<[=!]|P?<\w+>|[a-wyzA-Z]*(?:-[a-zA-Z]+)?[:)]))?")
+_LOOP = re.compile(r"[*+]|\{\d*,\d*\}")
+_NESTED = re.compile(r"\)(?:[*+]|\{\d*,?\d*\})")
+_UNCLEAR = re.compile(r"\(\?(?:#|[a-zA-Z]*x)")
+"""A comment, or white space that counts for nothing, may hide a repetition."""
+
+
+@lru_cache(256)
+def _cost(pattern: str) -> _Cost:
+    plain = _OPENING.sub("(", _ESCAPED_OR_SET.sub("x", pattern))
+    is_nested = _NESTED.search(plain) is not None or _UNCLEAR.search(pattern) is not None
+    is_anchored = pattern.startswith("^") and "|" not in plain
+    ways, open_groups = 2 ** plain.count("?"), [1]
+    for char in plain:
+        if char == "(":
+            open_groups.append(1)
+        elif char == "|":
+            open_groups[-1] += 1
+        elif char == ")" and len(open_groups) > 1:
+            ways *= open_groups.pop()
+    return _Cost(len(_LOOP.findall(plain)) + (not is_anchored), ways * open_groups[0], is_nested)

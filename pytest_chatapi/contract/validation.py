@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
+from pytest_chatapi.contract.plain_validation import surely_fits
 from pytest_chatapi.contract.wire import JSON, JSONObject
 
 __all__ = ["Node", "Path", "Problem", "Schema", "SchemaViolation", "json_path", "json_type"]
@@ -330,6 +331,8 @@ class Node:
         return _Verdict(tuple(self._problems(value)), (), children)
 
     def _problems(self, value: JSON) -> Iterator[Problem]:
+        if surely_fits(self._shallow, value):
+            return
         if self._validator is None:
             self._validator = _validator_class()(self._shallow).iter_errors
         errors = list(self._validator(value))

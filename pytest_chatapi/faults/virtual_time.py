@@ -13,6 +13,7 @@ from types import BuiltinFunctionType, ModuleType
 from typing import Any
 
 from pytest_chatapi.faults.sleepers import Clock, LoopSleepers, Sleepers, TrioSleepers
+from pytest_chatapi.recording.keeping_pace import is_keeping_pace
 
 __all__ = ["VirtualTime", "keeps_real_time"]
 
@@ -96,7 +97,8 @@ class VirtualTime:
         return (
             self._is_paused
             or getattr(_real_here, "on", False)
-            or not _SHORT <= seconds < float("inf")
+            or (seconds < _SHORT and not (seconds > 0 and is_keeping_pace()))
+            or seconds == float("inf")
         )
 
     def begin(self, seconds: float) -> float:

@@ -24,6 +24,7 @@ from pytest_chatapi.mock.builders import reply_that_fits, text
 from pytest_chatapi.mock.embeddings import Embeddings, embeddings, embeddings_refusal
 from pytest_chatapi.mock.generated import stamp_of
 from pytest_chatapi.mock.misfits import misfit
+from pytest_chatapi.mock.pace import Paced
 from pytest_chatapi.mock.replies import Reply
 from pytest_chatapi.mock.routes import (
     ANY_CHAT,
@@ -100,20 +101,41 @@ class ChatMock:
 
     # -- setting up ------------------------------------------------------------------------
 
-    def reply(self, reply: object = None) -> Route:
+    def reply(
+        self,
+        reply: object = None,
+        *,
+        ttft: float | None = None,
+        tokens_per_second: float | None = None,
+        jitter: float = 0,
+    ) -> Route:
         """Reply to every chat completion that no earlier route matches; see `Route.reply`.
 
         Args:
             reply: ``None`` for whatever fits the request: a tool call where one is required,
                 JSON where a schema is given, else a few words.
+            ttft, tokens_per_second, jitter: the pace, as for `Route.reply`.
         """
         __tracebackhide__ = True
-        return self.chat().reply(reply_that_fits if reply is None else reply)
+        fitting = reply_that_fits if reply is None else reply
+        return self.chat().reply(
+            fitting, ttft=ttft, tokens_per_second=tokens_per_second, jitter=jitter
+        )
 
-    def script(self, turns: Iterable[object], **lookups: object) -> Route:
+    def script(
+        self,
+        turns: Iterable[object],
+        *,
+        ttft: float | None = None,
+        tokens_per_second: float | None = None,
+        jitter: float = 0,
+        **lookups: object,
+    ) -> Route:
         """Reply to chat completions turn by turn, each reply once; see `Route.script`."""
         __tracebackhide__ = True
-        return self.chat(**lookups).script(turns)
+        return self.chat(**lookups).script(
+            turns, ttft=ttft, tokens_per_second=tokens_per_second, jitter=jitter
+        )
 
     def chat(self, *patterns: Pattern, **lookups: object) -> Route:
         """A route for chat completions.
@@ -338,6 +360,8 @@ class ChatMock:
         """What a reply of any form makes of a request."""
         if is_fault(reply):
             return self._disturbed(route, reply, routed)
+        if isinstance(reply, Paced):
+            return reply.pace.paced(self._response(route, reply.reply, routed))
         if reply is reply_that_fits:
             reply = reply_that_fits(Ask(routed.body))
         elif callable(reply):

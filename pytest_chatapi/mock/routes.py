@@ -20,6 +20,7 @@ from pytest_chatapi.contract.wording import did_you_mean, show
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.mock import patterns
 from pytest_chatapi.mock.embeddings import Embeddings
+from pytest_chatapi.mock.pace import pace_of, with_pace
 from pytest_chatapi.mock.replies import Reply
 
 if TYPE_CHECKING:
@@ -136,27 +137,57 @@ class Route(respx.Route):
         self.identity = object() if patterns else repr(sorted(lookups.items()))
         self.table: Table | None = None
 
-    def reply(self, reply: object) -> Route:
+    def reply(
+        self,
+        reply: object,
+        *,
+        ttft: float | None = None,
+        tokens_per_second: float | None = None,
+        jitter: float = 0,
+    ) -> Route:
         """Reply to each request with this. An earlier `reply` for the same patterns is replaced.
 
         Args:
             reply: one from a builder of `pytest_chatapi.mock`; a str; a fault; a dict, sent as
                 JSON as it is; a response of httpx or httpx2; or a function that gets the
                 `Request` and returns one of these.
+            ttft: seconds until the first token; the waits take no time in a test, and their time
+                on a socket.
+            tokens_per_second: pace of the tokens after it, one in each chunk; an unstreamed
+                response arrives with its last token. Without it they come at once.
+            jitter: share of each wait by which it varies, 0 to 1; the same in each run.
+
+        Raises:
+            SettingError: this is not a reply, or a number is out of range.
         """
         __tracebackhide__ = True
-        self.repeated, self.turns = _checked(reply), None
+        pace = pace_of(ttft, tokens_per_second, jitter)
+        self.repeated, self.turns = with_pace(_checked(reply), pace), None
         self._replace()
         return self
 
-    def script(self, replies: Iterable[object]) -> Route:
-        """Reply turn by turn, each reply once; a fault applies to the reply after it."""
+    def script(
+        self,
+        replies: Iterable[object],
+        *,
+        ttft: float | None = None,
+        tokens_per_second: float | None = None,
+        jitter: float = 0,
+    ) -> Route:
+        """Reply turn by turn, each reply once; a fault applies to the reply after it.
+
+        Args:
+            ttft, tokens_per_second, jitter: the pace of each reply, as for `reply`.
+        """
         __tracebackhide__ = True
         if isinstance(replies, str) or not isinstance(replies, Iterable):
             raise SettingError(
                 "a script must be a list of replies, one per turn; for a single one use reply()"
             )
-        self.turns = deque(map(_checked, replies))
+        pace = pace_of(ttft, tokens_per_second, jitter)
+        self.turns = deque(
+            turn if is_fault(turn) else with_pace(turn, pace) for turn in map(_checked, replies)
+        )
         self._replace()
         return self
 

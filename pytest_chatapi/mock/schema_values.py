@@ -12,19 +12,23 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from itertools import chain, count, islice
 from math import ceil, floor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pytest_chatapi.contract.userschema import SchemaTrouble, first_error
+from pytest_chatapi.contract.userschema import (
+    NotJudged,
+    SchemaTrouble,
+    bounded,
+    first_error,
+    has_match,
+    validator_of,
+)
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.mock.wire_form import compact
-
-if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator
 
 __all__ = ["fitting_json", "fitting_value"]
 
@@ -98,11 +102,14 @@ def fitting_value(schema: JSON) -> JSON:
     """
     maker = _Maker(schema)
     try:
-        if isinstance(schema, dict):
-            first_error(schema, None)  # raises where this is not a schema
-        for value in islice(maker.values(schema, "#", Refs(), Refs("#")), _TRIES):
-            if isinstance(schema, bool) or first_error(schema, value) is None:
-                return value
+        with bounded():
+            if isinstance(schema, dict):
+                first_error(schema, None)  # raises where this is not a schema
+            for value in islice(maker.values(schema, "#", Refs(), Refs("#")), _TRIES):
+                if isinstance(schema, bool) or first_error(schema, value) is None:
+                    return value
+    except NotJudged as trouble:
+        place, why = "#", f"the search was given up: {_one_line(trouble)}"
     except SchemaTrouble as trouble:
         place, why = "#", _one_line(trouble)
     except _Tangled:
@@ -138,7 +145,7 @@ class _Maker:
         self.root = root
         self.trouble: tuple[str, str] | None = None
         self._left = _CALLS
-        self._validator: Draft202012Validator | None = None
+        self._validator: Any = None
 
     # -- any schema ----------------------------------------------------------------------
 
@@ -178,13 +185,10 @@ class _Maker:
 
     def _fits(self, schema: JSON, value: JSON) -> bool:
         if self._validator is None:
-            from jsonschema import Draft202012Validator
-            from referencing import Registry
-
-            self._validator = Draft202012Validator(self.root, registry=Registry())
+            self._validator = validator_of(self.root)
         try:
             return bool(self._validator.evolve(schema=schema).is_valid(value))
-        except RecursionError:
+        except (NotJudged, RecursionError):
             raise
         except Exception as trouble:  # of re, of referencing, of an odd value of a keyword
             raise _Impossible("#", _one_line(trouble)) from None
@@ -319,7 +323,7 @@ class _Maker:
     def _member(self, schema: JSONObject, name: str) -> JSON:
         inner = schema.get("properties", {}).get(name)
         for pattern, other in schema.get("patternProperties", {}).items():
-            if re.search(pattern, name):
+            if has_match(pattern, name):
                 inner = other if inner is None else _merged(inner, other)
         return schema.get("additionalProperties", True) if inner is None else inner
 
@@ -370,8 +374,11 @@ class _Maker:
         pattern, format_ = schema.get("pattern"), schema.get("format")
         if pattern is not None:
             try:
-                matches = re.compile(pattern).search
-                texts = filter(matches, chain(_spellings(pattern, least), _plain(least, most)))
+                re.compile(pattern)
+                texts = filter(
+                    partial(has_match, pattern),
+                    chain(_spellings(pattern, least), _plain(least, most)),
+                )
                 text = next((t for t in texts if least <= len(t) <= most), None)
             except Exception:  # re's own parser may raise anything for another dialect
                 text = None

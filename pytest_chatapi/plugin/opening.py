@@ -26,6 +26,7 @@ from pytest_chatapi.recording.recorder import Recorder
 
 if TYPE_CHECKING:
     from pytest_chatapi.mock.chat_mock import ChatMock
+    from pytest_chatapi.mock.pace import Pace
 
 __all__ = ["open_test"]
 
@@ -78,6 +79,8 @@ def open_test(
             handle.make_time_virtual()
         if scenario:
             handle.inject(scenario)
+        if recorder.pace is not None:
+            handle.make_time_virtual()
         yield handle
 
 
@@ -110,11 +113,20 @@ def _open_recorder(
             optional=settings.optional,
             since=since,
             answers=_new_mock(item, settings) if has_mock else None,
+            pace=_pace(settings),
             **_legacy_rules(vcr_config),
         )
     except ChatAPIError as error:
         refusal = f"chatapi: {without_secrets(str(error))}"
     pytest.fail(refusal, pytrace=False)  # outside of the handler, which would add its traceback
+
+
+def _pace(settings: Settings) -> Pace | None:
+    if settings.ttft is None and settings.tokens_per_second is None and not settings.jitter:
+        return None
+    from pytest_chatapi.mock.pace import pace_of
+
+    return pace_of(settings.ttft, settings.tokens_per_second, settings.jitter)
 
 
 def _new_mock(item: pytest.Item, settings: Settings) -> ChatMock:

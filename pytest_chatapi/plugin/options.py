@@ -16,7 +16,10 @@ from pytest_chatapi.recording.kinds import (
     FACTOR,
     HTTP_FAMILIES,
     MATCHERS,
+    RATE,
     RECORD_MODE,
+    SECONDS,
+    SHARE,
     Kind,
     one_of,
 )
@@ -245,6 +248,21 @@ class Settings:
         "pace of replayed streams: 0 at once, 1 as recorded, 2 twice as fast",
         flag="--chatapi-replay-speed",
         metavar="FACTOR",
+    )
+    ttft: float | None = _setting(
+        SECONDS,
+        None,
+        "seconds until the first token of a response from a mock or a cassette",
+        shown="as recorded",
+    )
+    tokens_per_second: float | None = _setting(
+        RATE,
+        None,
+        "tokens per second of a response from a mock or a cassette",
+        shown="as recorded",
+    )
+    jitter: float = _setting(
+        SHARE, 0, "share by which waits for tokens vary, the same in each run: 0 to 1"
     )
     unplayed: str = _setting(
         one_of("fail", "warn", "ignore"),

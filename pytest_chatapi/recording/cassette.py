@@ -27,6 +27,7 @@ from pytest_chatapi.reading.files import blocks_of_path, join, os_reason
 from pytest_chatapi.reading.reader import values_of
 from pytest_chatapi.reading.registry import conflict, exchange_of
 from pytest_chatapi.reading.yaml_events import YAMLProblem, load_all
+from pytest_chatapi.recording.appending import Appender
 from pytest_chatapi.recording.interaction import (
     OURS,
     Interaction,
@@ -53,6 +54,7 @@ _BREAKS = re.compile("[\r\x85\u2028\u2029\ufeff]")
 _ENCODED = (b"\x1f\x8b", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
 _LOCK_SECONDS = 60
 _WRITTEN = (".yaml", ".yml", ".json")
+_JSON_END = b"\n  ]\n}\n"
 
 
 class Entry:
@@ -382,12 +384,15 @@ def write(
     name: str,
     ready: Prepared,
     keep: Callable[[Entry], bool] = lambda entry: True,
+    appender: Appender | None = None,
 ) -> None:
     """Add recordings to a cassette file, under a lock, all of them or none.
 
     Args:
         ready: from `prepared`. A file in which nothing is left is deleted.
         keep: which of the interactions that are in the file by then stay.
+        appender: appends, where it can, instead of writing all of the file; `keep` is then not
+            asked.
 
     Raises:
         WriteError: the file cannot be written.
@@ -397,14 +402,26 @@ def write(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _locked(target):
+            if appender is not None and ready.blocks:
+                is_json = path.suffix == ".json"
+                added = _added_json(ready.blocks) if is_json else "".join(ready.blocks).encode()
+                if appender.append(target, added, _temporary(target)):
+                    return
             old = Cassette(target, name)
             kept = [entry for entry in old.entries if keep(entry)]
-            if not kept and not ready.blocks:
-                target.unlink(missing_ok=True)
-            elif path.suffix == ".json":
-                _replace(target, _json_text(kept, ready.forms))
+            if kept or ready.blocks:
+                is_json = path.suffix == ".json"
+                whole = (
+                    _json_text(kept, ready.forms)
+                    if is_json
+                    else _yaml_text(old, kept, ready.blocks)
+                )
+                _replace(target, whole)
+                if appender is not None:
+                    end = _JSON_END if is_json else old.tail if kept and old.head else b""
+                    appender.wrote(target, end)
             else:
-                _replace(target, _yaml_text(old, kept, ready.blocks))
+                target.unlink(missing_ok=True)
     except OSError as error:
         raise WriteError(name, f"cannot be written: {error.strerror or error}") from None
 
@@ -429,9 +446,8 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    # Left by a writer that was killed; safe to delete under the lock. The name is short, because
-    # the cassette's own may be as long as the file system allows.
-    prefix = f".chatapi-{hashlib.sha256(path.name.encode()).hexdigest()[:16]}-"
+    # Left by a writer that was killed; safe to delete under the lock.
+    prefix = _temporary(path)
     for stale in path.parent.glob(f"{prefix}*.tmp"):
         stale.unlink(missing_ok=True)
     descriptor, partial = tempfile.mkstemp(".tmp", prefix, path.parent)
@@ -446,6 +462,14 @@ def _replace(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(partial)
         raise
+
+
+def _temporary(path: Path) -> str:
+    """The beginning of the names of a cassette's temporary files.
+
+    It is short, because the cassette's own name may be as long as the file system allows.
+    """
+    return f".chatapi-{hashlib.sha256(path.name.encode()).hexdigest()[:16]}-"
 
 
 def _umask() -> int:
@@ -498,3 +522,8 @@ def _json_block(form: JSON) -> str:
 def _json_text(kept: list[Entry], forms: list[JSONObject]) -> bytes:
     values = [entry.value for entry in kept] + forms
     return _json_block({"version": 1, "interactions": values}).encode() + b"\n"
+
+
+def _added_json(blocks: Sequence[str]) -> bytes:
+    """What comes after the last interaction of `_json_text`, before `_JSON_END`."""
+    return "".join(",\n    " + block.replace("\n", "\n    ") for block in blocks).encode()

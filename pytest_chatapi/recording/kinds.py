@@ -10,8 +10,11 @@ __all__ = [
     "FACTOR",
     "HTTP_FAMILIES",
     "MATCHERS",
+    "RATE",
     "RECORD_MODE",
     "RECORD_MODES",
+    "SECONDS",
+    "SHARE",
     "IniKind",
     "Kind",
     "one_of",
@@ -83,5 +86,20 @@ def _factor(value: Any) -> float:
     return number
 
 
+def _number(is_allowed: Callable[[float], bool]) -> Callable[[Any], float | None]:
+    def convert(value: Any) -> float | None:
+        if value is None:
+            return None
+        number = float(value)
+        if isinstance(value, bool) or not is_allowed(number) or number == float("inf"):
+            raise ValueError
+        return number
+
+    return convert
+
+
 RECORD_MODE = one_of(*RECORD_MODES)
 FACTOR = Kind("0, 1 or another factor", _factor, "string")
+SECONDS = Kind("a number of seconds (0 or more)", _number(lambda number: number >= 0), "string")
+RATE = Kind("a number above 0", _number(lambda number: number > 0), "string")
+SHARE = Kind("a number from 0 to 1", _number(lambda number: 0 <= number <= 1), "string")

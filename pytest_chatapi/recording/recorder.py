@@ -17,6 +17,7 @@ from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wording import mask
 from pytest_chatapi.errors import ChatAPIError, UnrecordedRequest
 from pytest_chatapi.reading.bodies import BodyProblem, plain_body
+from pytest_chatapi.recording.appending import Appender
 from pytest_chatapi.recording.cassette import Cassette, Entry, prepared, write
 from pytest_chatapi.recording.forks import ForkNote
 from pytest_chatapi.recording.interaction import Interaction
@@ -26,7 +27,7 @@ from pytest_chatapi.recording.miss import Miss, describe, differing_of, miss_of,
 from pytest_chatapi.recording.under_way import Playback, Take
 from pytest_chatapi.redaction.redactor import Redactor
 
-__all__ = ["Answers", "FaultLike", "PlanLike", "Recorder"]
+__all__ = ["Answers", "FaultLike", "PaceLike", "PlanLike", "Recorder"]
 
 
 def _raise(miss: Miss) -> NoReturn:
@@ -61,6 +62,13 @@ class FaultLike(Protocol):
 
     def apply(self, answer: Interaction | None, request: Request) -> Interaction | None:
         """What comes instead of `answer`; ``None`` where there is nothing to change in it."""
+
+
+class PaceLike(Protocol):
+    """Decides when the pieces of a response arrive."""
+
+    def paced(self, interaction: Interaction) -> Interaction:
+        """The response with times of arrival that hold at any replay speed."""
 
 
 class PlanLike(Protocol):
@@ -99,6 +107,7 @@ class Recorder:
         phase: written with what is recorded from now on, see `Interaction`.
         since: when the run began; recordings from before are old (see `rewrite`).
         answers: a mock, in place of cassette and network.
+        pace: of responses that come from a cassette or a mock; that of a reply wins.
         faults: what goes wrong with responses that come from a cassette or a mock.
         exchanges: what was really sent and received, in the order of sending.
         misses: the requests that got no response, whether or not the client noticed.
@@ -110,6 +119,8 @@ class Recorder:
         refused: how many were left out, as they must not or cannot be written.
         ports: of servers on this machine that ask this recorder themselves.
         passed_hosts: to which a mock has let a request pass.
+        appends: `save` is called for each exchange, so that it must not cost more as the cassette
+            grows; at the end, `close` is called.
     """
 
     cassette: Cassette | None
@@ -127,6 +138,7 @@ class Recorder:
     phase: str = ""
     since: str = ""
     answers: Answers | None = None
+    pace: PaceLike | None = None
     faults: PlanLike | None = None
     exchanges: list[Exchange] = field(default_factory=list)
     misses: list[Miss] = field(default_factory=list)
@@ -138,6 +150,7 @@ class Recorder:
     refused: int = 0
     ports: set[int] = field(default_factory=set)
     passed_hosts: set[str] = field(default_factory=set)
+    appends: bool = False
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
@@ -165,6 +178,8 @@ class Recorder:
         self._has_learned_environment = False
         self._takes: list[Take] = []
         self._written = False
+        self._appender = Appender()
+        self._replaceable: set[bytes] | None = None
 
     def _is_new(self, entry: Entry) -> bool:
         """Whether this run recorded it."""
@@ -239,6 +254,8 @@ class Recorder:
         response, source, give_back = self._response(request)
         if response is None:
             return None
+        if self.pace is not None:
+            response = self.pace.paced(response)
         if plan is not None and fault is not None:
             changed = fault.apply(response, request)
             if changed is not None:
@@ -386,7 +403,11 @@ class Recorder:
             path, name = self.cassette.path, self.cassette.name
             ready = prepared(path, name, recorded, self.redactor)
             if ready.blocks or not ready.refused:  # else there is nothing to replace the old with
-                write(path, name, ready, self._keeps(ready.interactions, is_rewrite=is_rewrite))
+                keep = self._keeps(ready.interactions, is_rewrite=is_rewrite)
+                appender = None
+                if self.appends and not is_rewrite and not self._replaces(ready.interactions):
+                    appender = self._appender
+                write(path, name, ready, keep, appender)
                 self._written = True
                 self._on_disk |= {interaction.recorded_at for interaction in ready.interactions}
             self.written += len(ready.blocks)
@@ -396,6 +417,27 @@ class Recorder:
             if ready.refusal is not None:
                 raise ready.refusal
             return bool(recorded)
+
+    def close(self) -> None:
+        """Remove what `save` keeps on the disk for the next call."""
+        with self._lock:
+            self._appender.close()
+
+    def _replaces(self, new: Sequence[Interaction]) -> bool:
+        """Whether `new` may take the place of what is in the file."""
+        if self.mode != "all":
+            return False
+        if self._replaceable is None:
+            self._replaceable = {
+                self.matcher.key(entry.request)
+                for entry in self.entries
+                if entry.test in ("", self.test) and not self._is_new(entry)
+            }
+        keys = {self.matcher.key(interaction.request) for interaction in new}
+        replaces = not self._replaceable.isdisjoint(keys)
+        if not self.since:
+            self._replaceable |= keys
+        return replaces
 
     def _keeps(self, new: Sequence[Interaction], *, is_rewrite: bool) -> Callable[[Entry], bool]:
         """Which entries of the file stay when `new` are written."""

@@ -26,6 +26,7 @@ from pytest_chatapi.recording.http_types import (
     SyncTransport,
 )
 from pytest_chatapi.recording.interaction import Interaction
+from pytest_chatapi.recording.keeping_pace import keeping_pace
 from pytest_chatapi.recording.kinds import HTTP_FAMILIES
 from pytest_chatapi.recording.miss import Miss, describe
 from pytest_chatapi.recording.recorder import Recorder
@@ -251,7 +252,8 @@ class _Replay:
         waits = playback.waits
         for at, piece in enumerate(playback.interaction.pieces):
             if waits is not None:
-                time.sleep(_within(waits[at], self._patience))
+                with keeping_pace():
+                    time.sleep(_within(waits[at], self._patience))
                 _lose_patience(self._family, playback, waits[at], self._patience)
             playback.delivered += 1
             yield piece
@@ -271,7 +273,8 @@ class _AsyncReplay:
         waits = playback.waits
         for at, piece in enumerate(playback.interaction.pieces):
             if waits is not None:
-                await _sleep(_within(waits[at], self._patience))
+                with keeping_pace():
+                    await _sleep(_within(waits[at], self._patience))
                 _lose_patience(self._family, playback, waits[at], self._patience)
             playback.delivered += 1
             yield piece

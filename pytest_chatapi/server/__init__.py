@@ -15,6 +15,5 @@ def require_extra() -> None:
     Raises:
         SettingError: it is not.
     """
-    for package in ("starlette", "uvicorn"):
-        if find_spec(package) is None:
-            raise SettingError(f"{package} is not installed: pip install 'pytest-chatapi[server]'")
+    if find_spec("uvicorn") is None:
+        raise SettingError("uvicorn is not installed: pip install 'pytest-chatapi[server]'")

@@ -8,14 +8,11 @@ import hmac
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
-
-from starlette.applications import Starlette
-from starlette.routing import Route
 
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import mask
@@ -24,13 +21,13 @@ from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.recording.transport import sending
 from pytest_chatapi.recording.under_way import STALL, Playback, Take
-from pytest_chatapi.server.connection import Connection, Gone
+from pytest_chatapi.server.connection import Connection, Gone, Receive, Scope, Send
+from pytest_chatapi.server.origin import foreign, plain_host, without_dots
 
 if TYPE_CHECKING:
     import httpx
-    from starlette.types import Receive, Scope, Send
 
-__all__ = ["MAX_BODY", "make_app"]
+__all__ = ["MAX_BODY", "App", "make_app"]
 
 MAX_BODY = 16 * 1024 * 1024
 
@@ -74,11 +71,12 @@ def make_app(
     upstream: str | None = None,
     save: Callable[[], object] | None = None,
     on_exchange: Callable[[str], None] | None = None,
-) -> Starlette:
+    hosts: Iterable[str] = (),
+) -> App:
     """An API that responds as a recorder decides, to be run by `server.run`.
 
     Paths below ``/v1`` are taken for paths below the base URL of the first recording. All others
-    are looked up as they are.
+    are looked up as they are. What a browser sends for another site is refused, see `origin`.
 
     Args:
         recorder: plays recordings or a mock's replies; a miss is a 404 that says why.
@@ -87,6 +85,7 @@ def make_app(
         upstream: base URL, ``/v1`` included, of the service whose responses are recorded.
         save: called after each exchange and at the end, in a thread, never twice at once.
         on_exchange: called with a line for each request, without secrets.
+        hosts: names by which clients may reach it, besides its own address and ``localhost``.
 
     Raises:
         SettingError: `upstream` is not a base URL.
@@ -98,22 +97,17 @@ def make_app(
                 "upstream must be a base URL such as https://api.openai.com/v1, "
                 f"not {mask(upstream)!r}"
             )
-    endpoint = _Endpoint(recorder, api_key, max_body, upstream, save, on_exchange)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
-        await endpoint.close()
-
-    return Starlette(routes=[Route("/{path:path}", endpoint)], lifespan=lifespan)
+    return App(recorder, api_key, max_body, upstream, save, on_exchange, hosts)
 
 
 class _Call:
     """One request as ASGI has it, and the response on its way to the client.
 
     Attributes:
-        target: path and query, as sent.
-        origin: of this server, as the client reached it.
+        path: without dot segments, which upstream would resolve to what is not below its base.
+        target: path and query.
+        address: of this server, as the client reached it.
+        origin: of this server, by that address.
         headers: of the request, names in lower case.
         status, size: of the response so far; status 0 before it starts.
         note: what went wrong, for the line that is printed.
@@ -123,8 +117,9 @@ class _Call:
         host, port = scope["server"]
         query = scope["query_string"].decode("latin-1")
         self.method: str = scope["method"]
-        self.path: str = scope["raw_path"].decode("latin-1")
+        self.path = without_dots(scope["raw_path"].decode("latin-1"))
         self.target = f"{self.path}?{query}" if query else self.path
+        self.address: str = host
         self.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self.headers = [
             (name.decode("latin-1").lower(), text.decode("latin-1"))
@@ -218,8 +213,8 @@ def _field(text: str) -> bytes:
     return text.strip().encode("latin-1", "replace")
 
 
-class _Endpoint:
-    """Responds to all requests.
+class App:
+    """The ASGI application: responds to all requests, until it is closed.
 
     What takes long under the recorder's lock, or waits for it, is done in one thread, so that
     streams that are under way go on.
@@ -233,11 +228,14 @@ class _Endpoint:
         upstream: str | None,
         save: Callable[[], object] | None,
         on_exchange: Callable[[str], None] | None,
+        hosts: Iterable[str],
     ) -> None:
         self._recorder, self._api_key, self._max_body = recorder, api_key, max_body
         self._upstream = upstream.rstrip("/") if upstream is not None else None
         self._base = self._upstream or _recorded_base(recorder)
         self._save, self._on_exchange = save, on_exchange
+        recorder.appends = save is not None
+        self._hosts = frozenset(map(plain_host, hosts))
         self._client: httpx.AsyncClient | None = None
         self._thread = ThreadPoolExecutor(1, "chatapi-recorder")
         self._queued = 0  # calls that wait for the thread, or run in it
@@ -284,6 +282,7 @@ class _Endpoint:
         try:
             await self._keep()
         finally:
+            self._recorder.close()
             self._thread.shutdown()
 
     async def _keep(self) -> None:
@@ -300,9 +299,17 @@ class _Endpoint:
     # -- one request -----------------------------------------------------------------------
 
     async def _respond(self, call: _Call) -> None:
+        if refused := foreign(call.headers, call.address, self._hosts):
+            await call.error(403, refused, "forbidden")
+            return
         if self._api_key is not None and (refusal := _refusal(call, self._api_key)):
             await call.error(401, *refusal)
             return
+        for name, text in call.headers:
+            if not text.isascii():
+                message = f"The header {name} has characters outside of ASCII"
+                await call.error(400, message, "invalid_header")
+                return
         url = self._url(call)
         if url is None:
             from pytest_chatapi.mock.refusals import unknown_url

@@ -6,10 +6,15 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeAlias
 
-__all__ = ["Connection", "Gone", "Outlet"]
+__all__ = ["ASGIApp", "Connection", "Gone", "Outlet", "Receive", "Scope", "Send"]
+
+Scope: TypeAlias = dict[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Any]]
+Send: TypeAlias = Callable[[Any], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER for 0 s: unsent data is dropped, with a RST
 _MOST_HELD = 64 * 1024

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import signal
 import socket
@@ -14,25 +13,26 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from starlette.applications import Starlette
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from pytest_chatapi.errors import SettingError
-from pytest_chatapi.faults.virtual_time import keeps_real_time
 from pytest_chatapi.recording import clock
-from pytest_chatapi.server.connection import Connection, Outlet
+from pytest_chatapi.server.app import App
+from pytest_chatapi.server.connection import ASGIApp, Connection, Outlet, Receive, Scope, Send
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
     from uvicorn.protocols.http.h11_impl import H11Protocol as _Protocol
 else:
     _Protocol = object  # at run time the class for either parser is added, see `_run`
 
-__all__ = ["Server", "running", "serve"]
+from pytest_chatapi.server.listening import BACKLOG, listen
+
+__all__ = ["IDLE", "Server", "running", "serve"]
+
+IDLE = 75.0
+"""Seconds after which a connection is closed on which the client sends nothing."""
 
 _LOG = logging.getLogger(__name__)
-_BACKLOG = 2048
 
 _LONGEST_HEAD = 64 * 1024
 """Bytes of the headers of a request."""
@@ -58,12 +58,15 @@ class Server:
 
 @contextlib.contextmanager
 def running(
-    app: Starlette,
+    app: App,
     *,
     host: str = "127.0.0.1",
     port: int = 0,
     allow_remote: bool = False,
     protocol: str = "auto",
+    idle: float = IDLE,
+    listening: socket.socket | None = None,
+    beside_tests: bool = True,
 ) -> Iterator[Server]:
     """A server for as long as the block lasts; streams that are open at its end are cut.
 
@@ -72,19 +75,24 @@ def running(
         port: 0 for any free one.
         allow_remote: without it, `host` must be a loopback address.
         protocol: ``h11``, ``httptools``, or ``auto`` for the faster one that is installed.
+        idle: seconds after which a connection is closed if the client sends nothing, while no
+            response is under way.
+        listening: from `listen`, in place of `host`, `port` and `allow_remote`.
+        beside_tests: a test in this process may make time virtual, which is not for the server.
 
     Raises:
         SettingError: the address is in use, not on this machine, or not loopback.
         ChatAPIError: at the end, if the cassette cannot be written.
     """
-    listening = _listen(host, port, allow_remote)
+    listening = listening or listen(host, port, allow_remote)
+    real_time = _real_time() if beside_tests else contextlib.nullcontext()
     ready: Future[_Stop] = Future()
     ended: Future[None] = Future()
 
     def work() -> None:
         try:
-            with keeps_real_time(), asyncio.Runner(loop_factory=_Loop) as runner:
-                runner.run(_run(app, listening, protocol, ready))
+            with real_time, asyncio.Runner(loop_factory=_Loop) as runner:
+                runner.run(_run(app, listening, protocol, idle, ready))
         except BaseException as error:
             (ended if ready.done() else ready).set_exception(error)
         if not ended.done():
@@ -104,18 +112,25 @@ def running(
     ended.result()
 
 
+def _real_time() -> contextlib.AbstractContextManager[None]:
+    from pytest_chatapi.faults.virtual_time import keeps_real_time  # with all of the faults
+
+    return keeps_real_time()
+
+
 def serve(
-    app: Starlette,
+    app: App,
+    listening: socket.socket,
     *,
     host: str,
-    port: int,
-    allow_remote: bool,
+    idle: float = IDLE,
     ready: Callable[[str], None],
 ) -> int:
     """Run a server until Ctrl-C or SIGTERM; must be called in the main thread.
 
     Args:
-        host, port, allow_remote: see `running`.
+        listening: from `listen`.
+        host, idle: see `running`.
         ready: called with the base URL once the server accepts requests.
 
     Returns:
@@ -124,7 +139,7 @@ def serve(
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with (
-            running(app, host=host, port=port, allow_remote=allow_remote) as server,
+            running(app, host=host, listening=listening, idle=idle, beside_tests=False) as server,
             contextlib.suppress(KeyboardInterrupt),
         ):
             ready(server.url)
@@ -142,14 +157,20 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 async def _run(
-    app: Starlette, listening: socket.socket, protocol: str, ready: Future[_Stop]
+    app: App, listening: socket.socket, protocol: str, idle: float, ready: Future[_Stop]
 ) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     state = ServerState()
     # The loggers of uvicorn stay as they are: the code under test may use them.
     config = Config(
-        app, http=protocol, ws="none", lifespan="off", log_config=None, proxy_headers=False
+        app,
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        proxy_headers=False,
+        timeout_keep_alive=idle,  # type: ignore[arg-type]  # it is passed on to `call_later`
     )
     config.load()
     protocol_class: type[_Watched] = type(
@@ -159,15 +180,15 @@ async def _run(
     def connect() -> asyncio.Protocol:
         return protocol_class(config, state, {}, loop)
 
-    async with app.router.lifespan_context(app):
-        server = await loop.create_server(connect, sock=listening, backlog=_BACKLOG)
-        ready.set_result(lambda: loop.call_soon_threadsafe(stopped.set))
-        await stopped.wait()
-        server.close()
-        for connection in list(state.connections):
-            connection.transport.abort()
-        if state.tasks:
-            await asyncio.wait(state.tasks, timeout=_LAST_SECONDS)
+    server = await loop.create_server(connect, sock=listening, backlog=BACKLOG)
+    ready.set_result(lambda: loop.call_soon_threadsafe(stopped.set))
+    await stopped.wait()
+    server.close()
+    for connection in list(state.connections):
+        connection.transport.abort()
+    if state.tasks:
+        await asyncio.wait(state.tasks, timeout=_LAST_SECONDS)
+    await app.close()
 
 
 class _Watched(_Protocol):
@@ -183,6 +204,8 @@ class _Watched(_Protocol):
         super().__init__(config, server_state, app_state, loop)
         self.logger, self.access_log = _LOG, False
         self._head = 0
+        self._idle = float(config.timeout_keep_alive)
+        self._heard = loop.time()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         outlet = Outlet(transport)
@@ -195,42 +218,39 @@ class _Watched(_Protocol):
             await app(scope, receive, send)
 
         self.app = with_connection
+        self._check_idle()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._idle_check.cancel()
         self._connection.lost.set_result(None)
 
+    def _check_idle(self) -> None:
+        """Close a connection whose client sends no request, or only a part of one.
+
+        uvicorn has a timer for what follows a response alone.
+        """
+        left = self._heard + self._idle - self.loop.time()
+        if left <= 0 and self._awaits_client:
+            self.transport.abort()
+            return
+        self._idle_check = self.loop.call_later(left if left > 0 else self._idle, self._check_idle)
+
+    @property
+    def _awaits_client(self) -> bool:
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return self.timeout_keep_alive_task is None
+        return cycle.more_body and not getattr(self, "pipeline", None)
+
     def data_received(self, data: bytes) -> None:
+        self._heard = self.loop.time()
         super().data_received(data)
         # httptools does not limit the headers of a request.
         is_head = self.cycle is None or self.cycle.response_complete
         self._head = self._head + len(data) if is_head else 0
         if self._head > _LONGEST_HEAD:
             self.transport.abort()
-
-
-def _listen(host: str, port: int, allow_remote: bool) -> socket.socket:
-    try:
-        family, kind, number, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except OSError as error:
-        raise SettingError(f"cannot resolve host {host!r}: {error.strerror or error}") from None
-    if not allow_remote and not ipaddress.ip_address(address[0]).is_loopback:
-        raise SettingError(f"{host!r} is not a loopback address: add --allow-remote to use it")
-    listening = socket.socket(family, kind, number)
-    try:
-        if hasattr(socket, "SO_REUSEPORT"):  # on Windows it would steal a port in use
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(_BACKLOG)
-    except OSError as error:
-        listening.close()
-        raise SettingError(
-            f"cannot listen on {host} port {port}: {error.strerror or error}; "
-            "use --port 0 for a free one"
-        ) from None
-    return listening
 
 
 def _url(host: str, listening: socket.socket) -> str:

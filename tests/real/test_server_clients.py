@@ -15,7 +15,6 @@ import real_servers
 import stub_server
 from traffic import ANSWER
 
-pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.faults import Plan

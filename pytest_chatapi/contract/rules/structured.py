@@ -11,7 +11,7 @@ from pytest_chatapi.contract.parse import is_beginning, loads
 from pytest_chatapi.contract.rules.facts import ChoiceFacts
 from pytest_chatapi.contract.rules.message import message_empty
 from pytest_chatapi.contract.rules.registry import Violation, checks, codes_of, rule
-from pytest_chatapi.contract.userschema import mismatch
+from pytest_chatapi.contract.userschema import NotJudged, mismatch
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import Shown
 
@@ -122,7 +122,12 @@ def json_schema(content: StructuredText) -> Violation | None:
         return content.not_json(case)
     if content.value is _UNREAD or not isinstance(content.schema, dict):
         return None
-    error = mismatch(content.schema, content.value)
+    try:
+        error = mismatch(content.schema, content.value)
+    except NotJudged as trouble:
+        message = f"the content was not checked against the schema: {trouble}"
+        expected = "a schema that can be checked"
+        return Violation(content.path, expected, content.text, message, "unchecked")
     if error is None:
         return None
     place, why = error

@@ -12,7 +12,7 @@ from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.parse import loads
 from pytest_chatapi.contract.rules.facts import ChoiceFacts
 from pytest_chatapi.contract.rules.registry import Violation, checks, rule
-from pytest_chatapi.contract.userschema import mismatch
+from pytest_chatapi.contract.userschema import NotJudged, mismatch
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import ABSENT, Shown, listed, show
 
@@ -253,7 +253,12 @@ def tool_strict_arguments(facts: CallFacts) -> Violation | None:
     elif facts.arguments is _UNREAD:
         return None
     else:
-        error = mismatch(tool.parameters, facts.arguments)
+        try:
+            error = mismatch(tool.parameters, facts.arguments)
+        except NotJudged as trouble:
+            expected = f"parameters of {name} that can be checked"
+            message = f"the arguments were not checked against the tool's schema: {trouble}"
+            return Violation(facts.path, expected, facts.text, message, "unchecked")
         if error is None:
             return None
         place = error[0]
