@@ -158,7 +158,7 @@ def note_all(node: Node) -> None:
 
 # -- reading -------------------------------------------------------------------------------------
 
-_WHOLE = re.compile(r'\s*(?:[\[{]|"(?=[^"\\]*+(?:\\.[^"\\]*+)*+"\s*\Z))', re.DOTALL)
+_WHOLE = re.compile(r'\ufeff?\s*(?:[\[{]|"(?=[^"\\]*+(?:\\.[^"\\]*+)*+"\s*\Z))', re.DOTALL)
 _OBJECT = re.compile(r'\{(?=\s*["}])')
 _SCALAR = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"|[^\s{}\[\],:"]++', re.DOTALL)
 _BYTES = re.compile(r"\s*:\s*(\[[^\[\]]*\])")

@@ -13,7 +13,9 @@ from pytest_chatapi.redaction.encodings import (
     ALIGNED,
     MOST_UNZIPPED,
     WrappedLines,
+    byte_lists,
     continues_escaped,
+    entities_read,
     from_hex,
     long_runs,
     may_hide,
@@ -21,15 +23,24 @@ from pytest_chatapi.redaction.encodings import (
     unescaped,
     unquoted,
     unzipped,
+    without_nulls,
 )
-from pytest_chatapi.redaction.fragments import split_hits
+from pytest_chatapi.redaction.fragments import Fragments, are_alike, fragments_of
 from pytest_chatapi.redaction.known import Known, KnownValue
-from pytest_chatapi.redaction.replacing import IN_BASE64, REDACTED, Hit
+from pytest_chatapi.redaction.members import KIND, may_hold
+from pytest_chatapi.redaction.names import Rank, rank
+from pytest_chatapi.redaction.prefixes import ENDS, ESCAPES, Index
+from pytest_chatapi.redaction.replacing import IN_BASE64, IN_BYTES, REDACTED, Find, Hit
 from pytest_chatapi.redaction.shapes import KEYS, SHAPES, SPACED, Shape
+from pytest_chatapi.redaction.urls import text_hits
 
 __all__ = ["Search"]
 
 _NEWLINES = "\r", "\n"
+
+_ALL, _OF_KEYS = Index(SHAPES), Index(KEYS)
+_NAMED = Hit(0, 0, "", KIND)
+"""What may be secret by name: where it is, only a parsed document says."""
 
 _DEPTH = 3
 """How many encodings around each other are looked through."""
@@ -50,10 +61,15 @@ class Search:
         self._known = known
         self._bytes_left = MOST_UNZIPPED + 8 * size
 
-    def hits(self, text: str, depth: int = _DEPTH, shapes: tuple[Shape, ...] = SHAPES) -> list[Hit]:
+    def hits(
+        self, text: str, depth: int = _DEPTH, shapes: Index = _ALL, names: bool = False
+    ) -> list[Hit]:
         """What is secret in `text` and, `depth` times over, in what is encoded in it.
 
-        Several hits may be at one place.
+        Several hits may be at one place; one of no width only says that there may be something.
+
+        Args:
+            names: look also for what is secret by its name.
         """
         hits: list[Hit] = []
         for shape in SPACED:
@@ -64,16 +80,33 @@ class Search:
         for value in self._known.others:
             if value.text in text:
                 hits += value.hits(text)
+        if names:
+            hits += text_hits(text)
+        fragments = None
         if depth:
-            find = partial(self.hits, depth=depth - 1, shapes=shapes)
+            find = partial(self.hits, depth=depth - 1, shapes=shapes, names=names)
             if "\\" in text and (continues or self._known.needs_unescaping or may_hide(text)):
                 hits += unescaped(text).hits(find)
             if "%" in text and (view := unquoted(text)):
                 hits += view.hits(find)
-            hits += split_hits(text, find)
+            if "&" in text and (view := entities_read(text)):
+                hits += view.hits(find)
+            if "\0" in text:
+                hits += without_nulls(text).hits(find)
+            hits += self._in_byte_lists(text, depth)
+            fragments = fragments_of(text)
+            if fragments:
+                hits += _split_hits(fragments, find, names)
+        if names and not fragments and may_hold(text):
+            hits.append(_NAMED)
         return hits
 
-    def _in_runs(self, text: str, depth: int, shapes: tuple[Shape, ...]) -> tuple[list[Hit], bool]:
+    def _in_byte_lists(self, text: str, depth: int) -> Iterator[Hit]:
+        for start, end, data in byte_lists(text):
+            for kind in self._kinds(data, depth - 1):
+                yield Hit(start, end, IN_BYTES, kind)
+
+    def _in_runs(self, text: str, depth: int, shapes: Index) -> tuple[list[Hit], bool]:
         """Hits in long runs, and whether a run may go on after the escape of a line end."""
         runs = long_runs(text)
         if runs is None:
@@ -89,10 +122,15 @@ class Search:
                 continues = continues or continues_escaped(text, end)
             elif after in _NEWLINES and depth and (joined := lines.joined(start, end)):
                 hits += self._in_lines(start, *joined, depth)
-            run = text[start:end]
-            if run in clean:
+            run = seen = text[start:end]
+            behind = text[start - 1 : start]
+            if behind in ENDS:
+                suspects |= dict.fromkeys(shapes.before_run(text, start))
+            elif behind in ESCAPES:
+                seen = behind + run
+            if seen in clean:
                 continue
-            suspects_here = self._suspects(run, shapes)
+            suspects_here = self._suspects(run, behind, shapes)
             suspects |= suspects_here
             is_decoded = depth > 0 and start >= lines.data_end
             encoded = self._in_run(text, start, end, depth) if is_decoded else []
@@ -100,16 +138,16 @@ class Search:
             # Only a run that was looked at to full depth, and within the budget, is known as clean.
             is_complete = is_decoded and depth == _DEPTH and self._bytes_left > 0
             if is_complete and not suspects_here and not encoded:
-                clean.remember(run)
+                clean.remember(seen)
         for suspect in suspects:
             hits += suspect.hits(text)
         return hits, continues
 
-    def _suspects(self, run: str, shapes: tuple[Shape, ...]) -> dict[Shape | KnownValue, None]:
+    def _suspects(self, run: str, behind: str, shapes: Index) -> dict[Shape | KnownValue, None]:
         """The shapes and values that may be in a run, in order."""
         suspects: dict[Shape | KnownValue, None] = {}
         if len(run) < ALIGNED:  # longer ones are data, where a prefix says nothing
-            suspects = {shape: None for shape in shapes if shape.probe in run}
+            suspects = dict.fromkeys(shapes.in_run(run, behind))
         for value in self._known.in_runs:
             if value.run in run:
                 suspects[value] = None
@@ -144,5 +182,16 @@ class Search:
         self._bytes_left -= len(data)
         if self._bytes_left < 0:
             return {}
-        hits = self.hits(data.decode("latin-1"), depth, KEYS)
+        hits = self.hits(data.decode("latin-1"), depth, _OF_KEYS)
         return dict.fromkeys(hit.kind for hit in hits)
+
+
+def _split_hits(fragments: Fragments[str], find: Find, names: bool) -> Iterator[Hit]:
+    """What is secret only once fragments are joined, or by the name of a fragment."""
+    for texts in fragments:
+        if len(texts) > 1 and not are_alike(texts):
+            yield from (hit._replace(start=0, end=0) for hit in find("".join(texts)))
+        elif names and may_hold(texts[0]):
+            yield _NAMED
+    if names and any(rank(name) is not Rank.NONE for name in fragments.names()):
+        yield _NAMED
