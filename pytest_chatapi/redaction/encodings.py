@@ -29,6 +29,7 @@ __all__ = [
     "encoding_of",
     "entities_read",
     "from_hex",
+    "has_long_run",
     "long_runs",
     "longest_run",
     "may_hide",
@@ -73,6 +74,11 @@ def _runs_from(start: int, marks: bytes) -> Iterator[tuple[int, int]]:
             end = len(marks)
         yield start, end
         start = marks.find(_LONG_MARKS, end)
+
+
+def has_long_run(data: bytes) -> bool:
+    """Whether there is a run of at least `LONG` in what was decoded."""
+    return _LONG_MARKS in data.translate(_MARKS)
 
 
 def longest_run(text: str) -> str:

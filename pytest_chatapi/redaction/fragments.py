@@ -7,7 +7,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pytest_chatapi.redaction.leaves import Document, Leaf, StringLeaf, json_values
 from pytest_chatapi.redaction.replacing import Find, Hit, merged
@@ -43,29 +43,31 @@ class Fragments(Generic[_Text]):
         Args:
             joins: the items of a list continue each other, as the tokens of logprobs do.
         """
-        kind, texts = self._kind, self._texts
-        if value.__class__ is dict:
-            for key, item in value.items():  # type: ignore[attr-defined]
-                of_item = item.__class__
-                if of_item is kind:
-                    if key in texts:
-                        texts[key].append(item)
-                    else:
-                        texts[key] = [item]
-                elif of_item is dict or (of_item is list and item and key not in _ALONE):
-                    self._at(key).add(item, joins or key == "logprobs")
-        elif value.__class__ is list:
-            for index, item in enumerate(value):  # type: ignore[arg-type]
-                place = 0 if joins else _own_index(item, index)
-                if item.__class__ is kind:
-                    texts.setdefault(place, []).append(item)
-                else:
-                    self._at(place).add(item, joins)
+        kind = self._kind
+        waiting: list[tuple[Fragments[_Text], Any, bool]] = [(self, value, joins)]
+        for fragments, container, joins in waiting:  # which grows meanwhile
+            texts, below = fragments._texts, fragments._below
+            if container.__class__ is dict:
+                for key, item in container.items():
+                    of_item = item.__class__
+                    if of_item is kind:
+                        if key in texts:
+                            texts[key].append(item)
+                        else:
+                            texts[key] = [item]
+                    elif of_item is dict or (of_item is list and item and key not in _ALONE):
+                        inner = below.get(key) or fragments._at(key)
+                        waiting.append((inner, item, joins or key == "logprobs"))
+            elif container.__class__ is list:
+                for index, item in enumerate(container):
+                    place = 0 if joins else _own_index(item, index)
+                    if item.__class__ is kind:
+                        texts.setdefault(place, []).append(item)
+                    elif item.__class__ is dict or item.__class__ is list:
+                        waiting.append((below.get(place) or fragments._at(place), item, joins))
 
     def _at(self, place: str | int) -> Fragments[_Text]:
-        below = self._below.get(place)
-        if below is None:
-            below = self._below[place] = Fragments(self._kind)
+        self._below[place] = below = Fragments(self._kind)
         return below
 
     def __iter__(self) -> Iterator[list[_Text]]:

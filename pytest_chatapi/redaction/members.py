@@ -8,17 +8,16 @@ from pytest_chatapi.redaction.leaves import Leaf, Node, StringLeaf
 from pytest_chatapi.redaction.names import Rank, is_secret_header, rank
 from pytest_chatapi.redaction.replacing import REDACTED, Hit
 
-__all__ = ["KIND", "may_hold", "note_named"]
+__all__ = ["KIND", "may_be_secret", "may_hold", "note_named"]
 
 KIND = "a value that is secret by its name"
 
-# The ends of all names that have a rank, in lower case, before a quote that may be escaped. A name
-# may also be a value itself, as in {"name": "password", "value": ...}.
-_NAME = re.compile(
-    r"(?:pass(?:word|wd|phrase|code)?|pwd?|secret|key|[a-z_-]token|auth|authorization|bearer|cookie"
-    r"|credential|jwt|str|connection[_-]?string|session(?:[_-]?id)?|sid|sig|signature|assertion|otp"
-    r"|mcp)s?\\*[\"']\s*[:,}]"
+# Beside names that have a rank: what else makes a document worth reading.
+_WORTH_READING = frozenset({"server_url", "server_label"})
+_NAMED_VALUE = re.compile(r"(?:passw|secret|key|token|credential"
+    r"|authorization|cookie|session)\\*\""
 )
+_MOST_NAMES = 4096
 _SCHEME = re.compile(r"(?:Bearer|Basic|Token|Api-?Key|Key|Digest)\s+", re.IGNORECASE)
 _PATH = re.compile(r"/|~|\.|[A-Za-z]:\\")
 _SCHEMA_MEMBERS = "properties", "$defs", "definitions", "patternProperties"
@@ -27,9 +26,35 @@ _GROUPS = re.compile(r".*(?:credential|secret)s?", re.IGNORECASE)
 _PLAIN_HEADERS = frozenset({"accept", "content-type", "user-agent"})
 
 
+_ordinary: set[str] = set()
+"""Names that say nothing, as far as they were met."""
+
+
 def may_hold(text: str) -> bool:
     """Whether a text that is, or holds, JSON may have a member that is secret by its name."""
-    return '"' in text and _NAME.search(text.lower()) is not None
+    if '" :' in text:
+        text = text.replace('" :', '":')
+    *before, _ = text.split('":')
+    names = {piece[piece.rfind('"') + 1 :] for piece in before}
+    if may_be_secret(names):
+        return True
+    is_pair = "value" in names or "value\\" in names
+    return is_pair and _NAMED_VALUE.search(text.lower()) is not None
+
+
+def may_be_secret(names: set[str]) -> bool:
+    """Whether one of these names of members may say that something is secret."""
+    unknown = names - _ordinary
+    if not unknown:
+        return False
+    for name in unknown:
+        name = name.rstrip("\\")  # of an escaped quote
+        if name in _WORTH_READING or rank(name) is not Rank.NONE:
+            return True
+    if len(_ordinary) > _MOST_NAMES:
+        _ordinary.clear()
+    _ordinary.update(name for name in unknown if len(name) < 64)
+    return False
 
 
 def note_named(tree: Node) -> None:

@@ -50,7 +50,7 @@ _SECRET = re.compile(
     r"|(?:.*_)?pwds?"
     r"|(?:.*_)?(?:access|account|admin|auth|encryption|functions?|master|secret|secret_access|shared"
     r"|shared_access|signing|storage|subscription|virtual)_?keys?"
-    r"|(?:.*_)?(?:access|api|auth|bearer|id|oauth|personal_access|refresh|sas|security|session)_?tokens?"
+    r"|(?:.*_)?(?:access|api|auth|bearer|id|oauth|personal_access|refresh|sas|security|session)_?token"
     r"|(?:.*_)?conn(?:ection)?_?str(?:ing)?s?"
     r"|(?:.*_)?x_(?:amz|goog)_(?:credential|security_token|signature)"
 )

@@ -7,13 +7,12 @@ from collections.abc import Iterable, Iterator
 
 from pytest_chatapi.redaction.shapes import Shape
 
-__all__ = ["ESCAPES", "ENDS", "Index"]
+__all__ = ["Index"]
 
-ESCAPES = frozenset("\\[;")
-"""Before a run whose first letters may belong to an escape, or to a terminal's colour."""
-
-ENDS = frozenset(".~:")
-"""Before a run that may be the second part of a shape."""
+# Before a run whose first letters may belong to an escape, or to a terminal's colour.
+_ESCAPES = frozenset("\\[;")
+# Before a run that may be the second part of a shape.
+_ENDS = frozenset(".~:")
 
 _START = 4
 _LONGEST_END = 12
@@ -35,7 +34,7 @@ class Index:
     def _add(self, shape: Shape) -> None:
         first = _WORD.match(shape.probe)
         word = first[0] if first else ""
-        if not ENDS.isdisjoint(shape.probe):
+        if not _ENDS.isdisjoint(shape.probe):
             self._after.append(shape)
         elif shape.words or word != shape.probe:
             for name in shape.words or (word, f"bot{word}"):
@@ -45,13 +44,13 @@ class Index:
         else:
             self._anywhere.append(shape)
 
-    def in_run(self, run: str, behind: str) -> Iterator[Shape]:
-        """The shapes of which `run` may hold one, some of them twice.
-
-        Args:
-            behind: the character before the run.
-        """
-        if behind in ESCAPES:
+    def around(self, text: str, start: int, run: str) -> Iterator[Shape]:
+        """The shapes that the run at `start` may hold or end, some of them twice."""
+        behind = text[start - 1 : start]
+        if behind in _ENDS:
+            before = text[max(0, start - _LONGEST_END) : start + 1]
+            yield from (shape for shape in self._after if shape.probe in before)
+        elif behind in _ESCAPES:
             yield from (shape for shape in self._shapes if shape.probe in run)
             return
         words = run.replace("_", "-").replace("/", "-").replace("+", "-").split("-")
@@ -62,13 +61,8 @@ class Index:
                         yield shape
         starts = [word[:_START] for word in words]
         if not self._by_start.keys().isdisjoint(starts):
-            for start in starts:
-                yield from self._by_start.get(start, ())
+            for first in starts:
+                yield from self._by_start.get(first, ())
         for shape in self._anywhere:
             if shape.probe in run:
                 yield shape
-
-    def before_run(self, text: str, start: int) -> Iterator[Shape]:
-        """The shapes of which the run at `start` may be the second part."""
-        around = text[max(0, start - _LONGEST_END) : start + 1]
-        return (shape for shape in self._after if shape.probe in around)

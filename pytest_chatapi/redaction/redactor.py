@@ -47,6 +47,9 @@ __all__ = ["Redactor"]
 _ROUNDS = 4
 """How often a text is gone through, as long as something is replaced."""
 
+_SHORTEST = 8
+"""Characters of a text that may hold a secret."""
+
 _MOST_LEARNED = 8192
 """Headers and URLs that are not looked at again."""
 
@@ -209,6 +212,8 @@ class Redactor:
 
     def _hits(self, text: str, paths: JsonPaths | None = None) -> list[Hit]:
         """What is to be replaced in `text`: inside JSON only in its strings."""
+        if len(text) < _SHORTEST and not (self._patterns or paths):
+            return []
         known = self._known
         is_remembered = not paths and len(text) <= CleanTexts.LONGEST
         if is_remembered and text in known.clean_texts:

@@ -6,6 +6,7 @@ that were not seen before are looked at, and a shape is tried only where its pro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 
@@ -17,6 +18,7 @@ from pytest_chatapi.redaction.encodings import (
     continues_escaped,
     entities_read,
     from_hex,
+    has_long_run,
     long_runs,
     may_hide,
     unbase64,
@@ -27,11 +29,10 @@ from pytest_chatapi.redaction.encodings import (
 )
 from pytest_chatapi.redaction.fragments import Fragments, are_alike, fragments_of
 from pytest_chatapi.redaction.known import Known, KnownValue
-from pytest_chatapi.redaction.members import KIND, may_hold
-from pytest_chatapi.redaction.names import Rank, rank
-from pytest_chatapi.redaction.prefixes import ENDS, ESCAPES, Index
+from pytest_chatapi.redaction.members import KIND, may_be_secret, may_hold
+from pytest_chatapi.redaction.prefixes import Index
 from pytest_chatapi.redaction.replacing import IN_BASE64, IN_BYTES, REDACTED, Find, Hit
-from pytest_chatapi.redaction.shapes import KEYS, SHAPES, SPACED, Shape
+from pytest_chatapi.redaction.shapes import KEYS, MASKED, SHAPES, SPACED, Shape
 from pytest_chatapi.redaction.urls import text_hits
 
 __all__ = ["Search"]
@@ -39,6 +40,11 @@ __all__ = ["Search"]
 _NEWLINES = "\r", "\n"
 
 _ALL, _OF_KEYS = Index(SHAPES), Index(KEYS)
+# What decoded data without a long run has to hold for a secret to be in it.
+_MAY_HOLD = re.compile(
+    rb"\.eyJ|T3BlbkFJ|earer|-----BEGIN|asic|\*\*\*|\\[ux/]|%[0-9A-Fa-f]{2}|&#|\[\s*[0-9]"
+    rb'|\{\s*"'
+)
 _NAMED = Hit(0, 0, "", KIND)
 """What may be secret by name: where it is, only a parsed document says."""
 
@@ -75,6 +81,8 @@ class Search:
         for shape in SPACED:
             if shape.probe in text:
                 hits += shape.hits(text)
+        if "*" in text and MASKED.probe in text:
+            hits += MASKED.hits(text)
         in_runs, continues = self._in_runs(text, depth, shapes)
         hits += in_runs
         for value in self._known.others:
@@ -91,11 +99,11 @@ class Search:
                 hits += view.hits(find)
             if "&" in text and (view := entities_read(text)):
                 hits += view.hits(find)
-            if "\0" in text:
+            if "\0" in text and 3 * text.count("\0") > len(text):
                 hits += without_nulls(text).hits(find)
-            hits += self._in_byte_lists(text, depth)
-            fragments = fragments_of(text)
-            if fragments:
+            if "[" in text:
+                hits += self._in_byte_lists(text, depth)
+            if "{" in text and (fragments := fragments_of(text)):
                 hits += _split_hits(fragments, find, names)
         if names and not fragments and may_hold(text):
             hits.append(_NAMED)
@@ -122,15 +130,10 @@ class Search:
                 continues = continues or continues_escaped(text, end)
             elif after in _NEWLINES and depth and (joined := lines.joined(start, end)):
                 hits += self._in_lines(start, *joined, depth)
-            run = seen = text[start:end]
-            behind = text[start - 1 : start]
-            if behind in ENDS:
-                suspects |= dict.fromkeys(shapes.before_run(text, start))
-            elif behind in ESCAPES:
-                seen = behind + run
-            if seen in clean:
+            run = text[start:end]
+            if run in clean:
                 continue
-            suspects_here = self._suspects(run, behind, shapes)
+            suspects_here = self._suspects(text, start, run, shapes)
             suspects |= suspects_here
             is_decoded = depth > 0 and start >= lines.data_end
             encoded = self._in_run(text, start, end, depth) if is_decoded else []
@@ -138,16 +141,18 @@ class Search:
             # Only a run that was looked at to full depth, and within the budget, is known as clean.
             is_complete = is_decoded and depth == _DEPTH and self._bytes_left > 0
             if is_complete and not suspects_here and not encoded:
-                clean.remember(seen)
+                clean.remember(run)
         for suspect in suspects:
             hits += suspect.hits(text)
         return hits, continues
 
-    def _suspects(self, run: str, behind: str, shapes: Index) -> dict[Shape | KnownValue, None]:
-        """The shapes and values that may be in a run, in order."""
+    def _suspects(
+        self, text: str, start: int, run: str, shapes: Index
+    ) -> dict[Shape | KnownValue, None]:
+        """The shapes and values that may be in the run at `start`, or end with it, in order."""
         suspects: dict[Shape | KnownValue, None] = {}
         if len(run) < ALIGNED:  # longer ones are data, where a prefix says nothing
-            suspects = dict.fromkeys(shapes.in_run(run, behind))
+            suspects = dict.fromkeys(shapes.around(text, start, run))
         for value in self._known.in_runs:
             if value.run in run:
                 suspects[value] = None
@@ -182,6 +187,15 @@ class Search:
         self._bytes_left -= len(data)
         if self._bytes_left < 0:
             return {}
+        known = self._known
+        if not (
+            has_long_run(data)
+            or known.others
+            or known.needs_unescaping
+            or 3 * data.count(0) > len(data)
+            or _MAY_HOLD.search(data)
+        ):
+            return {}
         hits = self.hits(data.decode("latin-1"), depth, _OF_KEYS)
         return dict.fromkeys(hit.kind for hit in hits)
 
@@ -193,5 +207,5 @@ def _split_hits(fragments: Fragments[str], find: Find, names: bool) -> Iterator[
             yield from (hit._replace(start=0, end=0) for hit in find("".join(texts)))
         elif names and may_hold(texts[0]):
             yield _NAMED
-    if names and any(rank(name) is not Rank.NONE for name in fragments.names()):
+    if names and may_be_secret(set(fragments.names())):
         yield _NAMED

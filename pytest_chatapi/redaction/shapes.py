@@ -26,6 +26,7 @@ __all__ = [
     "KEYS",
     "LIKE_A_KEY",
     "LIKE_A_KEY_OR_TOKEN",
+    "MASKED",
     "SHAPES",
     "SPACED",
     "Shape",
@@ -323,6 +324,8 @@ SPACED = (
         "RFC 7617",
         _is_credentials,
     ),
-    replace(_SK, probe="***"),
 )
 """Shapes that need not be part of a long run."""
+
+MASKED = replace(_SK, probe="***")
+"""A key as a server quotes it. What it leaves of the key is short."""

@@ -66,7 +66,7 @@ def url_secrets(url: str) -> Iterator[tuple[str, str]]:
 
 # In JSON the separators may be escaped, and in HTML an entity ends with one.
 _IN_TEXT = re.compile(
-    r"(?:[?&;#]|u0026|u003[Ff])([A-Za-z_][A-Za-z0-9_. %\[\]-]{0,60}?)="
+    r"(?:[?&;#]|\\u0026|\\u003[Ff])([A-Za-z_][A-Za-z0-9_. %\[\]-]{0,60}?)="
     r"([^&;#?\s\"'<>\\`()\[\]{}|,]+)"
 )
 _USER_IN_TEXT = re.compile(

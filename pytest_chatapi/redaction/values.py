@@ -34,12 +34,22 @@ def is_dummy(text: str) -> bool:
     )
 
 
+_PLAIN_WORD = re.compile("[A-Za-z]?[a-z]{0,10}")
 _MIXED_WORD = re.compile(r"[A-Za-z]\d|\d[A-Za-z]")
 
 
 def can_be_password(text: str) -> bool:
-    """Whether the value of something named a password is one, not a placeholder or a sentence."""
-    if not text.strip() or _TEMPLATE.fullmatch(text) or _MASKED.fullmatch(text) or is_dummy(text):
+    """Whether the value of something named a password is one.
+
+    Placeholders, sentences and single words are none: a model that is asked for one in a test says
+    ``mellon``, and the test has to get that again.
+    """
+    if (
+        _PLAIN_WORD.fullmatch(text.strip())
+        or _TEMPLATE.fullmatch(text)
+        or _MASKED.fullmatch(text)
+        or is_dummy(text)
+    ):
         return False
     is_sentence = text.count(" ") > 1 and (text[0].isupper() or text[-1] in ".?!:")
     return not is_sentence or _MIXED_WORD.search(text) is not None
