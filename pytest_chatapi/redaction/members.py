@@ -14,7 +14,8 @@ KIND = "a value that is secret by its name"
 
 # Beside names that have a rank: what else makes a document worth reading.
 _WORTH_READING = frozenset({"server_url", "server_label"})
-_NAMED_VALUE = re.compile(r"(?:passw|secret|key|token|credential"
+_NAMED_VALUE = re.compile(
+    r"(?:passw|secret|key|token|credential"
     r"|authorization|cookie|session)\\*\""
 )
 _MOST_NAMES = 4096
@@ -35,7 +36,7 @@ def may_hold(text: str) -> bool:
     if '" :' in text:
         text = text.replace('" :', '":')
     *before, _ = text.split('":')
-    names = {piece[piece.rfind('"') + 1 :] for piece in before}
+    names = {piece.rpartition('"')[2] for piece in before}
     if may_be_secret(names):
         return True
     is_pair = "value" in names or "value\\" in names

@@ -1,4 +1,4 @@
-"""What names say: members, headers, parameters and variables that are secret, or are kept at all."""
+"""What names say: which members, headers, parameters and variables are secret, or kept at all."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _is_cookie_secret(name: str, value: str) -> bool:
     """Whether a cookie is no choice of the user's, such as a language."""
     if any(map(str.isdigit, value)) or len(value) >= 24:
         return True
-    return _SESSION_COOKIE.fullmatch(name) is not None or is_opaque(value)
+    return _SESSION_COOKIE.fullmatch(name) is not None or (len(value) > 11 and is_opaque(value))
 
 
 def _json_secrets(value: str, what: str) -> Iterator[tuple[str, str]]:

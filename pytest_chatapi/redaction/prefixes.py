@@ -1,4 +1,4 @@
-"""Which shapes may be in a long run: by the words of the run, as trying each shape would be slow."""
+"""Which shapes may be in a long run: found by its words, as trying each shape would be slow."""
 
 from __future__ import annotations
 

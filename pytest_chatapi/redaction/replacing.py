@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
-__all__ = ["IN_BASE64", "IN_BYTES", "REDACTED", "Find", "Hit", "merged", "moved", "replaced", "sizes"]
+__all__ = [
+    "IN_BASE64",
+    "IN_BYTES",
+    "REDACTED",
+    "Find",
+    "Hit",
+    "merged",
+    "moved",
+    "replaced",
+    "sizes",
+]
 
 REDACTED = "REDACTED"
 IN_BASE64 = "UkVEQUNURUQ="

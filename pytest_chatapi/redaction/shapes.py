@@ -91,6 +91,14 @@ _ESCAPED_NO_LETTER = (
 _COLOURS = [rf"\[[0-9;]{{{size}}}m" for size in range(6)]
 
 
+# Where a word starts, for shapes without a prefix.
+_EDGE = (
+    "(?:(?<![A-Za-z0-9])"
+    + "".join(f"|(?<={text})" for text in (*_ESCAPED_NO_LETTER, *_COLOURS))
+    + ")"
+)
+
+
 def _at_edge(prefix: str) -> str:
     """`prefix` where a word starts, also after an escaped character or a terminal's colour."""
     # The prefix comes first, which lets `re` skip to it.
@@ -192,7 +200,7 @@ def _vendors() -> tuple[Shape, ...]:
 _PARTS = (
     Shape(
         "SK",
-        r"(?<![A-Za-z0-9])SK[0-9a-f]{32}(?![A-Za-z0-9])",
+        _EDGE + r"SK[0-9a-f]{32}(?![A-Za-z0-9])",
         f"SK{REDACTED}",
         "an API key (SK...)",
         "Twilio; gitleaks twilio",
@@ -206,21 +214,21 @@ _PARTS = (
     ),
     Shape(
         "Q~",
-        r"(?<![A-Za-z0-9_~.-])[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}(?![A-Za-z0-9_~.-])",
+        _EDGE + r"[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.-]{30,33}[A-Za-z0-9_~-](?![A-Za-z0-9_~-])",
         REDACTED,
         "a client secret",
         "Azure AD; gitleaks azure-ad-client-secret",
     ),
     Shape(
         ".atlasv1.",
-        r"(?<![A-Za-z0-9])[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,70}",
+        _EDGE + r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,70}",
         REDACTED,
         "a token (atlasv1)",
         "Terraform; gitleaks hashicorp-tf-api-token",
     ),
     Shape(
         "_mmk",
-        r"(?<![A-Za-z0-9])[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk(?![A-Za-z0-9])",
+        _EDGE + r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk(?![A-Za-z0-9])",
         f"{REDACTED}_mmk",
         "a license key (..._mmk)",
         "MaxMind; gitleaks maxmind-license-key",
@@ -228,7 +236,7 @@ _PARTS = (
     ),
     Shape(
         "-us",
-        r"(?<![A-Za-z0-9])[0-9a-f]{32}-us[0-9]{1,2}(?![A-Za-z0-9])",
+        _EDGE + r"[0-9a-f]{32}-us[0-9]{1,2}(?![A-Za-z0-9])",
         REDACTED,
         "an API key (...-us1)",
         "Mailchimp; gitleaks mailchimp-api-key",
