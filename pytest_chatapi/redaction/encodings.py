@@ -168,13 +168,17 @@ def unzipped(data: bytes, most: int) -> bytes:
     return data
 
 
-_BYTE_LIST = re.compile(r"\[\s*([0-9]{1,3}(?:\s*,\s*[0-9]{1,3}){7,4095})\s*\]")
+_SPACE = r"(?:\s|\\[nrt])*"  # also where it is escaped
+_BYTE_LIST = re.compile(
+    rf"\[{_SPACE}([0-9]{{1,3}}(?:{_SPACE},{_SPACE}[0-9]{{1,3}}){{7,4095}}){_SPACE}\]"
+)
+_NUMBER = re.compile("[0-9]+")
 
 
 def byte_lists(text: str) -> Iterator[tuple[int, int, bytes]]:
     """Start, end and bytes of each list of numbers in `text` that may be bytes."""
     for match in _BYTE_LIST.finditer(text):
-        numbers = [int(number) for number in match[1].split(",")]
+        numbers = list(map(int, _NUMBER.findall(match[1])))
         if max(numbers) < 256:
             yield *match.span(1), bytes(numbers)
 
@@ -184,7 +188,7 @@ def encoding_of(body: bytes) -> str:
     start = body[:4]
     if b"\0" not in start and start[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         return "utf-8"
-    encoding = json.detect_encoding(body)
+    encoding: str = json.detect_encoding(body)
     if encoding in ("utf-16", "utf-32"):  # with a mark, which is kept as a character
         encoding += "-le" if start[:1] == b"\xff" else "-be"
     try:

@@ -34,8 +34,11 @@ class Fragments(Generic[_Text]):
 
     def add_document(self, value: object) -> None:
         """Add the strings of one more document; a list of objects is as many of them."""
-        for document in value if _is_array_stream(value) else (value,):
-            self.add(document)
+        if isinstance(value, list) and len(value) > 1 and isinstance(value[0], dict):
+            for document in value:
+                self.add(document)
+        else:
+            self.add(value)
 
     def add(self, value: object, joins: bool = False) -> None:
         """Add the strings of one more value at this place.
@@ -87,14 +90,9 @@ class Fragments(Generic[_Text]):
 
 def _own_index(item: object, index: int) -> int:
     """Which choice or tool call an item is a fragment of, as it says itself."""
-    own = item.get("index") if item.__class__ is dict else None  # type: ignore[attr-defined]
+    own = item.get("index") if isinstance(item, dict) else None
     own = own.value if isinstance(own, Leaf) else own
     return own if type(own) is int else index
-
-
-def _is_array_stream(value: object) -> bool:
-    """Whether a document is a list of the objects of a stream, as some services send one."""
-    return isinstance(value, list) and len(value) > 1 and isinstance(value[0], dict)
 
 
 def fragments_of(text: str) -> Fragments[str] | None:

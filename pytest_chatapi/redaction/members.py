@@ -15,10 +15,11 @@ KIND = "a value that is secret by its name"
 # Beside names that have a rank: what else makes a document worth reading.
 _WORTH_READING = frozenset({"server_url", "server_label"})
 _NAMED_VALUE = re.compile(
-    r"(?:passw|secret|key|token|credential"
+    r"(?:passw(?:or)?d|secret|key|token|credential"
     r"|authorization|cookie|session)\\*\""
 )
 _MOST_NAMES = 4096
+_NO_VALUE = frozenset("{tfn")
 _SCHEME = re.compile(r"(?:Bearer|Basic|Token|Api-?Key|Key|Digest)\s+", re.IGNORECASE)
 _PATH = re.compile(r"/|~|\.|[A-Za-z]:\\")
 _SCHEMA_MEMBERS = "properties", "$defs", "definitions", "patternProperties"
@@ -35,10 +36,17 @@ def may_hold(text: str) -> bool:
     """Whether a text that is, or holds, JSON may have a member that is secret by its name."""
     if '" :' in text:
         text = text.replace('" :', '":')
-    *before, _ = text.split('":')
-    names = {piece.rpartition('"')[2] for piece in before}
+    pieces = text.split('":')
+    last = pieces.pop()
+    names = {piece.rpartition('"')[2] for piece in pieces}
     if may_be_secret(names):
-        return True
+        for piece, value in zip(pieces, [*pieces[1:], last], strict=True):
+            name = piece.rpartition('"')[2]
+            # In a schema a name has no text behind it.
+            if value.lstrip()[:1] not in _NO_VALUE and may_be_secret({name}):
+                return True
+            if name.rstrip("\\") in _WORTH_READING or _GROUPS.fullmatch(name):
+                return True
     is_pair = "value" in names or "value\\" in names
     return is_pair and _NAMED_VALUE.search(text.lower()) is not None
 

@@ -18,6 +18,8 @@ _KIND = "a secret in a URL"
 _SECRET_PARAMETER = re.compile(
     r"(?:.*[-_])?(?:token|signature)|key|sig|code|x-(?:amz|goog)-.*", re.IGNORECASE
 )
+_SIGNATURE = re.compile("sig|signature", re.IGNORECASE)
+_IN_ANY_TEXT = re.compile("token|key|code", re.IGNORECASE)
 _PARAMETER = re.compile(r"(?:^|[?&;#])([^=&;#?]+)=([^&;#]+)")
 _USERINFO = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//([^/?#\s]*)@")
 _SIGNED = "-signature", "-credential", "-token"
@@ -98,13 +100,15 @@ def text_hits(text: str) -> list[Hit]:
 def _is_secret(name: str, value: str) -> bool:
     name = unquote(name)
     of_name = rank(name)
+    if _SIGNATURE.fullmatch(name):
+        return can_be_password(value)
     if of_name is Rank.NONE:
-        return _SECRET_PARAMETER.fullmatch(name) is not None and is_opaque(value)
+        return _IN_ANY_TEXT.fullmatch(name) is not None and is_opaque(value)
     return of_name.covers(value)
 
 
 _PART = re.compile(
-    r"\bname=\"([^\"\r\n]+)\"[^\r\n]*\r?\n(?:[^\r\n]+\r?\n)*\r?\n([^\r\n]+)", re.IGNORECASE
+    r"\bname=\"([^\"\r\n]+)\"[^\r\n]*\r?\n(?:[^\r\n]+\r?\n){0,8}\r?\n([^\r\n]+)", re.IGNORECASE
 )
 
 

@@ -65,6 +65,8 @@ def is_opaque(text: str) -> bool:
     humps = _HUMP.findall(text)
     if text.strip("0123456789:/.,+-") == "":
         return sum(map(len, humps)) >= 12 and len(humps) == 1
+    if len(text) >= 16 and text.isalnum() and not text.isalpha():
+        return True
     return sum(map(len, humps)) < 3.5 * len(humps) or max(map(len, humps), default=0) >= 16
 
 
@@ -78,6 +80,6 @@ def is_words(text: str) -> bool:
     if len(segments) > 1 and all(map(_WORD.fullmatch, segments)):
         return any(len(segment) > 3 and segment.isalpha() for segment in segments)
     return all(
-        _CAMEL.fullmatch(segment) and len(segment) >= 4 * len(_HUMP.findall(segment))
+        _CAMEL.fullmatch(segment) and len(segment) >= 3 * len(_HUMP.findall(segment))
         for segment in segments
     )
