@@ -170,19 +170,19 @@ _decode: _Decode = json.JSONDecoder(strict=False).raw_decode
 _decode_members: _Decode = json.JSONDecoder(object_pairs_hook=tuple, strict=False).raw_decode
 
 
-_LINE = re.compile(r"^data: ?(\{.*\})\r?$", re.MULTILINE)
 _loads = json.JSONDecoder(strict=False).decode
 
 
 def json_values(text: str) -> Iterator[object]:
     """The JSON in `text`, as Python has it."""
     if text[:5] == "data:":
-        # One call for all events is much faster, where each of them is one line.
-        lines = _LINE.findall(text)
-        if len(lines) >= text.count("data:") - 1:
-            with contextlib.suppress(ValueError):
-                yield from _loads(f"[{','.join(lines)}]")
-                return
+        # One call for all events is much faster, where nothing else is between them.
+        events = text[5:].split("\ndata:")
+        if events[-1].strip() == "[DONE]":
+            events.pop()
+        with contextlib.suppress(ValueError):
+            yield from _loads(f"[{','.join(events)}]")
+            return
     for value, _, _ in _values(_unframed(text), _decode):
         yield value
 

@@ -200,7 +200,7 @@ def _vendors() -> tuple[Shape, ...]:
 _PARTS = (
     Shape(
         "SK",
-        _EDGE + r"SK[0-9a-f]{32}(?![A-Za-z0-9])",
+        _at_edge("SK") + r"[0-9a-f]{32}(?![A-Za-z0-9])",
         f"SK{REDACTED}",
         "an API key (SK...)",
         "Twilio; gitleaks twilio",
