@@ -47,27 +47,44 @@ class Fragments(Generic[_Text]):
             joins: the items of a list continue each other, as the tokens of logprobs do.
         """
         kind = self._kind
-        waiting: list[tuple[Fragments[_Text], Any, bool]] = [(self, value, joins)]
-        for fragments, container, joins in waiting:  # which grows meanwhile
+        waiting: list[tuple[Fragments[_Text], Any, bool]] = []
+        if isinstance(value, list):
+            self._add_items(value, joins, waiting)
+        else:
+            waiting.append((self, value, joins))
+        for fragments, members, joins in waiting:  # which grows meanwhile
+            if members.__class__ is not dict:
+                continue
             texts, below = fragments._texts, fragments._below
-            if container.__class__ is dict:
-                for key, item in container.items():
-                    of_item = item.__class__
-                    if of_item is kind:
-                        if key in texts:
-                            texts[key].append(item)
-                        else:
-                            texts[key] = [item]
-                    elif of_item is dict or (of_item is list and item and key not in _ALONE):
-                        inner = below.get(key) or fragments._at(key)
-                        waiting.append((inner, item, joins or key == "logprobs"))
-            elif container.__class__ is list:
-                for index, item in enumerate(container):
-                    place = 0 if joins else _own_index(item, index)
-                    if item.__class__ is kind:
-                        texts.setdefault(place, []).append(item)
-                    elif item.__class__ is dict or item.__class__ is list:
-                        waiting.append((below.get(place) or fragments._at(place), item, joins))
+            for key, item in members.items():
+                of_item = item.__class__
+                if of_item is kind:
+                    if key in texts:
+                        texts[key].append(item)
+                    else:
+                        texts[key] = [item]
+                elif of_item is dict:
+                    inner = below.get(key) or fragments._at(key)
+                    waiting.append((inner, item, joins or key == "logprobs"))
+                elif of_item is list and item and key not in _ALONE:
+                    inner = below.get(key) or fragments._at(key)
+                    inner._add_items(item, joins or key == "logprobs", waiting)
+
+    def _add_items(
+        self, items: list[Any], joins: bool, waiting: list[tuple[Fragments[_Text], Any, bool]]
+    ) -> None:
+        """Add the strings in a list; objects in it are left in `waiting`."""
+        for index, item in enumerate(items):
+            of_item = item.__class__
+            if of_item is dict:
+                place = 0 if joins else _own_index(item, index)
+                waiting.append((self._below.get(place) or self._at(place), item, joins))
+            elif of_item is self._kind:
+                self._texts.setdefault(0 if joins else index, []).append(item)
+            elif of_item is list:
+                place = 0 if joins else index
+                inner = self._below.get(place) or self._at(place)
+                inner._add_items(item, joins, waiting)
 
     def _at(self, place: str | int) -> Fragments[_Text]:
         self._below[place] = below = Fragments(self._kind)
@@ -88,9 +105,9 @@ class Fragments(Generic[_Text]):
             yield from below.names()
 
 
-def _own_index(item: object, index: int) -> int:
+def _own_index(item: dict[str, Any], index: int) -> int:
     """Which choice or tool call an item is a fragment of, as it says itself."""
-    own = item.get("index") if isinstance(item, dict) else None
+    own = item.get("index")
     own = own.value if isinstance(own, Leaf) else own
     return own if type(own) is int else index
 

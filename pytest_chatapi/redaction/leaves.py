@@ -170,19 +170,20 @@ _decode: _Decode = json.JSONDecoder(strict=False).raw_decode
 _decode_members: _Decode = json.JSONDecoder(object_pairs_hook=tuple, strict=False).raw_decode
 
 
-_loads = json.JSONDecoder(strict=False).decode
-
-
 def json_values(text: str) -> Iterator[object]:
     """The JSON in `text`, as Python has it."""
-    if text[:5] == "data:":
-        # One call for all events is much faster, where nothing else is between them.
-        events = text[5:].split("\ndata:")
-        if events[-1].strip() == "[DONE]":
-            events.pop()
-        with contextlib.suppress(ValueError):
-            yield from _loads(f"[{','.join(events)}]")
-            return
+    if text[:5] == "data:" and text.count("\ndata:") == text.count("\n\ndata:"):
+        # Each event has one line, so where it begins is known without a search.
+        events = text[5:].split("\n\ndata:")
+        for event in events:
+            start = 1 if event[:1] == " " else 0
+            if event[start : start + 1] == "{":
+                with contextlib.suppress(ValueError, RecursionError):
+                    yield _decode(event, start)[0]
+                    continue
+            if "{" in event:
+                yield from (value for value, _, _ in _values(event, _decode))
+        return
     for value, _, _ in _values(_unframed(text), _decode):
         yield value
 
