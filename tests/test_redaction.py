@@ -96,6 +96,7 @@ def events(body: str | bytes) -> list[Any]:
         ("r8_" + "a1B2" * 6, "r8_REDACTED", "an API key (r8_...)"),
         ("AIza" + "a_B-1" * 7, "AIzaREDACTED", "an API key (AIza...)"),
         ("AKIA" + "A1B2" * 4, "AKIAREDACTED", "an API key (AKIA...)"),
+        ("AKIA" + "ABCDEFGH2345ABCD", "AKIAREDACTED", "an API key (AKIA...)"),
         ("ASIA" + "A1B2" * 4, "ASIAREDACTED", "an API key (ASIA...)"),
         ("hf_" + "a1B2" * 6, "hf_REDACTED", "a token (hf_...)"),
         ("sess-" + "a1B2" * 6, "sess-REDACTED", "a token (sess-...)"),

@@ -34,6 +34,8 @@ _ordinary: set[str] = set()
 
 def may_hold(text: str) -> bool:
     """Whether a text that is, or holds, JSON may have a member that is secret by its name."""
+    if '"' not in text:
+        return False
     if '" :' in text:
         text = text.replace('" :', '":')
     pieces = text.split('":')

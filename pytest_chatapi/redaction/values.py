@@ -80,6 +80,8 @@ def is_words(text: str) -> bool:
     if len(segments) > 1 and all(map(_WORD.fullmatch, segments)):
         return any(len(segment) > 3 and segment.isalpha() for segment in segments)
     return all(
-        _CAMEL.fullmatch(segment) and len(segment) >= 3 * len(_HUMP.findall(segment))
+        _CAMEL.fullmatch(segment)
+        and not segment.isupper()
+        and len(segment) >= 3 * len(_HUMP.findall(segment))
         for segment in segments
     )
