@@ -942,6 +942,8 @@ def test_streams_in_other_frames(framed: Callable[[list[Any]], str]) -> None:
     def values(*parts: str) -> list[Any]:
         return [{"candidates": [{"content": {"parts": [{"text": part}]}}]} for part in parts]
 
+    keys = framed(values("It is s", KEY[1:6], KEY[6:]))
+    assert clean.body(keys) == framed(values("It is sk-REDACTED", "", "")).encode()
     before = framed(values("It is s", KEY[1:6], KEY[6:], ' {"password":', f'"{GIVEN}"}}'))
     after = framed(values("It is sk-REDACTED", "", "", ' {"password":', '"REDACTED"}'))
     assert clean.body(before) == after.encode()
