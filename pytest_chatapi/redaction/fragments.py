@@ -117,7 +117,7 @@ def fragments_of(text: str) -> Fragments[str] | None:
     if not (
         text.count("data:") > 1
         or '"token"' in text
-        or text[:1] == "["
+        or text[:9].lstrip("\ufeff \r\n\t")[:1] == "["
         or "\0" in text
         or _NEXT_OBJECT.search(text)
     ):
