@@ -11,6 +11,7 @@ import sys
 import textwrap
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from re import _constants as sre_constants  # type: ignore[attr-defined]
 from re import _parser as sre_parser  # type: ignore[attr-defined]
 from typing import Any
@@ -21,12 +22,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_chatapi.errors import SettingError
+from pytest_chatapi.redaction import redactor as redactor_module
 from pytest_chatapi.redaction.encodings import View
 from pytest_chatapi.redaction.known import CleanTexts
 from pytest_chatapi.redaction.leaves import Documents
 from pytest_chatapi.redaction.redactor import Redactor
+from pytest_chatapi.redaction.replacing import IN_BYTES
 from pytest_chatapi.redaction.search import Search
-from pytest_chatapi.redaction.shapes import SHAPES, SPACED, Shape
+from pytest_chatapi.redaction.shapes import MASKED, SHAPES, SPACED, Shape
 
 # Put together here, so that no scanner takes this file for a leak.
 KEY = "sk-" + "a1B2" * 6
@@ -93,6 +96,7 @@ def events(body: str | bytes) -> list[Any]:
         ("r8_" + "a1B2" * 6, "r8_REDACTED", "an API key (r8_...)"),
         ("AIza" + "a_B-1" * 7, "AIzaREDACTED", "an API key (AIza...)"),
         ("AKIA" + "A1B2" * 4, "AKIAREDACTED", "an API key (AKIA...)"),
+        ("AKIA" + "ABCDEFGH2345ABCD", "AKIAREDACTED", "an API key (AKIA...)"),
         ("ASIA" + "A1B2" * 4, "ASIAREDACTED", "an API key (ASIA...)"),
         ("hf_" + "a1B2" * 6, "hf_REDACTED", "a token (hf_...)"),
         ("sess-" + "a1B2" * 6, "sess-REDACTED", "a token (sess-...)"),
@@ -110,6 +114,22 @@ def events(body: str | bytes) -> list[Any]:
         ("bearer  " + "token" * 3 + "1==", "Bearer REDACTED", "a bearer token"),
         ("Basic " + b64("me:passw0rd"), "Basic REDACTED", "a password (Basic ...)"),
         ("basic " + b64("é:pässword"), "Basic REDACTED", "a password (Basic ...)"),
+        ("SK" + "a1f2" * 8, "SKREDACTED", "an API key (SK...)"),
+        ("7123456789:" + "A" + "a1B-" * 8 + "ab", "7123456789:REDACTED", "a token of a bot"),
+        ("ab_8Q~" + "a1B-" * 8, "REDACTED", "a client secret"),
+        ("a1B2c3D4e5F6g7." + "atlasv1." + "a1B-" * 16, "REDACTED", "a token (atlasv1)"),
+        ("a1B2c3_" + "a1B2" * 7 + "z_mmk", "REDACTED_mmk", "a license key (..._mmk)"),
+        ("0a1f" * 8 + "-us12", "REDACTED", "an API key (...-us1)"),
+        (
+            "https://hooks.slack.com/services/T0A1B2/B0A1B2/" + "a1B2" * 6,
+            "https://hooks.slack.com/REDACTED",
+            "a webhook",
+        ),
+        (
+            "x/webhookb2/" + "0a1f" * 8 + "@" + "0a1f" * 8 + "/IncomingWebhook/" + "0a1f" * 9,
+            "x/webhookb2/REDACTED",
+            "a webhook",
+        ),
         ("org-" + "a1B2" * 6, "org-REDACTED", "an organization id (org-...)"),
         ("proj_" + "a1B2" * 6, "proj_REDACTED", "a project id (proj_...)"),
         ("user-" + "a1B2" * 6, "user-REDACTED", "a user id (user-...)"),
@@ -127,9 +147,36 @@ def test_shapes(secret: str, redacted: str, kind: str) -> None:
         assert json.loads(clean.body(body) or "") == {"a": [expected], expected: None}
 
 
+VENDOR_DATA = json.loads(Path(redactor_module.__file__).with_name("vendors.json").read_text())
+VENDORS = VENDOR_DATA["shapes"]
+TAILS = {"hex": "a1f2", "upper": "A1B2", "dotted": "a1B_", "safe": "a1B_"}
+
+
+@pytest.mark.parametrize(("prefix", "alphabet", "least", "source", "rule"), VENDORS)
+def test_shapes_of_vendors(prefix: str, alphabet: str, least: int, source: str, rule: str) -> None:
+    tail = (TAILS.get(alphabet, "a1B2") * 75)[:least]
+    for around in ["{}", "It is {} .", "={}&", "\n{}\n", "é{} é"]:
+        text = around.format(prefix + tail)
+        assert clean.text(text) == around.format(f"{prefix}REDACTED")
+        assert clean.find_secrets(text) == [f"an API key ({prefix}...)"]
+        assert clean.find_secrets(clean.text(text)) == []
+    assert clean.text(f"a {prefix}{tail[:-1]} b") == f"a {prefix}{tail[:-1]} b"
+    assert source in VENDOR_DATA["sources"]
+    assert rule
+
+
+def test_where_the_shapes_of_vendors_are_from() -> None:
+    for source in VENDOR_DATA["sources"].values():
+        assert source["url"].startswith("https://")
+        assert source["license"] in ("MIT", "Apache-2.0")
+        assert source.get("commit") or source.get("version")
+        assert re.fullmatch(r"20\d\d-\d\d-\d\d", source["read"])
+
+
 def test_every_shape_has_a_source_and_a_row_above() -> None:
     (rows,) = (mark.args[1] for mark in test_shapes.pytestmark)  # type: ignore[attr-defined]
-    assert {shape.kind for shape in (*SHAPES, *SPACED)} == {kind for _, _, kind in rows}
+    kinds = {kind for _, _, kind in rows} | {f"an API key ({row[0]}...)" for row in VENDORS}
+    assert {shape.kind for shape in (*SHAPES, *SPACED)} == kinds
     assert all(shape.source for shape in (*SHAPES, *SPACED))
 
 
@@ -182,6 +229,10 @@ Bearer of good news
 Bearer authentication/authorization is required
 the Bearer $OPENAI_API_KEY
 Bearer YOUR_API_KEY
+Bearer YOUR_TOKEN
+sk-container-id-12345678 and sk-2024-annual-report and sk-learn-pipeline-v2-2024
+hf_BertForSequenceClassification and hf_GPT2LMHeadModelForCausalLM
+npm_config_registry_with_a_long_name_in_it and API-REFERENCE-OF-ALL-THE-THINGS
 basic arithmetic and Basic understanding of Basic authentication
 Basic passwords= are one character longer than base64 may be
 -----BEGIN PUBLIC KEY-----
@@ -211,6 +262,9 @@ C:\\new\\table\\x2\\u
         b64(bytes(range(256)) * 16),
         bytes(range(256)).hex(),
         "d" * 40,
+        "sk-" * 900,
+        json.dumps([1, 2, 300, 4, 5, 6, 7, 8, 9, 115, 107]),
+        "&#169; 2026 &amp; more",
     ],
 )
 def test_what_is_no_secret(text: str) -> None:
@@ -289,6 +343,26 @@ def test_short_values_of_the_environment() -> None:
         ([("api-key", "s3cret-value")], ["s3cret-value"], "the api-key header"),
         ({"X-Api-Key": "s3cret-value"}, ["s3cret-value"], "the x-api-key header"),
         ({"proxy-authorization": "Bearer s3cret-value"}, ["s3cret-value"], "the bearer token"),
+        *(
+            ({name: "s3cret-value"}, ["s3cret-value"], f"the {name} header")
+            for name in (
+                "helicone-auth x-portkey-api-key x-portkey-virtual-key x-portkey-config "
+                "x-rapidapi-key x-litellm-key modal-key modal-secret cf-access-client-id "
+                "cf-access-client-secret cf-aig-authorization ocp-apim-subscription-key apikey"
+            ).split()
+        ),
+        (
+            {"x-portkey-config": '{"provider": "openai", "api_key": "s3cret-value"}'},
+            ["s3cret-value"],
+            "the x-portkey-config header",
+        ),
+        (
+            {"authorization": "AWS4-HMAC-SHA256 SignedHeaders=host, Signature=0a1f0a1f0a1f"},
+            ["0a1f0a1f0a1f"],
+            "the signature of a request",
+        ),
+        ({"cookie": "lang=en-us; session=abcdeFghijklmnoP"}, ["abcdeFghijklmnoP"], "a cookie"),
+        ({"idempotency-key": "s3cret-value", "x-cache-key": "s3cret-value"}, [], ""),
         ({"x-goog-api-key": "s3cret-value"}, ["s3cret-value"], "the x-goog-api-key header"),
         ({"x-auth-token": "s3cret-value"}, ["s3cret-value"], "the x-auth-token header"),
         ({"openai-organization": "acme-2"}, [], ""),
@@ -355,12 +429,10 @@ def test_the_same_headers_are_learned_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_what_is_left_is_looked_at_again() -> None:
-    redactor = knowing("my-api-key")
-    assert redactor.text("sk-my-api-key-for-tests") == "sk-REDACTED"
-    assert redactor.body_and_cuts(b"sk-my-api-key-for-tests.", [3, 24]) == (
-        b"sk-REDACTED.",
-        [3, 12],
-    )
+    redactor = knowing("mine-api-key")
+    text = "sk-a-mine-api-key-x-y-z-q"  # too short a word for a key, until it is in capitals
+    assert redactor.text(text) == "sk-REDACTED"
+    assert redactor.body_and_cuts(f"{text}.".encode(), [3, 26]) == (b"sk-REDACTED.", [3, 12])
 
 
 def test_secrets_that_overlap() -> None:
@@ -511,6 +583,170 @@ def test_urls_without_anything_secret_stay_as_they_are(url: str) -> None:
     assert clean.url(url) == url
 
 
+URLS_IN_TEXT = {
+    "https://h.test/a.png?se=2026&sig=s3cret-v4lue&x=1": "https://h.test/a.png?se=2026&sig={}&x=1",
+    "https://h.test/#access_token=s3cret-v4lue.": "https://h.test/#access_token={}.",
+    "/v1/files/1?x-amz-signature=s3cret-v4lue": "/v1/files/1?x-amz-signature={}",
+    "https://h.test/?X-Goog-Credential=s3cret-v4lue)": "https://h.test/?X-Goog-Credential={})",
+    '<a href="https://h.test/?a=1&amp;key=s3cret-v4lue">': (
+        '<a href="https://h.test/?a=1&amp;key={}">'
+    ),
+    "https://h.test/?next=https%3A%2F%2Fi.test%2F%3Fsig%3Ds3cret-v4lue%26b%3D1": (
+        "https://h.test/?next=https%3A%2F%2Fi.test%2F%3Fsig%3D{}%26b%3D1"
+    ),
+    "clone https://me:s3cret-v4lue@h.test/x now": "clone https://me:{}@h.test/x now",
+    "redis://:s3cret-v4lue@h.test:6379/0": "redis://:{}@h.test:6379/0",
+    "Server=db;User Id=sa;Password=s3cret-v4lue;": "Server=db;User Id=sa;Password={};",
+}
+
+
+@pytest.mark.parametrize("text", URLS_IN_TEXT)
+def test_urls_in_text(text: str) -> None:
+    expected = URLS_IN_TEXT[text].format("REDACTED")
+    assert clean.text(text) == expected
+    assert clean.text(expected) == expected
+    body = json.dumps({"image_url": {"url": text}, "b": [text]})
+    left = json.dumps({"image_url": {"url": expected}, "b": [expected]})
+    for escaped in (body, body.replace("/", "\\/").replace("&", "\\u0026")):
+        assert json.loads(clean.body(escaped) or "") == json.loads(left)
+    parts = [text[i : i + 3] for i in range(0, len(text), 3)]
+    joined = [e["choices"][0]["delta"]["content"] for e in events(redacted_stream(parts))]
+    assert "".join(joined) == expected
+
+
+def redacted_stream(parts: list[str]) -> bytes:
+    return clean.body(sse(*map(chunk, parts))) or b""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://h.test/?code=404&key=value&token=abc&page_token=a1B2c3D4e5F6g7H8",
+        "https://user:password@h.test and https://${USER}:${PASS}@h.test",
+        "ssh://git@h.test/a and https://h.test/@me?a=b@c",
+        "https://h.test/?api_key=YOUR_API_KEY&password=<password>",
+        "x = 1; password=form.password if a == b&c else None",
+    ],
+)
+def test_urls_in_text_without_anything_secret(text: str) -> None:
+    if "form.password" not in text:
+        assert clean.text(text) == text
+    assert clean.find_secrets(text) == []
+
+
+# --- secret by name ---------------------------------------------------------------------------
+
+NAMES = """
+password passwd pwd secret client_secret clientSecret api_key apiKey api-key x-api-key apikey
+OPENAI_API_KEY access_token refreshToken id_token private_key connection_string ConnectionString
+Ocp-Apim-Subscription-Key X-Amz-Signature X-Goog-Credential authorization credential session jwt
+signature dbPassword aws_secret_access_key
+""".split()
+GIVEN = "s3cret-V4lue-7"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_members_that_are_secret_by_name(name: str) -> None:
+    def document(value: str) -> str:
+        return json.dumps({"a": [{"b": {name: value}, "c": 1.5}], "d": "é"})
+
+    body, expected = document(GIVEN), document("REDACTED")
+    for wrap in (
+        lambda text: text,
+        lambda text: json.dumps({"arguments": text}),
+        lambda text: json.dumps([{"content": f"It is:\n```json\n{text}\n```"}]),
+        lambda text: json.dumps({"a": json.dumps({"b": text})}),
+        lambda text: f"{text}\n{text}\n",
+        lambda text: sse({"choices": [{"delta": {"content": text}}]}, {"x": 1}),
+    ):
+        after = clean.body(wrap(body))
+        assert after == wrap(expected).encode()
+        assert clean.body(after) is after
+    parts = [body[i : i + 4] for i in range(0, len(body), 4)]
+    joined = [e["choices"][0]["delta"]["content"] for e in events(redacted_stream(parts))]
+    assert "".join(joined) == expected
+    form = f"a=1&{name}={GIVEN}&b=2"
+    kind = "application/x-www-form-urlencoded"
+    assert clean.body(form, kind) == form.replace(GIVEN, "REDACTED").encode()
+    assert clean.url(f"https://h/?{form}") == f"https://h/?{form}".replace(GIVEN, "REDACTED")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"authorization": f"Bearer {GIVEN}"}, {"authorization": "Bearer REDACTED"}),
+        ({"password": 83917264}, {"password": "REDACTED"}),
+        ({"passwords": [GIVEN, GIVEN]}, {"passwords": ["REDACTED", "REDACTED"]}),
+        (
+            {"credentials": {"user": "bob", "value": GIVEN}},
+            {"credentials": {"user": "bob", "value": "REDACTED"}},
+        ),
+        (
+            {"env": [{"name": "DB_PASSWORD", "value": GIVEN}]},
+            {"env": [{"name": "DB_PASSWORD", "value": "REDACTED"}]},
+        ),
+        (
+            {"type": "mcp", "server_url": "https://h", "headers": {"X-Acme": GIVEN, "Accept": "a"}},
+            {
+                "type": "mcp",
+                "server_url": "https://h",
+                "headers": {"X-Acme": "REDACTED", "Accept": "a"},
+            },
+        ),
+        ({"headers": {"x-gateway-key": GIVEN}, "jwt": ""}, None),
+        ({"password": KEY}, {"password": "sk-REDACTED"}),
+    ],
+)
+def test_values_that_are_secret_by_name(value: Any, expected: Any) -> None:
+    if expected is None:
+        expected = json.loads(json.dumps(value).replace(GIVEN, "REDACTED"))
+    for indent in (None, 1):
+        after = clean.body(json.dumps(value, indent=indent))
+        assert after == json.dumps(expected, indent=indent).encode()
+        assert clean.body(after) is after
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"secret": True, "session": None, "password": None, "api_key": "", "jwt": 1},
+        {"max_tokens": 123456, "completion_tokens": 99999, "prompt_tokens": 1},
+        {"token": "a1B2c3D4e5F6g7", "bytes": [1], "eos_token": "<|end|>", "page_token": GIVEN},
+        {"properties": {"password": {"type": "string", "default": GIVEN}, "api_key": GIVEN}},
+        {"name": "password", "description": f"The password is asked for, as {GIVEN}"},
+        {"required": ["password", "secret", GIVEN]},
+        {"password": "The password is asked for."},
+        {"password": "mellon", "secret": "string", "pwd": "/home/me/p1"},
+        {"api_key": "YOUR_API_KEY", "apiKey": "${API_KEY}", "api-key": "<your key>"},
+        {"api_key": "not-needed", "client_secret": "sk-1234", "passwd": "********"},
+        {"session": "morning", "credentials": "same-origin", "authorization": "approved"},
+        {"session": "2026-11-26", "signature": "def f(x: int) -> int", "credential": "a.b.c"},
+        {"key": GIVEN, "code": GIVEN, "value": GIVEN, "name": "greeting"},
+    ],
+)
+def test_names_and_values_that_are_no_secret(value: Any) -> None:
+    for document in (value, {"a": json.dumps(value)}):
+        body = json.dumps(document).encode()
+        assert clean.body(body) is body
+        assert clean.find_secrets(body.decode()) == []
+
+
+def test_fields_of_a_multipart_form() -> None:
+    part = '--x\r\nContent-Disposition: form-data; name="{}"\r\nX-A: b\r\n\r\n{}\r\n'
+    body = part.format("client_secret", GIVEN) + part.format("purpose", GIVEN) + "--x--\r\n"
+    after = body.replace(GIVEN, "REDACTED", 1).encode()
+    assert clean.body(body, "multipart/form-data; boundary=x") == after
+
+
+@pytest.mark.parametrize("value", ["not-needed", "lm-studio", "sk-no-key-required", "recorded_at"])
+def test_dummies_and_fields_are_no_secret(value: str) -> None:
+    redactor = Redactor(environ={"A_API_KEY": f"{value}"})
+    redactor.learn({"authorization": f"Bearer {value}", "x-api-key": value})
+    text = f"Set the key to {value}.\n    {value}: 1\n"
+    assert redactor.text(text) == text
+    assert redactor.find_secrets(text) == []
+
+
 # --- encodings --------------------------------------------------------------------------------
 
 
@@ -535,6 +771,15 @@ ENCODINGS: dict[str, tuple[Callable[[str], str], str]] = {
     "hex": (lambda s: s.encode().hex(), "REDACTED"),
     "HEX": (lambda s: s.encode().hex().upper(), "REDACTED"),
     "hex, odd": (lambda s: "f" + s.encode().hex(), "REDACTED"),
+    "html": (lambda s: "".join(f"&#{ord(char)};" for char in s), ""),
+    "html, hex": (lambda s: "".join(f"&#x{ord(char):X};" for char in s), ""),
+    "html, partly": (lambda s: s.replace("-", "&#45;").replace("/", "&#x2f;"), ""),
+    "bytes": (lambda s: json.dumps(list(s.encode())), f"[{IN_BYTES}]"),
+    "bytes, a line each": (
+        lambda s: "[\n  " + ",\n  ".join(map(str, s.encode())) + "\n]",
+        f"[\n  {IN_BYTES}\n]",
+    ),
+    "base64 of utf-16": (lambda s: b64(s.encode("utf-16-le")), "UkVEQUNURUQ="),
     "base64": (b64, "UkVEQUNURUQ="),
     "base64, 1 before": (lambda s: b64("." + s), "UkVEQUNURUQ="),
     "base64, 2 before": (lambda s: b64(".." + s + ".."), "UkVEQUNURUQ="),
@@ -679,6 +924,44 @@ def test_only_the_fragments_of_a_secret_change() -> None:
 def test_wherever_a_stream_has_its_texts(fragment: Callable[[str], Any]) -> None:
     parts = [f"{KEY[:5]}", KEY[5:12], f"{KEY[12:]} ."]
     assert redacted(sse(*map(fragment, parts))) == sse(*map(fragment, ["sk-REDACTED", "", " ."]))
+
+
+@pytest.mark.parametrize(
+    "framed",
+    [
+        lambda values: "".join(f"{json.dumps(value)}\n" for value in values),
+        lambda values: "\r\n\r\n".join(map(json.dumps, values)),
+        lambda values: "".join(map(json.dumps, values)),
+        lambda values: "".join(f"\x1e{json.dumps(value)}\n" for value in values),
+        lambda values: "[" + "\n,\r\n".join(map(json.dumps, values)) + "]",
+        lambda values: json.dumps(values, indent=2),
+        lambda values: "\ufeff" + json.dumps(values),
+    ],
+)
+def test_streams_in_other_frames(framed: Callable[[list[Any]], str]) -> None:
+    def values(*parts: str) -> list[Any]:
+        return [{"candidates": [{"content": {"parts": [{"text": part}]}}]} for part in parts]
+
+    keys = framed(values("It is s", KEY[1:6], KEY[6:]))
+    assert clean.body(keys) == framed(values("It is sk-REDACTED", "", "")).encode()
+    before = framed(values("It is s", KEY[1:6], KEY[6:], ' {"password":', f'"{GIVEN}"}}'))
+    after = framed(values("It is sk-REDACTED", "", "", ' {"password":', '"REDACTED"}'))
+    assert clean.body(before) == after.encode()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le", "utf-32", "utf-32-be"])
+def test_bodies_in_other_encodings(encoding: str) -> None:
+    def body(key: str, value: str) -> bytes:
+        return json.dumps({"a": f"é {key} é", "password": value}, ensure_ascii=False).encode(
+            encoding
+        )
+
+    before, after = body(KEY, GIVEN), body("sk-REDACTED", "REDACTED")
+    assert clean.body(before) == after
+    assert clean.body_and_cuts(before, [4, len(before)]) == (after, [4, len(after)])
+    assert clean.body(after) is after
+    cut_off = clean.body(before[:-1]) or b""
+    assert KEY.encode() not in cut_off.replace(b"\0", b"")
 
 
 def test_choices_and_tool_calls_are_joined_by_their_index() -> None:
@@ -1145,10 +1428,16 @@ def test_cuts_and_events_stay(texts: list[str], cuts: list[int], compact: bool, 
 
 
 class Work:
-    """Counts what redacting costs: calls of functions, and characters that are looked through."""
+    """Counts what redacting costs: calls of functions, and characters that are looked through.
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    Args:
+        decoded: what is decoded counts, even where it is dropped at once.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, decoded: bool = False) -> None:
         self.calls = self.characters = 0
+        if decoded:
+            self._count(monkeypatch, Search, "_kinds")
         self._count(monkeypatch, Search, "hits")
         self._count(monkeypatch, Documents, "__init__")
 
@@ -1195,6 +1484,14 @@ HOSTILE = [
     "data: {",
     'data: {"a":"sk-"}\n',
     "a@",
+    "sk-a-",
+    "://a:",
+    "?sig=",
+    "&#115;",
+    "[1,",
+    "}{",
+    '"password":',
+    'name="a"\r\n',
 ]
 
 
@@ -1205,7 +1502,7 @@ def test_work_grows_with_the_size_of_hostile_texts_only(
 ) -> None:
     work = Work(monkeypatch)
     costs = []
-    size = 100 if "BEGIN" in unit else 500  # each of these is followed for 16 KiB
+    size = 500
     for count in (size, 2 * size):
         redactor = Redactor([r"never matches \d"], environ={"A_TOKEN": OWN})
         costs.append(work.of(getattr(redactor, method), unit * count))
@@ -1217,13 +1514,13 @@ def test_work_grows_with_the_size_of_hostile_texts_only(
 def test_json_that_is_broken_everywhere_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     redactor = Redactor([r"never matches \d"], environ={})
     calls, _ = Work(monkeypatch).of(redactor.text, '{"a":' * 40_000)
-    assert calls < 500
+    assert calls < 40_000 + 600  # each name is looked at, and few are tried as a document
 
 
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_large_hostile_texts_come_out_clean(unit: str) -> None:
     """Regular expressions that go through them again and again would not end."""
-    text = unit * (300 if "BEGIN" in unit else 100_000 // len(unit))
+    text = unit * (100_000 // len(unit))
     assert clean.find_secrets(clean.text(text)) == []
 
 
@@ -1253,7 +1550,7 @@ def test_a_stream_is_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_large_run_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    work = Work(monkeypatch)
+    work = Work(monkeypatch, decoded=True)
     data = bytes(range(128, 256)) * 800
     for size, times in ((30_000, 4), (len(data), 1)):
         image = b64(data[:size])
@@ -1274,7 +1571,7 @@ def test_no_prefix_looks_further_than_a_key_is_long() -> None:
                 for branch in argument[1]:
                     yield from widths(branch)
 
-    for shape in (*SHAPES, *(shape for shape in SPACED if shape.probe == "***")):
+    for shape in (*SHAPES, MASKED):
         assert max(widths(sre_parser.parse(shape.regex)), default=0) <= 512, shape.probe
 
 
@@ -1282,7 +1579,7 @@ def test_no_prefix_looks_further_than_a_key_is_long() -> None:
 
 
 def test_what_was_clean_is_not_searched_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    work = Work(monkeypatch)
+    work = Work(monkeypatch, decoded=True)
     redactor = Redactor(environ={})
     short, long = "It is chatcmpl-CyMO4JirrrzgmNEKFANyYm31OYEh9", f"{'x' * 200} " * 3
     assert work.of(redactor.text, short)[1] > len(short)  # its run is decoded

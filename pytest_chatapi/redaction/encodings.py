@@ -1,4 +1,4 @@
-"""What secrets hide in: base64, hex, gzip, and the escapes of JSON, Python and URLs.
+"""What secrets hide in: base64, hex, gzip, lists of bytes, the escapes of JSON, HTML and URLs.
 
 Nearly everything that is looked for holds, or is encoded as, a long run of letters, digits and
 ``+/_-``. So the long runs of a text are found first, without any regular expression, and what
@@ -8,6 +8,8 @@ holds none of them is hardly looked at.
 from __future__ import annotations
 
 import binascii
+import html
+import json
 import re
 import zlib
 from bisect import bisect_right
@@ -22,8 +24,12 @@ __all__ = [
     "MOST_UNZIPPED",
     "View",
     "WrappedLines",
+    "byte_lists",
     "continues_escaped",
+    "encoding_of",
+    "entities_read",
     "from_hex",
+    "has_long_run",
     "long_runs",
     "longest_run",
     "may_hide",
@@ -32,6 +38,7 @@ __all__ = [
     "unescaped",
     "unquoted",
     "unzipped",
+    "without_nulls",
 ]
 
 MOST_UNZIPPED = 16 * 1024 * 1024
@@ -67,6 +74,11 @@ def _runs_from(start: int, marks: bytes) -> Iterator[tuple[int, int]]:
             end = len(marks)
         yield start, end
         start = marks.find(_LONG_MARKS, end)
+
+
+def has_long_run(data: bytes) -> bool:
+    """Whether there is a run of at least `LONG` in what was decoded."""
+    return _LONG_MARKS in data.translate(_MARKS)
 
 
 def longest_run(text: str) -> str:
@@ -156,6 +168,36 @@ def unzipped(data: bytes, most: int) -> bytes:
     return data
 
 
+_SPACE = r"(?:\s|\\[nrt])*"  # also where it is escaped
+_BYTE_LIST = re.compile(
+    rf"\[{_SPACE}([0-9]{{1,3}}(?:{_SPACE},{_SPACE}[0-9]{{1,3}}){{7,4095}}){_SPACE}\]"
+)
+_NUMBER = re.compile("[0-9]+")
+
+
+def byte_lists(text: str) -> Iterator[tuple[int, int, bytes]]:
+    """Start, end and bytes of each list of numbers in `text` that may be bytes."""
+    for match in _BYTE_LIST.finditer(text):
+        numbers = list(map(int, _NUMBER.findall(match[1])))
+        if max(numbers) < 256:
+            yield *match.span(1), bytes(numbers)
+
+
+def encoding_of(body: bytes) -> str:
+    """``utf-8``, or the UTF-16 or UTF-32 of a text, with its byte order."""
+    start = body[:4]
+    if b"\0" not in start and start[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-8"
+    encoding: str = json.detect_encoding(body)
+    if encoding in ("utf-16", "utf-32"):  # with a mark, which is kept as a character
+        encoding += "-le" if start[:1] == b"\xff" else "-be"
+    try:
+        body.decode(encoding)
+    except ValueError:
+        return "utf-8"
+    return encoding
+
+
 # -- escapes -------------------------------------------------------------------------------------
 
 
@@ -221,6 +263,20 @@ def unescaped(text: str) -> View:
 def unquoted(text: str) -> View | None:
     """`text` without percent-encoding; ``None`` where there is none."""
     return View(text, _PERCENT, _unpercent) if _PERCENT.search(text) else None
+
+
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[a-z]{2,8});")
+_NULLS = re.compile("\0+")
+
+
+def entities_read(text: str) -> View | None:
+    """`text` with characters in place of HTML's entities; ``None`` where there is none."""
+    return View(text, _ENTITY, lambda match: html.unescape(match[0])) if "&#" in text else None
+
+
+def without_nulls(text: str) -> View:
+    """`text` without null characters: UTF-16 and UTF-32 that were read byte by byte."""
+    return View(text, _NULLS, lambda match: "")
 
 
 def may_hide(text: str) -> bool:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pytest_chatapi.redaction.leaves import Document, Leaf, StringLeaf, json_values
 from pytest_chatapi.redaction.replacing import Find, Hit, merged
 
-__all__ = ["note_across", "split_hits"]
+__all__ = ["Fragments", "are_alike", "fragments_of", "note_across"]
 
 # Alternative tokens and their bytes are not parts of one text.
 _ALONE = "top_logprobs", "bytes"
+# Between the objects of a stream that has one a line, or none at all.
+_NEXT_OBJECT = re.compile(r"\}[\s\x1e]*\{")
 
 _Text = TypeVar("_Text", str, StringLeaf)
 
 
-class _Fragments(Generic[_Text]):
+class Fragments(Generic[_Text]):
     """The strings at each place of a document; for several documents, one after the other."""
 
     __slots__ = ("_below", "_kind", "_texts")
@@ -27,78 +30,120 @@ class _Fragments(Generic[_Text]):
     def __init__(self, kind: type[_Text]) -> None:
         self._kind: type[_Text] = kind
         self._texts: dict[str | int, list[_Text]] = {}
-        self._below: dict[str | int, _Fragments[_Text]] = {}
+        self._below: dict[str | int, Fragments[_Text]] = {}
+
+    def add_document(self, value: object) -> None:
+        """Add the strings of one more document; a list of objects is as many of them."""
+        if isinstance(value, list) and len(value) > 1 and isinstance(value[0], dict):
+            for document in value:
+                self.add(document)
+        else:
+            self.add(value)
 
     def add(self, value: object, joins: bool = False) -> None:
-        """Add the strings of one more document.
+        """Add the strings of one more value at this place.
 
         Args:
             joins: the items of a list continue each other, as the tokens of logprobs do.
         """
         kind = self._kind
-        if isinstance(value, dict):
-            for key, item in value.items():
-                if isinstance(item, kind):
-                    self._texts.setdefault(key, []).append(item)
-                elif item.__class__ is dict or (item.__class__ is list and key not in _ALONE):
-                    self._at(key).add(item, joins or key == "logprobs")
-        elif isinstance(value, list):
-            for index, item in enumerate(value):
-                place = 0 if joins else _own_index(item, index)
-                if isinstance(item, kind):
-                    self._texts.setdefault(place, []).append(item)
-                else:
-                    self._at(place).add(item, joins)
+        waiting: list[tuple[Fragments[_Text], Any, bool]] = []
+        if isinstance(value, list):
+            self._add_items(value, joins, waiting)
+        else:
+            waiting.append((self, value, joins))
+        for fragments, members, joins in waiting:  # which grows meanwhile
+            if members.__class__ is not dict:
+                continue
+            texts, below = fragments._texts, fragments._below
+            for key, item in members.items():
+                of_item = item.__class__
+                if of_item is kind:
+                    if key in texts:
+                        texts[key].append(item)
+                    else:
+                        texts[key] = [item]
+                elif of_item is dict:
+                    inner = below.get(key) or fragments._at(key)
+                    waiting.append((inner, item, joins or key == "logprobs"))
+                elif of_item is list and item and key not in _ALONE:
+                    inner = below.get(key) or fragments._at(key)
+                    inner._add_items(item, joins or key == "logprobs", waiting)
 
-    def _at(self, place: str | int) -> _Fragments[_Text]:
-        below = self._below.get(place)
-        if below is None:
-            below = self._below[place] = _Fragments(self._kind)
+    def _add_items(
+        self, items: list[Any], joins: bool, waiting: list[tuple[Fragments[_Text], Any, bool]]
+    ) -> None:
+        """Add the strings in a list; objects in it are left in `waiting`."""
+        for index, item in enumerate(items):
+            of_item = item.__class__
+            if of_item is dict:
+                place = 0 if joins else _own_index(item, index)
+                waiting.append((self._below.get(place) or self._at(place), item, joins))
+            elif of_item is self._kind:
+                self._texts.setdefault(0 if joins else index, []).append(item)
+            elif of_item is list:
+                place = 0 if joins else index
+                inner = self._below.get(place) or self._at(place)
+                inner._add_items(item, joins, waiting)
+
+    def _at(self, place: str | int) -> Fragments[_Text]:
+        self._below[place] = below = Fragments(self._kind)
         return below
 
-    def joinable(self) -> Iterator[list[_Text]]:
-        """The strings of each place that has several."""
-        for texts in self._texts.values():
-            if len(texts) > 1:
-                yield texts
+    def __iter__(self) -> Iterator[list[_Text]]:
+        """The strings of each place, in the order in which they came."""
+        yield from self._texts.values()
         for below in self._below.values():
-            yield from below.joinable()
+            yield from below
+
+    def names(self) -> Iterator[str]:
+        """The names of all places that hold strings, or further places."""
+        for name in (*self._texts, *self._below):
+            if isinstance(name, str):
+                yield name
+        for below in self._below.values():
+            yield from below.names()
 
 
-def _own_index(item: object, index: int) -> int:
+def _own_index(item: dict[str, Any], index: int) -> int:
     """Which choice or tool call an item is a fragment of, as it says itself."""
-    own = item.get("index") if isinstance(item, dict) else None
+    own = item.get("index")
     own = own.value if isinstance(own, Leaf) else own
     return own if type(own) is int else index
 
 
-def split_hits(text: str, find: Find) -> list[Hit]:
-    """What is secret in fragments only once they are joined: its kinds, at no place.
-
-    `note_across` says where it is.
-    """
-    if '"token"' not in text and text.count("data:") < 2:
-        return []
-    fragments = _Fragments(str)
+def fragments_of(text: str) -> Fragments[str] | None:
+    """The fragments in `text`; ``None`` where nothing in it can be split."""
+    if not (
+        text.count("data:") > 1
+        or '"token"' in text
+        or text[:9].lstrip("\ufeff \r\n\t")[:1] == "["
+        or "\0" in text
+        or _NEXT_OBJECT.search(text)
+    ):
+        return None
+    fragments = Fragments(str)
     with contextlib.suppress(RecursionError):
         for value in json_values(text):
-            fragments.add(value)
-    return [
-        Hit(0, 0, "", hit.kind)
-        for texts in fragments.joinable()
-        for _, hit in _spanning(texts, find)
-    ]
+            fragments.add_document(value)
+    return fragments
 
 
 def note_across(documents: Iterable[Document], find: Find) -> None:
     """Note in the leaves what is secret in several of them joined."""
-    fragments = _Fragments(StringLeaf)
+    fragments = Fragments(StringLeaf)
     with contextlib.suppress(RecursionError):
         for document in documents:
-            fragments.add(document.tree)
-    for leaves in fragments.joinable():
-        for index, hit in _spanning([leaf.text for leaf in leaves], find):
-            leaves[index].hits.append(hit)
+            fragments.add_document(document.tree)
+    for leaves in fragments:
+        if len(leaves) > 1:
+            for index, hit in _spanning([leaf.text for leaf in leaves], find):
+                leaves[index].hits.append(hit)
+
+
+def are_alike(texts: list[str]) -> bool:
+    """Whether these are no fragments: the id or the model of all chunks."""
+    return texts.count(texts[0]) == len(texts)
 
 
 def _spanning(texts: list[str], find: Find) -> Iterator[tuple[int, Hit]]:
@@ -106,8 +151,8 @@ def _spanning(texts: list[str], find: Find) -> Iterator[tuple[int, Hit]]:
 
     The placeholder goes where the secret begins.
     """
-    if texts.count(texts[0]) == len(texts):
-        return  # the id or the model of all chunks
+    if are_alike(texts):
+        return
     hits = find("".join(texts))
     if not hits:
         return

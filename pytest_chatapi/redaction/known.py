@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from pytest_chatapi.redaction.encodings import longest_run, needs_unescaping
 from pytest_chatapi.redaction.replacing import IN_BASE64, REDACTED, Hit
-from pytest_chatapi.redaction.shapes import SHAPES, SPACED
+from pytest_chatapi.redaction.shapes import MASKED, SHAPES, SPACED
+from pytest_chatapi.redaction.values import is_dummy
 
 __all__ = ["CleanTexts", "Known"]
 
@@ -17,7 +18,17 @@ _PLAIN = re.compile(
     r"[A-Za-z]?[a-z]{0,13}|[A-Z]{0,14}|[0-9.,:+-]{0,15}"
     r"|(?:~|\.\.?|[A-Za-z]:)?(?:[/\\][A-Z]?[a-z0-9._-]*)+"
 )
-_PLACEHOLDERS = " ".join([IN_BASE64, *(shape.placeholder for shape in (*SHAPES, *SPACED))])
+# What each cassette and each chat has: a key that is spelled like one of these is no secret.
+_FIELDS = (
+    "interactions request response method uri headers body string status code message chatapi "
+    "recorded_at pieces version phase error content-type application/json text/event-stream "
+    "x-request-id openai-processing-ms openai-version openai-organization retry-after-ms "
+    "/v1/chat/completions chat.completion.chunk chatcmpl- system_fingerprint finish_reason "
+    "logprobs prompt_tokens completion_tokens total_tokens completion_tokens_details "
+    "prompt_tokens_details cached_tokens reasoning_tokens audio_tokens tool_calls json_schema "
+    "json_object image_url max_completion_tokens response_format stream_options include_usage"
+)
+_PLACEHOLDERS = " ".join([IN_BASE64, *(shape.placeholder for shape in (*SHAPES, *SPACED, MASKED))])
 
 
 class CleanTexts(set[str]):
@@ -101,5 +112,11 @@ class Known:
 
 
 def _can_be_secret(text: str) -> bool:
-    """Whether this is neither a plain word, which other texts hold as well, nor a placeholder."""
-    return REDACTED not in text and text not in _PLACEHOLDERS and not _PLAIN.fullmatch(text)
+    """Whether this is no word, which other texts hold as well, no placeholder and no dummy."""
+    return not (
+        REDACTED in text
+        or text in _PLACEHOLDERS
+        or text in _FIELDS
+        or _PLAIN.fullmatch(text)
+        or is_dummy(text)
+    )

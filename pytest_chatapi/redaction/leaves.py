@@ -158,7 +158,7 @@ def note_all(node: Node) -> None:
 
 # -- reading -------------------------------------------------------------------------------------
 
-_WHOLE = re.compile(r'\s*(?:[\[{]|"(?=[^"\\]*+(?:\\.[^"\\]*+)*+"\s*\Z))', re.DOTALL)
+_WHOLE = re.compile(r'\ufeff?\s*(?:[\[{]|"(?=[^"\\]*+(?:\\.[^"\\]*+)*+"\s*\Z))', re.DOTALL)
 _OBJECT = re.compile(r'\{(?=\s*["}])')
 _SCALAR = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"|[^\s{}\[\],:"]++', re.DOTALL)
 _BYTES = re.compile(r"\s*:\s*(\[[^\[\]]*\])")
@@ -172,6 +172,18 @@ _decode_members: _Decode = json.JSONDecoder(object_pairs_hook=tuple, strict=Fals
 
 def json_values(text: str) -> Iterator[object]:
     """The JSON in `text`, as Python has it."""
+    if text[:5] == "data:" and text.count("\ndata:") == text.count("\n\ndata:"):
+        # Each event has one line, so where it begins is known without a search.
+        events = text[5:].split("\n\ndata:")
+        for event in events:
+            start = 1 if event[:1] == " " else 0
+            if event[start : start + 1] == "{":
+                with contextlib.suppress(ValueError, RecursionError):
+                    yield _decode(event, start)[0]
+                    continue
+            if "{" in event:
+                yield from (value for value, _, _ in _values(event, _decode))
+        return
     for value, _, _ in _values(_unframed(text), _decode):
         yield value
 

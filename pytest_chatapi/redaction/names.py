@@ -1,28 +1,82 @@
-"""What names say: headers, URL parameters and variables that are secret, or are kept at all."""
+"""What names say: which members, headers, parameters and variables are secret, or kept at all."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import enum
+import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from urllib.parse import unquote
 
-from pytest_chatapi.redaction.replacing import REDACTED, Hit
+from pytest_chatapi.redaction.replacing import REDACTED
+from pytest_chatapi.redaction.values import can_be_password, is_opaque
 
 __all__ = [
     "KEPT_OF_REQUESTS",
     "KEPT_OF_RESPONSES",
     "MASKED_HEADERS",
     "WIRE_HEADERS",
+    "Rank",
     "environment_secrets",
     "header_secrets",
     "is_secret_header",
-    "parameter_hits",
-    "url_secrets",
-    "userinfo",
+    "rank",
 ]
+
+# -- members and parameters ----------------------------------------------------------------------
+
+
+class Rank(enum.Enum):
+    """What a name says about its value."""
+
+    NONE = enum.auto()
+    IF_OPAQUE = enum.auto()
+    """A secret if the value looks generated; also used for what is none (``session``)."""
+    SECRET = enum.auto()
+    """A secret, whatever the value looks like, unless it is a placeholder."""
+
+    def covers(self, value: str) -> bool:
+        """Whether a value under such a name is secret."""
+        if self is Rank.SECRET:
+            return can_be_password(value)
+        return self is Rank.IF_OPAQUE and is_opaque(value)
+
+
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
+_SECRET = re.compile(
+    r".*(?:password|passwd|passphrase|passcode|secret|(?:api|private)_?key)s?"
+    r"|(?:.*_)?pwds?"
+    r"|(?:.*_)?(?:access|account|admin|auth|encryption|functions?|master|secret|secret_access|shared"
+    r"|shared_access|signing|storage|subscription|virtual)_?keys?"
+    r"|(?:.*_)?(?:access|api|auth|bearer|id|oauth|personal_access|refresh|sas|security|session)_?token"
+    r"|(?:.*_)?conn(?:ection)?_?str(?:ing)?s?"
+    r"|(?:.*_)?x_(?:amz|goog)_(?:credential|security_token|signature)"
+)
+_IF_OPAQUE = re.compile(
+    r"(?:.*_)?(?:authorization|auth|bearer|cookies?|credentials?|jwt|pass|pw|session(?:_?id)?|sid|sig"
+    r"|signature|assertion|otp)"
+    # Places in a list, and special tokens of a vocabulary, are no secrets.
+    r"|(?!(?:.*_)?(?:page|next|continuation|cursor|sync|bos|eos|pad|unk|mask|sep|cls|stop|start|end"
+    r"|image|audio|special|first|last|max|min)_token).*_token"
+    r"|(?:.*_)?(?:app|client|consumer|deploy|hmac|integration|license|project|service|ssh|webhook)_?key"
+)
+
+
+@lru_cache(4096)
+def rank(name: str) -> Rank:
+    """What a name in JSON, a form or a URL says about its value, in any spelling.
+
+    A bare ``token`` says nothing, as logprobs have one, and neither do counts (``max_tokens``).
+    """
+    if len(name) > 64:
+        return Rank.NONE
+    name = _HUMP.sub("_", name).strip("_").lower()
+    if _SECRET.fullmatch(name):
+        return Rank.SECRET
+    return Rank.IF_OPAQUE if _IF_OPAQUE.fullmatch(name) else Rank.NONE
+
 
 # -- headers -------------------------------------------------------------------------------------
 
@@ -43,10 +97,16 @@ MASKED_HEADERS = {
 """Headers whose values always go, and the placeholders that say what they were."""
 
 _SECRET_HEADER = re.compile(
-    r"(?:.*[-_])?(?:authorization|cookie2?|(?:api|access|auth|subscription|functions)[-_]?key"
-    r"|token|secret|password|signature|credentials?)|openai-organization|openai-project"
+    r"(?:.*[-_])?(?:authorization|auth|cookie2?|(?:api|access|auth|subscription|functions)[-_]?key"
+    r"|token|secret|password|signature|credentials?|assertion|bypass)"
+    # Gateways have keys of any name; other keys say what requests have in common.
+    r"|(?!(?:.*-)?(?:idempotency|cache|surrogate|websocket|partition|routing|sort)-key).*-key"
+    r"|x-portkey-config|cf-access-client-id|(?:.*-)?session-id|.*-access-key-id"
+    r"|openai-organization|openai-project"
 )
 _COOKIE = re.compile(r"(?:^|[;,])\s*([^=;,\s]+)=\"?([^;,\"]*)")
+_SESSION_COOKIE = re.compile(r".*(?:auth|jwt|secret|sess|sid|token).*", re.IGNORECASE)
+_SIGNATURE = re.compile(r'\b(?:signature|response)="?([^",\s]+)', re.IGNORECASE)
 _COOKIE_SETTINGS = {"path", "domain", "expires", "max-age", "samesite", "priority", "version"}
 
 
@@ -61,10 +121,14 @@ def header_secrets(name: str, value: str) -> Iterator[tuple[str, str]]:
     what = f"the {name} header of a request"
     if "cookie" in name:
         for cookie, text in _COOKIE.findall(value):
-            if cookie.lower() not in _COOKIE_SETTINGS and any(map(str.isdigit, text)):
+            if cookie.lower() not in _COOKIE_SETTINGS and _is_cookie_secret(cookie, text.strip()):
                 yield text.strip(), "a cookie"
         return
-    scheme, _, token = value.strip().partition(" ")
+    value = value.strip()
+    if value[:1] == "{":
+        yield from _json_secrets(value, what)
+        return
+    scheme, _, token = value.partition(" ")
     token = token.strip()
     if not token:
         yield scheme, what
@@ -75,50 +139,30 @@ def header_secrets(name: str, value: str) -> Iterator[tuple[str, str]]:
             yield password, "the password of a request"
     else:
         yield token, "the bearer token of a request" if scheme.lower() == "bearer" else what
+        # A body may quote one parameter of several.
+        for signature in _SIGNATURE.findall(token):
+            yield signature, "the signature of a request"
 
 
-# -- URLs and forms ------------------------------------------------------------------------------
-
-_SECRET_PARAMETER = re.compile(
-    r"(?:.*[-_])?(?:api[-_]?key|token|secret|password|signature)|key|sig|code|x-amz-.*",
-    re.IGNORECASE,
-)
-_PARAMETER = re.compile(r"(?:^|[?&;#])([^=&;#?]+)=([^&;#]+)")
-_USERINFO = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//([^/?#\s]*)@")
-_SIGNED = "-signature", "-credential", "-token"
+def _is_cookie_secret(name: str, value: str) -> bool:
+    """Whether a cookie is no choice of the user's, such as a language."""
+    if any(map(str.isdigit, value)) or len(value) >= 24:
+        return True
+    return _SESSION_COOKIE.fullmatch(name) is not None or (len(value) > 11 and is_opaque(value))
 
 
-def _secret_parameters(text: str) -> Iterator[tuple[str, re.Match[str]]]:
-    """Name and match of each secret parameter of a query or a form; its value is group 2."""
-    for match in _PARAMETER.finditer(text):
-        name = unquote(match[1])
-        if _SECRET_PARAMETER.fullmatch(name):
-            yield name, match
+def _json_secrets(value: str, what: str) -> Iterator[tuple[str, str]]:
+    """The secrets in a header that holds JSON, as the configuration of a gateway does."""
+    secrets: list[tuple[str, str]] = []
 
+    def collect(members: dict[str, object]) -> None:
+        for name, item in members.items():
+            if isinstance(item, str) and rank(name).covers(item):
+                secrets.append((item, what))
 
-def parameter_hits(text: str) -> list[Hit]:
-    """The values of the secret parameters of a URL or a form."""
-    return [
-        Hit(*match.span(2), REDACTED, "")
-        for _, match in _secret_parameters(text)
-        if match[2] != REDACTED
-    ]
-
-
-def userinfo(url: str) -> re.Match[str] | None:
-    """User and password of a URL as group 1; the match ends after the ``@``."""
-    return _USERINFO.match(url) if "@" in url else None
-
-
-def url_secrets(url: str) -> Iterator[tuple[str, str]]:
-    """The secrets in the parameters, the user and the password of a URL, each with its kind."""
-    for name, match in _secret_parameters(url):
-        # The other X-Amz-* parameters hold algorithm, date and expiry.
-        if not name.lower().startswith("x-amz-") or name.lower().endswith(_SIGNED):
-            yield unquote(match[2]), f"the {name} parameter of a URL"
-    if user := userinfo(url):
-        for part in user[1].split(":"):
-            yield unquote(part), "the password of a URL"
+    with contextlib.suppress(ValueError, RecursionError):
+        json.loads(value, object_hook=collect)
+    yield from secrets
 
 
 # -- variables -----------------------------------------------------------------------------------

@@ -13,10 +13,12 @@ import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 
+from pytest_chatapi.redaction.encodings import encoding_of
 from pytest_chatapi.redaction.fragments import note_across
 from pytest_chatapi.redaction.jsonpath import JsonPaths
 from pytest_chatapi.redaction.known import CleanTexts, Known
 from pytest_chatapi.redaction.leaves import Documents, note_all
+from pytest_chatapi.redaction.members import note_named
 from pytest_chatapi.redaction.names import (
     KEPT_OF_REQUESTS,
     KEPT_OF_RESPONSES,
@@ -25,18 +27,28 @@ from pytest_chatapi.redaction.names import (
     environment_secrets,
     header_secrets,
     is_secret_header,
-    parameter_hits,
-    url_secrets,
-    userinfo,
 )
 from pytest_chatapi.redaction.patterns import Patterns
-from pytest_chatapi.redaction.replacing import REDACTED, Hit, merged, moved, replaced, sizes
+from pytest_chatapi.redaction.replacing import (
+    IN_BYTES,
+    REDACTED,
+    Find,
+    Hit,
+    merged,
+    moved,
+    replaced,
+    sizes,
+)
 from pytest_chatapi.redaction.search import Search
+from pytest_chatapi.redaction.urls import form_hits, multipart_hits, url_secrets, userinfo
 
 __all__ = ["Redactor"]
 
 _ROUNDS = 4
 """How often a text is gone through, as long as something is replaced."""
+
+_SHORTEST = 8
+"""Characters of a text that may hold a secret."""
 
 _MOST_LEARNED = 8192
 """Headers and URLs that are not looked at again."""
@@ -128,7 +140,7 @@ class Redactor:
         """Without user and password, and without the values of secret parameters."""
         if user := userinfo(url):
             url = url[: user.start(1)] + url[user.end() :]
-        return self._redacted(url, form="=" in url)[0]
+        return self._redacted(url, fields=form_hits if "=" in url else None)[0]
 
     def text(self, text: str) -> str:
         """Any text, JSON or not."""
@@ -150,11 +162,17 @@ class Redactor:
         Args:
             cuts: in ascending order. One inside a secret stays inside its placeholder.
         """
-        form = content_type.lower().startswith("application/x-www-form-urlencoded")
-        text = body.decode("utf-8", "surrogateescape")
-        redacted, cuts = self._redacted(text, cuts, self._paths, form)
+        kind = content_type.lower()
+        fields = None
+        if kind.startswith("application/x-www-form-urlencoded"):
+            fields = form_hits
+        elif kind.startswith("multipart/"):
+            fields = multipart_hits
+        encoding = encoding_of(body)
+        text = body.decode(encoding, "surrogateescape")
+        redacted, cuts = self._redacted(text, cuts, self._paths, fields, encoding)
         if redacted is not text:
-            body = redacted.encode("utf-8", "surrogateescape")
+            body = redacted.encode(encoding, "surrogateescape")
         return body, cuts if isinstance(cuts, list) else list(cuts)
 
     def find_secrets(self, text: str) -> list[str]:
@@ -172,27 +190,35 @@ class Redactor:
         text: str,
         cuts: Sequence[int] = (),
         paths: JsonPaths | None = None,
-        form: bool = False,
+        fields: Find | None = None,
+        encoding: str = "utf-8",
     ) -> tuple[str, Sequence[int]]:
-        """The text without its secrets, and `cuts` moved along."""
+        """The text without its secrets, and `cuts` moved along.
+
+        Args:
+            fields: finds those of a form.
+            encoding: of the text that is cut.
+        """
         # What is left may read on to something new, mostly where project patterns are short.
         for _ in range(_ROUNDS):
-            hits = self._hits(text, paths) + (parameter_hits(text) if form else [])
+            hits = self._hits(text, paths) + (fields(text) if fields else [])
             if not hits:
                 break
             hits = merged(hits)
             if cuts:
-                cuts = moved(cuts, sizes(text, hits))
+                cuts = moved(cuts, sizes(text, hits, encoding))
             text = replaced(text, hits)
         return text, cuts
 
     def _hits(self, text: str, paths: JsonPaths | None = None) -> list[Hit]:
         """What is to be replaced in `text`: inside JSON only in its strings."""
+        if len(text) < _SHORTEST and not (self._patterns or paths):
+            return []
         known = self._known
         is_remembered = not paths and len(text) <= CleanTexts.LONGEST
         if is_remembered and text in known.clean_texts:
             return []
-        hits = Search(known, len(text)).hits(text)
+        hits = Search(known, len(text)).hits(text, names=True)
         if hits or self._patterns or paths:
             hits = self._placed(hits, text, paths)
         if is_remembered and not hits:
@@ -208,14 +234,18 @@ class Redactor:
         for leaf in documents.leaves:
             if isinstance(leaf.value, str):
                 leaf.hits += self._hits(leaf.text)
-        if paths:
-            for document in documents:
+        for document in documents:
+            note_named(document.tree)
+            if paths:
                 for node in paths.values(document.tree):
                     note_all(node)
         note_across(documents, self._hits)
         placed = documents.hits()
         placed += (
-            hit for hit in hits if hit.start < hit.end and not documents.contain(hit.start, hit.end)
+            hit
+            for hit in hits
+            if hit.start < hit.end
+            and (hit.placeholder == IN_BYTES or not documents.contain(hit.start, hit.end))
         )
         if self._patterns:
             placed += self._patterns.hits(text, documents)

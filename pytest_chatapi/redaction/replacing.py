@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
-__all__ = ["IN_BASE64", "REDACTED", "Find", "Hit", "merged", "moved", "replaced", "sizes"]
+__all__ = [
+    "IN_BASE64",
+    "IN_BYTES",
+    "REDACTED",
+    "Find",
+    "Hit",
+    "merged",
+    "moved",
+    "replaced",
+    "sizes",
+]
 
 REDACTED = "REDACTED"
 IN_BASE64 = "UkVEQUNURUQ="
 """`REDACTED`, for a secret that was encoded: what decodes the rest can decode it as well."""
+
+IN_BYTES = ", ".join(str(byte) for byte in REDACTED.encode())
+"""The same as the numbers of its bytes, for a secret in a list of them."""
 
 
 class Hit(NamedTuple):
@@ -53,14 +66,16 @@ def replaced(text: str, hits: Iterable[Hit]) -> str:
     return "".join((*parts, text[last:]))
 
 
-def sizes(text: str, hits: Iterable[Hit]) -> Iterator[tuple[int, int, int]]:
-    """Start and end of each hit in bytes of UTF-8, and the size of its placeholder."""
+def sizes(
+    text: str, hits: Iterable[Hit], encoding: str = "utf-8"
+) -> Iterator[tuple[int, int, int]]:
+    """Start and end of each hit in bytes, and the size of its placeholder."""
     place = at = 0
     for start, end, placeholder, _ in hits:
-        first = place + len(text[at:start].encode("utf-8", "surrogateescape"))
-        place = first + len(text[start:end].encode("utf-8", "surrogateescape"))
+        first = place + len(text[at:start].encode(encoding, "surrogateescape"))
+        place = first + len(text[start:end].encode(encoding, "surrogateescape"))
         at = end
-        yield first, place, len(placeholder)
+        yield first, place, len(placeholder.encode(encoding))
 
 
 def moved(cuts: Sequence[int], sizes: Iterable[tuple[int, int, int]]) -> list[int]:

@@ -2,26 +2,31 @@
 
 Sources are the rules of gitleaks (``cmd/generate/config/rules/NAME.go``) and the detectors of
 trufflehog (``pkg/detectors/NAME``), as of November 2026. The shapes here are wider: a scanner may
-miss a key, but what is written to disk with one in it has leaked it.
+miss a key, but what is written to disk with one in it has leaked it. Keys of services that have
+nothing to do with language models are in ``vendors.json``.
 
 A new shape is a row here and one in ``tests/test_redaction.py``.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 from pytest_chatapi.redaction.encodings import unbase64
 from pytest_chatapi.redaction.replacing import REDACTED, Hit
+from pytest_chatapi.redaction.values import is_words
 
 __all__ = [
     "IDS",
     "KEYS",
     "LIKE_A_KEY",
     "LIKE_A_KEY_OR_TOKEN",
+    "MASKED",
     "SHAPES",
     "SPACED",
     "Shape",
@@ -52,6 +57,8 @@ class Shape:
         kind: what it is, in words for messages.
         source: whose it is, and which published list has it.
         is_secret: a last look at a match.
+        words: words that are in every match, between its dashes and underscores; by default
+            the first one of `probe`.
     """
 
     probe: str
@@ -60,6 +67,7 @@ class Shape:
     kind: str
     source: str
     is_secret: Callable[[re.Match[str]], bool] | None = None
+    words: tuple[str, ...] = ()
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -83,17 +91,36 @@ _ESCAPED_NO_LETTER = (
 _COLOURS = [rf"\[[0-9;]{{{size}}}m" for size in range(6)]
 
 
+# Where a word starts, for shapes without a prefix.
+_EDGE = (
+    "(?:(?<![A-Za-z0-9])"
+    + "".join(f"|(?<={text})" for text in (*_ESCAPED_NO_LETTER, *_COLOURS))
+    + ")"
+)
+
+
 def _at_edge(prefix: str) -> str:
     """`prefix` where a word starts, also after an escaped character or a terminal's colour."""
     # The prefix comes first, which lets `re` skip to it.
-    behind = "|".join(f"(?<={text}{prefix})" for text in (*_ESCAPED_NO_LETTER, *_COLOURS))
+    before = (*_ESCAPED_NO_LETTER, *_COLOURS, "/bot")
+    behind = "|".join(f"(?<={text}{prefix})" for text in before)
     return f"{prefix}(?:(?<![A-Za-z0-9]{prefix})|{behind})"
 
 
 def _prefixed(prefix: str, tail: str, what: str, source: str) -> Shape:
     """A shape that begins with `prefix`, which stays when it is replaced."""
-    regex = f"{_at_edge(prefix)}(?:{tail})"
-    return Shape(prefix, regex, prefix + REDACTED, f"{what} ({prefix}...)", source)
+    # A prefix again and again is no key, and must not be followed from each of them.
+    edge = _at_edge(re.escape(prefix))
+    regex = f"{edge}(?!{re.escape(prefix)})(?:{tail})"
+
+    def is_random(match: re.Match[str]) -> bool:
+        rest = match[0][len(prefix) :]
+        return not is_words(rest) or rest.isdigit() or _LOWER.fullmatch(rest) is not None
+
+    return Shape(prefix, regex, prefix + REDACTED, f"{what} ({prefix}...)", source, is_random)
+
+
+_LOWER = re.compile("[a-z_-]{32,}")
 
 
 # No key is longer. Megabytes of url-safe base64 are, and any short prefix may be part of them.
@@ -118,7 +145,7 @@ _SK = _prefixed(
 
 _KEY, _TOKEN = "an API key", "a token"
 
-KEYS = (
+_MODELS = (
     _SK,
     _prefixed("gsk_", _MIXED_ALNUM % 20, _KEY, "Groq; gitleaks groq"),
     _prefixed("csk-", _MIXED_ALNUM % 20, _KEY, "Cerebras; trufflehog cerebras"),
@@ -144,6 +171,96 @@ KEYS = (
     _prefixed("xoxr-", _MIXED_SAFE % 12, _TOKEN, "Slack, refresh; gitleaks slack"),
     _prefixed("xoxs-", _MIXED_SAFE % 12, _TOKEN, "Slack, legacy; gitleaks slack"),
 )
+
+_ALPHABETS = {
+    "alnum": "A-Za-z0-9",
+    "base64": "A-Za-z0-9+/",
+    "base64_": "A-Za-z0-9+/=_",
+    "dotted": "A-Za-z0-9_.=-",
+    "hex": "A-Fa-f0-9",
+    "safe": "A-Za-z0-9_-",
+    "upper": "A-Z0-9",
+}
+
+
+def _vendors() -> tuple[Shape, ...]:
+    """The shapes in ``vendors.json``."""
+    text = Path(__file__).with_name("vendors.json").read_text(encoding="utf-8")
+    return tuple(
+        _prefixed(
+            prefix,
+            f"{_MIXED}[{_ALPHABETS[alphabet]}]{{{least},512}}+(?![{_ALPHABETS[alphabet]}])",
+            _KEY,
+            f"{source} {rule}",
+        )
+        for prefix, alphabet, least, source, rule in json.loads(text)["shapes"]
+    )
+
+
+_PARTS = (
+    Shape(
+        "SK",
+        _at_edge("SK") + r"[0-9a-f]{32}(?![A-Za-z0-9])",
+        f"SK{REDACTED}",
+        "an API key (SK...)",
+        "Twilio; gitleaks twilio",
+    ),
+    Shape(
+        ":A",
+        r":(?<=[0-9]{5}:)A[A-Za-z0-9_-]{34}(?![A-Za-z0-9_-])",
+        f":{REDACTED}",
+        "a token of a bot",
+        "Telegram; gitleaks telegram-bot-api-token",
+    ),
+    Shape(
+        "Q~",
+        _EDGE + r"[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.-]{30,33}[A-Za-z0-9_~-](?![A-Za-z0-9_~-])",
+        REDACTED,
+        "a client secret",
+        "Azure AD; gitleaks azure-ad-client-secret",
+    ),
+    Shape(
+        ".atlasv1.",
+        _EDGE + r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,70}",
+        REDACTED,
+        "a token (atlasv1)",
+        "Terraform; gitleaks hashicorp-tf-api-token",
+    ),
+    Shape(
+        "_mmk",
+        _EDGE + r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk(?![A-Za-z0-9])",
+        f"{REDACTED}_mmk",
+        "a license key (..._mmk)",
+        "MaxMind; gitleaks maxmind-license-key",
+        words=("mmk",),
+    ),
+    Shape(
+        "-us",
+        _EDGE + r"[0-9a-f]{32}-us[0-9]{1,2}(?![A-Za-z0-9])",
+        REDACTED,
+        "an API key (...-us1)",
+        "Mailchimp; gitleaks mailchimp-api-key",
+        words=tuple(f"us{number}" for number in range(1, 40)),
+    ),
+    Shape(
+        "/",
+        r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9+/_-]{20,99}",
+        f"hooks.slack.com/{REDACTED}",
+        "a webhook",
+        "Slack; gitleaks slack-webhook-url",
+        words=("services", "workflows", "triggers"),
+    ),
+    Shape(
+        "webhookb2",
+        r"/webhookb2/[A-Za-z0-9@-]{20,99}/IncomingWebhook/[A-Za-z0-9/-]{32,99}",
+        f"/webhookb2/{REDACTED}",
+        "a webhook",
+        "Microsoft Teams; gitleaks microsoft-teams-webhook",
+        words=("webhookb2",),
+    ),
+)
+
+KEYS = (*_MODELS, *_vendors(), *_PARTS)
 
 IDS = (
     _prefixed("org-", _MIXED_ALNUM % 16, "an organization id", "OpenAI"),
@@ -200,7 +317,8 @@ SPACED = (
     ),
     Shape(
         "-----BEGIN",
-        rf'-----BEGIN {_PRIVATE}(?:[^"<>{{}}]{{0,16384}}?-----END {_PRIVATE}'
+        # Up to the next five dashes only, or many first lines would each look through the rest.
+        rf'-----BEGIN {_PRIVATE}(?:(?:[^"<>{{}}-]++|-(?!----))*+-----END {_PRIVATE}'
         r"|(?:\s|\\[nr])*[A-Za-z0-9+/=]{40}[A-Za-z0-9+/=\s\\]*(?<![\s\\]))",
         REDACTED,
         "a private key",
@@ -214,6 +332,8 @@ SPACED = (
         "RFC 7617",
         _is_credentials,
     ),
-    replace(_SK, probe="***"),
 )
 """Shapes that need not be part of a long run."""
+
+MASKED = replace(_SK, probe="***")
+"""A key as a server quotes it. What it leaves of the key is short."""

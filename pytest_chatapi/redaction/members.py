@@ -1,0 +1,126 @@
+"""Members of JSON that are secret by name: which texts may hold one, and which values they are."""
+
+from __future__ import annotations
+
+import re
+
+from pytest_chatapi.redaction.leaves import Leaf, Node, StringLeaf
+from pytest_chatapi.redaction.names import Rank, is_secret_header, rank
+from pytest_chatapi.redaction.replacing import REDACTED, Hit
+
+__all__ = ["KIND", "may_be_secret", "may_hold", "note_named"]
+
+KIND = "a value that is secret by its name"
+
+# Beside names that have a rank: what else makes a document worth reading.
+_WORTH_READING = frozenset({"server_url", "server_label"})
+_NAMED_VALUE = re.compile(
+    r"(?:passw(?:or)?d|secret|key|token|credential"
+    r"|authorization|cookie|session)\\*\""
+)
+_MOST_NAMES = 4096
+_NO_VALUE = frozenset("{tfn")
+_SCHEME = re.compile(r"(?:Bearer|Basic|Token|Api-?Key|Key|Digest)\s+", re.IGNORECASE)
+_PATH = re.compile(r"/|~|\.|[A-Za-z]:\\")
+_SCHEMA_MEMBERS = "properties", "$defs", "definitions", "patternProperties"
+_SCHEMA_KEYWORDS = frozenset({"$ref", "anyOf", "oneOf", "allOf", "properties", "description"})
+_GROUPS = re.compile(r".*(?:credential|secret)s?", re.IGNORECASE)
+_PLAIN_HEADERS = frozenset({"accept", "content-type", "user-agent"})
+
+
+_ordinary: set[str] = set()
+"""Names that say nothing, as far as they were met."""
+
+
+def may_hold(text: str) -> bool:
+    """Whether a text that is, or holds, JSON may have a member that is secret by its name."""
+    if '"' not in text:
+        return False
+    if '" :' in text:
+        text = text.replace('" :', '":')
+    pieces = text.split('":')
+    last = pieces.pop()
+    names = {piece.rpartition('"')[2] for piece in pieces}
+    if may_be_secret(names):
+        for piece, value in zip(pieces, [*pieces[1:], last], strict=True):
+            name = piece.rpartition('"')[2]
+            # In a schema a name has no text behind it.
+            if value.lstrip()[:1] not in _NO_VALUE and may_be_secret({name}):
+                return True
+            if name.rstrip("\\") in _WORTH_READING or _GROUPS.fullmatch(name):
+                return True
+    is_pair = "value" in names or "value\\" in names
+    return is_pair and _NAMED_VALUE.search(text.lower()) is not None
+
+
+def may_be_secret(names: set[str]) -> bool:
+    """Whether one of these names of members may say that something is secret."""
+    unknown = names - _ordinary
+    if not unknown:
+        return False
+    for name in unknown:
+        name = name.rstrip("\\")  # of an escaped quote
+        if name in _WORTH_READING or rank(name) is not Rank.NONE:
+            return True
+    if len(_ordinary) > _MOST_NAMES:
+        _ordinary.clear()
+    _ordinary.update(name for name in unknown if len(name) < 64)
+    return False
+
+
+def note_named(tree: Node) -> None:
+    """Note in the leaves of a document what is secret by name, but for the names in a schema."""
+    waiting = [("", tree)]
+    while waiting:
+        place, node = waiting.pop()
+        if isinstance(node, list):
+            waiting += [(place, item) for item in node if not isinstance(item, Leaf)]
+        elif isinstance(node, dict):
+            if place not in _SCHEMA_MEMBERS:
+                _note_members(node, place == "headers")
+            waiting += [(key, item) for key, item in node.items() if not isinstance(item, Leaf)]
+
+
+def _note_members(node: dict[str, Node], are_headers: bool) -> None:
+    for key, item in node.items():
+        of_key = rank(key)
+        if of_key is Rank.NONE and are_headers and is_secret_header(key.lower()):
+            of_key = Rank.IF_OPAQUE
+        if of_key is not Rank.NONE:
+            _note(key, item, of_key)
+    value = node.get("value")
+    if isinstance(value, StringLeaf):
+        name = node.get("name", node.get("key"))
+        if isinstance(name, StringLeaf):
+            _note(name.text, value, rank(name.text))
+    headers = node.get("headers")
+    if isinstance(headers, dict) and ("server_url" in node or "server_label" in node):
+        for key, item in headers.items():
+            if key.lower() not in _PLAIN_HEADERS:
+                _note(key, item, Rank.SECRET)
+
+
+def _note(key: str, item: Node, of_key: Rank) -> None:
+    """Note what of a member is secret, where its name has a rank."""
+    if isinstance(item, StringLeaf):
+        _note_text(key, item, of_key)
+    elif isinstance(item, Leaf):
+        # Numbers under other names are counts, or things to guess.
+        if "pass" in key.lower() and type(item.value) is int and len(item.text) > 3:
+            item.hits.append(Hit(0, len(item.text), item.placeholder, KIND))
+    elif isinstance(item, list):
+        for one in item:
+            if isinstance(one, StringLeaf):
+                _note_text(key, one, of_key)
+    elif _GROUPS.fullmatch(key) and _SCHEMA_KEYWORDS.isdisjoint(item):
+        for name, one in item.items():
+            if isinstance(one, StringLeaf):
+                _note_text(name, one, Rank.IF_OPAQUE)
+
+
+def _note_text(key: str, leaf: StringLeaf, of_key: Rank) -> None:
+    text = leaf.text
+    scheme = _SCHEME.match(text)
+    start = scheme.end() if scheme else 0
+    if of_key.covers(text[start:]) and not (key.lower().endswith("pwd") and _PATH.match(text)):
+        leaf.hits.append(Hit(start, len(text), REDACTED, KIND))
