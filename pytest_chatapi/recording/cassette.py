@@ -25,12 +25,13 @@ from pytest_chatapi.contract.wording import mask, plural
 from pytest_chatapi.errors import ReadError, SecretError, WriteError
 from pytest_chatapi.reading.files import blocks_of_path, join, os_reason
 from pytest_chatapi.reading.reader import values_of
-from pytest_chatapi.reading.registry import conflict, exchange_of
+from pytest_chatapi.reading.registry import conflict
 from pytest_chatapi.reading.yaml_events import YAMLProblem, load_all
 from pytest_chatapi.recording.appending import Appender
 from pytest_chatapi.recording.interaction import (
     OURS,
     Interaction,
+    exchange_in,
     interaction_of,
     plain_form,
     redacted,
@@ -111,7 +112,7 @@ class Entry:
             return self.interaction.request
         value = self._load(raw[: end + 1])
         try:
-            request = exchange_of(value).request
+            request = exchange_in(value).request
         except ValueError as error:
             raise self._error(str(error)) from None
         if request is None:

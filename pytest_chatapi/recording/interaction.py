@@ -22,9 +22,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pytest_chatapi.contract.exchange import Request, Response, fold_headers
+from pytest_chatapi.contract.exchange import Exchange, Request, Response, fold_headers
 from pytest_chatapi.contract.parse import loads
 from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.reading.formats.exchange import FORMAT as request_and_response
 from pytest_chatapi.reading.parts import header_pairs
 from pytest_chatapi.reading.registry import exchange_of
 from pytest_chatapi.redaction.names import WIRE_HEADERS
@@ -33,6 +34,7 @@ from pytest_chatapi.redaction.redactor import Redactor
 __all__ = [
     "OURS",
     "Interaction",
+    "exchange_in",
     "from_parts",
     "grouped",
     "interaction_of",
@@ -92,6 +94,15 @@ class Interaction:
         return f"Interaction({self.request!r}, {response!r})"
 
 
+def exchange_in(value: JSON) -> Exchange:
+    """The exchange in an interaction of a cassette, as `exchange_of` reads it.
+
+    Nearly all are a request and a response, and asking each format would take longer than reading.
+    """
+    is_plain = isinstance(value, dict) and isinstance(value.get("request"), dict)
+    return exchange_of(value, document_format=request_and_response if is_plain else None)
+
+
 def interaction_of(value: JSONObject) -> Interaction:
     """The interaction in any form that `reading` knows, its body split as it arrived.
 
@@ -106,7 +117,7 @@ def interaction_of(value: JSONObject) -> Interaction:
         body = _body(part.get("body"))
         if body is not None:
             value = {**value, "response": {**part, "body": None}}
-    exchange = exchange_of(value)
+    exchange = exchange_in(value)
     request, response = exchange.request, exchange.response
     if request is None or response is None:
         missing = "request" if request is None else "response"
