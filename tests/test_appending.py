@@ -364,7 +364,7 @@ def workers() -> Iterator[list[subprocess.Popen[str]]]:
         worker.wait()
 
 
-@pytest.mark.parametrize("rounds", [2, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [2, pytest.param(10, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("count", [1, 2])
 def test_writers_that_are_killed_lose_nothing(
     tmp_path: Path, workers: list[subprocess.Popen[str]], count: int, rounds: int
