@@ -8,12 +8,12 @@ import json
 from typing import Any
 
 import pytest
+from test_format_ruby import completion
 
 from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.endpoint import endpoint, other_api
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.reading.reader import read
-from tests.test_format_ruby import completion
 
 ASKED = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hello"}]}
 HOT = {**ASKED, "temperature": 3}

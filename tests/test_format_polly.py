@@ -9,12 +9,12 @@ import json
 from typing import Any
 
 import pytest
+from test_format_ruby import ASKED, URL, wire
 
 from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading.reader import read
-from tests.test_format_ruby import ASKED, URL, wire
 
 
 def har(content: dict[str, Any], **headers: str) -> str:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from traffic import ANSWER
 
 from pytest_chatapi import Exchange, Request, Response
 from pytest_chatapi.contract.assemble import Text
 from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.markup import Leaks
-from tests.traffic import ANSWER
 
 URL = "https://llm.example.com/v1/chat/completions"
 ASK = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Which river is it?"}]}

@@ -408,6 +408,7 @@ def test_b():
 )
 
 
+@pytest.mark.slow  # seven runs of pytest in processes of their own
 def test_what_a_process_requests_once(run: Any, server: Any) -> None:
     test = ONCE_A_PROCESS.replace("{arguments}", "")
     run(test, "--record-mode=once", apart=True).assert_outcomes(passed=2)

@@ -92,17 +92,22 @@ class Fragments(Generic[_Text]):
 
     def __iter__(self) -> Iterator[list[_Text]]:
         """The strings of each place, in the order in which they came."""
-        yield from self._texts.values()
-        for below in self._below.values():
-            yield from below
+        for place in self._places():
+            yield from place._texts.values()
 
     def names(self) -> Iterator[str]:
         """The names of all places that hold strings, or further places."""
-        for name in (*self._texts, *self._below):
-            if isinstance(name, str):
-                yield name
-        for below in self._below.values():
-            yield from below.names()
+        for place in self._places():
+            yield from (name for name in place._texts if isinstance(name, str))
+            yield from (name for name in place._below if isinstance(name, str))
+
+    def _places(self) -> Iterator[Fragments[_Text]]:
+        """This and all below, each before those below it. Nested too deeply for recursion."""
+        waiting: list[Fragments[_Text]] = [self]
+        while waiting:
+            place = waiting.pop()
+            yield place
+            waiting.extend(reversed(place._below.values()))
 
 
 def _own_index(item: dict[str, Any], index: int) -> int:
