@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape, quoteattr
 from pytest_chatapi import __version__
 from pytest_chatapi.contract.catalogue import rules
 from pytest_chatapi.contract.endpoint import OTHER_APIS
+from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import LEVELS, Finding, Level, at_least
 from pytest_chatapi.contract.profiles import PROFILES, get_profile
 from pytest_chatapi.contract.wording import plural
@@ -65,6 +66,19 @@ class Report:
     unreadable: list[ReadError] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     cases: list[tuple[str, int, str]] = field(default_factory=list)
+
+    def count(self, exchange: Exchange, skipped_as: str = "") -> None:
+        """Count one exchange.
+
+        Args:
+            skipped_as: why it was not checked, if it was not: see `skipped`.
+        """
+        if skipped_as:
+            self.skipped[skipped_as] += 1
+        else:
+            self.exchanges += 1
+            self.assembled += exchange.assembled
+            self.unanswered += exchange.response is None
 
     def add(self, other: Report) -> None:
         self.exchanges += other.exchanges

@@ -343,7 +343,7 @@ from pathlib import Path
 from pytest_chatapi import Request
 from pytest_chatapi.recording.appending import Appender
 from pytest_chatapi.recording.cassette import prepared, write
-from pytest_chatapi.recording.interaction import Interaction, redacted
+from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.redaction.redactor import Redactor
 path, worker, redactor = Path(sys.argv[1]), int(sys.argv[2]), Redactor(environ={})
 appender = Appender()

@@ -114,11 +114,14 @@ def _run(arguments: argparse.Namespace) -> int:
     report = Report()
     paths, tasks = _tasks(arguments, report.unreadable)
     progress = _Progress(len(tasks))
+    named_by: dict[str, list[_Path]] = {}
+    for path in paths:
+        for file in path.files:
+            named_by.setdefault(file, []).append(path)
     for task, part in zip(tasks, _results(tasks, arguments.jobs), strict=True):
         report.add(part)
-        for path in paths:
-            if task.path in path.files:
-                path.add(part)
+        for path in named_by[task.path]:
+            path.add(part)
         progress.step()
     progress.clear()
     for path in paths:
@@ -181,7 +184,6 @@ def _tasks(
 
     Wrong settings are refused before any work is done.
     """
-
     parse_date(arguments.as_of)
     ignore, select = _split(arguments.ignore), _split(arguments.select)
     selects(ignore), selects(select)
@@ -250,12 +252,9 @@ def _check_file(task: _Task) -> Report:
             errors.append(error)
             report.exchanges += 1
             continue
+        report.count(exchange, result.api if result.kind is None else "")
         if result.kind is None:
-            report.skipped[result.api] += 1
             continue
-        report.exchanges += 1
-        report.assembled += exchange.assembled
-        report.unanswered += exchange.response is None
         report.findings += result.findings
         if task.titles and exchange.source is not None:
             report.cases.append((exchange.source.file, exchange.source.index, title_of(exchange)))

@@ -51,9 +51,7 @@ def check_logged_message(ledger: Ledger, ask: Ask, body: JSON) -> Answer:
             choice.finish = "length"  # cut off, so its text and its arguments may be incomplete
     facts = ChoiceFacts(ask, answer, choice)
     ledger.run(_CHECKS, facts)
-    content = choice.content
-    if choice.citations or content.leaks is not None or (choice.refusal.any and content.any):
-        check_text(ledger, facts)
+    check_text(ledger, facts)
     if choice.called or choice.content.markup:
         check_calls(ledger, facts)
     if ask.known:

@@ -50,12 +50,6 @@ class _Row(NamedTuple):
     message: str
     code: str | None
 
-    def may_refuse(self, body: JSONObject) -> bool:
-        """False, at little cost, for nearly all that the row has nothing against."""
-        if self.at_most is not None:
-            return self.parameter in body
-        return self.parameter != _PARTS or _has_parts(body)
-
     def refused(self, value: JSON) -> bool:
         if self.at_most is not None:
             return type(value) is int and value > self.at_most
@@ -150,10 +144,7 @@ def model_refusals(body: JSONObject, day: str) -> list[ModelRefusal]:
     if not isinstance(model, str) or len(model) > _LONGEST_NAME:
         return []
     rows, members = _rows_of(model)
-    if members.isdisjoint(body):
-        return []
-    rows = tuple(row for row in rows if row.may_refuse(body))
-    return [*_refusals(rows, body, model, day)] if rows else []
+    return [] if members.isdisjoint(body) else [*_refusals(rows, body, model, day)]
 
 
 def _refusals(
@@ -186,14 +177,6 @@ def _refused_parts(row: _Row, body: JSONObject, model: str) -> Iterator[ModelRef
             path = ("messages", position, "content", index, "type")
             yield _refusal(row, path, kind, f"messages[{position}]", model)
             return
-
-
-def _has_parts(body: JSONObject) -> bool:
-    messages = body.get("messages")
-    return isinstance(messages, list) and any(
-        isinstance(message, dict) and isinstance(message.get("content"), list)
-        for message in messages
-    )
 
 
 def _kinds_of_parts(body: JSONObject) -> Iterator[tuple[int, int, str]]:

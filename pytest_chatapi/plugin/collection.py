@@ -196,12 +196,9 @@ class CassetteFile(pytest.File):
         found = Report(files=1)
         for exchange in read_file(self.path, damaged.append, mapping=self.collector.mapping):
             row = checked_row_of(exchange)
+            found.count(exchange, row.name if row.check is None else "")
             if row.check is None:
-                found.skipped[row.name] += 1
                 continue
-            found.exchanges += 1
-            found.assembled += exchange.assembled
-            found.unanswered += exchange.response is None
             item: ExchangeItem = ExchangeItem.from_parent(self, name=title_of(exchange))
             item.exchange, item.collector = exchange, self.collector
             yield item

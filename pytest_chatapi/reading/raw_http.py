@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
-from pytest_chatapi.contract.exchange import Request, Response, fold_headers
+from pytest_chatapi.contract.exchange import Exchange, Request, Response, Source, fold_headers
 from pytest_chatapi.contract.wire import JSON
+from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading.bodies import BodyProblem, plain_body
+from pytest_chatapi.reading.format import RecordedFile
 
 __all__ = [
     "NEXT_RESPONSE",
     "REQUEST_LINE",
     "STATUS_LINE",
+    "exchanges_of_parts",
     "lacks_of",
     "request_of",
     "response_of",
@@ -36,6 +41,29 @@ JSON and event streams have no line like this, since a line break in a text is e
 _HEAD_END = re.compile(rb"(?:\A|\r?\n)\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _LOCAL = re.compile(r"(?:localhost|127\.|0\.0\.0\.0|\[::1\])")
+_Part = TypeVar("_Part")
+
+
+def exchanges_of_parts(
+    file: RecordedFile, parts: Iterable[_Part], read: Callable[[_Part], Iterable[Exchange]]
+) -> Iterator[Exchange]:
+    """The exchanges of all parts of a file, numbered; a damaged part is reported and left out.
+
+    Args:
+        read: the exchanges of one part; raises `BodyProblem` where it is damaged.
+    """
+    index = 0
+    for part in parts:
+        try:
+            exchanges = list(read(part))
+        except BodyProblem as error:
+            file.on_error(ReadError(file.name, f"interaction {index}", str(error)))
+            index += 1
+            continue
+        for exchange in exchanges:
+            exchange.source = Source(file.name, index)
+            index += 1
+            yield exchange
 
 
 def _head_and_body(data: bytes) -> tuple[dict[str, str], bytes]:

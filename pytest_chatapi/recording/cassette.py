@@ -400,24 +400,21 @@ def write(
         ReadError: the file is damaged, so nothing can be added to it.
     """
     target = Path(os.path.realpath(path))
+    is_json = path.suffix == ".json"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _locked(target):
             if appender is not None and ready.blocks:
-                is_json = path.suffix == ".json"
                 added = _added_json(ready.blocks) if is_json else "".join(ready.blocks).encode()
                 if appender.append(target, added, _temporary(target)):
                     return
             old = Cassette(target, name)
             kept = [entry for entry in old.entries if keep(entry)]
             if kept or ready.blocks:
-                is_json = path.suffix == ".json"
-                whole = (
-                    _json_text(kept, ready.forms)
-                    if is_json
-                    else _yaml_text(old, kept, ready.blocks)
-                )
-                _replace(target, whole)
+                if is_json:
+                    _replace(target, _json_text(kept, ready.forms))
+                else:
+                    _replace(target, _yaml_text(old, kept, ready.blocks))
                 if appender is not None:
                     end = _JSON_END if is_json else old.tail if kept and old.head else b""
                     appender.wrote(target, end)

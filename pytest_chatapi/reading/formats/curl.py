@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pytest_chatapi.contract.exchange import Exchange, Source
-from pytest_chatapi.errors import ReadError
-from pytest_chatapi.reading.bodies import BodyProblem
+from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.reading.files import join
 from pytest_chatapi.reading.format import RecordedFile, TextFormat, first_line
 from pytest_chatapi.reading.raw_http import (
     REQUEST_LINE,
     STATUS_LINE,
+    exchanges_of_parts,
     lacks_of,
     request_of,
     responses_of,
@@ -39,26 +38,23 @@ def _begins(text: bytes, complete: bool) -> bool | None:
 
 def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange]:
     data = join(blocks, file.name, file.path).lstrip()
-    index = 0
-    for sent, received in [(b"", data)] if STATUS_LINE.match(data) else _dumps(data):
-        try:
-            # What curl sent as a body is not in its output.
-            request = request_of(sent) if REQUEST_LINE.match(sent) else None
-            exchanges = [
-                Exchange(request, response, lacks=lacks_of(response))
-                for response in responses_of(received)
-            ]
-        except BodyProblem as error:
-            file.on_error(ReadError(file.name, f"interaction {index}", str(error)))
-            index += 1
-            continue
-        for exchange in exchanges:
-            exchange.source = Source(file.name, index)
-            index += 1
-            yield exchange
+    parts = [(b"", data)] if STATUS_LINE.match(data) else _dumps(data)
+    return exchanges_of_parts(file, parts, _of_dump)
 
 
-def _dumps(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+_Dump = tuple[bytes, bytes]
+"""The head of a request, and the response to it."""
+
+
+def _of_dump(dump: _Dump) -> Iterator[Exchange]:
+    sent, received = dump
+    # What curl sent as a body is not in its output.
+    request = request_of(sent) if REQUEST_LINE.match(sent) else None
+    for response in responses_of(received):
+        yield Exchange(request, response, lacks=lacks_of(response))
+
+
+def _dumps(data: bytes) -> Iterator[_Dump]:
     """The head of each request in the output of ``curl -v``, and the response to it."""
     sent, received = bytearray(), bytearray()
     for line in data.split(b"\n"):

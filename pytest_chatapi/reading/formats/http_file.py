@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 
 from pytest_chatapi.contract.endpoint import find_endpoint
-from pytest_chatapi.contract.exchange import Exchange, Source
+from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.wire import JSON
-from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading.bodies import BodyProblem
 from pytest_chatapi.reading.files import join
 from pytest_chatapi.reading.format import RecordedFile, TextFormat
@@ -21,6 +21,7 @@ from pytest_chatapi.reading.raw_http import (
     NEXT_RESPONSE,
     REQUEST_LINE,
     STATUS_LINE,
+    exchanges_of_parts,
     lacks_of,
     request_of,
     responses_of,
@@ -49,18 +50,7 @@ def _begins(text: bytes, complete: bool) -> bool | None:
 def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange]:
     data = join(blocks, file.name, file.path)
     variables = {match[1]: match[2] for match in _VARIABLE.finditer(data)}
-    index = 0
-    for text in _texts(data):
-        try:
-            exchanges = list(_of_block(text, variables))
-        except BodyProblem as error:
-            file.on_error(ReadError(file.name, f"interaction {index}", str(error)))
-            index += 1
-            continue
-        for exchange in exchanges:
-            exchange.source = Source(file.name, index)
-            index += 1
-            yield exchange
+    return exchanges_of_parts(file, _texts(data), partial(_of_block, variables))
 
 
 def _texts(data: bytes) -> Iterator[bytes]:
@@ -84,7 +74,7 @@ def _texts(data: bytes) -> Iterator[bytes]:
         yield waiting
 
 
-def _of_block(text: bytes, variables: dict[bytes, bytes]) -> Iterator[Exchange]:
+def _of_block(variables: dict[bytes, bytes], text: bytes) -> Iterator[Exchange]:
     found = NEXT_RESPONSE.search(text)
     sent, received = (text[: found.start()], text[found.start() :]) if found else (text, b"")
     for _ in range(5):  # a variable may be made of others

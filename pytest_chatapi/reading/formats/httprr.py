@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pytest_chatapi.contract.exchange import Exchange, Source
+from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.errors import ReadError
-from pytest_chatapi.reading.bodies import BodyProblem
 from pytest_chatapi.reading.files import join
 from pytest_chatapi.reading.format import RecordedFile, TextFormat, first_line
-from pytest_chatapi.reading.raw_http import request_of, response_of
+from pytest_chatapi.reading.raw_http import exchanges_of_parts, request_of, response_of
 
 _FIRST_LINE = b"httprr trace v1"
 _LENGTHS = re.compile(rb"(\d{1,10}) (\d{1,10})\r?\n")
@@ -24,6 +23,19 @@ def _begins(text: bytes, complete: bool) -> bool | None:
 
 
 def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange]:
+    return exchanges_of_parts(file, _records(file, blocks), _of_record)
+
+
+_Record = tuple[bytes, bytes]
+"""A request and its response."""
+
+
+def _of_record(record: _Record) -> list[Exchange]:
+    request, response = record
+    return [Exchange(request_of(request), response_of(response))]
+
+
+def _records(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[_Record]:
     data = join(blocks, file.name, file.path)
     at = data.find(b"\n") + 1 or len(data)
     index = 0
@@ -37,14 +49,7 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
         if end > len(data):
             reason = f"{end - len(data)} bytes less than its lengths say; record it again"
             raise ReadError(file.name, f"interaction {index}", reason)
-        try:
-            request, response = data[lengths.end() : middle], data[middle:end]
-            exchange = Exchange(request_of(request), response_of(response))
-        except BodyProblem as error:
-            file.on_error(ReadError(file.name, f"interaction {index}", str(error)))
-        else:
-            exchange.source = Source(file.name, index)
-            yield exchange
+        yield data[lengths.end() : middle], data[middle:end]
         at, index = end, index + 1
 
 

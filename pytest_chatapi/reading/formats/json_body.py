@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 
-from pytest_chatapi.contract.endpoint import UNKNOWN, other_api
 from pytest_chatapi.contract.exchange import Exchange, Response
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.reading.bodies import plain_body
 from pytest_chatapi.reading.format import Origin, ValueFormat
+from pytest_chatapi.reading.shapes import is_of_other_api
 
 _OTHER_OBJECTS = ("list", "model", "error")
 # Without one of these, too many documents would look like a body.
@@ -25,15 +25,8 @@ def _matches(value: JSONObject) -> bool:
         or (isinstance(kind, str) and kind.startswith("chat.completion"))
         or kind in _OTHER_OBJECTS
         or isinstance(value.get("error"), (dict, str))
-        or _is_of_other_api(value)
+        or (not _MARKS.isdisjoint(value) and is_of_other_api(None, Response(body=value)))
     )
-
-
-def _is_of_other_api(value: JSONObject) -> bool:
-    if _MARKS.isdisjoint(value):
-        return False
-    api = other_api(Exchange(None, Response(body=value)))
-    return api is not None and api != UNKNOWN.name
 
 
 def _exchange(value: JSONObject, origin: Origin) -> Exchange:
