@@ -120,11 +120,16 @@ def curl(sent: Sent, about: About) -> str:
         elif name in ("content-type",):
             parts.append(f"-H {shlex.quote(f'{name}: {value}')}")
     if request.body is not None:
-        body = (
-            request.body if isinstance(request.body, str) else request.body.decode(errors="replace")
-        )
-        parts.append(f"-d {shlex.quote(body)}")
+        parts.append(f"-d {shlex.quote(_one_line(request.body))}")
     return " ".join(parts)
+
+
+def _one_line(body: str | bytes) -> str:
+    """A body as it may stand in a command; a cassette spreads JSON over lines."""
+    try:
+        return json.dumps(json.loads(body), ensure_ascii=False)
+    except ValueError:
+        return body if isinstance(body, str) else body.decode("utf-8", "replace")
 
 
 def _clean(value: JSON, redactor: Redactor) -> JSON:
@@ -153,7 +158,8 @@ def text_of(report: JSONObject) -> str:
     for check in report["checks"]:
         if check["verdict"] in (Verdict.FAIL, Verdict.HARNESS_ERROR):
             lines += [*_failure(check), ""]
-    reasons = [c for c in report["checks"] if c["verdict"] in ("unsupported", "not-exercised")]
+    said = (Verdict.NON_STRICT, Verdict.UNSUPPORTED, Verdict.NOT_EXERCISED)
+    reasons = [check for check in report["checks"] if check["verdict"] in said]
     for check in reasons:
         lines += _wrapped(f"{check['id']}: {check['verdict']}: {check['reason']}", "  ")
     if reasons:

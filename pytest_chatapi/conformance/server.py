@@ -79,11 +79,14 @@ class Reply:
 
     @cached_property
     def error(self) -> JSONObject:
-        """The member ``error`` of the body; empty where there is none."""
-        error = self.json.get("error") if isinstance(self.json, dict) else None
-        if isinstance(error, str):  # as some servers write it
-            return {"message": error}
-        return error if isinstance(error, dict) else {}
+        """The member ``error`` of the body, or what other servers have for it: ``detail``
+        (FastAPI), ``message``, a bare text. Empty where there is none.
+        """
+        body = self.json if isinstance(self.json, dict) else {}
+        error = body.get("error") or body.get("detail") or body.get("message")
+        if isinstance(error, dict):
+            return error
+        return {"message": error if isinstance(error, str) else json.dumps(error)} if error else {}
 
     @property
     def answer(self) -> Answer:
