@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import textwrap
 from collections import Counter
@@ -127,7 +128,8 @@ def curl(sent: Sent, about: About) -> str:
 def _one_line(body: str | bytes) -> str:
     """A body as it may stand in a command; a cassette spreads JSON over lines."""
     try:
-        return json.dumps(json.loads(body), ensure_ascii=False)
+        text: str = json.dumps(json.loads(body), ensure_ascii=False)
+        return text
     except ValueError:
         return body if isinstance(body, str) else body.decode("utf-8", "replace")
 
