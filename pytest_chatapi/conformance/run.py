@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from pytest_chatapi.conformance.probe import Check, Mode, Outcome, Verdict, not_exercised
+from pytest_chatapi.conformance.probe import checks as every_check
 from pytest_chatapi.conformance.server import Reply, Server
 from pytest_chatapi.conformance.wire import Caps, Sent, Wire
 from pytest_chatapi.contract.findings import Finding
@@ -55,7 +56,8 @@ class Result:
         reason: of any verdict but a pass, in one sentence.
         expected, got: of a failure that no finding describes.
         findings: that decided it.
-        also: findings that the plainest request has as well, so that they fail another check.
+        also: findings that fail another check: that of their rule, or that of the plainest request,
+            whose response has them as well.
         sent: the requests, in order.
         runs, failed: where the check was repeated.
     """
@@ -85,6 +87,7 @@ class Run:
         self._lock = threading.Lock()
         self._systematic: set[tuple[str, str]] | None = None
         self._noise: tuple[Outcome | None] | None = None
+        self._codes_of_probes = frozenset[str]().union(*(c.probe.codes for c in every_check()))
         self.measured: dict[str, list[Sent]] = {}
         """What was sent beside the checks, to measure: name to requests."""
 
@@ -147,8 +150,12 @@ class Run:
                     text = f"our request is wrong: {finding.code}: {finding.message}"
                     return Result(check, Verdict.HARNESS_ERROR, text, findings=[finding])
                 continue
-            is_elsewhere = finding.code not in probe.codes and place(finding) in systematic
-            (also if is_elsewhere and probe.id != PLAINEST else findings).append(finding)
+            is_own = finding.code in probe.codes
+            if probe.id == PLAINEST:
+                is_own = is_own or finding.code not in self._codes_of_probes
+            else:
+                is_own = is_own or place(finding) not in systematic
+            (findings if is_own else also).append(finding)
         errors = [finding for finding in findings if finding.level == "error"]
         verdict, reason, expected, got = Verdict.PASS, "", "", ""
         if outcome is not None:
