@@ -139,6 +139,7 @@ def test_a_miss_passes_through_what_the_sdk_catches(run: Any) -> None:
     result.stdout.fnmatch_lines(
         [
             "no recording for POST chat/completions gpt-5.2",
+            "  sent from test_it.py:[0-9]*",
             "  because   cassettes/test_it/test_a.yaml has no such request",
             "  nearest   interaction 0",
             "    $.messages[[]0].content",
@@ -166,6 +167,7 @@ def test_a(chatapi_client):
     result.stdout.fnmatch_lines(
         [
             "no recording for POST chat/completions gpt-5.2",
+            "  sent from test_it.py:[0-9]*",
             "  because   the cassette cassettes/test_it/test_a.yaml does not exist",
             "  record it pytest test_it.py::test_a --record-mode=once",
         ],
@@ -184,7 +186,13 @@ def test_a(chatapi_client, record_property):
 """
     result = run(test, "--record-mode=once")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["exchange 0: POST * breaks the contract: 1 finding*"])
+    result.stdout.fnmatch_lines(
+        [
+            "S03: POST * breaks the contract: 1 finding*",
+            "  exchange  0 of this test",
+            "  sent from test_it.py:[0-9]*",
+        ]
+    )
     assert not (pytester.path / "cassettes").exists()
     run(test, "--record-mode=once", "--chatapi-policy=off").assert_outcomes(passed=1)
     result = run("", "--chatapi-policy=warn")
@@ -229,8 +237,7 @@ def test_what_was_recorded_is_summed_up(run: Any) -> None:
     result.stdout.fnmatch_lines(
         [
             "-* chat completions -*",
-            "recorded 2 exchanges into 1 cassette:",
-            "  cassettes/test_it/of.many.yaml",
+            "2 recorded, cassettes/test_it/of.many.yaml",
             "=* 2 passed*",
         ],
         consecutive=True,
@@ -243,11 +250,10 @@ def test_what_was_recorded_is_summed_up(run: Any) -> None:
     )
     result.stdout.fnmatch_lines(
         [
-            "recorded 10 exchanges into 4 cassettes:",
-            "  cassettes/test_it/test_a[[]1].yaml",
-            "  cassettes/test_it/test_a[[]2].yaml",
-            "  cassettes/test_it/test_a[[]3].yaml",
-            "  ... and 1 more",
+            "1 recorded, cassettes/test_it/test_a[[]1].yaml",
+            "2 recorded, cassettes/test_it/test_a[[]2].yaml",
+            "3 recorded, cassettes/test_it/test_a[[]3].yaml",
+            "4 recorded in 1 more cassette",
             "=* 4 passed*",
         ],
         consecutive=True,
@@ -261,16 +267,15 @@ def test_what_was_not_recorded_is_summed_up(run: Any, way: str) -> None:
     result = run(test, "--record-mode=once", "-k", "test_a")
     result.stdout.fnmatch_lines(
         [
-            "recorded 3 exchanges into 2 cassettes:",
-            "  cassettes/test_it/test_a[[]1].yaml",
-            "  cassettes/test_it/test_a[[]2].yaml",
+            "1 recorded, cassettes/test_it/test_a[[]1].yaml",
+            "2 recorded, cassettes/test_it/test_a[[]2].yaml",
             "not recorded: 7 exchanges of 2 tests that did not pass",
             "  to record them all the same: chatapi_record_on_failure = true",
         ],
         consecutive=True,
     )
     result = run("", "--record-mode=once", "-k", "test_a", ini="chatapi_record_on_failure = true")
-    result.stdout.fnmatch_lines(["recorded 7 exchanges into 2 cassettes:"])
+    result.stdout.fnmatch_lines(["3 recorded, *", "4 recorded, *"])
     result.stdout.no_fnmatch_line("not recorded: *")
 
 
@@ -338,7 +343,9 @@ def test_a():
     run().assert_outcomes(passed=1)
     result = run(ini="chatapi_check_vcr = true")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*exchange 0: POST chat/completions gpt-5.2 breaks the cont*"])
+    result.stdout.fnmatch_lines(
+        ["S03: POST chat/completions gpt-5.2 breaks the cont*", "  exchange  0 of this test"]
+    )
 
 
 def test_cassettes_of_pytest_recording_replay_here_and_ours_there(run: Any) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeAlias
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -11,12 +12,30 @@ from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import Finding, at_least
 from pytest_chatapi.plugin.options import Settings
+from pytest_chatapi.reading.lines import with_lines
 from pytest_chatapi.report import failure_message, short
 
-__all__ = ["TitledFindings", "fail_for_findings", "failure_of", "findings_of"]
+__all__ = ["Checked", "fail_for_findings", "failure_of", "findings_of"]
 
-TitledFindings: TypeAlias = tuple[str, Sequence[Finding]]
-"""How messages name an exchange, and its findings."""
+
+@dataclass(frozen=True)
+class Checked:
+    """An exchange that was checked.
+
+    Attributes:
+        number: among those of its test; ``None`` for one that belongs to no test.
+        title: how messages name it: method, path, model.
+        story: how it came about, each a label and a text.
+        file: that it was read from, if its lines can be told.
+        is_changed: the response is not as it is in the file.
+    """
+
+    number: int | None
+    title: str
+    findings: Sequence[Finding]
+    story: Sequence[tuple[str, str]] = ()
+    file: Path | None = None
+    is_changed: bool = False
 
 
 def findings_of(exchange: Exchange, settings: Settings) -> list[Finding]:
@@ -29,15 +48,21 @@ def _failing(findings: Iterable[Finding], policy: str) -> list[Finding]:
     return [finding for finding in findings if finding.level in levels]
 
 
-def failure_of(titled: TitledFindings, policy: str) -> str:
+def failure_of(checked: Checked, policy: str) -> str:
     """The message about an exchange that a policy lets fail; ``""`` for any other."""
-    title, findings = titled
-    failing = _failing(findings, policy)
-    return failure_message(findings, title, failing) if failing else ""
+    failing = _failing(checked.findings, policy)
+    if not failing:
+        return ""
+    if checked.file is not None:
+        failing = with_lines(failing, checked.file, members=not checked.is_changed)
+    story = [*checked.story]
+    if checked.number is not None:
+        story.insert(0, ("exchange", f"{checked.number} of this test"))
+    return failure_message(checked.findings, checked.title, failing, story)
 
 
 def fail_for_findings(
-    exchanges: Iterable[TitledFindings], policy: str, warn: Callable[[str], object]
+    exchanges: Iterable[Checked], policy: str, warn: Callable[[str], object]
 ) -> None:
     """Fail the test for the findings of its exchanges, or warn of them, as the policy says.
 
@@ -45,11 +70,12 @@ def fail_for_findings(
         pytest.fail.Exception: a finding fails the test.
     """
     if policy == "warn":
-        for title, findings in exchanges:
-            failing = _failing(findings, policy)
+        for checked in exchanges:
+            failing = _failing(checked.findings, policy)
             if failing:
-                warn(f"{title}: " + ", ".join(short(finding) for finding in failing[:5]))
+                findings = ", ".join(short(finding) for finding in failing[:5])
+                warn(f"exchange {checked.number}: {checked.title}: {findings}")
     elif policy != "off":
-        messages = [message for titled in exchanges if (message := failure_of(titled, policy))]
+        messages = [message for checked in exchanges if (message := failure_of(checked, policy))]
         if messages:
             pytest.fail("\n\n".join(messages), pytrace=False)
