@@ -338,6 +338,27 @@ def test_a(chatapi_mock):
     result.stdout.fnmatch_lines(["FAILED *[[]empty_body[]]*", "FAILED *[[]gzip_cut[]]*"])
 
 
+def test_a_failure_says_what_was_injected_where(run: Any) -> None:
+    test = """
+@pytest.mark.chatapi_faults("2*server_error")
+def test_a(chatapi_mock, openai_client):
+    chatapi_mock.reply("x")
+    client = openai_client.with_options(max_retries=1)
+    client.chat.completions.create(**ask())
+"""
+    result = run(test)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "-* Captured chatapi call -*",
+            "injected faults:",
+            "  exchange 0, sent from test_it.py:[0-9]*: server_error (500: the server failed)",
+            "  exchange 1, sent from test_it.py:[0-9]*: server_error (500: the server failed)",
+        ],
+        consecutive=True,
+    )
+
+
 TAKES = "@pytest.mark.chatapi_faults takes names of faults, plans or sets: "
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -259,6 +261,70 @@ def test_what_was_recorded_is_summed_up(run: Any) -> None:
         consecutive=True,
     )
     run("").stdout.no_fnmatch_line("* chat completions *")
+    result = run("", "--record-mode=rewrite", "-q")
+    result.stdout.no_fnmatch_line("*recorded*")
+
+
+def test_the_documented_way_to_share_a_cassette(run: Any) -> None:
+    page = Path(__file__).parent.parent / "docs" / "record-and-replay.md"
+    section = page.read_text("utf-8").partition("## Share a cassette")[2]
+    test = section.partition("```python\n")[2].partition("```")[0]
+    result = run(test, "--record-mode=once")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["2 recorded, cassettes/greetings.yaml"])
+    run("").assert_outcomes(passed=2)
+
+
+def test_two_spellings_of_a_path_are_one_cassette(pytester: pytest.Pytester, run: Any) -> None:
+    test = """
+@pytest.mark.chatapi(cassette="../shared/hello")
+def test_a(chatapi_client):
+    chatapi_client.post("/chat/completions", json=ask())
+@pytest.mark.chatapi(cassette="gone/../../shared/./hello.yaml")
+def test_b(chatapi, chatapi_client):
+    chatapi_client.post("/chat/completions", json=ask("Ho"))
+    assert ".." not in str(chatapi.cassette)
+"""
+    result = run(test, "--record-mode=new_episodes")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["2 recorded, cassettes/shared/hello.yaml"])
+    run("").assert_outcomes(passed=2)
+    # A recording in it whose test is gone is used by none.
+    result = run(test.replace("def test_b", "def test_c"), "--chatapi-orphans=fail")
+    result.stdout.fnmatch_lines(
+        [
+            "-* cassettes that no test owns -*",
+            "cassettes/shared/hello.yaml: 1 recording of test_it.py::test_b",
+        ],
+        consecutive=True,
+    )
+
+
+def test_a_finding_says_where_it_is_and_who_sent_the_request(run: Any) -> None:
+    test = """
+@pytest.mark.chatapi(profile="openai")
+def test_a(chatapi_client):
+    chatapi_client.post("/chat/completions", json=ask())
+    chatapi_client.post(
+        "/chat/completions", json=ask("ODD"))  # here
+"""
+    run(test, "--record-mode=once", "--chatapi-policy=off").assert_outcomes(passed=1)
+    text = run("", "--color=yes").stdout.str()
+    number = 1 + (pytest_path := Path("test_it.py")).read_text().split("\n").index(
+        "    chatapi_client.post("
+    )
+    assert f"\n  sent from {pytest_path}:{number}\n" in text
+    assert "\n  exchange  1 of this test\n" in text
+    assert "\n  replayed  interaction 1 of cassettes/test_it/test_a.yaml\n" in text
+    head = re.search(
+        "\x1b\\[1mcassettes/test_it/test_a.yaml:([0-9]+)\x1b\\[0m: \x1b\\[31;1merror\x1b\\[0m "
+        "\x1b\\[1mS03\x1b\\[0m object-constant:\n",
+        text,
+    )
+    assert head
+    lines = Path("cassettes/test_it/test_a.yaml").read_text().split("\n")
+    assert "string:" in lines[int(head[1]) - 1] or '"object"' in lines[int(head[1]) - 1]
+    assert "\x1b" not in run("").stdout.str()
 
 
 @pytest.mark.parametrize("way", ["assert 0", "pytest.fail()"])
@@ -444,6 +510,24 @@ def test_orphans(pytester: pytest.Pytester, run: Any) -> None:
     )
 
 
+def test_orphans_fail_a_run_on_demand(pytester: pytest.Pytester, run: Any) -> None:
+    test = "@pytest.mark.chatapi\ndef test_a(): ..."
+    assert run(test, "--chatapi-orphans=fail").ret == 0
+    gone = pytester.path / "cassettes" / "test_it" / "test_gone.yaml"
+    gone.parent.mkdir(parents=True)
+    gone.write_text("interactions: []\n")
+    assert run("", "--chatapi-orphans").ret == 0
+    assert run("", "--chatapi-orphans=fail").ret == 1
+    assert run("", "--chatapi-orphans=fail", "--collect-only").ret == 1
+    assert run("", ini="chatapi_orphans_fail = true").ret == 1
+    # What is left out may own it.
+    result = run("", "--chatapi-orphans=fail", "test_it.py::test_a")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["not looked for: *"])
+    # pytest takes a path after the flag for what it is.
+    run("", "--chatapi-orphans", "test_it.py").assert_outcomes(passed=1)
+
+
 def test_what_is_no_orphan(pytester: pytest.Pytester, run: Any) -> None:
     folder = pytester.path / "cassettes"
     owned = [
@@ -466,9 +550,10 @@ def test_v(): ...
     result = run(test, "--chatapi-orphans", "--collect-only", "test_it.py")
     result.stdout.fnmatch_lines([head, "none"], consecutive=True)
     (folder / "test_it" / "test_gone.yaml").write_text("interactions: []\n")
-    result = run("", "--chatapi-orphans", "-p", "xdist", "-n", "1", "test_it.py", apart=True)
+    result = run("", "--chatapi-orphans=fail", "-p", "xdist", "-n", "1", "test_it.py", apart=True)
     gone = os.path.join("cassettes", "test_it", "test_gone.yaml")
     result.stdout.fnmatch_lines([head, gone], consecutive=True)
+    assert result.ret == 1
 
 
 def test_old_recordings(pytester: pytest.Pytester, run: Any) -> None:
