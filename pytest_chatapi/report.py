@@ -185,15 +185,15 @@ def _painted_head(match: re.Match[str]) -> str:
     return f"{before}{_colour(level, level)} {_colour('bold', code)}"
 
 
-def _row(label: str, text: str) -> list[str]:
+def _row(label: str, text: str, *, width: int = 8) -> list[str]:
     return textwrap.wrap(
         text,
         _WIDTH - 2,
-        initial_indent=f"  {label:<8} ",
-        subsequent_indent=" " * 11,
+        initial_indent=f"  {label:<{width}} ",
+        subsequent_indent=" " * (width + 3),
         break_long_words=False,
         break_on_hyphens=False,
-    ) or [f"  {label:<8}"]
+    ) or [f"  {label:<{width}}"]
 
 
 def _location(finding: Finding) -> str:
@@ -256,7 +256,7 @@ def failure_message(
     """Return the message of a `ContractError`: the failing findings, and what to do next.
 
     Args:
-        what: breaks the contract.
+        what: breaks the contract; several exchanges are ``3 exchanges``.
         failing: those of the findings that make it fail.
         story: how it came about, each a label and a text.
     """
@@ -264,12 +264,13 @@ def failure_message(
     codes = ", ".join(dict.fromkeys(same[0].code for same in groups))
     count = plural(len(failing), "finding")
     # The codes come first, since pytest's summary has room for little more.
-    head = f"{codes}: {what} breaks the contract: {count} (profile\0{failing[0].profile})"
+    verb = "break" if what[0].isdigit() else "breaks"
+    head = f"{codes}: {what} {verb} the contract: {count} (profile\0{failing[0].profile})"
     lines = [
         line.replace("\0", " ")
         for line in textwrap.wrap(head, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
     ]
-    blocks = ["\n".join([*lines, *(f"  {label:<9} {text}" for label, text in story)])]
+    blocks = ["\n".join([*lines, *(line for row in story for line in _row(*row, width=9))])]
     blocks += [
         describe(same[0], also=_elsewhere(same), profile_setting='profile="{}"')
         for same in groups[:_MOST_SHOWN]

@@ -202,6 +202,20 @@ def test_a_policy_says_which_findings_fail(policy: str, exchange: Exchange, outc
     assert bool(run.recorder.saved) == (outcome != "fails")
 
 
+def test_exchanges_with_the_same_finding_are_one_message() -> None:
+    run = Run()
+    run.recorder.exchanges = [WRONG, GOOD, *[WRONG] * 6]
+    lines = failure(run.checks.call_passed).splitlines()
+    head = "S03: 7 exchanges break the contract: 7 findings (profile openai)"
+    assert lines[:2] == [head, "  exchange  0: POST chat/completions gpt-4o-mini"]
+    assert lines[5:8] == [
+        "  exchange  5: POST chat/completions gpt-4o-mini",
+        "            ... and 2 more",
+        "",
+    ]
+    assert sum(line.startswith("error ") for line in lines) == 1
+
+
 def test_a_note_names_five_findings_at_most() -> None:
     run = Run(policy="warn")
     body = {**ANSWER, "object": "x", "id": 1, "created": "x", "model": 2, "usage": 3, "choices": 4}

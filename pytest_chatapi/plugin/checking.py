@@ -82,11 +82,8 @@ class Checks:
         if is_skip:
             self.skipped()
             return
-        unreported += [
-            message
-            for checked in self._unchecked()
-            if (message := failure_of(checked, self._settings.policy))
-        ]
+        message = failure_of(self._unchecked(), self._settings.policy)
+        unreported += [message] if message else []
         unreported += self._injected()
         if unreported:
             self._item.add_report_section("call", "chatapi", "\n\n".join(unreported))

@@ -231,7 +231,7 @@ class ExchangeItem(pytest.Item):
         policy = "strict" if settings.strict else "error"
         file = self.path if self.collector.mapping is None else None
         title = title_of(Exchange(self.exchange.request, self.exchange.response))
-        message = failure_of(Checked(None, title, findings, file=file), policy)
+        message = failure_of([Checked(None, title, findings, file=file)], policy)
         if message:
             pytest.fail(message, pytrace=False)
 

@@ -17,6 +17,8 @@ from pytest_chatapi.report import failure_message, short
 
 __all__ = ["Checked", "fail_for_findings", "failure_of", "findings_of"]
 
+_SHOWN = 5
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -37,6 +39,11 @@ class Checked:
     file: Path | None = None
     is_changed: bool = False
 
+    def story_alone(self) -> list[tuple[str, str]]:
+        """Its story, and its number."""
+        number = [] if self.number is None else [("exchange", f"{self.number} of this test")]
+        return [*number, *self.story]
+
 
 def findings_of(exchange: Exchange, settings: Settings) -> list[Finding]:
     """The findings of an exchange, by the settings of a test."""
@@ -48,17 +55,43 @@ def _failing(findings: Iterable[Finding], policy: str) -> list[Finding]:
     return [finding for finding in findings if finding.level in levels]
 
 
-def failure_of(checked: Checked, policy: str) -> str:
-    """The message about an exchange that a policy lets fail; ``""`` for any other."""
-    failing = _failing(checked.findings, policy)
-    if not failing:
+def failure_of(exchanges: Iterable[Checked], policy: str) -> str:
+    """The message about the exchanges that a policy lets fail; ``""`` if it is none of them."""
+    told: list[Checked] = []
+    failing: list[Finding] = []
+    for checked in exchanges:
+        located = _located(checked, policy)
+        if located:
+            told.append(checked)
+            failing += located
+    if not told:
         return ""
-    if checked.file is not None:
-        failing = with_lines(failing, checked.file, members=not checked.is_changed)
-    story = [*checked.story]
-    if checked.number is not None:
-        story.insert(0, ("exchange", f"{checked.number} of this test"))
-    return failure_message(checked.findings, checked.title, failing, story)
+    is_one = len(told) == 1
+    return failure_message(
+        [finding for checked in told for finding in checked.findings],
+        told[0].title if is_one else f"{len(told)} exchanges",
+        failing,
+        told[0].story_alone() if is_one else _stories(told),
+    )
+
+
+def _located(checked: Checked, policy: str) -> list[Finding]:
+    """The findings that fail, with their lines."""
+    failing = _failing(checked.findings, policy)
+    if checked.file is None:
+        return failing
+    return with_lines(failing, checked.file, members=not checked.is_changed)
+
+
+def _stories(exchanges: Sequence[Checked]) -> list[tuple[str, str]]:
+    rows = []
+    for checked in exchanges[:_SHOWN]:
+        parts = [f"{checked.number}: {checked.title}"]
+        parts += [f"{label} {text}" for label, text in checked.story]
+        rows.append(("exchange", ", ".join(parts)))
+    if len(exchanges) > _SHOWN:
+        rows.append(("", f"... and {len(exchanges) - _SHOWN} more"))
+    return rows
 
 
 def fail_for_findings(
@@ -76,6 +109,6 @@ def fail_for_findings(
                 findings = ", ".join(short(finding) for finding in failing[:5])
                 warn(f"exchange {checked.number}: {checked.title}: {findings}")
     elif policy != "off":
-        messages = [message for checked in exchanges if (message := failure_of(checked, policy))]
-        if messages:
-            pytest.fail("\n\n".join(messages), pytrace=False)
+        message = failure_of(exchanges, policy)
+        if message:
+            pytest.fail(message, pytrace=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from functools import lru_cache
+from types import FrameType
 
 import pytest_chatapi
 
@@ -27,15 +27,33 @@ def sender() -> str:
 
     In a coroutine, its callers are those that await it.
     """
-    frame = sys._getframe(1)
+    # Each frame that is looked at costs a little, for each request; the nearest three are ours.
+    frame: FrameType | None = sys._getframe(_OURS)
+    is_users = _IS_USERS
     while frame is not None:
-        if _is_users(frame.f_code.co_filename):
+        if is_users[frame.f_code.co_filename]:
             return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return ""
 
 
-@lru_cache(4096)
+class _IsUsers(dict[str, bool]):
+    """Whether a file is the user's, decided once."""
+
+    def __missing__(self, file: str) -> bool:
+        if len(self) > _REMEMBERED:
+            self.clear()
+        self[file] = _is_users(file)
+        return self[file]
+
+
+_OURS = 3
+"""Frames of this package between a client and `sender`."""
+
+_REMEMBERED = 4096
+_IS_USERS = _IsUsers()
+
+
 def _is_users(file: str) -> bool:
     # Code in no file has a name in angle brackets; the script `pytest` has no suffix.
     is_others = file.startswith(_OTHERS) or any(part in file for part in _INSTALLED)
