@@ -432,14 +432,15 @@ def _folded(findings: Sequence[Finding], notes: bool) -> list[list[Finding]]:
 
 
 def _elsewhere(same: Sequence[Finding]) -> str:
-    """Return where else a group of findings was found; empty for a group of one."""
-    if len(same) < 2:
-        return ""
+    """Return where else a group of findings was found; empty if nowhere else."""
     first = _place(same[0])
-    places = [_place(f) if _place(f) != first else f.path for f in same[1:3]]
-    if len(same) > 3:
-        places.append(f"and {len(same) - 3:,} more")
-    return "; ".join(places)
+    # A recording that is played twice has its findings twice.
+    places = {_place(f) if _place(f) != first else f.path: None for f in same[1:]}
+    places.pop(same[0].path, None)
+    shown = [*places][:2]
+    if len(places) > 2:
+        shown.append(f"and {len(places) - 2:,} more")
+    return "; ".join(shown)
 
 
 def _notes(findings: Sequence[Finding]) -> list[str]:

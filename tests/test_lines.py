@@ -15,7 +15,7 @@ from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.reading.lines import with_lines
 from pytest_chatapi.reading.reader import read_file
 
-PAD = "word " * 20
+PAD = r"\n\ndata: in JSON " + "word " * 20
 EVENTS = "".join(f'data: {{"n": {n}, "pad": "{PAD}"}}\n\n' for n in range(3)) + "data: [DONE]\n\n"
 OTHER = {
     "request": {"method": "POST", "uri": "http://h/v1", "body": '{"a": 1}', "headers": {}},
@@ -78,6 +78,12 @@ def test_each_event_of_a_stream_in_yaml(tmp_path: Path, flow: dict[str, Any]) ->
         _, _, below = text.partition(line + "\n")
         event = re.sub(r'\\[ "]|\\\n', lambda m: m[0].strip("\\\n"), f"{line}\n{below[:60]}")
         assert re.search(rf'data: *{{"n": {number}', event)
+
+
+def test_an_event_whose_line_is_not_sure_has_that_of_its_body(tmp_path: Path) -> None:
+    text = cassette(recording({"string": "HERE"}))
+    text = text.replace("string: HERE", r'string: "data: {}\x0A\x0Adata: {}' + '\n      "')
+    assert "string: " in line_of(tmp_path, text, finding(chunk=1))
 
 
 def test_each_event_of_a_stream_in_a_block(tmp_path: Path) -> None:
