@@ -25,6 +25,8 @@ _PATH = re.compile(r"/|~|\.|[A-Za-z]:\\")
 _SCHEMA_MEMBERS = "properties", "$defs", "definitions", "patternProperties"
 _SCHEMA_KEYWORDS = frozenset({"$ref", "anyOf", "oneOf", "allOf", "properties", "description"})
 _GROUPS = re.compile(r".*(?:credential|secret)s?", re.IGNORECASE)
+_THOUGHTS = frozenset({"thinking", "thought", "text"})
+_KINDS_OF_THOUGHT = "thinking", "reasoning", "signature"
 _PLAIN_HEADERS = frozenset({"accept", "content-type", "user-agent"})
 
 
@@ -77,15 +79,17 @@ def note_named(tree: Node) -> None:
             waiting += [(place, item) for item in node if not isinstance(item, Leaf)]
         elif isinstance(node, dict):
             if place not in _SCHEMA_MEMBERS:
-                _note_members(node, place == "headers")
+                _note_members(node, place)
             waiting += [(key, item) for key, item in node.items() if not isinstance(item, Leaf)]
 
 
-def _note_members(node: dict[str, Node], are_headers: bool) -> None:
+def _note_members(node: dict[str, Node], place: str) -> None:
     for key, item in node.items():
         of_key = rank(key)
-        if of_key is Rank.NONE and are_headers and is_secret_header(key.lower()):
+        if of_key is Rank.NONE and place == "headers" and is_secret_header(key.lower()):
             of_key = Rank.IF_OPAQUE
+        if "ignature" in key and _is_thought(key, node, place):
+            continue
         if of_key is not Rank.NONE:
             _note(key, item, of_key)
     value = node.get("value")
@@ -98,6 +102,17 @@ def _note_members(node: dict[str, Node], are_headers: bool) -> None:
         for key, item in headers.items():
             if key.lower() not in _PLAIN_HEADERS:
                 _note(key, item, Rank.SECRET)
+
+
+def _is_thought(key: str, node: dict[str, Node], place: str) -> bool:
+    """Whether a signature is that of a model's thinking, which a client has to send back."""
+    kind = node.get("type", node.get("part_kind"))
+    return (
+        key.lower().startswith("thought")
+        or place.startswith("reasoning")
+        or not _THOUGHTS.isdisjoint(node)
+        or (isinstance(kind, StringLeaf) and kind.text.startswith(_KINDS_OF_THOUGHT))
+    )
 
 
 def _note(key: str, item: Node, of_key: Rank) -> None:

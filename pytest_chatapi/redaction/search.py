@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
+from pytest_chatapi.redaction.assigned import assigned_hits
 from pytest_chatapi.redaction.encodings import (
     ALIGNED,
     MOST_UNZIPPED,
@@ -90,6 +91,7 @@ class Search:
                 hits += value.hits(text)
         if names:
             hits += text_hits(text)
+            hits += assigned_hits(text)
         fragments = None
         if depth:
             find = partial(self.hits, depth=depth - 1, shapes=shapes, names=names)
