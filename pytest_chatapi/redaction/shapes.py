@@ -258,6 +258,29 @@ _PARTS = (
         "Microsoft Teams; gitleaks microsoft-teams-webhook",
         words=("webhookb2",),
     ),
+    Shape(
+        "webhooks",
+        r"/api/webhooks/[0-9]{15,20}/[A-Za-z0-9_-]{60,80}",
+        f"/api/webhooks/{REDACTED}",
+        "a webhook",
+        "Discord; trufflehog discordwebhook",
+        words=("webhooks",),
+    ),
+    Shape(
+        "catch",
+        r"hooks\.zapier\.com/hooks/catch/[0-9]{1,12}/[A-Za-z0-9]{5,20}",
+        f"hooks.zapier.com/hooks/catch/{REDACTED}",
+        "a webhook",
+        "Zapier; trufflehog zapierwebhook",
+        words=("catch",),
+    ),
+    Shape(
+        "JQQ",
+        _EDGE + r"[A-Za-z0-9]{52}JQQJ99[A-Za-z0-9]{26}(?![A-Za-z0-9])",
+        REDACTED,
+        "an API key (...JQQJ99...)",
+        "Azure OpenAI; kingfisher azureopenai",
+    ),
 )
 
 KEYS = (*_MODELS, *_vendors(), *_PARTS)

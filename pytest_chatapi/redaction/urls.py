@@ -18,7 +18,7 @@ _KIND = "a secret in a URL"
 _SECRET_PARAMETER = re.compile(
     r"(?:.*[-_])?(?:token|signature)|key|sig|code|x-(?:amz|goog)-.*", re.IGNORECASE
 )
-_SIGNATURE = re.compile("sig|signature", re.IGNORECASE)
+_SIGNATURE = re.compile("(?:.*[-_])?(?:sig|signature)", re.IGNORECASE)
 _IN_ANY_TEXT = re.compile("token|key|code", re.IGNORECASE)
 _PARAMETER = re.compile(r"(?:^|[?&;#])([^=&;#?]+)=([^&;#]+)")
 _USERINFO = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//([^/?#\s]*)@")
@@ -68,7 +68,7 @@ def url_secrets(url: str) -> Iterator[tuple[str, str]]:
 
 # In JSON the separators may be escaped, and in HTML an entity ends with one.
 _IN_TEXT = re.compile(
-    r"(?:[?&;#]|\\u0026|\\u003[Ff])([A-Za-z_][A-Za-z0-9_. %\[\]-]{0,60}?)="
+    r"(?:[?&;#] ?|\\u0026|\\u003[Ff])([A-Za-z_][A-Za-z0-9_. %\[\]-]{0,60}?)="
     r"([^&;#?\s\"'<>\\`()\[\]{}|,]+)"
 )
 _USER_IN_TEXT = re.compile(
