@@ -1,7 +1,7 @@
 """Secrets in prose, code and commands that are known by the name in front of them.
 
-``DB_PASSWORD=...``, ``OpenAI(api_key="...")``, ``--token ...``, ``Invalid API key: ...``. A name proves
-less there than in JSON, so the value has to look generated as well.
+``DB_PASSWORD=...``, ``OpenAI(api_key="...")``, ``--token ...``, ``Invalid API key: ...``. A name
+proves less there than in JSON, so the value has to look generated as well.
 """
 
 from __future__ import annotations
@@ -17,22 +17,27 @@ __all__ = ["assigned_hits"]
 
 _KIND = "a value that is secret by the name before it"
 
-# Each costs a search of every text, so there are few. "key" and "token" are parts of other words too.
+# Each is looked for in every text, so there are few.
 _WORDS = "passw", "secret", "auth"
-_LAST_WORDS = "key", "token"
+_LAST_WORDS = "key", "token"  # which are parts of other words, too
 _OTHER_ALPHABETS = "пароль", "密码", "密碼", "パスワード", "contraseña"
 
 _BEFORE = re.compile(r"(?:[A-Za-z]+ (?=\Z))?[\w-]*\Z")
 _REST = re.compile(r"[\w-]{0,24}", re.ASCII)
 # Up to the value: signs, tags, and a few words of code and of messages.
 _GLUE = re.compile(
-    r"(?:\\+[nrt]|[\s\"'`*()\[\]:=>,.|@\\：→は是-]|</?[A-Za-z]{1,20}>"
-    r"|\b(?:is|are|was|provided|expected|[Rr]eceived|value|content|str|[Ss]tring|b|N"
-    r"|Bearer|Basic|Token|Api-?Key)\b){1,24}"
+    r"(?:\\+[nrt]|[\s\"'`*(){\[\]:=>,|.@\\：→は是-]|</?[A-Za-z]{1,20}>"
+    r"|\b(?:is|are|was|provided|expected|[Rr]eceived|[Vv]alue|content|type|key|token|str|[Ss]tring|b|N"
+    r"|[Bb]earer|Basic|Token|Api-?Key)\b){1,24}"
 )
 _VALUE = re.compile(r"[A-Za-z0-9+/_.~=%-]{12,512}")
 _MADE_UP = re.compile(r"[^\s\"'`,;<>(){}\[\]\\|]{6,64}")
 _ASSIGNS = re.compile(r"(?:[:=：]|\bis\b)\s*(?:[bN]?\\*[\"'`])?\Z")
+_NEXT_PARAMETER = re.compile(r"&[\w-]+=")
+# With a word of a message before it, or the end of an escaped line end.
+_BARE_TOKEN = re.compile(
+    r"(?:-+|(?:bad|expired|invalid|my|the|this|unknown|with|wrong|your) |n)?token", re.IGNORECASE
+)
 _WRAPPER = re.compile(r"(?:Str|Credential|Value|Header)\Z")
 _OTHER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[.~]*/.*|[^@\s]+@[^@\s]+\.[a-z]+|\w+://.*")
 _USER = re.compile(
@@ -47,65 +52,60 @@ def assigned_hits(text: str) -> list[Hit]:
     lower = text.lower()
     if len(lower) != len(text):  # a letter that has two in lower case
         lower = text
-    for word in _WORDS:
-        if word in lower:
-            hits += _after_each(text, lower, word)
+    for word in _WORDS if text.isascii() else (*_WORDS, *_OTHER_ALPHABETS):
+        at = lower.find(word)
+        while at >= 0:
+            end = at + len(word)
+            hits += _after(text, at, end)
+            at = lower.find(word, end)
     for word in _LAST_WORDS:
-        if word in lower:
-            hits += _after_each(text, lower, word, ends_a_name=True)
-    if not text.isascii():
-        for word in _OTHER_ALPHABETS:
-            if word in lower:
-                hits += _after_each(text, lower, word)
+        at = lower.find(word)
+        while at >= 0:
+            end = at + len(word)
+            if text[at - 1 : at] != '"' and _ends_a_name(text, lower, at, end):
+                hits += _after(text, at, end)
+            at = lower.find(word, end)
     if "curl" in lower or "auth=(" in lower:
         hits += _users(text)
     return hits
 
 
-def _after_each(text: str, lower: str, word: str, ends_a_name: bool = False) -> Iterator[Hit]:
-    at = lower.find(word)
-    while at >= 0:
-        end = at + len(word)
-        if not ends_a_name or _ends_a_name(text, lower, at, end):
-            if hit := _after(text, at, end):
-                yield hit
-        at = lower.find(word, end)
-
-
-def _ends_a_name(text: str, lower: str, start: int, end: int) -> bool:
-    """Whether the word is the last one of a name: ``api_key``, ``accessToken``, no ``tokens``."""
-    if text[end : end + 1].islower() or text[start - 1 : start] in _QUOTES:
-        return False
-    return lower[start - 1 : start] in _SEPARATORS or text[start].isupper() or (
-        lower[start - 3 : start] == "api" or lower[start - 2 : start] == "\\n"
-    )
-
-
-_QUOTES = frozenset("\"'")
 _SEPARATORS = frozenset(["", *"_- \n(:"])
 
 
-def _after(text: str, start: int, end: int) -> Hit | None:
-    """The secret behind the name that holds the word from `start` to `end`."""
+def _ends_a_name(text: str, lower: str, start: int, end: int) -> bool:
+    """Whether the word is the last one of a name: ``api_key``, ``accessToken``, not ``tokens``."""
+    return not text[end : end + 1].islower() and (
+        lower[start - 1 : start] in _SEPARATORS
+        or text[start].isupper()
+        or lower[start - 3 : start] == "api"
+        or lower[start - 2 : start] == "\\n"
+    )
+
+
+def _after(text: str, start: int, end: int) -> Iterator[Hit]:
+    """The secret behind the name that holds the word from `start` to `end`, if there is one."""
     rest = _REST.match(text, end)
     glue = _GLUE.match(text, rest.end() if rest else end)
     if glue is None:
-        return None
+        return
     before = _BEFORE.search(text[max(0, start - 40) : start])
     name = (before[0] if before else "") + text[start : glue.start()]
     of_name = rank(_WRAPPER.sub("", name))
-    if of_name is Rank.NONE and text[start:end].lower() != "token":
-        return None
+    if of_name is Rank.NONE and not _BARE_TOKEN.fullmatch(name):
+        return
     if value := _VALUE.match(text, glue.end()):
         found = value[0].rstrip(".,:-")
         is_call = text[value.end() : value.end() + 1] in ("(", "[")
         if not is_call and not _OTHER.fullmatch(found) and is_generated(found):
-            return Hit(value.start(), value.start() + len(found), REDACTED, _KIND)
-    if of_name is Rank.SECRET and _ASSIGNS.search(glue[0]):
+            yield Hit(value.start(), value.start() + len(found), REDACTED, _KIND)
+            return
+    is_parameter = text[start - len(before[0] if before else "") - 1 :][:1] in ("?", "&")
+    if of_name is Rank.SECRET and not is_parameter and _ASSIGNS.search(glue[0]):
         made_up = _MADE_UP.match(text, glue.end())
-        if made_up and _is_made_up(found := made_up[0].rstrip(".,:")):
-            return Hit(made_up.start(), made_up.start() + len(found), REDACTED, _KIND)
-    return None
+        found = _NEXT_PARAMETER.split(made_up[0])[0].rstrip(".,:") if made_up else ""
+        if made_up and _is_made_up(found):
+            yield Hit(made_up.start(), made_up.start() + len(found), REDACTED, _KIND)
 
 
 _MIXED = re.compile(r"(?=.*[A-Za-z])(?=.*[0-9])(?=.*[!@#$^&*?+~])")
@@ -113,7 +113,12 @@ _MIXED = re.compile(r"(?=.*[A-Za-z])(?=.*[0-9])(?=.*[!@#$^&*?+~])")
 
 def _is_made_up(text: str) -> bool:
     """Whether this is a password that somebody made up: letters, digits and a sign."""
-    return _MIXED.match(text) is not None and can_be_password(text) and not _OTHER.fullmatch(text)
+    return (
+        _MIXED.match(text) is not None
+        and can_be_password(text)
+        and REDACTED not in text
+        and not _OTHER.fullmatch(text)
+    )
 
 
 def _users(text: str) -> Iterator[Hit]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from pytest_chatapi.redaction.leaves import Leaf, Node, StringLeaf
 from pytest_chatapi.redaction.names import Rank, is_secret_header, rank
@@ -24,7 +25,9 @@ _NO_VALUE = frozenset("{tfn")
 _SCHEME = re.compile(r"(?:Bearer|Basic|Token|Api-?Key|Key|Digest)\s+", re.IGNORECASE)
 _PATH = re.compile(r"/|~|\.|[A-Za-z]:\\")
 _SCHEMA_MEMBERS = "properties", "$defs", "definitions", "patternProperties"
-_SCHEMA_KEYWORDS = frozenset({"$ref", "anyOf", "oneOf", "allOf", "properties", "description", "type"})
+_SCHEMA_KEYWORDS = frozenset(
+    {"$ref", "anyOf", "oneOf", "allOf", "properties", "description", "type"}
+)
 _GROUPS = re.compile(r".*(?:credential|secret)s?", re.IGNORECASE)
 _NAME_AND_VALUE = (
     (("name", "key", "path"), ("value",)),
@@ -83,7 +86,7 @@ def note_named(tree: Node) -> None:
     while waiting:
         place, node = waiting.pop()
         if isinstance(node, list):
-            _note_pairs(node, place)
+            _note_items(node)
             waiting += [(place, item) for item in node if not isinstance(item, Leaf)]
         elif isinstance(node, dict):
             if place not in _SCHEMA_MEMBERS:
@@ -115,19 +118,20 @@ def _note_members(node: dict[str, Node], place: str) -> None:
 
 def _rank_of_text(name: str) -> Rank | None:
     """What a text says about the value beside it, if anything."""
-    if is_secret_header(name.lower()) or name.lower() in ("bearer", "basic"):
-        return Rank.IF_OPAQUE
     of_name = rank(name)
-    return None if of_name is Rank.NONE else of_name
+    if of_name is not Rank.NONE:
+        return of_name
+    name = name[:64].lower()
+    return Rank.IF_OPAQUE if name in ("bearer", "basic") or is_secret_header(name) else None
 
 
-def _note_pairs(items: list[Node], place: str) -> None:
-    """Note the values in a list of name and value, such as a header: `place` names the list."""
-    if len(items) == 2 or place == "rawHeaders":
-        for name, value in zip(items[::2], items[1::2], strict=False):
-            if isinstance(name, StringLeaf) and isinstance(value, StringLeaf):
-                if _rank_of_text(name.text) and is_generated(value.text):
-                    value.hits.append(Hit(0, len(value.text), REDACTED, KIND))
+def _note_items(items: list[Node]) -> None:
+    """Note the items of a list that are values of the names before them: of a header, a flag."""
+    for name, value in pairwise(items):
+        if not isinstance(name, StringLeaf) or not isinstance(value, StringLeaf):
+            continue
+        if _rank_of_text(name.text) and is_generated(value.text):
+            value.hits.append(Hit(0, len(value.text), REDACTED, KIND))
 
 
 def _is_thought(key: str, node: dict[str, Node], place: str) -> bool:

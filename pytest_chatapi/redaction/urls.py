@@ -8,9 +8,9 @@ from urllib.parse import unquote
 
 from pytest_chatapi.redaction.names import Rank, rank
 from pytest_chatapi.redaction.replacing import REDACTED, Hit
-from pytest_chatapi.redaction.values import can_be_password, is_opaque
+from pytest_chatapi.redaction.values import can_be_password, is_generated, is_opaque
 
-__all__ = ["form_hits", "multipart_hits", "text_hits", "url_secrets", "userinfo"]
+__all__ = ["form_hits", "multipart_hits", "path_hits", "text_hits", "url_secrets", "userinfo"]
 
 _KIND = "a secret in a URL"
 
@@ -44,6 +44,21 @@ def form_hits(text: str) -> list[Hit]:
         Hit(*match.span(2), REDACTED, "")
         for _, match in _secret_parameters(text)
         if match[2] != REDACTED
+    ]
+
+
+_SECRET_SEGMENT = re.compile(
+    r"/(?:(?:api[-_]?)?keys?|tokens?|secrets?|(?:web)?hooks?)/([A-Za-z0-9_-]{16,})(?=[/?#]|\Z)",
+    re.IGNORECASE,
+)
+
+
+def path_hits(url: str) -> list[Hit]:
+    """The generated parts of a path that follow a name: ``/webhooks/...``, ``/token/...``."""
+    return [
+        Hit(*match.span(1), REDACTED, "")
+        for match in _SECRET_SEGMENT.finditer(url)
+        if is_generated(match[1])
     ]
 
 
