@@ -651,9 +651,10 @@ NAMES = """
 password passwd pwd secret client_secret clientSecret api_key apiKey api-key x-api-key apikey
 OPENAI_API_KEY access_token refreshToken id_token private_key connection_string ConnectionString
 Ocp-Apim-Subscription-Key X-Amz-Signature X-Goog-Credential authorization credential session jwt
-signature dbPassword aws_secret_access_key
+signature dbPassword aws_secret_access_key AWSSecretKey password_confirmation Passwort
 """.split()
 GIVEN = "s3cret-V4lue-7"
+NOT_GUESSED = "a1B2c3D4e5F6g7H8"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -705,12 +706,19 @@ def test_members_that_are_secret_by_name(name: str) -> None:
             },
         ),
         ({"headers": {"x-gateway-key": GIVEN}, "jwt": ""}, None),
+        ({"Params": [{"Name": "Password", "Value": "Sommer2026!"}]}, "Sommer2026!"),
+        ([{"op": "replace", "path": "/db/password", "value": "Sommer2026!"}], "Sommer2026!"),
+        ({"authentication": {"type": "api_key", "key": NOT_GUESSED}}, NOT_GUESSED),
+        ({"auth": {"type": "bearer", "token": NOT_GUESSED}}, NOT_GUESSED),
+        ({"password": {"value": NOT_GUESSED}}, NOT_GUESSED),
+        ({"args": ["-y", "mcp", "--api-key", NOT_GUESSED]}, NOT_GUESSED),
+        ({"signature": NOT_GUESSED, "bytes": "abc"}, NOT_GUESSED),
         ({"password": KEY}, {"password": "sk-REDACTED"}),
     ],
 )
 def test_values_that_are_secret_by_name(value: Any, expected: Any) -> None:
-    if expected is None:
-        expected = json.loads(json.dumps(value).replace(GIVEN, "REDACTED"))
+    if not isinstance(expected, dict):
+        expected = json.loads(json.dumps(value).replace(expected or GIVEN, "REDACTED"))
     for indent in (None, 1):
         after = clean.body(json.dumps(value, indent=indent))
         assert after == json.dumps(expected, indent=indent).encode()
@@ -730,6 +738,10 @@ def test_values_that_are_secret_by_name(value: Any, expected: Any) -> None:
         {"password": "mellon", "secret": "string", "pwd": "/home/me/p1"},
         {"api_key": "YOUR_API_KEY", "apiKey": "${API_KEY}", "api-key": "<your key>"},
         {"api_key": "not-needed", "client_secret": "sk-1234", "passwd": "********"},
+        {"type": "thinking", "thinking": "Hm.", "signature": NOT_GUESSED},
+        {"delta": {"type": "signature_delta", "signature": NOT_GUESSED}},
+        {"reasoningContent": {"signature": NOT_GUESSED}, "parts": [{"thoughtSignature": GIVEN}]},
+        {"required": ["password", "api_key", "user_name_2"], "type": "api_key", "key": "value"},
         {"session": "morning", "credentials": "same-origin", "authorization": "approved"},
         {"session": "2026-11-26", "signature": "def f(x: int) -> int", "credential": "a.b.c"},
         {"key": GIVEN, "code": GIVEN, "value": GIVEN, "name": "greeting"},
@@ -740,6 +752,75 @@ def test_names_and_values_that_are_no_secret(value: Any) -> None:
         body = json.dumps(document).encode()
         assert clean.body(body) is body
         assert clean.find_secrets(body.decode()) == []
+
+
+ASSIGNED = """
+export DB_PASSWORD={}
+client = OpenAI(api_key="{}", base_url=None)
+os.environ["OPENAI_API_KEY"] = '{}'
+const accessToken: string = `{}`;
+private static final String API_KEY = "{}";
+{{'password': b'{}', 'x': None}}
+- name: API_KEY\\n  value: "{}"
+<r><SecretAccessKey>{}</SecretAccessKey></r>
+<meta name="csrf-token" content="{}">
+| API_KEY | `{}` |
+mytool --api-key {} --verbose
+mytool --token {}
+curl -u bob:{} https://h
+requests.get(url, auth=("bob", "{}"))
+Authorization: Token {}
+AzureKeyCredential("{}")
+Incorrect API key provided: {}. You can find your key in the settings.
+Invalid token: {}
+Your authentication token ({}) is invalid
+Use the API key {} for this.
+The secret key is {}.
+логин и пароль: {}
+{{"пароль": "{}"}}
+{{"model": "m", "password": "{}",}}
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("template", ASSIGNED)
+def test_values_after_a_name_in_prose_and_code(template: str) -> None:
+    template = template.replace("\\n", "\n")
+    text, expected = template.format(NOT_GUESSED), template.format("REDACTED")
+    assert clean.text(text) == expected
+    assert clean.text(expected) == expected
+    body, left = (json.dumps({"a": [one, 1]}, ensure_ascii=False) for one in (text, expected))
+    assert clean.body(body) == left.encode()
+    parts = [text[i : i + 3] for i in range(0, len(text), 3)]
+    joined = [e["choices"][0]["delta"]["content"] for e in events(redacted_stream(parts))]
+    assert "".join(joined) == expected
+
+
+@pytest.mark.parametrize("text", ["password: {}", "PGPASSWORD={} psql", "The password is {}"])
+def test_passwords_that_somebody_made_up(text: str) -> None:
+    for password in ("Sommer2026!", "Tr0ub4dor&3", "P@ssw0rd123"):
+        assert clean.text(text.format(password)) == text.format("REDACTED")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password = getpass.getpass('Password: ') or settings.db_password_v2",
+        "api_key=os.environ['OPENAI_API_KEY'], token=request.headers['X-Token-2']",
+        "def login(password: str = Field(min_length=12), api_key: SecretStr2 = None): ...",
+        "password: ${{ secrets.DB_PASSWORD_2 }} and api_key={{ .Values.key_2 }}",
+        "The password must have 8 characters, 1 digit and 1 sign (!@#$%).",
+        "password_hash: sha256, api_key_id: key_1, tokens: 123456789012",
+        f"commit {'0a1f' * 10} fixes the secret handling",
+        "the next page token a1B2c3D4e5F6g7H8, max_tokens: 4096",
+        "secret: /run/secrets/db_password_20261126 or me2@mail.example",
+        "Use the API key gpt-4o-mini-2024-07-18 as a stand-in",
+        "from cryptography import (\n    _X448PrivateKey,\n    X448PublicKey2,\n)",
+        "curl -u user:password https://h",
+    ],
+)
+def test_prose_and_code_without_anything_secret(text: str) -> None:
+    for whole in (text, json.dumps({"content": text}), sse(*map(chunk, text.split()))):
+        assert clean.text(whole) == whole
 
 
 def test_fields_of_a_multipart_form() -> None:
@@ -1502,6 +1583,7 @@ HOSTILE = [
     "[1,",
     "}{",
     '"password":',
+    "password: \\",
     'name="a"\r\n',
 ]
 

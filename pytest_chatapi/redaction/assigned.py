@@ -20,13 +20,15 @@ _KIND = "a value that is secret by the name before it"
 # Each is looked for in every text, so there are few.
 _WORDS = "passw", "secret", "auth"
 _LAST_WORDS = "key", "token"  # which are parts of other words, too
+_SHORTEST = 16  # characters of a name and a value
+_SIGNS = " ", ":", "=", "(", ">"  # of which one is between them
 _OTHER_ALPHABETS = "пароль", "密码", "密碼", "パスワード", "contraseña"
 
 _BEFORE = re.compile(r"(?:[A-Za-z]+ (?=\Z))?[\w-]*\Z")
 _REST = re.compile(r"[\w-]{0,24}", re.ASCII)
 # Up to the value: signs, tags, and a few words of code and of messages.
 _GLUE = re.compile(
-    r"(?:\\+[nrt]|[\s\"'`*(){\[\]:=>,|.@\\：→は是-]|</?[A-Za-z]{1,20}>"
+    r"(?:\\{1,8}[nrt]|[\s\"'`*(){\[\]:=>|.@\\：→は是-]|(?<=[\"'`]),|</?[A-Za-z]{1,20}>"
     r"|\b(?:is|are|was|provided|expected|[Rr]eceived|[Vv]alue|content|type|key|token|str|[Ss]tring|b|N"
     r"|[Bb]earer|Basic|Token|Api-?Key)\b){1,24}"
 )
@@ -49,6 +51,8 @@ _USER = re.compile(
 def assigned_hits(text: str) -> list[Hit]:
     """The values in a text that are secret by the names before them."""
     hits: list[Hit] = []
+    if len(text) < _SHORTEST or not any(map(text.__contains__, _SIGNS)):
+        return hits
     lower = text.lower()
     if len(lower) != len(text):  # a letter that has two in lower case
         lower = text
@@ -65,7 +69,7 @@ def assigned_hits(text: str) -> list[Hit]:
             if text[at - 1 : at] != '"' and _ends_a_name(text, lower, at, end):
                 hits += _after(text, at, end)
             at = lower.find(word, end)
-    if "curl" in lower or "auth=(" in lower:
+    if "curl" in lower or "auth=(" in text:
         hits += _users(text)
     return hits
 

@@ -47,8 +47,8 @@ class Rank(enum.Enum):
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[\W_]+")
 _SECRET = re.compile(
     r".*(?:password|passwd|passphrase|passcode|secret|(?:api|private)_?key)s?"
-    r"|(?:.*_)?(?:password_(?:confirm(?:ation)?|again|repeat)|passwor[td]|kennwort|contrase(?:ñ|n)a|senha"
-    r"|mot_de_passe|пароль|密[码碼]|パスワード|비밀번호)"
+    r"|(?:.*_)?(?:password_(?:again|confirm(?:ation)?|repeat)|passwort|kennwort|mot_de_passe"
+    r"|contraseña|senha|пароль|密[码碼]|パスワード|비밀번호)"
     r"|(?:.*_)?pwds?"
     r"|(?:.*_)?(?:access|account|admin|auth|encryption|functions?|master|secret|secret_access|shared"
     r"|shared_access|signing|storage|subscription|virtual)_?keys?"
@@ -57,13 +57,14 @@ _SECRET = re.compile(
     r"|(?:.*_)?x_(?:amz|goog)_(?:credential|security_token|signature)"
 )
 _IF_OPAQUE = re.compile(
-    r"(?:.*_)?(?:authorization|auth|bearer|cookies?|credentials?|jwt|pass|pat|pw|session(?:_?id)?|sid"
-    r"|sig|signature|assertion|otp|(?:device|recovery|verification)_code|code_verifier|s_?a_?m_?l_?response)"
+    r"(?:.*_)?(?:authorization|auth|bearer|cookies?|credentials?|jwt|pass|pat|pw|session(?:_?id)?"
+    r"|sid|sig|signature|assertion|otp|(?:device|recovery|verification)_code|code_verifier"
+    r"|saml_?response)"
     # Places in a list, and special tokens of a vocabulary, are no secrets.
     r"|(?!(?:.*_)?(?:page|next|continuation|cursor|sync|bos|eos|pad|unk|mask|sep|cls|stop|start|end"
     r"|image|audio|special|first|last|max|min)_token).*_token"
-    r"|(?:.*_)?(?:app|azure|client|consumer|deploy|ephemeral|hmac|instrumentation|integration|license|primary"
-    r"|project|salt|secondary|service|ssh|webhook)_?key(?:_data)?"
+    r"|(?:.*_)?(?:app|azure|client|consumer|deploy|ephemeral|hmac|instrumentation|integration|license"
+    r"|primary|project|salt|secondary|service|ssh|webhook)_?key(?:_data)?"
 )
 
 
