@@ -97,6 +97,11 @@ def events(body: str | bytes) -> list[Any]:
         ("AIza" + "a_B-1" * 7, "AIzaREDACTED", "an API key (AIza...)"),
         ("AKIA" + "A1B2" * 4, "AKIAREDACTED", "an API key (AKIA...)"),
         ("AKIA" + "ABCDEFGH2345ABCD", "AKIAREDACTED", "an API key (AKIA...)"),
+        (
+            "AKIA" + "A1B2" * 4 + "/20261126/us-east-1/bedrock/aws4_request",
+            "AKIAREDACTED/20261126/us-east-1/bedrock/aws4_request",
+            "an API key (AKIA...)",
+        ),
         ("ASIA" + "A1B2" * 4, "ASIAREDACTED", "an API key (ASIA...)"),
         ("hf_" + "a1B2" * 6, "hf_REDACTED", "a token (hf_...)"),
         ("sess-" + "a1B2" * 6, "sess-REDACTED", "a token (sess-...)"),
@@ -821,6 +826,11 @@ def test_passwords_that_somebody_made_up(text: str) -> None:
 def test_prose_and_code_without_anything_secret(text: str) -> None:
     for whole in (text, json.dumps({"content": text}), sse(*map(chunk, text.split()))):
         assert clean.text(whole) == whole
+
+
+def test_a_name_that_is_there_twice() -> None:
+    body = f'{{"password": "{NOT_GUESSED}", "a": 1, "password": "x"}}'
+    assert clean.body(body) == body.replace(NOT_GUESSED, "REDACTED").encode()
 
 
 def test_fields_of_a_multipart_form() -> None:

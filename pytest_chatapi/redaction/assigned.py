@@ -29,7 +29,7 @@ _REST = re.compile(r"[\w-]{0,24}", re.ASCII)
 # Up to the value: signs, tags, and a few words of code and of messages.
 _GLUE = re.compile(
     r"(?:\\{1,8}[nrt]|[\s\"'`*(){\[\]:=>|.@\\：→は是-]|(?<=[\"'`]),|</?[A-Za-z]{1,20}>"
-    r"|\b(?:is|are|was|provided|expected|[Rr]eceived|[Vv]alue|content|type|key|token|str|[Ss]tring|b|N"
+    r"|\b(?:is|are|was|provided|expected|[Rr]eceived|[Vv]alue|stringValue|content|type|key|token|str|[Ss]tring|b|N"
     r"|[Bb]earer|Basic|Token|Api-?Key)\b){1,24}"
 )
 _VALUE = re.compile(r"[A-Za-z0-9+/_.~=%-]{12,512}")

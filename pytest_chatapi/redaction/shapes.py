@@ -132,7 +132,7 @@ _MIXED = "(?=[a-z_-]{0,511}[A-Z0-9])"
 _DIGIT = "(?=[A-Za-z]{0,511}[0-9])"
 
 _MIXED_ALNUM, _MIXED_SAFE, _DIGIT_ALNUM = _MIXED + _ALNUM, _MIXED + _SAFE, _DIGIT + _ALNUM
-_AWS = _MIXED + r"[A-Z0-9]{16}(?![A-Za-z0-9+/])"
+_AWS = _MIXED + r"[A-Z0-9]{16}(?![A-Za-z0-9+]|/(?![0-9]{8}/))"  # a date follows in a scope
 
 _SK = _prefixed(
     "sk-",

@@ -19,7 +19,7 @@ _SECRET_PARAMETER = re.compile(
     r"(?:.*[-_])?(?:token|signature)|key|sig|code|x-(?:amz|goog)-.*", re.IGNORECASE
 )
 _SIGNATURE = re.compile("(?:.*[-_])?(?:sig|signature)", re.IGNORECASE)
-_IN_ANY_TEXT = re.compile("token|key|code", re.IGNORECASE)
+_IF_OPAQUE = re.compile("token|key|code|appid|hmac|key-pair-id|policy|sas|ticket", re.IGNORECASE)
 _PARAMETER = re.compile(r"(?:^|[?&;#])([^=&;#?]+)=([^&;#]+)")
 _USERINFO = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//([^/?#\s]*)@")
 _SIGNED = "-signature", "-credential", "-token"
@@ -34,6 +34,7 @@ def _secret_parameters(text: str) -> Iterator[tuple[str, re.Match[str]]]:
             of_name is Rank.SECRET
             or _SECRET_PARAMETER.fullmatch(name)
             or of_name.covers(unquote(match[2]))
+            or (_IF_OPAQUE.fullmatch(name) and is_opaque(unquote(match[2])))
         ):
             yield name, match
 
@@ -118,7 +119,7 @@ def _is_secret(name: str, value: str) -> bool:
     if _SIGNATURE.fullmatch(name):
         return can_be_password(value)
     if of_name is Rank.NONE:
-        return _IN_ANY_TEXT.fullmatch(name) is not None and is_opaque(value)
+        return _IF_OPAQUE.fullmatch(name) is not None and is_opaque(value)
     return of_name.covers(value)
 
 
