@@ -773,6 +773,9 @@ private static final String API_KEY = "{}";
 mytool --api-key {} --verbose
 mytool --token {}
 curl -u bob:{} https://h
+sshpass -p '{}' ssh h
+CREATE USER bob IDENTIFIED BY '{}';
+MYSQL_PWD={} mysql
 requests.get(url, auth=("bob", "{}"))
 Authorization: Token {}
 AzureKeyCredential("{}")
@@ -821,6 +824,7 @@ def test_passwords_that_somebody_made_up(text: str) -> None:
         "Use the API key gpt-4o-mini-2024-07-18 as a stand-in",
         "from cryptography import (\n    _X448PrivateKey,\n    X448PublicKey2,\n)",
         "curl -u user:password https://h",
+        "mkdir -p /tmp/build-0a1f0a1f0a1f && pytest -p no:cacheprovider -w some_words_2026",
     ],
 )
 def test_prose_and_code_without_anything_secret(text: str) -> None:

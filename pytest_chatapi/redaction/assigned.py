@@ -18,10 +18,9 @@ __all__ = ["assigned_hits"]
 _KIND = "a value that is secret by the name before it"
 
 # Each is looked for in every text, so there are few.
-_WORDS = "passw", "secret", "auth"
+_WORDS = "passw", "secret", "auth", "pwd", "identified by"
 _LAST_WORDS = "key", "token"  # which are parts of other words, too
 _SHORTEST = 16  # characters of a name and a value
-_SIGNS = " ", ":", "=", "(", ">"  # of which one is between them
 _OTHER_ALPHABETS = "пароль", "密码", "密碼", "パスワード", "contraseña"
 
 _BEFORE = re.compile(r"(?:[A-Za-z]+ (?=\Z))?[\w-]*\Z")
@@ -29,12 +28,12 @@ _REST = re.compile(r"[\w-]{0,24}", re.ASCII)
 # Up to the value: signs, tags, and a few words of code and of messages.
 _GLUE = re.compile(
     r"(?:\\{1,8}[nrt]|[\s\"'`*(){\[\]:=>|.@\\：→は是-]|(?<=[\"'`]),|</?[A-Za-z]{1,20}>"
-    r"|\b(?:is|are|was|provided|expected|[Rr]eceived|[Vv]alue|stringValue|content|type|key|token|str|[Ss]tring|b|N"
-    r"|[Bb]earer|Basic|Token|Api-?Key)\b){1,24}"
+    r"|\b(?:is|are|was|provided|expected|[Rr]eceived|[Vv]alue|stringValue|content|type|key|token"
+    r"|str|[Ss]tring|b|N|[Bb]earer|Basic|Token|Api-?Key)\b){1,24}"
 )
 _VALUE = re.compile(r"[A-Za-z0-9+/_.~=%-]{12,512}")
 _MADE_UP = re.compile(r"[^\s\"'`,;<>(){}\[\]\\|]{6,64}")
-_ASSIGNS = re.compile(r"(?:[:=：]|\bis\b)\s*(?:[bN]?\\*[\"'`])?\Z")
+_ASSIGNS = re.compile(r"(?:(?:[:=：]|\bis\b)\s*(?:[bN]?\\*[\"'`])?|\s+\\*[\"'])\Z")
 _NEXT_PARAMETER = re.compile(r"&[\w-]+=")
 # With a word of a message before it, or the end of an escaped line end.
 _BARE_TOKEN = re.compile(
@@ -42,16 +41,21 @@ _BARE_TOKEN = re.compile(
 )
 _WRAPPER = re.compile(r"(?:Str|Credential|Value|Header)\Z")
 _OTHER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[.~]*/.*|[^@\s]+@[^@\s]+\.[a-z]+|\w+://.*")
-_USER = re.compile(
+# The password of a user, and an option that has one where its value looks generated.
+_OF_COMMANDS = re.compile(
     r"(?<![\w-])(?:-u|--(?:proxy-)?user)[ =]+[\"']?[\w.@-]{1,64}:([^\s\"'`:\\]{6,128})"
     r"|\bauth=\(\\*[\"'][^\"'\\]{1,64}\\*[\"'], *\\*[\"']([^\"'\\]{6,128})"
+    r"|(?<![\w-])-(?:[aPpw]|passin pass:)[ \"']{0,2}([^\s\"'`:\\]{12,128})"
 )
 
 
 def assigned_hits(text: str) -> list[Hit]:
     """The values in a text that are secret by the names before them."""
     hits: list[Hit] = []
-    if len(text) < _SHORTEST or not any(map(text.__contains__, _SIGNS)):
+    if len(text) < _SHORTEST or not (
+        # One of these is between a name and a value.
+        " " in text or ":" in text or "=" in text or "(" in text or ">" in text or "：" in text
+    ):
         return hits
     lower = text.lower()
     if len(lower) != len(text):  # a letter that has two in lower case
@@ -69,8 +73,8 @@ def assigned_hits(text: str) -> list[Hit]:
             if text[at - 1 : at] != '"' and _ends_a_name(text, lower, at, end):
                 hits += _after(text, at, end)
             at = lower.find(word, end)
-    if "curl" in lower or "auth=(" in text:
-        hits += _users(text)
+    if " -" in text or "auth=(" in text:
+        hits += _in_commands(text)
     return hits
 
 
@@ -95,7 +99,9 @@ def _after(text: str, start: int, end: int) -> Iterator[Hit]:
         return
     before = _BEFORE.search(text[max(0, start - 40) : start])
     name = (before[0] if before else "") + text[start : glue.start()]
-    of_name = rank(_WRAPPER.sub("", name))
+    of_name = (
+        Rank.SECRET if text[start:end].lower() == "identified by" else rank(_WRAPPER.sub("", name))
+    )
     if of_name is Rank.NONE and not _BARE_TOKEN.fullmatch(name):
         return
     if value := _VALUE.match(text, glue.end()):
@@ -104,7 +110,8 @@ def _after(text: str, start: int, end: int) -> Iterator[Hit]:
         if not is_call and not _OTHER.fullmatch(found) and is_generated(found):
             yield Hit(value.start(), value.start() + len(found), REDACTED, _KIND)
             return
-    is_parameter = text[start - len(before[0] if before else "") - 1 :][:1] in ("?", "&")
+    prior = start - len(before[0] if before else "")
+    is_parameter = prior > 0 and text[prior - 1] in "?&"
     if of_name is Rank.SECRET and not is_parameter and _ASSIGNS.search(glue[0]):
         made_up = _MADE_UP.match(text, glue.end())
         found = _NEXT_PARAMETER.split(made_up[0])[0].rstrip(".,:") if made_up else ""
@@ -125,9 +132,14 @@ def _is_made_up(text: str) -> bool:
     )
 
 
-def _users(text: str) -> Iterator[Hit]:
-    """The passwords of ``curl -u user:password`` and ``auth=("user", "password")``."""
-    for match in _USER.finditer(text):
+def _in_commands(text: str) -> Iterator[Hit]:
+    """The passwords in ``curl -u user:...``, in ``auth=("user", "...")``, and in ``-p ...``."""
+    for match in _OF_COMMANDS.finditer(text):
         group = match.lastindex or 0
-        if is_opaque(match[group]) or _is_made_up(match[group]):
+        value = match[group]
+        if group == 3:
+            is_password = is_generated(value) and not _OTHER.fullmatch(value)
+        else:
+            is_password = is_opaque(value) or _is_made_up(value)
+        if is_password:
             yield Hit(*match.span(group), REDACTED, _KIND)

@@ -48,7 +48,7 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[\W_]+")
 _SECRET = re.compile(
     r".*(?:password|passwd|passphrase|passcode|secret|(?:api|private)_?key)s?"
     r"|(?:.*_)?(?:password_(?:again|confirm(?:ation)?|repeat)|passwort|kennwort|mot_de_passe"
-    r"|contraseña|senha|пароль|密[码碼]|パスワード|비밀번호)"
+    r"|(?:recovery|seed)_phrase|contraseña|senha|пароль|密[码碼]|パスワード|비밀번호)"
     r"|(?:.*_)?pwds?"
     r"|(?:.*_)?(?:access|account|admin|auth|encryption|functions?|master|secret|secret_access|shared"
     r"|shared_access|signing|storage|subscription|virtual)_?keys?"

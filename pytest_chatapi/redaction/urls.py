@@ -19,7 +19,7 @@ _SECRET_PARAMETER = re.compile(
     r"(?:.*[-_])?(?:token|signature)|key|sig|code|x-(?:amz|goog)-.*", re.IGNORECASE
 )
 _SIGNATURE = re.compile("(?:.*[-_])?(?:sig|signature)", re.IGNORECASE)
-_IF_OPAQUE = re.compile("token|key|code|appid|hmac|key-pair-id|policy|sas|ticket", re.IGNORECASE)
+_IF_OPAQUE = re.compile("token|key|code|appid|key-pair-id|sas|ticket", re.IGNORECASE)
 _PARAMETER = re.compile(r"(?:^|[?&;#])([^=&;#?]+)=([^&;#]+)")
 _USERINFO = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//([^/?#\s]*)@")
 _SIGNED = "-signature", "-credential", "-token"
