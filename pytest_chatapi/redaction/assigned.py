@@ -42,11 +42,13 @@ _BARE_TOKEN = re.compile(
 _WRAPPER = re.compile(r"(?:Str|Credential|Value|Header)\Z")
 _OTHER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[.~]*/.*|[^@\s]+@[^@\s]+\.[a-z]+|\w+://.*")
 # The password of a user, and an option that has one where its value looks generated.
-_OF_COMMANDS = re.compile(
-    r"(?<![\w-])(?:-u|--(?:proxy-)?user)[ =]+[\"']?[\w.@-]{1,64}:([^\s\"'`:\\]{6,128})"
-    r"|\bauth=\(\\*[\"'][^\"'\\]{1,64}\\*[\"'], *\\*[\"']([^\"'\\]{6,128})"
-    r"|(?<![\w-])-(?:[aPpw]|passin pass:)[ \"']{0,2}([^\s\"'`:\\]{12,128})"
+_USER_OPTION = re.compile(
+    r" (?:-u|--(?:proxy-)?user)[ =]+[\"']?[\w.@-]{1,64}:(?P<password>[^\s\"'`:\\]{6,128})"
 )
+_USER_ARGUMENT = re.compile(
+    r"auth=\(\\*[\"'][^\"'\\]{1,64}\\*[\"'], *\\*[\"'](?P<password>[^\"'\\]{6,128})"
+)
+_OPTION = re.compile(r" -(?:[aPpw]|passin pass:)[ \"']{0,2}(?P<password>[^\s\"'`:\\]{12,128})")
 
 
 def assigned_hits(text: str) -> list[Hit]:
@@ -73,8 +75,7 @@ def assigned_hits(text: str) -> list[Hit]:
             if text[at - 1 : at] != '"' and _ends_a_name(text, lower, at, end):
                 hits += _after(text, at, end)
             at = lower.find(word, end)
-    if " -" in text or "auth=(" in text:
-        hits += _in_commands(text)
+    hits += _in_commands(text)
     return hits
 
 
@@ -134,12 +135,15 @@ def _is_made_up(text: str) -> bool:
 
 def _in_commands(text: str) -> Iterator[Hit]:
     """The passwords in ``curl -u user:...``, in ``auth=("user", "...")``, and in ``-p ...``."""
-    for match in _OF_COMMANDS.finditer(text):
-        group = match.lastindex or 0
-        value = match[group]
-        if group == 3:
-            is_password = is_generated(value) and not _OTHER.fullmatch(value)
-        else:
-            is_password = is_opaque(value) or _is_made_up(value)
-        if is_password:
-            yield Hit(*match.span(group), REDACTED, _KIND)
+    for mark, pattern in ((" -", _USER_OPTION), (" -", _OPTION), ("auth=(", _USER_ARGUMENT)):
+        at = text.find(mark)
+        while at >= 0:
+            if match := pattern.match(text, at):
+                value = match["password"]
+                if pattern is _OPTION:
+                    is_password = is_generated(value) and not _OTHER.fullmatch(value)
+                else:
+                    is_password = is_opaque(value) or _is_made_up(value)
+                if is_password:
+                    yield Hit(*match.span("password"), REDACTED, _KIND)
+            at = text.find(mark, at + 1)
