@@ -572,6 +572,8 @@ def test_headers_that_a_project_keeps() -> None:
             "password X-Amz-Signature x-amz-date API-KEY client_secret api%2Dkey".split()
         ),
         ("https://h/#access_token=abc", "https://h/#access_token=REDACTED"),
+        ("https://h/hooks/a1B2c3D4e5F6g7H8?a=b", "https://h/hooks/REDACTED?a=b"),
+        ("https://h/?appid=a1B2c3D4e5F6g7H8&ticket=1", "https://h/?appid=REDACTED&ticket=1"),
         (f"https://h/{KEY}/x", "https://h/sk-REDACTED/x"),
         ("https://h/?q=sk%2D" + "a1B2" * 6, "https://h/?q=sk-REDACTED"),
         (f"https://h/?q={quote(OWN, safe='')}", "https://h/?q=REDACTED"),
