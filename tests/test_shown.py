@@ -14,6 +14,7 @@ from pytest_chatapi.cli.main import main
 from pytest_chatapi.contract import wording
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.titles import title_of
+from pytest_chatapi.contract.userschema import first_error
 from pytest_chatapi.contract.wording import mask, show, show_member, without_secrets
 from pytest_chatapi.errors import ContractError
 from pytest_chatapi.recording.interaction import Interaction
@@ -141,6 +142,8 @@ def test_a_key_is_masked_before_a_text_is_shortened() -> None:
         assert "AKIAA1" not in "".join(map(str, found))
     for at in range(180, 200):
         assert "AKIAA1" not in show({"a": "." * at + key}, 500)
+    long = "ABSK" + "a1B2" * 30
+    assert "a1B2" not in show({long: 1}, 500) + show({"a" * 70 + " " + long: 1}, 500)
 
 
 def test_a_name_makes_a_value_secret(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +153,15 @@ def test_a_name_makes_a_value_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     assert show_member("$.users[0].name", "hunter2pw") == '"hunter2pw"'
     assert show_member("$.pass", 5) == "5"
     assert show_member("$", "text") == '"text"'
+
+
+def test_a_message_of_a_schema_quotes_no_secret() -> None:
+    schema = {"properties": {"password": {"enum": ["a"]}, "name": {"enum": ["a"]}}}
+    assert first_error(schema, {"password": "hunter2pw"}) == (
+        " at $.password",
+        "\"REDACTED\" is not one of ['a']",
+    )
+    assert first_error(schema, {"name": "bob"}) == (" at $.name", "'bob' is not one of ['a']")
 
 
 def serve_arguments(upstream: str) -> list[str]:

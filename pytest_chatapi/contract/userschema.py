@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from pytest_chatapi.contract.grammar import GrammarTrouble, matches
 from pytest_chatapi.contract.wire import JSON, JSONObject
-from pytest_chatapi.contract.wording import shortened, show
+from pytest_chatapi.contract.wording import shortened, show, show_member
 
 __all__ = [
     "STEPS",
@@ -104,7 +104,10 @@ def first_error(schema: JSONObject, value: JSON) -> tuple[str, str] | None:
     if error is None:
         return None
     place = error.json_path
-    message = error.message if len(error.message) <= 160 else shortened(error.message, 157) + "..."
+    message = error.message
+    if "REDACTED" in (shown := show_member(place, error.instance)):
+        message = message.replace(repr(error.instance), shown)
+    message = message if len(message) <= 160 else shortened(message, 157) + "..."
     return ("" if place == "$" else f" at {place}"), message
 
 

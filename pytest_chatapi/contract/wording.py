@@ -149,7 +149,7 @@ def _pruned(value: JSON, depth: int) -> JSON:
         if not depth:
             return "{...}"
         return {
-            str(k)[:80]: _pruned(v, depth - 1)
+            shortened(str(k), 80): _pruned(v, depth - 1)
             for k, v, _ in zip(value.keys(), value.values(), range(20), strict=False)
         }
     if isinstance(value, list):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from pytest_chatapi.redaction.leaves import Leaf, Node, StringLeaf
 from pytest_chatapi.redaction.names import Rank, is_secret_header, rank
 from pytest_chatapi.redaction.replacing import REDACTED, Hit
+from pytest_chatapi.redaction.values import is_generated
 
 __all__ = ["KIND", "may_be_secret", "may_hold", "note_named"]
 
@@ -23,8 +25,18 @@ _NO_VALUE = frozenset("{tfn")
 _SCHEME = re.compile(r"(?:Bearer|Basic|Token|Api-?Key|Key|Digest)\s+", re.IGNORECASE)
 _PATH = re.compile(r"/|~|\.|[A-Za-z]:\\")
 _SCHEMA_MEMBERS = "properties", "$defs", "definitions", "patternProperties"
-_SCHEMA_KEYWORDS = frozenset({"$ref", "anyOf", "oneOf", "allOf", "properties", "description"})
+_SCHEMA_KEYWORDS = frozenset(
+    {"$ref", "anyOf", "oneOf", "allOf", "properties", "description", "type"}
+)
 _GROUPS = re.compile(r".*(?:credential|secret)s?", re.IGNORECASE)
+_NAME_AND_VALUE = (
+    (("name", "key", "path"), ("value",)),
+    (("Name", "Key"), ("Value",)),
+    (("type",), ("key", "token")),
+)
+"""Members that hold a name, and those beside them that hold its value."""
+_THOUGHTS = frozenset({"thinking", "thought", "text"})
+_KINDS_OF_THOUGHT = "thinking", "reasoning", "signature"
 _PLAIN_HEADERS = frozenset({"accept", "content-type", "user-agent"})
 
 
@@ -74,30 +86,63 @@ def note_named(tree: Node) -> None:
     while waiting:
         place, node = waiting.pop()
         if isinstance(node, list):
+            _note_items(node)
             waiting += [(place, item) for item in node if not isinstance(item, Leaf)]
         elif isinstance(node, dict):
             if place not in _SCHEMA_MEMBERS:
-                _note_members(node, place == "headers")
+                _note_members(node, place)
             waiting += [(key, item) for key, item in node.items() if not isinstance(item, Leaf)]
 
 
-def _note_members(node: dict[str, Node], are_headers: bool) -> None:
+def _note_members(node: dict[str, Node], place: str) -> None:
     for key, item in node.items():
         of_key = rank(key)
-        if of_key is Rank.NONE and are_headers and is_secret_header(key.lower()):
+        if of_key is Rank.NONE and place == "headers" and is_secret_header(key.lower()):
             of_key = Rank.IF_OPAQUE
+        if "ignature" in key and _is_thought(key, node, place):
+            continue
         if of_key is not Rank.NONE:
             _note(key, item, of_key)
-    value = node.get("value")
-    if isinstance(value, StringLeaf):
-        name = node.get("name", node.get("key"))
-        if isinstance(name, StringLeaf):
-            _note(name.text, value, rank(name.text))
+    for names, values in _NAME_AND_VALUE:
+        for name in map(node.get, names):
+            if isinstance(name, StringLeaf) and (of_name := _rank_of_text(name.text)):
+                for value in map(node.get, values):
+                    if value is not name and isinstance(value, StringLeaf):
+                        _note_text(name.text, value, of_name)
     headers = node.get("headers")
     if isinstance(headers, dict) and ("server_url" in node or "server_label" in node):
         for key, item in headers.items():
             if key.lower() not in _PLAIN_HEADERS:
                 _note(key, item, Rank.SECRET)
+
+
+def _rank_of_text(name: str) -> Rank | None:
+    """What a text says about the value beside it, if anything."""
+    of_name = rank(name)
+    if of_name is not Rank.NONE:
+        return of_name
+    name = name[:64].lower()
+    return Rank.IF_OPAQUE if name in ("bearer", "basic") or is_secret_header(name) else None
+
+
+def _note_items(items: list[Node]) -> None:
+    """Note the items of a list that are values of the names before them: of a header, a flag."""
+    for name, value in pairwise(items):
+        if not isinstance(name, StringLeaf) or not isinstance(value, StringLeaf):
+            continue
+        if _rank_of_text(name.text) and is_generated(value.text):
+            value.hits.append(Hit(0, len(value.text), REDACTED, KIND))
+
+
+def _is_thought(key: str, node: dict[str, Node], place: str) -> bool:
+    """Whether a signature is that of a model's thinking, which a client has to send back."""
+    kind = node.get("type", node.get("part_kind"))
+    return (
+        key.lower().startswith("thought")
+        or place.startswith("reasoning")
+        or not _THOUGHTS.isdisjoint(node)
+        or (isinstance(kind, StringLeaf) and kind.text.startswith(_KINDS_OF_THOUGHT))
+    )
 
 
 def _note(key: str, item: Node, of_key: Rank) -> None:
@@ -112,10 +157,15 @@ def _note(key: str, item: Node, of_key: Rank) -> None:
         for one in item:
             if isinstance(one, StringLeaf):
                 _note_text(key, one, of_key)
-    elif _GROUPS.fullmatch(key) and _SCHEMA_KEYWORDS.isdisjoint(item):
+    elif _is_group(key, of_key) and _SCHEMA_KEYWORDS.isdisjoint(item):
         for name, one in item.items():
             if isinstance(one, StringLeaf):
                 _note_text(name, one, Rank.IF_OPAQUE)
+
+
+def _is_group(key: str, of_key: Rank) -> bool:
+    """Whether what is in an object under a name is secret with it."""
+    return of_key is Rank.SECRET or _GROUPS.fullmatch(key) is not None
 
 
 def _note_text(key: str, leaf: StringLeaf, of_key: Rank) -> None:

@@ -44,9 +44,11 @@ class Rank(enum.Enum):
         return self is Rank.IF_OPAQUE and is_opaque(value)
 
 
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[\W_]+")
 _SECRET = re.compile(
     r".*(?:password|passwd|passphrase|passcode|secret|(?:api|private)_?key)s?"
+    r"|(?:.*_)?(?:password_(?:again|confirm(?:ation)?|repeat)|passwort|kennwort|mot_de_passe"
+    r"|(?:recovery|seed)_phrase|contraseña|senha|пароль|密[码碼]|パスワード|비밀번호)"
     r"|(?:.*_)?pwds?"
     r"|(?:.*_)?(?:access|account|admin|auth|encryption|functions?|master|secret|secret_access|shared"
     r"|shared_access|signing|storage|subscription|virtual)_?keys?"
@@ -55,12 +57,14 @@ _SECRET = re.compile(
     r"|(?:.*_)?x_(?:amz|goog)_(?:credential|security_token|signature)"
 )
 _IF_OPAQUE = re.compile(
-    r"(?:.*_)?(?:authorization|auth|bearer|cookies?|credentials?|jwt|pass|pw|session(?:_?id)?|sid|sig"
-    r"|signature|assertion|otp)"
+    r"(?:.*_)?(?:authorization|auth|bearer|cookies?|credentials?|jwt|pass|pat|pw|session(?:_?id)?"
+    r"|sid|sig|signature|assertion|otp|(?:device|recovery|verification)_code|code_verifier"
+    r"|saml_?response)"
     # Places in a list, and special tokens of a vocabulary, are no secrets.
     r"|(?!(?:.*_)?(?:page|next|continuation|cursor|sync|bos|eos|pad|unk|mask|sep|cls|stop|start|end"
     r"|image|audio|special|first|last|max|min)_token).*_token"
-    r"|(?:.*_)?(?:app|client|consumer|deploy|hmac|integration|license|project|service|ssh|webhook)_?key"
+    r"|(?:.*_)?(?:app|azure|client|consumer|deploy|ephemeral|hmac|instrumentation|integration|license"
+    r"|primary|project|salt|secondary|service|ssh|webhook)_?key(?:_data)?"
 )
 
 

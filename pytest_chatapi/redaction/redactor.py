@@ -40,7 +40,13 @@ from pytest_chatapi.redaction.replacing import (
     sizes,
 )
 from pytest_chatapi.redaction.search import Search
-from pytest_chatapi.redaction.urls import form_hits, multipart_hits, url_secrets, userinfo
+from pytest_chatapi.redaction.urls import (
+    form_hits,
+    multipart_hits,
+    path_hits,
+    url_secrets,
+    userinfo,
+)
 
 __all__ = ["Redactor"]
 
@@ -140,6 +146,7 @@ class Redactor:
         """Without user and password, and without the values of secret parameters."""
         if user := userinfo(url):
             url = url[: user.start(1)] + url[user.end() :]
+        url = replaced(url, path_hits(url))
         return self._redacted(url, fields=form_hits if "=" in url else None)[0]
 
     def text(self, text: str) -> str:

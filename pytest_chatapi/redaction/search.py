@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
+from pytest_chatapi.redaction.assigned import assigned_hits
 from pytest_chatapi.redaction.encodings import (
     ALIGNED,
     MOST_UNZIPPED,
@@ -38,6 +39,7 @@ from pytest_chatapi.redaction.urls import text_hits
 __all__ = ["Search"]
 
 _NEWLINES = "\r", "\n"
+_STREAM = "data:", "event:"
 
 _ALL, _OF_KEYS = Index(SHAPES), Index(KEYS)
 # What decoded data without a long run has to hold for a secret to be in it.
@@ -105,8 +107,12 @@ class Search:
                 hits += self._in_byte_lists(text, depth)
             if "{" in text and (fragments := fragments_of(text)):
                 hits += _split_hits(fragments, find, names)
-        if names and not fragments and may_hold(text):
-            hits.append(_NAMED)
+        if names:
+            # The texts of a stream were looked through without the JSON around them.
+            if not fragments or not text.startswith(_STREAM):
+                hits += assigned_hits(text)
+            if not fragments and may_hold(text):
+                hits.append(_NAMED)
         return hits
 
     def _in_byte_lists(self, text: str, depth: int) -> Iterator[Hit]:
@@ -205,7 +211,7 @@ def _split_hits(fragments: Fragments[str], find: Find, names: bool) -> Iterator[
     for texts in fragments:
         if len(texts) > 1 and not are_alike(texts):
             yield from (hit._replace(start=0, end=0) for hit in find("".join(texts)))
-        elif names and may_hold(texts[0]):
+        elif names and (may_hold(texts[0]) or assigned_hits(texts[0])):
             yield _NAMED
     if names and may_be_secret(set(fragments.names())):
         yield _NAMED

@@ -132,7 +132,7 @@ _MIXED = "(?=[a-z_-]{0,511}[A-Z0-9])"
 _DIGIT = "(?=[A-Za-z]{0,511}[0-9])"
 
 _MIXED_ALNUM, _MIXED_SAFE, _DIGIT_ALNUM = _MIXED + _ALNUM, _MIXED + _SAFE, _DIGIT + _ALNUM
-_AWS = _MIXED + r"[A-Z0-9]{16}(?![A-Za-z0-9+/])"
+_AWS = _MIXED + r"[A-Z0-9]{16}(?![A-Za-z0-9+]|/(?![0-9]{8}/))"  # a date follows in a scope
 
 _SK = _prefixed(
     "sk-",
@@ -257,6 +257,29 @@ _PARTS = (
         "a webhook",
         "Microsoft Teams; gitleaks microsoft-teams-webhook",
         words=("webhookb2",),
+    ),
+    Shape(
+        "webhooks",
+        r"/api/webhooks/[0-9]{15,20}/[A-Za-z0-9_-]{60,80}",
+        f"/api/webhooks/{REDACTED}",
+        "a webhook",
+        "Discord; trufflehog discordwebhook",
+        words=("webhooks",),
+    ),
+    Shape(
+        "catch",
+        r"hooks\.zapier\.com/hooks/catch/[0-9]{1,12}/[A-Za-z0-9]{5,20}",
+        f"hooks.zapier.com/hooks/catch/{REDACTED}",
+        "a webhook",
+        "Zapier; trufflehog zapierwebhook",
+        words=("catch",),
+    ),
+    Shape(
+        "JQQ",
+        _EDGE + r"[A-Za-z0-9]{52}JQQJ99[A-Za-z0-9]{26}(?![A-Za-z0-9])",
+        REDACTED,
+        "an API key (...JQQJ99...)",
+        "Azure OpenAI; kingfisher azureopenai",
     ),
 )
 

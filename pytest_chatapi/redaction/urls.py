@@ -8,9 +8,9 @@ from urllib.parse import unquote
 
 from pytest_chatapi.redaction.names import Rank, rank
 from pytest_chatapi.redaction.replacing import REDACTED, Hit
-from pytest_chatapi.redaction.values import can_be_password, is_opaque
+from pytest_chatapi.redaction.values import can_be_password, is_generated, is_opaque
 
-__all__ = ["form_hits", "multipart_hits", "text_hits", "url_secrets", "userinfo"]
+__all__ = ["form_hits", "multipart_hits", "path_hits", "text_hits", "url_secrets", "userinfo"]
 
 _KIND = "a secret in a URL"
 
@@ -18,8 +18,8 @@ _KIND = "a secret in a URL"
 _SECRET_PARAMETER = re.compile(
     r"(?:.*[-_])?(?:token|signature)|key|sig|code|x-(?:amz|goog)-.*", re.IGNORECASE
 )
-_SIGNATURE = re.compile("sig|signature", re.IGNORECASE)
-_IN_ANY_TEXT = re.compile("token|key|code", re.IGNORECASE)
+_SIGNATURE = re.compile("(?:.*[-_])?(?:sig|signature)", re.IGNORECASE)
+_IF_OPAQUE = re.compile("token|key|code|appid|key-pair-id|sas|ticket", re.IGNORECASE)
 _PARAMETER = re.compile(r"(?:^|[?&;#])([^=&;#?]+)=([^&;#]+)")
 _USERINFO = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//([^/?#\s]*)@")
 _SIGNED = "-signature", "-credential", "-token"
@@ -34,6 +34,7 @@ def _secret_parameters(text: str) -> Iterator[tuple[str, re.Match[str]]]:
             of_name is Rank.SECRET
             or _SECRET_PARAMETER.fullmatch(name)
             or of_name.covers(unquote(match[2]))
+            or (_IF_OPAQUE.fullmatch(name) and is_opaque(unquote(match[2])))
         ):
             yield name, match
 
@@ -44,6 +45,21 @@ def form_hits(text: str) -> list[Hit]:
         Hit(*match.span(2), REDACTED, "")
         for _, match in _secret_parameters(text)
         if match[2] != REDACTED
+    ]
+
+
+_SECRET_SEGMENT = re.compile(
+    r"/(?:(?:api[-_]?)?keys?|tokens?|secrets?|(?:web)?hooks?)/([A-Za-z0-9_-]{16,})(?=[/?#]|\Z)",
+    re.IGNORECASE,
+)
+
+
+def path_hits(url: str) -> list[Hit]:
+    """The generated parts of a path that follow a name: ``/webhooks/...``, ``/token/...``."""
+    return [
+        Hit(*match.span(1), REDACTED, "")
+        for match in _SECRET_SEGMENT.finditer(url)
+        if is_generated(match[1])
     ]
 
 
@@ -68,7 +84,7 @@ def url_secrets(url: str) -> Iterator[tuple[str, str]]:
 
 # In JSON the separators may be escaped, and in HTML an entity ends with one.
 _IN_TEXT = re.compile(
-    r"(?:[?&;#]|\\u0026|\\u003[Ff])([A-Za-z_][A-Za-z0-9_. %\[\]-]{0,60}?)="
+    r"(?:[?&;#] ?|\\u0026|\\u003[Ff])([A-Za-z_][A-Za-z0-9_. %\[\]-]{0,60}?)="
     r"([^&;#?\s\"'<>\\`()\[\]{}|,]+)"
 )
 _USER_IN_TEXT = re.compile(
@@ -103,7 +119,7 @@ def _is_secret(name: str, value: str) -> bool:
     if _SIGNATURE.fullmatch(name):
         return can_be_password(value)
     if of_name is Rank.NONE:
-        return _IN_ANY_TEXT.fullmatch(name) is not None and is_opaque(value)
+        return _IF_OPAQUE.fullmatch(name) is not None and is_opaque(value)
     return of_name.covers(value)
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from pytest_chatapi.redaction.replacing import IN_BASE64, REDACTED
 
-__all__ = ["can_be_password", "is_dummy", "is_opaque", "is_words"]
+__all__ = ["can_be_password", "is_dummy", "is_generated", "is_opaque", "is_words"]
 
 # Words of which the keys are made that servers take in place of a real one.
 _DUMMY_WORDS = frozenset(
@@ -85,3 +85,14 @@ def is_words(text: str) -> bool:
         and len(segment) >= 3 * len(_HUMP.findall(segment))
         for segment in segments
     )
+
+
+_PART = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{12,}")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def is_generated(text: str) -> bool:
+    """Whether a text cannot well be anything but generated: letters and digits in a long row."""
+    if len(text) < 12 or not is_opaque(text) or is_words(text):
+        return False
+    return _PART.search(text) is not None or _UUID.fullmatch(text) is not None
