@@ -24,6 +24,7 @@ __all__ = [
     "FORMATS",
     "Options",
     "Report",
+    "baseline_lines",
     "describe",
     "failure_message",
     "found_instead",
@@ -55,6 +56,9 @@ class Report:
         unreadable: what could not be read, and the paths of which nothing was checked.
         findings: in the order of reading.
         cases: (file, index, title) of each checked exchange; only for formats that need it.
+        known: number of findings that the baseline knows; they are not in `findings`.
+        stale: a line for each entry of the baseline that has more findings than there are.
+        exceeded: a line for each that has fewer; all of these are in `findings`.
     """
 
     exchanges: int = 0
@@ -66,6 +70,9 @@ class Report:
     unreadable: list[ReadError] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     cases: list[tuple[str, int, str]] = field(default_factory=list)
+    known: int = 0
+    stale: list[str] = field(default_factory=list)
+    exceeded: list[str] = field(default_factory=list)
 
     def count(self, exchange: Exchange, skipped_as: str = "") -> None:
         """Count one exchange.
@@ -90,6 +97,9 @@ class Report:
         self.unreadable += other.unreadable
         self.findings += other.findings
         self.cases += other.cases
+        self.known += other.known
+        self.stale += other.stale
+        self.exceeded += other.exceeded
 
 
 @dataclass(frozen=True)
@@ -235,6 +245,7 @@ UNREAD = {
     "in no known format": "none in a known format",
     "with another ending": "none with an ending that is looked into",
     "without an exchange": "none with an exchange in it",
+    "excluded": "all excluded by the settings",
 }
 """Reasons why a file is passed over, and what is said where it is that of all files."""
 
@@ -278,6 +289,30 @@ def _skipped(counts: Counter[str]) -> str:
 def _passed_over(counts: Counter[str]) -> str:
     names_tool = not counts.keys() <= UNREAD.keys()
     return _reasons(counts) + (" (see --map, or docs/formats.md)" if names_tool else "")
+
+
+def baseline_lines(report: Report) -> list[str]:
+    """Return what the baseline did to the findings, and whether it is up to date."""
+    lines = []
+    if report.known:
+        lines.append(f"{plural(report.known, 'known finding')} in the baseline")
+    if report.exceeded:
+        lines += _some("more findings than the baseline knows:", report.exceeded)
+    if report.stale:
+        count = len(report.stale)
+        entries = "1 stale entry" if count == 1 else f"{count:,} stale entries"
+        head = f"{entries} in the baseline (refresh it: chatapi check --write-baseline):"
+        lines += _some(head, report.stale)
+    return lines
+
+
+def _some(head: str, lines: Sequence[str]) -> list[str]:
+    shown = [head, *(f"  {line}" for line in lines[:_MOST_STALE])]
+    more = len(lines) - _MOST_STALE
+    return [*shown, f"  ... and {more:,} more"] if more > 0 else shown
+
+
+_MOST_STALE = 5
 
 
 def found_instead(report: Report) -> str:
@@ -333,6 +368,7 @@ def _text(report: Report, options: Options) -> str:
         textwrap.fill(line, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
         for line in remarks(report)
     ]
+    lines += baseline_lines(report)
     blocks.append("\n".join([*lines, _summary(report, paint), *_next_step(report, options)]))
     return "\n\n".join(blocks) + "\n"
 
@@ -440,7 +476,11 @@ def _json(report: Report, options: Options) -> str:
 
 def _jsonl(report: Report, options: Options) -> str:
     rows: list[object] = [finding.to_json() for finding in report.findings]
-    lines = [*map(str, report.unreadable), *remarks(report)]
+    lines = [
+        *map(str, report.unreadable),
+        *remarks(report),
+        *map(str.strip, baseline_lines(report)),
+    ]
     if lines:
         # Last, and only if there is something to say: no finding, but with the same keys.
         keys = ("code", "level", "profile", "source", "chunk", "path", "expected", "got")
@@ -460,6 +500,9 @@ def _uncovered(report: Report) -> dict[str, object]:
         "unread_files": dict(report.unread.most_common()),
         "assembled": report.assembled,
         "unanswered": report.unanswered,
+        # Only where there is a baseline.
+        **({"known": report.known} if report.known else {}),
+        **({"stale": report.stale} if report.stale else {}),
     }
 
 
@@ -551,6 +594,8 @@ _ANNOTATIONS: dict[Level, str] = {"error": "error", "warning": "warning", "note"
 
 def _github(report: Report, options: Options) -> str:
     notices = [f"::notice title=not checked::{_data(line)}\n" for line in remarks(report)]
+    if baseline := baseline_lines(report):
+        notices.append(f"::notice title=baseline::{_data(chr(10).join(baseline))}\n")
     errors = map(_unread_annotation, report.unreadable)
     return "".join([*map(_annotation, report.findings), *errors, *notices])
 
@@ -604,6 +649,7 @@ def _sarif(report: Report, options: Options) -> str:
     notifications = [
         *map(_sarif_notification, report.unreadable),
         *({"level": "note", "message": {"text": line}} for line in remarks(report)),
+        *({"level": "note", "message": {"text": line}} for line in baseline_lines(report)),
     ]
     if notifications:
         is_complete = not report.unreadable

@@ -23,6 +23,7 @@ from pytest_chatapi.cli import check as check_module
 from pytest_chatapi.cli import rules as rules_module
 from pytest_chatapi.cli.arguments import whole_number
 from pytest_chatapi.cli.main import main
+from pytest_chatapi.config import checker as checker_module
 from pytest_chatapi.contract.catalogue import FAMILIES, Rule, rules
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.faults import CATALOGUE, table
@@ -462,7 +463,7 @@ def test_profile(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "check", "--profile", "compatible", "--strict", name)[0] == 1
     status, out, err = run(capsys, "check", "--profile", "opennai", name)
     assert (status, out) == (2, "")
-    assert "invalid choice: 'opennai'" in err.splitlines()[-1]
+    assert err.startswith("chatapi: unknown profile 'opennai': choose one of documented, openai, ")
 
 
 def test_profile_is_chosen_by_host(capsys: pytest.CaptureFixture[str]) -> None:
@@ -642,14 +643,14 @@ def test_a_damaged_file(capsys: pytest.CaptureFixture[str], good: str) -> None:
 def test_a_body_that_cannot_be_read_during_its_check(
     capsys: pytest.CaptureFixture[str], log: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = check_module.check_exchange, iter(range(100))
+    real, calls = checker_module.check_exchange, iter(range(100))
 
     def check_exchange(*arguments: Any, **settings: Any) -> Any:
         if next(calls) == 1:
             raise ReadError(log, "interaction 1", "the file has gone")
         return real(*arguments, **settings)
 
-    monkeypatch.setattr(check_module, "check_exchange", check_exchange)
+    monkeypatch.setattr(checker_module, "check_exchange", check_exchange)
     status, out, err = run(capsys, "check", log)
     assert (status, err) == (2, "chatapi: log.jsonl: interaction 1: the file has gone\n")
     assert out.endswith(

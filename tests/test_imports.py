@@ -29,6 +29,7 @@ FLOORS = {
     "mock": 6,
     "server": 7,
     "assertions": 7,
+    "config": 7,
     "report": 7,
     "cli": 8,
     "plugin": 8,

@@ -14,11 +14,11 @@ import pytest
 from traffic import ANSWER
 
 from pytest_chatapi import faults
+from pytest_chatapi.config.options import Settings
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.plugin import fixtures
 from pytest_chatapi.plugin.handle import ChatAPI
 from pytest_chatapi.plugin.opening import open_test
-from pytest_chatapi.plugin.options import Settings
 from pytest_chatapi.plugin.other_recorders import _exchanges, _played
 from pytest_chatapi.plugin.scenarios import WrongScenarios, scenarios_of
 

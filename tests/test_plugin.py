@@ -14,8 +14,8 @@ import pytest
 from inner_runs import run_here
 from traffic import ANSWER
 
+from pytest_chatapi.config.options import SETTINGS
 from pytest_chatapi.plugin.collection import _not_below_arguments
-from pytest_chatapi.plugin.options import SETTINGS
 
 LOW = copy.deepcopy(ANSWER)
 LOW["usage"]["total_tokens"] = 20
@@ -278,9 +278,12 @@ def test_idle_it_imports_nothing(pytester: pytest.Pytester) -> None:
 
         def test_it():
             ours = {name for name in sys.modules if name.startswith("pytest_chatapi")}
-            plugin = "fixtures hooks ini_and_flags options recorded run stash".split()
+            plugin = "fixtures hooks ini_and_flags recorded run stash".split()
             assert ours == {
                 "pytest_chatapi",
+                "pytest_chatapi.config",
+                "pytest_chatapi.config.file",
+                "pytest_chatapi.config.options",
                 "pytest_chatapi.plugin",
                 *(f"pytest_chatapi.plugin.{name}" for name in plugin),
                 "pytest_chatapi.recording",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pytest_chatapi import faults
 from pytest_chatapi.cli import rules
+from pytest_chatapi.config.options import RUN_SETTINGS, SETTINGS, Setting
 from pytest_chatapi.mock.builders import builders_table
-from pytest_chatapi.plugin.options import RUN_SETTINGS, SETTINGS, Setting
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 

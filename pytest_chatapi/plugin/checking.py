@@ -11,7 +11,6 @@ from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wording import plural, without_secrets
 from pytest_chatapi.errors import ChatAPIError
-from pytest_chatapi.plugin.expiry import is_older
 from pytest_chatapi.plugin.handle import ChatAPI
 from pytest_chatapi.plugin.place import how_to_record
 from pytest_chatapi.plugin.policy import (
@@ -23,6 +22,7 @@ from pytest_chatapi.plugin.policy import (
 from pytest_chatapi.plugin.run import NOT_RECORDED, RECORDED
 from pytest_chatapi.plugin.unanswered import instead_of, remember_unanswered
 from pytest_chatapi.recording.cassette import Entry
+from pytest_chatapi.recording.expiry import is_older
 from pytest_chatapi.recording.matching import streams
 from pytest_chatapi.recording.miss import describe
 

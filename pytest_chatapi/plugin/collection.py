@@ -9,18 +9,22 @@ from typing import Any, Protocol
 
 import pytest
 
+from pytest_chatapi.config.baseline import Baseline, Compared, compare
+from pytest_chatapi.config.checker import Globs
+from pytest_chatapi.config.file import shown_path
 from pytest_chatapi.contract.endpoint import checked_row_of
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import LEVELS, Finding, Level
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wording import plural, without_secrets
 from pytest_chatapi.errors import ContractError, ReadError, SettingError
-from pytest_chatapi.plugin.policy import failure_of, findings_of
-from pytest_chatapi.plugin.settings import settings_of_run
+from pytest_chatapi.plugin.policy import checker_of, failure_of, findings_of
+from pytest_chatapi.plugin.settings import baseline_of, settings_of_run
+from pytest_chatapi.plugin.stash import CONFIGURATION
 from pytest_chatapi.reading.find import is_recording
 from pytest_chatapi.reading.mapping import Mapping
 from pytest_chatapi.reading.reader import NotARecording, read_file
-from pytest_chatapi.report import Report, found_instead, remarks
+from pytest_chatapi.report import Report, baseline_lines, found_instead, remarks
 
 __all__ = ["CassetteCollector", "CassetteFile", "ExchangeItem"]
 
@@ -38,6 +42,9 @@ class CassetteCollector:
 
     def __init__(self, config: pytest.Config) -> None:
         self.settings = settings_of_run(config)
+        file = config.stash[CONFIGURATION]
+        self.is_excluded = Globs(file.values.get("exclude", ()), file.folder)
+        self.baseline = baseline_of(config)
         self.checked = 0
         # How many findings of each level and code.
         self.counts: Counter[tuple[Level, str]] = Counter()
@@ -65,6 +72,9 @@ class CassetteCollector:
         if not inside or any(part.startswith(".") for part in inside[0]):
             return None
         if not is_recording(path.name):
+            return None
+        if self.is_excluded(file_path):
+            self.found(file_path, Report(unread=Counter(["excluded"])))
             return None
         file: CassetteFile = CassetteFile.from_parent(parent, path=file_path)
         file.collector = self
@@ -94,7 +104,7 @@ class CassetteCollector:
         files = {error.file for error in whole.unreadable}
         if files:
             failing.append(f"{plural(len(files), 'file')} could not be read: see the errors above")
-        return failing, remarks(whole)
+        return failing, [*remarks(whole), *baseline_lines(whole)]
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         output = getattr(session.config, "workeroutput", None)
@@ -174,6 +184,7 @@ def _mapping(config: pytest.Config) -> Mapping | None:
         pytest.UsageError: it is not one.
     """
     text = config.getoption("--chatapi-map") or config.getini("chatapi_map")
+    text = text or config.stash[CONFIGURATION].values.get("map")
     try:
         return Mapping(text) if text else None
     except SettingError as error:
@@ -191,8 +202,9 @@ class CassetteFile(pytest.File):
 
     collector: CassetteCollector
 
-    def collect(self) -> Iterator[ExchangeItem]:
+    def collect(self) -> list[ExchangeItem]:
         damaged: list[ReadError] = []
+        items: list[ExchangeItem] = []
         found = Report(files=1)
         for exchange in read_file(self.path, damaged.append, mapping=self.collector.mapping):
             row = checked_row_of(exchange)
@@ -201,7 +213,9 @@ class CassetteFile(pytest.File):
                 continue
             item: ExchangeItem = ExchangeItem.from_parent(self, name=title_of(exchange))
             item.exchange, item.collector = exchange, self.collector
-            yield item
+            items.append(item)
+        if self.collector.baseline is not None:
+            self._compare(items, self.collector.baseline, found, damaged)
         errors = [e for e in damaged if not isinstance(e, NotARecording)]
         other = next((e for e in damaged if isinstance(e, NotARecording)), None)
         if other is not None:
@@ -212,6 +226,35 @@ class CassetteFile(pytest.File):
         self.collector.found(self.path, found)
         if errors:
             raise self.CollectError("\n".join(without_secrets(str(error)) for error in errors))
+        return items
+
+    def _compare(
+        self,
+        items: Sequence[ExchangeItem],
+        baseline: Baseline,
+        found: Report,
+        damaged: list[ReadError],
+    ) -> None:
+        """Check the file at once: which findings are known depends on their number in it.
+
+        A test alone may run elsewhere than the others, or without them.
+        """
+        entries = baseline.of(self.path)
+        if not entries:
+            return
+        checker = checker_of(self.collector.settings)
+        findings: list[Finding] = []
+        for item in items:
+            try:
+                findings += checker.check(item.exchange).findings
+            except ReadError as error:  # a large body is read from disk during the check
+                damaged.append(error)
+        kept = checker.kept(findings, self.path)
+        compared = compare(shown_path(str(self.path)), entries, kept, findings)
+        for item in items:
+            item.compared = compared
+        found.known, found.exceeded = compared.count, compared.exceeded
+        found.stale = [] if damaged else compared.stale
 
 
 class ExchangeItem(pytest.Item):
@@ -219,10 +262,13 @@ class ExchangeItem(pytest.Item):
 
     exchange: Exchange
     collector: CassetteCollector
+    compared: Compared | None = None
 
     def runtest(self) -> None:
         settings = self.collector.settings
         findings = findings_of(self.exchange, settings)
+        if self.compared is not None:
+            findings = self.compared.new(findings)
         self.collector.add(findings)
         policy = "strict" if settings.strict else "error"
         message = failure_of((self.name, findings), policy)

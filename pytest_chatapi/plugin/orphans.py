@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pytest
 
-from pytest_chatapi.plugin.options import SETTINGS
+from pytest_chatapi.config.options import SETTINGS
 from pytest_chatapi.plugin.place import cassette_folder, cassette_path
 from pytest_chatapi.plugin.recorded import is_recorded
 from pytest_chatapi.plugin.settings import settings_for

@@ -7,13 +7,14 @@ from typing import TypeAlias
 
 import pytest
 
-from pytest_chatapi.contract.check import check_exchange
+from pytest_chatapi.config.checker import Checker
+from pytest_chatapi.config.file import Configuration
+from pytest_chatapi.config.options import Settings
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import Finding, at_least
-from pytest_chatapi.plugin.options import Settings
 from pytest_chatapi.report import failure_message, short
 
-__all__ = ["TitledFindings", "fail_for_findings", "failure_of", "findings_of"]
+__all__ = ["TitledFindings", "checker_of", "fail_for_findings", "failure_of", "findings_of"]
 
 TitledFindings: TypeAlias = tuple[str, Sequence[Finding]]
 """How messages name an exchange, and its findings."""
@@ -21,7 +22,18 @@ TitledFindings: TypeAlias = tuple[str, Sequence[Finding]]
 
 def findings_of(exchange: Exchange, settings: Settings) -> list[Finding]:
     """The findings of an exchange, by the settings of a test."""
-    return check_exchange(exchange, settings.profile, ignore=settings.ignore).findings
+    checker = checker_of(settings)
+    files = settings.files if exchange.source is None else (exchange.source.file, *settings.files)
+    return checker.kept(checker.check(exchange).findings, *files)
+
+
+def checker_of(settings: Settings) -> Checker:
+    """What checks exchanges by the settings of a test."""
+    if settings.checker is None:
+        settings.checker = Checker(
+            settings.file or Configuration(), profile=settings.profile, ignore=settings.ignore
+        )
+    return settings.checker
 
 
 def _failing(findings: Iterable[Finding], policy: str) -> list[Finding]:

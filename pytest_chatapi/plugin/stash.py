@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_chatapi.config.file import Configuration
     from pytest_chatapi.plugin.checking import Checks
     from pytest_chatapi.plugin.run import Run
 
-__all__ = ["CHECKS", "GUARD", "HAS_EARLY_KEY", "IS_RECORDED", "REFUSED", "RUN"]
+__all__ = ["CHECKS", "CONFIGURATION", "GUARD", "HAS_EARLY_KEY", "IS_RECORDED", "REFUSED", "RUN"]
+
+CONFIGURATION: pytest.StashKey[Configuration] = pytest.StashKey()
+"""Of the configuration: the file of settings, see `settings.file_of`."""
 
 RUN: pytest.StashKey[Run] = pytest.StashKey()
 """Of the configuration: what the tests of one run have in common."""
