@@ -122,7 +122,8 @@ class _Settings(NamedTuple):
 
     def baseline(self) -> str:
         """The path of the baseline, or ``""``."""
-        return self.options.get("baseline") or self.file.path("baseline")
+        path = self.file.path("baseline")
+        return self.options.get("baseline") or (shown_path(path) if path else "")
 
     def excluded(self) -> Globs:
         """The files not to read; the command line's are relative to the working directory."""
@@ -199,7 +200,8 @@ def _run(arguments: argparse.Namespace) -> int:
     report = Report()
     known_before = _baseline(arguments, settings)
     known = None if arguments.write_baseline else known_before
-    paths, tasks = _tasks(arguments, settings, known, report.unreadable)
+    checker = settings.checker()
+    paths, tasks = _tasks(arguments, settings, checker, known, report.unreadable)
     progress = _Progress(len(tasks))
     named_by: dict[str, list[_Path]] = {}
     for path in paths:
@@ -225,11 +227,17 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.write_baseline and known_before is not None:
         _write_baseline(known_before, [task.path for task in tasks], report)
     strict = settings.get("strict")
+    levels = at_least("warning" if strict else "error")
+    failing = [finding for finding in report.findings if finding.level in levels]
+    for pattern in checker.idle_patterns([task.path for task in tasks], failing):
+        place = settings.file.place("per-file-ignores", pattern)
+        print(
+            f"chatapi: {place}: no file matches {pattern!r}, which is relative to the folder of "
+            "that file",
+            file=sys.stderr,
+        )
     _print(report, arguments, strict)
-    if report.unreadable:
-        return 2
-    failing = at_least("warning" if strict else "error")
-    return int(any(finding.level in failing for finding in report.findings))
+    return 2 if report.unreadable else int(bool(failing))
 
 
 class _Path:
@@ -240,7 +248,7 @@ class _Path:
         others: number of files in the folder that are not looked into, by the reason.
     """
 
-    def __init__(self, path: str, excluded: Globs) -> None:
+    def __init__(self, path: str, excluded: Globs, baseline: str) -> None:
         from pytest_chatapi.reading.find import find
 
         self.name = path
@@ -251,6 +259,8 @@ class _Path:
         self.files: dict[str, None] = {}
         other: list[Path] = []
         for file in find([path], self.errors.append, other.append):
+            if os.path.abspath(file) == baseline and not is_named:
+                continue
             if not is_named and excluded(file):
                 self.others["excluded"] += 1
             else:
@@ -277,17 +287,20 @@ class _Path:
 def _tasks(
     arguments: argparse.Namespace,
     settings: _Settings,
+    checker: Checker,
     known: Baseline | None,
     unreadable: list[ReadError],
 ) -> tuple[list[_Path], list[_Task]]:
     """Return what was named, and one task for each file."""
     named = {os.fspath(path) for path in arguments.paths}
     excluded = settings.excluded()
-    paths = [_Path(path, excluded) for path in dict.fromkeys(map(os.fspath, arguments.paths))]
+    baseline = os.path.abspath(settings.baseline() or DEFAULT_NAME)
+    paths = [
+        _Path(path, excluded, baseline) for path in dict.fromkeys(map(os.fspath, arguments.paths))
+    ]
     for path in paths:
         unreadable += path.errors
     files = dict.fromkeys(file for path in paths for file in path.files)
-    checker = settings.checker()
     return paths, [
         _Task(
             file,

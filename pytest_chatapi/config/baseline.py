@@ -36,6 +36,7 @@ __all__ = ["DEFAULT_NAME", "Baseline", "Compared", "compare", "key_of"]
 DEFAULT_NAME = "chatapi-baseline.json"
 
 _VERSION = 1
+_HOW = "chatapi check --write-baseline PATH"
 
 
 @dataclass
@@ -118,20 +119,18 @@ class Baseline:
             with open(path, encoding="utf-8") as file:
                 data = json.load(file)
         except FileNotFoundError:
-            raise SettingError(
-                f"{path}: there is no such baseline: write it with --write-baseline"
-            ) from None
+            raise SettingError(f"{path}: there is no such baseline: write it with {_HOW}") from None
         except OSError as error:
             raise SettingError(f"{path}: cannot be read: {error.strerror}") from None
         except (ValueError, RecursionError) as error:
             place = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
             raise SettingError(f"{path}{place}: is not a baseline: not valid JSON") from None
         if not isinstance(data, dict) or not _is_entries(data.get("findings")):
-            raise SettingError(f"{path}: is not a baseline: write it with --write-baseline")
+            raise SettingError(f"{path}: is not a baseline: write it with {_HOW}")
         if data.get("version") != _VERSION:
             raise SettingError(
                 f"{path}: is of version {data.get('version')!r}, this reads {_VERSION}: "
-                "write it again with --write-baseline"
+                f"write it again with {_HOW}"
             )
         return cls(path, data["findings"])
 

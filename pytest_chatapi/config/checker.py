@@ -98,7 +98,7 @@ class Checker:
         self._ignored = selects(ignore)
         self._selected = selects(select or values.get("select", ()))
         self._ignored_in = [
-            (Globs([pattern], configuration.folder), _texts(codes))
+            (pattern, Globs([pattern], configuration.folder), _texts(codes))
             for pattern, codes in values.get("per_file_ignores", {}).items()
         ]
 
@@ -136,7 +136,17 @@ class Checker:
     def ignored_in(self, *files: str | os.PathLike[str]) -> list[str]:
         """The findings that ``per-file-ignores`` leaves out of files."""
         return [
-            code for globs, codes in self._ignored_in if any(map(globs, files)) for code in codes
+            code for _, globs, codes in self._ignored_in if any(map(globs, files)) for code in codes
+        ]
+
+    def idle_patterns(
+        self, files: Sequence[str | os.PathLike[str]], findings: Sequence[Finding]
+    ) -> list[str]:
+        """The patterns of ``per-file-ignores`` that match no file, but whose codes were found."""
+        return [
+            pattern
+            for pattern, globs, codes in self._ignored_in
+            if any(map(selects(codes), findings)) and not any(map(globs, files))
         ]
 
 

@@ -25,6 +25,7 @@ from pytest_chatapi.recording.kinds import (
 )
 
 if TYPE_CHECKING:
+    from pytest_chatapi.config.baseline import Baseline
     from pytest_chatapi.config.checker import Checker
     from pytest_chatapi.config.file import Configuration
 
@@ -231,6 +232,7 @@ class Settings:
         file: the file of settings; what it says of `ignore` and `strict` is in these.
         files: where the test and its cassette are, for ``per-file-ignores``.
         checker: made of all these by the first check.
+        baseline: the known findings of recordings.
     """
 
     profile: str | None = _setting(
@@ -394,6 +396,7 @@ class Settings:
         self.file: Configuration | None = None
         self.files: tuple[str | os.PathLike[str], ...] = ()
         self.checker: Checker | None = None
+        self.baseline: Baseline | None = None
 
 
 SETTINGS: dict[str, Setting] = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_chatapi.contract.exchange import Exchange
+from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wording import plural, without_secrets
 from pytest_chatapi.errors import ChatAPIError
@@ -19,7 +20,7 @@ from pytest_chatapi.plugin.policy import (
     failure_of,
     findings_of,
 )
-from pytest_chatapi.plugin.run import NOT_RECORDED, RECORDED
+from pytest_chatapi.plugin.run import KNOWN, NOT_RECORDED, RECORDED
 from pytest_chatapi.plugin.unanswered import instead_of, remember_unanswered
 from pytest_chatapi.recording.cassette import Entry
 from pytest_chatapi.recording.expiry import is_older
@@ -201,9 +202,26 @@ class Checks:
             return []
         new = self._recorder.exchanges[first:]
         return [
-            (f"exchange {at}: {_title(exchange)}", findings_of(exchange, self._settings))
+            (f"exchange {at}: {_title(exchange)}", self._without_known(exchange))
             for at, exchange in enumerate(new, first)
         ]
+
+    def _without_known(self, exchange: Exchange) -> list[Finding]:
+        """The findings of an exchange without those that the baseline has of its cassette.
+
+        Their number is up to the check of the whole cassette: a test may play a recording twice.
+        """
+        findings = findings_of(exchange, self._settings)
+        baseline = self._settings.baseline
+        if baseline is None or self._recorder.cassette is None or not findings:
+            return findings
+        from pytest_chatapi.config.baseline import Compared
+
+        known = frozenset(key for file in self._settings.files for key in baseline.of(file))
+        new = Compared(known).new(findings)
+        if len(new) < len(findings):
+            self._item.user_properties.append((KNOWN, len(findings) - len(new)))
+        return new
 
     def _fail_for_findings(self) -> None:
         fail_for_findings(self._unchecked(), self._settings.policy, self._warn)

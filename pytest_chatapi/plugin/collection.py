@@ -19,7 +19,7 @@ from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wording import plural, without_secrets
 from pytest_chatapi.errors import ContractError, ReadError, SettingError
 from pytest_chatapi.plugin.policy import checker_of, failure_of, findings_of
-from pytest_chatapi.plugin.settings import baseline_of, settings_of_run
+from pytest_chatapi.plugin.settings import settings_of_run
 from pytest_chatapi.plugin.stash import CONFIGURATION
 from pytest_chatapi.reading.find import is_recording
 from pytest_chatapi.reading.mapping import Mapping
@@ -44,7 +44,6 @@ class CassetteCollector:
         self.settings = settings_of_run(config)
         file = config.stash[CONFIGURATION]
         self.is_excluded = Globs(file.values.get("exclude", ()), file.folder)
-        self.baseline = baseline_of(config)
         self.checked = 0
         # How many findings of each level and code.
         self.counts: Counter[tuple[Level, str]] = Counter()
@@ -214,8 +213,8 @@ class CassetteFile(pytest.File):
             item: ExchangeItem = ExchangeItem.from_parent(self, name=title_of(exchange))
             item.exchange, item.collector = exchange, self.collector
             items.append(item)
-        if self.collector.baseline is not None:
-            self._compare(items, self.collector.baseline, found, damaged)
+        if self.collector.settings.baseline is not None:
+            self._compare(items, self.collector.settings.baseline, found, damaged)
         errors = [e for e in damaged if not isinstance(e, NotARecording)]
         other = next((e for e in damaged if isinstance(e, NotARecording)), None)
         if other is not None:

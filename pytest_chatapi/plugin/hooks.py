@@ -51,6 +51,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(run, "chatapi-run")
     check_switches(config)
     config.stash[CONFIGURATION] = _file_of_settings(config)
+    if config.getini("chatapi_baseline") or config.stash[CONFIGURATION].values.get("baseline"):
+        from pytest_chatapi.plugin.settings import read_baseline
+
+        read_baseline(config)
     if is_any_set(config):
         from pytest_chatapi.plugin.settings import settings_of_run
 

@@ -9,7 +9,7 @@ import pytest
 from pytest_chatapi.plugin.stash import REFUSED
 from pytest_chatapi.recording import clock
 
-__all__ = ["NOTE", "NOT_RECORDED", "RECORDED", "Run"]
+__all__ = ["KNOWN", "NOTE", "NOT_RECORDED", "RECORDED", "Run"]
 
 # Names of properties of a test, which a worker of pytest-xdist reports with it.
 NOTE = "chatapi"
@@ -20,6 +20,9 @@ RECORDED = "chatapi_recorded"
 
 NOT_RECORDED = "chatapi_not_recorded"
 """How many exchanges: the test did not pass."""
+
+KNOWN = "chatapi_known"
+"""How many findings: the baseline knows them."""
 
 _LISTED = 3
 
@@ -65,16 +68,18 @@ class Run:
                 terminalreporter.write_line(text)
 
     def _recorded(self) -> Iterator[str]:
-        """What the run recorded, and what it did not because tests did not pass."""
+        """What the run recorded, what it did not because tests did not pass, and what is known."""
         from pytest_chatapi.contract.wording import plural
 
-        count, lost, failed = 0, 0, set()
+        count, lost, known, failed = 0, 0, 0, set()
         cassettes: dict[str, None] = {}
         for nodeid, properties in self._properties.items():
             for name, value in properties:
                 if name == RECORDED and isinstance(value, list | tuple):
                     count += value[0]
                     cassettes[value[1]] = None
+                elif name == KNOWN and isinstance(value, int):
+                    known += value
                 elif name == NOT_RECORDED and isinstance(value, int):
                     lost += value
                     failed.add(nodeid)
@@ -88,3 +93,5 @@ class Run:
             tests = plural(len(failed), "test")
             yield f"not recorded: {plural(lost, 'exchange')} of {tests} that did not pass"
             yield "  to record them all the same: chatapi_record_on_failure = true"
+        if known:
+            yield f"{plural(known, 'known finding')} in the baseline"

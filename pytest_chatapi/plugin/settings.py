@@ -18,19 +18,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_chatapi.config.baseline import Baseline
+from pytest_chatapi.config.file import shown_path
 from pytest_chatapi.config.options import SETTINGS, Settings, Values, validated
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.plugin.ini_and_flags import values_of_run
-from pytest_chatapi.plugin.stash import CONFIGURATION
+from pytest_chatapi.plugin.stash import BASELINE, CONFIGURATION
 
-if TYPE_CHECKING:
-    from pytest_chatapi.config.baseline import Baseline
-
-__all__ = ["baseline_of", "marker_arguments", "settings_at_run", "settings_for", "settings_of_run"]
+__all__ = [
+    "marker_arguments",
+    "read_baseline",
+    "settings_at_run",
+    "settings_for",
+    "settings_of_run",
+]
 
 _CONFIG_FIXTURE = "the fixture chatapi_config"
 
@@ -91,8 +95,8 @@ def settings_of_run(config: pytest.Config) -> Settings:
     return _merged(config, _of_run(config), "error", "")
 
 
-def baseline_of(config: pytest.Config) -> Baseline | None:
-    """The known findings of recordings; ``None`` without a baseline.
+def read_baseline(config: pytest.Config) -> None:
+    """Keep the known findings, if the ini file or the file of settings names their file.
 
     Raises:
         pytest.UsageError: it cannot be read.
@@ -100,13 +104,8 @@ def baseline_of(config: pytest.Config) -> Baseline | None:
     name = config.getini("chatapi_baseline")
     folder = config.inipath.parent if config.inipath is not None else config.rootpath
     path = str(folder / name) if name else config.stash[CONFIGURATION].path("baseline")
-    if not path:
-        return None
-    from pytest_chatapi.config.baseline import Baseline
-    from pytest_chatapi.config.file import shown_path
-
     try:
-        return Baseline.read(shown_path(path))
+        config.stash[BASELINE] = Baseline.read(shown_path(path))
     except SettingError as error:
         raise pytest.UsageError(f"chatapi: {error}") from None
 
@@ -114,6 +113,7 @@ def baseline_of(config: pytest.Config) -> Baseline | None:
 def _merged(config: pytest.Config, values: Values, policy: str, mode_from: str) -> Settings:
     settings = Settings(**values)
     settings.file = config.stash[CONFIGURATION]
+    settings.baseline = config.stash.get(BASELINE, None)
     of_file = settings.file.values
     if "policy" not in values:
         settings.policy = "strict" if settings.strict else policy

@@ -8,14 +8,27 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_chatapi.config.baseline import Baseline
     from pytest_chatapi.config.file import Configuration
     from pytest_chatapi.plugin.checking import Checks
     from pytest_chatapi.plugin.run import Run
 
-__all__ = ["CHECKS", "CONFIGURATION", "GUARD", "HAS_EARLY_KEY", "IS_RECORDED", "REFUSED", "RUN"]
+__all__ = [
+    "BASELINE",
+    "CHECKS",
+    "CONFIGURATION",
+    "GUARD",
+    "HAS_EARLY_KEY",
+    "IS_RECORDED",
+    "REFUSED",
+    "RUN",
+]
 
 CONFIGURATION: pytest.StashKey[Configuration] = pytest.StashKey()
-"""Of the configuration: the file of settings, see `settings.file_of`."""
+"""Of the configuration: the file of settings, that applies to the run."""
+
+BASELINE: pytest.StashKey[Baseline] = pytest.StashKey()
+"""Of the configuration: the known findings. Absent without a baseline."""
 
 RUN: pytest.StashKey[Run] = pytest.StashKey()
 """Of the configuration: what the tests of one run have in common."""
