@@ -301,7 +301,7 @@ def baseline_lines(report: Report) -> list[str]:
     if report.stale:
         count = len(report.stale)
         entries = "1 stale entry" if count == 1 else f"{count:,} stale entries"
-        head = f"{entries} in the baseline (refresh it: chatapi check --write-baseline):"
+        head = f"{entries} in the baseline (refresh: chatapi check --write-baseline PATH):"
         lines += _some(head, report.stale)
     return lines
 

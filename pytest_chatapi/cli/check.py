@@ -6,13 +6,13 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_chatapi.cli.arguments import Commands, add_format, whole_number
-from pytest_chatapi.config.baseline import DEFAULT_NAME, Baseline, compare
+from pytest_chatapi.config.baseline import DEFAULT_NAME, Baseline, compare, key_of
 from pytest_chatapi.config.checker import Checker, Globs
 from pytest_chatapi.config.file import FILE_KEYS, Configuration, find, read, shown_path
 from pytest_chatapi.config.options import ROWS, Setting
@@ -29,7 +29,7 @@ from pytest_chatapi.report import (
 )
 
 if TYPE_CHECKING:
-    from pytest_chatapi.reading.mapping import Mapping
+    from pytest_chatapi.reading import mapping
 
 __all__ = ["add_to"]
 
@@ -72,15 +72,14 @@ def add_to(commands: Commands) -> None:
         help="number of processes (default: by the size of the input)",
     )
     check.add_argument("--statistics", action="store_true", help="count findings by rule")
-    check.add_argument(
+    where = check.add_mutually_exclusive_group()
+    where.add_argument(
         "--config",
         metavar="FILE",
         help="read the settings from FILE, instead of the nearest chatapi.toml, or pyproject.toml "
         "with [tool.chatapi]",
     )
-    check.add_argument(
-        "--isolated", action="store_true", help="read no file of settings, and no baseline in one"
-    )
+    where.add_argument("--isolated", action="store_true", help="read no file of settings")
     check.add_argument(
         "--show-settings",
         action="store_true",
@@ -179,7 +178,7 @@ class _Task(NamedTuple):
         named: the user named this file, instead of a folder that it is in.
         titles: the report needs the title of each exchange, see `Report.cases`.
         mapping: where exchanges are in JSON of an unknown format, see `reading.mapping`.
-        known: the entries of the baseline for this file; ``None`` without a baseline.
+        known: the entries of the baseline for this file.
     """
 
     path: str
@@ -187,7 +186,7 @@ class _Task(NamedTuple):
     checker: Checker
     titles: bool
     mapping: str | None
-    known: dict[str, int] | None
+    known: Mapping[str, int]
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -308,7 +307,7 @@ def _tasks(
             checker,
             arguments.format == "junit",
             settings.get("map"),
-            None if known is None else dict(known.of(file)),
+            {} if known is None else known.of(file),
         )
         for file in files
     ]
@@ -318,10 +317,10 @@ def _split(values: Iterable[str]) -> list[str]:
     return [part for value in values for part in value.split(",") if part.strip()]
 
 
-def _mapping(text: str | None) -> Mapping | None:
-    from pytest_chatapi.reading.mapping import Mapping
+def _mapping(text: str | None) -> mapping.Mapping | None:
+    from pytest_chatapi.reading import mapping
 
-    return None if text is None else Mapping(text)
+    return None if text is None else mapping.Mapping(text)
 
 
 # -- checking ----------------------------------------------------------------------------
@@ -348,7 +347,8 @@ def _check_file(task: _Task) -> Report:
 
     report = Report(files=1)
     errors = report.unreadable
-    findings: list[Finding] = []
+    kept = task.checker.keeper(task.path)
+    counts: Counter[str] = Counter()  # what `ignore` leaves out, too, is still there
     for exchange in read_file(task.path, errors.append, mapping=_mapping(task.mapping)):
         try:
             result = task.checker.check(exchange)
@@ -359,7 +359,9 @@ def _check_file(task: _Task) -> Report:
         report.count(exchange, result.api if result.kind is None else "")
         if result.kind is None:
             continue
-        findings += result.findings
+        report.findings += kept(result.findings)
+        if task.known:
+            counts.update(map(key_of, result.findings))
         if task.titles and exchange.source is not None:
             report.cases.append((exchange.source.file, exchange.source.index, title_of(exchange)))
     other = next((error for error in errors if isinstance(error, NotARecording)), None)
@@ -368,15 +370,14 @@ def _check_file(task: _Task) -> Report:
         return Report(unread=Counter([other.kind]))
     if not report.exchanges and not report.skipped and not errors:
         return Report(unread=Counter(["without an exchange"]))
-    report.findings = task.checker.kept(findings, task.path)
-    if task.known is not None:
-        _compare(report, task, findings)
+    if task.known:
+        _leave_out_known(report, task, counts)
     return report
 
 
-def _compare(report: Report, task: _Task, findings: list[Finding]) -> None:
-    """Take out of a file's report what the baseline knows; `findings` are those of all rules."""
-    compared = compare(task.path, task.known or {}, report.findings, findings)
+def _leave_out_known(report: Report, task: _Task, counts: Counter[str]) -> None:
+    """Take out of a file's report what the baseline knows; see `compare` for the counts."""
+    compared = compare(task.path, task.known, report.findings, counts)
     report.findings = compared.new(report.findings)
     report.known = compared.count
     report.exceeded = compared.exceeded
@@ -421,14 +422,12 @@ def _shown(settings: _Settings) -> str:
     head = f"settings in {shown_path(file.file)}" if file.file else "no file of settings"
     lines = [f"{head}:"]
     for key, (name, row) in FILE_KEYS.items():
-        value, places = settings.get(name), []
-        if name in settings.options:
-            places.append(row.option)
-        if name in file.values and (name == "ignore" or not places):
-            places.append(file.place(key))
-        if name == "ignore":
-            value = list(settings.ignored())
-            places = places if value else []
+        value = list(settings.ignored()) if name == "ignore" else settings.get(name)
+        places = [row.option] if name in settings.options else []
+        # All others are set by the nearest place alone.
+        adds_up = name == "ignore" and "select" not in settings.options
+        if name in file.values and (adds_up or not places) and value != []:
+            places.insert(0, file.place(key))
         if isinstance(value, dict) and value:
             texts = [
                 (f"{entry}: {_listed(of)}", [file.place(key, entry)]) for entry, of in value.items()

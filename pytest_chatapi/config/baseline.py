@@ -74,24 +74,25 @@ def compare(
     file: str,
     entries: Mapping[str, int],
     findings: Iterable[Finding],
-    before_selection: Iterable[Finding],
+    counts_of_all: Mapping[str, int],
 ) -> Compared:
     """Compare the findings of a file to its entries.
 
     Args:
         file: as messages name it.
-        before_selection: the findings with those that ``select`` and ``ignore`` leave out, which
-            are no reason to call an entry stale.
+        counts_of_all: how many findings there are of each key before ``select`` and ``ignore``
+            leave out some, which does not make an entry stale.
     """
-    counts, all_counts = _counted(findings), Counter(map(key_of, before_selection))
+    counts = _counted(findings)
     compared = Compared(frozenset(key for key, n in counts.items() if n <= entries.get(key, 0)))
     compared.count = sum(counts[key] for key in compared.known)
     for key, known in entries.items():
-        if all_counts[key] < known:
-            left = f"{all_counts[key]} of {known} left" if all_counts[key] else "gone"
+        found = counts_of_all.get(key, 0)
+        if found < known:
+            left = f"{found} of {known} left" if found else "gone"
             compared.stale.append(f"{file}: {key} ({left})")
         elif counts[key] > known:
-            compared.exceeded.append(f"{file}: {key} ({counts[key]}, known are {known})")
+            compared.exceeded.append(f"{file}: {key} ({counts[key]} found, {known} known)")
     return compared
 
 

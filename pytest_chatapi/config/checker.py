@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase, translate
 from functools import lru_cache
 from typing import Any
@@ -98,12 +98,16 @@ class Checker:
         self._ignored = selects(ignore)
         self._selected = selects(select or values.get("select", ()))
         self._ignored_in = [
-            (pattern, Globs([pattern], configuration.folder), _texts(codes))
+            (
+                pattern,
+                Globs([pattern], configuration.folder),
+                [codes] if isinstance(codes, str) else codes,
+            )
             for pattern, codes in values.get("per_file_ignores", {}).items()
         ]
 
     def check(self, exchange: Exchange, **options: Any) -> CheckResult:
-        """As `check_exchange`, with all findings: see `kept`."""
+        """As `check_exchange`, with all findings: see `keeper`."""
         url = exchange.request.url if exchange.request is not None else ""
         return check_exchange(exchange, self.profile(url), as_of=self.as_of, **options)
 
@@ -118,20 +122,21 @@ class Checker:
                     return name
         return self._other
 
-    def kept(self, findings: Iterable[Finding], *files: str | os.PathLike[str]) -> list[Finding]:
-        """The findings that the settings do not leave out.
+    def keeper(self, *files: str | os.PathLike[str]) -> Callable[[list[Finding]], list[Finding]]:
+        """Return what takes findings, and returns those that the settings do not leave out.
 
         Args:
             files: where they were found, and the test that found them.
         """
-        ignored_here = selects(self.ignored_in(*files))
-        return [
-            finding
-            for finding in findings
-            if (not self._selected or self._selected(finding))
-            and not self._ignored(finding)
-            and not ignored_here(finding)
-        ]
+        is_selected, is_ignored = self._selected, self._ignored
+        is_ignored_here = selects(self.ignored_in(*files))
+
+        def kept(findings: list[Finding]) -> list[Finding]:
+            if is_selected:
+                findings = [finding for finding in findings if is_selected(finding)]
+            return [f for f in findings if not is_ignored(f) and not is_ignored_here(f)]
+
+        return kept
 
     def ignored_in(self, *files: str | os.PathLike[str]) -> list[str]:
         """The findings that ``per-file-ignores`` leaves out of files."""
@@ -148,11 +153,6 @@ class Checker:
             for pattern, globs, codes in self._ignored_in
             if any(map(selects(codes), findings)) and not any(map(globs, files))
         ]
-
-
-def _texts(codes: str | Sequence[str]) -> Sequence[str]:
-    codes = [codes] if isinstance(codes, str) else codes
-    return [part for item in codes for part in item.split(",") if part.strip()]
 
 
 @lru_cache(maxsize=256)

@@ -157,12 +157,10 @@ def _checked(configuration: Configuration, key: str, value: Any) -> tuple[str, A
         if row.check is not None and not nested:
             row.check(value)
     except SettingError as error:
-        message = str(error)
+        message = str(error).replace("True or False", "true or false")  # as TOML writes them
         message = message if message.startswith(key) else f"{key}: {message}"
         place = configuration.place(*filter(None, (key, nested)))
         raise SettingError(f"{place}: {message}") from None
-    if row.has_commas:
-        value = [part for item in value for part in item.split(",") if part.strip()]
     return name, value
 
 
@@ -171,6 +169,8 @@ def _unknown(key: str) -> str:
 
     name = key.replace("-", "_").removeprefix("chatapi_")
     shown = without_secrets(repr(key))
+    if key == "tool":
+        return "[tool.chatapi] is for pyproject.toml: here the settings have no header"
     if (as_here := name.replace("_", "-")) in FILE_KEYS:
         return f"unknown setting {shown}: did you mean {as_here}?"
     if name in ROWS and ROWS[name].ini is not None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from pytest_chatapi.config.baseline import Baseline, Compared, compare
+from pytest_chatapi.config.baseline import Baseline, Compared, compare, key_of
 from pytest_chatapi.config.checker import Globs
 from pytest_chatapi.config.file import shown_path
 from pytest_chatapi.contract.endpoint import checked_row_of
@@ -248,8 +248,9 @@ class CassetteFile(pytest.File):
                 findings += checker.check(item.exchange).findings
             except ReadError as error:  # a large body is read from disk during the check
                 damaged.append(error)
-        kept = checker.kept(findings, self.path)
-        compared = compare(shown_path(str(self.path)), entries, kept, findings)
+        kept = checker.keeper(self.path)(findings)
+        counts = Counter(map(key_of, findings))
+        compared = compare(shown_path(str(self.path)), entries, kept, counts)
         for item in items:
             item.compared = compared
         found.known, found.exceeded = compared.count, compared.exceeded

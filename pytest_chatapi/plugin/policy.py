@@ -24,7 +24,7 @@ def findings_of(exchange: Exchange, settings: Settings) -> list[Finding]:
     """The findings of an exchange, by the settings of a test."""
     checker = checker_of(settings)
     files = settings.files if exchange.source is None else (exchange.source.file, *settings.files)
-    return checker.kept(checker.check(exchange).findings, *files)
+    return checker.keeper(*files)(checker.check(exchange).findings)
 
 
 def checker_of(settings: Settings) -> Checker:
