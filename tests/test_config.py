@@ -185,6 +185,8 @@ def test_a_file_that_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:
         ("./a.yaml", "a.yaml", "b/a.yaml"),
         ("a[01].yaml", "a1.yaml", "a2.yaml"),
         ("../c/*.yaml", "../c/a.yaml", "a.yaml"),
+        ("../c", "../c/d/a.yaml", "c/a.yaml"),
+        ("a.yaml", "../c/a.yaml", "../a.yaml/b.yaml"),
     ],
 )
 def test_globs(pattern: str, yes: str, no: str) -> None:
@@ -196,6 +198,7 @@ def test_globs(pattern: str, yes: str, no: str) -> None:
 
 def test_a_name_matches_below_the_folder_only() -> None:
     assert not Globs([Path.cwd().name], str(Path.cwd() / "a"))(Path.cwd() / "a" / "b.yaml")
+    assert not Globs([Path.cwd().name], "/elsewhere")("b.yaml")
     assert not Globs([], ".")("a.yaml")
 
 
@@ -382,6 +385,22 @@ def test_one_more_finding_fails(capsys: pytest.CaptureFixture[str], known: Path)
     ]
 
 
+def test_notes_are_in_no_baseline(capsys: pytest.CaptureFixture[str]) -> None:
+    write("a.jsonl", line(extra=1))  # S10 is a note
+    assert check(capsys, "a.jsonl", "--write-baseline")[2].endswith("wrote 0 findings in 0 files\n")
+    write("b.json", '{"version": 1, "findings": {"a.jsonl": {"S10:$.extra": 1}}}')
+    assert check(capsys, "a.jsonl", "--baseline", "b.json")[1] == (
+        "notes: S10 unknown-field (1)\n\n1 exchange checked in 1 file: 1 note\n"
+    )
+    # A warning of one host, a note of the other.
+    write("a.jsonl", line(service_tier="x"), line(service_tier="x", host=OTHER))
+    check(capsys, "a.jsonl", "--write-baseline")
+    assert check(capsys, "a.jsonl", "--baseline", "chatapi-baseline.json")[1] == (
+        "notes: S14 service-tier-unknown (1)\n\n1 known finding in the baseline\n"
+        "2 exchanges checked in 1 file: 1 note\n"
+    )
+
+
 def test_stale_entries_are_told(capsys: pytest.CaptureFixture[str], known: Path) -> None:
     write("tests/a.jsonl", line(total=20))
     Path("tests/b.jsonl").unlink()
@@ -400,9 +419,11 @@ def test_stale_entries_are_told(capsys: pytest.CaptureFixture[str], known: Path)
     assert "3 stale entries" in check(capsys, "--format", "sarif", "tests")[1]
     assert "S03:$.object (gone)" in check(capsys, "--format", "jsonl", "tests")[1]
     check(capsys, "tests", "--write-baseline")
-    assert json.loads(known.read_text())["findings"] == {
-        "tests/a.jsonl": {"U02:$.usage.total_tokens": 1}
-    }
+    left = json.loads(known.read_text())["findings"]
+    assert left == {"tests/a.jsonl": {"U02:$.usage.total_tokens": 1}}
+    write("tests/a.jsonl", line())
+    check(capsys, "tests", "--write-baseline")
+    assert json.loads(known.read_text())["findings"] == {}
 
 
 def test_many_stale_entries_are_folded(capsys: pytest.CaptureFixture[str], known: Path) -> None:
@@ -484,6 +505,13 @@ def test_stub():
 def test_by_file(chat_contract):
     post()
 
+def test_contract(chat_contract, chatapi_mock):
+    if chat_contract.profile is None:
+        pytest.skip("of the first run")
+    assert (chat_contract.profile, chat_contract.as_of) == ("compatible", "2026-01-31")
+    assert chat_contract.ignore == ("K09", "S")
+    assert chatapi_mock.profile == "compatible"
+
 @pytest.mark.vcr
 def test_by_vcr():
     post()
@@ -540,7 +568,7 @@ def test_the_plugin_reads_it_too(pytester: pytest.Pytester) -> None:
     )
     flags = ("--chatapi-cassettes", "logs", ".", "-o", "chatapi_check_vcr=true")
     result = run_here(pytester, *flags)
-    result.assert_outcomes(passed=6, failed=1)
+    result.assert_outcomes(passed=6, failed=1, skipped=1)
     result.stdout.fnmatch_lines(
         [
             "error S03 *",
@@ -549,9 +577,16 @@ def test_the_plugin_reads_it_too(pytester: pytest.Pytester) -> None:
             "2 recorded exchanges checked: 1 error: S03 object-constant (1)",
         ]
     )
-    result.stdout.fnmatch_lines_random(["1 known finding in the baseline"])
-    write("chatapi.toml", 'profile = "compatible"', "[per-file-ignores]", '"*" = ["S"]')
-    run_here(pytester, *flags, "-k", "vcr or databricks or 1").assert_outcomes(passed=2)
+    assert result.outlines.count("1 known finding in the baseline") == 2  # also of a replay
+    write(
+        "chatapi.toml",
+        'profile = "compatible"',
+        'ignore = ["K09"]',
+        "as-of = 2026-01-31",
+        "[per-file-ignores]",
+        '"test_it.py" = ["S"]',
+    )
+    run_here(pytester, *flags, "-k", "contract or vcr or 1").assert_outcomes(passed=3)
     ini = str(write("b/p.ini", "[pytest]"))
     result = run_here(pytester, "-o", "chatapi_baseline=no.json", "-c", ini)
     result.stderr.fnmatch_lines(["ERROR: chatapi: b/no.json: there is no such baseline: write *"])

@@ -13,6 +13,7 @@ from pytest_chatapi.config.file import Configuration
 from pytest_chatapi.config.options import ROWS, SETTINGS, Settings, validated
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.plugin import ini_and_flags
+from pytest_chatapi.plugin.policy import checker_of
 from pytest_chatapi.plugin.settings import settings_for, settings_of_run
 from pytest_chatapi.plugin.stash import CONFIGURATION
 from pytest_chatapi.recording.expiry import age_of, is_older
@@ -318,6 +319,18 @@ def test_the_policy_follows_strict_and_else_the_kind_of_test() -> None:
     assert resolve(marker(strict=True), policy="off").policy == "strict"
     assert resolve(marker(strict=True, policy="warn")).policy == "warn"
     assert resolve(ini={"chatapi_policy": "warn"}, policy="off").policy == "warn"
+
+
+def test_the_file_of_settings_is_the_farthest_place() -> None:
+    file = {"strict": True, "ignore": ["S10"], "profile": "azure"}
+    settings = resolve(marker(ignore=["U02"]), file=file)
+    assert (settings.ignore, settings.strict, settings.policy) == (["S10", "U02"], True, "strict")
+    assert resolve(file=file, ini={"chatapi_ignore": ["K09"]}).ignore == ["S10", "K09"]
+    assert checker_of(settings).profile() == "azure"
+    assert checker_of(resolve(marker(profile="openai"), file=file)).profile() == "openai"
+    assert resolve(file=file, ini={"chatapi_strict": False}).policy == "error"
+    assert resolve(file=file, policy="off").policy == "off"  # of mocks and faults
+    assert resolve(marker(policy="warn"), file=file).policy == "warn"
 
 
 def test_who_sets_the_record_mode() -> None:

@@ -53,16 +53,16 @@ class Globs:
     def __call__(self, path: str | os.PathLike[str]) -> bool:
         if not self._patterns:
             return False
-        absolute = _normal(os.path.abspath(path))
-        # The file itself, and the folders that it is in; names only of those below `folder`.
-        inside = absolute.removeprefix(f"{self._folder.rstrip('/')}/")
-        steps = [absolute]
-        for _ in range(inside.count("/") if inside != absolute else 0):
-            steps.append(steps[-1].rpartition("/")[0])
+        file = _normal(os.path.abspath(path))
+        # The file and the folders that it is in; of names, those below `folder`.
+        steps = [file]
+        while (above := steps[-1].rpartition("/")[0]) and len(steps) <= file.count("/"):
+            steps.append(above)
+        inside = file.removeprefix(f"{self._folder.rstrip('/')}/")
+        names = inside.split("/") if inside != file else [file.rpartition("/")[2]]
         return any(
-            pattern.match(step.rpartition("/")[2] if is_name else step)
+            any(map(pattern.match, names if is_name else steps))
             for is_name, pattern in self._patterns
-            for step in steps
         )
 
 
