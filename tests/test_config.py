@@ -184,6 +184,8 @@ def test_a_file_that_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:
         ("tests/old/", "tests/old/a.yaml", "old/a.yaml"),
         ("./a.yaml", "a.yaml", "b/a.yaml"),
         ("a[01].yaml", "a1.yaml", "a2.yaml"),
+        ("tests/test_a[gpt-4o].yaml", "tests/test_a[gpt-4o].yaml", "tests/test_a[b].yaml"),
+        ("test_a[x-y].yaml", "tests/test_a[x-y].yaml", "tests/test_a[z].yaml"),
         ("../c/*.yaml", "../c/a.yaml", "a.yaml"),
         ("../c", "../c/d/a.yaml", "c/a.yaml"),
         ("a.yaml", "../c/a.yaml", "../a.yaml/b.yaml"),

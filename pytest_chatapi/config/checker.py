@@ -28,7 +28,7 @@ class Globs:
 
     ``*`` matches any characters, ``/`` too, and ``**/`` any folders or none. A pattern without
     ``/`` matches a name at any depth; any other is relative to `folder`. What matches a folder
-    matches all that is in it.
+    matches all that is in it. A pattern also matches the path that reads exactly like it.
     """
 
     def __init__(self, patterns: Iterable[str], folder: str) -> None:
@@ -36,16 +36,18 @@ class Globs:
         self._patterns = [self._compiled(_normal(pattern)) for pattern in patterns]
 
     def _compiled(self, pattern: str) -> tuple[bool, re.Pattern[str]]:
-        pattern = pattern.rstrip("/")
+        pattern = literal = pattern.rstrip("/")
         is_name = "/" not in pattern
         if not is_name:
+            literal = _normal(os.path.normpath(os.path.join(self._folder, pattern)))
             # Relative to the folder, whose own name may hold a bracket.
             folder = re.sub(r"([*?[])", r"[\1]", self._folder)
             pattern = _normal(os.path.normpath(os.path.join(folder, pattern)))
         # `translate` ends in an anchor, which only the last part is to have.
         parts = [translate(part) for part in pattern.split("**/")]
         joined = "(?:.*/)?".join([*(part[:-2] for part in parts[:-1]), parts[-1]])
-        return is_name, re.compile(joined)
+        # The name of a parametrized test has brackets, and is pasted as it is.
+        return is_name, re.compile(rf"{joined}|{re.escape(literal)}\Z")
 
     def __bool__(self) -> bool:
         return bool(self._patterns)
