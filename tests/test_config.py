@@ -583,12 +583,15 @@ def test_the_plugin_reads_it_too(pytester: pytest.Pytester) -> None:
     write(
         "chatapi.toml",
         'profile = "compatible"',
+        'map = "response=$.out"',
         'ignore = ["K09"]',
         "as-of = 2026-01-31",
         "[per-file-ignores]",
         '"test_it.py" = ["S"]',
     )
-    run_here(pytester, *flags, "-k", "contract or vcr or 1").assert_outcomes(passed=3)
+    write("logs/mapped.jsonl", json.dumps({"out": ANSWER}))
+    which = "contract or vcr or mapped or 1"
+    run_here(pytester, *flags, "-k", which).assert_outcomes(passed=4)
     ini = str(write("b/p.ini", "[pytest]"))
     result = run_here(pytester, "-o", "chatapi_baseline=no.json", "-c", ini)
     result.stderr.fnmatch_lines(["ERROR: chatapi: b/no.json: there is no such baseline: write *"])

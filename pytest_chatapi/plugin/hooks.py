@@ -73,7 +73,9 @@ def _file_of_settings(config: pytest.Config) -> Configuration:
     try:
         return find(str(config.rootpath))
     except ValueError as error:  # a SettingError, whose module an idle plugin does not import
-        raise pytest.UsageError(f"chatapi: {error}") from None
+        from pytest_chatapi.contract.wording import without_secrets
+
+        raise pytest.UsageError(f"chatapi: {without_secrets(str(error))}") from None
 
 
 class _Node(Protocol):
