@@ -547,6 +547,7 @@ def _junit(report: Report, options: Options) -> str:
         for what, line in _remarks(report).items()
     ]
     count = len(cases) + len(errors) + len(skipped)
+    baseline = escape(_xml("\n".join(baseline_lines(report))))
     return "\n".join(
         [
             '<?xml version="1.0" encoding="utf-8"?>',
@@ -555,6 +556,7 @@ def _junit(report: Report, options: Options) -> str:
             *cases,
             *errors,
             *skipped,
+            *([f"  <system-out>{baseline}</system-out>"] if baseline else []),
             "</testsuite></testsuites>",
             "",
         ]

@@ -127,11 +127,11 @@ class Baseline:
             place = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
             raise SettingError(f"{path}{place}: is not a baseline: not valid JSON") from None
         if not isinstance(data, dict) or not _is_entries(data.get("findings")):
-            raise SettingError(f"{path}: is not a baseline: write it with {_HOW}")
+            raise SettingError(f"{path}: is not a baseline: delete it, or name another file")
         if data.get("version") != _VERSION:
             raise SettingError(
                 f"{path}: is of version {data.get('version')!r}, this reads {_VERSION}: "
-                f"write it again with {_HOW}"
+                f"delete it and write it again with {_HOW}"
             )
         return cls(path, data["findings"])
 

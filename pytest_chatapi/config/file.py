@@ -158,7 +158,7 @@ def _checked(configuration: Configuration, key: str, value: Any) -> tuple[str, A
             row.check(value)
     except SettingError as error:
         message = str(error).replace("True or False", "true or false")  # as TOML writes them
-        message = message if message.startswith(key) else f"{key}: {message}"
+        message = message if message.startswith(f"{key} must") else f"{key}: {message}"
         place = configuration.place(*filter(None, (key, nested)))
         raise SettingError(f"{place}: {message}") from None
     return name, value

@@ -167,7 +167,7 @@ def _check_day(text: str | None) -> None:
 def _check_mapping(text: str | None) -> None:
     from pytest_chatapi.reading.mapping import Mapping
 
-    if text:
+    if text is not None:
         Mapping(text)
 
 
