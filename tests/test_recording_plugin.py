@@ -210,6 +210,19 @@ def test_a_test_that_fails_writes_nothing(pytester: pytest.Pytester, run: Any, w
     assert (pytester.path / "cassettes").exists()
 
 
+def test_record_on_failure_writes_what_a_finding_failed(
+    pytester: pytest.Pytester, run: Any
+) -> None:
+    # The request asks for two choices; the server sends one.
+    test = PLAIN.replace("**ask()", "**ask(), n=2").replace(
+        "    assert chatapi.findings == []\n", ""
+    )
+    result = run(test, "--record-mode=once", ini="chatapi_record_on_failure = true")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*K01*", "recorded 1 exchange into 1 cassette:"])
+    assert len(bodies(pytester.path / "cassettes" / "test_it" / "test_a.yaml")) == 1
+
+
 RECORDS = """
 @pytest.mark.chatapi
 @pytest.mark.parametrize("count", [1, 2, 3, 4])

@@ -58,11 +58,16 @@ class Checks:
     def call_passed(self) -> None:
         """Fail the test for misses, findings and unused recordings, and write what it recorded."""
         self._end_phase()
-        self._fail_for_misses()
-        self._fail_for_findings()
-        self._check_unplayed("")
-        self._check_age()
-        self._check_unused_replies()
+        try:
+            self._fail_for_misses()
+            self._fail_for_findings()
+            self._check_unplayed("")
+            self._check_age()
+            self._check_unused_replies()
+        except pytest.fail.Exception:
+            for refusal in self._save_failed(list(map(describe, self._recorder.misses))):
+                self._item.add_report_section("call", "chatapi", refusal)
+            raise
         self._save()
         self._skip_idle_scenario()
         self._passed = True
