@@ -592,10 +592,13 @@ def test_the_plugin_reads_it_too(pytester: pytest.Pytester) -> None:
         "as-of = 2026-01-31",
         "[per-file-ignores]",
         '"test_it.py" = ["S"]',
+        '"logs/a*" = ["S"]',
     )
     write("logs/mapped.jsonl", json.dumps({"out": ANSWER}))
     which = "contract or vcr or mapped or 1"
-    run_here(pytester, *flags, "-k", which).assert_outcomes(passed=4)
+    result = run_here(pytester, *flags, "-k", which)
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines(["2 recorded exchanges checked: no findings"])
     ini = str(write("b/p.ini", "[pytest]"))
     result = run_here(pytester, "-o", "chatapi_baseline=no.json", "-c", ini)
     result.stderr.fnmatch_lines(["ERROR: chatapi: b/no.json: there is no such baseline: write *"])

@@ -170,8 +170,9 @@ class Baseline:
         }
         by_file: dict[str, list[Finding]] = {}
         for finding in findings:
-            if finding.source is not None and finding.source.file in files:
-                by_file.setdefault(self.name(finding.source.file), []).append(finding)
+            name = self.name(finding.source.file) if finding.source is not None else ""
+            if name in read:
+                by_file.setdefault(name, []).append(finding)
         entries |= {name: counts for name, of in by_file.items() if (counts := _counted(of))}
         return Baseline(self.path, entries)
 

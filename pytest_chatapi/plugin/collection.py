@@ -11,13 +11,13 @@ import pytest
 
 from pytest_chatapi.config.baseline import Baseline, Compared, compare, key_of
 from pytest_chatapi.config.checker import Globs
-from pytest_chatapi.config.file import shown_path
 from pytest_chatapi.contract.endpoint import checked_row_of
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import LEVELS, Finding, Level
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wording import plural, without_secrets
 from pytest_chatapi.errors import ContractError, ReadError, SettingError
+from pytest_chatapi.plugin.place import shown_path
 from pytest_chatapi.plugin.policy import checker_of, failure_of, findings_of
 from pytest_chatapi.plugin.settings import settings_of_run
 from pytest_chatapi.plugin.stash import CONFIGURATION
@@ -250,7 +250,7 @@ class CassetteFile(pytest.File):
                 damaged.append(error)
         kept = checker.keeper(self.path)(findings)
         counts = Counter(map(key_of, findings))
-        compared = compare(shown_path(str(self.path)), entries, kept, counts)
+        compared = compare(shown_path(self.config, self.path), entries, kept, counts)
         for item in items:
             item.compared = compared
         found.known, found.exceeded = compared.count, compared.exceeded
@@ -266,7 +266,7 @@ class ExchangeItem(pytest.Item):
 
     def runtest(self) -> None:
         settings = self.collector.settings
-        findings = findings_of(self.exchange, settings)
+        findings = findings_of(self.exchange, settings, self.path)
         if self.compared is not None:
             findings = self.compared.new(findings)
         self.collector.add(findings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
@@ -20,11 +21,16 @@ TitledFindings: TypeAlias = tuple[str, Sequence[Finding]]
 """How messages name an exchange, and its findings."""
 
 
-def findings_of(exchange: Exchange, settings: Settings) -> list[Finding]:
-    """The findings of an exchange, by the settings of a test."""
+def findings_of(
+    exchange: Exchange, settings: Settings, *files: str | os.PathLike[str]
+) -> list[Finding]:
+    """The findings of an exchange, by the settings of a test.
+
+    Args:
+        files: where it was found, beside the files of the test.
+    """
     checker = checker_of(settings)
-    files = settings.files if exchange.source is None else (exchange.source.file, *settings.files)
-    return checker.keeper(*files)(checker.check(exchange).findings)
+    return checker.keeper(*files, *settings.files)(checker.check(exchange).findings)
 
 
 def checker_of(settings: Settings) -> Checker:
