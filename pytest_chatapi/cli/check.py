@@ -177,6 +177,7 @@ class _Task(NamedTuple):
     Attributes:
         named: the user named this file, instead of a folder that it is in.
         titles: the report needs the title of each exchange, see `Report.cases`.
+        notes: the report shows each note.
         mapping: where exchanges are in JSON of an unknown format, see `reading.mapping`.
         known: the entries of the baseline for this file.
     """
@@ -185,6 +186,7 @@ class _Task(NamedTuple):
     named: bool
     checker: Checker
     titles: bool
+    notes: bool
     mapping: str | None
     known: Mapping[str, int]
 
@@ -306,6 +308,8 @@ def _tasks(
             file in named,
             checker,
             arguments.format == "junit",
+            # Formats for machines show each note, as the text does for what is selected.
+            "select" in settings.options or arguments.format != "text",
             settings.get("map"),
             {} if known is None else known.of(file),
         )
@@ -321,6 +325,14 @@ def _mapping(text: str | None) -> mapping.Mapping | None:
     from pytest_chatapi.reading import mapping
 
     return None if text is None else mapping.Mapping(text)
+
+
+def _relative(path: str) -> str:
+    """A path as reports have it: relative to the working directory, if it is below."""
+    if os.path.isabs(path):
+        with suppress(ValueError):
+            return Path(path).relative_to(Path.cwd()).as_posix()
+    return path
 
 
 # -- checking ----------------------------------------------------------------------------
@@ -343,13 +355,16 @@ def _in_processes(tasks: list[_Task], jobs: int) -> Iterator[Report]:
 
 def _check_file(task: _Task) -> Report:
     from pytest_chatapi.contract.titles import title_of
+    from pytest_chatapi.reading.lines import with_lines
     from pytest_chatapi.reading.reader import NotARecording, read_file
 
     report = Report(files=1)
     errors = report.unreadable
     kept = task.checker.keeper(task.path)
     counts: Counter[str] = Counter()  # what `ignore` leaves out, too, is still there
-    for exchange in read_file(task.path, errors.append, mapping=_mapping(task.mapping)):
+    name = None if task.path == "-" else _relative(task.path)
+    mapping = _mapping(task.mapping)
+    for exchange in read_file(task.path, errors.append, name=name, mapping=mapping):
         try:
             result = task.checker.check(exchange)
         except ReadError as error:  # a large body is read from disk during the check
@@ -371,13 +386,15 @@ def _check_file(task: _Task) -> Report:
     if not report.exchanges and not report.skipped and not errors:
         return Report(unread=Counter(["without an exchange"]))
     if task.known:
-        _leave_out_known(report, task, counts)
+        _leave_out_known(report, task, name or task.path, counts)
+    if mapping is None:  # else nobody else knows where the exchanges are
+        report.findings = with_lines(report.findings, task.path, notes=task.notes)
     return report
 
 
-def _leave_out_known(report: Report, task: _Task, counts: Counter[str]) -> None:
+def _leave_out_known(report: Report, task: _Task, name: str, counts: Counter[str]) -> None:
     """Take out of a file's report what the baseline knows; see `compare` for the counts."""
-    compared = compare(task.path, task.known, report.findings, counts)
+    compared = compare(name, task.known, report.findings, counts)
     report.findings = compared.new(report.findings)
     report.known = compared.count
     report.exceeded = compared.exceeded
