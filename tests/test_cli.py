@@ -672,7 +672,7 @@ def test_a_folder_may_hold_other_files(capsys: pytest.CaptureFixture[str]) -> No
     write("folder/a.jsonl", line())
     passed = (
         0,
-        "2 files passed over: 2 in no known format\n1 exchange checked in 1 file: no findings\n",
+        "2 files skipped: not HTTP recordings\n1 exchange checked in 1 file: no findings\n",
         "",
     )
     assert run(capsys, "check", "folder") == passed

@@ -25,6 +25,7 @@ from pytest_chatapi.report import (
     found_instead,
     render,
     statistics_text,
+    unreadable_lines,
 )
 
 if TYPE_CHECKING:
@@ -131,8 +132,8 @@ def _run(arguments: argparse.Namespace) -> int:
     report.unreadable = [
         ReadError(e.file, e.place, without_secrets(e.reason)) for e in report.unreadable
     ]
-    for error in report.unreadable:
-        print(f"chatapi: {error}", file=sys.stderr)
+    for line in unreadable_lines(report.unreadable):
+        print(f"chatapi: {line}", file=sys.stderr)
     _print(report, arguments)
     if report.unreadable:
         return 2

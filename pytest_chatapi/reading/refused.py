@@ -23,8 +23,9 @@ class _Tool(NamedTuple):
     Attributes:
         name: what its file is.
         matches: whether an object is of this tool.
-        paths: the members of `reading.mapping` to their paths in the object; without ``$``.
-        why: said instead where no mapping reads it.
+        paths: the members of `reading.mapping` to their paths in the object; without ``$``. Without
+            them no mapping reads it.
+        why: what else is to be said.
     """
 
     name: str
@@ -51,11 +52,11 @@ def refuse(name: str, value: JSON) -> None:
         return
     for tool in _KNOWN:
         if tool.matches(first):
-            reason = f"{tool.name}, not read by itself"
+            reason = tool.name
             if tool.paths is not None:
                 paths = tool.paths(first).items()
                 mapping = ",".join(f"{member}={prefix}{path}" for member, path in paths)
-                reason += f": use --map '{mapping}'"
+                reason += f", not read by itself: use --map '{mapping}'"
             raise NotARecording(name, "", f"{reason}{tool.why}", _kind(tool.name))
 
 
@@ -164,6 +165,16 @@ def _is_spans(value: Mapping[str, JSON]) -> bool:
     )
 
 
+# Of pydantic-ai's recorder for the SDK of xAI; the names of lists are cassetter's.
+_GRPC = {"request_sample", "request_stream"}
+
+
+def _interaction(value: Mapping[str, JSON]) -> Mapping[str, JSON]:
+    """The first of the ``interactions``; empty without one."""
+    first = _at(value, "interactions", 0)
+    return first if isinstance(first, dict) else {}
+
+
 _KNOWN = (
     _Tool(
         "a run of LangSmith",
@@ -204,12 +215,22 @@ _KNOWN = (
     _Tool(
         "spans of OpenTelemetry",
         _is_spans,
-        why=": their attributes hold messages, not the response as it was sent",
+        why=", not read by itself: their attributes hold messages, not the response as it was sent",
     ),
     _Tool(
         "measurements of k6",
         lambda value: value.get("type") in ("Metric", "Point") and "metric" in value,
-        why=": they have no bodies",
+        why=", not read by itself: they have no bodies",
+    ),
+    _Tool(
+        "a recording of WebSocket messages",
+        lambda value: "ws_interactions" in value or "direction" in _interaction(value),
+        why=", not of HTTP requests and responses",
+    ),
+    _Tool(
+        "a recording of gRPC calls",
+        lambda value: "grpc_interactions" in value or not _GRPC.isdisjoint(_interaction(value)),
+        why=", not of HTTP requests and responses",
     ),
 )
 
