@@ -535,6 +535,7 @@ def test_select(capsys: pytest.CaptureFixture[str], log: str) -> None:
     [
         ("u2x", "did you mean U02?"),
         ("usage-totl", "did you mean usage-total?"),
+        ("headers", "did you mean H02 ratelimit-headers?"),
         ("9!?", "`chatapi rules` lists them"),
     ],
 )
@@ -841,6 +842,14 @@ def test_an_explanation() -> None:
 def test_unknown_rule(capsys: pytest.CaptureFixture[str]) -> None:
     expected = (2, "", "chatapi: unknown rule 'u2x': did you mean U02?\n")
     assert run(capsys, "rules", "u2x") == expected
+    hint = "did you mean U09? `chatapi rules U` lists the family"
+    assert run(capsys, "rules", "u99")[2] == f"chatapi: unknown rule 'u99': {hint}\n"
+    near = (
+        "U01 usage-counts, U02 usage-total, U03 usage-prompt-details, U04 usage-completion-details"
+    )
+    assert (
+        run(capsys, "rules", "usage")[2] == f"chatapi: unknown rule 'usage': did you mean {near}?\n"
+    )
 
 
 # -- usage -----------------------------------------------------------------------------
