@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pytest_chatapi.plugin.checking import Checks
     from pytest_chatapi.plugin.run import Run
 
-__all__ = ["CHECKS", "GUARD", "HAS_EARLY_KEY", "IS_RECORDED", "REFUSED", "RUN"]
+__all__ = ["CHECKS", "CLOSED_PORTS", "GUARD", "HAS_EARLY_KEY", "IS_RECORDED", "REFUSED", "RUN"]
 
 RUN: pytest.StashKey[Run] = pytest.StashKey()
 """Of the configuration: what the tests of one run have in common."""
@@ -24,6 +24,9 @@ REFUSED: pytest.StashKey[str] = pytest.StashKey()
 
 GUARD: pytest.StashKey[ExitStack] = pytest.StashKey()
 """Of a test that is recorded, from its setup on: takes down the network guard."""
+
+CLOSED_PORTS: pytest.StashKey[set[int]] = pytest.StashKey()
+"""Of a test that is recorded: ports of this machine to which its guard allows no connection."""
 
 HAS_EARLY_KEY: pytest.StashKey[bool] = pytest.StashKey()
 """Of a test: a fixture of wider scope got the API key of a replay. Absent if not."""
