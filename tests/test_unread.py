@@ -504,11 +504,12 @@ def test_the_summary_beside_a_file_that_cannot_be_read(
 ) -> None:
     monkeypatch.chdir(pytester.path)
     write("c/a.jsonl", line(), *responses(3))
-    write("c/b.jsonl", line(), "{")
+    write("c/b.jsonl", line(), "{", "{")
     write("c/c.json", json.dumps(LANGSMITH))
     arguments = ("-p", "chatapi", *_QUIET, "--chatapi-cassettes", "c")
     result = pytester.runpytest(*arguments)
     assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert result.stdout.str().count("not valid JSON") == 1  # (and 1 more)
     summary = [
         "-* chat completions contract -*",
         "1 file could not be read: see the errors above",
