@@ -1479,7 +1479,7 @@ def test_a_long_response_is_not_idle(protocol: str, monkeypatch: pytest.MonkeyPa
 
 # -- what the server shows of itself -------------------------------------------------------------
 
-ABOUT = About("serving <c.yaml>", [f"GET /v1/{n}" for n in range(22)], ["chatapi serve X"])
+ABOUT = About("serving <c.yaml>", lambda: [f"GET /v1/{n}" for n in range(22)], ["chatapi serve X"])
 
 
 def test_a_page_says_what_is_served() -> None:
@@ -1566,6 +1566,10 @@ def test_the_journal_is_bounded() -> None:
         journal.add(seen := Seen("POST", "/", []))
         journal.add_body(seen, b"1" * (size << 20))
     assert len(journal._seen) == 1
+    journal.add(late := Seen("POST", "/", []))
+    journal.clear()
+    journal.add_body(late, b"1")
+    assert (journal._bytes, journal.reader()()) == (0, '{\n  "total": 0,\n  "requests": []\n}')
 
 
 def test_without_a_page_a_server_has_no_paths_of_its_own() -> None:

@@ -13,6 +13,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 from urllib.parse import urlsplit
 
@@ -345,24 +346,27 @@ def _about(arguments: argparse.Namespace, recorder: Recorder, activity: str) -> 
         served = [
             f"everything below /v1: what {arguments.record} has, else from {arguments.upstream}"
         ]
-        return About(activity, served, ["chatapi serve --help"])
+        return About(activity, lambda: served, ["chatapi serve --help"])
     if arguments.cassettes:
-        paths = Counter(_paths(recorder))
-        served = [f"{path} ({plural(count, 'recording')})" for path, count in paths.items()]
         more = [
             f"chatapi serve {shlex.join(arguments.cassettes)} OTHER_CASSETTE",
             f"chatapi serve --record {shlex.quote(arguments.cassettes[0])} --upstream {example}",
         ]
-        return About(activity, served, more)
+        return About(activity, partial(_counted_paths, recorder), more)
     mock = cast("ChatMock", recorder.answers)
     titles = [f"mock.{title}" for title in mock.titles]
     more = [f"add a route to answer(mock) in {arguments.mock}"]
     if not arguments.mock:
         titles, more = [*_BUILT_IN], ["chatapi serve --mock FILE", "chatapi serve CASSETTE"]
-    return About(activity, titles, more, mock.profile or "openai")
+    return About(activity, lambda: titles, more, mock.profile or "openai")
 
 
 _BUILT_IN = ("POST /v1/chat/completions", "POST /v1/embeddings", "GET /v1/models")
+
+
+def _counted_paths(recorder: Recorder) -> list[str]:
+    paths = Counter(_paths(recorder))
+    return [f"{path} ({plural(count, 'recording')})" for path, count in paths.items()]
 
 
 def _paths(recorder: Recorder) -> Iterator[str]:
@@ -421,7 +425,7 @@ class _Output:
         if cassette is not None and self._recorder.mode == "none":
             miss.remedy = f"chatapi serve --record {cassette.path} --upstream URL"
             if any(path == "path" for path, _, _ in miss.differences):
-                served = _listed(self._about.served)
+                served = _listed(self._about.served())
                 miss.reason = f"{cassette.name} has recordings of {served} alone"
                 miss.nearest, miss.differences = "", []
         elif miss.routes is not None:

@@ -36,13 +36,13 @@ class About:
 
     Attributes:
         activity: what it does, in one line.
-        served: what it responds to, a line each.
+        served: returns what it responds to, a line each; called when somebody wants to know.
         more: how to serve more, a line each.
         profile: by which the journal checks requests; ``None`` for the one of their host.
     """
 
     activity: str
-    served: Sequence[str]
+    served: Callable[[], Sequence[str]]
     more: Sequence[str]
     profile: str | None = None
 
@@ -53,7 +53,7 @@ class About:
             address: of the server, as the client knows it, such as ``http://127.0.0.1:8080``.
             accepts: the client's ``Accept``: a browser gets HTML, any other client plain text.
         """
-        served = [*self.served]
+        served = [*self.served()]
         if len(served) > _MOST_LISTED:
             served = [*served[:_MOST_LISTED], f"... and {len(served) - _MOST_LISTED} more"]
         parts = [
@@ -99,6 +99,7 @@ class Seen:
         answered_by: the recording, ``mock`` or ``upstream``; ``None`` if nothing has.
         fault: that was injected.
         note: what went wrong.
+        is_listed: the journal still has it.
     """
 
     method: str
@@ -110,6 +111,7 @@ class Seen:
     answered_by: str | None = None
     fault: str | None = None
     note: str = ""
+    is_listed: bool = True
 
 
 @dataclass
@@ -132,18 +134,23 @@ class Journal:
             self._drop()
 
     def add_body(self, seen: Seen, body: bytes) -> None:
-        """Keep the body of a request that was added."""
+        """Keep the body of a request that was added, if that is still listed."""
+        if not seen.is_listed:
+            return
         seen.body = body
         self._bytes += len(body)
         while self._bytes > _MOST_BYTES and len(self._seen) > 1:
             self._drop()
 
     def _drop(self) -> None:
-        self._bytes -= len(self._seen.popleft().body)
+        dropped = self._seen.popleft()
+        dropped.is_listed = False
+        self._bytes -= len(dropped.body)
 
     def clear(self) -> None:
-        self._seen.clear()
-        self._total = self._bytes = 0
+        while self._seen:
+            self._drop()
+        self._total = 0
 
     def reader(self) -> Callable[[], str]:
         """A function that renders the requests so far as JSON; another thread may call it."""

@@ -198,7 +198,7 @@ def test_the_example_for_node(tmp_path: Path) -> None:
     script = page.partition("```js\n")[2].partition("```")[0]
     mock = ChatMock("docs", keeps=False)
     mock.chat(prompt__contains="weather").reply("It is sunny.")
-    about = About("serving answers.py", mock.titles, [], "openai")
+    about = About("serving answers.py", lambda: mock.titles, [], "openai")
     (tmp_path / "node_modules").symlink_to(modules)
     recorder = open_recorder(None, answers=mock)
     with running(make_app(recorder, about=about)) as server:
