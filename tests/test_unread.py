@@ -388,12 +388,15 @@ def test_other_recordings_in_a_folder_are_counted(capsys: pytest.CaptureFixture[
     write("f/xai.yaml", GRPC)
     write("f/cassetter.yaml", "interactions: []\nws_interactions:\n- {uri: u, frames: []}\n")
     write("f/cassetter-grpc.yaml", "interactions: []\ngrpc_interactions:\n- {request: {}}\n")
+    http = {"direction": "out", "request": {}, "response": {"body": {"string": json.dumps(ANSWER)}}}
+    mixed = {"interactions": [http], "ws_interactions": [{"uri": "u", "frames": []}]}
+    write("f/mixed.json", json.dumps(mixed))
     write("f/queue.yaml", "interactions:\n- {topic: a, message: b}\n")
     write("f/new.yaml", "")
     kinds = "3 of WebSocket messages, 2 of gRPC calls, 1 empty, 1 not HTTP recordings"
     status, out, err = run(capsys, "f")
     assert (status, err) == (0, "")
-    assert " ".join(out.split()).startswith(f"7 files skipped: {kinds} 1 exchange checked")
+    assert " ".join(out.split()).startswith(f"7 files skipped: {kinds} 2 exchanges checked")
     assert run(capsys, "f/live.yaml", "f/xai.yaml", "f/new.yaml")[::2] == (
         2,
         "chatapi: f/live.yaml: a recording of WebSocket messages, not of HTTP requests and "

@@ -165,14 +165,17 @@ def _is_spans(value: Mapping[str, JSON]) -> bool:
     )
 
 
-# Of pydantic-ai's recorder for the SDK of xAI; the names of lists are cassetter's.
-_GRPC = {"request_sample", "request_stream"}
+# Members of an interaction (pydantic-ai's recorders), and lists beside an empty one (cassetter's).
+_OF_WEBSOCKETS = {"direction", "ws_interactions"}
+_OF_GRPC = {"request_sample", "request_stream", "grpc_interactions"}
 
 
-def _interaction(value: Mapping[str, JSON]) -> Mapping[str, JSON]:
-    """The first of the ``interactions``; empty without one."""
+def _other_interaction(value: Mapping[str, JSON]) -> Mapping[str, JSON]:
+    """The first of the ``interactions``, if it is not of HTTP; the document, if there are none."""
     first = _at(value, "interactions", 0)
-    return first if isinstance(first, dict) else {}
+    if first is None:
+        return value if "interactions" in value else {}
+    return first if isinstance(first, dict) and "request" not in first else {}
 
 
 _KNOWN = (
@@ -224,12 +227,12 @@ _KNOWN = (
     ),
     _Tool(
         "a recording of WebSocket messages",
-        lambda value: "ws_interactions" in value or "direction" in _interaction(value),
+        lambda value: not _OF_WEBSOCKETS.isdisjoint(_other_interaction(value)),
         why=", not of HTTP requests and responses",
     ),
     _Tool(
         "a recording of gRPC calls",
-        lambda value: "grpc_interactions" in value or not _GRPC.isdisjoint(_interaction(value)),
+        lambda value: not _OF_GRPC.isdisjoint(_other_interaction(value)),
         why=", not of HTTP requests and responses",
     ),
 )
