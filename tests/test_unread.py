@@ -406,6 +406,18 @@ def test_other_recordings_in_a_folder_are_counted(capsys: pytest.CaptureFixture[
     )
 
 
+def test_what_is_beside_http_in_a_cassette_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    http = {"request": {"method": "POST", "uri": "u"}, "response": {"body": {"string": "{}"}}}
+    document = {
+        "interactions": [http],
+        "ws_interactions": [{"uri": "wss://api.openai.com/v1/realtime?model=m", "frames": []}],
+        "grpc_interactions": [{"request": {"method": "/xai_api.Chat/GetCompletion"}}, 1],
+    }
+    write("c.yaml", f"---\n{json.dumps(document)}\n")
+    skipped = json.loads(run(capsys, "c.yaml", "--format", "json")[1])["skipped_by_api"]
+    assert skipped == {"unknown": 3, "realtime": 1}
+
+
 def test_reading_errors_are_folded(capsys: pytest.CaptureFixture[str]) -> None:
     damaged = "- request: {method: POST, uri: u}\n  response: {body: {base64_string: '?'}}\n"
     for name in "abc":

@@ -292,6 +292,9 @@ def _write(path: Path, text: str) -> None:
     if not path.name or path.is_dir():
         raise ReadError(str(path), "", "cannot be written: it is a folder, name a file in it")
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    if path.exists() and not path.is_file():  # a device, such as /dev/null, is not to be replaced
+        path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+        return
     try:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
         os.replace(partial, path)
