@@ -35,6 +35,7 @@ __all__ = [
     "render",
     "short",
     "statistics_text",
+    "unreadable_lines",
 ]
 
 _WIDTH = 80
@@ -51,8 +52,8 @@ class Report:
         skipped: number of exchanges not checked, by the API that they belong to, or ``unknown``,
             or what was not recorded of them (see `Exchange.lacks`).
         files: number of files read.
-        unread: number of files passed over, by the reason: one of `UNREAD`, or the tool that wrote
-            them (``of LangSmith``).
+        unread: number of files skipped, by the reason: one of `UNREAD`, or the tool that wrote them
+            (``of LangSmith``).
         assembled: number of those `exchanges` that a log assembled (see `Exchange.assembled`).
         unanswered: number of those `exchanges` whose request alone was recorded.
         unreadable: what could not be read, and the paths of which nothing was checked.
@@ -325,12 +326,15 @@ def level_counts(levels: Mapping[Level, int]) -> str:
 # -- what was not checked ----------------------------------------------------------------
 
 UNREAD = {
-    "in no known format": "none in a known format",
-    "with another ending": "none with an ending that is looked into",
-    "without an exchange": "none with an exchange in it",
-    "excluded": "all excluded by the settings",
+    "in no known format": "not HTTP recordings",
+    "with another ending": "of other file types",
+    "without an exchange": "without an exchange",
+    "empty": "empty",
+    "of WebSocket messages": "of WebSocket messages",
+    "of gRPC calls": "of gRPC calls",
+    "excluded": "excluded by the settings",
 }
-"""Reasons why a file is passed over, and what is said where it is that of all files."""
+"""Reasons why a file is skipped, and how text says them; the other reasons name a tool."""
 
 
 def remarks(report: Report) -> list[str]:
@@ -346,7 +350,7 @@ def _remarks(report: Report) -> dict[str, str]:
         lines["skipped exchanges"] = f"{exchanges} skipped: {_skipped(report.skipped)}"
     if report.unread:
         files = plural(report.unread.total(), "file")
-        lines["files passed over"] = f"{files} passed over: {_passed_over(report.unread)}"
+        lines["skipped files"] = f"{files} skipped: {_kinds_of_files(report.unread)}"
     if report.unanswered:
         lines["requests alone"] = (
             f"{plural(report.unanswered, 'exchange')} without a response: only the request was "
@@ -369,9 +373,11 @@ def _skipped(counts: Counter[str]) -> str:
     return _reasons({_UNKNOWN if name == "unknown" else name: n for name, n in counts.items()})
 
 
-def _passed_over(counts: Counter[str]) -> str:
+def _kinds_of_files(counts: Counter[str]) -> str:
     names_tool = not counts.keys() <= UNREAD.keys()
-    return _reasons(counts) + (" (see --map, or docs/formats.md)" if names_tool else "")
+    kinds = {UNREAD.get(kind, kind): count for kind, count in counts.items()}
+    reasons = _reasons(kinds) if len(kinds) > 1 else next(iter(kinds))
+    return reasons + (" (see --map, or docs/formats.md)" if names_tool else "")
 
 
 def baseline_lines(report: Report) -> list[str]:
@@ -413,12 +419,7 @@ def found_instead(report: Report) -> str:
             parts.append(f"{exchanges}, all {which}")
     count = report.unread.total()
     if count:
-        files = plural(count, "file")
-        only = next(iter(report.unread))
-        if len(report.unread) == 1 and only in UNREAD:
-            parts.append(f"{files}, {UNREAD[only]}")
-        else:
-            parts.append(f"{files}: {_passed_over(report.unread)}")
+        parts.append(f"{plural(count, 'file')}: {_kinds_of_files(report.unread)}")
     return "; ".join(parts) or "no files to look into"
 
 
@@ -430,6 +431,22 @@ def _which(name: str) -> str:
     if name == "unknown":
         return _UNKNOWN
     return f"of the {name[:1].upper()}{name[1:]} API" if name in _APIS else name
+
+
+def unreadable_lines(errors: Sequence[ReadError]) -> list[str]:
+    """Return what could not be read, a line for each reason: the first place, and how many more."""
+    groups: dict[str, list[ReadError]] = {}
+    for error in errors:
+        groups.setdefault(re.sub(r"\d+", "#", error.reason), []).append(error)
+    lines = []
+    for first, *others in [*groups.values()][:_MOST_SHOWN]:
+        files = len({error.file for error in others} - {first.file})
+        where = f" in {plural(files, 'other file')}" if files else ""
+        lines.append(f"{first} (and {len(others):,} more{where})" if others else str(first))
+    if len(groups) > _MOST_SHOWN:
+        rest = sum(map(len, [*groups.values()][_MOST_SHOWN:]))
+        lines.append(f"... and {rest:,} more: --format json lists all")
+    return lines
 
 
 # -- text --------------------------------------------------------------------------------

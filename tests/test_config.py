@@ -268,7 +268,7 @@ def test_what_is_excluded_is_counted(capsys: pytest.CaptureFixture[str]) -> None
     status, out, _ = check(capsys, "tests")
     assert (status, out) == (
         0,
-        "3 files passed over: 3 excluded\n1 exchange checked in 1 file: no findings\n",
+        "3 files skipped: excluded by the settings\n1 exchange checked in 1 file: no findings\n",
     )
     assert check(capsys, "tests/bad_1.jsonl")[0] == 1  # what is named is read
     assert "2 files checked" not in check(capsys, "--exclude", "good.jsonl", "tests")[1]
@@ -276,7 +276,7 @@ def test_what_is_excluded_is_counted(capsys: pytest.CaptureFixture[str]) -> None
     status, _, err = check(capsys, "tests/old")
     assert (status, err) == (
         2,
-        "chatapi: tests/old: nothing was checked: 2 files, all excluded by the settings\n",
+        "chatapi: tests/old: nothing was checked: 2 files: excluded by the settings\n",
     )
 
 
@@ -362,7 +362,7 @@ def test_known_findings_are_only_counted(capsys: pytest.CaptureFixture[str], kno
     status, out, err = check(capsys, ".")
     assert (status, err) == (0, "")
     assert out == (
-        "1 file passed over: 1 in no known format\n"  # the settings, and not the baseline
+        "1 file skipped: not HTTP recordings\n"  # the settings, and not the baseline
         "4 known findings in the baseline\n5 exchanges checked in 2 files: no findings\n"
     )
     assert codes(capsys, "--isolated", "tests") == ["S03", "U02", "U02", "U02"]
@@ -578,7 +578,7 @@ def test_the_plugin_reads_it_too(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         [
             "*error S03 *",
-            "*1 file passed over: 1 excluded",
+            "1 file skipped: excluded by the settings",
             "1 known finding in the baseline",
             "2 recorded exchanges checked: 1 error: S03 object-constant (1)",
         ]

@@ -26,6 +26,7 @@ from pytest_chatapi.report import (
     found_instead,
     render,
     statistics_text,
+    unreadable_lines,
 )
 
 if TYPE_CHECKING:
@@ -221,8 +222,8 @@ def _run(arguments: argparse.Namespace) -> int:
     report.unreadable = [
         ReadError(e.file, e.place, without_secrets(e.reason)) for e in report.unreadable
     ]
-    for error in report.unreadable:
-        print(f"chatapi: {error}", file=sys.stderr)
+    for line in unreadable_lines(report.unreadable):
+        print(f"chatapi: {line}", file=sys.stderr)
     if known is not None:
         report.stale += known.missing()
     if arguments.write_baseline and known_before is not None:

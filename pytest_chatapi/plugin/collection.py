@@ -24,7 +24,7 @@ from pytest_chatapi.plugin.stash import CONFIGURATION
 from pytest_chatapi.reading.find import is_recording
 from pytest_chatapi.reading.mapping import Mapping
 from pytest_chatapi.reading.reader import NotARecording, read_file
-from pytest_chatapi.report import Report, baseline_lines, found_instead, remarks
+from pytest_chatapi.report import Report, baseline_lines, found_instead, remarks, unreadable_lines
 
 __all__ = ["CassetteCollector", "CassetteFile", "ExchangeItem"]
 
@@ -227,7 +227,7 @@ class CassetteFile(pytest.File):
         found.unreadable = errors
         self.collector.found(self.path, found)
         if errors:
-            raise self.CollectError("\n".join(without_secrets(str(error)) for error in errors))
+            raise self.CollectError("\n".join(map(without_secrets, unreadable_lines(errors))))
         return items
 
     def _compare(

@@ -14,7 +14,7 @@ from pytest_chatapi.config.options import Settings
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.wording import without_secrets
 from pytest_chatapi.errors import ChatAPIError
-from pytest_chatapi.plugin.guard import drop_early_key, placeholder_key
+from pytest_chatapi.plugin.guard import drop_early_key, placeholder_key, recorded_base_url
 from pytest_chatapi.plugin.handle import ChatAPI
 from pytest_chatapi.plugin.ini_and_flags import is_on
 from pytest_chatapi.plugin.place import (
@@ -80,6 +80,7 @@ def open_test(
     with (
         intercepted(recorder, ignore_hosts=hosts, on_second=partial(_refuse_vcrpy, item)),
         placeholder_key(is_needed=not recorder.sends),
+        recorded_base_url(item, recorder, hosts),
         ExitStack() as stack,
     ):
         handle = ChatAPI(recorder, settings, stack, hosts)

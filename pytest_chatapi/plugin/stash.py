@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BASELINE",
     "CHECKS",
+    "CLOSED_PORTS",
     "CONFIGURATION",
     "GUARD",
     "HAS_EARLY_KEY",
@@ -41,6 +42,9 @@ REFUSED: pytest.StashKey[str] = pytest.StashKey()
 
 GUARD: pytest.StashKey[ExitStack] = pytest.StashKey()
 """Of a test that is recorded, from its setup on: takes down the network guard."""
+
+CLOSED_PORTS: pytest.StashKey[set[int]] = pytest.StashKey()
+"""Of a test that is recorded: ports of this machine to which its guard allows no connection."""
 
 HAS_EARLY_KEY: pytest.StashKey[bool] = pytest.StashKey()
 """Of a test: a fixture of wider scope got the API key of a replay. Absent if not."""
