@@ -25,6 +25,7 @@ __all__ = [
     "FORMATS",
     "Options",
     "Report",
+    "baseline_lines",
     "describe",
     "failure_message",
     "found_instead",
@@ -34,6 +35,7 @@ __all__ = [
     "render",
     "short",
     "statistics_text",
+    "unreadable_lines",
 ]
 
 _WIDTH = 80
@@ -50,13 +52,16 @@ class Report:
         skipped: number of exchanges not checked, by the API that they belong to, or ``unknown``,
             or what was not recorded of them (see `Exchange.lacks`).
         files: number of files read.
-        unread: number of files passed over, by the reason: one of `UNREAD`, or the tool that wrote
-            them (``of LangSmith``).
+        unread: number of files skipped, by the reason: one of `UNREAD`, or the tool that wrote them
+            (``of LangSmith``).
         assembled: number of those `exchanges` that a log assembled (see `Exchange.assembled`).
         unanswered: number of those `exchanges` whose request alone was recorded.
         unreadable: what could not be read, and the paths of which nothing was checked.
         findings: in the order of reading.
         cases: (file, index, title) of each checked exchange; only for formats that need it.
+        known: number of findings that the baseline knows; they are not in `findings`.
+        stale: a line for each entry of the baseline that has more findings than there are.
+        exceeded: a line for each that has fewer; all of these are in `findings`.
     """
 
     exchanges: int = 0
@@ -68,6 +73,9 @@ class Report:
     unreadable: list[ReadError] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     cases: list[tuple[str, int, str]] = field(default_factory=list)
+    known: int = 0
+    stale: list[str] = field(default_factory=list)
+    exceeded: list[str] = field(default_factory=list)
 
     def count(self, exchange: Exchange, skipped_as: str = "") -> None:
         """Count one exchange.
@@ -92,6 +100,9 @@ class Report:
         self.unreadable += other.unreadable
         self.findings += other.findings
         self.cases += other.cases
+        self.known += other.known
+        self.stale += other.stale
+        self.exceeded += other.exceeded
 
 
 @dataclass(frozen=True)
@@ -315,11 +326,15 @@ def level_counts(levels: Mapping[Level, int]) -> str:
 # -- what was not checked ----------------------------------------------------------------
 
 UNREAD = {
-    "in no known format": "none in a known format",
-    "with another ending": "none with an ending that is looked into",
-    "without an exchange": "none with an exchange in it",
+    "in no known format": "not HTTP recordings",
+    "with another ending": "of other file types",
+    "without an exchange": "without an exchange",
+    "empty": "empty",
+    "of WebSocket messages": "of WebSocket messages",
+    "of gRPC calls": "of gRPC calls",
+    "excluded": "excluded by the settings",
 }
-"""Reasons why a file is passed over, and what is said where it is that of all files."""
+"""Reasons why a file is skipped, and how text says them; the other reasons name a tool."""
 
 
 def remarks(report: Report) -> list[str]:
@@ -335,7 +350,7 @@ def _remarks(report: Report) -> dict[str, str]:
         lines["skipped exchanges"] = f"{exchanges} skipped: {_skipped(report.skipped)}"
     if report.unread:
         files = plural(report.unread.total(), "file")
-        lines["files passed over"] = f"{files} passed over: {_passed_over(report.unread)}"
+        lines["skipped files"] = f"{files} skipped: {_kinds_of_files(report.unread)}"
     if report.unanswered:
         lines["requests alone"] = (
             f"{plural(report.unanswered, 'exchange')} without a response: only the request was "
@@ -358,9 +373,35 @@ def _skipped(counts: Counter[str]) -> str:
     return _reasons({_UNKNOWN if name == "unknown" else name: n for name, n in counts.items()})
 
 
-def _passed_over(counts: Counter[str]) -> str:
+def _kinds_of_files(counts: Counter[str]) -> str:
     names_tool = not counts.keys() <= UNREAD.keys()
-    return _reasons(counts) + (" (see --map, or docs/formats.md)" if names_tool else "")
+    kinds = {UNREAD.get(kind, kind): count for kind, count in counts.items()}
+    reasons = _reasons(kinds) if len(kinds) > 1 else next(iter(kinds))
+    return reasons + (" (see --map, or docs/formats.md)" if names_tool else "")
+
+
+def baseline_lines(report: Report) -> list[str]:
+    """Return what the baseline did to the findings, and whether it is up to date."""
+    lines = []
+    if report.known:
+        lines.append(f"{plural(report.known, 'known finding')} in the baseline")
+    if report.exceeded:
+        lines += _some("more findings than the baseline knows:", report.exceeded)
+    if report.stale:
+        count = len(report.stale)
+        entries = "1 stale entry" if count == 1 else f"{count:,} stale entries"
+        head = f"{entries} in the baseline (refresh: chatapi check --write-baseline PATH):"
+        lines += _some(head, report.stale)
+    return lines
+
+
+def _some(head: str, lines: Sequence[str]) -> list[str]:
+    shown = [head, *(f"  {line}" for line in lines[:_MOST_STALE])]
+    more = len(lines) - _MOST_STALE
+    return [*shown, f"  ... and {more:,} more"] if more > 0 else shown
+
+
+_MOST_STALE = 5
 
 
 def found_instead(report: Report) -> str:
@@ -378,12 +419,7 @@ def found_instead(report: Report) -> str:
             parts.append(f"{exchanges}, all {which}")
     count = report.unread.total()
     if count:
-        files = plural(count, "file")
-        only = next(iter(report.unread))
-        if len(report.unread) == 1 and only in UNREAD:
-            parts.append(f"{files}, {UNREAD[only]}")
-        else:
-            parts.append(f"{files}: {_passed_over(report.unread)}")
+        parts.append(f"{plural(count, 'file')}: {_kinds_of_files(report.unread)}")
     return "; ".join(parts) or "no files to look into"
 
 
@@ -395,6 +431,22 @@ def _which(name: str) -> str:
     if name == "unknown":
         return _UNKNOWN
     return f"of the {name[:1].upper()}{name[1:]} API" if name in _APIS else name
+
+
+def unreadable_lines(errors: Sequence[ReadError]) -> list[str]:
+    """Return what could not be read, a line for each reason: the first place, and how many more."""
+    groups: dict[str, list[ReadError]] = {}
+    for error in errors:
+        groups.setdefault(re.sub(r"\d+", "#", error.reason), []).append(error)
+    lines = []
+    for first, *others in [*groups.values()][:_MOST_SHOWN]:
+        files = len({error.file for error in others} - {first.file})
+        where = f" in {plural(files, 'other file')}" if files else ""
+        lines.append(f"{first} (and {len(others):,} more{where})" if others else str(first))
+    if len(groups) > _MOST_SHOWN:
+        rest = sum(map(len, [*groups.values()][_MOST_SHOWN:]))
+        lines.append(f"... and {rest:,} more: --format json lists all")
+    return lines
 
 
 # -- text --------------------------------------------------------------------------------
@@ -416,6 +468,7 @@ def _text(report: Report, options: Options) -> str:
         textwrap.fill(line, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
         for line in remarks(report)
     ]
+    lines += baseline_lines(report)
     blocks.append("\n".join([*lines, _summary(report, paint), *_next_step(report, options)]))
     return "\n\n".join(blocks) + "\n"
 
@@ -524,7 +577,11 @@ def _json(report: Report, options: Options) -> str:
 
 def _jsonl(report: Report, options: Options) -> str:
     rows: list[object] = [finding.to_json() for finding in report.findings]
-    lines = [*map(str, report.unreadable), *remarks(report)]
+    lines = [
+        *map(str, report.unreadable),
+        *remarks(report),
+        *map(str.strip, baseline_lines(report)),
+    ]
     if lines:
         # Last, and only if there is something to say: no finding, but with the same keys.
         keys = ("code", "level", "profile", "source", "chunk", "path", "expected", "got")
@@ -544,6 +601,9 @@ def _uncovered(report: Report) -> dict[str, object]:
         "unread_files": dict(report.unread.most_common()),
         "assembled": report.assembled,
         "unanswered": report.unanswered,
+        # Only where there is a baseline.
+        **({"known": report.known} if report.known else {}),
+        **({"stale": report.stale} if report.stale else {}),
     }
 
 
@@ -588,6 +648,7 @@ def _junit(report: Report, options: Options) -> str:
         for what, line in _remarks(report).items()
     ]
     count = len(cases) + len(errors) + len(skipped)
+    baseline = escape(_xml("\n".join(baseline_lines(report))))
     return "\n".join(
         [
             '<?xml version="1.0" encoding="utf-8"?>',
@@ -596,6 +657,7 @@ def _junit(report: Report, options: Options) -> str:
             *cases,
             *errors,
             *skipped,
+            *([f"  <system-out>{baseline}</system-out>"] if baseline else []),
             "</testsuite></testsuites>",
             "",
         ]
@@ -635,6 +697,8 @@ _ANNOTATIONS: dict[Level, str] = {"error": "error", "warning": "warning", "note"
 
 def _github(report: Report, options: Options) -> str:
     notices = [f"::notice title=not checked::{_data(line)}\n" for line in remarks(report)]
+    if baseline := baseline_lines(report):
+        notices.append(f"::notice title=baseline::{_data(chr(10).join(baseline))}\n")
     errors = map(_unread_annotation, report.unreadable)
     return "".join([*map(_annotation, report.findings), *errors, *notices])
 
@@ -690,6 +754,7 @@ def _sarif(report: Report, options: Options) -> str:
     notifications = [
         *map(_sarif_notification, report.unreadable),
         *({"level": "note", "message": {"text": line}} for line in remarks(report)),
+        *({"level": "note", "message": {"text": line}} for line in baseline_lines(report)),
     ]
     if notifications:
         is_complete = not report.unreadable

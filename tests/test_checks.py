@@ -10,12 +10,12 @@ from typing import Any, cast
 import pytest
 from traffic import ANSWER
 
+from pytest_chatapi.config.options import Settings
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.errors import WriteError
 from pytest_chatapi.faults import Plan, rate_limit, tool_id_empty
 from pytest_chatapi.plugin.checking import Checks
 from pytest_chatapi.plugin.config_fixture import config_scope, config_so_far
-from pytest_chatapi.plugin.options import Settings
 from pytest_chatapi.plugin.policy import Checked, fail_for_findings, findings_of
 from pytest_chatapi.recording.miss import Miss, describe
 

@@ -24,6 +24,7 @@ from pytest_chatapi.cli import check as check_module
 from pytest_chatapi.cli import rules as rules_module
 from pytest_chatapi.cli.arguments import whole_number
 from pytest_chatapi.cli.main import main
+from pytest_chatapi.config import checker as checker_module
 from pytest_chatapi.contract.catalogue import FAMILIES, Rule, rules
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.faults import CATALOGUE, table
@@ -485,7 +486,7 @@ def test_profile(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "check", "--profile", "compatible", "--strict", name)[0] == 1
     status, out, err = run(capsys, "check", "--profile", "opennai", name)
     assert (status, out) == (2, "")
-    assert "invalid choice: 'opennai'" in err.splitlines()[-1]
+    assert err.startswith("chatapi: unknown profile 'opennai': choose one of documented, openai, ")
 
 
 def test_profile_is_chosen_by_host(capsys: pytest.CaptureFixture[str]) -> None:
@@ -558,6 +559,7 @@ def test_select(capsys: pytest.CaptureFixture[str], log: str) -> None:
     [
         ("u2x", "did you mean U02?"),
         ("usage-totl", "did you mean usage-total?"),
+        ("headers", "did you mean H02 ratelimit-headers?"),
         ("9!?", "`chatapi rules` lists them"),
     ],
 )
@@ -665,14 +667,14 @@ def test_a_damaged_file(capsys: pytest.CaptureFixture[str], good: str) -> None:
 def test_a_body_that_cannot_be_read_during_its_check(
     capsys: pytest.CaptureFixture[str], log: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = check_module.check_exchange, iter(range(100))
+    real, calls = checker_module.check_exchange, iter(range(100))
 
     def check_exchange(*arguments: Any, **settings: Any) -> Any:
         if next(calls) == 1:
             raise ReadError(log, "interaction 1", "the file has gone")
         return real(*arguments, **settings)
 
-    monkeypatch.setattr(check_module, "check_exchange", check_exchange)
+    monkeypatch.setattr(checker_module, "check_exchange", check_exchange)
     status, out, err = run(capsys, "check", log)
     assert (status, err) == (2, "chatapi: log.jsonl: interaction 1: the file has gone\n")
     assert out.endswith(
@@ -688,6 +690,20 @@ def test_exit_code_of_a_damaged_file_wins_over_findings(
     assert (status, out.splitlines()[-2].endswith(": 6 errors")) == (2, True)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a special file")
+def test_a_device_is_written_to_and_not_replaced(
+    capsys: pytest.CaptureFixture[str], log: str
+) -> None:
+    os.mkfifo("pipe")
+    pipe = os.open("pipe", os.O_RDWR)
+    try:
+        assert run(capsys, "check", "-o", "pipe", log) == (1, "", "")
+        assert Path("pipe").is_fifo()
+        assert b"exchanges checked" in os.read(pipe, 1 << 16)
+    finally:
+        os.close(pipe)
+
+
 def test_a_folder_may_hold_other_files(capsys: pytest.CaptureFixture[str]) -> None:
     Path("folder").mkdir()
     write("folder/package.json", '{"name": "x", "version": "1.0.0"}')
@@ -695,7 +711,7 @@ def test_a_folder_may_hold_other_files(capsys: pytest.CaptureFixture[str]) -> No
     write("folder/a.jsonl", line())
     passed = (
         0,
-        "2 files passed over: 2 in no known format\n1 exchange checked in 1 file: no findings\n",
+        "2 files skipped: not HTTP recordings\n1 exchange checked in 1 file: no findings\n",
         "",
     )
     assert run(capsys, "check", "folder") == passed
@@ -864,6 +880,14 @@ def test_an_explanation() -> None:
 def test_unknown_rule(capsys: pytest.CaptureFixture[str]) -> None:
     expected = (2, "", "chatapi: unknown rule 'u2x': did you mean U02?\n")
     assert run(capsys, "rules", "u2x") == expected
+    hint = "did you mean U09? `chatapi rules U` lists the family"
+    assert run(capsys, "rules", "u99")[2] == f"chatapi: unknown rule 'u99': {hint}\n"
+    near = (
+        "U01 usage-counts, U02 usage-total, U03 usage-prompt-details, U04 usage-completion-details"
+    )
+    assert (
+        run(capsys, "rules", "usage")[2] == f"chatapi: unknown rule 'usage': did you mean {near}?\n"
+    )
 
 
 # -- usage -----------------------------------------------------------------------------

@@ -26,7 +26,7 @@ BLOCKS = [
     for page in PAGES
     if page.is_file()
     for number, (kind, text) in enumerate(FENCE.findall(page.read_text(encoding="utf-8")))
-    if kind in ("python", "console")
+    if kind in ("python", "console", "toml")
 ]
 
 
@@ -49,6 +49,9 @@ def test_example(
     if kind == "python":
         exec(compile(text, "example", "exec"), {"__name__": "example"})
         return
+    if kind == "toml":
+        Path("pyproject.toml").write_text(text, encoding="utf-8")
+        text = "$ chatapi check --show-settings"
     for command in re.findall(r"^\$ (.*)$", text, re.MULTILINE):
         words = shlex.split(command)
         if words[0] == "chatapi" and "|" not in words and ">" not in words:

@@ -30,6 +30,7 @@ FLOORS = {
     "server": 7,
     "conformance": 7,
     "assertions": 7,
+    "config": 7,
     "report": 7,
     "cli": 8,
     "plugin": 8,

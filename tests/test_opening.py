@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,13 +15,15 @@ import pytest
 from traffic import ANSWER
 
 from pytest_chatapi import faults
+from pytest_chatapi.config.options import Settings
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.plugin import fixtures
+from pytest_chatapi.plugin.guard import guarded_test
 from pytest_chatapi.plugin.handle import ChatAPI
 from pytest_chatapi.plugin.opening import open_test
-from pytest_chatapi.plugin.options import Settings
 from pytest_chatapi.plugin.other_recorders import _exchanges, _played
 from pytest_chatapi.plugin.scenarios import WrongScenarios, scenarios_of
+from pytest_chatapi.plugin.stash import CHECKS
 
 CASSETTE = """interactions:
 - request:
@@ -64,10 +67,11 @@ def opened(
     return open_test(item, Settings(**settings), vcr_config or {}, "")
 
 
-def recorded(item: Any) -> None:
+def recorded(item: Any) -> Path:
     path = item.path.parent / "cassettes" / "test_it" / "test_a.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(CASSETTE)
+    return path
 
 
 # -- the recorder --------------------------------------------------------------------------------
@@ -116,6 +120,61 @@ def test_a_placeholder_key_is_there_while_nothing_is_sent(
     with opened(item):
         assert os.environ["OPENAI_API_KEY"] == "mine"
     assert os.environ["OPENAI_API_KEY"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("urls", "offered"),
+    [
+        (["http://localhost:8000/v1/chat/completions"] * 2, "http://localhost:8000/v1"),
+        (
+            ["https://gw.example/x/chat/completions", "https://gw.example/health"],
+            "https://gw.example/x",
+        ),
+        (["https://api.openai.com/v1/chat/completions"], None),
+        (["http://l/v1/chat/completions", "https://api.openai.com/v1/embeddings"], None),
+        (["http://a/v1/chat/completions", "http://b/v1/chat/completions"], None),
+        (["https://r.openai.azure.com/openai/deployments/d/chat/completions?api-version=1"], None),
+        (["http://passed.example/v1/chat/completions"], None),
+        (["http://REDACTED/v1/chat/completions"], None),
+        (["**REDACTED**"], None),
+        (["http://a/v1/embeddings"], None),
+    ],
+)
+def test_the_recorded_base_url_is_in_the_environment_of_a_replay(
+    item: Any, monkeypatch: pytest.MonkeyPatch, urls: list[str], offered: str | None
+) -> None:
+    block, _, end = CASSETTE.partition("interactions:\n")[2].rpartition("version")
+    path = recorded(item)
+    blocks = [
+        block.replace("http://recorded.example/v1/chat/completions", repr(url)) for url in urls
+    ]
+    path.write_text(f"interactions:\n{''.join(blocks)}version{end}")
+    with opened(item, ignore_hosts=["passed.example"]):
+        assert os.environ.get("OPENAI_BASE_URL") == offered
+    assert "OPENAI_BASE_URL" not in os.environ
+    with opened(item, record_mode="all"):
+        assert "OPENAI_BASE_URL" not in os.environ
+    for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE"):
+        monkeypatch.setenv(name, "http://mine")
+        with opened(item):
+            assert os.environ.get("OPENAI_BASE_URL") == (
+                "http://mine" if name[7:11] == "BASE" else None
+            )
+        monkeypatch.delenv(name)
+
+
+def test_nothing_connects_to_the_recorded_base_url(item: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening, guarded_test(item):
+        port = listening.getsockname()[1]
+        path = recorded(item)
+        path.write_text(CASSETTE.replace("recorded.example", f"localhost:{port}"))
+        with opened(item) as handle, socket.socket() as client:
+            item.stash[CHECKS] = SimpleNamespace(handle=handle)
+            with pytest.raises(pytest.fail.Exception) as caught:
+                client.connect(("localhost", port))
+        message = " ".join(str(caught.value).split())
+        assert "record mode 'none' allows no connections to the recorded server, and" in message
+        socket.create_connection(("localhost", port)).close()  # for the next test it is another's
 
 
 # -- the handle ----------------------------------------------------------------------------------
@@ -205,7 +264,7 @@ def test_a_server_is_known_while_it_runs(item: Any) -> None:
             assert os.environ["OPENAI_BASE_URL"] == url
             assert [f":{port}/" in url for port in handle.recorder.ports] == [True]
         assert handle.recorder.ports == set()
-        assert "OPENAI_BASE_URL" not in os.environ
+        assert os.environ["OPENAI_BASE_URL"] == "http://recorded.example/v1"
 
 
 @pytest.mark.parametrize(("version", "family"), [("2.9.1", "httpx"), ("3.0.0", "httpx2")])

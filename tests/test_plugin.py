@@ -269,9 +269,12 @@ def test_idle_it_imports_nothing(pytester: pytest.Pytester) -> None:
 
         def test_it():
             ours = {name for name in sys.modules if name.startswith("pytest_chatapi")}
-            plugin = "fixtures hooks ini_and_flags options recorded run stash".split()
+            plugin = "fixtures hooks ini_and_flags recorded run stash".split()
             assert ours == {
                 "pytest_chatapi",
+                "pytest_chatapi.config",
+                "pytest_chatapi.config.file",
+                "pytest_chatapi.config.options",
                 "pytest_chatapi.plugin",
                 *(f"pytest_chatapi.plugin.{name}" for name in plugin),
                 "pytest_chatapi.recording",

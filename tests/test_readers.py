@@ -568,7 +568,7 @@ def test_what_counts_as_a_raw_body(text: str, status: int | None) -> None:
         ("http_interactions: [1]\ninteractions: [1, 2]", 2),
         ("http_interactions: [1]\ninteractions: 5", 1),
         ("request: {}", 1),
-        ("[[interactions]]\nx = 1", 1),
+        ("[[interactions]]\nrequest = 1", 1),
         ('{"log": {"entries": [1, 2]}}', 2),
         ('[1, {"request": {}}]', 2),
         ("interactions: [1]\n---\ninteractions: [1, 2]", 1),

@@ -12,8 +12,8 @@ from typing import Any, cast
 import pytest
 
 from pytest_chatapi import plugin
+from pytest_chatapi.config.options import Settings
 from pytest_chatapi.plugin import fixtures, hooks
-from pytest_chatapi.plugin.options import Settings
 from pytest_chatapi.plugin.place import cassette_path, how_to_record, shown_path
 from pytest_chatapi.plugin.recorded import FIXTURES, TwoRecorders, is_recorded
 from pytest_chatapi.plugin.run import Run

@@ -14,9 +14,9 @@ import pytest
 import yaml
 from recording_runs import bodies
 
-from pytest_chatapi.plugin.expiry import is_older
 from pytest_chatapi.recording import clock
 from pytest_chatapi.recording.cassette import Cassette
+from pytest_chatapi.recording.expiry import is_older
 from pytest_chatapi.recording.opening import open_recorder
 from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.recording.under_way import Take

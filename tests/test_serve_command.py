@@ -337,6 +337,92 @@ def test_it_remembers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
+    ("arguments", "path", "lines", "served"),
+    [
+        (
+            [],
+            "/v1/foo",
+            [
+                "no reply for POST /v1/foo",
+                "  because   the built-in mock serves POST /v1/chat/completions, POST",
+                "            /v1/embeddings and GET /v1/models",
+                "  reply     mock.route(path=...).reply(...) in answer(mock) of FILE: "
+                "chatapi serve --mock FILE",
+            ],
+            "POST /v1/embeddings\n  GET /v1/models\n",
+        ),
+        (
+            ["--mock", "m.py"],
+            "/v1/embeddings",
+            [
+                "no reply for POST /v1/embeddings",
+                "  because   no route of the mock matches it",
+                '            1. chat(model="m"): path is "/v1/embeddings"',
+                "  reply     mock.embeddings() in answer(mock) of m.py",
+            ],
+            'mock.chat(model="m")\n',
+        ),
+        (
+            ["--mock", "m.py"],
+            "/v1/chat/completions",
+            [
+                "no reply for POST chat/completions gpt-4o",
+                "  because   no route of the mock matches it",
+                '            1. chat(model="m"): model is "gpt-4o"',
+                "  reply     mock.reply(...) in answer(mock) of m.py",
+            ],
+            'mock.chat(model="m")\n',
+        ),
+        (
+            ["c.yaml", "c.yaml"],
+            "/chat/completions",
+            [
+                "no recording for POST chat/completions",
+                "  because   c.yaml has recordings of POST /v1/chat/completions (1 recording)",
+                "            alone",
+                "  record it chatapi serve --record c.yaml --upstream URL",
+            ],
+            "POST /v1/chat/completions (1 recording)\n",
+        ),
+        (
+            ["--record", "new.yaml", "--upstream", "http://127.0.0.1:9/v1"],
+            "/foo",
+            ["Invalid URL (POST /foo)"],
+            "everything below /v1: what new.yaml has, else from http://127.0.0.1:9/v1\n",
+        ),
+    ],
+)
+def test_what_is_not_served(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    path: str,
+    lines: list[str],
+    served: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(SHIPPED / "plain.yaml", "c.yaml")
+    Path("m.py").write_text("def answer(mock): mock.chat(model='m').reply('a')\n")
+    pages: list[str] = []
+    messages: list[str] = []
+    running = run_module.running
+
+    def serve(app: Any, *listening: Any, **more: Any) -> int:
+        with running(app) as server, httpx.Client(trust_env=False, timeout=PATIENCE) as client:
+            root = server.url.removesuffix("/v1")
+            body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "a"}]}
+            asked = body if path.endswith("v1/chat/completions") else {}
+            messages.append(client.post(root + path, json=asked).json()["error"]["message"])
+            pages.append(client.get(root).text)
+        return 0
+
+    monkeypatch.setattr(run_module, "serve", serve)
+    assert main(["serve", "--port", "0", *arguments]) == 0
+    assert messages[0].splitlines() == lines
+    assert served in pages[0]
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["gone.yaml"], "gone.yaml: "),

@@ -10,12 +10,14 @@ import json
 import logging
 import os
 import queue
+import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,6 +42,7 @@ from pytest_chatapi.recording.opening import open_recorder
 from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.recording.transport import RecordReplayTransport
 from pytest_chatapi.recording.under_way import STALL
+from pytest_chatapi.redaction.redactor import Redactor
 
 pytest.importorskip("uvicorn")
 from pytest_chatapi.server import app as app_module
@@ -47,8 +50,10 @@ from pytest_chatapi.server import run as run_module
 from pytest_chatapi.server.app import make_app
 from pytest_chatapi.server.connection import Connection, Gone, Outlet
 from pytest_chatapi.server.origin import foreign, without_dots
+from pytest_chatapi.server.pages import REQUESTS, About, Journal, Seen
 from pytest_chatapi.server.run import running
 
+SHIPPED = Path(__file__).parent.parent / "cassettes"
 KEY = "sk-proj-Zx81kLmQ02vNs7RtYw3uPd5"
 JSON = [("content-type", "application/json")]
 SSE = [("content-type", "text/event-stream")]
@@ -1470,3 +1475,109 @@ def test_a_long_response_is_not_idle(protocol: str, monkeypatch: pytest.MonkeyPa
         ahead += FAR
         post(server.url)
         assert next(pieces) == b"data: 2\n\n"
+
+
+# -- what the server shows of itself -------------------------------------------------------------
+
+ABOUT = About("serving <c.yaml>", lambda: [f"GET /v1/{n}" for n in range(22)], ["chatapi serve X"])
+
+
+def test_a_page_says_what_is_served() -> None:
+    with serving(mocked(answer(b"data: x\n\n")), about=ABOUT) as url, client(url) as asking:
+        root = url.removesuffix("/v1")
+        plain, page = (
+            asking.get(f"{root}/"),
+            asking.get(f"{root}/", headers={"accept": "text/html"}),
+        )
+        head, *blocks = plain.text.split("\n\n")
+        assert head.endswith(": serving <c.yaml>")
+        assert blocks[0] == f"Base URL:\n  {url}\n  export OPENAI_BASE_URL={url}"
+        assert blocks[1].splitlines()[-2:] == ["  GET /v1/19", "  ... and 2 more"]
+        assert blocks[2].endswith(f"curl {root}{REQUESTS}")
+        assert blocks[3] == "To serve more:\n  chatapi serve X\n"
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert "serving &lt;c.yaml&gt;</h1>" in page.text
+        named = asking.get(f"{root}/", headers={"host": "localhost:99"})
+        assert "export OPENAI_BASE_URL=http://localhost:99/v1" in named.text
+        elsewhere = asking.post(f"{root}/")
+        assert (elsewhere.status_code, error_of(elsewhere)["code"]) == (404, "unknown_url")
+        refused = asking.get(f"{root}/", headers={"origin": "http://evil"})
+        assert refused.status_code == 403
+
+
+def test_the_journal(tmp_path: Path) -> None:
+    def respond(request: Request) -> Interaction | None:
+        return answer(b"{}", headers=JSON) if text(request) != "lost" else None
+
+    recorder = mocked(respond)
+    recorder.faults = Plan("ok, server_error")
+    about = replace(ABOUT, profile="openai")
+    with serving(recorder, about=about, api_key=KEY) as url, client(url) as asking:
+        journal = f"{url.removesuffix('/v1')}{REQUESTS}"
+        assert asking.get(journal).status_code == 401
+        assert asking.post("/chat/completions?a=1", json=ask()).status_code == 401
+        asking.headers["authorization"] = f"Bearer {KEY}"
+        for body in (ask(user=KEY), ask(temperature=3), ask("lost")):
+            asking.post("/chat/completions", json=body)
+        asking.post("/form", content=b"not \xff JSON")
+        told = asking.get(journal).json()
+        assert KEY not in str(told)
+        rows = told["requests"]
+        assert (told["total"], [row["number"] for row in rows]) == (5, [1, 2, 3, 4, 5])
+        keys = ("method", "path", "status", "answered_by", "fault")
+        assert [tuple(row[key] for key in keys) for row in rows] == [
+            ("POST", "/v1/chat/completions?a=1", 401, None, None),
+            ("POST", "/v1/chat/completions", 200, "mock", None),
+            ("POST", "/v1/chat/completions", 500, "mock", "server_error"),
+            ("POST", "/v1/chat/completions", 404, None, None),
+            ("POST", "/v1/form", 404, None, None),
+        ]
+        assert [row["body"] and row["body"]["messages"] for row in rows[:4]] == [
+            None,
+            *[ask(said)["messages"] for said in ("Hi", "Hi", "lost")],
+        ]
+        assert rows[4]["body"] == "not \ufffd JSON"
+        assert [(f["code"], f["path"]) for row in rows for f in row["findings"]] == [
+            ("Q16", "$.user"),
+            ("Q00", "$.temperature"),
+        ]
+        assert (rows[3]["note"], rows[0]["note"]) == ("no recording or reply", None)
+        assert asking.delete(journal).json() == {"total": 0, "requests": []}
+        assert asking.get(journal).json() == {"total": 0, "requests": []}
+
+
+def test_what_a_recording_answered(tmp_path: Path) -> None:
+    shutil.copy(SHIPPED / "plain.yaml", tmp_path / "c.yaml")
+    recorder = open_recorder(tmp_path / "c.yaml", match_on=["method"], name="c.yaml")
+    with serving(recorder, about=ABOUT) as url, client(url) as asking:
+        post(url)
+        [row] = asking.get(f"{url.removesuffix('/v1')}{REQUESTS}").json()["requests"]
+        assert row["answered_by"] == "interaction 0 of c.yaml"
+
+
+def test_the_journal_is_bounded() -> None:
+    journal = Journal(Redactor())
+    for number in range(1002):
+        journal.add(Seen("GET", f"/{number}", []))
+    told = json.loads(journal.reader()())
+    assert (told["total"], len(told["requests"])) == (1002, 1000)
+    assert (told["requests"][0]["number"], told["requests"][0]["path"]) == (3, "/2")
+    for size in (5, 5, 20):  # MiB
+        journal.add(seen := Seen("POST", "/", []))
+        journal.add_body(seen, b"1" * (size << 20))
+    assert len(journal._seen) == 1
+    journal.add(late := Seen("POST", "/", []))
+    journal.clear()
+    journal.add_body(late, b"1")
+    assert (journal._bytes, journal.reader()()) == (0, '{\n  "total": 0,\n  "requests": []\n}')
+
+
+def test_without_a_page_a_server_has_no_paths_of_its_own() -> None:
+    asked: list[str] = []
+
+    def respond(request: Request) -> None:
+        asked.append(request.url.partition("://")[2].partition("/")[2])
+
+    with serving(mocked(respond)) as url, client(url.removesuffix("/v1")) as asking:
+        assert [asking.get(path).status_code for path in ("/", REQUESTS)] == [404, 404]
+    assert asked == ["", REQUESTS[1:]]

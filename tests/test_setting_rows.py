@@ -9,13 +9,14 @@ from typing import Any, cast
 
 import pytest
 
+from pytest_chatapi.config.file import Configuration
+from pytest_chatapi.config.options import ROWS, SETTINGS, Settings, validated
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.plugin import ini_and_flags
-from pytest_chatapi.plugin.expiry import age_of, is_older
-from pytest_chatapi.plugin.options import RUN_SETTINGS, SETTINGS, Settings, validated
+from pytest_chatapi.plugin.policy import checker_of
 from pytest_chatapi.plugin.settings import settings_for, settings_of_run
-
-ALL_ROWS = {**SETTINGS, **RUN_SETTINGS}
+from pytest_chatapi.plugin.stash import CONFIGURATION
+from pytest_chatapi.recording.expiry import age_of, is_older
 
 
 @pytest.fixture(autouse=True)
@@ -26,9 +27,9 @@ def _no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- the rows ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ALL_ROWS)
+@pytest.mark.parametrize("name", ROWS)
 def test_a_row_is_declared_as_it_says(name: str, pytestconfig: pytest.Config) -> None:
-    row = ALL_ROWS[name]
+    row = ROWS[name]
     assert row.help == row.help.strip().removesuffix(".")
     assert "\n" not in row.help
     if row.ini is None:
@@ -103,6 +104,7 @@ def test_ini_options() -> None:
         "chatapi_virtual_time": ("bool", None),
         "chatapi_cassettes": ("paths", []),
         "chatapi_map": ("string", ""),
+        "chatapi_baseline": ("string", ""),
         "chatapi_auto": ("bool", False),
         "chatapi_check_vcr": ("bool", False),
         "chatapi_disable_recording": ("bool", False),
@@ -113,7 +115,7 @@ def test_ini_options() -> None:
 
 def test_flags() -> None:
     flags = declared().flags
-    for name, row in ALL_ROWS.items():
+    for name, row in ROWS.items():
         if row.flag:
             assert flags[row.flag].pop("help") == f"{row.help} (ini: chatapi_{name})"
     assert flags == {
@@ -210,9 +212,9 @@ def test_a_suggestion_replaces_the_list() -> None:
     assert str(caught.value) == "unknown setting 'profil': did you mean profile?"
 
 
-@pytest.mark.parametrize("name", [name for name, row in ALL_ROWS.items() if row.kind.choices])
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.kind.choices])
 def test_the_help_of_a_row_lists_its_choices(name: str) -> None:
-    row = ALL_ROWS[name]
+    row = ROWS[name]
     assert all(re.search(rf"\b{choice}\b", row.help) for choice in row.kind.choices)
     if name == "on_expiry":
         assert row.help == "what to do about recordings older than max_age: warn or fail"
@@ -224,8 +226,14 @@ def test_the_help_of_a_row_lists_its_choices(name: str) -> None:
 class Config:
     """As much of pytest's configuration as settings are read from."""
 
-    def __init__(self, flags: Mapping[str, object], ini: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        flags: Mapping[str, object],
+        ini: Mapping[str, object],
+        file: Mapping[str, object] | None = None,
+    ) -> None:
         self._flags, self._ini = flags, ini
+        self.stash = {CONFIGURATION: Configuration("", dict(file or {}))}
 
     def getoption(self, name: str, default: object = None) -> object:
         return self._flags.get(name, default)
@@ -237,6 +245,7 @@ class Config:
 
 class Item:
     nodeid = "test_it.py::test_a"
+    path = Path("test_it.py")
 
     def __init__(self, config: Config, *markers: pytest.Mark) -> None:
         self.config, self._markers = config, markers
@@ -254,9 +263,10 @@ def resolve(
     configured: object = None,
     flags: Mapping[str, object] | None = None,
     ini: Mapping[str, object] | None = None,
+    file: Mapping[str, object] | None = None,
     **more: str,
 ) -> Settings:
-    item = Item(Config(flags or {}, ini or {}), *markers)
+    item = Item(Config(flags or {}, ini or {}, file), *markers)
     return settings_for(cast(Any, item), cast(Any, configured or {}), **more)
 
 
@@ -313,6 +323,18 @@ def test_the_policy_follows_strict_and_else_the_kind_of_test() -> None:
     assert resolve(marker(strict=True), policy="off").policy == "strict"
     assert resolve(marker(strict=True, policy="warn")).policy == "warn"
     assert resolve(ini={"chatapi_policy": "warn"}, policy="off").policy == "warn"
+
+
+def test_the_file_of_settings_is_the_farthest_place() -> None:
+    file = {"strict": True, "ignore": ["S10"], "profile": "azure"}
+    settings = resolve(marker(ignore=["U02"]), file=file)
+    assert (settings.ignore, settings.strict, settings.policy) == (["S10", "U02"], True, "strict")
+    assert resolve(file=file, ini={"chatapi_ignore": ["K09"]}).ignore == ["S10", "K09"]
+    assert checker_of(settings).profile() == "azure"
+    assert checker_of(resolve(marker(profile="openai"), file=file)).profile() == "openai"
+    assert resolve(file=file, ini={"chatapi_strict": False}).policy == "error"
+    assert resolve(file=file, policy="off").policy == "off"  # of mocks and faults
+    assert resolve(marker(policy="warn"), file=file).policy == "warn"
 
 
 def test_who_sets_the_record_mode() -> None:

@@ -28,7 +28,7 @@ from pytest_chatapi.recording.lookup import Lookup
 from pytest_chatapi.recording.matching import Matcher
 from pytest_chatapi.recording.miss import miss_of
 from pytest_chatapi.redaction.redactor import Redactor
-from pytest_chatapi.report import Report
+from pytest_chatapi.report import Report, unreadable_lines
 
 CHAT_URL = "https://api.openai.com/v1/chat/completions"
 ASKED = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hi"}]}
@@ -98,30 +98,30 @@ def responses(count: int) -> list[str]:
         (
             {"f/a.jsonl": responses(2), "f/b.json": ['{"name": "x"}'], "f/c.txt": ["Dear all"]},
             "f",
-            "2 exchanges, all of the Responses API; 2 files, none in a known format",
+            "2 exchanges, all of the Responses API; 2 files: not HTTP recordings",
         ),
         (
             {"r.jsonl": [*responses(2), line(EMBEDDINGS, "https://h/v1/embeddings")]},
             "r.jsonl",
             "3 exchanges, none of them checked: 2 responses, 1 embeddings",
         ),
-        ({"f/a.json": ["{}"], "f/b.txt": ["x"]}, "f", "2 files, none in a known format"),
+        ({"f/a.json": ["{}"], "f/b.txt": ["x"]}, "f", "2 files: not HTTP recordings"),
         (
             {"f/a.bin": ["x"], "f/b": ["x"], "f/c.md": ["x"]},
             "f",
-            "2 files, none with an ending that is looked into",
+            "2 files: of other file types",
         ),
         (
             {"f/a.bin": ["x"], "f/b.txt": ["x"]},
             "f",
-            "2 files: 1 in no known format, 1 with another ending",
+            "2 files: 1 not HTTP recordings, 1 of other file types",
         ),
         ({"f/.hidden.json": ["{}"], "f/a.py": ["x"]}, "f", "no files to look into"),
-        ({"v.yaml": ["interactions: []"]}, "v.yaml", "1 file, none with an exchange in it"),
+        ({"v.yaml": ["interactions: []"]}, "v.yaml", "1 file: without an exchange"),
         (
             {"v.json": ['{"http_interactions": []}']},
             "v.*",
-            "1 file, none with an exchange in it",
+            "1 file: without an exchange",
         ),
         (
             {"u.jsonl": [line({"users": []}, "https://h/api/v1/users", None)]},
@@ -193,7 +193,7 @@ def mixed() -> str:
 def test_counts_in_text(mixed: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, mixed) == (
         0,
-        f"{REMARK}\n1 file passed over: 1 in no known format\n"
+        f"{REMARK}\n1 file skipped: not HTTP recordings\n"
         "1 exchange checked in 1 file: no findings\n",
         "",
     )
@@ -206,7 +206,7 @@ def test_counts_in_json(mixed: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert data["unread_files"] == {"in no known format": 1}
     [row] = map(json.loads, run(capsys, mixed, "--format", "jsonl")[1].splitlines())
     assert row["code"] is None
-    assert row["message"] == f"{REMARK}; 1 file passed over: 1 in no known format"
+    assert row["message"] == f"{REMARK}; 1 file skipped: not HTTP recordings"
     assert row["skipped_by_api"] == data["skipped_by_api"]
 
 
@@ -354,15 +354,100 @@ def test_tools_keep_their_names_in_a_folder(capsys: pytest.CaptureFixture[str]) 
     write("f/b.jsonl", *[json.dumps(LANGSMITH)] * 2)
     write("f/c.json", json.dumps(POSTMAN))
     write("f/d.json", "{}")
-    said = "2 of LangSmith, 1 of Postman, 1 in no known format (see --map, or docs/formats.md)"
+    said = "2 of LangSmith, 1 of Postman, 1 not HTTP recordings (see --map, or docs/formats.md)"
     assert run(capsys, "f")[2] == f"chatapi: f: nothing was checked: 4 files: {said}\n"
     write("f/e.json", json.dumps(ANSWER))
     status, out, err = run(capsys, "f")
     assert (status, err) == (0, "")
-    assert " ".join(out.split()).startswith(f"4 files passed over: {said} 1 exchange checked")
+    assert " ".join(out.split()).startswith(f"4 files skipped: {said} 1 exchange checked")
     assert run(capsys, "f", "--jobs", "2")[1] == out
     unread = json.loads(run(capsys, "f", "--format", "json")[1])["unread_files"]
     assert unread == {"of LangSmith": 2, "of Postman": 1, "in no known format": 1}
+
+
+# -- other recordings in a folder --------------------------------------------------------
+
+WEBSOCKET = """\
+version: 1
+interactions:
+- {kind: message, direction: received, data: {type: session.created}}
+- {kind: message, direction: sent, data: {type: response.create}}
+"""
+GRPC = """\
+version: 2
+interactions:
+- request_stream: {json: {model: m}, raw: !!binary Ci8=}
+  response_stream: {chunks_raw: [!!binary Ci8=]}
+"""
+
+
+def test_other_recordings_in_a_folder_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    write("f/a.jsonl", line())
+    write("f/live.yaml", WEBSOCKET)
+    write("f/live.json", json.dumps({"interactions": [{"direction": "sent", "data": {}}] * 400}))
+    write("f/xai.yaml", GRPC)
+    write("f/cassetter.yaml", "interactions: []\nws_interactions:\n- {uri: u, frames: []}\n")
+    write("f/cassetter-grpc.yaml", "interactions: []\ngrpc_interactions:\n- {request: {}}\n")
+    http = {"direction": "out", "request": {}, "response": {"body": {"string": json.dumps(ANSWER)}}}
+    mixed = {"interactions": [http], "ws_interactions": [{"uri": "u", "frames": []}]}
+    write("f/mixed.json", json.dumps(mixed))
+    write("f/queue.yaml", "interactions:\n- {topic: a, message: b}\n")
+    write("f/new.yaml", "")
+    kinds = "3 of WebSocket messages, 2 of gRPC calls, 1 empty, 1 not HTTP recordings"
+    status, out, err = run(capsys, "f")
+    assert (status, err) == (0, "")
+    assert " ".join(out.split()).startswith(f"7 files skipped: {kinds} 2 exchanges checked")
+    assert run(capsys, "f/live.yaml", "f/xai.yaml", "f/new.yaml")[::2] == (
+        2,
+        "chatapi: f/live.yaml: a recording of WebSocket messages, not of HTTP requests and "
+        "responses\n"
+        "chatapi: f/xai.yaml: a recording of gRPC calls, not of HTTP requests and responses\n"
+        "chatapi: f/new.yaml: is empty\n",
+    )
+
+
+def test_what_is_beside_http_in_a_cassette_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    http = {"request": {"method": "POST", "uri": "u"}, "response": {"body": {"string": "{}"}}}
+    document = {
+        "interactions": [http],
+        "ws_interactions": [{"uri": "wss://api.openai.com/v1/realtime?model=m", "frames": []}],
+        "grpc_interactions": [{"request": {"method": "/xai_api.Chat/GetCompletion"}}, 1],
+    }
+    write("c.yaml", f"---\n{json.dumps(document)}\n")
+    skipped = json.loads(run(capsys, "c.yaml", "--format", "json")[1])["skipped_by_api"]
+    assert skipped == {"unknown": 3, "realtime": 1}
+
+
+def test_reading_errors_are_folded(capsys: pytest.CaptureFixture[str]) -> None:
+    damaged = "- request: {method: POST, uri: u}\n  response: {body: {base64_string: '?'}}\n"
+    for name in "abc":
+        write(f"f/{name}.yaml", f"interactions:\n{damaged}{damaged}")
+    status, _, err = run(capsys, "f")
+    first, *others = err.splitlines()
+    assert (status, others) == (2, [])
+    assert first.startswith("chatapi: f/a.yaml: interaction 0: ")
+    assert first.endswith(" (and 5 more in 2 other files)")
+    assert len(json.loads(run(capsys, "f", "--format", "json")[1])["errors"]) == 6
+    many = [ReadError("f", f"line {n}", f"reason {chr(65 + n % 13)}") for n in range(26)]
+    lines = unreadable_lines(many)
+    assert lines[0] == "f: line 0: reason A (and 1 more)"
+    assert lines[10:] == ["... and 6 more: --format json lists all"]
+
+
+def test_a_persister_of_vcrpy(capsys: pytest.CaptureFixture[str]) -> None:
+    """LangChain's keeps two lists, and neither addresses nor headers."""
+    headers = {"Content-Type": ["**REDACTED**"]}
+    body = {"string": json.dumps({**ANSWER, "created": "now"})}
+    call = {"method": "POST", "uri": "**REDACTED**", "body": json.dumps(ASKED), "headers": headers}
+    answer = {"body": body, "headers": headers, "status": {"code": 200, "message": "OK"}}
+    write("c.yaml", json.dumps({"requests": [call] * 2, "responses": [answer] * 2}))
+    status, out, err = run(capsys, "c.yaml", "--format", "json")
+    data = json.loads(out)
+    assert (status, err, data["exchanges"]) == (1, "", 2)
+    assert {finding["code"] for finding in data["findings"]} >= {"S01"}
+    assert not {"E02", "S00"} & {finding["code"] for finding in data["findings"]}
+    write("d.json", json.dumps({"requests": [{"method": "GET"}], "responses": [answer]}))
+    assert run(capsys, "d.json")[2].startswith("chatapi: d.json: not a recording in a known format")
 
 
 # -- in pytest ---------------------------------------------------------------------------
@@ -381,7 +466,7 @@ def test_the_summary_of_pytest(pytester: pytest.Pytester, monkeypatch: pytest.Mo
         [
             "-* chat completions contract -*",
             "3 exchanges skipped: 3 responses",
-            "1 file passed over: 1 in no known format",
+            "1 file skipped: not HTTP recordings",
             "2 recorded exchanges checked: 4 notes: Q13 deprecated-parameter (4)",
         ],
         consecutive=True,
@@ -434,16 +519,17 @@ def test_the_summary_beside_a_file_that_cannot_be_read(
 ) -> None:
     monkeypatch.chdir(pytester.path)
     write("c/a.jsonl", line(), *responses(3))
-    write("c/b.jsonl", line(), "{")
+    write("c/b.jsonl", line(), "{", "{")
     write("c/c.json", json.dumps(LANGSMITH))
     arguments = ("-p", "chatapi", *_QUIET, "--chatapi-cassettes", "c")
     result = pytester.runpytest(*arguments)
     assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert result.stdout.str().count("not valid JSON") == 1  # (and 1 more)
     summary = [
         "-* chat completions contract -*",
         "1 file could not be read: see the errors above",
         "3 exchanges skipped: 3 responses",
-        "1 file passed over: 1 of LangSmith (see --map, or docs/formats.md)",
+        "1 file skipped: of LangSmith (see --map, or docs/formats.md)",
     ]
     result.stdout.fnmatch_lines([*summary, "no recorded exchange was checked"], consecutive=True)
     result = pytester.runpytest(*arguments, "--continue-on-collection-errors")
@@ -694,6 +780,8 @@ def test_lists_of_models_alone() -> None:
         ({"model": "m", "input": ["a"], "encoding_format": "float"}, "embeddings"),
         ({"model": "omni-moderation-latest", "input": "Hi"}, "moderations"),
         ({"contents": [{"parts": []}]}, "gemini"),
+        ({"contents": {"parts": []}}, "gemini"),
+        ({"query": "q", "contents": {"text": True}}, "unknown"),  # a search of Exa
         ({"model": "m", "prompt": "Once"}, "text completions"),
         ({"model": "gpt-image-1", "prompt": "a cat"}, "images"),
         ({**ASKED, "max_tokens": 9, "system": "Be brief"}, "anthropic"),

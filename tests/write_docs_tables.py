@@ -8,8 +8,9 @@ from pathlib import Path
 
 from pytest_chatapi import faults
 from pytest_chatapi.cli import rules
+from pytest_chatapi.config.file import FILE_KEYS
+from pytest_chatapi.config.options import RUN_SETTINGS, SETTINGS, Setting
 from pytest_chatapi.mock.builders import builders_table
-from pytest_chatapi.plugin.options import RUN_SETTINGS, SETTINGS, Setting
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -21,6 +22,7 @@ def settings_table(*, only_checks: bool = False) -> str:
         if only_checks and not row.only_checks:
             continue
         also = [f"`{row.flag}`"] * bool(row.flag) + ["ini"] * (row.ini is not None)
+        also += ["[file](configuration.md)"] * row.in_file
         lines.append(f"| `{name}` | {_default(row)} | {row.help} | {', '.join(also)} |")
     return "\n".join(lines) + "\n"
 
@@ -29,13 +31,27 @@ def run_settings_table() -> str:
     """The settings of a run as a Markdown table."""
     lines = ["| ini | flag | |", "|---|---|---|"]
     for name, row in RUN_SETTINGS.items():
-        flag = f"{row.flag} {row.metavar or ''}".strip()
+        if row.ini is None:
+            continue
+        flag = f"{row.flag} {row.metavar or ''}".strip() if row.flag else ""
         lines.append(f"| `chatapi_{name}` | {f'`{flag}`' if flag else ''} | {row.help} |")
     return "\n".join(lines) + "\n"
 
 
+def file_settings_table() -> str:
+    """The keys of ``[tool.chatapi]`` as a Markdown table."""
+    lines = ["| key | | default | `chatapi check` | pytest |", "|---|---|---|---|---|"]
+    for key, (name, row) in FILE_KEYS.items():
+        ini = [f"`chatapi_{name}`"] if row.ini is not None else []
+        pytest = [f"`{row.flag}`"] * bool(row.flag) + ini
+        option = f"`{row.option}`" if row.option else ""
+        cells = [f"`{key}`", row.help, _default(row), option, ", ".join(pytest)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def _default(row: Setting) -> str:
-    if row.shown or row.default in (None, ()):
+    if row.shown or row.default in (None, (), {}):
         return row.shown
     default = " ".join(row.default) if isinstance(row.default, tuple) else row.default
     return f"`{default}`"
@@ -46,6 +62,7 @@ TABLES = {
     "faults": ("faults.md", faults.table),
     "check-settings": ("pytest.md", partial(settings_table, only_checks=True)),
     "settings": ("record-and-replay.md", settings_table),
+    "file-settings": ("configuration.md", file_settings_table),
     "run-settings": ("record-and-replay.md", run_settings_table),
 }
 

@@ -6,17 +6,18 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_chatapi.cli.arguments import Commands, add_format, whole_number
-from pytest_chatapi.contract.check import check_exchange
-from pytest_chatapi.contract.findings import at_least
-from pytest_chatapi.contract.profiles import PROFILES
-from pytest_chatapi.contract.selection import parse_date, selects
-from pytest_chatapi.contract.wording import without_secrets
+from pytest_chatapi.config.baseline import DEFAULT_NAME, Baseline, compare, key_of
+from pytest_chatapi.config.checker import Checker, Globs
+from pytest_chatapi.config.file import FILE_KEYS, Configuration, find, read, shown_path
+from pytest_chatapi.config.options import ROWS, Setting
+from pytest_chatapi.contract.findings import Finding, at_least
+from pytest_chatapi.contract.wording import plural, without_secrets
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.report import (
     FORMATS,
@@ -25,12 +26,15 @@ from pytest_chatapi.report import (
     found_instead,
     render,
     statistics_text,
+    unreadable_lines,
 )
 
 if TYPE_CHECKING:
-    from pytest_chatapi.reading.mapping import Mapping
+    from pytest_chatapi.reading import mapping
 
 __all__ = ["add_to"]
+
+_OPTIONS = {name: row for name, row in ROWS.items() if row.option}
 
 # Below this many bytes of input, starting processes costs more than it saves.
 _WORTH_PROCESSES = 32 * 1024 * 1024
@@ -51,36 +55,17 @@ def add_to(commands: Commands) -> None:
         "input, a path in which nothing was checked, or bad usage",
     )
     check.add_argument(
-        "paths", nargs="+", metavar="PATH", help="a file, folder or glob pattern, or - for stdin"
+        "paths", nargs="*", metavar="PATH", help="a file, folder or glob pattern, or - for stdin"
     )
     add_format(check, FORMATS)
-    check.add_argument(
-        "--map",
-        metavar="MAPPING",
-        help="where request and response are in other JSON, e.g. request=$.input,response=$.output",
-    )
     check.add_argument("-o", "--output", metavar="FILE", help="write the report to FILE")
+    for row in _OPTIONS.values():
+        _add_option(check, row)
     check.add_argument(
-        "--profile", choices=PROFILES, help="use this profile (default: chosen by host)"
+        "--write-baseline",
+        action="store_true",
+        help=f"write the findings to the baseline (default: {DEFAULT_NAME})",
     )
-    check.add_argument(
-        "--as-of", metavar="DATE", help="use the contract as of this date (YYYY-MM-DD)"
-    )
-    check.add_argument(
-        "--ignore",
-        action="append",
-        default=[],
-        metavar="CODE[:PATH]",
-        help="ignore these findings, e.g. S10 or U02:$.usage.total_tokens; may be repeated",
-    )
-    check.add_argument(
-        "--select",
-        action="append",
-        default=[],
-        metavar="CODE[:PATH]",
-        help="report only these findings; a single letter selects a whole family",
-    )
-    check.add_argument("--strict", action="store_true", help="fail on warnings, too")
     check.add_argument(
         "--jobs",
         type=whole_number("a number of processes", least=1),
@@ -88,7 +73,103 @@ def add_to(commands: Commands) -> None:
         help="number of processes (default: by the size of the input)",
     )
     check.add_argument("--statistics", action="store_true", help="count findings by rule")
+    where = check.add_mutually_exclusive_group()
+    where.add_argument(
+        "--config",
+        metavar="FILE",
+        help="read the settings from FILE, instead of the nearest chatapi.toml, or pyproject.toml "
+        "with [tool.chatapi]",
+    )
+    where.add_argument("--isolated", action="store_true", help="read no file of settings")
+    check.add_argument(
+        "--show-settings",
+        action="store_true",
+        help="show the settings and where each is set, and check nothing",
+    )
+    check.set_defaults(refuse=check.error)
     check.set_defaults(run=_run)
+
+
+def _add_option(check: argparse.ArgumentParser, row: Setting) -> None:
+    """Add the option of a setting; a value that is not given is ``None``."""
+    text = row.help
+    if row.shown and row.shown not in text:
+        text += f" (default: {row.shown})"
+    if isinstance(row.default, bool):
+        check.add_argument(row.option, action="store_true", default=None, help=text)
+    elif isinstance(row.default, tuple):
+        check.add_argument(
+            row.option, action="append", metavar=row.metavar, help=f"{text}; may be repeated"
+        )
+    else:
+        check.add_argument(row.option, metavar=row.metavar, help=text)
+
+
+class _Settings(NamedTuple):
+    """The settings of a run: of the command line, else of the file.
+
+    Attributes:
+        file: what the file says.
+        options: what the command line says, by the name of the row.
+    """
+
+    file: Configuration
+    options: dict[str, Any]
+
+    def get(self, name: str) -> Any:
+        """The value that wins, or the default."""
+        return self.options.get(name, self.file.values.get(name, ROWS[name].default))
+
+    def baseline(self) -> str:
+        """The path of the baseline, or ``""``."""
+        path = self.file.path("baseline")
+        return self.options.get("baseline") or (shown_path(path) if path else "")
+
+    def excluded(self) -> Globs:
+        """The files not to read; the command line's are relative to the working directory."""
+        if "exclude" in self.options:
+            return Globs(self.options["exclude"], os.getcwd())
+        return Globs(self.file.values.get("exclude", ()), self.file.folder)
+
+    def checker(self) -> Checker:
+        options = self.options
+        return Checker(
+            self.file,
+            profile=options.get("profile"),
+            as_of=options.get("as_of"),
+            ignore=self.ignored(),
+            select=options.get("select", ()),
+        )
+
+    def ignored(self) -> list[str]:
+        """The findings to ignore: those of the file, unless the command line selects, and those of
+        the command line.
+        """
+        of_file = () if "select" in self.options else self.file.values.get("ignore", ())
+        return [*of_file, *self.options.get("ignore", ())]
+
+
+def _settings(arguments: argparse.Namespace) -> _Settings:
+    """Read the file of settings, and validate the options.
+
+    Raises:
+        SettingError: one of them is wrong.
+    """
+    if arguments.config is not None:
+        file = read(arguments.config)
+    else:
+        file = Configuration() if arguments.isolated else find(os.getcwd())
+    options = {}
+    for name, row in _OPTIONS.items():
+        value = getattr(arguments, row.option.removeprefix("--").replace("-", "_"))
+        if value is None:
+            continue
+        if row.has_commas:
+            value = _split(value)
+        if row.check is not None:
+            row.check(value)
+        options[name] = value
+    return _Settings(file, options)
 
 
 class _Task(NamedTuple):
@@ -99,22 +180,30 @@ class _Task(NamedTuple):
         titles: the report needs the title of each exchange, see `Report.cases`.
         notes: the report shows each note.
         mapping: where exchanges are in JSON of an unknown format, see `reading.mapping`.
+        known: the entries of the baseline for this file.
     """
 
     path: str
     named: bool
-    profile: str | None
-    as_of: str | None
-    ignore: list[str]
-    select: list[str]
+    checker: Checker
     titles: bool
     notes: bool
     mapping: str | None
+    known: Mapping[str, int]
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    settings = _settings(arguments)
+    if arguments.show_settings:
+        sys.stdout.write(without_secrets(_shown(settings)))
+        return 0
+    if not arguments.paths:
+        arguments.refuse("the following arguments are required: PATH")
     report = Report()
-    paths, tasks = _tasks(arguments, report.unreadable)
+    known_before = _baseline(arguments, settings)
+    known = None if arguments.write_baseline else known_before
+    checker = settings.checker()
+    paths, tasks = _tasks(arguments, settings, checker, known, report.unreadable)
     progress = _Progress(len(tasks))
     named_by: dict[str, list[_Path]] = {}
     for path in paths:
@@ -133,13 +222,24 @@ def _run(arguments: argparse.Namespace) -> int:
     report.unreadable = [
         ReadError(e.file, e.place, without_secrets(e.reason)) for e in report.unreadable
     ]
-    for error in report.unreadable:
-        print(f"chatapi: {error}", file=sys.stderr)
-    _print(report, arguments)
-    if report.unreadable:
-        return 2
-    failing = at_least("warning" if arguments.strict else "error")
-    return int(any(finding.level in failing for finding in report.findings))
+    for line in unreadable_lines(report.unreadable):
+        print(f"chatapi: {line}", file=sys.stderr)
+    if known is not None:
+        report.stale += known.missing()
+    if arguments.write_baseline and known_before is not None:
+        _write_baseline(known_before, [task.path for task in tasks], report)
+    strict = settings.get("strict")
+    levels = at_least("warning" if strict else "error")
+    failing = [finding for finding in report.findings if finding.level in levels]
+    for pattern in checker.idle_patterns([task.path for task in tasks], failing):
+        place = settings.file.place("per-file-ignores", pattern)
+        print(
+            f"chatapi: {place}: no file matches {pattern!r}, which is relative to the folder of "
+            "that file",
+            file=sys.stderr,
+        )
+    _print(report, arguments, strict)
+    return 2 if report.unreadable else int(bool(failing))
 
 
 class _Path:
@@ -150,15 +250,25 @@ class _Path:
         others: number of files in the folder that are not looked into, by the reason.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, excluded: Globs, baseline: str) -> None:
         from pytest_chatapi.reading.find import find
 
         self.name = path
         self.errors: list[ReadError] = []
         self.others: Counter[str] = Counter()
         self._found = Report()
-        files = find([path], self.errors.append, lambda _: self.others.update(_OTHER_ENDING))
-        self.files = dict.fromkeys(map(str, files))
+        is_named = os.path.isfile(path)
+        self.files: dict[str, None] = {}
+        other: list[Path] = []
+        for file in find([path], self.errors.append, other.append):
+            if os.path.abspath(file) == baseline and not is_named:
+                continue
+            if not is_named and excluded(file):
+                self.others["excluded"] += 1
+            else:
+                self.files[str(file)] = None
+        self.others["with another ending"] += sum(not excluded(file) for file in other)
+        self.others = +self.others
         self._failed = bool(self.errors)
 
     def add(self, part: Report) -> None:
@@ -176,22 +286,20 @@ class _Path:
             yield ReadError(name, "", f"nothing was checked: {found_instead(self._found)}")
 
 
-_OTHER_ENDING = ("with another ending",)
-
-
 def _tasks(
-    arguments: argparse.Namespace, unreadable: list[ReadError]
+    arguments: argparse.Namespace,
+    settings: _Settings,
+    checker: Checker,
+    known: Baseline | None,
+    unreadable: list[ReadError],
 ) -> tuple[list[_Path], list[_Task]]:
-    """Return what was named, and one task for each file.
-
-    Wrong settings are refused before any work is done.
-    """
-    parse_date(arguments.as_of)
-    ignore, select = _split(arguments.ignore), _split(arguments.select)
-    selects(ignore), selects(select)
-    _mapping(arguments.map)
+    """Return what was named, and one task for each file."""
     named = {os.fspath(path) for path in arguments.paths}
-    paths = [_Path(path) for path in dict.fromkeys(map(os.fspath, arguments.paths))]
+    excluded = settings.excluded()
+    baseline = os.path.abspath(settings.baseline() or DEFAULT_NAME)
+    paths = [
+        _Path(path, excluded, baseline) for path in dict.fromkeys(map(os.fspath, arguments.paths))
+    ]
     for path in paths:
         unreadable += path.errors
     files = dict.fromkeys(file for path in paths for file in path.files)
@@ -199,13 +307,12 @@ def _tasks(
         _Task(
             file,
             file in named,
-            arguments.profile,
-            arguments.as_of,
-            ignore,
-            select,
+            checker,
             arguments.format == "junit",
-            bool(select) or arguments.format != "text",
-            arguments.map,
+            # Formats for machines show each note, as the text does for what is selected.
+            "select" in settings.options or arguments.format != "text",
+            settings.get("map"),
+            {} if known is None else known.of(file),
         )
         for file in files
     ]
@@ -215,10 +322,10 @@ def _split(values: Iterable[str]) -> list[str]:
     return [part for value in values for part in value.split(",") if part.strip()]
 
 
-def _mapping(text: str | None) -> Mapping | None:
-    from pytest_chatapi.reading.mapping import Mapping
+def _mapping(text: str | None) -> mapping.Mapping | None:
+    from pytest_chatapi.reading import mapping
 
-    return None if text is None else Mapping(text)
+    return None if text is None else mapping.Mapping(text)
 
 
 def _relative(path: str) -> str:
@@ -254,14 +361,13 @@ def _check_file(task: _Task) -> Report:
 
     report = Report(files=1)
     errors = report.unreadable
-    ignore, select = selects(task.ignore), selects(task.select)
+    kept = task.checker.keeper(task.path)
+    counts: Counter[str] = Counter()  # what `ignore` leaves out, too, is still there
     name = None if task.path == "-" else _relative(task.path)
     mapping = _mapping(task.mapping)
     for exchange in read_file(task.path, errors.append, name=name, mapping=mapping):
         try:
-            result = check_exchange(
-                exchange, task.profile, as_of=task.as_of, ignore=ignore, select=select
-            )
+            result = task.checker.check(exchange)
         except ReadError as error:  # a large body is read from disk during the check
             errors.append(error)
             report.exchanges += 1
@@ -269,27 +375,105 @@ def _check_file(task: _Task) -> Report:
         report.count(exchange, result.api if result.kind is None else "")
         if result.kind is None:
             continue
-        report.findings += result.findings
+        report.findings += kept(result.findings)
+        if task.known:
+            counts.update(map(key_of, result.findings))
         if task.titles and exchange.source is not None:
             report.cases.append((exchange.source.file, exchange.source.index, title_of(exchange)))
-    if mapping is None:  # else nobody else knows where the exchanges are
-        report.findings = with_lines(report.findings, task.path, notes=task.notes)
     other = next((error for error in errors if isinstance(error, NotARecording)), None)
     if other is not None and not task.named:
         # A folder may hold other files, too.
         return Report(unread=Counter([other.kind]))
     if not report.exchanges and not report.skipped and not errors:
         return Report(unread=Counter(["without an exchange"]))
+    if task.known:
+        _leave_out_known(report, task, name or task.path, counts)
+    if mapping is None:  # else nobody else knows where the exchanges are
+        report.findings = with_lines(report.findings, task.path, notes=task.notes)
     return report
+
+
+def _leave_out_known(report: Report, task: _Task, name: str, counts: Counter[str]) -> None:
+    """Take out of a file's report what the baseline knows; see `compare` for the counts."""
+    compared = compare(name, task.known, report.findings, counts)
+    report.findings = compared.new(report.findings)
+    report.known = compared.count
+    report.exceeded = compared.exceeded
+    # What could not be read may well hold the rest.
+    report.stale = [] if report.unreadable else compared.stale
+
+
+# -- the baseline ------------------------------------------------------------------------
+
+
+def _baseline(arguments: argparse.Namespace, settings: _Settings) -> Baseline | None:
+    """The baseline to compare to, or to write."""
+    path = settings.baseline()
+    if arguments.write_baseline:
+        path = path or DEFAULT_NAME
+        if not os.path.exists(path):
+            return Baseline(path)
+    return Baseline.read(path) if path else None
+
+
+def _write_baseline(old: Baseline, files: list[str], report: Report) -> None:
+    """Write the findings of a run to its baseline, which knows them from then on."""
+    new = old.updated(files, report.findings)
+    _write(Path(new.path), new.text())
+    report.known = sum(f.level != "note" for f in report.findings if _is_in_a_file(f))
+    report.findings = [f for f in report.findings if f.level == "note" or not _is_in_a_file(f)]
+    where = plural(len(new.entries), "file")
+    total = sum(count for of_file in new.entries.values() for count in of_file.values())
+    print(f"{shown_path(new.path)}: wrote {plural(total, 'finding')} in {where}", file=sys.stderr)
+
+
+def _is_in_a_file(finding: Finding) -> bool:
+    return finding.source is not None and os.path.exists(finding.source.file)
+
+
+# -- the settings ------------------------------------------------------------------------
+
+
+def _shown(settings: _Settings) -> str:
+    """Return each setting of the command, and where it is set."""
+    file = settings.file
+    head = f"settings in {shown_path(file.file)}" if file.file else "no file of settings"
+    lines = [f"{head}:"]
+    for key, (name, row) in FILE_KEYS.items():
+        value = list(settings.ignored()) if name == "ignore" else settings.get(name)
+        places = [row.option] if name in settings.options else []
+        # All others are set by the nearest place alone.
+        adds_up = name == "ignore" and "select" not in settings.options
+        if name in file.values and (adds_up or not places) and value != []:
+            places.insert(0, file.place(key))
+        if isinstance(value, dict) and value:
+            texts = [
+                (f"{entry}: {_listed(of)}", [file.place(key, entry)]) for entry, of in value.items()
+            ]
+        else:
+            default = row.shown or _listed(row.default)
+            texts = [(_listed(value) if places else default, places or ["default"])]
+        for text, where in texts:
+            lines.append(f"  {key:<17} {text} ({', '.join(where)})")
+            key = ""
+    return "\n".join(lines) + "\n"
+
+
+def _listed(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    return ", ".join(value) if isinstance(value, list | tuple) and value else "none"
 
 
 # -- the report --------------------------------------------------------------------------
 
 
-def _print(report: Report, arguments: argparse.Namespace) -> None:
+def _print(report: Report, arguments: argparse.Namespace, strict: bool) -> None:
     options = Options(
-        strict=arguments.strict,
-        notes=bool(_split(arguments.select)),
+        strict=strict,
+        notes=bool(arguments.select),
         statistics=arguments.statistics,
         coloured=arguments.output is None and _wants_colour(),
     )

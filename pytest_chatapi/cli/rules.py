@@ -13,6 +13,7 @@ from pytest_chatapi.cli.arguments import Commands, add_format
 from pytest_chatapi.contract.catalogue import FAMILIES, Rule, get_rule, rules
 from pytest_chatapi.contract.profiles import PROFILES, get_profile
 from pytest_chatapi.contract.wire import JSON
+from pytest_chatapi.errors import SettingError
 
 __all__ = ["add_to", "markdown"]
 
@@ -55,11 +56,21 @@ def _run(arguments: argparse.Namespace) -> int:
         return 0
     from pytest_chatapi.contract.examples import example
 
-    rule = get_rule(arguments.code)
+    rule = _rule(arguments.code)
     shown = example(rule.code)
     examples = {"breaks it": shown.broken_changes, "legal": shown.legal_changes}
     sys.stdout.write(_explained(rule, examples))
     return 0
+
+
+def _rule(code: str) -> Rule:
+    try:
+        return get_rule(code)
+    except SettingError as error:
+        family = code[:1].upper()
+        if family not in FAMILIES or not code[1:].isdigit():
+            raise
+        raise SettingError(f"{error} `chatapi rules {family}` lists the family") from None
 
 
 # -- all rules ---------------------------------------------------------------------------

@@ -6,16 +6,20 @@ import argparse
 import contextlib
 import os
 import runpy
+import shlex
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn, TextIO, cast
+from urllib.parse import urlsplit
 
 from pytest_chatapi.cli.arguments import Commands, whole_number
 from pytest_chatapi.contract.wording import plural, without_secrets
-from pytest_chatapi.errors import ReadError, SettingError, UnrecordedRequest
+from pytest_chatapi.errors import ChatAPIError, ReadError, SettingError, UnrecordedRequest
 from pytest_chatapi.recording.kinds import (
     DEFAULT_MATCH_ON,
     FACTOR,
@@ -30,9 +34,11 @@ from pytest_chatapi.server import require_extra
 from pytest_chatapi.server.listening import listen
 
 if TYPE_CHECKING:  # the other commands start faster without these
+    from pytest_chatapi.mock import ChatMock
     from pytest_chatapi.recording.cassette import Cassette
     from pytest_chatapi.recording.miss import Miss
     from pytest_chatapi.recording.recorder import Answers, Recorder
+    from pytest_chatapi.server.pages import About
 
 __all__ = ["add_to"]
 
@@ -47,7 +53,7 @@ def add_to(commands: Commands) -> None:
         help="serve cassettes, mocks and faults, or record traffic",
         description="Serve recorded responses on a local socket, for clients in any language; or "
         "sit between a client and a real service, and record what passes. With nothing to serve, "
-        "a built-in mock responds to every request.",
+        "a built-in mock responds to chat completions, embeddings and GET /v1/models.",
         epilog="exit status: 0 stopped by Ctrl-C or SIGTERM, 2 could not start or could not record",
     )
     serve.add_argument(
@@ -193,7 +199,8 @@ def _serve(arguments: argparse.Namespace, listening: socket.socket) -> int:
         from pytest_chatapi.mock.pace import pace_of
 
         recorder.pace = pace_of(arguments.ttft, arguments.tokens_per_second, arguments.jitter)
-    output = _Output(recorder)
+    about = _about(arguments, recorder, activity)
+    output = _Output(recorder, about, arguments.mock)
     recorder.on_miss = output.miss
     app = make_app(
         recorder,
@@ -203,6 +210,7 @@ def _serve(arguments: argparse.Namespace, listening: socket.socket) -> int:
         save=recorder.save if arguments.record else None,
         on_exchange=output.exchange,
         hosts=[arguments.host, *arguments.allow_host, *_own_names(arguments)],
+        about=about,
     )
     status = serve(
         app,
@@ -273,7 +281,7 @@ def _recorder(arguments: argparse.Namespace) -> tuple[Recorder, str]:
         return recorder, f"recording {arguments.upstream} to {arguments.record}"
     if not arguments.cassettes:
         recorder.answers = _mock(arguments.mock)
-        return recorder, f"serving {arguments.mock or 'a mock that responds to every request'}"
+        return recorder, f"serving {arguments.mock or 'the built-in mock'}"
     merged = _merged(arguments.cassettes)
     count = plural(len(merged.entries), "interaction")
     return replace(recorder, cassette=merged), f"serving {merged.name} ({count})"
@@ -295,7 +303,7 @@ def _merged(paths: list[str]) -> Cassette:
 
 
 def _mock(file: str | None) -> Answers:
-    """Return the mock that a script sets up, or without a script one that responds to everything.
+    """Return the mock that a script sets up, or without a script the built-in one.
 
     Raises:
         SettingError: the script raises, or has no function ``answer``.
@@ -305,6 +313,7 @@ def _mock(file: str | None) -> Answers:
     mock = ChatMock("chatapi serve", keeps=False)
     if file is None:
         mock.reply()
+        mock.embeddings()
         return mock
     if not os.path.isfile(file):
         raise SettingError(f"{file}: no such file")
@@ -328,14 +337,76 @@ def _place_in(file: str, error: BaseException) -> str:
     return f"{file}:{lines[-1]}" if lines else file
 
 
+def _about(arguments: argparse.Namespace, recorder: Recorder, activity: str) -> About:
+    """What the server says of itself under ``/``."""
+    from pytest_chatapi.server.pages import About
+
+    example = "https://api.openai.com/v1"
+    if arguments.record:
+        served = [
+            f"everything below /v1: what {arguments.record} has, else from {arguments.upstream}"
+        ]
+        return About(activity, lambda: served, ["chatapi serve --help"])
+    if arguments.cassettes:
+        more = [
+            f"chatapi serve {shlex.join(arguments.cassettes)} OTHER_CASSETTE",
+            f"chatapi serve --record {shlex.quote(arguments.cassettes[0])} --upstream {example}",
+        ]
+        return About(activity, partial(_counted_paths, recorder), more)
+    mock = cast("ChatMock", recorder.answers)
+    titles = [f"mock.{title}" for title in mock.titles]
+    more = [f"add a route to answer(mock) in {arguments.mock}"]
+    if not arguments.mock:
+        titles, more = [*_BUILT_IN], ["chatapi serve --mock FILE", "chatapi serve CASSETTE"]
+    return About(activity, lambda: titles, more, mock.profile or "openai")
+
+
+_BUILT_IN = ("POST /v1/chat/completions", "POST /v1/embeddings", "GET /v1/models")
+
+
+def _counted_paths(recorder: Recorder) -> list[str]:
+    paths = Counter(_paths(recorder))
+    return [f"{path} ({plural(count, 'recording')})" for path, count in paths.items()]
+
+
+def _paths(recorder: Recorder) -> Iterator[str]:
+    """Method and path by which a client gets each of the recordings."""
+    from pytest_chatapi.server.app import recorded_base
+
+    base = recorded_base(recorder)
+    for entry in recorder.entries:
+        with contextlib.suppress(ChatAPIError):  # damaged: a request that matches it says so
+            request = entry.request
+            is_below = base is not None and request.url.startswith(f"{base}/")
+            url = f"/v1{request.url.removeprefix(base or '')}" if is_below else request.url
+            yield f"{request.method} {urlsplit(url).path}"
+
+
+def _listed(paths: Sequence[str]) -> str:
+    shown = [*paths[:8], *([f"{len(paths) - 8} more"] if len(paths) > 8 else [])]
+    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
+
+
+def _how_to_reply(miss: Miss, file: str | None) -> str:
+    """What to add to a mock for a request that it has no reply to."""
+    if "embeddings" in miss.remedy:
+        call = "mock.embeddings()"
+    elif " /" in miss.request:  # the title of a chat completion has no path
+        call = "mock.route(path=...).reply(...)"
+    else:
+        call = "mock.reply(...)"
+    where = f"answer(mock) of {file}" if file else "answer(mock) of FILE: chatapi serve --mock FILE"
+    return f"{call} in {where}"
+
+
 # -- what is printed ---------------------------------------------------------------------
 
 
 class _Output:
     """The lines that a running server prints, from any of its threads."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(self, recorder: Recorder, about: About, mock: str | None) -> None:
+        self._recorder, self._about, self._mock = recorder, about, mock
 
     def print(self, text: str, file: TextIO | None = None) -> None:
         with contextlib.suppress(BrokenPipeError):  # the reader has gone; the server goes on
@@ -353,6 +424,14 @@ class _Output:
         cassette = self._recorder.cassette
         if cassette is not None and self._recorder.mode == "none":
             miss.remedy = f"chatapi serve --record {cassette.path} --upstream URL"
+            if any(path == "path" for path, _, _ in miss.differences):
+                served = _listed(self._about.served())
+                miss.reason = f"{cassette.name} has recordings of {served} alone"
+                miss.nearest, miss.differences = "", []
+        elif miss.routes is not None:
+            miss.remedy = _how_to_reply(miss, self._mock)
+            if not self._mock:
+                miss.reason, miss.routes = f"the built-in mock serves {_listed(_BUILT_IN)}", []
         text = describe(miss)
         self.print(text, sys.stderr)
         raise UnrecordedRequest(text)

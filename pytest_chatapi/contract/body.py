@@ -9,7 +9,7 @@ from pytest_chatapi.contract.exchange import Response
 from pytest_chatapi.contract.parse import first_value, loads_bytes
 from pytest_chatapi.contract.sse import looks_like_sse
 from pytest_chatapi.contract.wire import JSON
-from pytest_chatapi.contract.wording import ABSENT
+from pytest_chatapi.contract.wording import ABSENT, is_placeholder
 
 __all__ = ["BYTE_ORDER_MARK", "Body"]
 
@@ -35,6 +35,8 @@ class Body:
 
     def __init__(self, response: Response, headers: Mapping[str, str]) -> None:
         content_type = headers.get("content-type", "")
+        if "/" not in content_type and is_placeholder(content_type):
+            content_type = ""
         self.media_type = content_type.partition(";")[0].strip().lower()
         self.cut = response.cut
         self._parsed: JSON = None

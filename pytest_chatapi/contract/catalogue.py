@@ -29,6 +29,9 @@ FAMILIES = {
 }
 
 
+_MOST_NEAR = 4
+
+
 class Rule(NamedTuple):
     """One rule.
 
@@ -88,6 +91,10 @@ def get_rule(code: str) -> Rule:
     for rule in known.values():
         if rule.name == code.lower():
             return rule
+    parts = [f"{rule.code} {rule.name}" for rule in known.values() if code.lower() in rule.name]
+    if parts and len(code) > 2:
+        near = ", ".join(parts[:_MOST_NEAR])
+        raise SettingError(f"unknown rule {code!r}: did you mean {near}?")
     names = [*known, *(rule.name for rule in known.values())]
     hint = (
         did_you_mean(code.upper(), names, cutoff=0.5)

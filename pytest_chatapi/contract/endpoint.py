@@ -221,6 +221,13 @@ def _asks_anthropic(body: JSONObject) -> bool:
     return any(block.get("type") in _BLOCKS for block in blocks)
 
 
+def _asks_gemini(body: JSONObject) -> bool:
+    contents = body.get("contents")
+    if "messages" in body or not isinstance(contents, list):
+        return isinstance(contents, dict) and "parts" in contents
+    return True
+
+
 def _asks_ollama(body: JSONObject) -> bool:
     if not (_asks_chat(body) or "prompt" in body or "input" in body):
         return False
@@ -268,6 +275,11 @@ def _asks_model(key: str, *names: str) -> BodyTest:
         return key in body and "messages" not in body and any(name in model for name in names)
 
     return test
+
+
+def _below_base(name: str) -> str:
+    """The pattern of paths that mean one service alone right below a base URL."""
+    return rf"(?:^|/(?:v\d+|openai))/{name}(?:/.+)?$"
 
 
 _CHAT = r"/chat/completions$"
@@ -352,7 +364,7 @@ OTHER_APIS = (
             _has_item("embeddings", "values"),
             _is_embedding_of_gemini,
         ),
-        asked=_any(_asks_with("contents"), _has_item("requests", "content", "contents")),
+        asked=_any(_asks_gemini, _has_item("requests", "content", "contents")),
     ),
     Endpoint(
         "ollama",
@@ -466,14 +478,14 @@ OTHER_APIS = (
     ),
     Endpoint(
         "threads",
-        r"/threads(?:/.+)?$",
+        _below_base("threads"),
         body=_is_object("thread"),
         asked=_has("assistant_id"),
         events=r"thread\..+",
     ),
-    Endpoint("assistants", r"/assistants(?:/.+)?$", body=_is_object("assistant")),
-    Endpoint("conversations", r"/conversations(?:/.+)?$", body=_is_object("conversation")),
-    Endpoint("vector stores", r"/vector_stores(?:/.+)?$", body=_is_object("vector_store")),
+    Endpoint("assistants", _below_base("assistants"), body=_is_object("assistant")),
+    Endpoint("conversations", _below_base("conversations"), body=_is_object("conversation")),
+    Endpoint("vector stores", _below_base("vector_stores"), body=_is_object("vector_store")),
     Endpoint(
         "fine-tuning",
         r"/fine_tuning/.+$",
@@ -482,14 +494,14 @@ OTHER_APIS = (
     ),
     Endpoint(
         "batches",
-        r"/batches(?:/.+)?$",
+        _below_base("batches"),
         body=_is_object("batch"),
         asked=_has("input_file_id", "completion_window"),
     ),
-    Endpoint("uploads", r"/uploads(?:/.+)?$", body=_is_object("upload")),
-    Endpoint("files", r"/files(?:/.+)?$", body=_is_object("file")),
-    Endpoint("containers", r"/containers(?:/.+)?$", body=_is_object("container")),
-    Endpoint("evals", r"/evals(?:/.+)?$", body=_is_object("eval")),
+    Endpoint("uploads", _below_base("uploads"), body=_is_object("upload")),
+    Endpoint("files", _below_base("files"), body=_is_object("file")),
+    Endpoint("containers", _below_base("containers"), body=_is_object("container")),
+    Endpoint("evals", _below_base("evals"), body=_is_object("eval")),
     Endpoint("organization", r"/organization/.+$", body=_is_object("organization")),
     Endpoint(
         "realtime",

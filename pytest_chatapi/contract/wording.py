@@ -18,6 +18,7 @@ __all__ = [
     "ABSENT",
     "Shown",
     "did_you_mean",
+    "is_placeholder",
     "listed",
     "mask",
     "plural",
@@ -171,6 +172,19 @@ def listed(values: Iterable[JSON], limit: int = 8) -> str:
     return ", ".join(items[:limit]) + (
         f" and {len(items) - limit} more" if len(items) > limit else ""
     )
+
+
+_PLACEHOLDER = re.compile(r"(?i)redact|filter|mask|dummy|fake|test|sanitiz|scrub|placeholder")
+
+
+def is_placeholder(value: str) -> bool:
+    """Whether a recorder put this in place of a header's value: ``**REDACTED**``, ``dummy``."""
+    text = value.strip()
+    if not text:
+        return False
+    if text[0] in "<[{*$" or set(text) <= set("*xX-#."):
+        return True
+    return text.isupper() or bool(_PLACEHOLDER.search(text))
 
 
 def plural(count: int, noun: str) -> str:

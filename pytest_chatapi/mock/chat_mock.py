@@ -207,6 +207,11 @@ class ChatMock:
         self._api_keys = None if keys is None else frozenset(keys)
 
     @property
+    def titles(self) -> list[str]:
+        """The routes as messages show them, in the order in which they are tried."""
+        return [route.title for route in self._table.routes]
+
+    @property
     def unused(self) -> list[str]:
         """Routes and turns of scripts that were never requested, a line each."""
         return [self._unused(route) for route in self._table.routes if route.unused]

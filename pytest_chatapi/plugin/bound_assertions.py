@@ -14,20 +14,30 @@ __all__ = ["ChatContract"]
 
 
 class ChatContract:
-    """The assertions of `pytest_chatapi`, with profile, ignores and strictness of one test.
+    """The assertions of `pytest_chatapi`, with profile, ignores, strictness and day of one test.
 
     Each takes what the function of the same name takes; an argument of the call wins.
     """
 
     def __init__(
-        self, profile: str | None = None, ignore: Iterable[str] = (), strict: bool = False
+        self,
+        profile: str | None = None,
+        ignore: Iterable[str] = (),
+        strict: bool = False,
+        as_of: str | None = None,
     ) -> None:
         self.profile = profile
         self.ignore = tuple(ignore)
         self.strict = strict
+        self.as_of = as_of
 
     def _bound(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        own = {"profile": self.profile, "ignore": self.ignore, "strict": self.strict}
+        own = {
+            "profile": self.profile,
+            "ignore": self.ignore,
+            "strict": self.strict,
+            "as_of": self.as_of,
+        }
         return {**own, **arguments}
 
     def __call__(self, response: object, **arguments: Any) -> JSONObject:

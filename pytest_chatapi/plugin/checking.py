@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_chatapi.contract.exchange import Exchange
+from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wording import plural, without_secrets
 from pytest_chatapi.errors import ChatAPIError
-from pytest_chatapi.plugin.expiry import is_older
 from pytest_chatapi.plugin.handle import ChatAPI
 from pytest_chatapi.plugin.place import how_to_record, shown_place
 from pytest_chatapi.plugin.policy import Checked, fail_for_findings, failure_of, findings_of
-from pytest_chatapi.plugin.run import NOT_RECORDED, RECORDED
+from pytest_chatapi.plugin.run import KNOWN, NOT_RECORDED, RECORDED
 from pytest_chatapi.plugin.unanswered import instead_of, remember_unanswered
 from pytest_chatapi.recording.cassette import Entry
+from pytest_chatapi.recording.expiry import is_older
 from pytest_chatapi.recording.matching import streams
 from pytest_chatapi.recording.miss import describe
 
@@ -203,13 +204,30 @@ class Checks:
             Checked(
                 at,
                 _title(exchange),
-                findings_of(exchange, self._settings),
+                self._without_known(exchange),
                 self._story_of(exchange),
                 cassette.path if cassette is not None and exchange.source is not None else None,
                 bool(exchange.fault),
             )
             for at, exchange in enumerate(new, first)
         ]
+
+    def _without_known(self, exchange: Exchange) -> list[Finding]:
+        """The findings of an exchange without those that the baseline has of its cassette.
+
+        Their number is up to the check of the whole cassette: a test may play a recording twice.
+        """
+        findings = findings_of(exchange, self._settings)
+        baseline = self._settings.baseline
+        if baseline is None or self._recorder.cassette is None or not findings:
+            return findings
+        from pytest_chatapi.config.baseline import Compared
+
+        known = frozenset(key for file in self._settings.files for key in baseline.of(file))
+        new = Compared(known).new(findings)
+        if len(new) < len(findings):
+            self._item.user_properties.append((KNOWN, len(findings) - len(new)))
+        return new
 
     def _story_of(self, exchange: Exchange) -> list[tuple[str, str]]:
         """Who sent a request, what responded, and what was injected into the response."""

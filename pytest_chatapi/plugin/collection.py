@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import pytest
 
+from pytest_chatapi.config.baseline import Baseline, Compared, compare, key_of
+from pytest_chatapi.config.checker import Globs
 from pytest_chatapi.contract.endpoint import checked_row_of
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import LEVELS, Finding, Level
@@ -16,12 +18,13 @@ from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wording import plural, without_secrets
 from pytest_chatapi.errors import ReadError, SettingError
 from pytest_chatapi.plugin.place import shown_path
-from pytest_chatapi.plugin.policy import Checked, failure_of, findings_of
+from pytest_chatapi.plugin.policy import Checked, checker_of, failure_of, findings_of
 from pytest_chatapi.plugin.settings import settings_of_run
+from pytest_chatapi.plugin.stash import CONFIGURATION
 from pytest_chatapi.reading.find import is_recording
 from pytest_chatapi.reading.mapping import Mapping
 from pytest_chatapi.reading.reader import NotARecording, read_file
-from pytest_chatapi.report import Report, found_instead, remarks
+from pytest_chatapi.report import Report, baseline_lines, found_instead, remarks, unreadable_lines
 
 __all__ = ["CassetteCollector", "CassetteFile", "ExchangeItem"]
 
@@ -39,6 +42,8 @@ class CassetteCollector:
 
     def __init__(self, config: pytest.Config) -> None:
         self.settings = settings_of_run(config)
+        file = config.stash[CONFIGURATION]
+        self.is_excluded = Globs(file.values.get("exclude", ()), file.folder)
         self.checked = 0
         # How many findings of each level and code.
         self.counts: Counter[tuple[Level, str]] = Counter()
@@ -66,6 +71,9 @@ class CassetteCollector:
         if not inside or any(part.startswith(".") for part in inside[0]):
             return None
         if not is_recording(path.name):
+            return None
+        if self.is_excluded(file_path):
+            self.found(file_path, Report(unread=Counter(["excluded"])))
             return None
         file: CassetteFile = CassetteFile.from_parent(parent, path=file_path)
         file.collector = self
@@ -95,7 +103,7 @@ class CassetteCollector:
         files = {error.file for error in whole.unreadable}
         if files:
             failing.append(f"{plural(len(files), 'file')} could not be read: see the errors above")
-        return failing, remarks(whole)
+        return failing, [*remarks(whole), *baseline_lines(whole)]
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         output = getattr(session.config, "workeroutput", None)
@@ -175,6 +183,7 @@ def _mapping(config: pytest.Config) -> Mapping | None:
         pytest.UsageError: it is not one.
     """
     text = config.getoption("--chatapi-map") or config.getini("chatapi_map")
+    text = text or config.stash[CONFIGURATION].values.get("map")
     try:
         return Mapping(text) if text else None
     except SettingError as error:
@@ -192,8 +201,9 @@ class CassetteFile(pytest.File):
 
     collector: CassetteCollector
 
-    def collect(self) -> Iterator[ExchangeItem]:
+    def collect(self) -> list[ExchangeItem]:
         damaged: list[ReadError] = []
+        items: list[ExchangeItem] = []
         found = Report(files=1)
         name = shown_path(self.config, self.path)
         for exchange in read_file(
@@ -205,7 +215,9 @@ class CassetteFile(pytest.File):
                 continue
             item: ExchangeItem = ExchangeItem.from_parent(self, name=title_of(exchange))
             item.exchange, item.collector = exchange, self.collector
-            yield item
+            items.append(item)
+        if self.collector.settings.baseline is not None:
+            self._compare(items, self.collector.settings.baseline, found, damaged)
         errors = [e for e in damaged if not isinstance(e, NotARecording)]
         other = next((e for e in damaged if isinstance(e, NotARecording)), None)
         if other is not None:
@@ -215,7 +227,37 @@ class CassetteFile(pytest.File):
         found.unreadable = errors
         self.collector.found(self.path, found)
         if errors:
-            raise self.CollectError("\n".join(without_secrets(str(error)) for error in errors))
+            raise self.CollectError("\n".join(map(without_secrets, unreadable_lines(errors))))
+        return items
+
+    def _compare(
+        self,
+        items: Sequence[ExchangeItem],
+        baseline: Baseline,
+        found: Report,
+        damaged: list[ReadError],
+    ) -> None:
+        """Check the file at once: which findings are known depends on their number in it.
+
+        A test alone may run elsewhere than the others, or without them.
+        """
+        entries = baseline.of(self.path)
+        if not entries:
+            return
+        checker = checker_of(self.collector.settings)
+        findings: list[Finding] = []
+        for item in items:
+            try:
+                findings += checker.check(item.exchange).findings
+            except ReadError as error:  # a large body is read from disk during the check
+                damaged.append(error)
+        kept = checker.keeper(self.path)(findings)
+        counts = Counter(map(key_of, findings))
+        compared = compare(shown_path(self.config, self.path), entries, kept, counts)
+        for item in items:
+            item.compared = compared
+        found.known, found.exceeded = compared.count, compared.exceeded
+        found.stale = [] if damaged else compared.stale
 
 
 class ExchangeItem(pytest.Item):
@@ -223,10 +265,13 @@ class ExchangeItem(pytest.Item):
 
     exchange: Exchange
     collector: CassetteCollector
+    compared: Compared | None = None
 
     def runtest(self) -> None:
         settings = self.collector.settings
-        findings = findings_of(self.exchange, settings)
+        findings = findings_of(self.exchange, settings, self.path)
+        if self.compared is not None:
+            findings = self.compared.new(findings)
         self.collector.add(findings)
         policy = "strict" if settings.strict else "error"
         file = self.path if self.collector.mapping is None else None

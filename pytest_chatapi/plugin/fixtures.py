@@ -181,10 +181,13 @@ def chat_contract(request: pytest.FixtureRequest) -> ChatContract:
     """The contract's assertions, bound to this test's profile and ignores.
 
     Set by ``@pytest.mark.chatapi(profile=..., ignore=[...], strict=...)``, else by
-    ``--chatapi-profile`` and the like, else by ini.
+    ``--chatapi-profile`` and the like, else by ini, else by ``[tool.chatapi]``.
     """
     from pytest_chatapi.plugin.bound_assertions import ChatContract
+    from pytest_chatapi.plugin.policy import checker_of
     from pytest_chatapi.plugin.settings import settings_at_run
 
     settings = settings_at_run(request.node, request.getfixturevalue("chatapi_config"))
-    return ChatContract(settings.profile, settings.ignore, settings.strict)
+    checker = checker_of(settings)
+    ignore = [*settings.ignore, *checker.ignored_in(*settings.files)]
+    return ChatContract(checker.profile(), ignore, settings.strict, checker.as_of)

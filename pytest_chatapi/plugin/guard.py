@@ -5,28 +5,42 @@ machines that no recorder can replay, and tells of requests that none records.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Container, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
 from pytest_chatapi.contract.wording import without_secrets
+from pytest_chatapi.errors import ChatAPIError
 from pytest_chatapi.plugin.config_fixture import config_so_far
 from pytest_chatapi.plugin.handle import REPLAY_KEY, ChatAPI
 from pytest_chatapi.plugin.ini_and_flags import is_on
 from pytest_chatapi.plugin.run import NOTE
 from pytest_chatapi.plugin.settings import settings_at_run, settings_for
-from pytest_chatapi.plugin.stash import CHECKS, GUARD, HAS_EARLY_KEY
+from pytest_chatapi.plugin.stash import CHECKS, CLOSED_PORTS, GUARD, HAS_EARLY_KEY
 from pytest_chatapi.recording.guard import guarded, is_local
 from pytest_chatapi.recording.miss import Miss, describe
+from pytest_chatapi.redaction.replacing import REDACTED
 
-__all__ = ["drop_early_key", "guarded_test", "placeholder_key", "watched_fixture"]
+if TYPE_CHECKING:
+    from pytest_chatapi.recording.recorder import Recorder
+
+__all__ = [
+    "drop_early_key",
+    "guarded_test",
+    "placeholder_key",
+    "recorded_base_url",
+    "watched_fixture",
+]
 
 
 def guarded_test(item: pytest.Item) -> AbstractContextManager[None]:
     """Ask for each connection to another machine whether this test allows it."""
-    return guarded(partial(_refuse, item))
+    closed_ports: set[int] = item.stash.setdefault(CLOSED_PORTS, set())
+    return guarded(partial(_refuse, item), closed_ports)
 
 
 @contextmanager
@@ -35,12 +49,65 @@ def placeholder_key(*, is_needed: bool) -> Iterator[None]:
     if not is_needed or os.environ.get("OPENAI_API_KEY"):
         yield
         return
-    os.environ["OPENAI_API_KEY"] = REPLAY_KEY
+    with _lent("OPENAI_API_KEY", REPLAY_KEY):
+        yield
+
+
+@contextmanager
+def recorded_base_url(
+    item: pytest.Item, recorder: Recorder, hosts: Container[str]
+) -> Iterator[None]:
+    """Set the base URL of the recordings if none is set: what some clients send depends on whether
+    there is one, as LangChain's `stream_options` do.
+
+    Args:
+        hosts: whose traffic is let through.
+    """
+    is_set = os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")
+    url = "" if is_set or recorder.sends else _base_url_of(recorder)
+    parts = urlsplit(url)
+    if not url or parts.hostname in hosts:
+        yield
+        return
+    if is_local(parts.hostname or ""):
+        # A client that is not intercepted would find the server there, if it still runs.
+        item.stash.setdefault(CLOSED_PORTS, set()).add(parts.port or 80)
+    try:
+        with _lent("OPENAI_BASE_URL", url):
+            yield
+    finally:
+        item.stash.get(CLOSED_PORTS, set()).clear()
+
+
+def _base_url_of(recorder: Recorder) -> str:
+    """The base URL that all recordings have in common, if clients only have it by a setting."""
+    base = ""
+    for entry in recorder.entries:
+        with suppress(ChatAPIError):  # damaged: a request that matches it says so
+            url = entry.request.url
+            if urlsplit(url).hostname == "api.openai.com":
+                return ""
+            before, endpoint, _ = url.rpartition("/chat/completions")
+            if endpoint and base and before != base:
+                return ""
+            base = before or base
+    parts = urlsplit(base)
+    host = parts.hostname or ""
+    # Azure's clients have a setting of their own; a URL may be masked or a placeholder.
+    if parts.scheme not in ("http", "https") or not host or host.endswith(".azure.com"):
+        return ""
+    return "" if REDACTED in base else base
+
+
+@contextmanager
+def _lent(name: str, value: str) -> Iterator[None]:
+    """Set an environment variable, and unset it unless it was changed meanwhile."""
+    os.environ[name] = value
     try:
         yield
     finally:
-        if os.environ.get("OPENAI_API_KEY") == REPLAY_KEY:
-            del os.environ["OPENAI_API_KEY"]
+        if os.environ.get(name) == value:
+            del os.environ[name]
 
 
 def drop_early_key(item: pytest.Item) -> None:
@@ -103,9 +170,10 @@ def _refuse(item: pytest.Item, host: str, port: str) -> None:
         else "the recorder does not know the client that connects; give it the base URL of the "
         "fixture chatapi_server, which replays to any client"
     )
+    what = "the recorded server" if is_local(host) else "other machines"
     miss = Miss(
         f"a connection to {host}:{port}",
-        f"record mode 'none' allows no connections to other machines, and {reason}; "
+        f"record mode 'none' allows no connections to {what}, and {reason}; "
         f"to allow the host: ignore_hosts=[{host!r}]",
     )
     if handle is not None:

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from pytest_chatapi.config.options import Settings
 from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.errors import SettingError
-from pytest_chatapi.plugin.options import Settings
 from pytest_chatapi.plugin.policy import findings_of
 from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.recording.transport import AsyncRecordReplayTransport, RecordReplayTransport

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import pytest
 
+from pytest_chatapi.config.file import Configuration, find
 from pytest_chatapi.plugin.ini_and_flags import (
     add_options,
     add_shared_flags,
@@ -20,7 +21,7 @@ from pytest_chatapi.plugin.ini_and_flags import (
 )
 from pytest_chatapi.plugin.recorded import TwoRecorders, is_recorded
 from pytest_chatapi.plugin.run import Run
-from pytest_chatapi.plugin.stash import CHECKS, GUARD, IS_RECORDED, REFUSED, RUN
+from pytest_chatapi.plugin.stash import CHECKS, CONFIGURATION, GUARD, IS_RECORDED, REFUSED, RUN
 
 # -- the run -------------------------------------------------------------------------------------
 
@@ -49,6 +50,11 @@ def pytest_configure(config: pytest.Config) -> None:
     run = config.stash[RUN] = Run(worker.get("chatapi_since", ""))
     config.pluginmanager.register(run, "chatapi-run")
     check_switches(config)
+    config.stash[CONFIGURATION] = _file_of_settings(config)
+    if config.getini("chatapi_baseline") or config.stash[CONFIGURATION].values.get("baseline"):
+        from pytest_chatapi.plugin.settings import read_baseline
+
+        read_baseline(config)
     if is_any_set(config):
         from pytest_chatapi.plugin.settings import settings_of_run
 
@@ -62,6 +68,15 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_chatapi.plugin.orphans import Orphans
 
         config.pluginmanager.register(Orphans(fails=fails), "chatapi-orphans")
+
+
+def _file_of_settings(config: pytest.Config) -> Configuration:
+    try:
+        return find(str(config.rootpath))
+    except ValueError as error:  # a SettingError, whose module an idle plugin does not import
+        from pytest_chatapi.contract.wording import without_secrets
+
+        raise pytest.UsageError(f"chatapi: {without_secrets(str(error))}") from None
 
 
 class _Node(Protocol):

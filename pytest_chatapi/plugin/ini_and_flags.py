@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_chatapi.plugin.options import RUN_SETTINGS, SETTINGS, Setting
+from pytest_chatapi.config.options import ROWS, RUN_SETTINGS, SETTINGS, Setting
 
 __all__ = [
     "add_options",
@@ -17,14 +17,13 @@ __all__ = [
     "values_of_run",
 ]
 
-_ROWS = {**SETTINGS, **RUN_SETTINGS}
 _GROUP = "chatapi"
 
 
 def add_options(parser: pytest.Parser) -> None:
     """Declare all ini options, and the flags that are ours alone."""
     group = parser.getgroup(_GROUP, "contract tests of Chat Completions APIs")
-    for name, row in _ROWS.items():
+    for name, row in ROWS.items():
         if row.flag and not row.is_shared:
             _add_flag(group, name, row)
         if row.ini is not None:
@@ -34,7 +33,7 @@ def add_options(parser: pytest.Parser) -> None:
 def add_shared_flags(parser: pytest.Parser) -> None:
     """Declare the flags that other recorders declare too, where none of them has by now."""
     group = parser.getgroup(_GROUP)
-    for name, row in _ROWS.items():
+    for name, row in ROWS.items():
         if row.is_shared:
             try:
                 _add_flag(group, name, row)

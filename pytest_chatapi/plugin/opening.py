@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import pytest
 
+from pytest_chatapi.config.options import Settings
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.wording import without_secrets
 from pytest_chatapi.errors import ChatAPIError
-from pytest_chatapi.plugin.guard import drop_early_key, placeholder_key
+from pytest_chatapi.plugin.guard import drop_early_key, placeholder_key, recorded_base_url
 from pytest_chatapi.plugin.handle import ChatAPI
 from pytest_chatapi.plugin.ini_and_flags import is_on
-from pytest_chatapi.plugin.options import Settings
 from pytest_chatapi.plugin.place import (
     ambiguous_name,
     cassette_path,
@@ -24,6 +24,7 @@ from pytest_chatapi.plugin.place import (
     shown_path,
     shown_place,
 )
+from pytest_chatapi.plugin.policy import checker_of
 from pytest_chatapi.plugin.unanswered import instead_of, unanswered_of
 from pytest_chatapi.recording.intercept import intercepted
 from pytest_chatapi.recording.miss import Miss, describe
@@ -67,6 +68,7 @@ def open_test(
     path = None
     if not has_mock and not is_on(item.config, "disable_recording"):
         path = cassette_path(item, settings, folder, name)
+        settings.files += (path,)
     own_name = ambiguous_name(item, settings, name)
     recorder = _open_recorder(
         item, settings, vcr_config, since, path, has_mock=has_mock, own_name=own_name
@@ -78,6 +80,7 @@ def open_test(
     with (
         intercepted(recorder, ignore_hosts=hosts, on_second=partial(_refuse_vcrpy, item)),
         placeholder_key(is_needed=not recorder.sends),
+        recorded_base_url(item, recorder, hosts),
         ExitStack() as stack,
     ):
         handle = ChatAPI(recorder, settings, stack, hosts)
@@ -138,7 +141,7 @@ def _pace(settings: Settings) -> Pace | None:
 def _new_mock(item: pytest.Item, settings: Settings) -> ChatMock:
     from pytest_chatapi.mock.chat_mock import ChatMock
 
-    return ChatMock(item.nodeid, settings.profile)
+    return ChatMock(item.nodeid, checker_of(settings).profile())
 
 
 def _fail_for_miss(

@@ -10,9 +10,9 @@ from typing import Protocol
 
 import pytest
 
+from pytest_chatapi.config.options import SETTINGS
 from pytest_chatapi.contract.wording import plural
 from pytest_chatapi.errors import ChatAPIError
-from pytest_chatapi.plugin.options import SETTINGS
 from pytest_chatapi.plugin.place import cassette_folder, cassette_path
 from pytest_chatapi.plugin.recorded import is_recorded
 from pytest_chatapi.plugin.settings import settings_for

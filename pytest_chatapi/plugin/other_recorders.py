@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,9 @@ def check_other_recorder(item: pytest.Item) -> None:
     request = getattr(item, "_request", None)
     config = request.getfixturevalue("chatapi_config") if request is not None else {}
     settings = settings_at_run(item, config)
+    path = getattr(cassette, "_path", None) or getattr(cassette, "path", None)
+    if isinstance(path, str | os.PathLike):
+        settings.files += (path,)
     fail_for_findings(
         (
             Checked(number, title_of(exchange), findings_of(exchange, settings))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_chatapi.plugin.options import Settings
+from pytest_chatapi.config.options import Settings
 from pytest_chatapi.plugin.scenarios import scenario_of
 
 __all__ = [

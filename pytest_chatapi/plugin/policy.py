@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from pytest_chatapi.contract.check import check_exchange
+from pytest_chatapi.config.checker import Checker
+from pytest_chatapi.config.file import Configuration
+from pytest_chatapi.config.options import Settings
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import Finding, at_least
-from pytest_chatapi.plugin.options import Settings
 from pytest_chatapi.reading.lines import with_lines
 from pytest_chatapi.report import failure_message, short
 
-__all__ = ["Checked", "fail_for_findings", "failure_of", "findings_of"]
+__all__ = ["Checked", "checker_of", "fail_for_findings", "failure_of", "findings_of"]
 
 _SHOWN = 5
 
@@ -45,9 +47,25 @@ class Checked:
         return [*number, *self.story]
 
 
-def findings_of(exchange: Exchange, settings: Settings) -> list[Finding]:
-    """The findings of an exchange, by the settings of a test."""
-    return check_exchange(exchange, settings.profile, ignore=settings.ignore).findings
+def findings_of(
+    exchange: Exchange, settings: Settings, *files: str | os.PathLike[str]
+) -> list[Finding]:
+    """The findings of an exchange, by the settings of a test.
+
+    Args:
+        files: where it was found, beside the files of the test.
+    """
+    checker = checker_of(settings)
+    return checker.keeper(*files, *settings.files)(checker.check(exchange).findings)
+
+
+def checker_of(settings: Settings) -> Checker:
+    """What checks exchanges by the settings of a test."""
+    if settings.checker is None:
+        settings.checker = Checker(
+            settings.file or Configuration(), profile=settings.profile, ignore=settings.ignore
+        )
+    return settings.checker
 
 
 def _failing(findings: Iterable[Finding], policy: str) -> list[Finding]:

@@ -53,7 +53,7 @@ def _refuse_second(item: pytest.Item, fixtures: list[str]) -> None:
 
 def _asks_for_recorder(item: pytest.Item) -> bool:
     """Whether a marker ``chatapi`` does more than say how exchanges are checked."""
-    from pytest_chatapi.plugin.options import SETTINGS
+    from pytest_chatapi.config.options import SETTINGS
     from pytest_chatapi.plugin.settings import marker_arguments
 
     return any(

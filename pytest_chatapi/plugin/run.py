@@ -10,7 +10,7 @@ import pytest
 from pytest_chatapi.plugin.stash import REFUSED
 from pytest_chatapi.recording import clock
 
-__all__ = ["NOTE", "NOT_RECORDED", "RECORDED", "Run"]
+__all__ = ["KNOWN", "NOTE", "NOT_RECORDED", "RECORDED", "Run"]
 
 # Names of properties of a test, which a worker of pytest-xdist reports with it.
 NOTE = "chatapi"
@@ -21,6 +21,9 @@ RECORDED = "chatapi_recorded"
 
 NOT_RECORDED = "chatapi_not_recorded"
 """How many exchanges: the test did not pass."""
+
+KNOWN = "chatapi_known"
+"""How many findings: the baseline knows them."""
 
 _LISTED = 3
 
@@ -75,15 +78,17 @@ class Run:
                 terminalreporter.write_line(text)
 
     def _recorded(self, *, is_quiet: bool) -> Iterator[str]:
-        """What the run recorded, and what it did not because tests did not pass."""
+        """What the run recorded, what it did not because tests did not pass, and what is known."""
         from pytest_chatapi.contract.wording import plural
 
-        lost, failed = 0, set()
+        lost, known, failed = 0, 0, set()
         cassettes: Counter[str] = Counter()
         for nodeid, properties in self._properties.items():
             for name, value in properties:
                 if name == RECORDED and isinstance(value, list | tuple):
                     cassettes[value[1]] += value[0]
+                elif name == KNOWN and isinstance(value, int):
+                    known += value
                 elif name == NOT_RECORDED and isinstance(value, int):
                     lost += value
                     failed.add(nodeid)
@@ -97,6 +102,8 @@ class Run:
             tests = plural(len(failed), "test")
             yield f"not recorded: {plural(lost, 'exchange')} of {tests} that did not pass"
             yield "  to record them all the same: chatapi_record_on_failure = true"
+        if known:
+            yield f"{plural(known, 'known finding')} in the baseline"
 
 
 def _paint(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -6,10 +6,12 @@ The nearest wins:
 2. the fixture ``chatapi_config``
 3. the command line
 4. the ini file
-5. the default of the row (`options`)
+5. the file of settings, which the command ``chatapi`` reads too (`pytest_chatapi.config.file`)
+6. the default of the row (`options`)
 
-Two exceptions: ``redact`` adds up, since no nearer setting may make a secret public; and with the
-environment variable ``CI`` set, the record mode is ``none`` unless the command line sets another.
+Three exceptions: ``redact`` adds up, since no nearer setting may make a secret public; what
+``[tool.chatapi]`` ignores is always ignored; and with the environment variable ``CI`` set, the
+record mode is ``none`` unless the command line sets another.
 """
 
 from __future__ import annotations
@@ -19,12 +21,21 @@ from collections.abc import Mapping
 
 import pytest
 
+from pytest_chatapi.config.baseline import Baseline
+from pytest_chatapi.config.file import shown_path
+from pytest_chatapi.config.options import SETTINGS, Settings, Values, validated
 from pytest_chatapi.contract.wording import use_one_of
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.plugin.ini_and_flags import values_of_run
-from pytest_chatapi.plugin.options import SETTINGS, Settings, Values, validated
+from pytest_chatapi.plugin.stash import BASELINE, CONFIGURATION
 
-__all__ = ["marker_arguments", "settings_at_run", "settings_for", "settings_of_run"]
+__all__ = [
+    "marker_arguments",
+    "read_baseline",
+    "settings_at_run",
+    "settings_for",
+    "settings_of_run",
+]
 
 _CONFIG_FIXTURE = "the fixture chatapi_config"
 
@@ -56,7 +67,9 @@ def settings_for(
             mode_from = source
     if _is_ci() and item.config.getoption("--record-mode", None) is None:
         merged["record_mode"], mode_from = "none", ""
-    return _merged(merged | {"redact": secrets}, policy, mode_from)
+    settings = _merged(item.config, merged | {"redact": secrets}, policy, mode_from)
+    settings.files = (item.path,)
+    return settings
 
 
 def settings_at_run(
@@ -80,13 +93,38 @@ def settings_of_run(config: pytest.Config) -> Settings:
     Raises:
         pytest.UsageError: a setting is wrong.
     """
-    return _merged(_of_run(config), "error", "")
+    return _merged(config, _of_run(config), "error", "")
 
 
-def _merged(values: Mapping[str, object], policy: str, mode_from: str) -> Settings:
+def read_baseline(config: pytest.Config) -> None:
+    """Keep the known findings, if the ini file or the file of settings names their file.
+
+    Raises:
+        pytest.UsageError: it cannot be read.
+    """
+    name = config.getini("chatapi_baseline")
+    folder = config.inipath.parent if config.inipath is not None else config.rootpath
+    path = str(folder / name) if name else config.stash[CONFIGURATION].path("baseline")
+    try:
+        config.stash[BASELINE] = Baseline.read(shown_path(path))
+    except SettingError as error:
+        raise pytest.UsageError(f"chatapi: {error}") from None
+
+
+def _merged(config: pytest.Config, values: Values, policy: str, mode_from: str) -> Settings:
     settings = Settings(**values)
+    settings.file = config.stash[CONFIGURATION]
+    settings.baseline = config.stash.get(BASELINE, None)
+    of_file = settings.file.values
     if "policy" not in values:
         settings.policy = "strict" if settings.strict else policy
+    if "strict" not in values and of_file.get("strict"):
+        settings.strict = True
+        # Mocks and faults that are not checked by default are none of that file's concern.
+        if "policy" not in values and policy == "error":
+            settings.policy = "strict"
+    if of_file.get("ignore"):
+        settings.ignore = [*of_file["ignore"], *settings.ignore]
     settings.mode_from = mode_from
     return settings
 

@@ -8,10 +8,28 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_chatapi.config.baseline import Baseline
+    from pytest_chatapi.config.file import Configuration
     from pytest_chatapi.plugin.checking import Checks
     from pytest_chatapi.plugin.run import Run
 
-__all__ = ["CHECKS", "GUARD", "HAS_EARLY_KEY", "IS_RECORDED", "REFUSED", "RUN"]
+__all__ = [
+    "BASELINE",
+    "CHECKS",
+    "CLOSED_PORTS",
+    "CONFIGURATION",
+    "GUARD",
+    "HAS_EARLY_KEY",
+    "IS_RECORDED",
+    "REFUSED",
+    "RUN",
+]
+
+CONFIGURATION: pytest.StashKey[Configuration] = pytest.StashKey()
+"""Of the configuration: the file of settings, that applies to the run."""
+
+BASELINE: pytest.StashKey[Baseline] = pytest.StashKey()
+"""Of the configuration: the known findings. Absent without a baseline."""
 
 RUN: pytest.StashKey[Run] = pytest.StashKey()
 """Of the configuration: what the tests of one run have in common."""
@@ -24,6 +42,9 @@ REFUSED: pytest.StashKey[str] = pytest.StashKey()
 
 GUARD: pytest.StashKey[ExitStack] = pytest.StashKey()
 """Of a test that is recorded, from its setup on: takes down the network guard."""
+
+CLOSED_PORTS: pytest.StashKey[set[int]] = pytest.StashKey()
+"""Of a test that is recorded: ports of this machine to which its guard allows no connection."""
 
 HAS_EARLY_KEY: pytest.StashKey[bool] = pytest.StashKey()
 """Of a test: a fixture of wider scope got the API key of a replay. Absent if not."""

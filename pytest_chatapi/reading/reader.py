@@ -130,7 +130,7 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
             refuse_text(file.name, head)
             format = format_of_text(head, not block or len(head) >= BLOCK)
         elif not block:
-            raise ReadError(file.name, "", "is empty")
+            raise NotARecording(file.name, "", "is empty", "empty")
     return format.exchanges(file, itertools.chain([head], blocks))
 
 

@@ -23,8 +23,9 @@ class _Tool(NamedTuple):
     Attributes:
         name: what its file is.
         matches: whether an object is of this tool.
-        paths: the members of `reading.mapping` to their paths in the object; without ``$``.
-        why: said instead where no mapping reads it.
+        paths: the members of `reading.mapping` to their paths in the object; without ``$``. Without
+            them no mapping reads it.
+        why: what else is to be said.
     """
 
     name: str
@@ -51,11 +52,11 @@ def refuse(name: str, value: JSON) -> None:
         return
     for tool in _KNOWN:
         if tool.matches(first):
-            reason = f"{tool.name}, not read by itself"
+            reason = tool.name
             if tool.paths is not None:
                 paths = tool.paths(first).items()
                 mapping = ",".join(f"{member}={prefix}{path}" for member, path in paths)
-                reason += f": use --map '{mapping}'"
+                reason += f", not read by itself: use --map '{mapping}'"
             raise NotARecording(name, "", f"{reason}{tool.why}", _kind(tool.name))
 
 
@@ -164,6 +165,19 @@ def _is_spans(value: Mapping[str, JSON]) -> bool:
     )
 
 
+# Members of an interaction (pydantic-ai's recorders), and lists beside an empty one (cassetter's).
+_OF_WEBSOCKETS = {"direction", "ws_interactions"}
+_OF_GRPC = {"request_sample", "request_stream", "grpc_interactions"}
+
+
+def _other_interaction(value: Mapping[str, JSON]) -> Mapping[str, JSON]:
+    """The first of the ``interactions``, if it is not of HTTP; the document, if there are none."""
+    first = _at(value, "interactions", 0)
+    if first is None:
+        return value if "interactions" in value else {}
+    return first if isinstance(first, dict) and "request" not in first else {}
+
+
 _KNOWN = (
     _Tool(
         "a run of LangSmith",
@@ -204,12 +218,22 @@ _KNOWN = (
     _Tool(
         "spans of OpenTelemetry",
         _is_spans,
-        why=": their attributes hold messages, not the response as it was sent",
+        why=", not read by itself: their attributes hold messages, not the response as it was sent",
     ),
     _Tool(
         "measurements of k6",
         lambda value: value.get("type") in ("Metric", "Point") and "metric" in value,
-        why=": they have no bodies",
+        why=", not read by itself: they have no bodies",
+    ),
+    _Tool(
+        "a recording of WebSocket messages",
+        lambda value: not _OF_WEBSOCKETS.isdisjoint(_other_interaction(value)),
+        why=", not of HTTP requests and responses",
+    ),
+    _Tool(
+        "a recording of gRPC calls",
+        lambda value: not _OF_GRPC.isdisjoint(_other_interaction(value)),
+        why=", not of HTTP requests and responses",
     ),
 )
 

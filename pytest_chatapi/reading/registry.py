@@ -50,7 +50,8 @@ class NotARecording(ReadError):
     """The file is in none of the known formats. Callers skip it where they read a folder.
 
     Attributes:
-        kind: for counting: ``in no known format``, or the tool that wrote it (``of LangSmith``).
+        kind: for counting: ``in no known format``, ``empty``, or the tool that wrote it (``of
+            LangSmith``).
     """
 
     def __init__(

@@ -10,7 +10,7 @@ import contextlib
 import ipaddress
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 __all__ = ["guarded", "is_local", "patched"]
@@ -19,11 +19,14 @@ _LOCAL_NAMES = re.compile(r"(?:.*\.)?localhost\.?|")
 
 
 @contextlib.contextmanager
-def guarded(refuse: Callable[[str, str], object]) -> Iterator[None]:
+def guarded(
+    refuse: Callable[[str, str], object], closed_ports: Container[int] = ()
+) -> Iterator[None]:
     """Ask `refuse` before a Python socket connects or a name is looked up.
 
     Args:
         refuse: gets host and port of whatever is not this machine, and raises to forbid it.
+        closed_ports: of this machine that it is asked for as well.
     """
     connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
     getaddrinfo = socket.getaddrinfo
@@ -33,7 +36,7 @@ def guarded(refuse: Callable[[str, str], object]) -> Iterator[None]:
         if not isinstance(address, tuple) or not isinstance(address[0], str):
             return  # a Unix socket
         host = address[0]
-        if host not in allowed and not is_local(host):
+        if host not in allowed and (not is_local(host) or address[1] in closed_ports):
             refuse(host.lower(), str(address[1]))
 
     def guarded_connect(self: socket.socket, address: Any) -> None:

@@ -76,6 +76,10 @@ class PaceLike(Protocol):
 class PlanLike(Protocol):
     """Decides what goes wrong with which response."""
 
+    @property
+    def happened(self) -> Sequence[object]:
+        """The faults that were applied, in order."""
+
     def next(self, request: Request) -> FaultLike | None:
         """The fault whose turn it is; ``None`` for a response that stays as it is."""
 

@@ -23,11 +23,12 @@ from pytest_chatapi.recording.transport import sending
 from pytest_chatapi.recording.under_way import STALL, Playback, Take
 from pytest_chatapi.server.connection import Connection, Gone, Receive, Scope, Send
 from pytest_chatapi.server.origin import foreign, plain_host, without_dots
+from pytest_chatapi.server.pages import OWN, REQUESTS, About, Journal, Seen
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["MAX_BODY", "App", "make_app"]
+__all__ = ["MAX_BODY", "App", "make_app", "recorded_base"]
 
 MAX_BODY = 16 * 1024 * 1024
 
@@ -72,6 +73,7 @@ def make_app(
     save: Callable[[], object] | None = None,
     on_exchange: Callable[[str], None] | None = None,
     hosts: Iterable[str] = (),
+    about: About | None = None,
 ) -> App:
     """An API that responds as a recorder decides, to be run by `server.run`.
 
@@ -86,6 +88,7 @@ def make_app(
         save: called after each exchange and at the end, in a thread, never twice at once.
         on_exchange: called with a line for each request, without secrets.
         hosts: names by which clients may reach it, besides its own address and ``localhost``.
+        about: what the page under ``/`` says; with it there is also a journal of the requests.
 
     Raises:
         SettingError: `upstream` is not a base URL.
@@ -97,7 +100,7 @@ def make_app(
                 "upstream must be a base URL such as https://api.openai.com/v1, "
                 f"not {mask(upstream)!r}"
             )
-    return App(recorder, api_key, max_body, upstream, save, on_exchange, hosts)
+    return App(recorder, api_key, max_body, upstream, save, on_exchange, hosts, about)
 
 
 class _Call:
@@ -111,6 +114,7 @@ class _Call:
         headers: of the request, names in lower case.
         status, size: of the response so far; status 0 before it starts.
         note: what went wrong, for the line that is printed.
+        seen: what the journal keeps of it, if there is one.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -128,6 +132,7 @@ class _Call:
         self.connection: Connection = scope["chatapi"]
         self.status = self.size = 0
         self.note = ""
+        self.seen: Seen | None = None
         self._receive, self._send = receive, send
 
     def header(self, name: str) -> str:
@@ -156,6 +161,8 @@ class _Call:
 
     async def start(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
         self.status = status
+        if self.seen is not None:  # a client that has its response may ask for the journal at once
+            self.seen.status = status
         await self._send(
             {"type": "http.response.start", "status": status, "headers": _on_the_wire(headers)}
         )
@@ -173,9 +180,13 @@ class _Call:
 
     async def refuse(self, status: int, body: JSONObject) -> None:
         """Respond with a whole JSON body."""
-        data = json.dumps(body, indent=2).encode()
+        await self.whole(status, json.dumps(body, indent=2), "application/json")
+
+    async def whole(self, status: int, text: str, content_type: str) -> None:
+        """Respond with a whole body."""
+        data = text.encode("utf-8", "backslashreplace")
         headers = [
-            ("content-type", "application/json"),
+            ("content-type", content_type),
             ("content-length", str(len(data))),
         ]
         too_large = status == 413
@@ -229,15 +240,19 @@ class App:
         save: Callable[[], object] | None,
         on_exchange: Callable[[str], None] | None,
         hosts: Iterable[str],
+        about: About | None,
     ) -> None:
         self._recorder, self._api_key, self._max_body = recorder, api_key, max_body
         self._upstream = upstream.rstrip("/") if upstream is not None else None
-        self._base = self._upstream or _recorded_base(recorder)
+        self._base = self._upstream or recorded_base(recorder)
         self._save, self._on_exchange = save, on_exchange
         recorder.appends = save is not None
         self._hosts = frozenset(map(plain_host, hosts))
+        self._about = about
+        self._journal = Journal(recorder.redactor, about.profile) if about is not None else None
         self._client: httpx.AsyncClient | None = None
         self._thread = ThreadPoolExecutor(1, "chatapi-recorder")
+        self._faults = 0  # that the journal has told
         self._queued = 0  # calls that wait for the thread, or run in it
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -259,6 +274,8 @@ class App:
                 await self._keep()
             except ChatAPIError as error:
                 call.note = str(error)
+            if call.seen is not None:
+                call.seen.note = call.note
             if self._on_exchange is not None:
                 self._on_exchange(self._line(call, seconds))
 
@@ -302,6 +319,10 @@ class App:
         if refused := foreign(call.headers, call.address, self._hosts):
             await call.error(403, refused, "forbidden")
             return
+        is_own = self._about is not None and (call.path == "/" or call.path.startswith(OWN))
+        if self._journal is not None and not is_own:
+            call.seen = Seen(call.method, call.target, call.headers)
+            self._journal.add(call.seen)
         if self._api_key is not None and (refusal := _refusal(call, self._api_key)):
             await call.error(401, *refusal)
             return
@@ -310,6 +331,9 @@ class App:
                 message = f"The header {name} has characters outside of ASCII"
                 await call.error(400, message, "invalid_header")
                 return
+        if is_own:
+            await self._own(call)
+            return
         url = self._url(call)
         if url is None:
             from pytest_chatapi.mock.refusals import unknown_url
@@ -321,6 +345,9 @@ class App:
             message = f"The request body is larger than {self._max_body} bytes"
             await call.error(413, message, "request_too_large")
             return
+        if self._journal is not None and call.seen is not None:
+            call.seen.url = url
+            self._journal.add_body(call.seen, body)
         try:
             begun = await self._begin(call, url, body)
         except asyncio.CancelledError:
@@ -345,10 +372,47 @@ class App:
 
     async def _begin(self, call: _Call, url: str, body: bytes) -> Playback | Take:
         def begin() -> Playback | Take:
-            return self._recorder.begin(call.method, url, call.headers, body)
+            begun = self._recorder.begin(call.method, url, call.headers, body)
+            if call.seen is not None:
+                call.seen.answered_by, call.seen.fault = self._responder(begun)
+            return begun
 
         is_quick = not self._queued and len(body) <= _QUICK
         return begin() if is_quick else await self._in_thread(begin)
+
+    def _responder(self, begun: Playback | Take) -> tuple[str, str | None]:
+        """What responds, and the fault that it responds with."""
+        if isinstance(begun, Take):
+            return "upstream", None
+        fault = None
+        plan = self._recorder.faults
+        if plan is not None and len(plan.happened) > self._faults:
+            self._faults = len(plan.happened)
+            fault = str(plan.happened[-1])
+        source = begun.exchange.source
+        if source is not None:
+            return f"interaction {source.index} of {source.file}", fault
+        return "mock" if self._recorder.answers is not None else "fault", fault
+
+    async def _own(self, call: _Call) -> None:
+        """Respond under a path of the server's own."""
+        assert self._about is not None
+        assert self._journal is not None
+        if call.path == "/" and call.method in ("GET", "HEAD"):
+            host = call.header("host")
+            address = f"http://{host}" if host else call.origin
+            await call.whole(200, *self._about.page(address, call.header("accept")))
+        elif call.path == REQUESTS and call.method == "GET":
+            await call.whole(200, await self._in_thread(self._journal.reader()), "application/json")
+        elif call.path == REQUESTS and call.method == "DELETE":
+            self._journal.clear()
+            await call.whole(200, '{"total": 0, "requests": []}', "application/json")
+        else:
+            message = (
+                f"{call.method} {mask(call.path)} is not served: GET / says what is, "
+                f"GET {REQUESTS} lists the requests so far, and DELETE forgets them"
+            )
+            await call.error(404, message, "unknown_url")
 
     # -- a response that is at hand --------------------------------------------------------
 
@@ -467,7 +531,7 @@ def _end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(name, text) for name, text in pairs if name not in dropped]
 
 
-def _recorded_base(recorder: Recorder) -> str | None:
+def recorded_base(recorder: Recorder) -> str | None:
     """The base URL of the first recording that has one."""
     for entry in recorder.entries:
         with contextlib.suppress(ChatAPIError):  # damaged: a request that matches it says so

@@ -18,11 +18,13 @@ from traffic import ANSWER
 pytest.importorskip("uvicorn")
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.faults import Plan
+from pytest_chatapi.mock import ChatMock
 from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.recording.miss import Miss
 from pytest_chatapi.recording.opening import open_recorder
 from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.server.app import make_app
+from pytest_chatapi.server.pages import About
 from pytest_chatapi.server.run import running
 
 JSON = [("content-type", "application/json"), ("x-request-id", "req_1")]
@@ -185,6 +187,33 @@ def test_node_is_told_what_goes_wrong(url: str, recorder: Recorder, tmp_path: Pa
         [413, "request_too_large"],
         ["AuthenticationError", "invalid_api_key"],
     ]
+
+
+def test_the_example_for_node(tmp_path: Path) -> None:
+    try:
+        modules = real_servers.part("node") / "node_modules"
+    except real_servers.Unavailable as missing:
+        pytest.skip(str(missing))
+    page = (Path(__file__).parents[2] / "docs" / "server.md").read_text()
+    script = page.partition("```js\n")[2].partition("```")[0]
+    mock = ChatMock("docs", keeps=False)
+    mock.chat(prompt__contains="weather").reply("It is sunny.")
+    about = About("serving answers.py", lambda: mock.titles, [], "openai")
+    (tmp_path / "node_modules").symlink_to(modules)
+    recorder = open_recorder(None, answers=mock)
+    with running(make_app(recorder, about=about)) as server:
+        root = server.url.removesuffix("/v1")
+        (tmp_path / "chat.test.mjs").write_text(script.replace("http://127.0.0.1:8080", root))
+        done = subprocess.run(
+            ["node", "--test"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "# pass 1" in done.stdout
 
 
 def curl(*arguments: str | Path, url: str, body: Any = None) -> subprocess.CompletedProcess[bytes]:

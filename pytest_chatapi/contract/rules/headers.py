@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules.registry import Violation, checks, rule
-from pytest_chatapi.contract.wording import ABSENT
+from pytest_chatapi.contract.wording import ABSENT, is_placeholder
 
 __all__ = ["check_headers"]
 
@@ -48,7 +48,7 @@ def ratelimit_headers(facts: HeaderFacts) -> list[Violation]:
         if not name.startswith("x-ratelimit-"):
             continue
         match = _RATE.fullmatch(name)
-        if match is None or _is_placeholder(value):
+        if match is None or is_placeholder(value):
             continue
         is_reset, text = match[1] == "reset", value.strip()
         if (_RESET if is_reset else _COUNT).fullmatch(text):
@@ -66,17 +66,6 @@ _RESET = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|us|µs|ns|h|m|s|d))+")
 _COUNT = re.compile(r"\d+")
 # Azure sends seconds without a unit as a reset, and -1 where there is no limit.
 _AZURE = re.compile(r"\d+(?:\.\d+)?|-1")
-_PLACEHOLDER = re.compile(r"(?i)redact|filter|mask|dummy|fake|test|sanitiz|scrub|placeholder")
-
-
-def _is_placeholder(value: str) -> bool:
-    text = value.strip()
-    if not text:
-        return False
-    if text[0] in "<[{*$" or set(text) <= set("*xX-#."):
-        return True
-    # REDACTED, test_requests, dummy: what a recorder put in place of the value.
-    return text.isupper() or bool(_PLACEHOLDER.search(text))
 
 
 @rule("X05")

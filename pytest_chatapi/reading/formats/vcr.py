@@ -1,5 +1,8 @@
 """Cassettes of vcrpy and of Ruby's VCR: ``interactions``, with bodies as text or in an object.
 
+A persister of vcrpy gets ``requests`` and ``responses`` in two lists, and some write them so, as
+LangChain's does.
+
 Ruby's body is ``{encoding, string}``. A string that its YAML cannot hold, or that is not in UTF-8,
 is ``!binary``, ``base64_string``, or base64 text under ``string`` where a tool lost the tag.
 """
@@ -22,8 +25,30 @@ def _items(document: JSON) -> list[JSON] | None:
     if isinstance(document, dict):
         for key in ("interactions", "http_interactions"):
             if key in document and isinstance(document[key], (list, type(None))):
-                return document[key] or []
+                items = document[key] or []
+                is_of_http = (
+                    any(map(_is_of_http, items)) if items else _NOT_HTTP.isdisjoint(document)
+                )
+                return items if is_of_http else None
+        requests, responses = document.get("requests"), document.get("responses")
+        if isinstance(requests, list) and isinstance(responses, list):
+            pairs = zip(requests, responses, strict=False)
+            items = [{"request": request, "response": response} for request, response in pairs]
+            return items if all(map(_is_call, requests)) else None
     return None
+
+
+# Beside an empty list in a cassette of cassetter.
+_NOT_HTTP = {"grpc_interactions", "ws_interactions"}
+
+
+def _is_of_http(item: JSON) -> bool:
+    # Recorders of WebSockets and gRPC write `interactions` of other members.
+    return not isinstance(item, dict) or "request" in item or "response" in item
+
+
+def _is_call(request: JSON) -> bool:
+    return isinstance(request, dict) and "method" in request and "uri" in request
 
 
 def _body(part: JSONObject, side: Side) -> JSON:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_chatapi.contract.exchange import Exchange
+from pytest_chatapi.contract.exchange import Exchange, Source
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading.documents import decoded, exchanges_of_items
 from pytest_chatapi.reading.files import join
 from pytest_chatapi.reading.format import RecordedFile, TextFormat
+from pytest_chatapi.reading.formats import cassetter
+from pytest_chatapi.reading.refused import refuse
 from pytest_chatapi.reading.registry import NotARecording, damaged, items_of, not_a_recording
 from pytest_chatapi.reading.yaml_events import YAMLProblem, load_all
 
@@ -34,11 +36,17 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
             file.on_error(error)
             return
         of_document = items_of(document, bare=False)
-        if of_document is not None:
+        if of_document is None and not recognised:
+            refuse(file.name, document)
+        elif of_document is not None:
             recognised = True
             format, items = of_document
             yield from exchanges_of_items(file, format, items, first)
             first += len(items)
+            for other in cassetter.other_traffic(document):
+                other.source = Source(file.name, first)
+                first += 1
+                yield other
     if not recognised:
         raise not_a_recording(file.name)
 

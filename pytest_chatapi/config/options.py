@@ -1,15 +1,15 @@
 """The settings, one row each: what a setting takes, its default, where it can be set, its help.
 
-Ini options, flags, arguments of the marker, validation and the tables of the documentation are made
-from these rows. pytest imports this module at every start, so checks import what they need when
-they run. It does not depend on pytest, so that further sources of settings can use the same rows.
+Keys of ``[tool.chatapi]``, options of ``chatapi check``, ini options and flags of pytest, arguments
+of the marker, validation and the tables of the documentation are made from these rows. pytest
+imports this module at every start, so checks import what they need when they run.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pytest_chatapi.recording.kinds import (
     DEFAULT_MATCH_ON,
@@ -24,7 +24,12 @@ from pytest_chatapi.recording.kinds import (
     one_of,
 )
 
-__all__ = ["RUN_SETTINGS", "SETTINGS", "Setting", "Settings", "Values", "validated"]
+if TYPE_CHECKING:
+    from pytest_chatapi.config.baseline import Baseline
+    from pytest_chatapi.config.checker import Checker
+    from pytest_chatapi.config.file import Configuration
+
+__all__ = ["ROWS", "RUN_SETTINGS", "SETTINGS", "Setting", "Settings", "Values", "validated"]
 
 Values: TypeAlias = dict[str, Any]
 """Validated settings by name, each of the type that its row says."""
@@ -39,8 +44,10 @@ class Setting:
         help: one line for ``pytest --help`` and the documentation; after a final colon, the
             choices of the kind are added.
         ini: kind of the ini option ``chatapi_NAME``; ``None`` if there is none.
-        flag: on the command line, or ``""``.
-        metavar: what the flag takes, for ``pytest --help``.
+        flag: on the command line of pytest, or ``""``.
+        option: of ``chatapi check``, or ``""``.
+        in_file: it is a key of ``[tool.chatapi]``, with dashes for underscores.
+        metavar: what the flag and the option take, for their help.
         is_shared: other plugins declare the same flag; if one of them is installed, it is theirs.
         has_commas: on the command line and in the ini file, commas may separate values.
         only_checks: it sets how exchanges are checked, and does not ask for a recorder.
@@ -57,6 +64,8 @@ class Setting:
         *,
         in_ini: bool = True,
         flag: str = "",
+        option: str = "",
+        in_file: bool = False,
         metavar: str | None = None,
         is_shared: bool = False,
         has_commas: bool = False,
@@ -68,7 +77,8 @@ class Setting:
         if help.endswith(":"):
             self.help = f"{help} {', '.join(kind.choices[:-1])} or {kind.choices[-1]}"
         self.ini = kind.ini if in_ini else None
-        self.flag, self.metavar, self.is_shared = flag, metavar, is_shared
+        self.flag, self.option, self.in_file = flag, option, in_file
+        self.metavar, self.is_shared = metavar, is_shared
         self.has_commas, self.only_checks = has_commas, only_checks
         self.check, self.shown = check, shown
 
@@ -98,6 +108,21 @@ def _texts(value: object) -> Sequence[str] | set[str]:
     return value
 
 
+def _day(value: object) -> str | None:
+    # TOML has dates of its own. A `datetime` is one, too, but names an hour.
+    if type(value).__name__ == "date":
+        return str(value)
+    if not isinstance(value, str | None):
+        raise TypeError
+    return value
+
+
+def _table(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError
+    return value
+
+
 def _function(value: object) -> object:
     if value is not None and not callable(value):
         raise TypeError
@@ -111,6 +136,9 @@ UNSET_SWITCH = Kind("True or False", _instance_of(bool, type(None)), "bool")
 LINES = Kind("a list of strings", _texts, "linelist")
 WORDS = Kind("a list of strings", _texts, "args")
 FOLDERS = Kind("a list of paths", _texts, "paths")
+DAY = Kind("a date such as 2026-01-31", _day, None)
+HOST_PROFILES = Kind('a table such as {"*.example.com" = "compatible"}', _table, None)
+FILE_CODES = Kind('a table such as {"tests/bad_*.yaml" = ["S10"]}', _table, None)
 FUNCTION = Kind("a function of a body", _function, None)
 
 
@@ -128,6 +156,33 @@ def _check_rules(codes: Sequence[str]) -> None:
     from pytest_chatapi.contract.selection import selects
 
     selects(codes)
+
+
+def _check_day(text: str | None) -> None:
+    from pytest_chatapi.contract.selection import parse_date
+
+    parse_date(text)
+
+
+def _check_mapping(text: str | None) -> None:
+    from pytest_chatapi.reading.mapping import Mapping
+
+    if text is not None:
+        Mapping(text)
+
+
+def _check_host_profiles(table: Mapping[str, object]) -> None:
+    from pytest_chatapi.errors import SettingError
+
+    for host, name in table.items():
+        if "/" in host:
+            raise SettingError(f"{host!r} is not a host: use a name such as *.example.com")
+        _check_profile(TEXT.checked(repr(host), name))
+
+
+def _check_file_codes(table: Mapping[str, object]) -> None:
+    for pattern, codes in table.items():
+        _check_rules(LINES.checked(repr(pattern), codes))
 
 
 def _check_matchers(names: Sequence[str]) -> None:
@@ -150,7 +205,7 @@ def _check_patterns(patterns: Sequence[str]) -> None:
 
 
 def _check_age(text: str | None) -> None:
-    from pytest_chatapi.plugin.expiry import age_of
+    from pytest_chatapi.recording.expiry import age_of
 
     if text:
         age_of(text)
@@ -174,6 +229,10 @@ class Settings:
 
     Attributes:
         mode_from: what sets `record_mode` and wins over the command line, or ``""``.
+        file: the file of settings; what it says of `ignore` and `strict` is in these.
+        files: where the test and its cassette are, for ``per-file-ignores``.
+        checker: made of all these by the first check.
+        baseline: the known findings of recordings.
     """
 
     profile: str | None = _setting(
@@ -181,6 +240,8 @@ class Settings:
         None,
         "check by this profile, not the host's: documented, openai, azure or compatible",
         flag="--chatapi-profile",
+        option="--profile",
+        in_file=True,
         metavar="NAME",
         only_checks=True,
         check=_check_profile,
@@ -191,13 +252,21 @@ class Settings:
         (),
         "findings to ignore, such as S10 or U02:$.usage.total_tokens",
         flag="--chatapi-ignore",
+        option="--ignore",
+        in_file=True,
         metavar="CODE[:PATH]",
         has_commas=True,
         only_checks=True,
         check=_check_rules,
     )
     strict: bool = _setting(
-        SWITCH, False, "fail on warnings too", flag="--chatapi-strict", only_checks=True
+        SWITCH,
+        False,
+        "fail on warnings too",
+        flag="--chatapi-strict",
+        option="--strict",
+        in_file=True,
+        only_checks=True,
     )
     policy: str = _setting(
         one_of("error", "strict", "warn", "off"),
@@ -324,6 +393,10 @@ class Settings:
         for name, row in SETTINGS.items():
             setattr(self, name, values.get(name, row.default))
         self.mode_from = ""
+        self.file: Configuration | None = None
+        self.files: tuple[str | os.PathLike[str], ...] = ()
+        self.checker: Checker | None = None
+        self.baseline: Baseline | None = None
 
 
 SETTINGS: dict[str, Setting] = {
@@ -342,10 +415,69 @@ RUN_SETTINGS: dict[str, Setting] = {
     "map": _setting(
         TEXT,
         None,
-        "where request and response are in other JSON that cassettes collects, such as "
+        "where request and response are in JSON of no known format, such as "
         "request=$.input,response=$.output",
         flag="--chatapi-map",
+        option="--map",
+        in_file=True,
         metavar="MAPPING",
+        check=_check_mapping,
+    ),
+    "select": _setting(
+        LINES,
+        (),
+        "report only these findings, such as U, S10 or U02:$.usage.total_tokens",
+        in_ini=False,
+        option="--select",
+        in_file=True,
+        metavar="CODE[:PATH]",
+        has_commas=True,
+        check=_check_rules,
+        shown="all",
+    ),
+    "as_of": _setting(
+        DAY,
+        None,
+        "use the contract as of this date, such as 2026-01-31",
+        in_ini=False,
+        option="--as-of",
+        in_file=True,
+        metavar="DATE",
+        check=_check_day,
+        shown="today",
+    ),
+    "profiles": _setting(
+        HOST_PROFILES,
+        {},
+        "hosts, with *, and the profile of each; the first that matches wins",
+        in_ini=False,
+        in_file=True,
+        check=_check_host_profiles,
+    ),
+    "per_file_ignores": _setting(
+        FILE_CODES,
+        {},
+        "files, with *, and the findings to ignore in each",
+        in_ini=False,
+        in_file=True,
+        check=_check_file_codes,
+    ),
+    "exclude": _setting(
+        LINES,
+        (),
+        "files and folders, with *, that are not read",
+        in_ini=False,
+        option="--exclude",
+        in_file=True,
+        metavar="GLOB",
+    ),
+    "baseline": _setting(
+        TEXT,
+        None,
+        "file of known findings, which are only counted",
+        option="--baseline",
+        in_file=True,
+        metavar="FILE",
     ),
     "auto": _setting(SWITCH, False, "record and replay every test, as if each had the marker"),
     "check_vcr": _setting(
@@ -366,7 +498,10 @@ RUN_SETTINGS: dict[str, Setting] = {
         SWITCH, False, "list them, and fail if there are any", flag="--chatapi-orphans=fail"
     ),
 }
-"""What holds for a whole run, and is set in the ini file or by a flag only."""
+"""What holds for a whole run, and is not set for a test."""
+
+ROWS: dict[str, Setting] = {**SETTINGS, **RUN_SETTINGS}
+"""All rows, by name."""
 
 
 def validated(values: Mapping[str, object]) -> Values:
