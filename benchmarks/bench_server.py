@@ -6,7 +6,7 @@ All servers run at once, each a process of its own, and take turns. They stream 
 chunks with about the same few words; ours plays a cassette, and for comparison answers by a mock.
 Each request asks for a model of its own, which has to come back in every chunk of its stream.
 Medians of several rounds; a peer that `.ci/servers/setup DIR` did not install is left out.
-``--write`` puts the table into README.md.
+``--write`` puts the table into docs/benchmarks.md.
 """
 
 from __future__ import annotations

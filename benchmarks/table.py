@@ -1,4 +1,4 @@
-"""The table that a benchmark prints, and its place in README.md. Not a benchmark."""
+"""The table that a benchmark prints, and its place in docs/benchmarks.md. Not a benchmark."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "benchmarks.md"
 HEAD = "| what | measured | result | target | |\n|---|---|---:|---:|---|"
 
 
@@ -58,7 +58,7 @@ def median(run: Callable[[], float], rounds: int = 5) -> float:
 def parser(about: str | None) -> argparse.ArgumentParser:
     """Has the options that `show` wants."""
     made = argparse.ArgumentParser(description=(about or "").partition("\n")[0])
-    made.add_argument("--write", action="store_true", help="put the table into README.md")
+    made.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     made.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
     return made
 
@@ -68,7 +68,8 @@ def show(rows: Iterable[Row], name: str, options: argparse.Namespace) -> int:
 
     Args:
         rows: may be measured one by one.
-        name: of the place in README.md, between ``<!-- NAME:start -->`` and ``<!-- NAME:end -->``.
+        name: of the place in docs/benchmarks.md, between ``<!-- NAME:start -->`` and
+            ``<!-- NAME:end -->``.
         options: of a `parser`.
 
     Returns:
@@ -81,12 +82,12 @@ def show(rows: Iterable[Row], name: str, options: argparse.Namespace) -> int:
         lines.append(str(row))
         missed |= row.missed
     if options.write:
-        text = README.read_text(encoding="utf-8")
+        text = PAGE.read_text(encoding="utf-8")
         start, end = f"<!-- {name}:start -->\n", f"<!-- {name}:end -->"
         head, found, rest = text.partition(start)
         _, ended, tail = rest.partition(end)
         if not (found and ended):
-            raise SystemExit(f"README.md has no place for the table: {start}{end}")
+            raise SystemExit(f"docs/benchmarks.md has no place for the table: {start}{end}")
         table = "\n".join(lines)
-        README.write_text(f"{head}{start}{table}\n{end}{tail}", encoding="utf-8")
+        PAGE.write_text(f"{head}{start}{table}\n{end}{tail}", encoding="utf-8")
     return int(missed and options.check)

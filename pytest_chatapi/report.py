@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import textwrap
@@ -14,7 +15,7 @@ from xml.sax.saxutils import escape, quoteattr
 from pytest_chatapi import __version__
 from pytest_chatapi.contract.catalogue import rules
 from pytest_chatapi.contract.endpoint import OTHER_APIS
-from pytest_chatapi.contract.exchange import Exchange
+from pytest_chatapi.contract.exchange import Exchange, Source
 from pytest_chatapi.contract.findings import LEVELS, Finding, Level, at_least
 from pytest_chatapi.contract.profiles import PROFILES, get_profile
 from pytest_chatapi.contract.wording import plural
@@ -28,6 +29,7 @@ __all__ = [
     "failure_message",
     "found_instead",
     "level_counts",
+    "painted",
     "remarks",
     "render",
     "short",
@@ -140,17 +142,26 @@ def describe(
 ) -> str:
     """Return one finding as lines for a terminal of 80 columns.
 
+    The first begins with file and line, as other tools for code have it, and is never wrapped
+    there, so that terminals and editors find the place.
+
     Args:
         also: where the same was found.
         profile_setting: how to choose a profile, for the hint that another one is lenient.
     """
-    head = f"{finding.level} {finding.code}"
+    location = _location(finding)
+    head = f"{location}: {finding.level} {finding.code}".removeprefix(": ")
     text = f"{head} {finding.name}: {finding.message}"
-    lines = textwrap.wrap(text, _WIDTH, subsequent_indent="  ")
+    if location and len(text) > _WIDTH:
+        lines = [f"{head} {finding.name}:"]
+        lines += textwrap.wrap(finding.message, _WIDTH, initial_indent="  ", subsequent_indent="  ")
+    else:
+        lines = textwrap.wrap(text, _WIDTH, subsequent_indent="  ")
     painted = f"{paint(finding.level, finding.level)} {paint('bold', finding.code)}"
-    lines[0] = painted + lines[0][len(head) :]
-    where = _place(finding)
-    lines += _row("at", f"{where}: {finding.path}" if where else finding.path)
+    before = f"{paint('bold', location)}: " if location else ""
+    lines[0] = before + painted + lines[0][len(head) :]
+    within = _within(finding)
+    lines += _row("at", f"{within}: {finding.path}" if within else finding.path)
     lines += _row("expected", finding.expected)
     lines += _row("got", finding.got)
     if also:
@@ -161,25 +172,55 @@ def describe(
     return "\n".join(lines)
 
 
-def _row(label: str, text: str) -> list[str]:
+def painted(text: str) -> str:
+    """Return a text with findings as `describe` has them, in its colours."""
+    return _HEAD.sub(_painted_head, text)
+
+
+_HEAD = re.compile(r"(?m)^(?:(\S.*?): )?(error|warning|note) ([A-Z]\d\d)(?= [a-z-]+:)")
+
+
+def _painted_head(match: re.Match[str]) -> str:
+    location, level, code = match.groups()
+    before = f"{_colour('bold', location)}: " if location else ""
+    return f"{before}{_colour(level, level)} {_colour('bold', code)}"
+
+
+def _row(label: str, text: str, *, width: int = 8) -> list[str]:
     return textwrap.wrap(
         text,
         _WIDTH - 2,
-        initial_indent=f"  {label:<8} ",
-        subsequent_indent=" " * 11,
+        initial_indent=f"  {label:<{width}} ",
+        subsequent_indent=" " * (width + 3),
         break_long_words=False,
         break_on_hyphens=False,
-    ) or [f"  {label:<8}"]
+    ) or [f"  {label:<{width}}"]
 
 
-def _place(finding: Finding) -> str:
-    """Return file, interaction and chunk, as far as they are known."""
+def _location(finding: Finding) -> str:
+    """Return ``file:line``, as far as they are known."""
+    source = finding.source
+    if source is None:
+        return ""
+    return f"{source.file}:{source.line}" if source.line else source.file
+
+
+def _within(finding: Finding) -> str:
+    """Return interaction and chunk, as far as they are known."""
     parts = []
     if finding.source is not None:
-        parts += [finding.source.file, f"interaction {finding.source.index}"]
+        parts.append(f"interaction {finding.source.index}")
     if finding.chunk is not None:
         parts.append(f"chunk {finding.chunk}")
     return ", ".join(parts)
+
+
+def _place(finding: Finding) -> str:
+    """Return what tells a finding's place from others: the line, else interaction and chunk."""
+    location = _location(finding)
+    if finding.source is not None and finding.source.line:
+        return location
+    return ", ".join(filter(None, (location, _within(finding))))
 
 
 def _more_lenient(finding: Finding) -> list[str]:
@@ -207,22 +248,64 @@ def short(finding: Finding) -> str:
 # -- the message of a failure ------------------------------------------------------------
 
 
-def failure_message(findings: Sequence[Finding], what: str, failing: Sequence[Finding]) -> str:
-    """Return the message of a `ContractError`: the failing findings, and what to do next."""
-    first = failing[0]
+def failure_message(
+    findings: Sequence[Finding],
+    what: str,
+    failing: Sequence[Finding],
+    story: Sequence[tuple[str, str]] = (),
+) -> str:
+    """Return the message of a `ContractError`: the failing findings, and what to do next.
+
+    Args:
+        what: breaks the contract; several exchanges are ``3 exchanges``.
+        failing: those of the findings that make it fail.
+        story: how it came about, each a label and a text.
+    """
+    groups = _folded(failing, notes=True)
+    codes = ", ".join(dict.fromkeys(same[0].code for same in groups))
     count = plural(len(failing), "finding")
-    blocks = [f"{what} breaks the contract: {count} (profile {first.profile})"]
-    blocks += [describe(f, profile_setting='profile="{}"') for f in failing[:_MOST_SHOWN]]
-    if len(failing) > _MOST_SHOWN:
-        blocks.append(f"... and {len(failing) - _MOST_SHOWN} more")
-    others = Counter(finding.level for finding in findings if finding not in failing)
+    # The codes come first, since pytest's summary has room for little more.
+    verb = "break" if what[0].isdigit() else "breaks"
+    head = f"{codes}: {what} {verb} the contract: {count} (profile\0{failing[0].profile})"
+    lines = [
+        line.replace("\0", " ")
+        for line in textwrap.wrap(head, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    ]
+    blocks = ["\n".join([*lines, *(line for row in story for line in _row(*row, width=9))])]
+    blocks += [
+        describe(same[0], also=_elsewhere(same), profile_setting='profile="{}"')
+        for same in groups[:_MOST_SHOWN]
+    ]
+    if len(groups) > _MOST_SHOWN:
+        blocks.append(f"... and {sum(map(len, groups[_MOST_SHOWN:])):,} more")
+    others = Counter(f.level for f in findings) - Counter(f.level for f in failing)
     if others:
         blocks.append(f"not failing: {level_counts(others)}")
-    blocks.append(
-        f"explain it: chatapi rules {first.code}\n"
-        f"ignore it:  ignore=[{json.dumps(f'{first.code}:{first.path}', ensure_ascii=False)}]"
-    )
+    blocks.append(f"explain it: chatapi rules {groups[0][0].code}\n{_how_to_ignore(groups)}")
     return "\n\n".join(blocks)
+
+
+def _how_to_ignore(groups: Sequence[Sequence[Finding]]) -> str:
+    """Return the setting that ignores all of these findings, to be pasted."""
+    patterns = dict.fromkeys(json.dumps(_pattern(same), ensure_ascii=False) for same in groups)
+    label = f"ignore {'it:  ' if len(patterns) == 1 else 'all: '}ignore=["
+    lines = [label]
+    for pattern in patterns:
+        part = f"{pattern}, "
+        if lines[-1] != label and len(lines[-1] + part) > _WIDTH:
+            lines.append(" " * len(label))
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines).removesuffix(",") + "]"
+
+
+def _pattern(same: Sequence[Finding]) -> str:
+    """Return ``CODE:PATH`` for a group of findings."""
+    path = same[0].path if len({f.path for f in same}) == 1 else _any_index(same[0].path)
+    return f"{same[0].code}:{path}"
+
+
+def _any_index(path: str) -> str:
+    return re.sub(r"\[\d+\]", "[*]", path)
 
 
 def level_counts(levels: Mapping[Level, int]) -> str:
@@ -359,21 +442,22 @@ def _folded(findings: Sequence[Finding], notes: bool) -> list[list[Finding]]:
     groups: dict[tuple[Level, str, str, str], list[Finding]] = {}
     for finding in findings:
         if finding.level != "note" or (notes and finding.code != _SHUTDOWN):
-            path = re.sub(r"\[\d+\]", "[*]", finding.path)
+            path = _any_index(finding.path)
             message = re.sub(r"\d+", "#", finding.message.split(" (and ")[0])
             groups.setdefault((finding.level, finding.code, path, message), []).append(finding)
     return sorted(groups.values(), key=lambda same: LEVELS.index(same[0].level))
 
 
 def _elsewhere(same: Sequence[Finding]) -> str:
-    """Return where else a group of findings was found; empty for a group of one."""
-    if len(same) < 2:
-        return ""
+    """Return where else a group of findings was found; empty if nowhere else."""
     first = _place(same[0])
-    places = [_place(f) if _place(f) != first else f.path for f in same[1:3]]
-    if len(same) > 3:
-        places.append(f"and {len(same) - 3:,} more")
-    return "; ".join(places)
+    # A recording that is played twice has its findings twice.
+    places = {_place(f) if _place(f) != first else f.path: None for f in same[1:]}
+    places.pop(same[0].path, None)
+    shown = [*places][:2]
+    if len(places) > 2:
+        shown.append(f"and {len(places) - 2:,} more")
+    return "; ".join(shown)
 
 
 def _notes(findings: Sequence[Finding]) -> list[str]:
@@ -586,10 +670,12 @@ def _annotation(finding: Finding) -> str:
     file = finding.source.file if finding.source is not None else ""
     title = f"{finding.code} {finding.name}"
     text = (
-        f"{finding.message} | {_place(finding)}: {finding.path} | "
+        f"{finding.message} | {_within(finding)}: {finding.path} | "
         f"expected {finding.expected} | got {finding.got}"
     )
-    properties = f"file={_property(file)},title={_property(title)}"
+    line = finding.source.line if finding.source is not None else 0
+    place = f"file={_property(file)}" + (f",line={line}" if line else "")
+    properties = f"{place},title={_property(title)}"
     return f"::{_ANNOTATIONS[finding.level]} {properties}::{_data(text)}\n"
 
 
@@ -636,8 +722,8 @@ def _sarif(report: Report, options: Options) -> str:
 
 
 def _sarif_result(finding: Finding, rule_index: int) -> dict[str, object]:
-    file = finding.source.file if finding.source is not None else ""
-    member = {"fullyQualifiedName": f"{_place(finding)}: {finding.path}", "kind": "member"}
+    source = finding.source or Source("", 0)
+    member = {"fullyQualifiedName": f"{_within(finding)}: {finding.path}", "kind": "member"}
     return {
         "ruleId": finding.code,
         "ruleIndex": rule_index,
@@ -645,7 +731,7 @@ def _sarif_result(finding: Finding, rule_index: int) -> dict[str, object]:
         "message": {"text": f"{finding.message}; expected {finding.expected}, got {finding.got}"},
         "locations": [
             {
-                "physicalLocation": {"artifactLocation": {"uri": _uri(file)}},
+                "physicalLocation": _physical_location(source.file, source.line),
                 "logicalLocations": [member],
             }
         ],
@@ -653,10 +739,8 @@ def _sarif_result(finding: Finding, rule_index: int) -> dict[str, object]:
 
 
 def _sarif_notification(error: ReadError) -> dict[str, object]:
-    location: dict[str, object] = {"artifactLocation": {"uri": _uri(error.file)}}
     line = _LINE.match(error.place)
-    if line:
-        location["region"] = {"startLine": int(line[1])}
+    location = _physical_location(error.file, int(line[1]) if line else 0)
     return {
         "level": "error",
         "message": {"text": str(error)},
@@ -664,10 +748,18 @@ def _sarif_notification(error: ReadError) -> dict[str, object]:
     }
 
 
-def _uri(file: str) -> str:
+def _physical_location(file: str, line: int) -> dict[str, object]:
     from urllib.parse import quote
 
-    return quote(file.replace("\\", "/"))
+    path = file.replace("\\", "/")
+    if os.path.isabs(file):
+        artifact = {"uri": "file://" + quote(path if path[:1] == "/" else f"/{path}")}
+    else:  # to what is checked out, as GitHub reads it
+        artifact = {"uri": quote(path), "uriBaseId": "%SRCROOT%"}
+    location: dict[str, object] = {"artifactLocation": artifact}
+    if line:
+        location["region"] = {"startLine": line}
+    return location
 
 
 FORMATS: dict[str, Callable[[Report, Options], str]] = {

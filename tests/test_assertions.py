@@ -143,7 +143,7 @@ def test_message() -> None:
     with pytest.raises(AssertionError) as caught:
         chatapi.assert_chat_completion(LOW)
     assert str(caught.value) == (
-        "the chat completion breaks the contract: 1 finding (profile openai)\n"
+        "U02: the chat completion breaks the contract: 1 finding (profile openai)\n"
         "\n"
         "error U02 usage-total: the total is 1 too low\n"
         "  at       $.usage.total_tokens\n"

@@ -16,7 +16,7 @@ from pytest_chatapi.faults import Plan, rate_limit, tool_id_empty
 from pytest_chatapi.plugin.checking import Checks
 from pytest_chatapi.plugin.config_fixture import config_scope, config_so_far
 from pytest_chatapi.plugin.options import Settings
-from pytest_chatapi.plugin.policy import fail_for_findings, findings_of
+from pytest_chatapi.plugin.policy import Checked, fail_for_findings, findings_of
 from pytest_chatapi.recording.miss import Miss, describe
 
 REQUEST = Request(
@@ -157,7 +157,7 @@ def test_a_teardown_reports_what_is_new() -> None:
     run.recorder.exchanges = [GOOD]
     run.checks.call_passed()
     run.recorder.exchanges.append(WRONG)
-    assert failure(run.checks.torn_down, None).startswith("exchange 1: POST chat/completions")
+    assert failure(run.checks.torn_down, None).startswith("S03: POST chat/completions")
     run = Run()
     run.checks.call_passed()
     run.recorder.misses.append(miss())
@@ -190,7 +190,8 @@ def test_a_policy_says_which_findings_fail(policy: str, exchange: Exchange, outc
     run.recorder.exchanges = [GOOD, exchange]
     if outcome == "fails":
         text = failure(run.checks.call_passed)
-        assert text.startswith("exchange 1: POST chat/completions gpt-4o-mini breaks the contract")
+        assert text.startswith("S03: POST chat/completions gpt-4o-mini breaks the contract: 1")
+        assert "\n  exchange  1 of this test\n" in text
     else:
         run.checks.call_passed()
         run.checks.torn_down(None)
@@ -199,6 +200,20 @@ def test_a_policy_says_which_findings_fail(policy: str, exchange: Exchange, outc
         n.startswith("exchange 1: POST chat/completions gpt-4o-mini: S03 ") for n in run.notes
     )
     assert bool(run.recorder.saved) == (outcome != "fails")
+
+
+def test_exchanges_with_the_same_finding_are_one_message() -> None:
+    run = Run()
+    run.recorder.exchanges = [WRONG, GOOD, *[WRONG] * 6]
+    lines = failure(run.checks.call_passed).splitlines()
+    head = "S03: 7 exchanges break the contract: 7 findings (profile openai)"
+    assert lines[:2] == [head, "  exchange  0: POST chat/completions gpt-4o-mini"]
+    assert lines[5:8] == [
+        "  exchange  5: POST chat/completions gpt-4o-mini",
+        "            ... and 2 more",
+        "",
+    ]
+    assert sum(line.startswith("error ") for line in lines) == 1
 
 
 def test_a_note_names_five_findings_at_most() -> None:
@@ -211,13 +226,13 @@ def test_a_note_names_five_findings_at_most() -> None:
 
 
 def test_exchanges_of_another_recorder_have_the_same_policies() -> None:
-    exchanges = [("exchange 0: x", findings_of(WRONG, Settings()))]
+    exchanges = [Checked(0, "x", findings_of(WRONG, Settings()))]
     notes: list[str] = []
     fail_for_findings(exchanges, "off", notes.append)
     assert notes == []
     fail_for_findings(exchanges, "warn", notes.append)
     assert [note[:19] for note in notes] == ["exchange 0: x: S03 "]
-    assert failure(fail_for_findings, exchanges, "error", notes.append).startswith("exchange 0: x ")
+    assert failure(fail_for_findings, exchanges, "error", notes.append).startswith("S03: x breaks ")
 
 
 def test_settings_of_the_test_say_what_is_found() -> None:
@@ -239,7 +254,7 @@ def test_a_failure_is_explained_by_what_it_does_not_say() -> None:
     run.checks.call_failed(AssertionError(describe(miss("POST one"))))
     (section,) = run.item.sections
     assert "POST one" not in section
-    assert section.startswith(describe(miss("POST two")) + "\n\nexchange 1: POST chat/")
+    assert section.startswith(describe(miss("POST two")) + "\n\nS03: POST chat/")
     run.checks.torn_down(None)
     assert run.recorder.saved == 0
 

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from argparse import ArgumentTypeError
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -104,19 +105,19 @@ def test_text(capsys: pytest.CaptureFixture[str], log: str) -> None:
     status, out, err = run(capsys, "check", log)
     assert (status, err) == (1, "")
     assert out == (
-        "error U02 usage-total: the total is 1 too low\n"
-        "  at       log.jsonl, interaction 0: $.usage.total_tokens\n"
+        "log.jsonl:1: error U02 usage-total: the total is 1 too low\n"
+        "  at       interaction 0: $.usage.total_tokens\n"
         "  expected 21 (9 prompt + 12 completion)\n"
         "  got      20\n"
         "\n"
-        "error U02 usage-total: the total is 1 too high\n"
-        "  at       log.jsonl, interaction 1: $.usage.total_tokens\n"
+        "log.jsonl:2: error U02 usage-total: the total is 1 too high\n"
+        "  at       interaction 1: $.usage.total_tokens\n"
         "  expected 21 (9 prompt + 12 completion)\n"
         "  got      22\n"
-        "  also     log.jsonl, interaction 2; log.jsonl, interaction 5; and 1 more\n"
+        "  also     log.jsonl:3; log.jsonl:6; and 1 more\n"
         "\n"
-        "error S03 object-constant: `object` is not a documented value\n"
-        "  at       log.jsonl, interaction 7: $.object\n"
+        "log.jsonl:8: error S03 object-constant: `object` is not a documented value\n"
+        "  at       interaction 7: $.object\n"
         '  expected "chat.completion"\n'
         '  got      "x"\n'
         "  hint     not an error under `--profile compatible`\n"
@@ -148,7 +149,7 @@ def test_notes_are_counted_and_shown_on_demand(capsys: pytest.CaptureFixture[str
         f"notes: S16 {rules()['S16'].name} (1)\n\n1 exchange checked in 1 file: 1 note\n",
     )
     status, out, _ = run(capsys, "check", "--select", "S16", name)
-    assert (status, out.startswith(f"note S16 {rules()['S16'].name}: ")) == (0, True)
+    assert (status, out.startswith(f"lost.jsonl:1: note S16 {rules()['S16'].name}:")) == (0, True)
 
 
 def test_colour(
@@ -158,7 +159,8 @@ def test_colour(
     assert "\x1b" not in plain
     monkeypatch.setenv("FORCE_COLOR", "1")
     _, coloured, _ = run(capsys, "check", log)
-    assert coloured.startswith("\x1b[31;1merror\x1b[0m \x1b[1mU02\x1b[0m usage-total: ")
+    head = "\x1b[1mlog.jsonl:1\x1b[0m: \x1b[31;1merror\x1b[0m \x1b[1mU02\x1b[0m usage-total: "
+    assert coloured.startswith(head)
     assert coloured.endswith(f"\x1b[31;1m6 errors\x1b[0m\n{NEXT}\n")
     assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == plain
     for form in ("json", "junit", "github", "sarif"):
@@ -244,7 +246,7 @@ def test_json(capsys: pytest.CaptureFixture[str], log: str) -> None:
         "name": "usage-total",
         "level": "error",
         "profile": "openai",
-        "source": {"file": "log.jsonl", "index": 0},
+        "source": {"file": "log.jsonl", "line": 1, "index": 0},
         "chunk": None,
         "path": "$.usage.total_tokens",
         "expected": "21 (9 prompt + 12 completion)",
@@ -293,7 +295,8 @@ def test_chunk_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     (found,) = [json.loads(row) for row in out.splitlines()]
     assert (found["chunk"], found["path"]) == (1, "$.choices[0].delta.content")
     _, out, _ = run(capsys, "check", "--select", "S01", "stream.sse")
-    assert "  at       stream.sse, interaction 0, chunk 1: $.choices[0].delta.content\n" in out
+    assert out.startswith("stream.sse:3: ")
+    assert "  at       interaction 0, chunk 1: $.choices[0].delta.content\n" in out
 
 
 def test_junit(capsys: pytest.CaptureFixture[str]) -> None:
@@ -320,8 +323,8 @@ def test_junit(capsys: pytest.CaptureFixture[str]) -> None:
     (failure,) = cases[1]
     assert failure.get("message") == "U02 usage-total: the total is 1 too low"
     assert failure.text == (
-        "error U02 usage-total: the total is 1 too low\n"
-        "  at       r.jsonl, interaction 1: $.usage.total_tokens\n"
+        "r.jsonl:2: error U02 usage-total: the total is 1 too low\n"
+        "  at       interaction 1: $.usage.total_tokens\n"
         "  expected 21 (9 prompt + 12 completion)\n"
         "  got      20"
     )
@@ -353,8 +356,8 @@ def test_github(capsys: pytest.CaptureFixture[str]) -> None:
     assert status == 1
     first, second = out.splitlines()
     assert first == (
-        "::error file=a%2Cb%3Ac%25.jsonl,title=U02 usage-total::the total is 1 too low | "
-        "a,b:c%25.jsonl, interaction 0: $.usage.total_tokens | "
+        "::error file=a%2Cb%3Ac%25.jsonl,line=1,title=U02 usage-total::the total is 1 too low | "
+        "interaction 0: $.usage.total_tokens | "
         "expected 21 (9 prompt + 12 completion) | got 20"
     )
     assert '| got "50%25' in second
@@ -386,8 +389,12 @@ def test_sarif(capsys: pytest.CaptureFixture[str]) -> None:
         assert driver["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
         assert result["level"] == "error"
         (location,) = result["locations"]
-        uri = location["physicalLocation"]["artifactLocation"]["uri"]
-        assert uri == "a%20b/%C3%BC.jsonl"
+        artifact = {"uri": "a%20b/%C3%BC.jsonl", "uriBaseId": "%SRCROOT%"}
+        assert location["physicalLocation"]["artifactLocation"] == artifact
+    assert [
+        result["locations"][0]["physicalLocation"]["region"]["startLine"]
+        for result in made["results"]
+    ] == [1, 2, 3]
     assert made["results"][0]["message"]["text"] == (
         "the total is 1 too low; expected 21 (9 prompt + 12 completion), got 20"
     )
@@ -404,6 +411,22 @@ def test_output_file(capsys: pytest.CaptureFixture[str], log: str, form: str) ->
     assert Path("out").read_text("utf-8") == shown
     assert run(capsys, "check", "--format", form, "--output", "new", log) == (1, "", "")
     assert sorted(os.listdir()) == ["log.jsonl", "new", "out"]
+
+
+def test_output_into_a_pipe_and_through_a_link(
+    capsys: pytest.CaptureFixture[str], log: str
+) -> None:
+    _, shown, _ = run(capsys, "check", log)
+    os.mkfifo("pipe")
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(Path("pipe").read_text, "utf-8")
+        assert run(capsys, "check", "-o", "pipe", log) == (1, "", "")
+        assert read.result() == shown
+    assert Path("pipe").is_fifo()
+    Path("link").symlink_to("out")
+    assert run(capsys, "check", "-o", "link", log) == (1, "", "")
+    assert Path("link").is_symlink()
+    assert Path("out").read_text("utf-8") == shown
 
 
 @pytest.mark.parametrize(
@@ -664,20 +687,6 @@ def test_exit_code_of_a_damaged_file_wins_over_findings(
     Path("bad.json").write_text('{"interactions": [')
     status, out, _ = run(capsys, "check", "bad.json", log)
     assert (status, out.splitlines()[-2].endswith(": 6 errors")) == (2, True)
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a special file")
-def test_a_device_is_written_to_and_not_replaced(
-    capsys: pytest.CaptureFixture[str], log: str
-) -> None:
-    os.mkfifo("pipe")
-    pipe = os.open("pipe", os.O_RDWR)
-    try:
-        assert run(capsys, "check", "-o", "pipe", log) == (1, "", "")
-        assert Path("pipe").is_fifo()
-        assert b"exchanges checked" in os.read(pipe, 1 << 16)
-    finally:
-        os.close(pipe)
 
 
 def test_a_folder_may_hold_other_files(capsys: pytest.CaptureFixture[str]) -> None:
@@ -957,7 +966,7 @@ def test_output_is_utf_8_whatever_the_terminal(encoding: str) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (1, b"")
-    assert "ü€.jsonl, interaction 0" in done.stdout.decode()
+    assert "ü€.jsonl:1: error" in done.stdout.decode()
 
 
 # -- faults ------------------------------------------------------------------------------

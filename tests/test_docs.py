@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import shlex
@@ -42,7 +43,8 @@ def test_example(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    shutil.copytree(bundled("cassettes"), tmp_path / "cassettes")
+    for folder in ("cassettes", "path/to/your/cassettes"):
+        shutil.copytree(bundled("cassettes"), tmp_path / folder)
     monkeypatch.chdir(tmp_path)
     if kind == "python":
         exec(compile(text, "example", "exec"), {"__name__": "example"})
@@ -136,3 +138,27 @@ def test_links_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_readme_says_which_faults_fail(pytester: pytest.Pytester) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "Three of them fail" in text
+    (code,) = (code for kind, code in FENCE.findall(text) if "chatapi_faults" in code)
+    pytester.makepyfile(code)
+    result = run_here(pytester, "-p", "no:asyncio")
+    result.assert_outcomes(passed=23, failed=3, skipped=4)
+    result.stdout.fnmatch_lines(
+        ["FAILED *[[]empty_body]*", "FAILED *[[]gzip_cut]*", "FAILED *[[]error_body_200]*"]
+    )
+
+
+def test_the_picture_shows_what_the_command_prints(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT / "docs" / "example")
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["check", "cassettes"]) == 1
+    picture = (ROOT / "docs" / "finding.svg").read_text(encoding="utf-8")
+    shown = html.unescape(re.sub("<[^>]*>", "", picture[picture.index("</defs>") :]))
+    missing = [line for line in capsys.readouterr().out.split() if line not in shown]
+    assert not missing, "run python docs/write_picture.py"

@@ -346,6 +346,19 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "finds nothing: the keys here are call" in capsys.readouterr().err
 
 
+def test_what_a_mapping_finds_has_a_line_in_json_lines_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path, {"interactions": [{"request": {}}], "mine": [logged(WRONG)]})
+    mapping = "request=$.mine[*].input,response=$.mine[*].output"
+    assert main(["check", str(path), "--map", mapping]) == 1
+    assert capsys.readouterr().out.startswith("log.json: error U02 ")
+    path = write(tmp_path, logged(ANSWER), logged(WRONG), lines=True)
+    assert main(["check", str(path), "--map", BOTH]) == 1
+    assert capsys.readouterr().out.startswith("log.json:2: error U02 ")
+
+
 @pytest.mark.parametrize("by_flag", [True, False])
 def test_the_setting(pytester: pytest.Pytester, by_flag: bool) -> None:
     (pytester.path / "logs").mkdir()

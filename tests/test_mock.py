@@ -246,7 +246,7 @@ def test_keyed_routes_keep_their_order(run: Run) -> None:
         ),
         (
             lambda mock: mock.chat(zzz="Hi"),
-            "chat() cannot match requests by 'zzz': use method, headers, cookies, ",
+            "chat() cannot match requests by 'zzz': use\n  method, headers, cookies, ",
         ),
         (
             lambda mock: mock.chat(prompt__cont="Hi"),

@@ -129,6 +129,7 @@ def test_a(chatapi_mock, openai_client):
     result.stdout.fnmatch_lines(
         [
             "no reply for POST chat/completions gpt-5.2",
+            "  sent from test_it.py:[0-9]*",
             "  because   no route of the mock matches it",
             '            1. chat(prompt="Hello"): prompt is "Goodbye"',
             "  reply     chatapi_mock.reply(...), or chatapi_mock.chat(prompt=...).reply(...)",
@@ -337,6 +338,27 @@ def test_a(chatapi_mock):
     result.stdout.fnmatch_lines(["FAILED *[[]empty_body[]]*", "FAILED *[[]gzip_cut[]]*"])
 
 
+def test_a_failure_says_what_was_injected_where(run: Any) -> None:
+    test = """
+@pytest.mark.chatapi_faults("2*server_error")
+def test_a(chatapi_mock, openai_client):
+    chatapi_mock.reply("x")
+    client = openai_client.with_options(max_retries=1)
+    client.chat.completions.create(**ask())
+"""
+    result = run(test)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "-* Captured chatapi call -*",
+            "injected faults:",
+            "  exchange 0, sent from test_it.py:[0-9]*: server_error (500: the server failed)",
+            "  exchange 1, sent from test_it.py:[0-9]*: server_error (500: the server failed)",
+        ],
+        consecutive=True,
+    )
+
+
 TAKES = "@pytest.mark.chatapi_faults takes names of faults, plans or sets: "
 
 
@@ -360,12 +382,16 @@ TAKES = "@pytest.mark.chatapi_faults takes names of faults, plans or sets: "
         ("1", "@pytest.mark.chatapi_faults takes names of faults, plans or sets, not int"),
     ],
 )
-def test_wrong_scenarios_fail_their_test_alone(run: Any, arguments: str, message: str) -> None:
-    test = f"@pytest.mark.chatapi_faults({arguments})\ndef test_a(): ...\ndef test_b(): ..."
-    result = run(test)
-    result.assert_outcomes(errors=1, passed=1)
-    result.stdout.fnmatch_lines(["*ERROR at setup of test_a*", message.replace("[", "[[]")])
-    result.stdout.no_fnmatch_line("E  *")
+def test_wrong_scenarios_are_an_error_of_one_line_at_collection(
+    run: Any, arguments: str, message: str
+) -> None:
+    result = run(f"@pytest.mark.chatapi_faults({arguments})\ndef test_a(): ...")
+    result.assert_outcomes(errors=1)
+    message = f"test_it.py::test_a: {message}".replace("[", "[[]")
+    result.stdout.fnmatch_lines(
+        ["_* ERROR collecting test_it.py _*", message, "=* short test summary info *"],
+        consecutive=True,
+    )
 
 
 @pytest.mark.parametrize(

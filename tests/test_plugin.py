@@ -15,7 +15,6 @@ from inner_runs import run_here
 from traffic import ANSWER
 
 from pytest_chatapi.plugin.collection import _not_below_arguments
-from pytest_chatapi.plugin.options import SETTINGS
 
 LOW = copy.deepcopy(ANSWER)
 LOW["usage"]["total_tokens"] = 20
@@ -24,7 +23,6 @@ ODD = {**ANSWER, "object": "x"}
 
 
 # What the marker takes.
-ALL = ", ".join(SETTINGS)
 
 
 def line(
@@ -145,25 +143,18 @@ def test_one_of_them(pytester: pytest.Pytester, run: Any) -> None:
 
 
 def test_failure(pytester: pytest.Pytester, run: Any) -> None:
-    path = recorded(pytester, "c/low.jsonl", line(LOW), line())
+    recorded(pytester, "c/low.jsonl", line(LOW), line())
     result = run("", "--chatapi-cassettes", "c", "c")
     assert result.ret == 1
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         [
             "_* 0 POST chat/completions gpt-5.2 _*",
-            "0 POST chat/completions gpt-5.2 breaks the contract: 1 finding (profile openai)",
+            "U02: POST chat/completions gpt-5.2 breaks the contract: 1 finding",
+            "  (profile openai)",
             "",
-            "error U02 usage-total: the total is 1 too low",
-        ],
-        consecutive=True,
-    )
-    # The path of the file may be longer than a line.
-    assert f"  at       {path}, interaction 0: $.usage.total_tokens" in " ".join(
-        result.stdout.str().replace("\n           ", " ").splitlines()
-    )
-    result.stdout.fnmatch_lines(
-        [
+            "c/low.jsonl:1: error U02 usage-total: the total is 1 too low",
+            "  at       interaction 0: $.usage.total_tokens",
             "  expected 21 (9 prompt + 12 completion)",
             "  got      20",
             "",
@@ -198,13 +189,13 @@ def test_summary(pytester: pytest.Pytester, run: Any) -> None:
 
 def test_damaged_recording(pytester: pytest.Pytester, run: Any) -> None:
     recorded(pytester, "c/good.jsonl", line())
-    bad = recorded(pytester, "c/bad.json", '{"interactions": [')
+    recorded(pytester, "c/bad.json", '{"interactions": [')
     result = run("", "--chatapi-cassettes", "c", "--continue-on-collection-errors")
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(
         [
             "_* ERROR collecting c/bad.json _*",
-            f"{bad}: line *, column *: not valid JSON: *",
+            "c/bad.json: line *, column *: not valid JSON: *",
             "-* chat completions contract -*",
         ],
         consecutive=True,
@@ -368,7 +359,7 @@ def test_fixture_failure(run: Any) -> None:
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "E  *ContractError: the chat completion breaks the contract: 1 finding *",
+            "E  *ContractError: U02: the chat completion breaks the contract: 1 finding *",
             "E       ",
             "E       error U02 usage-total: the total is 1 too low",
             "E         at       $.usage.total_tokens",
@@ -440,7 +431,7 @@ class TestIt:
     ("marker", "message"),
     [
         ("profil='openai'", "unknown setting 'profil': did you mean profile?"),
-        ("'openai'", f"takes keyword arguments only: {ALL}"),
+        ("'openai'", "takes keyword arguments only: use"),
         (
             "profile='opennai'",
             "unknown profile 'opennai': choose one of documented, openai, azure, compatible",
@@ -451,7 +442,7 @@ class TestIt:
 def test_wrong_marker(run: Any, marker: str, message: str) -> None:
     result = run(f"@pytest.mark.chatapi({marker})\ndef test_it(): pass")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    (error,) = [text for text in result.errlines if text]
+    error = result.errlines[0]
     assert error.startswith("ERROR: test_wrong_marker.py::test_it: @pytest.mark.chatapi")
     assert error.endswith(message)
     result.stdout.no_fnmatch_line("*INTERNALERROR*")

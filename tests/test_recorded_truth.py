@@ -329,6 +329,7 @@ def test_a_name_whose_file_is_taken(pytester: pytest.Pytester, run: Any) -> None
     result.stdout.fnmatch_lines(
         [
             "no recording for POST chat/completions gpt-5.2",
+            "  sent from test_it.py:[0-9]*",
             "  because   the cassette cassettes/test_it/test_a[[]openai-x].yaml has recordings",
             "            of test_a[[]openai/x] alone, whose name makes the same file name",
             "  record it pytest 'test_it.py::test_a[[]openai-x]' --record-mode=rewrite",

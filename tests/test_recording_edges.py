@@ -296,7 +296,7 @@ def test_a():
     result = run(test, "--record-mode=once")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["-* Captured chatapi call -*", "exchange 0: POST chat/completions * breaks*"]
+        ["-* Captured chatapi call -*", "S03: POST chat/completions * breaks*"]
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,6 +141,7 @@ def test_a_miss_passes_through_what_the_sdk_catches(run: Any) -> None:
     result.stdout.fnmatch_lines(
         [
             "no recording for POST chat/completions gpt-5.2",
+            "  sent from test_it.py:[0-9]*",
             "  because   cassettes/test_it/test_a.yaml has no such request",
             "  nearest   interaction 0",
             "    $.messages[[]0].content",
@@ -166,6 +169,7 @@ def test_a(chatapi_client):
     result.stdout.fnmatch_lines(
         [
             "no recording for POST chat/completions gpt-5.2",
+            "  sent from test_it.py:[0-9]*",
             "  because   the cassette cassettes/test_it/test_a.yaml does not exist",
             "  record it pytest test_it.py::test_a --record-mode=once",
         ],
@@ -184,7 +188,13 @@ def test_a(chatapi_client, record_property):
 """
     result = run(test, "--record-mode=once")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["exchange 0: POST * breaks the contract: 1 finding*"])
+    result.stdout.fnmatch_lines(
+        [
+            "S03: POST * breaks the contract: 1 finding*",
+            "  exchange  0 of this test",
+            "  sent from test_it.py:[0-9]*",
+        ]
+    )
     assert not (pytester.path / "cassettes").exists()
     run(test, "--record-mode=once", "--chatapi-policy=off").assert_outcomes(passed=1)
     result = run("", "--chatapi-policy=warn")
@@ -210,6 +220,19 @@ def test_a_test_that_fails_writes_nothing(pytester: pytest.Pytester, run: Any, w
     assert (pytester.path / "cassettes").exists()
 
 
+def test_record_on_failure_writes_what_a_finding_failed(
+    pytester: pytest.Pytester, run: Any
+) -> None:
+    # The request asks for two choices; the server sends one.
+    test = PLAIN.replace("**ask()", "**ask(), n=2").replace(
+        "    assert chatapi.findings == []\n", ""
+    )
+    result = run(test, "--record-mode=once", ini="chatapi_record_on_failure = true")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*K01*", "recorded 1 exchange into 1 cassette:"])
+    assert len(bodies(pytester.path / "cassettes" / "test_it" / "test_a.yaml")) == 1
+
+
 RECORDS = """
 @pytest.mark.chatapi
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
@@ -229,8 +252,7 @@ def test_what_was_recorded_is_summed_up(run: Any) -> None:
     result.stdout.fnmatch_lines(
         [
             "-* chat completions -*",
-            "recorded 2 exchanges into 1 cassette:",
-            "  cassettes/test_it/of.many.yaml",
+            "2 recorded, cassettes/test_it/of.many.yaml",
             "=* 2 passed*",
         ],
         consecutive=True,
@@ -243,16 +265,79 @@ def test_what_was_recorded_is_summed_up(run: Any) -> None:
     )
     result.stdout.fnmatch_lines(
         [
-            "recorded 10 exchanges into 4 cassettes:",
-            "  cassettes/test_it/test_a[[]1].yaml",
-            "  cassettes/test_it/test_a[[]2].yaml",
-            "  cassettes/test_it/test_a[[]3].yaml",
-            "  ... and 1 more",
+            "1 recorded, cassettes/test_it/test_a[[]1].yaml",
+            "2 recorded, cassettes/test_it/test_a[[]2].yaml",
+            "3 recorded, cassettes/test_it/test_a[[]3].yaml",
+            "4 recorded in 1 more cassette",
             "=* 4 passed*",
         ],
         consecutive=True,
     )
     run("").stdout.no_fnmatch_line("* chat completions *")
+    result = run("", "--record-mode=rewrite", "-q")
+    result.stdout.no_fnmatch_line("*recorded*")
+
+
+def test_the_documented_way_to_share_a_cassette(run: Any) -> None:
+    page = Path(__file__).parent.parent / "docs" / "record-and-replay.md"
+    section = page.read_text("utf-8").partition("## Share a cassette")[2]
+    test = section.partition("```python\n")[2].partition("```")[0]
+    result = run(test, "--record-mode=once")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["2 recorded, cassettes/greetings.yaml"])
+    run("").assert_outcomes(passed=2)
+
+
+def test_two_spellings_of_a_path_are_one_cassette(pytester: pytest.Pytester, run: Any) -> None:
+    test = """
+@pytest.mark.chatapi(cassette="../shared/hello")
+def test_a(chatapi_client):
+    chatapi_client.post("/chat/completions", json=ask())
+@pytest.mark.chatapi(cassette="gone/../../shared/./hello.yaml")
+def test_b(chatapi, chatapi_client):
+    chatapi_client.post("/chat/completions", json=ask("Ho"))
+    assert ".." not in str(chatapi.cassette)
+"""
+    result = run(test, "--record-mode=new_episodes")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["2 recorded, cassettes/shared/hello.yaml"])
+    run("").assert_outcomes(passed=2)
+    # A recording in it whose test is gone is used by none.
+    result = run(test.replace("def test_b", "def test_c"), "--chatapi-orphans=fail")
+    result.stdout.fnmatch_lines(
+        [
+            "-* cassettes that no test owns -*",
+            "cassettes/shared/hello.yaml: 1 recording of test_it.py::test_b",
+        ],
+        consecutive=True,
+    )
+
+
+def test_a_finding_says_where_it_is_and_who_sent_the_request(run: Any) -> None:
+    test = """
+@pytest.mark.chatapi(profile="openai")
+def test_a(chatapi_client):
+    chatapi_client.post("/chat/completions", json=ask())
+    chatapi_client.post(
+        "/chat/completions", json=ask("ODD"))  # here
+"""
+    run(test, "--record-mode=once", "--chatapi-policy=off").assert_outcomes(passed=1)
+    text = run("", "--color=yes").stdout.str()
+    number = 1 + (pytest_path := Path("test_it.py")).read_text().split("\n").index(
+        "    chatapi_client.post("
+    )
+    assert f"\n  sent from {pytest_path}:{number}\n" in text
+    assert "\n  exchange  1 of this test\n" in text
+    assert "\n  replayed  interaction 1 of cassettes/test_it/test_a.yaml\n" in text
+    head = re.search(
+        "\x1b\\[1mcassettes/test_it/test_a.yaml:([0-9]+)\x1b\\[0m: \x1b\\[31;1merror\x1b\\[0m "
+        "\x1b\\[1mS03\x1b\\[0m object-constant:\n",
+        text,
+    )
+    assert head
+    lines = Path("cassettes/test_it/test_a.yaml").read_text().split("\n")
+    assert "string:" in lines[int(head[1]) - 1] or '"object"' in lines[int(head[1]) - 1]
+    assert "\x1b" not in run("").stdout.str()
 
 
 @pytest.mark.parametrize("way", ["assert 0", "pytest.fail()"])
@@ -261,16 +346,15 @@ def test_what_was_not_recorded_is_summed_up(run: Any, way: str) -> None:
     result = run(test, "--record-mode=once", "-k", "test_a")
     result.stdout.fnmatch_lines(
         [
-            "recorded 3 exchanges into 2 cassettes:",
-            "  cassettes/test_it/test_a[[]1].yaml",
-            "  cassettes/test_it/test_a[[]2].yaml",
+            "1 recorded, cassettes/test_it/test_a[[]1].yaml",
+            "2 recorded, cassettes/test_it/test_a[[]2].yaml",
             "not recorded: 7 exchanges of 2 tests that did not pass",
             "  to record them all the same: chatapi_record_on_failure = true",
         ],
         consecutive=True,
     )
     result = run("", "--record-mode=once", "-k", "test_a", ini="chatapi_record_on_failure = true")
-    result.stdout.fnmatch_lines(["recorded 7 exchanges into 2 cassettes:"])
+    result.stdout.fnmatch_lines(["3 recorded, *", "4 recorded, *"])
     result.stdout.no_fnmatch_line("not recorded: *")
 
 
@@ -338,7 +422,9 @@ def test_a():
     run().assert_outcomes(passed=1)
     result = run(ini="chatapi_check_vcr = true")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*exchange 0: POST chat/completions gpt-5.2 breaks the cont*"])
+    result.stdout.fnmatch_lines(
+        ["S03: POST chat/completions gpt-5.2 breaks the cont*", "  exchange  0 of this test"]
+    )
 
 
 def test_cassettes_of_pytest_recording_replay_here_and_ours_there(run: Any) -> None:
@@ -437,6 +523,24 @@ def test_orphans(pytester: pytest.Pytester, run: Any) -> None:
     )
 
 
+def test_orphans_fail_a_run_on_demand(pytester: pytest.Pytester, run: Any) -> None:
+    test = "@pytest.mark.chatapi\ndef test_a(): ..."
+    assert run(test, "--chatapi-orphans=fail").ret == 0
+    gone = pytester.path / "cassettes" / "test_it" / "test_gone.yaml"
+    gone.parent.mkdir(parents=True)
+    gone.write_text("interactions: []\n")
+    assert run("", "--chatapi-orphans").ret == 0
+    assert run("", "--chatapi-orphans=fail").ret == 1
+    assert run("", "--chatapi-orphans=fail", "--collect-only").ret == 1
+    assert run("", ini="chatapi_orphans_fail = true").ret == 1
+    # What is left out may own it.
+    result = run("", "--chatapi-orphans=fail", "test_it.py::test_a")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["not looked for: *"])
+    # pytest takes a path after the flag for what it is.
+    run("", "--chatapi-orphans", "test_it.py").assert_outcomes(passed=1)
+
+
 def test_what_is_no_orphan(pytester: pytest.Pytester, run: Any) -> None:
     folder = pytester.path / "cassettes"
     owned = [
@@ -459,9 +563,10 @@ def test_v(): ...
     result = run(test, "--chatapi-orphans", "--collect-only", "test_it.py")
     result.stdout.fnmatch_lines([head, "none"], consecutive=True)
     (folder / "test_it" / "test_gone.yaml").write_text("interactions: []\n")
-    result = run("", "--chatapi-orphans", "-p", "xdist", "-n", "1", "test_it.py", apart=True)
+    result = run("", "--chatapi-orphans=fail", "-p", "xdist", "-n", "1", "test_it.py", apart=True)
     gone = os.path.join("cassettes", "test_it", "test_gone.yaml")
     result.stdout.fnmatch_lines([head, gone], consecutive=True)
+    assert result.ret == 1
 
 
 def test_old_recordings(pytester: pytest.Pytester, run: Any) -> None:

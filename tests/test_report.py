@@ -56,7 +56,17 @@ def test_a_place_is_as_exact_as_it_is_known() -> None:
     assert "  at       $.usage\n" in describe(PLAIN)
     assert "  at       chunk 3: $.usage\n" in describe(of("error", chunk=3))
     here = of("error", source=Source("a.yaml", 0), chunk=0)
-    assert "  at       a.yaml, interaction 0, chunk 0: $.usage\n" in describe(here)
+    head = "error U02 usage-total: the total is low"
+    at = "  at       interaction 0, chunk 0: $.usage"
+    assert describe(here).splitlines()[:2] == [f"a.yaml: {head}", at]
+    there = of("error", source=Source("a.yaml", 0, 12), chunk=0)
+    assert describe(there).splitlines()[:2] == [f"a.yaml:12: {head}", at]
+    # The first line is never broken before the message, so that the place can be followed.
+    deep = of("error", source=Source("a-b " * 20, 0, 12))
+    assert describe(deep).splitlines()[:2] == [
+        f"{'a-b ' * 20}:12: error U02 usage-total:",
+        "  the total is low",
+    ]
     assert short(here) == "U02 the total is low"
 
 
@@ -64,18 +74,32 @@ def test_a_place_is_as_exact_as_it_is_known() -> None:
 
 
 def test_a_failure_shows_ten_findings_and_counts_the_rest() -> None:
-    failing = [of("error", path=f"$.é[{number}]") for number in range(12)]
+    failing = [of("error", path=f"$.é{chr(97 + number)}") for number in range(12)]
     others = [of("warning"), of("note"), of("note")]
     blocks = failure_message([*failing, *others], "the response", failing).split("\n\n")
-    assert blocks[0] == "the response breaks the contract: 12 findings (profile openai)"
+    assert blocks[0] == "U02: the response breaks the contract: 12 findings (profile openai)"
     assert blocks[1:11] == [describe(finding) for finding in failing[:10]]
     assert blocks[11:] == [
         "... and 2 more",
         "not failing: 1 warning, 2 notes",
-        'explain it: chatapi rules U02\nignore it:  ignore=["U02:$.é[0]"]',
+        "explain it: chatapi rules U02\n"
+        'ignore all: ignore=["U02:$.éa", "U02:$.éb", "U02:$.éc", "U02:$.éd", "U02:$.ée",\n'
+        '                    "U02:$.éf", "U02:$.ég", "U02:$.éh", "U02:$.éi", "U02:$.éj",\n'
+        '                    "U02:$.ék", "U02:$.él"]',
     ]
     ten = failure_message(failing[:10], "the response", failing[:10]).split("\n\n")
     assert len(ten) == 12
+
+
+def test_what_repeats_in_a_failure_is_told_once_and_ignored_at_any_index() -> None:
+    failing = [of("error", path=f"$.a[{at}].b", source=Source("a.yaml", 0, 7)) for at in (1, 2)]
+    failing += [of("error", "S03", path="$.a[0]"), of("error", "S03", path="$.a[0]")]
+    blocks = failure_message(failing, "it", failing, [("sent from", "app.py:4")]).split("\n\n")
+    assert blocks[0] == (
+        "U02, S03: it breaks the contract: 4 findings (profile openai)\n  sent from app.py:4"
+    )
+    assert blocks[1] == describe(failing[0], also="$.a[2].b", profile_setting='profile="{}"')
+    assert blocks[3].endswith('ignore=["U02:$.a[*].b", "S03:$.a[0]"]')
 
 
 # -- text --------------------------------------------------------------------------------
@@ -91,9 +115,9 @@ def test_findings_that_differ_in_numbers_only_are_one() -> None:
         for at in range(5)
     ]
     lines = lines_of(*same)
-    assert lines[0] == "error U02 usage-total: 0 too low"
+    assert lines[0] == "a.yaml: error U02 usage-total: 0 too low"
     assert "  also     a.yaml, interaction 1; a.yaml, interaction 2; and 2 more" in lines
-    assert sum(line.startswith("error") for line in lines) == 1
+    assert sum(": error" in line for line in lines) == 1
     assert lines_of(*same[:3])[4].endswith("interaction 1; a.yaml, interaction 2")
     assert lines_of(*same[:2])[4].endswith("  a.yaml, interaction 1")
     # In the same place, the path tells them apart.

@@ -107,6 +107,7 @@ def test_ini_options() -> None:
         "chatapi_check_vcr": ("bool", False),
         "chatapi_disable_recording": ("bool", False),
         "chatapi_orphans": ("bool", False),
+        "chatapi_orphans_fail": ("bool", False),
     }
 
 
@@ -125,6 +126,7 @@ def test_flags() -> None:
         "--chatapi-cassettes": {"metavar": "DIR", "action": "append"},
         "--chatapi-map": {"metavar": "MAPPING"},
         "--chatapi-orphans": {"action": "store_true", "default": False},
+        "--chatapi-orphans=fail": {"action": "store_true", "default": False},
         "--record-mode": {"choices": ("none", "once", "new_episodes", "all", "rewrite")},
         "--disable-recording": {"action": "store_true", "default": False},
     }
@@ -163,7 +165,9 @@ def test_values_that_fit(values: dict[str, object], converted: object) -> None:
     ("values", "message"),
     [
         ({"profil": "openai"}, "unknown setting 'profil': did you mean profile?"),
-        ({"zzz": 1}, "unknown setting 'zzz': use profile, ignore, strict, policy, "),
+        ({"profilo": 1}, "unknown setting 'profilo': did you mean profile?"),
+        ({"mode_record": 1}, "unknown setting 'mode_record': did you mean record_mode?"),
+        ({"pr": 1}, "unknown setting 'pr': use\n  profile, project, "),
         ({"policy": "strikt"}, "policy must be one of error, strict, warn, off, not 'strikt': did"),
         ({"policy": None}, "policy must be one of error, strict, warn, off, not None"),
         (
@@ -335,7 +339,7 @@ def test_ci_records_only_by_the_command_line(
 def test_messages_say_where() -> None:
     at_marker = "test_it.py::test_a: @pytest.mark.chatapi"
     for wrong, message in (
-        ((marker(3), None), f"{at_marker} takes keyword arguments only: profile, ignore, "),
+        ((marker(3), None), f"{at_marker} takes keyword arguments only: use\n  profile, ignore, "),
         ((marker(strict=1), None), f"{at_marker}: strict must be True or False, not 1"),
         ((None, {"strict": 1}), "the fixture chatapi_config: strict must be True or False, not 1"),
         ((None, [1]), "the fixture chatapi_config must return a dict, not list"),

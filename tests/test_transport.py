@@ -599,7 +599,7 @@ def test_settings_are_checked(tmp_path: Path) -> None:
         ({"redact": ["("]}, "redact: '[(]' is not a regular expression"),
         ({"replay_speed": -1}, "replay_speed must be 0, 1 or another factor, not -1"),
         ({"redct": []}, "unknown setting 'redct': did you mean redact[?]$"),
-        ({"zzz": 1}, "unknown setting 'zzz': use record_mode, match_on, "),
+        ({"zzz": 1}, "unknown setting 'zzz': use\n  normalize_body, record_mode, match_on, "),
     ):
         with pytest.raises(SettingError, match=message):
             RecordReplayTransport(tmp_path / "c.yaml", **settings)

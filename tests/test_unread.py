@@ -306,7 +306,7 @@ def test_errors_in_annotations(torn: str, capsys: pytest.CaptureFixture[str]) ->
     assert first["locations"] == [
         {
             "physicalLocation": {
-                "artifactLocation": {"uri": "g/b%25.jsonl"},
+                "artifactLocation": {"uri": "g/b%25.jsonl", "uriBaseId": "%SRCROOT%"},
                 "region": {"startLine": 2},
             }
         }

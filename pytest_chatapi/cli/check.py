@@ -98,6 +98,7 @@ class _Task(NamedTuple):
     Attributes:
         named: the user named this file, instead of a folder that it is in.
         titles: the report needs the title of each exchange, see `Report.cases`.
+        notes: the report shows each note.
         mapping: where exchanges are in JSON of an unknown format, see `reading.mapping`.
     """
 
@@ -108,6 +109,7 @@ class _Task(NamedTuple):
     ignore: list[str]
     select: list[str]
     titles: bool
+    notes: bool
     mapping: str | None
 
 
@@ -203,6 +205,7 @@ def _tasks(
             ignore,
             select,
             arguments.format == "junit",
+            bool(select) or arguments.format != "text",
             arguments.map,
         )
         for file in files
@@ -217,6 +220,14 @@ def _mapping(text: str | None) -> Mapping | None:
     from pytest_chatapi.reading.mapping import Mapping
 
     return None if text is None else Mapping(text)
+
+
+def _relative(path: str) -> str:
+    """A path as reports have it: relative to the working directory, if it is below."""
+    if os.path.isabs(path):
+        with suppress(ValueError):
+            return Path(path).relative_to(Path.cwd()).as_posix()
+    return path
 
 
 # -- checking ----------------------------------------------------------------------------
@@ -239,12 +250,15 @@ def _in_processes(tasks: list[_Task], jobs: int) -> Iterator[Report]:
 
 def _check_file(task: _Task) -> Report:
     from pytest_chatapi.contract.titles import title_of
+    from pytest_chatapi.reading.lines import with_lines
     from pytest_chatapi.reading.reader import NotARecording, read_file
 
     report = Report(files=1)
     errors = report.unreadable
     ignore, select = selects(task.ignore), selects(task.select)
-    for exchange in read_file(task.path, errors.append, mapping=_mapping(task.mapping)):
+    name = None if task.path == "-" else _relative(task.path)
+    mapping = _mapping(task.mapping)
+    for exchange in read_file(task.path, errors.append, name=name, mapping=mapping):
         try:
             result = check_exchange(
                 exchange, task.profile, as_of=task.as_of, ignore=ignore, select=select
@@ -259,6 +273,8 @@ def _check_file(task: _Task) -> Report:
         report.findings += result.findings
         if task.titles and exchange.source is not None:
             report.cases.append((exchange.source.file, exchange.source.index, title_of(exchange)))
+    if mapping is None:  # else nobody else knows where the exchanges are
+        report.findings = with_lines(report.findings, task.path, notes=task.notes)
     other = next((error for error in errors if isinstance(error, NotARecording)), None)
     if other is not None and not task.named:
         # A folder may hold other files, too.
@@ -291,16 +307,18 @@ def _write(path: Path, text: str) -> None:
     # Written beside the target and renamed, so that a report is there completely or not at all.
     if not path.name or path.is_dir():
         raise ReadError(str(path), "", "cannot be written: it is a folder, name a file in it")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    if path.exists() and not path.is_file():  # a device, such as /dev/null, is not to be replaced
-        path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
-        return
+    target = Path(os.path.realpath(path))
+    # A device or a pipe must be written to: root would replace even /dev/null by a file.
+    in_place = target.exists() and not target.is_file()
+    partial = target if in_place else target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
-        os.replace(partial, path)
+        if not in_place:
+            os.replace(partial, target)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+        if not in_place:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
         raise ReadError(str(path), "", f"cannot be written: {error.strerror}") from None
 
 

@@ -176,10 +176,17 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where an exchange was read from: the file, and its index in it, from 0."""
+    """Where an exchange was read from.
+
+    Attributes:
+        file: as it was named.
+        index: of the exchange in it, from 0; in JSON Lines, of its line.
+        line: of the exchange, or of what a finding is about, from 1; 0 where it is not known.
+    """
 
     file: str
     index: int
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(slots=True)
@@ -193,6 +200,8 @@ class Exchange:
         live: it has just been sent to a server, and is not one of a recording.
         lacks: why there is nothing to check, where the recording says that much: ``body not
             recorded``, ``fault``, or ``unanswered`` with the reason; else empty.
+        sent_from: ``FILE:LINE`` of the user's code that sent it in this process; else empty.
+        fault: the fault that was injected into the response, as text; empty without one.
     """
 
     request: Request | None = None
@@ -201,3 +210,5 @@ class Exchange:
     assembled: bool = False
     live: bool = False
     lacks: str = ""
+    sent_from: str = field(default="", compare=False)
+    fault: str = field(default="", compare=False)

@@ -31,7 +31,7 @@ class Finding:
         chunk: number of the chunk, counted from 0, or ``None``.
         case: the case of the rule in the level matrix, such as ``reasoning``, or empty.
         repeats: how many more chunks of the exchange have the same violation.
-        source: file and index, where the exchange came from a file.
+        source: file, line and index, where the exchange came from a file.
     """
 
     code: str
@@ -59,7 +59,11 @@ class Finding:
             "profile": self.profile,
             "source": None
             if self.source is None
-            else {"file": self.source.file, "index": self.source.index},
+            else {
+                "file": self.source.file,
+                "line": self.source.line or None,
+                "index": self.source.index,
+            },
             "chunk": self.chunk,
             "path": self.path,
             "expected": self.expected,

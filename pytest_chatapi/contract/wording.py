@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Collection, Iterable
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ __all__ = [
     "shortened",
     "show",
     "show_member",
+    "use_instead",
+    "use_one_of",
     "without_secrets",
 ]
 
@@ -195,7 +198,41 @@ def did_you_mean(name: str, known: Collection[str], *, cutoff: float = 0.6) -> s
     Args:
         cutoff: least similarity, from 0 to 1, as of `difflib.get_close_matches`.
     """
-    from difflib import get_close_matches
+    near = _nearest(name, known)
+    is_near = bool(near) and _likeness(name, near[0]) >= cutoff
+    return f": did you mean {near[0]}?" if is_near else ""
 
-    near = get_close_matches(name, known, 1, cutoff)
-    return f": did you mean {near[0]}?" if near else ""
+
+def use_instead(name: str, known: Collection[str]) -> str:
+    """As `did_you_mean`, or all names, the nearest first, in lines for a terminal."""
+    return did_you_mean(name, known) or use_one_of(_nearest(name, known))
+
+
+def use_one_of(names: Iterable[str]) -> str:
+    """``: use a, b``, or lines of names for a terminal if there are many."""
+    text = ", ".join(names)
+    if len(text) <= _LINE:
+        return f": use {text}"
+    return ": use\n" + textwrap.fill(
+        text, 80, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+    )
+
+
+_LINE = 40
+"""Characters of a list that is not worth lines of its own."""
+
+
+def _nearest(name: str, known: Collection[str]) -> list[str]:
+    return sorted(known, key=lambda other: -_likeness(name, other))
+
+
+def _likeness(name: str, other: str) -> float:
+    """How similar two names are, from 0 to 1, whatever the order of their words."""
+    from difflib import SequenceMatcher
+
+    pairs = (name, other), (_sorted_words(name), _sorted_words(other))
+    return max(SequenceMatcher(None, *pair).ratio() for pair in pairs)
+
+
+def _sorted_words(name: str) -> str:
+    return "_".join(sorted(re.split(r"[_-]+", name)))

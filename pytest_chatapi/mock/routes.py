@@ -16,7 +16,7 @@ from respx.patterns import Lookup, PathPattern, Pattern
 
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.wire import JSON
-from pytest_chatapi.contract.wording import did_you_mean, show
+from pytest_chatapi.contract.wording import show, use_instead
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.mock import patterns
 from pytest_chatapi.mock.embeddings import Embeddings
@@ -303,12 +303,11 @@ def _check(function: str, patterns: Sequence[object], lookups: Mapping[str, obje
         key, _, lookup = name.partition("__")
         kind = Pattern.registry.get(key)
         if kind is None:
-            near = did_you_mean(key, Pattern.registry) or f": use {', '.join(Pattern.registry)}"
+            near = use_instead(key, Pattern.registry)
             raise SettingError(f"{function}() cannot match requests by {key!r}{near}")
         values = [value.value for value in kind.lookups]
         if lookup and lookup not in values and not issubclass(kind, PathPattern):
-            near = did_you_mean(name, [key, *(f"{key}__{value}" for value in values)])
-            near = near or f": use {', '.join(f'{key}__{value}' for value in values)}"
+            near = use_instead(name, [key, *(f"{key}__{value}" for value in values)])
             raise SettingError(f"{function}() cannot match requests by {name!r}{near}")
 
 

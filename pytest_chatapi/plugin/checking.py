@@ -13,13 +13,8 @@ from pytest_chatapi.contract.wording import plural, without_secrets
 from pytest_chatapi.errors import ChatAPIError
 from pytest_chatapi.plugin.expiry import is_older
 from pytest_chatapi.plugin.handle import ChatAPI
-from pytest_chatapi.plugin.place import how_to_record
-from pytest_chatapi.plugin.policy import (
-    TitledFindings,
-    fail_for_findings,
-    failure_of,
-    findings_of,
-)
+from pytest_chatapi.plugin.place import how_to_record, shown_place
+from pytest_chatapi.plugin.policy import Checked, fail_for_findings, failure_of, findings_of
 from pytest_chatapi.plugin.run import NOT_RECORDED, RECORDED
 from pytest_chatapi.plugin.unanswered import instead_of, remember_unanswered
 from pytest_chatapi.recording.cassette import Entry
@@ -57,11 +52,16 @@ class Checks:
     def call_passed(self) -> None:
         """Fail the test for misses, findings and unused recordings, and write what it recorded."""
         self._end_phase()
-        self._fail_for_misses()
-        self._fail_for_findings()
-        self._check_unplayed("")
-        self._check_age()
-        self._check_unused_replies()
+        try:
+            self._fail_for_misses()
+            self._fail_for_findings()
+            self._check_unplayed("")
+            self._check_age()
+            self._check_unused_replies()
+        except pytest.fail.Exception:
+            for refusal in self._save_failed(list(map(describe, self._recorder.misses))):
+                self._item.add_report_section("call", "chatapi", refusal)
+            raise
         self._save()
         self._skip_idle_scenario()
         self._passed = True
@@ -87,11 +87,9 @@ class Checks:
         if is_skip:
             self.skipped()
             return
-        unreported += [
-            message
-            for titled in self._unchecked()
-            if (message := failure_of(titled, self._settings.policy))
-        ]
+        message = failure_of(self._unchecked(), self._settings.policy)
+        unreported += [message] if message else []
+        unreported += self._injected()
         if unreported:
             self._item.add_report_section("call", "chatapi", "\n\n".join(unreported))
 
@@ -194,16 +192,50 @@ class Checks:
         if unreported:
             pytest.fail("\n\n".join(map(describe, unreported)), pytrace=False)
 
-    def _unchecked(self) -> list[TitledFindings]:
+    def _unchecked(self) -> list[Checked]:
         """The exchanges that no phase has checked yet, with their findings."""
         first, self._checked = self._checked, len(self._recorder.exchanges)
         if self._settings.policy == "off":
             return []
         new = self._recorder.exchanges[first:]
+        cassette = self._recorder.cassette
         return [
-            (f"exchange {at}: {_title(exchange)}", findings_of(exchange, self._settings))
+            Checked(
+                at,
+                _title(exchange),
+                findings_of(exchange, self._settings),
+                self._story_of(exchange),
+                cassette.path if cassette is not None and exchange.source is not None else None,
+                bool(exchange.fault),
+            )
             for at, exchange in enumerate(new, first)
         ]
+
+    def _story_of(self, exchange: Exchange) -> list[tuple[str, str]]:
+        """Who sent a request, what responded, and what was injected into the response."""
+        source, story = exchange.source, []
+        if exchange.sent_from:
+            story.append(("sent from", self._sender_of(exchange)))
+        if source is not None:
+            story.append(("replayed", f"interaction {source.index} of {source.file}"))
+        if exchange.fault:
+            story.append(("injected", _fault_in_words(exchange.fault)))
+        return story
+
+    def _injected(self) -> list[str]:
+        """What was injected where: a failing test does not say so itself."""
+        lines = [
+            f"  exchange {at}, sent from {self._sender_of(exchange)}: "
+            f"{_fault_in_words(exchange.fault)}"
+            for at, exchange in enumerate(self._recorder.exchanges)
+            if exchange.fault
+        ]
+        if len(lines) > _SHOWN:
+            lines[_SHOWN:] = [f"  ... and {len(lines) - _SHOWN} more"]
+        return ["\n".join(["injected faults:", *lines])] if lines else []
+
+    def _sender_of(self, exchange: Exchange) -> str:
+        return shown_place(self._item.config, exchange.sent_from) or "an unknown place"
 
     def _fail_for_findings(self) -> None:
         fail_for_findings(self._unchecked(), self._settings.policy, self._warn)
@@ -318,6 +350,12 @@ class Checks:
             f"{self._scenario}: there is nothing in this traffic that it could change; "
             + "; ".join(hints)
         )
+
+
+def _fault_in_words(text: str) -> str:
+    from pytest_chatapi.faults import parse
+
+    return f"{text} ({parse(text)[0].summary.rstrip('.')})"
 
 
 def _what_it_changes(fault: Fault, is_streamed: bool) -> str:

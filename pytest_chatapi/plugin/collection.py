@@ -14,8 +14,9 @@ from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import LEVELS, Finding, Level
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wording import plural, without_secrets
-from pytest_chatapi.errors import ContractError, ReadError, SettingError
-from pytest_chatapi.plugin.policy import failure_of, findings_of
+from pytest_chatapi.errors import ReadError, SettingError
+from pytest_chatapi.plugin.place import shown_path
+from pytest_chatapi.plugin.policy import Checked, failure_of, findings_of
 from pytest_chatapi.plugin.settings import settings_of_run
 from pytest_chatapi.reading.find import is_recording
 from pytest_chatapi.reading.mapping import Mapping
@@ -194,7 +195,10 @@ class CassetteFile(pytest.File):
     def collect(self) -> Iterator[ExchangeItem]:
         damaged: list[ReadError] = []
         found = Report(files=1)
-        for exchange in read_file(self.path, damaged.append, mapping=self.collector.mapping):
+        name = shown_path(self.config, self.path)
+        for exchange in read_file(
+            self.path, damaged.append, name=name, mapping=self.collector.mapping
+        ):
             row = checked_row_of(exchange)
             found.count(exchange, row.name if row.check is None else "")
             if row.check is None:
@@ -225,14 +229,11 @@ class ExchangeItem(pytest.Item):
         findings = findings_of(self.exchange, settings)
         self.collector.add(findings)
         policy = "strict" if settings.strict else "error"
-        message = failure_of((self.name, findings), policy)
+        file = self.path if self.collector.mapping is None else None
+        title = title_of(Exchange(self.exchange.request, self.exchange.response))
+        message = failure_of([Checked(None, title, findings, file=file)], policy)
         if message:
-            raise ContractError(message, findings)
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        if isinstance(excinfo.value, ContractError):
-            return str(excinfo.value)
-        return super().repr_failure(excinfo, style)
+            pytest.fail(message, pytrace=False)
 
     def reportinfo(self) -> tuple[Path, None, str]:
         return self.path, None, self.name

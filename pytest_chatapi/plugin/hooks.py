@@ -57,10 +57,11 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_chatapi.plugin.collection import CassetteCollector
 
         config.pluginmanager.register(CassetteCollector(config), "chatapi-cassettes")
-    if is_on(config, "orphans"):
+    fails = is_on(config, "orphans_fail")
+    if fails or is_on(config, "orphans"):
         from pytest_chatapi.plugin.orphans import Orphans
 
-        config.pluginmanager.register(Orphans(), "chatapi-orphans")
+        config.pluginmanager.register(Orphans(fails=fails), "chatapi-orphans")
 
 
 class _Node(Protocol):
@@ -85,10 +86,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     from pytest_chatapi.plugin.scenarios import WrongScenarios, scenarios_of
 
+    refusal = ""
     try:
         texts = scenarios_of(marker)
-    except WrongScenarios:  # the one test that is made without them is refused below
-        return
+    except WrongScenarios as error:
+        refusal = f"{metafunc.definition.nodeid}: {error}"
+    if refusal:  # outside of the handler, which would add its traceback
+        pytest.fail(refusal, pytrace=False)
     metafunc.fixturenames.append("_chatapi_scenario")
     metafunc.parametrize("_chatapi_scenario", texts, indirect=True)
 

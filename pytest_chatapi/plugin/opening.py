@@ -17,7 +17,13 @@ from pytest_chatapi.plugin.guard import drop_early_key, placeholder_key, recorde
 from pytest_chatapi.plugin.handle import ChatAPI
 from pytest_chatapi.plugin.ini_and_flags import is_on
 from pytest_chatapi.plugin.options import Settings
-from pytest_chatapi.plugin.place import ambiguous_name, cassette_path, how_to_record, shown_path
+from pytest_chatapi.plugin.place import (
+    ambiguous_name,
+    cassette_path,
+    how_to_record,
+    shown_path,
+    shown_place,
+)
 from pytest_chatapi.plugin.unanswered import instead_of, unanswered_of
 from pytest_chatapi.recording.intercept import intercepted
 from pytest_chatapi.recording.miss import Miss, describe
@@ -139,6 +145,7 @@ def _new_mock(item: pytest.Item, settings: Settings) -> ChatMock:
 def _fail_for_miss(
     item: pytest.Item, settings: Settings, recorder: Recorder, miss: Miss
 ) -> NoReturn:
+    miss.sent_from = shown_place(item.config, miss.sent_from)
     if miss.routes is None:
         mode = "rewrite" if recorder.cassette is not None and recorder.cassette.exists else "once"
         miss.remedy = how_to_record(item, mode, settings)

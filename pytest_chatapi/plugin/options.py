@@ -361,6 +361,10 @@ RUN_SETTINGS: dict[str, Setting] = {
     "orphans": _setting(
         SWITCH, False, "list cassettes that no test owns", flag="--chatapi-orphans"
     ),
+    # A flag of its own for argparse: one that may have a value would take the next path for it.
+    "orphans_fail": _setting(
+        SWITCH, False, "list them, and fail if there are any", flag="--chatapi-orphans=fail"
+    ),
 }
 """What holds for a whole run, and is set in the ini file or by a flag only."""
 
@@ -371,15 +375,14 @@ def validated(values: Mapping[str, object]) -> Values:
     Raises:
         SettingError: there is no such setting, or its value does not fit.
     """
-    from pytest_chatapi.contract.wording import did_you_mean
+    from pytest_chatapi.contract.wording import use_instead
     from pytest_chatapi.errors import SettingError
 
     converted: Values = {}
     for name, value in values.items():
         row = SETTINGS.get(name)
         if row is None:
-            near = did_you_mean(str(name), SETTINGS)
-            near = near or f": use {', '.join(SETTINGS)}"
+            near = use_instead(str(name), SETTINGS)
             raise SettingError(f"unknown setting {name!r}{near}")
         converted[name] = row.kind.checked(name, value)
         if row.check is not None:

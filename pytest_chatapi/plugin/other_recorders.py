@@ -10,7 +10,7 @@ import pytest
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wire import JSONObject
-from pytest_chatapi.plugin.policy import fail_for_findings, findings_of
+from pytest_chatapi.plugin.policy import Checked, fail_for_findings, findings_of
 from pytest_chatapi.plugin.settings import settings_at_run
 from pytest_chatapi.reading.registry import exchange_of
 
@@ -28,7 +28,7 @@ def check_other_recorder(item: pytest.Item) -> None:
     settings = settings_at_run(item, config)
     fail_for_findings(
         (
-            (f"exchange {number}: {title_of(exchange)}", findings_of(exchange, settings))
+            Checked(number, title_of(exchange), findings_of(exchange, settings))
             for number, exchange in enumerate(_exchanges(cassette))
         ),
         settings.policy,

@@ -13,7 +13,14 @@ import pytest
 from pytest_chatapi.plugin.options import Settings
 from pytest_chatapi.plugin.scenarios import scenario_of
 
-__all__ = ["ambiguous_name", "cassette_folder", "cassette_path", "how_to_record", "shown_path"]
+__all__ = [
+    "ambiguous_name",
+    "cassette_folder",
+    "cassette_path",
+    "how_to_record",
+    "shown_path",
+    "shown_place",
+]
 
 # Of the formats that hold several exchanges: any other dot in `cassette=` is part of a name.
 _CASSETTE_SUFFIXES = (".yaml", ".yml", ".json", ".toml", ".har", ".gz")
@@ -31,6 +38,8 @@ def cassette_path(
 ) -> Path:
     """The path of a test's cassette, in pytest-recording's folders and by its names.
 
+    What the setting `cassette` says is relative to the folder.
+
     Args:
         folder, name: what the fixtures of pytest-recording return, where it is installed.
     """
@@ -39,7 +48,8 @@ def cassette_path(
         path = Path(settings.cassette)
         if path.suffix not in _CASSETTE_SUFFIXES:
             path = path.with_name(f"{path.name}.{settings.serializer}")
-        return folder / path
+        # Two spellings are one file, also if a folder before `..` does not exist.
+        return Path(os.path.normpath(folder / path))
     name = _without_scenario(item, _name_of(item) if name is None else name)
     # pytest-recording leaves room for a suffix that it measures like this.
     room = _LONGEST_NAME - len(".yaml" if settings.serializer == "yaml" else "json")
@@ -87,6 +97,12 @@ def shown_path(config: pytest.Config, path: Path) -> str:
     with contextlib.suppress(ValueError):
         return path.relative_to(config.invocation_params.dir).as_posix()
     return os.fspath(path)
+
+
+def shown_place(config: pytest.Config, place: str) -> str:
+    """As `shown_path`, for ``FILE:LINE``; empty stays empty."""
+    file, colon, line = place.rpartition(":")
+    return f"{shown_path(config, Path(file))}:{line}" if colon else place
 
 
 def how_to_record(item: pytest.Item, mode: str, settings: Settings) -> str:

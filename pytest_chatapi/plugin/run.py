@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -51,6 +52,15 @@ class Run:
             if properties:  # those of an earlier try of a test come again with the next
                 self._properties[report.nodeid] = properties
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        # Now that the plugins that write files have what they need, and before pytest shows it.
+        terminal = session.config.pluginmanager.getplugin("terminalreporter")
+        if terminal is None or not session.config.get_terminal_writer().hasmarkup:
+            return
+        for report in [*terminal.getreports("failed"), *terminal.getreports("error")]:
+            _paint(report)
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         lines = [
             f"{nodeid}: {value}"
@@ -58,33 +68,45 @@ class Run:
             for name, value in properties
             if name == NOTE
         ]
-        lines += self._recorded()
+        lines += self._recorded(is_quiet=terminalreporter.verbosity < 0)
         if lines:
             terminalreporter.write_sep("-", "chat completions")
             for text in lines:
                 terminalreporter.write_line(text)
 
-    def _recorded(self) -> Iterator[str]:
+    def _recorded(self, *, is_quiet: bool) -> Iterator[str]:
         """What the run recorded, and what it did not because tests did not pass."""
         from pytest_chatapi.contract.wording import plural
 
-        count, lost, failed = 0, 0, set()
-        cassettes: dict[str, None] = {}
+        lost, failed = 0, set()
+        cassettes: Counter[str] = Counter()
         for nodeid, properties in self._properties.items():
             for name, value in properties:
                 if name == RECORDED and isinstance(value, list | tuple):
-                    count += value[0]
-                    cassettes[value[1]] = None
+                    cassettes[value[1]] += value[0]
                 elif name == NOT_RECORDED and isinstance(value, int):
                     lost += value
                     failed.add(nodeid)
-        if cassettes:
-            into = plural(len(cassettes), "cassette")
-            yield f"recorded {plural(count, 'exchange')} into {into}:"
-            yield from (f"  {name}" for name in [*cassettes][:_LISTED])
-            if len(cassettes) > _LISTED:
-                yield f"  ... and {len(cassettes) - _LISTED} more"
+        if not is_quiet:
+            recorded = [*cassettes.items()]
+            yield from (f"{count} recorded, {name}" for name, count in recorded[:_LISTED])
+            if recorded[_LISTED:]:
+                more = plural(len(recorded) - _LISTED, "more cassette")
+                yield f"{sum(count for _, count in recorded[_LISTED:])} recorded in {more}"
         if failed:
             tests = plural(len(failed), "test")
             yield f"not recorded: {plural(lost, 'exchange')} of {tests} that did not pass"
             yield "  to record them all the same: chatapi_record_on_failure = true"
+
+
+def _paint(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Colour the findings in a report, as ``chatapi check`` does."""
+    from pytest_chatapi.report import painted
+
+    for link in getattr(report.longrepr, "chain", ()):
+        for entry in link[0].reprentries:
+            if entry.style == "value":  # no code above it: the message of a failure
+                entry.lines[:] = map(painted, entry.lines)
+    report.sections = [
+        (name, painted(text) if "chatapi" in name else text) for name, text in report.sections
+    ]

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from pytest_chatapi.contract.wording import use_one_of
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.plugin.ini_and_flags import values_of_run
 from pytest_chatapi.plugin.options import SETTINGS, Settings, Values, validated
@@ -116,7 +117,8 @@ def marker_arguments(item: pytest.Item) -> list[Values]:
     layers = []
     for marker in reversed(list(item.iter_markers("chatapi"))):
         if marker.args:
-            raise pytest.UsageError(f"{where} takes keyword arguments only: {', '.join(SETTINGS)}")
+            names = use_one_of(SETTINGS)
+            raise pytest.UsageError(f"{where} takes keyword arguments only{names}")
         layers.append(_valid(marker.kwargs, where))
     return layers
 

@@ -182,8 +182,15 @@ def exchanges_of_mapped(
             where = place or (f"interaction {index}" if len(found) > 1 else "")
             file.on_error(ReadError(file.name, where, str(error)))
         else:
-            exchange.source = Source(file.name, index if line is None else line)
+            exchange.source = (
+                Source(file.name, index) if line is None else Source(file.name, line, line + 1)
+            )
             yield exchange
+
+
+def _source(file: RecordedFile, index: int, line: int | None) -> Source:
+    """Where an exchange is: the number of a line, counted from 0, is its index as well."""
+    return Source(file.name, index) if line is None else Source(file.name, line, line + 1)
 
 
 def _unmapped(
@@ -202,7 +209,7 @@ def _unmapped(
         yield from exchanges_of_document(file, value)
     else:
         exchange = exchange_of(value)
-        exchange.source = Source(file.name, line)
+        exchange.source = _source(file, 0, line)
         yield exchange
 
 

@@ -18,19 +18,17 @@ class ForkNote:
     """A line from a forked child to its parent.
 
     The page that they share is made before the first fork, as hardly any test forks.
+
+    Attributes:
+        is_child: this is a copy in a forked process.
     """
 
     def __init__(self) -> None:
-        self._pid = os.getpid()
+        self.is_child = False  # read for each request, so no system call
         self._page: mmap.mmap | None = None
         notes = _all_notes()
         if notes is not None:
             notes.add(self)
-
-    @property
-    def is_child(self) -> bool:
-        """Whether this is a copy in a forked process."""
-        return os.getpid() != self._pid
 
     def prepare(self) -> None:
         if self._page is None and not self.is_child:
@@ -61,5 +59,9 @@ def _all_notes() -> WeakSet[ForkNote] | None:
         for note in list(notes):
             note.prepare()
 
-    os.register_at_fork(before=prepare)  # for good: it cannot be undone
+    def mark() -> None:
+        for note in list(notes):
+            note.is_child = True
+
+    os.register_at_fork(before=prepare, after_in_child=mark)  # for good: it cannot be undone
     return notes

@@ -34,6 +34,7 @@ class Miss:
         differences: (path, recorded, sent), all that differ.
         remedy: the command or setting that helps, filled in by `on_miss` of a recorder.
         answered: the nearest recording was played all the same.
+        sent_from: ``FILE:LINE`` of the user's code that sent it; empty if not known.
         routes: of a mock, each with why it does not match; ``None`` for a recorder.
     """
 
@@ -44,6 +45,7 @@ class Miss:
     remedy: str = ""
     answered: bool = False
     routes: list[str] | None = None
+    sent_from: str = ""
 
 
 def miss_of(lookup: Lookup, request: Request) -> Miss:
@@ -151,6 +153,8 @@ def describe(miss: Miss) -> str:
     head = "no reply for" if is_mocked else "no recording for"
     head = "different body in" if miss.answered else head
     lines = _row(head, miss.request)
+    if miss.sent_from:
+        lines += _row("  sent from", miss.sent_from)
     lines += _row("  because", miss.reason)
     if miss.nearest:
         lines += _row("  nearest", miss.nearest)

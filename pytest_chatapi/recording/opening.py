@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pytest_chatapi.contract.wire import JSON
-from pytest_chatapi.contract.wording import did_you_mean
+from pytest_chatapi.contract.wording import use_instead
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.recording.cassette import Cassette
 from pytest_chatapi.recording.kinds import DEFAULT_MATCH_ON, FACTOR, RECORD_MODE
@@ -51,7 +51,7 @@ def open_recorder(
     """
     for unknown in more.keys() - Recorder.__dataclass_fields__.keys():
         known = list(open_recorder.__kwdefaults__ or ())
-        near = did_you_mean(unknown, known) or f": use {', '.join(known)}"
+        near = use_instead(unknown, known)
         raise SettingError(f"unknown setting {unknown!r}{near}")
     RECORD_MODE.checked("record_mode", record_mode)
     replay_speed = FACTOR.checked("replay_speed", replay_speed)

@@ -24,6 +24,7 @@ from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.recording.lookup import Lookup
 from pytest_chatapi.recording.matching import Matcher
 from pytest_chatapi.recording.miss import Miss, describe, differing_of, miss_of, overrun_of
+from pytest_chatapi.recording.sender import sender
 from pytest_chatapi.recording.under_way import Playback, Take
 from pytest_chatapi.redaction.redactor import Redactor
 
@@ -31,6 +32,7 @@ __all__ = ["Answers", "FaultLike", "PaceLike", "PlanLike", "Recorder"]
 
 
 def _raise(miss: Miss) -> NoReturn:
+    miss.sent_from = ""  # the traceback says so
     raise UnrecordedRequest(describe(miss))
 
 
@@ -226,12 +228,12 @@ class Recorder:
         folded = fold_headers(pairs)
         request = Request(method.upper(), url, folded, _plain(body, folded))
         with self._lock:
-            exchange = Exchange(request)
+            exchange = Exchange(request, sent_from=sender())
             try:
                 playback = self._play(request, exchange)
             except ChatAPIError as error:  # a damaged recording, or a hook of the user's
                 routes: list[str] | None = [] if self.answers is not None else None
-                self._lose(Miss(self._title(request), str(error), routes=routes))
+                self._lose(Miss(self._title(request), str(error), routes=routes), exchange)
                 raise
             if playback is not None:
                 self.exchanges.append(exchange)
@@ -239,7 +241,7 @@ class Recorder:
             if self.answers is not None and self.answers.passes_on:
                 self.passed_hosts.add((urlsplit(url).hostname or "").lower())
             elif not self.sends:
-                self._lose(self._miss(request))
+                self._lose(self._miss(request), exchange)
             exchange.live = True
             self.exchanges.append(exchange)
             take = Take(self, exchange, pairs)
@@ -254,6 +256,7 @@ class Recorder:
             replacement = fault.apply(None, request)
             assert replacement is not None
             plan.done(fault)
+            exchange.fault = str(fault)
             return Playback(self, replacement, exchange)
         response, source, give_back = self._response(request)
         if response is None:
@@ -264,6 +267,7 @@ class Recorder:
             changed = fault.apply(response, request)
             if changed is not None:
                 plan.done(fault)
+                exchange.fault = str(fault)
                 response = changed
                 if fault.retried and give_back is not None:
                     give_back()
@@ -307,7 +311,8 @@ class Recorder:
     def _title(self, request: Request) -> str:
         return mask(self.redactor.text(title_of(Exchange(request))))
 
-    def _lose(self, miss: Miss) -> None:
+    def _lose(self, miss: Miss, exchange: Exchange) -> None:
+        miss.sent_from = exchange.sent_from
         self.misses.append(miss)
         self.on_miss(miss)
 
@@ -321,7 +326,7 @@ class Recorder:
         else:
             at_once = not self.replay_speed
             miss = overrun_of(self._lookup, request, source.index, at_once=at_once)
-        self._lose(miss)
+        self._lose(miss, playback.exchange)
 
     def of_forks(self) -> str:
         """A request that a forked process has sent since the last call, or ``""``."""

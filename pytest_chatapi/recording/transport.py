@@ -448,6 +448,7 @@ def _recorder_of(recorder: Recorder | str | os.PathLike[str], options: dict[str,
 
 def _fail_for_miss(recorder: Recorder, miss: Miss) -> NoReturn:
     cassette = recorder.cassette
+    miss.sent_from = ""  # the traceback says so
     if cassette is not None and miss.routes is None:
         mode = "new_episodes" if cassette.exists else "once"
         miss.remedy = f"open the cassette with record_mode={mode!r}"

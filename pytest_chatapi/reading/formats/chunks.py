@@ -25,7 +25,7 @@ def exchange_of_lines(file: RecordedFile, lines: Iterator[tuple[int, bytes]]) ->
         for _ in chunks:  # reports what is damaged now, and not during the check
             pass
         chunks = ChunkLines(os.path.abspath(file.path), file.name)
-    return Exchange(None, Response(chunks=chunks), Source(file.name, 0))
+    return Exchange(None, Response(chunks=chunks), Source(file.name, 0, 1))
 
 
 def _chunks(lines: Iterable[tuple[int, bytes]], name: str, on_error: OnError) -> Iterator[JSON]:

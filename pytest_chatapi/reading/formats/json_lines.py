@@ -122,7 +122,7 @@ def _lines(file: RecordedFile, lines: Iterable[_Line]) -> Iterator[Exchange]:
         except (BodyProblem, NotAnExchange) as error:
             file.on_error(ReadError(file.name, f"line {number + 1}", str(error)))
         else:
-            exchange.source = Source(file.name, number)
+            exchange.source = Source(file.name, number, number + 1)
             yield exchange
 
 

@@ -38,7 +38,7 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
             for _ in blocks:  # reports damage of a gzip file now, and not during the check
                 pass
         pieces = FilePieces(os.path.abspath(file.path), file.name)
-    yield Exchange(None, Response(pieces=pieces), Source(file.name, 0))
+    yield Exchange(None, Response(pieces=pieces), Source(file.name, 0, 1))
 
 
 FORMAT = TextFormat(
