@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 import pytest
-from inner_runs import run_apart
+from inner_runs import run_apart, run_here
 from recording_runs import VCR, bodies
 
 PLAIN = """
@@ -388,8 +388,8 @@ def test_a(chatapi_client, number):
         result.assert_outcomes(passed=12)
         shared = pytester.path / "cassettes" / "test_it" / "shared.yaml"
         assert len(set(bodies(shared))) == 12 == len(bodies(shared))
-    run_apart(pytester).assert_outcomes(passed=12)
-    run_apart(pytester, "-k", "3").assert_outcomes(passed=1, deselected=11)
+    run_here(pytester).assert_outcomes(passed=12)
+    run_here(pytester, "-k", "3").assert_outcomes(passed=1, deselected=11)
 
 
 def test_reruns_start_anew(run: Any) -> None:
