@@ -16,7 +16,7 @@ PIECE = b"x" * 20_000
 
 # Imports once, and then forks a writer for each number that it reads.
 _NURSERY = """
-import os, sys
+import os, sys, traceback
 from pathlib import Path
 from killed_writers import PIECE
 from pytest_chatapi import Request
@@ -24,6 +24,9 @@ from pytest_chatapi.recording.appending import Appender
 from pytest_chatapi.recording.cassette import prepared, write
 from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.redaction.redactor import Redactor
+
+def tell(*words):  # in one piece: all write into one pipe
+    os.write(1, " ".join(map(str, words)).encode() + b"\\n")
 
 def work(path, appends, worker):
     redactor = Redactor(environ={})
@@ -33,23 +36,24 @@ def work(path, appends, worker):
         pieces = [PIECE] if appends else []
         made = Interaction(Request("POST", "https://x.example/", {}, body), pieces=pieces)
         write(path, path.name, prepared(path, path.name, [made], redactor), **more)
-        print(worker, number, flush=True)
+        tell(worker, number)
 
 path, appends, children = Path(sys.argv[1]), sys.argv[2] == "True", []
 for line in sys.stdin:
     if line == "reap\\n":
         while children:
             os.waitpid(children.pop(), 0)
-        print("reaped", flush=True)
+        tell("reaped")
     elif child := os.fork():
         children.append(child)
-        print("pid", child, flush=True)
+        tell("pid", child)
     else:
         try:
             work(path, appends, int(line))
-        finally:
-            print("failed", flush=True)
-            os._exit(1)
+        except BaseException:
+            traceback.print_exc()
+        tell("failed")
+        os._exit(1)
 """
 
 
