@@ -217,7 +217,7 @@ def _serve(arguments: argparse.Namespace, listening: socket.socket) -> int:
 
 @contextlib.contextmanager
 def _uncollected() -> Iterator[None]:
-    """Collect no garbage meanwhile: imports leave none, and the search takes a tenth of the time."""
+    """Collect no garbage: imports leave none, and looking for it takes a tenth of their time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
