@@ -134,6 +134,16 @@ def test_tables_are_those_of_the_code(name: str) -> None:
     assert text.count(f"<!-- {name}:start -->") == 1
 
 
+def test_each_rule_has_its_page() -> None:
+    pages = write_docs_tables.rule_pages()
+    folder = ROOT / "docs" / "rules"
+    assert sorted(folder.iterdir()) == sorted(pages)
+    different = [
+        page.name for page, text in pages.items() if page.read_text(encoding="utf-8") != text
+    ]
+    assert different == [], "run python tests/write_docs_tables.py"
+
+
 def test_links_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):

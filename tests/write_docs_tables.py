@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pytest_chatapi import faults
 from pytest_chatapi.cli import rules
+from pytest_chatapi.contract.catalogue import rules as catalogue
+from pytest_chatapi.contract.explanation import page
 from pytest_chatapi.mock.builders import builders_table
 from pytest_chatapi.plugin.options import RUN_SETTINGS, SETTINGS, Setting
 
@@ -41,6 +43,11 @@ def _default(row: Setting) -> str:
     return f"`{default}`"
 
 
+def rule_pages() -> dict[Path, str]:
+    """File to text of the page of each rule."""
+    return {DOCS / "rules" / f"{rule.code}.md": page(rule) for rule in catalogue().values()}
+
+
 TABLES = {
     "builders": ("mock.md", builders_table),
     "faults": ("faults.md", faults.table),
@@ -62,6 +69,9 @@ def with_table(name: str) -> tuple[Path, str, str]:
 
 if __name__ == "__main__":
     (DOCS / "rules.md").write_text(rules.markdown(), encoding="utf-8")
+    (DOCS / "rules").mkdir(exist_ok=True)
+    for file, text in rule_pages().items():
+        file.write_text(text, encoding="utf-8")
     for table in TABLES:
-        page, _, text = with_table(table)
-        page.write_text(text, encoding="utf-8")
+        file, _, text = with_table(table)
+        file.write_text(text, encoding="utf-8")
