@@ -806,6 +806,7 @@ def test_every_rule_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
         assert (status, out.splitlines()[0]) == (0, f"{code} {rules()[code].name}")
         assert "\nbreaks it (in the exchange `" in out
         assert max(map(len, out.splitlines())) <= 80 or "`" in out
+        assert '{"$' not in out  # how schemas/examples.json puts it
 
 
 def test_an_explanation() -> None:
@@ -849,6 +850,12 @@ def test_an_explanation() -> None:
     plain = rule._replace(since="", cases={}, levels="EEEE")
     assert "since" not in rules_module._explained(plain, {})
     assert "\nlevel:  error\nbasis:" in rules_module._explained(plain, {})
+    shared = {"id": "a", "created": 1, "model": "m", "system_fingerprint": "f"}
+    chunk = {**shared, "object": "chat.completion.chunk", "choices": []}
+    changes = {"a": {"$delete": True}, "b[1]": {"$insert": [{"$raw": "\n"}, chunk]}}
+    explained = rules_module._explained(plain, {"legal": {**changes, "c": {"$append": [1]}}})
+    assert '\nlegal:\n  a is removed\n  before b[1]: "\\n", {..., "choices": []}\n' in explained
+    assert "\n  at the end of c: 1\n" in explained
     for length, shown in ((300, "y" * 300), (301, "y" * 297 + "...")):
         text = rules_module._explained(plain, {"long": {"a": "y" * length}})
         assert f"long:a={shown}ignore:" in re.sub(r"\s", "", text)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from pytest_chatapi.cli.arguments import Commands, add_format
 from pytest_chatapi.contract.catalogue import FAMILIES, Rule, get_rule, rules
-from pytest_chatapi.contract.explanation import BASIS, LEVEL_WORDS
+from pytest_chatapi.contract.explanation import BASIS, LEVEL_WORDS, brief_chunk
 from pytest_chatapi.contract.profiles import PROFILES, get_profile
 from pytest_chatapi.contract.wire import JSON
 
@@ -171,12 +171,33 @@ def _explained(rule: Rule, examples: Mapping[str, Mapping[str, JSON]]) -> str:
 
 def _changes(changes: Iterable[tuple[str, JSON]]) -> Iterator[str]:
     for path, value in changes:
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        text = text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
         yield from textwrap.wrap(
-            f"{path} = {text}",
+            _change(path, value),
             _WIDTH - 2,
             initial_indent="  ",
             subsequent_indent="    ",
             break_on_hyphens=False,
         )
+
+
+def _change(path: str, value: JSON) -> str:
+    """Return in words what an example does at a path (see `contract.examples`)."""
+    match value:
+        case {"$delete": _}:
+            return f"{path} is removed"
+        case {"$insert": items}:
+            return f"before {path}: {', '.join(map(_value, items))}"
+        case {"$append": items}:
+            return f"at the end of {path}: {', '.join(map(_value, items))}"
+    return f"{path} = {_value(value)}"
+
+
+def _value(value: JSON) -> str:
+    match value:
+        case {"$raw": raw}:
+            value = json.dumps(raw, ensure_ascii=False)
+        case {"object": "chat.completion.chunk"}:
+            # What all chunks of a stream share would push the rest over the limit.
+            value = brief_chunk(value, value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."

@@ -11,9 +11,9 @@ from pytest_chatapi.contract.catalogue import Rule
 from pytest_chatapi.contract.examples import Example, changed, example
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.profiles import PROFILES
-from pytest_chatapi.contract.wire import JSON
+from pytest_chatapi.contract.wire import JSON, JSONObject
 
-__all__ = ["BASIS", "LEVEL_WORDS", "help_markdown", "help_text", "page"]
+__all__ = ["BASIS", "LEVEL_WORDS", "brief_chunk", "help_markdown", "help_text", "page"]
 
 LEVEL_WORDS = {"E": "error", "W": "warning", "N": "note", "-": "off"}
 BASIS = {
@@ -27,6 +27,9 @@ _CUTS = {
     "server": "(here the server ends the connection)",
     "client": "(here the client stops reading)",
 }
+_FRAME = ("id", "object", "created", "model", "system_fingerprint")
+"""What the chunks of a stream share."""
+_DATA = "data: {"
 _CONTEXT = 3  # lines around a change, as in diff -u
 
 
@@ -38,7 +41,9 @@ def page(rule: Rule) -> str:
     for name in bases:
         blocks += [
             f"## The exchange `{name}`",
-            "Legal in every profile; the examples say what they change in it.",
+            "Legal in every profile. The examples above change it; `...` is what its chunks share."
+            if "stream" in name
+            else "Legal in every profile. The examples above change it.",
             _fenced("text", [*_request(base := changed(name, {})), "", *_response(base)]),
         ]
     blocks += [
@@ -114,14 +119,35 @@ def _diff(before: Exchange, after: Exchange) -> Iterator[str]:
     """Yield the changed lines with their neighbours, each group below the part that it is in."""
     for part, parts in (("request", _request), ("response", _response)):
         old, new = list(parts(before)), list(parts(after))
+        frame = next((json.loads(line[6:]) for line in old if line.startswith(_DATA)), {})
         for group in SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(_CONTEXT):
             yield f"@@ {part} @@"
             for tag, old_start, old_end, new_start, new_end in group:
-                if tag == "equal":
-                    yield from (f"  {line}".rstrip() for line in old[old_start:old_end])
-                else:
-                    yield from (f"- {line}".rstrip() for line in old[old_start:old_end])
-                    yield from (f"+ {line}".rstrip() for line in new[new_start:new_end])
+                for line in old[old_start:old_end]:
+                    sign = " " if tag == "equal" else "-"
+                    yield f"{sign} {_shorter(line, frame)}" if line else sign.strip()
+                for line in new[new_start:new_end] if tag != "equal" else ():
+                    yield f"+ {_shorter(line, frame)}" if line else "+"
+
+
+def _shorter(line: str, frame: JSONObject) -> str:
+    """Leave out of a chunk what it shares with the others: the change would be out of sight."""
+    with suppress(ValueError):
+        if line.startswith(_DATA):
+            return f"data: {brief_chunk(json.loads(line[6:]), frame)}"
+    return line
+
+
+def brief_chunk(chunk: JSONObject, frame: JSONObject) -> str:
+    """A chunk as JSON, with ``...`` for the members that all chunks share.
+
+    Args:
+        frame: another chunk of the stream; what differs from it is kept.
+    """
+    own = {k: v for k, v in chunk.items() if k not in _FRAME or v != frame.get(k)}
+    text = json.dumps(own, ensure_ascii=False)
+    whole = json.dumps(chunk, ensure_ascii=False)
+    return "{..., " + text[1:] if own != chunk and chunk.keys() >= set(_FRAME) else whole
 
 
 def _request(exchange: Exchange) -> Iterator[str]:
