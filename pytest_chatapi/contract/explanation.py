@@ -119,7 +119,9 @@ def _diff(before: Exchange, after: Exchange) -> Iterator[str]:
     """Yield the changed lines with their neighbours, each group below the part that it is in."""
     for part, parts in (("request", _request), ("response", _response)):
         old, new = list(parts(before)), list(parts(after))
-        frame = next((json.loads(line[6:]) for line in old if line.startswith(_DATA)), {})
+        frame: JSONObject = next(
+            (json.loads(line[6:]) for line in old if line.startswith(_DATA)), {}
+        )
         for group in SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(_CONTEXT):
             yield f"@@ {part} @@"
             for tag, old_start, old_end, new_start, new_end in group:
