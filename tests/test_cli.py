@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from argparse import ArgumentTypeError
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -413,6 +414,22 @@ def test_output_file(capsys: pytest.CaptureFixture[str], log: str, form: str) ->
     assert Path("out").read_text("utf-8") == shown
     assert run(capsys, "check", "--format", form, "--output", "new", log) == (1, "", "")
     assert sorted(os.listdir()) == ["log.jsonl", "new", "out"]
+
+
+def test_output_into_a_pipe_and_through_a_link(
+    capsys: pytest.CaptureFixture[str], log: str
+) -> None:
+    _, shown, _ = run(capsys, "check", log)
+    os.mkfifo("pipe")
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(Path("pipe").read_text, "utf-8")
+        assert run(capsys, "check", "-o", "pipe", log) == (1, "", "")
+        assert read.result() == shown
+    assert Path("pipe").is_fifo()
+    Path("link").symlink_to("out")
+    assert run(capsys, "check", "-o", "link", log) == (1, "", "")
+    assert Path("link").is_symlink()
+    assert Path("out").read_text("utf-8") == shown
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ FLOORS = {
     "faults": 5,
     "mock": 6,
     "server": 7,
+    "conformance": 7,
     "assertions": 7,
     "report": 7,
     "cli": 8,

@@ -290,13 +290,18 @@ def _write(path: Path, text: str) -> None:
     # Written beside the target and renamed, so that a report is there completely or not at all.
     if not path.name or path.is_dir():
         raise ReadError(str(path), "", "cannot be written: it is a folder, name a file in it")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    target = Path(os.path.realpath(path))
+    # A device or a pipe must be written to: root would replace even /dev/null by a file.
+    in_place = target.exists() and not target.is_file()
+    partial = target if in_place else target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
-        os.replace(partial, path)
+        if not in_place:
+            os.replace(partial, target)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+        if not in_place:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
         raise ReadError(str(path), "", f"cannot be written: {error.strerror}") from None
 
 

@@ -1,0 +1,241 @@
+"""The command ``chatapi conform``: is a live server a Chat Completions API?"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pytest_chatapi.cli.arguments import Commands, add_format, whole_number
+from pytest_chatapi.contract.profiles import PROFILES
+from pytest_chatapi.contract.selection import parse_date
+from pytest_chatapi.contract.wording import plural, without_secrets
+from pytest_chatapi.errors import SettingError
+
+if TYPE_CHECKING:
+    from pytest_chatapi.conformance.probe import Check
+    from pytest_chatapi.conformance.run import Result, Run
+
+__all__ = ["add_to"]
+
+_FORMATS = "text", "json"
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command to those of ``chatapi``."""
+    parser = commands.add_parser(
+        "conform",
+        help="check a live server",
+        description="Find out where a live server departs from the Chat Completions API.",
+    )
+    whats = parser.add_subparsers(required=True, metavar="WHAT")
+    server = whats.add_parser(
+        "server",
+        help="probe a server",
+        description="Send requests that force each behaviour of the API, and check what comes.",
+        epilog="exit status: 0 nothing failed, 1 something did, 2 could not run",
+    )
+    server.add_argument("url", metavar="URL", help="base URL: http://127.0.0.1:8000/v1")
+    server.add_argument("--model", required=True, metavar="M", help="the model to probe")
+    server.add_argument(
+        "--api-key-env",
+        default="OPENAI_API_KEY",
+        metavar="NAME",
+        help="environment variable with the key (default: %(default)s)",
+    )
+    server.add_argument(
+        "--header", action="append", default=[], metavar="K:V", help="a header to send"
+    )
+    server.add_argument("--profile", choices=PROFILES, help="of the contract")
+    server.add_argument("--as-of", metavar="DATE", help="check by the contract of that day")
+    for name, text in (("only", "run only these"), ("skip", "leave these out")):
+        server.add_argument(
+            f"--{name}",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help=f"{text}: a check, a capability, or the code of a rule",
+        )
+    server.add_argument(
+        "--declare",
+        action="append",
+        default=[],
+        metavar="CAPABILITY=no",
+        help="what the server does not have",
+    )
+    server.add_argument("--strict", action="store_true", help="what is non-strict fails")
+    for name, default, text in (
+        ("repeat", 1, "run checks of tools and structured output so often"),
+        ("concurrency", 1, "checks at a time"),
+    ):
+        server.add_argument(
+            f"--{name}", type=whole_number("a number", 1), default=default, metavar="N", help=text
+        )
+    for name in ("max-requests", "max-tokens"):
+        server.add_argument(
+            f"--{name}", type=whole_number("a number", 1), metavar="N", help="send no more"
+        )
+    server.add_argument(
+        "--timeout", type=float, default=30.0, metavar="S", help="seconds for one response"
+    )
+    server.add_argument("--record", type=Path, metavar="DIR", help="write cassettes")
+    _add_output(server)
+    server.set_defaults(run=_server)
+    replay = whats.add_parser("replay", help="check what was recorded, without the server")
+    replay.add_argument("directory", type=Path, metavar="DIR")
+    _add_output(replay)
+    replay.set_defaults(run=_replay)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    add_format(parser, _FORMATS)
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the report there")
+
+
+def _server(arguments: argparse.Namespace) -> int:
+    import httpx
+
+    from pytest_chatapi.conformance.probe import selected
+    from pytest_chatapi.conformance.report import About
+    from pytest_chatapi.conformance.run import Options, Run
+    from pytest_chatapi.conformance.wire import Caps, Live
+    from pytest_chatapi.redaction.redactor import Redactor
+
+    url = _base_url(arguments.url)
+    checks = list(selected(arguments.only, arguments.skip))
+    headers = _headers(arguments)
+    redactor = Redactor()
+    redactor.learn(headers, url)
+    options = Options(
+        arguments.model,
+        arguments.profile,
+        arguments.as_of,
+        arguments.strict,
+        arguments.repeat,
+        arguments.concurrency,
+        _declared(arguments.declare),
+    )
+    caps = Caps(arguments.max_requests, arguments.max_tokens)
+    day = parse_date(arguments.as_of) or datetime.date.today()
+    about = About(
+        redactor.url(url),
+        options.model,
+        day.isoformat(),
+        options.profile or "",
+        arguments.api_key_env,
+        sorted(options.declared),
+    )
+    requests, tokens = _expected(checks, options.repeat)
+    print(
+        f"chatapi: {plural(len(checks), 'check')}, up to {plural(requests, 'request')}, about "
+        f"{tokens:,} tokens",
+        file=sys.stderr,
+    )
+    with httpx.Client(follow_redirects=False) as client:
+        run = Run(lambda name: Live(client, url, headers, arguments.timeout, caps), options, caps)
+        results = _run(run, checks)
+    if arguments.record is not None:
+        from pytest_chatapi.conformance.record import write_recordings
+
+        write_recordings(arguments.record, run, results, about, redactor)
+    return _report(results, about, redactor, arguments)
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from pytest_chatapi.conformance.record import read_recordings
+    from pytest_chatapi.redaction.redactor import Redactor
+
+    run, checks, about = read_recordings(arguments.directory)
+    return _report(_run(run, checks), about, Redactor(), arguments)
+
+
+def _run(run: Run, checks: list[Check]) -> list[Result]:
+    """The results; after Ctrl-C those that came until then."""
+    results: list[Result] = []
+    try:
+        for result in run.results(checks):
+            results.append(result)
+            if sys.stderr.isatty():
+                print(
+                    f"\r{len(results)}/{len(checks)} {result.check.id:<60}", end="", file=sys.stderr
+                )
+    except KeyboardInterrupt:
+        print("\nchatapi: interrupted: the report has what came until now", file=sys.stderr)
+    if sys.stderr.isatty():
+        print("\r" + " " * 78 + "\r", end="", file=sys.stderr)
+    return results
+
+
+def _report(
+    results: list[Result], about: object, redactor: object, arguments: argparse.Namespace
+) -> int:
+    from pytest_chatapi.conformance.probe import Verdict
+    from pytest_chatapi.conformance.report import About, report_of, text_of
+    from pytest_chatapi.redaction.redactor import Redactor
+
+    assert isinstance(about, About)
+    assert isinstance(redactor, Redactor)
+    report = report_of(results, about, redactor)
+    if arguments.format == "json":
+        text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    else:
+        text = text_of(report)
+    if arguments.output is not None:
+        arguments.output.write_text(text, encoding="utf-8")
+    else:
+        sys.stdout.write(text)
+    verdicts = {result.verdict for result in results}
+    if Verdict.FAIL in verdicts:
+        return 1
+    return 0 if verdicts - {Verdict.HARNESS_ERROR, Verdict.NOT_EXERCISED} else 2
+
+
+def _expected(checks: list[Check], repeat: int) -> tuple[int, int]:
+    """How many requests the checks send at most, and about how many tokens they take."""
+    requests, tokens = 4, 200  # what is measured first
+    for check in checks:
+        times = repeat if check.probe.capability in ("tools", "structured") else 1
+        requests += check.probe.requests * times
+        tokens += check.probe.tokens * times
+    return requests, tokens
+
+
+def _base_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise SettingError(f"{without_secrets(url)!r} is not a base URL: use http://HOST:PORT/v1")
+    return url.rstrip("/").removesuffix("/chat/completions")
+
+
+def _headers(arguments: argparse.Namespace) -> Mapping[str, str]:
+    headers = {}
+    key = os.environ.get(arguments.api_key_env)
+    if key:
+        headers["authorization"] = f"Bearer {key}"
+    for text in arguments.header:
+        name, colon, value = text.partition(":")
+        if not colon or not name.strip():
+            raise SettingError(f"{without_secrets(text)!r} is not a header: use NAME:VALUE")
+        headers[name.strip().lower()] = value.strip()
+    return headers
+
+
+def _declared(texts: list[str]) -> frozenset[str]:
+    from pytest_chatapi.conformance.probe import CAPABILITIES
+    from pytest_chatapi.contract.wording import did_you_mean
+
+    declared = set()
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in CAPABILITIES:
+            raise SettingError(f"{name!r} is not a capability{did_you_mean(name, CAPABILITIES)}")
+        if value != "no":
+            raise SettingError(f"{text!r}: only {name}=no can be declared")
+        declared.add(name)
+    return frozenset(declared)

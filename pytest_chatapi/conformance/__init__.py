@@ -1,0 +1,1 @@
+"""Conformance of live servers: probes that force behaviour, and verdicts on it."""

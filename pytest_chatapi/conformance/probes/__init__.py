@@ -1,0 +1,1 @@
+"""The probes: one module a capability, one function a probe."""

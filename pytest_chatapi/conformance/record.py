@@ -1,0 +1,86 @@
+"""The recordings of a run: a cassette for each check, and what they are recordings of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_chatapi.conformance.probe import Check, checks
+from pytest_chatapi.conformance.report import About
+from pytest_chatapi.conformance.run import Options, Result, Run
+from pytest_chatapi.conformance.wire import Recorded, Sent, record
+from pytest_chatapi.errors import ReadError, WriteError
+from pytest_chatapi.redaction.redactor import Redactor
+
+__all__ = ["read_recordings", "write_recordings"]
+
+INDEX = "conform.json"
+
+
+def write_recordings(
+    folder: Path, run: Run, results: Sequence[Result], about: About, redactor: Redactor
+) -> None:
+    """Write what a run sent and received, redacted.
+
+    Raises:
+        WriteError: it cannot be written.
+    """
+    sent: dict[str, list[Sent]] = {**run.measured, **{r.check.id: r.sent for r in results}}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        notes = {
+            name: record(folder / f"{name}.yaml", each, redactor) for name, each in sent.items()
+        }
+        options = run.options
+        index = {
+            "version": 1,
+            "url": about.url,
+            "model": options.model,
+            "contract": about.contract,
+            "profile": options.profile,
+            "strict": options.strict,
+            "declared": sorted(options.declared),
+            "key_variable": about.key_variable,
+            "checks": [result.check.id for result in results],
+            "sent": notes,
+        }
+        (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise WriteError(str(folder), f"cannot be written: {error.strerror or error}") from None
+
+
+def read_recordings(folder: Path) -> tuple[Run, list[Check], About]:
+    """The run that checks recordings again.
+
+    Raises:
+        ReadError: there are none, or they are damaged.
+    """
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        known = {check.id: check for check in checks()}
+        options = Options(
+            index["model"],
+            index["profile"],
+            index["contract"],
+            index["strict"],
+            declared=frozenset(index["declared"]),
+        )
+        about = About(
+            index["url"],
+            index["model"],
+            index["contract"],
+            index["profile"] or "",
+            index["key_variable"],
+            index["declared"],
+        )
+        notes = index["sent"]
+        named = [known[name] for name in index["checks"] if name in known]
+    except FileNotFoundError:
+        raise ReadError(
+            str(folder), "", f"has no {INDEX}: record with chatapi conform server --record"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ReadError(str(folder / INDEX), "", f"cannot be read: {error}") from None
+    run = Run(lambda name: Recorded(folder / f"{name}.yaml", notes.get(name, ())), options)
+    return run, named, about

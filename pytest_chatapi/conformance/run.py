@@ -1,0 +1,234 @@
+"""Runs checks against a server and gives each a verdict."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+
+from pytest_chatapi.conformance.probe import Check, Mode, Outcome, Verdict, not_exercised
+from pytest_chatapi.conformance.probe import checks as every_check
+from pytest_chatapi.conformance.server import Reply, Server
+from pytest_chatapi.conformance.wire import Caps, Sent, Wire
+from pytest_chatapi.contract.findings import Finding
+
+__all__ = ["Options", "Result", "Run"]
+
+Connect = Callable[[str], Wire]
+"""Gives the wire of a check by its id."""
+
+PLAINEST = "text.basic"
+"""The probe that reports what is wrong with any response of the server."""
+
+_INDEX = re.compile(r"\[\d+\]")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run is asked for, beside where the server is.
+
+    Attributes:
+        profile: of the contract; ``None`` chooses by the host.
+        as_of: the contract of that day, ``None`` for today's.
+        strict: what is non-strict fails.
+        repeat: how often checks of tools and structured output are run.
+        concurrency: checks at a time.
+        declared: capabilities that the server is said to lack.
+    """
+
+    model: str
+    profile: str | None = None
+    as_of: str | None = None
+    strict: bool = False
+    repeat: int = 1
+    concurrency: int = 1
+    declared: frozenset[str] = frozenset()
+
+
+@dataclass
+class Result:
+    """The verdict on a check.
+
+    Attributes:
+        reason: of any verdict but a pass, in one sentence.
+        expected, got: of a failure that no finding describes.
+        findings: that decided it.
+        also: findings that fail another check: that of their rule, or that of the plainest request,
+            whose response has them as well.
+        sent: the requests, in order.
+        runs, failed: where the check was repeated.
+    """
+
+    check: Check
+    verdict: Verdict
+    reason: str = ""
+    expected: str = ""
+    got: str = ""
+    findings: list[Finding] = field(default_factory=list)
+    also: list[Finding] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
+    runs: int = 1
+    failed: int = 0
+
+
+class Run:
+    """One run of checks against one server.
+
+    Args:
+        connect: the server, live or recorded.
+    """
+
+    def __init__(self, connect: Connect, options: Options, caps: Caps | None = None) -> None:
+        self.options, self.caps = options, caps or Caps()
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._systematic: set[tuple[str, str]] | None = None
+        self._noise: tuple[Outcome | None] | None = None
+        self._codes_of_probes = frozenset[str]().union(*(c.probe.codes for c in every_check()))
+        self.measured: dict[str, list[Sent]] = {}
+        """What was sent beside the checks, to measure: name to requests."""
+
+    def results(self, checks: Sequence[Check]) -> Iterator[Result]:
+        """Run checks, in order; each result comes as soon as those before it have come."""
+        if self.options.concurrency == 1:
+            yield from map(self.result, checks)
+            return
+        pool = ThreadPoolExecutor(self.options.concurrency)
+        try:
+            yield from pool.map(self.result, checks)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def result(self, check: Check) -> Result:
+        """Run one check, as often as it is to be repeated."""
+        if check.probe.capability in self.options.declared:
+            return Result(check, Verdict.UNSUPPORTED, "declared so")
+        repeats = self.options.repeat if check.probe.capability in ("tools", "structured") else 1
+        results = [self._once(check, number) for number in range(repeats)]
+        failed = [one for one in results if one.verdict is Verdict.FAIL]
+        worst = failed[0] if failed else results[0]
+        worst.runs, worst.failed = repeats, len(failed)
+        return worst
+
+    def _once(self, check: Check, number: int) -> Result:
+        name = check.id if number == 0 else f"{check.id}.{number + 1}"
+        server = self._server(name, check.mode)
+        outcome: Outcome | None = None
+        systematic: set[tuple[str, str]] = set()
+        try:
+            systematic = self._findings_of_any()
+            check.probe.run(server)
+            if not server.replies:
+                raise not_exercised("nothing was sent")
+        except Outcome as error:
+            outcome = error
+        result = self._judged(check, server.replies, outcome, systematic)
+        if self.options.strict and result.verdict is Verdict.NON_STRICT:
+            result.verdict = Verdict.FAIL
+        result.sent = list(server.wire.sent)
+        return result
+
+    def _judged(
+        self,
+        check: Check,
+        replies: Sequence[Reply],
+        outcome: Outcome | None,
+        systematic: set[tuple[str, str]],
+    ) -> Result:
+        """The verdict by what the probe says and by the findings of its replies."""
+        probe = check.probe
+        findings: list[Finding] = []
+        also: list[Finding] = []
+        for finding in (one for reply in replies for one in reply.result.findings):
+            if finding.level == "note":
+                continue
+            if finding.code.startswith("Q"):
+                if finding.level == "error" and not probe.is_illegal:
+                    text = f"our request is wrong: {finding.code}: {finding.message}"
+                    return Result(check, Verdict.HARNESS_ERROR, text, findings=[finding])
+                continue
+            is_own = finding.code in probe.codes
+            if probe.id == PLAINEST:
+                is_own = is_own or finding.code not in self._codes_of_probes
+            else:
+                is_own = is_own or place(finding) not in systematic
+            (findings if is_own else also).append(finding)
+        errors = [finding for finding in findings if finding.level == "error"]
+        verdict, reason, expected, got = Verdict.PASS, "", "", ""
+        if outcome is not None:
+            verdict, reason = outcome.verdict, outcome.reason
+            expected, got = outcome.expected, outcome.got
+        if errors and verdict is not Verdict.FAIL:
+            verdict, reason, expected, got = Verdict.FAIL, errors[0].message, "", ""
+        elif findings and verdict is Verdict.PASS:
+            verdict, reason = Verdict.NON_STRICT, findings[0].message
+        return Result(check, verdict, reason, expected, got, findings, also)
+
+    # -- what is measured first --------------------------------------------------------------
+
+    def _server(self, name: str, mode: Mode) -> Server:
+        options = self.options
+        return Server(
+            self._connect(name),
+            mode,
+            options.model,
+            self.caps,
+            options.profile,
+            options.as_of,
+            self._noise_floor,
+        )
+
+    def _findings_of_any(self) -> set[tuple[str, str]]:
+        """Code and place of what is wrong with the plainest response, whole or streamed: each of
+        these is one failure, of ``text.basic``, and not one of every check.
+        """
+        with self._lock:
+            if self._systematic is None:
+                found: set[tuple[str, str]] = set()
+                for mode in ("whole", "stream"):
+                    name = f"measured.plain.{mode}"
+                    server = self._server(name, mode)
+                    try:
+                        server.chat(max_completion_tokens=16)
+                    except Outcome as outcome:
+                        # Checks will find the same; but a server that is not there ends the run.
+                        if outcome.verdict is Verdict.HARNESS_ERROR:
+                            raise
+                    for reply in server.replies:
+                        found |= {place(finding) for finding in reply.result.findings}
+                    self.measured[name] = list(server.wire.sent)
+                self._systematic = found
+            return self._systematic
+
+    def _noise_floor(self) -> Outcome | None:
+        """``None`` where the same request twice gives the same text."""
+        with self._lock:
+            if self._noise is None:
+                name = "measured.noise"
+                server = self._server(name, "whole")
+                ask = partial(
+                    server.chat, "Count to five.", temperature=0, seed=7, max_completion_tokens=16
+                )
+                try:
+                    first, second = ask().accepted(), ask().accepted()
+                    outcome = None
+                    if first.text != second.text:
+                        outcome = not_exercised(
+                            "the server is not deterministic: the same request with temperature 0 "
+                            "and a seed gave two texts"
+                        )
+                    elif not first.text:
+                        outcome = not_exercised("the response to a plain request has no text")
+                except Outcome as error:
+                    outcome = not_exercised(f"the noise floor cannot be measured: {error}")
+                self.measured[name] = list(server.wire.sent)
+                self._noise = (outcome,)
+            return self._noise[0]
+
+
+def place(finding: Finding) -> tuple[str, str]:
+    """Code and path of a finding, whichever item of a list it is about."""
+    return finding.code, _INDEX.sub("[]", finding.path)

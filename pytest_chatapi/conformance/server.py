@@ -1,0 +1,296 @@
+"""A server as a probe sees it: requests in its mode, and replies that are already checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from pytest_chatapi.conformance.probe import (
+    Mode,
+    Outcome,
+    fail,
+    not_exercised,
+    unsupported,
+)
+from pytest_chatapi.conformance.wire import Caps, Sent, Wire
+from pytest_chatapi.contract.assemble import Answer, as_completion
+from pytest_chatapi.contract.check import CheckResult, check_exchange
+from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.wording import show
+
+__all__ = ["Reply", "Server"]
+
+CHAT = "/chat/completions"
+_UNSUPPORTED = (
+    "not support",
+    "unsupported",
+    "not implemented",
+    "not available",
+    "not enabled",
+    "not allowed",
+    "unrecognized",
+    "unknown",
+    "unexpected",
+    "extra inputs",
+    "requires",
+    "disabled",
+    "only supports",
+)
+
+
+class Reply:
+    """A response, as it was checked.
+
+    Attributes:
+        sent: the exchange, and how it came.
+        result: of the check.
+    """
+
+    def __init__(self, sent: Sent, result: CheckResult) -> None:
+        self.sent, self.result = sent, result
+
+    @property
+    def status(self) -> int:
+        response = self.sent.exchange.response
+        assert response is not None
+        return response.status
+
+    @property
+    def headers(self) -> dict[str, str]:
+        response = self.sent.exchange.response
+        assert response is not None
+        return dict(response.headers)
+
+    @property
+    def raw(self) -> bytes:
+        response = self.sent.exchange.response
+        assert response is not None
+        return response.content
+
+    @cached_property
+    def json(self) -> JSON:
+        """The body as JSON; ``None`` where it is not JSON."""
+        try:
+            return json.loads(self.raw)
+        except (ValueError, RecursionError):
+            return None
+
+    @cached_property
+    def error(self) -> JSONObject:
+        """The member ``error`` of the body, or what other servers have for it: ``detail``
+        (FastAPI), ``message``, a bare text. Empty where there is none.
+        """
+        body = self.json if isinstance(self.json, dict) else {}
+        error = body.get("error") or body.get("detail") or body.get("message")
+        if isinstance(error, dict):
+            return error
+        return {"message": error if isinstance(error, str) else json.dumps(error)} if error else {}
+
+    @property
+    def answer(self) -> Answer:
+        """Choices and usage, whole or joined from a stream.
+
+        Raises:
+            Outcome: none could be read.
+        """
+        if self.result.answer is None:
+            raise fail("the response holds no completion", got=show(self.raw.decode("latin-1")))
+        return self.result.answer
+
+    @cached_property
+    def completion(self) -> JSONObject:
+        """The response in the form of a whole completion, also where it was streamed."""
+        return as_completion(self.answer)
+
+    @cached_property
+    def choices(self) -> list[JSONObject]:
+        return [choice for choice in self.completion["choices"] if isinstance(choice, dict)]
+
+    @property
+    def message(self) -> JSONObject:
+        """Of the first choice."""
+        if not self.choices:
+            raise fail("the response has no choice", expected="1 choice", got="[]")
+        message = self.choices[0].get("message")
+        return message if isinstance(message, dict) else {}
+
+    @property
+    def text(self) -> str:
+        content = self.message.get("content")
+        return content if isinstance(content, str) else ""
+
+    @property
+    def calls(self) -> list[JSONObject]:
+        calls = self.message.get("tool_calls")
+        return [c for c in calls if isinstance(c, dict)] if isinstance(calls, list) else []
+
+    @property
+    def finish(self) -> JSON:
+        return self.choices[0].get("finish_reason") if self.choices else None
+
+    @property
+    def usage(self) -> JSONObject:
+        usage = self.completion.get("usage")
+        return usage if isinstance(usage, dict) else {}
+
+    @cached_property
+    def frames(self) -> list[JSONObject]:
+        """The chunks of a stream, as far as they are JSON objects."""
+        found = []
+        for line in self.raw.decode("utf-8", "replace").splitlines():
+            if line.startswith("data:"):
+                try:
+                    value = json.loads(line[5:])
+                except (ValueError, RecursionError):
+                    continue
+                if isinstance(value, dict):
+                    found.append(value)
+        return found
+
+    # -- what a probe asks of a reply --------------------------------------------------------
+
+    def accepted(self, *features: str) -> Reply:
+        """This reply, if the request was accepted.
+
+        Args:
+            features: what a server may lack; an error that names one of them, or says that it does
+                not support something, is ``unsupported``. Without any, each refusal is a failure.
+
+        Raises:
+            Outcome: it was refused.
+        """
+        if self.status == 200:
+            return self
+        got = f"{self.status}: {show(self.error.get('message', self.raw.decode('latin-1')))}"
+        said = json.dumps(self.error).lower()
+        says_so = self.error and 400 <= self.status < 500
+        names = any(feature.lower() in said for feature in features)
+        if says_so and features and (names or any(text in said for text in _UNSUPPORTED)):
+            raise unsupported(got)
+        if self.status in (501,) and features:
+            raise unsupported(got)
+        if self.status == 429:
+            raise not_exercised(f"rate limited: {got}")
+        raise fail("a legal request is refused", expected="200", got=got)
+
+    def refused(self, *statuses: int) -> Reply:
+        """This reply, if the request was refused with a 4xx and an error body.
+
+        Args:
+            statuses: those that are right; by default 400 and 422.
+
+        Raises:
+            Outcome: it was not.
+        """
+        expected = " or ".join(map(str, statuses or (400, 422)))
+        if self.status in (statuses or (400, 422)):
+            if not self.error:
+                raise fail(
+                    "the refusal has no error body",
+                    expected='{"error": {"message": ...}}',
+                    got=show(self.raw.decode("utf-8", "replace")),
+                )
+            return self
+        got = str(self.status)
+        if self.error:
+            got += f": {show(self.error.get('message'))}"
+        what = "accepted" if self.status < 300 else "answered with another status"
+        raise fail(f"an illegal request is {what}", expected=expected, got=got)
+
+
+class Server:
+    """A server, as one check sees it.
+
+    Attributes:
+        model: that is probed.
+        mode: of the check.
+        replies: all that came so far.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        mode: Mode,
+        model: str,
+        caps: Caps,
+        profile: str | None = None,
+        as_of: str | None = None,
+        is_deterministic: Callable[[], Outcome | None] = lambda: None,
+    ) -> None:
+        self.wire, self.mode, self.model = wire, mode, model
+        self.replies: list[Reply] = []
+        self._caps, self._profile, self._as_of = caps, profile, as_of
+        self._is_deterministic = is_deterministic
+
+    def chat(
+        self,
+        prompt: str = "Say hello.",
+        *,
+        mode: Mode | None = None,
+        stop_after: int = 0,
+        headers: dict[str, str] | None = None,
+        query: str = "",
+        **members: Any,
+    ) -> Reply:
+        """Ask for a completion, in the mode of the check.
+
+        Args:
+            mode: another one.
+            members: of the request, beside model and messages; ``...`` leaves one out.
+        """
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": prompt}],
+            **members,
+        }
+        if (mode or self.mode) == "stream":
+            body.setdefault("stream", True)
+            body.setdefault("stream_options", {"include_usage": True})
+        body = {name: value for name, value in body.items() if value is not ...}
+        return self.send(
+            "POST",
+            CHAT + query,
+            json.dumps(body).encode(),
+            headers={"content-type": "application/json", **(headers or {})},
+            stop_after=stop_after,
+        )
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> Reply:
+        return self.send("GET", path, None, headers=headers or {})
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        *,
+        headers: dict[str, str],
+        stop_after: int = 0,
+    ) -> Reply:
+        """Send a request as it is.
+
+        Raises:
+            Outcome: no response came, or not all of it.
+        """
+        sent = self.wire.send(method, path, body, headers, stop_after)
+        result = check_exchange(sent.exchange, self._profile, as_of=self._as_of, keep=True)
+        reply = Reply(sent, result)
+        self.replies.append(reply)
+        if reply.status in range(300, 400):
+            raise fail(f"redirects to {show(reply.headers.get('location', ''))}; not followed")
+        usage = result.answer.usage if result.answer is not None else None
+        total = usage.get("total_tokens") if isinstance(usage, dict) else None
+        self._caps.add_tokens(total if isinstance(total, int) else 0)
+        return reply
+
+    def needs_determinism(self) -> None:
+        """Go on only if the same request twice gives the same text.
+
+        Raises:
+            Outcome: it does not, so two replies cannot be compared.
+        """
+        outcome = self._is_deterministic()
+        if outcome is not None:
+            raise outcome

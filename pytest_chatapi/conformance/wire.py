@@ -1,0 +1,277 @@
+"""Sends the requests of a check to a live server, or finds what was recorded of them."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+
+from pytest_chatapi.conformance.probe import fail, harness_error, not_exercised
+from pytest_chatapi.contract.exchange import Exchange, Request, Response, fold_headers
+from pytest_chatapi.contract.wording import plural
+from pytest_chatapi.errors import ReadError
+from pytest_chatapi.recording.cassette import Cassette, prepared, write
+from pytest_chatapi.recording.interaction import Interaction
+from pytest_chatapi.redaction.redactor import Redactor
+
+__all__ = ["Caps", "Live", "Recorded", "Sent", "Wire"]
+
+MOST_BYTES = 4_000_000
+"""Of one response. No probe asks for a tenth of it."""
+
+
+@dataclass
+class Sent:
+    """One request, and what became of it.
+
+    Attributes:
+        problem: why there is no whole response, or ``""``.
+    """
+
+    exchange: Exchange
+    interaction: Interaction | None = None
+    problem: str = ""
+
+
+class Wire(Protocol):
+    """Where the requests of one check go."""
+
+    sent: list[Sent]
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        stop_after: int = 0,
+    ) -> Sent:
+        """Send a request below the base URL, and read the response to its end.
+
+        Args:
+            stop_after: disconnect after so many events of a stream; 0 reads all.
+
+        Raises:
+            Outcome: there is no response to look at.
+        """
+        ...
+
+
+@dataclass
+class Caps:
+    """What a run may send, counted over all its checks; threads share one.
+
+    Attributes:
+        requests, tokens: the most of each; ``None`` for any number.
+    """
+
+    requests: int | None = None
+    tokens: int | None = None
+    sent_requests: int = 0
+    used_tokens: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def take(self) -> None:
+        """Count one more request.
+
+        Raises:
+            Outcome: it would be too many.
+        """
+        with self._lock:
+            if self.requests is not None and self.sent_requests >= self.requests:
+                raise not_exercised(f"the cap of {plural(self.requests, 'request')} is reached")
+            if self.tokens is not None and self.used_tokens >= self.tokens:
+                raise not_exercised(f"the cap of {plural(self.tokens, 'token')} is reached")
+            self.sent_requests += 1
+
+    def add_tokens(self, count: int) -> None:
+        with self._lock:
+            self.used_tokens += count
+
+
+class Live:
+    """Sends to a server.
+
+    Args:
+        base_url: that `path` is added to; with or without a slash at its end.
+        headers: sent with every request, the key among them.
+        timeout: seconds for one response, from the first byte sent to the last received.
+    """
+
+    def __init__(
+        self,
+        client: httpx.Client,
+        base_url: str,
+        headers: Mapping[str, str],
+        timeout: float,
+        caps: Caps,
+    ) -> None:
+        self.sent: list[Sent] = []
+        self._client, self._base_url, self._headers = client, base_url.rstrip("/"), headers
+        self._timeout, self._caps = timeout, caps
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        stop_after: int = 0,
+    ) -> Sent:
+        self._caps.take()
+        # A header of ``""`` is left out, as a request without a key is.
+        sent_headers = {n: v for n, v in {**self._headers, **headers}.items() if v}
+        url = self._base_url + path
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        request = Request(method, url, fold_headers(sent_headers), body)
+        interaction = Interaction(
+            request,
+            recorded_at=now.replace("+00:00", "Z"),
+            request_headers=list(sent_headers.items()),
+        )
+        sent = Sent(Exchange(request))
+        self.sent.append(sent)
+        started = time.monotonic()
+        pieces: list[bytes] = []
+        times: list[float] = []
+        interaction.pieces, interaction.times = pieces, times
+        try:
+            with self._client.stream(
+                method, url, content=body, headers=sent_headers, timeout=self._timeout
+            ) as response:
+                sent.interaction = interaction
+                interaction.status = response.status_code
+                interaction.reason = response.reason_phrase
+                interaction.headers = [(n.lower(), v) for n, v in response.headers.multi_items()]
+                size = 0
+                for piece in response.iter_bytes():
+                    pieces.append(piece)
+                    times.append(time.monotonic() - started)
+                    size += len(piece)
+                    if stop_after and b"".join(pieces).count(b"\n\n") >= stop_after:
+                        interaction.cut = "client"
+                        break
+                    if size > MOST_BYTES:
+                        sent.problem = f"the response is over {MOST_BYTES:,} bytes long"
+                    elif times[-1] > self._timeout:
+                        sent.problem = f"the response takes over {self._timeout:g} s"
+                    if sent.problem:
+                        interaction.cut = "client"
+                        break
+        except httpx.TimeoutException:
+            sent.problem = (
+                f"no more of the response for {self._timeout:g} s"
+                if pieces
+                else f"no response within {self._timeout:g} s"
+            )
+            interaction.cut = "client"
+        except httpx.DecodingError as error:
+            sent.problem = f"the response cannot be decompressed: {error}"
+        except httpx.ConnectError as error:
+            sent.problem = f"cannot connect: {error}"
+            raise harness_error(sent.problem) from None
+        except httpx.HTTPError as error:
+            sent.problem = f"the connection broke: {error or type(error).__name__}"
+            interaction.cut = "server"
+        if sent.interaction is not None:
+            sent.exchange.response = _response(interaction)
+        if sent.problem:
+            raise fail(sent.problem)
+        return sent
+
+
+def _response(interaction: Interaction) -> Response:
+    return Response(
+        interaction.status,
+        fold_headers(list(interaction.headers)),
+        body=b"".join(interaction.pieces),
+        cut=interaction.cut,
+        times=interaction.times,
+    )
+
+
+class Recorded:
+    """What was recorded of one check, in the order in which it was sent.
+
+    Args:
+        notes: of the check's requests, as `record` returns them.
+    """
+
+    def __init__(self, path: Path, notes: Sequence[str | None]) -> None:
+        self.sent: list[Sent] = []
+        self._name = path.name
+        self._notes = list(notes)
+        recordings = Cassette(path, path.name).entries if path.is_file() else ()
+        self._interactions: Iterator[Interaction] = iter([e.interaction for e in recordings])
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        stop_after: int = 0,
+    ) -> Sent:
+        if len(self.sent) >= len(self._notes):
+            raise not_exercised(f"{self._name} has no recording of this request: record again")
+        problem = self._notes[len(self.sent)]
+        if problem is not None and not problem.startswith("+"):
+            self.sent.append(Sent(Exchange(Request(method, path, {}, body)), None, problem))
+            raise fail(problem)
+        interaction = next(self._interactions, None)
+        if interaction is None:
+            raise ReadError(self._name, "", "has fewer recordings than conform.json says")
+        if not _is_same(interaction.request, method, path, body):
+            raise not_exercised(f"{self._name} has another request: record again")
+        exchange = Exchange(interaction.request, _response(interaction))
+        sent = Sent(exchange, interaction, (problem or "")[1:])
+        self.sent.append(sent)
+        if sent.problem:
+            raise fail(sent.problem)
+        return sent
+
+
+def _is_same(recorded: Request, method: str, path: str, body: bytes | None) -> bool:
+    if recorded.method != method or not recorded.url.endswith(path):
+        return False
+    text = recorded.body
+    if isinstance(text, str):
+        text = text.encode("utf-8", "surrogatepass")
+    return bool(_parsed(text) == _parsed(body))
+
+
+def _parsed(body: Any) -> Any:
+    try:
+        return json.loads(body)
+    except (TypeError, ValueError):
+        return body or b""
+
+
+def record(path: Path, sent: Sequence[Sent], redactor: Redactor) -> list[str | None]:
+    """Write what a check sent and received into a cassette of its own.
+
+    Returns:
+        for each request, ``None`` where the cassette has all of the response; the problem where
+        it has nothing; the problem behind a ``+`` where it has what came.
+
+    Raises:
+        WriteError: it cannot be written.
+    """
+    path.unlink(missing_ok=True)
+    interactions = [one.interaction for one in sent if one.interaction is not None]
+    if interactions:
+        ready = prepared(path, path.name, interactions, redactor)
+        if ready.refusal is not None:
+            raise ready.refusal
+        write(path, path.name, ready)
+    return [
+        ("+" if one.interaction is not None else "") + one.problem if one.problem else None
+        for one in sent
+    ]
