@@ -1,4 +1,4 @@
-"""What `why` in the rule catalogue says about the openai SDK, tried on the rule's broken example."""
+"""What `why` in the rule catalogue says about the openai SDK, tried on the broken examples."""
 
 from __future__ import annotations
 
