@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from xml.sax.saxutils import escape, quoteattr
 
 from pytest_chatapi import __version__
-from pytest_chatapi.contract.catalogue import rules
+from pytest_chatapi.contract.catalogue import Rule, rules
 from pytest_chatapi.contract.endpoint import OTHER_APIS
 from pytest_chatapi.contract.exchange import Exchange, Source
+from pytest_chatapi.contract.explanation import help_markdown, help_text
 from pytest_chatapi.contract.findings import LEVELS, Finding, Level, at_least
 from pytest_chatapi.contract.profiles import PROFILES, get_profile
 from pytest_chatapi.contract.wording import plural
@@ -740,14 +741,7 @@ def _property(text: str) -> str:
 def _sarif(report: Report, options: Options) -> str:
     codes = {finding.code for finding in report.findings}
     used = [code for code in rules() if code in codes]
-    descriptions = [
-        {
-            "id": code,
-            "name": rules()[code].name,
-            "shortDescription": {"text": rules()[code].statement},
-        }
-        for code in used
-    ]
+    descriptions = [_sarif_rule(rules()[code]) for code in used]
     driver = {"name": "chatapi", "semanticVersion": __version__, "rules": descriptions}
     results = [_sarif_result(finding, used.index(finding.code)) for finding in report.findings]
     run: dict[str, object] = {"tool": {"driver": driver}, "results": results}
@@ -767,6 +761,16 @@ def _sarif(report: Report, options: Options) -> str:
         "runs": [run],
     }
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def _sarif_rule(rule: Rule) -> dict[str, object]:
+    return {
+        "id": rule.code,
+        "name": rule.name,
+        "shortDescription": {"text": rule.statement},
+        "fullDescription": {"text": f"{rule.statement} {rule.why}"},
+        "help": {"text": help_text(rule), "markdown": help_markdown(rule)},
+    }
 
 
 def _sarif_result(finding: Finding, rule_index: int) -> dict[str, object]:

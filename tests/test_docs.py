@@ -137,6 +137,22 @@ def test_tables_are_those_of_the_code(name: str) -> None:
     assert text.count(f"<!-- {name}:start -->") == 1
 
 
+def test_each_rule_has_its_page() -> None:
+    pages = write_docs_tables.rule_pages()
+    folder = ROOT / "docs" / "rules"
+    assert sorted(folder.iterdir()) == sorted(pages)
+    different = [
+        page.name for page, text in pages.items() if page.read_text(encoding="utf-8") != text
+    ]
+    assert different == [], "run python tests/write_docs_tables.py"
+
+
+def test_the_navigation_has_every_page() -> None:
+    config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    listed = re.findall(r"^ +- .+: (\S+\.md)$", config, re.MULTILINE)
+    assert sorted(listed) == sorted(page.name for page in PAGES[1:])
+
+
 def test_links_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):

@@ -86,8 +86,15 @@ def test_wheel_declares_plugin_and_command(wheel: Path) -> None:
 
 
 def test_sdist_holds_what_a_developer_needs(sdist: Path) -> None:
-    folders = ["cassettes", "docs", "pytest_chatapi", "schemas", "tests"]
-    files = ["CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml"]
+    folders = [".ci", "cassettes", "docs", "pytest_chatapi", "schemas", "tests"]
+    files = [
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "LICENSE",
+        "README.md",
+        "mkdocs.yml",
+        "pyproject.toml",
+    ]
     assert [name for name in folders if not (sdist / name).is_dir()] == []
     assert [name for name in files if not (sdist / name).is_file()] == []
 

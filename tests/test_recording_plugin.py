@@ -229,7 +229,7 @@ def test_record_on_failure_writes_what_a_finding_failed(
     )
     result = run(test, "--record-mode=once", ini="chatapi_record_on_failure = true")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*K01*", "recorded 1 exchange into 1 cassette:"])
+    result.stdout.fnmatch_lines(["*K01*", "1 recorded, cassettes/test_it/test_a.yaml"])
     assert len(bodies(pytester.path / "cassettes" / "test_it" / "test_a.yaml")) == 1
 
 
