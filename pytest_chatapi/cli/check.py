@@ -80,7 +80,7 @@ def add_to(commands: Commands) -> None:
         help="read the settings from FILE, instead of the nearest chatapi.toml, or pyproject.toml "
         "with [tool.chatapi]",
     )
-    where.add_argument("--isolated", action="store_true", help="read no file of settings")
+    where.add_argument("--isolated", action="store_true", help="read no settings file")
     check.add_argument(
         "--show-settings",
         action="store_true",
@@ -437,7 +437,7 @@ def _is_in_a_file(finding: Finding) -> bool:
 def _shown(settings: _Settings) -> str:
     """Return each setting of the command, and where it is set."""
     file = settings.file
-    head = f"settings in {shown_path(file.file)}" if file.file else "no file of settings"
+    head = f"settings in {shown_path(file.file)}" if file.file else "no settings file"
     lines = [f"{head}:"]
     for key, (name, row) in FILE_KEYS.items():
         value = list(settings.ignored()) if name == "ignore" else settings.get(name)

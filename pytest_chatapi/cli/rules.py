@@ -115,11 +115,11 @@ def markdown() -> str:
         "$ chatapi rules U",
         "```",
         "",
-        "The first explains a rule, the second lists a family. The page of a rule below says the same:",
-        "why it matters to a client, where it is from, what breaks it and what does not.",
+        "The first explains a rule, the second lists a family. The page of a rule below says the",
+        "same: why it matters to a client, where it is from, what breaks it and what does not.",
         "",
-        "Levels depend on the [profile](profiles.md). A code never changes its meaning, so use it in",
-        "[`ignore`](configuration.md), in scripts and in bug reports.",
+        "Levels depend on the [profile](profiles.md). A code never changes its meaning, so use it",
+        "in [`ignore`](configuration.md), in scripts and in bug reports.",
         "",
     ]
     for family, title in FAMILIES.items():

@@ -630,13 +630,13 @@ def _by_path(exchange: Exchange, request: Request, path: str, method: str) -> En
 
 
 def _of_other(response: Response | None) -> Endpoint | None:
-    """The row of another API that answers under a path of ours, as the body tells."""
+    """The row of another API that responds under a path of ours, as the body tells."""
     row = _of_response(response)
     return row if row is not None and row.check is None else None
 
 
 def _is_chat_call(request: Request, response: Response | None) -> bool:
-    """Whether a call under the path of another API is a chat completion all the same."""
+    """Whether a call under the path of another API is a chat completion anyway."""
     body = response.body if response is not None else None
     if isinstance(body, str | bytes):
         mark: str | bytes = "chat.completion" if isinstance(body, str) else b"chat.completion"

@@ -102,7 +102,7 @@ class Sleepers(ABC, Generic[_Task, _Wake]):
         """Give deadlines back what they were put off by, and wake all tasks."""
 
     def _advance(self) -> list[_Wake]:
-        """Jump to the next moment at which a task wakes or is due; return who wakes."""
+        """Jump to the next moment at which a task wakes or is due; return the tasks that wake."""
         self.catch_up()
         at_hand = self._at_hand([task for _, task in self._sleeping.values()])
         moment = min([due for due, _ in self._sleeping.values()] + list(at_hand.values()))
@@ -271,7 +271,7 @@ def _waiters(callback: object) -> Iterator[_Future]:
         except ValueError:  # empty
             continue
     for value in held:
-        # Asked by type: what proxies stand for may not be there.
+        # Compared by type: the target of a proxy may be gone.
         kind = type(value)
         if kind.__name__ == "TaskGroup":  # of asyncio or anyio
             value = getattr(value, "_on_completed_fut", None)
