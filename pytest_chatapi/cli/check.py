@@ -87,6 +87,11 @@ def add_to(commands: Commands) -> None:
         metavar="N",
         help="number of processes (default: by the size of the input)",
     )
+    check.add_argument(
+        "--allow-unchecked",
+        action="store_true",
+        help="do not fail for a path in which nothing was checked; for lists of changed files",
+    )
     check.add_argument("--statistics", action="store_true", help="count findings by rule")
     check.set_defaults(run=_run)
 
@@ -126,7 +131,8 @@ def _run(arguments: argparse.Namespace) -> int:
     progress.clear()
     for path in paths:
         report.unread += path.others
-        report.unreadable += path.nothing_checked()
+        if not arguments.allow_unchecked:
+            report.unreadable += path.nothing_checked()
     # Parts of a damaged file are quoted.
     report.unreadable = [
         ReadError(e.file, e.place, without_secrets(e.reason)) for e in report.unreadable
@@ -196,7 +202,7 @@ def _tasks(
     return paths, [
         _Task(
             file,
-            file in named,
+            file in named and not arguments.allow_unchecked,
             arguments.profile,
             arguments.as_of,
             ignore,
