@@ -25,8 +25,8 @@ BLOCKS = [
     for page in PAGES
     if page.is_file()
     for number, (kind, text) in enumerate(FENCE.findall(page.read_text(encoding="utf-8")))
-    if kind in ("python", "console")
-]
+    if kind in ("python", "console") and not text.startswith(("# pip install", "# npm install"))
+]  # what needs other packages is run by tests/real/test_recipes.py
 
 
 def test_there_are_examples() -> None:
@@ -101,7 +101,14 @@ SKIPPED = len(SETS["resilience"]) - len(SURVIVED)
 
 @pytest.mark.parametrize(
     ("page", "passed", "skipped"),
-    [("mock", 8, 0), ("faults", 2 + len(SURVIVED), SKIPPED), ("server", 1, 0)],
+    [
+        ("mock", 8, 0),
+        ("faults", 2 + len(SURVIVED), SKIPPED),
+        ("server", 1, 0),
+        ("recipes", 2, 0),
+        ("move-from", 2, 0),
+        ("faq", 2, 0),
+    ],
 )
 def test_the_tests_of_a_page_pass(
     page: str,
@@ -120,7 +127,7 @@ def test_the_tests_of_a_page_pass(
     monkeypatch.setenv("PATH", f"{pytester.path}{os.pathsep}{os.environ['PATH']}")
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     for number, (kind, code) in enumerate(FENCE.findall(text)):
-        if kind == "python":
+        if kind == "python" and not code.startswith(("# pip install", "# npm install")):
             (pytester.path / f"test_{number}.py").write_text(code)
     run_here(pytester).assert_outcomes(passed=passed, skipped=skipped)
 
