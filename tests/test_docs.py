@@ -6,11 +6,13 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import write_docs_tables
+import yaml
 from inner_runs import run_here
 
 from pytest_chatapi.cli.main import main
@@ -130,6 +132,32 @@ def test_the_tests_of_a_page_pass(
         if kind == "python" and not code.startswith(("# pip install", "# npm install")):
             (pytester.path / f"test_{number}.py").write_text(code)
     run_here(pytester).assert_outcomes(passed=passed, skipped=skipped)
+
+
+def test_the_commands_for_ci_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+    shutil.copytree(bundled("cassettes"), tmp_path / "tests" / "cassettes")
+    monkeypatch.chdir(tmp_path)
+    for kind, block in FENCE.findall(text):
+        if kind == "yaml":
+            assert yaml.safe_load(block), block
+    commands = set(re.findall(r"chatapi check [^`\n]*tests/cassettes", text))
+    assert len(commands) == 4
+    for command in commands:
+        assert main(shlex.split(command)[1:]) == 0, command
+    assert (tmp_path / "chatapi.sarif").is_file()
+
+
+def test_the_line_that_moves_a_suite(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "move-from.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^grep .*sed.*$", text, re.MULTILINE)
+    test = tmp_path / "tests" / "test_a.py"
+    test.parent.mkdir()
+    test.write_text("@pytest.mark.vcr\n@pytest.mark.vcr()\n@pytest.mark.vcr_other\n")
+    subprocess.run(["bash", "-c", line], cwd=tmp_path, check=True)
+    assert test.read_text() == (
+        "@pytest.mark.chatapi\n@pytest.mark.chatapi()\n@pytest.mark.vcr_other\n"
+    )
 
 
 @pytest.mark.parametrize("name", write_docs_tables.TABLES)
