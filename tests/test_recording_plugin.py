@@ -427,6 +427,20 @@ def test_a():
     )
 
 
+def test_a_client_fixture_of_the_project_turns_no_recorder_on(run: Any) -> None:
+    test = """
+@pytest.fixture
+def openai_client():
+    return "the project's own"
+@pytest.mark.vcr
+def test_a(openai_client):
+    assert openai_client == "the project's own"
+"""
+    run(test).assert_outcomes(passed=1)
+    of_ours = test.replace("def openai_client()", "def openai_client(openai_client)")
+    run(of_ours).assert_outcomes(errors=1)
+
+
 def test_cassettes_of_pytest_recording_replay_here_and_ours_there(run: Any) -> None:
     for first, second in (("vcr", "chatapi"), ("chatapi", "vcr")):
         run(VCR.format(marker=first, text="Hi"), "--record-mode=rewrite").assert_outcomes(passed=1)

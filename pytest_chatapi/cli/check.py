@@ -72,6 +72,11 @@ def add_to(commands: Commands) -> None:
         metavar="N",
         help="number of processes (default: by the size of the input)",
     )
+    check.add_argument(
+        "--allow-unchecked",
+        action="store_true",
+        help="do not fail for a path in which nothing was checked; for lists of changed files",
+    )
     check.add_argument("--statistics", action="store_true", help="count findings by rule")
     where = check.add_mutually_exclusive_group()
     where.add_argument(
@@ -217,7 +222,8 @@ def _run(arguments: argparse.Namespace) -> int:
     progress.clear()
     for path in paths:
         report.unread += path.others
-        report.unreadable += path.nothing_checked()
+        if not arguments.allow_unchecked:
+            report.unreadable += path.nothing_checked()
     # Parts of a damaged file are quoted.
     report.unreadable = [
         ReadError(e.file, e.place, without_secrets(e.reason)) for e in report.unreadable
@@ -306,7 +312,7 @@ def _tasks(
     return paths, [
         _Task(
             file,
-            file in named,
+            file in named and not arguments.allow_unchecked,
             checker,
             arguments.format == "junit",
             # Formats for machines show each note, as the text does for what is selected.
