@@ -1,4 +1,4 @@
-"""Every example of the documentation runs as it stands there."""
+"""Every example of the documentation runs as it is."""
 
 from __future__ import annotations
 

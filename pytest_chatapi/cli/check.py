@@ -394,7 +394,7 @@ def _check_file(task: _Task) -> Report:
         return Report(unread=Counter(["without an exchange"]))
     if task.known:
         _leave_out_known(report, task, name or task.path, counts)
-    if mapping is None:  # else nobody else knows where the exchanges are
+    if mapping is None:  # with one, only the mapping tells where they are
         report.findings = with_lines(report.findings, task.path, notes=task.notes)
     return report
 
@@ -405,7 +405,7 @@ def _leave_out_known(report: Report, task: _Task, name: str, counts: Counter[str
     report.findings = compared.new(report.findings)
     report.known = compared.count
     report.exceeded = compared.exceeded
-    # What could not be read may well hold the rest.
+    # What could not be read may contain the rest.
     report.stale = [] if report.unreadable else compared.stale
 
 

@@ -177,7 +177,7 @@ class LoopSleepers(Sleepers[_AsyncioTask, _Future]):
             end()
 
     def _watch(self) -> None:
-        """Jump once nothing else can run; called in each turn of the loop until nobody sleeps."""
+        """Jump once nothing else can run; called in each turn of the loop until no task sleeps."""
         if not self._sleeping:
             self._is_watching = False
             return
@@ -312,7 +312,7 @@ class TrioSleepers(Sleepers["trio.lowlevel.Task", "trio.Event"]):
         pass  # a run is over before a test is
 
     async def _watch(self) -> None:
-        """Jump each time nothing else can run, until nobody sleeps."""
+        """Jump each time nothing else can run, until no task sleeps."""
         import trio
 
         try:

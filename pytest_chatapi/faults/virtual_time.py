@@ -183,7 +183,7 @@ class _Patch:
 
     @property
     def real(self) -> Callable[..., Any]:
-        """What is called in the absence of ours: another tool may have replaced that since."""
+        """The function to call instead of ours; another tool may have replaced it since."""
         present: Callable[..., Any] = getattr(self._owner, self._name)
         return self.below if present is self.ours else present
 
