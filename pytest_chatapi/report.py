@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import textwrap
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape, quoteattr
@@ -337,6 +337,12 @@ UNREAD = {
 }
 """Reasons why a file is skipped, and how text says them; the other reasons name a tool."""
 
+_ONE = {
+    "not HTTP recordings": "not an HTTP recording",
+    "of other file types": "of another file type",
+}
+"""The same of one file, where it differs."""
+
 
 def remarks(report: Report) -> list[str]:
     """Return what was not checked, or only in part: one line each."""
@@ -376,7 +382,10 @@ def _skipped(counts: Counter[str]) -> str:
 
 def _kinds_of_files(counts: Counter[str]) -> str:
     names_tool = not counts.keys() <= UNREAD.keys()
-    kinds = {UNREAD.get(kind, kind): count for kind, count in counts.items()}
+    kinds = {}
+    for kind, count in counts.items():
+        text = UNREAD.get(kind, kind)
+        kinds[_ONE.get(text, text) if count == 1 else text] = count
     reasons = _reasons(kinds) if len(kinds) > 1 else next(iter(kinds))
     return reasons + (" (see --map, or docs/formats.md)" if names_tool else "")
 
@@ -465,10 +474,7 @@ def _text(report: Report, options: Options) -> str:
         blocks += _notes(report.findings)
     if not options.statistics:
         blocks += _shutdowns(report.findings)
-    lines = [
-        textwrap.fill(line, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
-        for line in remarks(report)
-    ]
+    lines = [_filled(line) for line in remarks(report)]
     lines += baseline_lines(report)
     blocks.append("\n".join([*lines, _summary(report, paint), *_next_step(report, options)]))
     return "\n\n".join(blocks) + "\n"
@@ -503,27 +509,39 @@ def _notes(findings: Sequence[Finding]) -> list[str]:
     )
     if not counts:
         return []
-    listing = ", ".join(f"{name} ({count:,})" for name, count in counts.most_common(_MOST_NOTES))
-    return [textwrap.fill(f"notes: {listing}", _WIDTH, subsequent_indent="  ")]
+    most = counts.most_common(_MOST_NOTES)
+    listing = ", ".join(f"{name} ({count:,})" for name, count in most)
+    more = counts.total() - sum(count for _, count in most)
+    listing += f" and {more:,} more" if more else ""
+    return [_filled(f"notes: {listing}; list: --select {most[0][0].split()[0]}")]
 
 
-# Nearly every recording has this note, so there is one line for each model.
+# Nearly every recording has this note, so there is one line for each day.
 _SHUTDOWN = "Q17"
 
 
 def _shutdowns(findings: Sequence[Finding]) -> list[str]:
-    """Return one line for each model with a shutdown date, and how many recordings use it."""
+    """Return the models with a shutdown date, by day, and how many recordings use each."""
     counts = Counter(f.message for f in findings if f.code == _SHUTDOWN and f.level == "note")
-    lines = [
-        textwrap.fill(
-            f"note {_SHUTDOWN} {message} ({plural(count, 'recording')})",
-            _WIDTH,
-            subsequent_indent="  ",
-            break_on_hyphens=False,
-        )
-        for message, count in counts.most_common()
-    ]
-    return ["\n".join(lines)] if lines else []
+    if not counts:
+        return []
+    if len(counts) == 1:
+        ((message, count),) = counts.items()
+        return [_filled(f"note {_SHUTDOWN} {message} ({plural(count, 'recording')})")]
+    days = defaultdict(list)
+    for message, count in counts.most_common():
+        _, model, rest = message.split("`")
+        day = re.search(r"\d{4}-\d\d-\d\d", rest)
+        assert day is not None
+        days[day[0]].append(f"{model} ({count:,})")
+    lines = [_filled(f"  {day} {', '.join(models)}", 13) for day, models in sorted(days.items())]
+    head = f"note {_SHUTDOWN} models with a shutdown date, and how many recordings use each:"
+    return ["\n".join([head, *lines])]
+
+
+def _filled(text: str, indent: int = 2) -> str:
+    """Wrap a line for the terminal."""
+    return textwrap.fill(text, _WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False)
 
 
 def _summary(report: Report, paint: Paint) -> str:

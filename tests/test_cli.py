@@ -147,7 +147,8 @@ def test_notes_are_counted_and_shown_on_demand(capsys: pytest.CaptureFixture[str
     status, out, _ = run(capsys, "check", name)
     assert (status, out) == (
         0,
-        f"notes: S16 {rules()['S16'].name} (1)\n\n1 exchange checked in 1 file: 1 note\n",
+        f"notes: S16 {rules()['S16'].name} (1); list: --select S16\n\n"
+        "1 exchange checked in 1 file: 1 note\n",
     )
     status, out, _ = run(capsys, "check", "--select", "S16", name)
     assert (status, out.startswith(f"lost.jsonl:1: note S16 {rules()['S16'].name}:")) == (0, True)
@@ -495,7 +496,7 @@ def test_profile(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "check", "--profile", "compatible", "--strict", name)[0] == 1
     status, out, err = run(capsys, "check", "--profile", "opennai", name)
     assert (status, out) == (2, "")
-    assert err.startswith("chatapi: unknown profile 'opennai': choose one of documented, openai, ")
+    assert err.startswith("chatapi: unknown profile 'opennai': did you mean openai?")
 
 
 def test_profile_is_chosen_by_host(capsys: pytest.CaptureFixture[str]) -> None:

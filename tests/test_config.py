@@ -129,7 +129,7 @@ def test_values_are_those_of_the_rows() -> None:
         ("ignore = [1]", "1: ignore must be a list of strings, not [1]"),
         ("ignore = ['S10,U02']", "1: ignore: unknown rule 'S10,U02'"),
         ("ignore = ['S99']", "1: ignore: unknown rule 'S99': did you mean S"),
-        ("profile = 'x'", "1: profile: unknown profile 'x': choose one of documented, "),
+        ("profile = 'x'", "1: profile: unknown profile 'x': use documented, "),
         ("as-of = '2026-13-01'", "1: as-of: '2026-13-01' is not a date: use YYYY-MM-DD"),
         ("as-of = 2026-01-31T10:00:00", "1: as-of must be a date such as 2026-01-31, not "),
         ("map = ''", "1: map: map request, response or both"),
@@ -362,7 +362,7 @@ def test_known_findings_are_only_counted(capsys: pytest.CaptureFixture[str], kno
     status, out, err = check(capsys, ".")
     assert (status, err) == (0, "")
     assert out == (
-        "1 file skipped: not HTTP recordings\n"  # the settings, and not the baseline
+        "1 file skipped: not an HTTP recording\n"  # the settings, and not the baseline
         "4 known findings in the baseline\n5 exchanges checked in 2 files: no findings\n"
     )
     assert codes(capsys, "--isolated", "tests") == ["S03", "U02", "U02", "U02"]
@@ -391,13 +391,14 @@ def test_notes_are_in_no_baseline(capsys: pytest.CaptureFixture[str]) -> None:
     assert check(capsys, "a.jsonl", "--write-baseline")[2].endswith("wrote 0 findings in 0 files\n")
     write("b.json", '{"version": 1, "findings": {"a.jsonl": {"S10:$.extra": 1}}}')
     assert check(capsys, "a.jsonl", "--baseline", "b.json")[1] == (
-        "notes: S10 unknown-field (1)\n\n1 exchange checked in 1 file: 1 note\n"
+        "notes: S10 unknown-field (1); list: --select S10\n\n1 exchange checked in 1 file: 1 note\n"
     )
     # A warning of one host, a note of the other.
     write("a.jsonl", line(service_tier="x"), line(service_tier="x", host=OTHER))
     check(capsys, "a.jsonl", "--write-baseline")
     assert check(capsys, "a.jsonl", "--baseline", "chatapi-baseline.json")[1] == (
-        "notes: S14 service-tier-unknown (1)\n\n1 known finding in the baseline\n"
+        "notes: S14 service-tier-unknown (1); list: --select S14\n\n"
+        "1 known finding in the baseline\n"
         "2 exchanges checked in 1 file: 1 note\n"
     )
 

@@ -261,6 +261,19 @@ def test_keyed_routes_keep_their_order(run: Run) -> None:
             "route() cannot match requests by 'port__x': did you mean port",
         ),
         (
+            lambda mock: mock.reply("Hi", fnish_reason="length"),
+            "reply() has no argument 'fnish_reason': "
+            "did you mean reply(text(..., finish_reason=...))?",
+        ),
+        (
+            lambda mock: mock.chat().reply("Hi", token_per_second=9),
+            "reply() has no argument 'token_per_second': did you mean tokens_per_second?",
+        ),
+        (
+            lambda mock: mock.reply("Hi", zzz=9),
+            "reply() has no argument 'zzz': use a reply, ttft, tokens_per_second, jitter",
+        ),
+        (
             lambda mock: mock.chat("weather"),
             "chat() takes keyword arguments and patterns of respx, not str: "
             'did you mean chat(prompt__contains="weather")?',

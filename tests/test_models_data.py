@@ -167,16 +167,21 @@ def test_a_deployment_is_of_any_model() -> None:
     assert found("Q18", body("o3", stop="x"), url=URL, profile="openai") != []
 
 
-def test_the_report_has_one_line_for_each_model() -> None:
-    findings = [f for m in ("gpt-4o", "gpt-4", "gpt-4o") for f in found("Q17", body(m))]
+@pytest.mark.parametrize("as_of", [None, "2027-01-10"])
+def test_the_report_has_one_line_for_each_day(as_of: str | None) -> None:
+    models = ("gpt-4o", "gpt-4", "gpt-4.1-mini-2025-04-14", "gpt-4o")
+    findings = [f for m in models for f in found("Q17", body(m), as_of=as_of)]
     for notes in (False, True):
         text = render(Report(findings=findings), "text", Options(notes=notes))
         assert text.splitlines() == [
-            "note Q17 `gpt-4o` has a shutdown date: 2027-01-14 (2 recordings)",
-            "note Q17 `gpt-4` has a shutdown date: 2026-10-23 (1 recording)",
+            "note Q17 models with a shutdown date, and how many recordings use each:",
+            "  2026-10-23 gpt-4 (1)",
+            "  2027-01-14 gpt-4o (2), gpt-4.1-mini-2025-04-14 (1)",
             "",
-            "0 exchanges checked: 3 notes",
+            "0 exchanges checked: 4 notes",
         ]
+    one = render(Report(findings=found("Q17", body("gpt-4o"))), "text", Options())
+    assert one.startswith("note Q17 `gpt-4o` has a shutdown date: 2027-01-14 (1 recording)\n")
     live = found("Q17", body("gpt-4-32k"), live=True)
     assert render(Report(findings=live), "text", Options()).startswith("warning Q17 model-shutdown")
 

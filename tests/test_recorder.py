@@ -220,6 +220,7 @@ def test_another_body_is_answered_by_the_rules_of_the_owner(path: Path) -> None:
             "    $.messages[0].content",
             '      recorded "a"',
             '      sent     "other"',
+            '  compare   match_on=["method", "path", "query", "body"], or record it again',
         ]
     ]
     assert play(recorder, "third") == "to b"
@@ -236,6 +237,7 @@ def test_the_rules_of_the_owner_are_kept(path: Path) -> None:
     assert (
         play(opened(path, legacy_match_on=["method"]), "other", url="http://x.example/") == "to a"
     )
+    missed(opened(path, match_on=["method", "path", "body"]), "other")
     write(path, interaction("ours"))
     recorder = opened(path)
     assert play(recorder, "a") == "to a"

@@ -454,6 +454,8 @@ def test_an_older_cassette_keeps_the_rules_of_its_owner(run: Any) -> None:
     result.stdout.fnmatch_lines(["*different body in POST chat*", "*ignore the body*", "*sent*Ho*"])
     strict = "@pytest.fixture\ndef vcr_config(): return {'match_on': ['method', 'body']}\n"
     run(strict + VCR.format(marker="chatapi", text="Ho")).assert_outcomes(failed=1)
+    marker = "chatapi(match_on=['method', 'path', 'body'])"
+    run(VCR.format(marker=marker, text="Ho")).assert_outcomes(failed=1)
 
 
 def test_nothing_leaves_the_machine(run: Any) -> None:

@@ -140,7 +140,7 @@ def test_errors_come_first_and_notes_are_counted() -> None:
     lines = lines_of(*findings)
     assert [line.split()[0] for line in lines if "usage-total" in line] == ["error", "warning"]
     assert lines[-4:] == [
-        "notes: S10 unknown-field (2)",
+        "notes: S10 unknown-field (2); list: --select S10",
         "",
         "0 exchanges checked: 1 error, 1 warning, 2 notes",
         "explain: chatapi rules U02; ignore: --ignore 'U02:$.usage'",

@@ -114,7 +114,7 @@ def responses(count: int) -> list[str]:
         (
             {"f/a.bin": ["x"], "f/b.txt": ["x"]},
             "f",
-            "2 files: 1 not HTTP recordings, 1 of other file types",
+            "2 files: 1 not an HTTP recording, 1 of another file type",
         ),
         ({"f/.hidden.json": ["{}"], "f/a.py": ["x"]}, "f", "no files to look into"),
         ({"v.yaml": ["interactions: []"]}, "v.yaml", "1 file: without an exchange"),
@@ -207,7 +207,7 @@ def mixed() -> str:
 def test_counts_in_text(mixed: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, mixed) == (
         0,
-        f"{REMARK}\n1 file skipped: not HTTP recordings\n"
+        f"{REMARK}\n1 file skipped: not an HTTP recording\n"
         "1 exchange checked in 1 file: no findings\n",
         "",
     )
@@ -220,7 +220,7 @@ def test_counts_in_json(mixed: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert data["unread_files"] == {"in no known format": 1}
     [row] = map(json.loads, run(capsys, mixed, "--format", "jsonl")[1].splitlines())
     assert row["code"] is None
-    assert row["message"] == f"{REMARK}; 1 file skipped: not HTTP recordings"
+    assert row["message"] == f"{REMARK}; 1 file skipped: not an HTTP recording"
     assert row["skipped_by_api"] == data["skipped_by_api"]
 
 
@@ -368,7 +368,7 @@ def test_tools_keep_their_names_in_a_folder(capsys: pytest.CaptureFixture[str]) 
     write("f/b.jsonl", *[json.dumps(LANGSMITH)] * 2)
     write("f/c.json", json.dumps(POSTMAN))
     write("f/d.json", "{}")
-    said = "2 of LangSmith, 1 of Postman, 1 not HTTP recordings (see --map, or docs/formats.md)"
+    said = "2 of LangSmith, 1 of Postman, 1 not an HTTP recording (see --map, or docs/formats.md)"
     assert run(capsys, "f")[2] == f"chatapi: f: nothing was checked: 4 files: {said}\n"
     write("f/e.json", json.dumps(ANSWER))
     status, out, err = run(capsys, "f")
@@ -407,7 +407,7 @@ def test_other_recordings_in_a_folder_are_counted(capsys: pytest.CaptureFixture[
     write("f/mixed.json", json.dumps(mixed))
     write("f/queue.yaml", "interactions:\n- {topic: a, message: b}\n")
     write("f/new.yaml", "")
-    kinds = "3 of WebSocket messages, 2 of gRPC calls, 1 empty, 1 not HTTP recordings"
+    kinds = "3 of WebSocket messages, 2 of gRPC calls, 1 empty, 1 not an HTTP recording"
     status, out, err = run(capsys, "f")
     assert (status, err) == (0, "")
     assert " ".join(out.split()).startswith(f"7 files skipped: {kinds} 2 exchanges checked")
@@ -480,7 +480,7 @@ def test_the_summary_of_pytest(pytester: pytest.Pytester, monkeypatch: pytest.Mo
         [
             "-* chat completions contract -*",
             "3 exchanges skipped: 3 responses",
-            "1 file skipped: not HTTP recordings",
+            "1 file skipped: not an HTTP recording",
             "2 recorded exchanges checked: 4 notes: Q13 deprecated-parameter (4)",
         ],
         consecutive=True,

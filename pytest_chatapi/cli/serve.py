@@ -151,11 +151,16 @@ def add_to(commands: Commands) -> None:
     )
     serve.add_argument(
         "--match-on",
-        default=",".join(DEFAULT_MATCH_ON),
+        type=_names,
+        default=DEFAULT_MATCH_ON,
         metavar="NAMES",
-        help="what requests are matched by (default: %(default)s)",
+        help=f"what requests are matched by (default: {','.join(DEFAULT_MATCH_ON)})",
     )
     serve.set_defaults(run=_run)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
 
 
 def _factor(text: str) -> float:
@@ -287,7 +292,7 @@ def _recorder(arguments: argparse.Namespace) -> tuple[Recorder, str]:
     recorder = open_recorder(
         arguments.record,
         record_mode=(arguments.record_mode or "new_episodes") if arguments.record else "none",
-        match_on=[name.strip() for name in arguments.match_on.split(",")],
+        match_on=arguments.match_on,
         replay_speed=arguments.speed,
         allow_playback_repeats=True,
     )

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pytest_chatapi.contract.catalogue import catalogue, rules
 from pytest_chatapi.contract.findings import Level
+from pytest_chatapi.contract.wording import did_you_mean, use_one_of
 from pytest_chatapi.errors import SettingError
 
 __all__ = ["PROFILES", "Profile", "get_profile", "matrix", "profile_for_log", "profile_for_url"]
@@ -63,7 +64,8 @@ def get_profile(name: str) -> Profile:
         SettingError: there is no such profile.
     """
     if name not in PROFILES:
-        raise SettingError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}")
+        near = did_you_mean(name, PROFILES) or use_one_of(PROFILES)
+        raise SettingError(f"unknown profile {name!r}{near}")
     return Profile(name, matrix()[name])
 
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from pytest_chatapi.contract.plain_validation import surely_fits
 from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.wording import plural
 
 __all__ = ["Node", "Path", "Problem", "Schema", "SchemaViolation", "json_path", "json_type"]
 
@@ -440,8 +441,6 @@ def _admits(schema: Schema, value: JSON) -> bool:
 
 _PHRASES = (
     ("maxLength", "of at most {} characters"),
-    ("minItems", "with at least {} item(s)"),
-    ("maxItems", "with at most {} items"),
     ("maxProperties", "with at most {} members"),
     ("pattern", "matching {}"),
 )
@@ -458,6 +457,11 @@ def _expected(schema: Schema) -> str:
     text = " or ".join(_expected_kinds(schema, types)) or "any value"
     if "minimum" in schema and "maximum" in schema:
         text += f" from {schema['minimum']} to {schema['maximum']}"
+    least, most = schema.get("minItems"), schema.get("maxItems")
+    if most is not None:
+        text += f" with {least or 0} to {most} items"
+    elif least is not None:
+        text += f" with at least {plural(least, 'item')}"
     for keyword, phrase in _PHRASES:
         if keyword in schema:
             text += " " + phrase.format(schema[keyword])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import traceback
 from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, NamedTuple, Never, TypeGuard
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -109,6 +109,7 @@ class ChatMock:
         ttft: float | None = None,
         tokens_per_second: float | None = None,
         jitter: float = 0,
+        **unknown: Never,
     ) -> Route:
         """Reply to every chat completion that no earlier route matches; see `Route.reply`.
 
@@ -120,7 +121,7 @@ class ChatMock:
         __tracebackhide__ = True
         fitting = reply_that_fits if reply is None else reply
         return self.chat().reply(
-            fitting, ttft=ttft, tokens_per_second=tokens_per_second, jitter=jitter
+            fitting, ttft=ttft, tokens_per_second=tokens_per_second, jitter=jitter, **unknown
         )
 
     def script(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, Never, TypeGuard, cast
 from unittest.mock import ANY
 
 import httpx
@@ -16,9 +17,10 @@ from respx.patterns import Lookup, PathPattern, Pattern
 
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.wire import JSON
-from pytest_chatapi.contract.wording import show, use_instead
+from pytest_chatapi.contract.wording import did_you_mean, show, use_instead
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.mock import patterns
+from pytest_chatapi.mock.builders import BUILDERS
 from pytest_chatapi.mock.embeddings import Embeddings
 from pytest_chatapi.mock.pace import pace_of, with_pace
 from pytest_chatapi.mock.replies import Reply
@@ -144,6 +146,7 @@ class Route(respx.Route):
         ttft: float | None = None,
         tokens_per_second: float | None = None,
         jitter: float = 0,
+        **unknown: Never,
     ) -> Route:
         """Reply to each request with this. An earlier `reply` for the same patterns is replaced.
 
@@ -158,9 +161,12 @@ class Route(respx.Route):
             jitter: share of each wait by which it varies, 0 to 1; the same in each run.
 
         Raises:
-            SettingError: this is not a reply, or a number is out of range.
+            SettingError: this is not a reply, a number is out of range, or there is no such
+                argument.
         """
         __tracebackhide__ = True
+        for name in unknown:
+            raise SettingError(f"reply() has no argument {name!r}{_instead_of_argument(name)}")
         pace = pace_of(ttft, tokens_per_second, jitter)
         self.repeated, self.turns = with_pace(_checked(reply), pace), None
         self._replace()
@@ -285,6 +291,18 @@ def _function_of(lookups: Mapping[str, object]) -> tuple[str, dict[str, object]]
         if all(lookups.get(name) is value for name, value in fixed.items()):
             return function, {name: v for name, v in lookups.items() if name not in fixed}
     return "route", dict(lookups)
+
+
+def _instead_of_argument(name: str) -> str:
+    """What a wrong argument of `Route.reply` may have meant, perhaps one of a builder."""
+    near = did_you_mean(name, ("ttft", "tokens_per_second", "jitter"))
+    if near:
+        return near
+    for builder, row in BUILDERS.items():
+        for parameter in inspect.signature(row.build).parameters:
+            if did_you_mean(name, [parameter]):
+                return f": did you mean reply({builder}(..., {parameter}=...))?"
+    return ": use a reply, ttft, tokens_per_second, jitter"
 
 
 def _check(function: str, patterns: Sequence[object], lookups: Mapping[str, object]) -> None:

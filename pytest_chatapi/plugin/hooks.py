@@ -118,7 +118,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         try:
             if not is_recorded(item):
                 continue
-        except TwoRecorders as error:
+            from pytest_chatapi.plugin.settings import settings_for
+
+            settings_for(item, {})
+        except (TwoRecorders, pytest.UsageError) as error:
             item.stash[REFUSED] = str(error)
             continue
         if (marker := item.get_closest_marker("chatapi_faults")) is not None:
@@ -130,9 +133,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.stash[REFUSED] = str(error)
                 continue
         from pytest_chatapi.plugin.config_fixture import config_scope
-        from pytest_chatapi.plugin.settings import settings_for
 
-        settings_for(item, {})  # a wrong setting fails before any test runs
         item.stash[IS_RECORDED] = True
         # What the config allows holds for the other fixtures, too: the guard asks for it.
         _add_fixture(item, "chatapi_config", before=config_scope(item))

@@ -155,8 +155,10 @@ def marker_arguments(item: pytest.Item) -> list[Values]:
     layers = []
     for marker in reversed(list(item.iter_markers("chatapi"))):
         if marker.args:
-            names = use_one_of(SETTINGS)
-            raise pytest.UsageError(f"{where} takes keyword arguments only{names}")
+            first = marker.args[0]  # a converted @pytest.mark.vcr("name.yaml"), most likely
+            is_file = isinstance(first, str) and first.endswith((".yaml", ".yml", ".json"))
+            near = f": did you mean cassette={first!r}?" if is_file else use_one_of(SETTINGS)
+            raise pytest.UsageError(f"{where} takes keyword arguments only{near}")
         layers.append(_valid(marker.kwargs, where))
     return layers
 

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.wire import JSON
-from pytest_chatapi.contract.wording import ABSENT, show
+from pytest_chatapi.contract.wording import ABSENT, did_you_mean, show
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.recording.kinds import DEFAULT_MATCH_ON, MATCHERS
 from pytest_chatapi.redaction.jsonpath import JsonPaths, leaves
@@ -52,7 +52,8 @@ class Matcher:
         self.match_on = tuple(_ALIASES.get(name, name) for name in match_on)
         for name in self.match_on:
             if name not in MATCHERS:
-                raise SettingError(f"match_on cannot compare {name!r}: use {', '.join(MATCHERS)}")
+                near = did_you_mean(name, MATCHERS) or f": use {', '.join(MATCHERS)}"
+                raise SettingError(f"match_on cannot compare {name!r}{near}")
         self._ignored = JsonPaths(ignore_body)
         self._normalize = normalize_body
 

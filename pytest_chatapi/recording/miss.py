@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import mask, plural, show
+from pytest_chatapi.recording.kinds import DEFAULT_MATCH_ON
 from pytest_chatapi.recording.lookup import Lookup
 from pytest_chatapi.recording.matching import Matcher, differences, split_url
 
@@ -167,6 +169,9 @@ def describe(miss: Miss) -> str:
             lines.append(f"    ... and {plural(more, 'more difference')}")
     for route in miss.routes or ():
         lines += _row("", route)
+    if miss.answered:
+        names = json.dumps(DEFAULT_MATCH_ON)
+        lines += _row("  compare", f"match_on={names}, or record it again")
     if miss.remedy:  # in one line, however long: it is there to be pasted
         lines.append(f"  {'reply' if is_mocked else 'record it':<9} {miss.remedy}")
     return "\n".join(lines)

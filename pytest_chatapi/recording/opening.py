@@ -37,7 +37,8 @@ def open_recorder(
     Args:
         cassette: path of the file; ``None`` for traffic that is neither recorded nor replayed.
         record_mode: one of `kinds.RECORD_MODES`.
-        match_on: parts of a request that are compared, see `Matcher`.
+        match_on: parts of a request that are compared, see `Matcher`; if given, also with
+            cassettes of other recorders.
         ignore_body: JSON paths in request bodies that are not compared.
         normalize_body: normalises values that change between runs, see `Matcher`.
         redact: a project's own secrets: regular expressions, and JSON paths.
@@ -57,6 +58,8 @@ def open_recorder(
     replay_speed = FACTOR.checked("replay_speed", replay_speed)
     redactor = Redactor(redact, keep_headers)
     matcher = Matcher(redactor, match_on, ignore_body, normalize_body)
+    if match_on is not DEFAULT_MATCH_ON:  # set by the user, so other recorders' rules do not count
+        more["legacy_match_on"] = matcher.match_on
     opened = Cassette(cassette, name) if cassette is not None else None
     return Recorder(
         opened,
