@@ -761,6 +761,16 @@ def test_no_route_fits(run: Run) -> None:
     ]
 
 
+def test_a_request_to_the_responses_api_says_so(run: Run) -> None:
+    run.mock.reply("x")
+    with pytest.raises(UnrecordedRequest) as raised:
+        run.http.post("https://api.openai.com/v1/responses", json={"model": "m", "input": "Hi"})
+    assert str(raised.value).splitlines()[1:3] == [
+        "  because   it goes to the Responses API, and the mock replies to Chat",
+        "            Completions",
+    ]
+
+
 def test_the_route_that_a_miss_advises_replies(run: Run) -> None:
     url = "https://hub.example/api/agent harnesses?page=2"
     run.mock.reply()

@@ -13,7 +13,7 @@ from respx.models import SideEffectError
 from respx.patterns import Pattern
 
 from pytest_chatapi.contract.ask import Ask, request_json
-from pytest_chatapi.contract.endpoint import endpoint
+from pytest_chatapi.contract.endpoint import endpoint, other_api
 from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wire import JSON
@@ -259,7 +259,8 @@ class ChatMock:
 
     def miss(self, request: Request) -> Miss:
         """The request, and why no route matches it."""
-        known = self._known_body(request, endpoint(Exchange(request)))
+        exchange = Exchange(request)
+        known = self._known_body(request, endpoint(exchange))
         routed = RoutedRequest(request, known.body, {})
         routes = self._table.routes
         lines = [
@@ -268,9 +269,12 @@ class ChatMock:
         ]
         if len(routes) > _LISTED:
             lines.append(f"... and {len(routes) - _LISTED} more")
+        reason = "no route of the mock matches it" if routes else "the mock has no routes"
+        if other_api(exchange) == "responses":  # to which frameworks switch by a model's prefix
+            reason = "it goes to the Responses API, and the mock replies to Chat Completions"
         return Miss(
-            mask(title_of(Exchange(request))),
-            "no route of the mock matches it" if routes else "the mock has no routes",
+            mask(title_of(exchange)),
+            reason,
             routes=lines,
             remedy=_remedy(request),
         )
