@@ -371,13 +371,16 @@ def _remarks(report: Report) -> dict[str, str]:
     return lines
 
 
-def _reasons(counts: Mapping[str, int]) -> str:
-    most = sorted(counts.items(), key=lambda item: -item[1])
-    return ", ".join(f"{count:,} {reason}" for reason, count in most)
-
-
 def _skipped(counts: Counter[str]) -> str:
     return _reasons({_UNKNOWN if name == "unknown" else name: n for name, n in counts.items()})
+
+
+def _reasons(counts: Mapping[str, int]) -> str:
+    """``2 responses, 1 embeddings``; of a single reason, no count, which stands before it."""
+    if len(counts) == 1:
+        return next(iter(counts))
+    most = sorted(counts.items(), key=lambda item: -item[1])
+    return ", ".join(f"{count:,} {reason}" for reason, count in most)
 
 
 def _kinds_of_files(counts: Counter[str]) -> str:
@@ -386,8 +389,7 @@ def _kinds_of_files(counts: Counter[str]) -> str:
     for kind, count in counts.items():
         text = UNREAD.get(kind, kind)
         kinds[_ONE.get(text, text) if count == 1 else text] = count
-    reasons = _reasons(kinds) if len(kinds) > 1 else next(iter(kinds))
-    return reasons + (" (see --map, or docs/formats.md)" if names_tool else "")
+    return _reasons(kinds) + (" (see --map, or docs/formats.md)" if names_tool else "")
 
 
 def baseline_lines(report: Report) -> list[str]:

@@ -123,7 +123,7 @@ def test_text(capsys: pytest.CaptureFixture[str], log: str) -> None:
         '  got      "x"\n'
         "  hint     not an error under `--profile compatible`\n"
         "\n"
-        "1 exchange skipped: 1 embeddings\n7 exchanges checked in 1 file: 6 errors\n"
+        "1 exchange skipped: embeddings\n7 exchanges checked in 1 file: 6 errors\n"
         f"{NEXT}\n"
     )
 
@@ -198,7 +198,7 @@ def test_statistics(capsys: pytest.CaptureFixture[str], log: str, good: str) -> 
     assert out.endswith(
         "  hint     not an error under `--profile compatible`\n\n"
         f"{counts}\n"
-        "1 exchange skipped: 1 embeddings\n7 exchanges checked in 1 file: 6 errors\n"
+        "1 exchange skipped: embeddings\n7 exchanges checked in 1 file: 6 errors\n"
         f"{NEXT}\n"
     )
     _, out, err = run(capsys, "check", "--statistics", "--format", "jsonl", log)
@@ -281,7 +281,7 @@ def test_jsonl(capsys: pytest.CaptureFixture[str], log: str) -> None:
     *findings, rest = [json.loads(text) for text in out.splitlines()]
     assert findings == json.loads(document)["findings"]
     assert sorted(rest) == sorted([*KEYS, *UNCOVERED, "errors"])
-    assert (rest["name"], rest["message"]) == ("not-checked", "1 exchange skipped: 1 embeddings")
+    assert (rest["name"], rest["message"]) == ("not-checked", "1 exchange skipped: embeddings")
 
 
 def test_chunk_numbers(capsys: pytest.CaptureFixture[str]) -> None:
@@ -688,7 +688,7 @@ def test_a_body_that_cannot_be_read_during_its_check(
     status, out, err = run(capsys, "check", log)
     assert (status, err) == (2, "chatapi: log.jsonl: interaction 1: the file has gone\n")
     assert out.endswith(
-        f"\n1 exchange skipped: 1 embeddings\n7 exchanges checked in 1 file: 5 errors\n{NEXT}\n"
+        f"\n1 exchange skipped: embeddings\n7 exchanges checked in 1 file: 5 errors\n{NEXT}\n"
     )
 
 
@@ -721,7 +721,7 @@ def test_other_traffic_is_skipped(capsys: pytest.CaptureFixture[str]) -> None:
     name = write("other.jsonl", other, other)
     assert run(capsys, "check", name) == (
         2,
-        "2 exchanges skipped: 2 embeddings\nnothing checked in 1 file\n",
+        "2 exchanges skipped: embeddings\nnothing checked in 1 file\n",
         "chatapi: other.jsonl: nothing was checked: 2 exchanges, all of the Embeddings API\n",
     )
 
@@ -951,7 +951,7 @@ def test_script(log: str) -> None:
     assert (done.returncode, done.stderr) == (1, b"")
     assert b"\x1b" not in done.stdout
     assert done.stdout.endswith(
-        b"1 exchange skipped: 1 embeddings\n7 exchanges checked in 1 file: 6 errors\n"
+        b"1 exchange skipped: embeddings\n7 exchanges checked in 1 file: 6 errors\n"
         + f"{NEXT}\n".encode()
     )
 

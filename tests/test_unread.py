@@ -200,7 +200,7 @@ REMARK = "3 exchanges skipped: 2 responses, 1 embeddings"
 @pytest.fixture
 def mixed() -> str:
     write("f/a.jsonl", line(), *responses(2), line(EMBEDDINGS, "https://h/v1/embeddings"))
-    write("f/notes.txt", "Dear all")
+    write("f/notes.txt", "# How to log", "", "- in your code:", "", '"response": log,', "}")
     return "f"
 
 
@@ -259,7 +259,7 @@ def test_requests_that_were_never_answered(capsys: pytest.CaptureFixture[str]) -
 def test_an_unknown_api_has_the_same_words_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
     other = line({"users": []}, "https://h/api/v1/users", None)
     write("u.jsonl", line(), other)
-    said = "1 exchange skipped: 1 of an unknown API"
+    said = "1 exchange skipped: of an unknown API"
     for form in ("text", "jsonl", "junit", "github", "sarif"):
         assert said in run(capsys, "u.jsonl", "--format", form)[1]
     assert json.loads(run(capsys, "u.jsonl", "--format", "json")[1])["skipped_by_api"] == {
@@ -479,7 +479,7 @@ def test_the_summary_of_pytest(pytester: pytest.Pytester, monkeypatch: pytest.Mo
     result.stdout.fnmatch_lines(
         [
             "-* chat completions contract -*",
-            "3 exchanges skipped: 3 responses",
+            "3 exchanges skipped: responses",
             "1 file skipped: not an HTTP recording",
             "2 recorded exchanges checked: 4 notes: Q13 deprecated-parameter (4)",
         ],
@@ -542,7 +542,7 @@ def test_the_summary_beside_a_file_that_cannot_be_read(
     summary = [
         "-* chat completions contract -*",
         "1 file could not be read: see the errors above",
-        "3 exchanges skipped: 3 responses",
+        "3 exchanges skipped: responses",
         "1 file skipped: of LangSmith (see --map, or docs/formats.md)",
     ]
     result.stdout.fnmatch_lines([*summary, "no recorded exchange was checked"], consecutive=True)
@@ -562,7 +562,7 @@ def test_the_summary_of_workers(pytester: pytest.Pytester, monkeypatch: pytest.M
     result.stdout.fnmatch_lines(
         [
             "nothing was checked in *d: no files to look into",
-            "3 exchanges skipped: 3 responses",
+            "3 exchanges skipped: responses",
             "4 recorded exchanges checked: 4 notes: Q13 deprecated-parameter (4)",
         ],
         consecutive=True,

@@ -55,6 +55,8 @@ def _values(name: str, data: bytes) -> Iterator[JSON]:
     try:
         yield from load_all(decoded(name, data))
     except YAMLProblem as error:
+        if name.lower().endswith(".txt"):  # prose, perhaps with an example of a response
+            raise not_a_recording(name) from None
         raise damaged(name, data, error.place(), f"not valid YAML: {error.reason}") from None
 
 
