@@ -147,7 +147,7 @@ def _plain(style: str, text: str) -> str:
 def describe(
     finding: Finding,
     *,
-    also: str = "",
+    also: Sequence[str] = (),
     paint: Paint = _plain,
     profile_setting: str = "--profile {}",
 ) -> str:
@@ -176,7 +176,10 @@ def describe(
     lines += _row("expected", finding.expected)
     lines += _row("got", finding.got)
     if also:
-        lines += _row("also", also)
+        places = _row("also", "; ".join(also))
+        if len(places) > 1:  # a line each, since a path with a space in it must stay in one piece
+            places = [f"  {'also' if at == 0 else '':<8} {place}" for at, place in enumerate(also)]
+        lines += places
     profiles = _more_lenient(finding)
     if profiles and finding.level == "error":
         lines += _row("hint", f"not an error under {_alternatives(profiles, profile_setting)}")
@@ -493,8 +496,8 @@ def _folded(findings: Sequence[Finding], notes: bool) -> list[list[Finding]]:
     return sorted(groups.values(), key=lambda same: LEVELS.index(same[0].level))
 
 
-def _elsewhere(same: Sequence[Finding]) -> str:
-    """Return where else a group of findings was found; empty if nowhere else."""
+def _elsewhere(same: Sequence[Finding]) -> list[str]:
+    """Return where else a group of findings was found, the first few."""
     first = _place(same[0])
     # A recording that is played twice has its findings twice.
     places = {_place(f) if _place(f) != first else f.path: None for f in same[1:]}
@@ -502,7 +505,7 @@ def _elsewhere(same: Sequence[Finding]) -> str:
     shown = [*places][:2]
     if len(places) > 2:
         shown.append(f"and {len(places) - 2:,} more")
-    return "; ".join(shown)
+    return shown
 
 
 def _notes(findings: Sequence[Finding]) -> list[str]:

@@ -98,7 +98,7 @@ def test_what_repeats_in_a_failure_is_told_once_and_ignored_at_any_index() -> No
     assert blocks[0] == (
         "U02, S03: it breaks the contract: 4 findings (profile openai)\n  sent from app.py:4"
     )
-    assert blocks[1] == describe(failing[0], also="$.a[2].b", profile_setting='profile="{}"')
+    assert blocks[1] == describe(failing[0], also=["$.a[2].b"], profile_setting='profile="{}"')
     assert blocks[3].endswith('ignore=["U02:$.a[*].b", "S03:$.a[0]"]')
 
 
@@ -120,6 +120,13 @@ def test_findings_that_differ_in_numbers_only_are_one() -> None:
     assert sum(": error" in line for line in lines) == 1
     assert lines_of(*same[:3])[4].endswith("interaction 1; a.yaml, interaction 2")
     assert lines_of(*same[:2])[4].endswith("  a.yaml, interaction 1")
+    # A path is not broken, even at a space.
+    name = f"{'a b ' * 20}.yaml"
+    far = replace(same[0], source=Source(name, 2))
+    assert lines_of(*same[:2], far)[4:6] == [
+        "  also     a.yaml, interaction 1",
+        f"           {name}, interaction 2",
+    ]
     # In the same place, the path tells them apart.
     at_once = [replace(finding, source=Source("a.yaml", 0)) for finding in same[:2]]
     assert lines_of(*at_once)[4] == "  also     $.a[1].b"
