@@ -1008,7 +1008,7 @@ def test_faults(capsys: pytest.CaptureFixture[str]) -> None:
 def test_some_faults(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "faults", "cut(chunks=3)", "rate_limit") == (
         0,
-        "cut         The connection ends after this many chunks or bytes, whichever comes\n"
+        "cut         The connection ends after `chunks` or `bytes`, whichever comes\n"
         "            first.\n"
         "rate_limit  429 with `Retry-After` in seconds.\n",
         "",

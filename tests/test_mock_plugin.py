@@ -340,7 +340,7 @@ def test_a(chatapi_mock):
 
 def test_a_failure_says_what_was_injected_where(run: Any) -> None:
     test = """
-@pytest.mark.chatapi_faults("2*server_error")
+@pytest.mark.chatapi_faults("server_error, gzip_cut")
 def test_a(chatapi_mock, openai_client):
     chatapi_mock.reply("x")
     client = openai_client.with_options(max_retries=1)
@@ -353,7 +353,8 @@ def test_a(chatapi_mock, openai_client):
             "-* Captured chatapi call -*",
             "injected faults:",
             "  exchange 0, sent from test_it.py:[0-9]*: server_error (500: the server failed)",
-            "  exchange 1, sent from test_it.py:[0-9]*: server_error (500: the server failed)",
+            "  exchange 1, sent from test_it.py:[0-9]*: gzip_cut (The body is compressed with",
+            "    gzip, and ends in the middle of the compressed data)",
         ],
         consecutive=True,
     )

@@ -64,7 +64,7 @@ def _after_chunk(events: Sequence[Event], chunks: int) -> int | None:
 def cut(
     body: Body, /, *, chunks: int | None = None, bytes: int | None = None
 ) -> Interaction | None:
-    """The connection ends after this many chunks or bytes, whichever comes first.
+    """The connection ends after `chunks` or `bytes`, whichever comes first.
 
     By default after the first chunk of a stream, and in the middle of any other response.
     """
@@ -114,7 +114,7 @@ def cut_mid_json(body: Body, /) -> Interaction | None:
     finds={"stream": "T05 T08: error"},
 )
 def ends_early(body: Body, /, *, chunks: int = 2) -> Interaction | None:
-    """The stream ends normally after this many chunks, without `finish_reason` and `[DONE]`."""
+    """The stream ends normally after `chunks`, without `finish_reason` and `[DONE]`."""
     at = _after_chunk(body.events, chunks)
     finished = body.find(lambda choice: choice.get("finish_reason"))
     if at is None or (finished is not None and finished < at):
@@ -133,7 +133,7 @@ def ends_early(body: Body, /, *, chunks: int = 2) -> Interaction | None:
     retried=False,
 )
 def stall(body: Body, /, *, seconds: float = 60.0, chunks: int = 1) -> Interaction | None:
-    """Nothing arrives for `seconds`, after this many chunks or before an unstreamed response."""
+    """Nothing arrives for `seconds`, after `chunks` or before an unstreamed response."""
     at = _after_chunk(body.events, chunks) if body.streamed else 0
     if at is None:
         return None

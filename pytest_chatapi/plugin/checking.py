@@ -244,8 +244,10 @@ class Checks:
     def _injected(self) -> list[str]:
         """What was injected where: a failing test does not say so itself."""
         lines = [
-            f"  exchange {at}, sent from {self._sender_of(exchange)}: "
-            f"{_fault_in_words(exchange.fault)}"
+            _filled(
+                f"exchange {at}, sent from {self._sender_of(exchange)}: "
+                f"{_fault_in_words(exchange.fault)}"
+            )
             for at, exchange in enumerate(self._recorder.exchanges)
             if exchange.fault
         ]
@@ -375,6 +377,20 @@ def _fault_in_words(text: str) -> str:
     from pytest_chatapi.faults import parse
 
     return f"{text} ({parse(text)[0].summary.rstrip('.')})"
+
+
+def _filled(text: str) -> str:
+    """One line of a list, wrapped for the terminal."""
+    import textwrap
+
+    return textwrap.fill(
+        text,
+        80,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _what_it_changes(fault: Fault, is_streamed: bool) -> str:
