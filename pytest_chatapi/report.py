@@ -29,6 +29,7 @@ __all__ = [
     "baseline_lines",
     "describe",
     "failure_message",
+    "filled",
     "found_instead",
     "level_counts",
     "painted",
@@ -479,7 +480,7 @@ def _text(report: Report, options: Options) -> str:
         blocks += _notes(report.findings)
     if not options.statistics:
         blocks += _shutdowns(report.findings)
-    lines = [_filled(line) for line in remarks(report)]
+    lines = [filled(line) for line in remarks(report)]
     lines += baseline_lines(report)
     blocks.append("\n".join([*lines, _summary(report, paint), *_next_step(report, options)]))
     return "\n\n".join(blocks) + "\n"
@@ -518,7 +519,7 @@ def _notes(findings: Sequence[Finding]) -> list[str]:
     listing = ", ".join(f"{name} ({count:,})" for name, count in most)
     more = counts.total() - sum(count for _, count in most)
     listing += f" and {more:,} more" if more else ""
-    return [_filled(f"notes: {listing}; list: --select {most[0][0].split()[0]}")]
+    return [filled(f"notes: {listing}; list: --select {most[0][0].split()[0]}")]
 
 
 # Nearly every recording has this note, so there is one line for each day.
@@ -532,19 +533,19 @@ def _shutdowns(findings: Sequence[Finding]) -> list[str]:
         return []
     if len(counts) == 1:
         ((message, count),) = counts.items()
-        return [_filled(f"note {_SHUTDOWN} {message} ({plural(count, 'recording')})")]
+        return [filled(f"note {_SHUTDOWN} {message} ({plural(count, 'recording')})")]
     days = defaultdict(list)
     for message, count in counts.most_common():
         _, model, rest = message.split("`")
         day = re.search(r"\d{4}-\d\d-\d\d", rest)
         assert day is not None
         days[day[0]].append(f"{model} ({count:,})")
-    lines = [_filled(f"  {day} {', '.join(models)}", 13) for day, models in sorted(days.items())]
+    lines = [filled(f"  {day} {', '.join(models)}", 13) for day, models in sorted(days.items())]
     head = f"note {_SHUTDOWN} models with a shutdown date, and how many recordings use each:"
     return ["\n".join([head, *lines])]
 
 
-def _filled(text: str, indent: int = 2) -> str:
+def filled(text: str, indent: int = 2) -> str:
     """Wrap a line for the terminal."""
     return textwrap.fill(text, _WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False)
 

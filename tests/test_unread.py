@@ -471,7 +471,7 @@ _QUIET = ("-o", "asyncio_default_fixture_loop_scope=function")
 
 def test_the_summary_of_pytest(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(pytester.path)
-    odd = {**ASKED, "max_tokens": 9, "seed": 1}
+    odd = {**ASKED, "max_tokens": 9, "seed": 1, "model": "gpt-4"}
     write("c/a.jsonl", line(asked=odd), line(asked=odd), *responses(3))
     write("c/notes.txt", "Dear all")
     write("d/only.jsonl", *responses(2))
@@ -481,7 +481,8 @@ def test_the_summary_of_pytest(pytester: pytest.Pytester, monkeypatch: pytest.Mo
             "-* chat completions contract -*",
             "3 exchanges skipped: responses",
             "1 file skipped: not an HTTP recording",
-            "2 recorded exchanges checked: 4 notes: Q13 deprecated-parameter (4)",
+            "2 recorded exchanges checked: 8 notes: Q13 deprecated-parameter (4), Q17",
+            "  model-shutdown (2), K09 model-echo (2)",
         ],
         consecutive=True,
     )

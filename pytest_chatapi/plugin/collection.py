@@ -24,7 +24,14 @@ from pytest_chatapi.plugin.stash import CONFIGURATION
 from pytest_chatapi.reading.find import is_recording
 from pytest_chatapi.reading.mapping import Mapping
 from pytest_chatapi.reading.reader import NotARecording, read_file
-from pytest_chatapi.report import Report, baseline_lines, found_instead, remarks, unreadable_lines
+from pytest_chatapi.report import (
+    Report,
+    baseline_lines,
+    filled,
+    found_instead,
+    remarks,
+    unreadable_lines,
+)
 
 __all__ = ["CassetteCollector", "CassetteFile", "ExchangeItem"]
 
@@ -136,15 +143,13 @@ class CassetteCollector:
         terminalreporter.write_sep("-", "chat completions contract")
         for line in failing:
             terminalreporter.write_line(line, red=True, bold=True)
-        for line in lines:
-            terminalreporter.write_line(line)
+        counts = "; ".join(_counted(self.counts)) or "no findings"
+        summary = "no recorded exchange was checked"
         if self.checked:
-            terminalreporter.write_line(
-                f"{plural(self.checked, 'recorded exchange')} checked: "
-                f"{'; '.join(_counted(self.counts)) or 'no findings'}"
-            )
-        else:
-            terminalreporter.write_line("no recorded exchange was checked")
+            summary = f"{plural(self.checked, 'recorded exchange')} checked: {counts}"
+        for line in [*lines, summary]:
+            # What is indented is a place, which is not wrapped.
+            terminalreporter.write_line(line if line.startswith(" ") else filled(line))
 
 
 def _counted(counts: Counter[tuple[Level, str]]) -> Iterator[str]:
