@@ -1512,7 +1512,11 @@ def test_the_journal(tmp_path: Path) -> None:
     recorder = mocked(respond)
     recorder.faults = Plan("ok, server_error")
     about = replace(ABOUT, profile="openai")
-    with serving(recorder, about=about, api_key=KEY) as url, client(url) as asking:
+    lines: list[str] = []
+    with (
+        serving(recorder, about=about, api_key=KEY, on_exchange=lines.append) as url,
+        client(url) as asking,
+    ):
         journal = f"{url.removesuffix('/v1')}{REQUESTS}"
         assert asking.get(journal).status_code == 401
         assert asking.post("/chat/completions?a=1", json=ask()).status_code == 401
@@ -1544,6 +1548,11 @@ def test_the_journal(tmp_path: Path) -> None:
         assert (rows[3]["note"], rows[0]["note"]) == ("no recording or reply", None)
         assert asking.delete(journal).json() == {"total": 0, "requests": []}
         assert asking.get(journal).json() == {"total": 0, "requests": []}
+    assert [line.partition(" ms, ")[2] for line in lines if " ms," in line] == [
+        "fault server_error",
+        "no recording or reply",
+        "no recording or reply",
+    ]
 
 
 def test_what_a_recording_answered(tmp_path: Path) -> None:

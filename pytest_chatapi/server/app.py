@@ -282,7 +282,8 @@ class App:
     def _line(self, call: _Call, seconds: float) -> str:
         redactor = self._recorder.redactor
         target = redactor.text(redactor.url(call.target))
-        note = f", {redactor.text(call.note)}" if call.note else ""
+        fault = f", fault {call.seen.fault}" if call.seen is not None and call.seen.fault else ""
+        note = fault + (f", {redactor.text(call.note)}" if call.note else "")
         return mask(
             f"{call.method} {target} {call.status or '-'} {call.size} bytes "
             f"{seconds * 1000:.0f} ms{note}"
