@@ -172,6 +172,7 @@ def test_the_names_are_those_of_the_rows() -> None:
         ("POST", "https://h/model/anthropic.claude-v2/converse-stream", "bedrock"),
         ("POST", "https://h/v2/rerank", "rerank"),
         ("POST", "https://h/telemetry/runs", "telemetry"),
+        ("POST", "https://api.openai.com/v1/traces/ingest", "telemetry"),
         ("POST", "https://h/api/v1/users", "unknown"),
         ("POST", "https://h/api/v1/tracing/batches", "unknown"),
         ("GET", "https://host.azure.com/openai/files?api-version=1", "files"),

@@ -761,14 +761,29 @@ def test_no_route_fits(run: Run) -> None:
     ]
 
 
-def test_a_request_to_the_responses_api_says_so(run: Run) -> None:
+@pytest.mark.parametrize(
+    ("path", "body", "reason"),
+    [
+        (
+            "responses",
+            {"model": "m", "input": "Hi"},
+            "it goes to the Responses API, and the mock replies to Chat Completions",
+        ),
+        (
+            "traces/ingest",
+            {"data": []},
+            "it is telemetry, which the library that sends it can turn off",
+        ),
+    ],
+)
+def test_a_request_to_another_api_says_so(
+    run: Run, path: str, body: dict[str, Any], reason: str
+) -> None:
     run.mock.reply("x")
     with pytest.raises(UnrecordedRequest) as raised:
-        run.http.post("https://api.openai.com/v1/responses", json={"model": "m", "input": "Hi"})
-    assert str(raised.value).splitlines()[1:3] == [
-        "  because   it goes to the Responses API, and the mock replies to Chat",
-        "            Completions",
-    ]
+        run.http.post(f"https://api.openai.com/v1/{path}", json=body)
+    because = str(raised.value).partition("  because   ")[2].partition("1. ")[0]
+    assert " ".join(because.split()) == reason
 
 
 def test_the_route_that_a_miss_advises_replies(run: Run) -> None:

@@ -513,6 +513,7 @@ OTHER_APIS = (
         r"/v\d+/(?:traces|metrics|logs)$"  # OTLP
         r"|/api/public/(?:ingestion|otel/.+)$"  # Langfuse
         r"|/api/\d+/(?:envelope|store)$"  # Sentry
+        r"|/traces/ingest$"  # openai-agents
         r"|/(?:runs|otel|api/v\d+|traces|spans)/(?:batch|multipart)$|/runs(?:/[0-9a-f-]{36})?$"
         r"|/call/(?:start|end|upsert_batch)$|/logs3$|/llmobs(?:/.+)?$"  # LangSmith, Weave, ...
         r"|/(?:telemetry|ingestion|i/v0/e|capture|decide|flags|batch|track)(?:/.+)?$",

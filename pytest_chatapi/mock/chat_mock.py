@@ -270,8 +270,7 @@ class ChatMock:
         if len(routes) > _LISTED:
             lines.append(f"... and {len(routes) - _LISTED} more")
         reason = "no route of the mock matches it" if routes else "the mock has no routes"
-        if other_api(exchange) == "responses":  # to which frameworks switch by a model's prefix
-            reason = "it goes to the Responses API, and the mock replies to Chat Completions"
+        reason = _ELSEWHERE.get(other_api(exchange) or "", reason)
         return Miss(
             mask(title_of(exchange)),
             reason,
@@ -468,6 +467,13 @@ def _called(function: Callable[[Request], object], request: Request) -> object:
         reply.close()
         raise SettingError("a reply function cannot be async: use `def`")
     return reply
+
+
+# What a framework sends although its user thinks of chat completions.
+_ELSEWHERE = {
+    "responses": "it goes to the Responses API, and the mock replies to Chat Completions",
+    "telemetry": "it is telemetry, which the library that sends it can turn off",
+}
 
 
 def _remedy(request: Request) -> str:
