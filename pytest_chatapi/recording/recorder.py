@@ -318,14 +318,18 @@ class Recorder:
 
     # -- what takes and playbacks report ---------------------------------------------------
 
-    def overrun(self, playback: Playback) -> None:
-        """A client reads on where, in the recording, it had stopped."""
+    def overrun(self, playback: Playback, reader: str = "") -> None:
+        """A client reads on where, in the recording, it had stopped.
+
+        Args:
+            reader: the thread in which it reads, if it is not the test's own.
+        """
         request, source = playback.exchange.request or Request(), playback.exchange.source
         if self._lookup is None or source is None:
             miss = Miss(self._title(request), "the client keeps reading where the response is cut")
         else:
             at_once = not self.replay_speed
-            miss = overrun_of(self._lookup, request, source.index, at_once=at_once)
+            miss = overrun_of(self._lookup, request, source.index, at_once=at_once, reader=reader)
         self._lose(miss, playback.exchange)
 
     def of_forks(self) -> str:
