@@ -399,6 +399,14 @@ def test_all_does_not_drop_what_another_test_recorded(path: Path) -> None:
     assert contents(path) == ["theirs", "N"]
 
 
+def test_rewrite_keeps_optional_recordings_that_are_not_recorded_again(path: Path) -> None:
+    write(path, interaction("a", "old a"), interaction("b", "old b"))
+    recorder = opened(path, "rewrite", optional=[URL])
+    record(recorder, "a", "new a")
+    recorder.save()
+    assert contents(path) == ["old b", "new a"]
+
+
 def test_rewrite_drops_the_old_recordings_once(path: Path) -> None:
     write(path, interaction("a"))
     recorder = opened(path, "rewrite")

@@ -109,7 +109,7 @@ class Recorder:
         own_only: recordings of other tests are not played: their cassette has the same name by
             chance.
         optional: patterns of URLs (`fnmatch`, without the query) whose recordings need not be
-            played.
+            played, and are kept by `rewrite` until they are recorded again.
         phase: written with what is recorded from now on, see `Interaction`.
         since: when the run began; recordings from before are old (see `rewrite`).
         answers: a mock, in place of cassette and network.
@@ -469,8 +469,11 @@ class Recorder:
                 return True  # only the test that recorded it may drop it
             if self._is_new(entry):
                 return True
+            # What is optional may have been requested by another test of this run.
+            if is_rewrite and not (self.optional and self._is_optional(entry.request)):
+                return False
             # As in vcrpy, a new recording replaces what it matches.
-            return not is_rewrite and self.matcher.key(entry.request) not in keys
+            return self.matcher.key(entry.request) not in keys
 
         return keep
 
