@@ -16,6 +16,7 @@ from pytest_chatapi.contract.ask import request_json
 from pytest_chatapi.contract.exchange import Exchange, Response
 from pytest_chatapi.contract.sse import decode_sse, looks_like_sse
 from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.reading.arrivals import arrivals_of
 
 __all__ = ["Figures", "Source", "Timing", "Tokens", "figures_of", "timing_of", "tokens_of"]
 
@@ -190,6 +191,8 @@ def timing_of(response: Response, tokens: Tokens) -> Timing:
     """When the chunks of a response arrived, and what follows from it."""
     times = response.times
     pieces = response.pieces if isinstance(response.pieces, list | tuple) else None
+    if response.arrivals and (known := arrivals_of(response.content, response.arrivals)):
+        pieces, times = known
     if not times or (pieces is not None and len(pieces) != len(times)):
         return Timing(unmeasured="the times of arrival were not recorded")
     if not _is_stream(response):
