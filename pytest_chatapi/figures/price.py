@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -109,9 +109,13 @@ class Prices:
     ) -> tuple[Callable[[int], Rates] | None, Literal["", "own table", "genai-prices"]]:
         for pattern, rates in self._own.items():
             if fnmatch.fnmatchcase(model, pattern):
-                return (lambda _: rates), "own table"
+                return partial(_constant, rates), "own table"
         listed = _listed(model, host, tier)
         return (listed, "genai-prices") if listed is not None else (None, "")
+
+
+def _constant(rates: Rates, prompt: int) -> Rates:
+    return rates
 
 
 def own_rates(name: str, value: object) -> Rates:
@@ -141,9 +145,8 @@ def _listed(model: str, host: str, tier: str) -> Callable[[int], Rates] | None:
     try:
         found = calc_price(
             Usage(input_tokens=1, output_tokens=1),
-            model_ref=model,
-            provider_api_url=f"https://{host}" if "." in host and host[0].isalpha() else None,
-            provider_id=None,
+            model,
+            provider_api_url=f"https://{host}",  # a model costs nothing known on another's server
             price_context={"service_tier": tier} if tier in ("flex", "priority") else None,
         )
     except LookupError:
