@@ -122,9 +122,8 @@ def figures_of(exchange: Exchange, source: Source) -> Figures:
     usage = _last(chunks, "usage")
     tokens = tokens_of(usage)
     is_stream = response is not None and _is_stream(response)
-    timing = Timing()
-    if response is not None and source != "replayed":
-        timing = timing_of(response, tokens)
+    # Of a replay, the times are those of the recording.
+    timing = timing_of(response, tokens) if response is not None else Timing()
     model, tier = _last(chunks, "model"), _last(chunks, "service_tier")
     return Figures(
         source,
