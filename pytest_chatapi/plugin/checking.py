@@ -106,7 +106,7 @@ class Checks:
             self._warn(refusal)
         else:
             exchanges = plural(count, "exchange")
-            self._warn(f"skipped after {exchanges}, recorded all the same: replays skip there too")
+            self._warn(f"skipped after {exchanges}, recorded anyway: replays skip there too")
 
     def torn_down(self, error: BaseException | None) -> None:
         """Check what fixtures did after a test that passed.
@@ -142,8 +142,8 @@ class Checks:
         if recorder.shares_with and recorder.cassette is not None:
             others = ", ".join(sorted(recorder.shares_with))
             self._warn(
-                f"{recorder.cassette.name} is the cassette of {others} too, whose name makes the "
-                "same file name; each test replays its own recordings"
+                f"{recorder.cassette.name} is also the cassette of {others}, whose file "
+                "name is the same; each test replays its own recordings"
             )
 
     def _end_phase(self) -> None:
@@ -232,7 +232,7 @@ class Checks:
         return new
 
     def _story_of(self, exchange: Exchange) -> list[tuple[str, str]]:
-        """Who sent a request, what responded, and what was injected into the response."""
+        """Where a request was sent from, what responded, and what was injected."""
         source, story = exchange.source, []
         if exchange.sent_from:
             story.append(("sent from", self._sender_of(exchange)))

@@ -120,7 +120,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        # A mistake in one test is no reason to run none.
+        # A mistake in one test must not stop all others.
         try:
             is_measured = is_recorded(item)
         except TwoRecorders as error:

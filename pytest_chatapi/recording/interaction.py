@@ -6,7 +6,7 @@ and cassetter keep it and ignore it:
     chatapi:
       recorded_at: '2026-11-25T10:45:00.123Z'
       pieces: 316@12.5 320@14.1       bytes@milliseconds since the request was sent
-      cut: server                     who ended the connection early; left out where it was complete
+      cut: server                     which side ended it early; left out where it was complete
       error: RemoteProtocolError      the exception of httpx or httpx2 that the client got then
       tail: 8J8=                      base64: the bytes of a character that was cut
       test: tests/test_a.py::test_b   the test that recorded it, in a cassette that tests share
@@ -61,7 +61,7 @@ class Interaction:
         pieces: the response body, decompressed, in the pieces in which it arrived.
         times: seconds from the sending of the request to the arrival of each piece; ``None``
             where they were not recorded.
-        cut: who ended the connection before the body was complete.
+        cut: which side ended the connection before the body was complete.
         error: name of the exception that the client's HTTP library raised then, or ``""``.
         recorded_at: UTC, as ISO 8601; ``""`` where unknown.
         test: the test that recorded it; only in a cassette that several tests share.

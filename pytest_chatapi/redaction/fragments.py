@@ -147,7 +147,7 @@ def note_across(documents: Iterable[Document], find: Find) -> None:
 
 
 def are_alike(texts: list[str]) -> bool:
-    """Whether these are no fragments: the id or the model of all chunks."""
+    """Whether these are not fragments: the id or the model of all chunks."""
     return texts.count(texts[0]) == len(texts)
 
 

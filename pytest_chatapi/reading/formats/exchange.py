@@ -279,7 +279,7 @@ def _member(part: JSONObject, request: Request | None) -> tuple[JSON, JSON]:
     if request is None or not request.url or CHAT_PATH in request.url:
         keys = ", ".join(map(printable, part)) or "none"
         raise NotAnExchange(
-            f"{_NOT_UNDERSTOOD}: its keys are {keys[:200]}, and none of them holds the body"
+            f"{_NOT_UNDERSTOOD}: its keys are {keys[:200]}, and none of them is the body"
         )
     return None, None
 
