@@ -55,11 +55,13 @@ def _run(arguments: argparse.Namespace) -> int:
             else:
                 found.append(figures_of(exchange, "recorded"))
     errors = [one for one in errors if not isinstance(one, NotARecording)]
+    if not found and not errors:
+        errors.append(ReadError(arguments.paths[0], "", "holds no chat completions"))
     groups = by_model(found, Prices())
     if arguments.format == "json":
         data = {"version": 1, "models": [group.to_json() for group in groups]}
         sys.stdout.write(json.dumps(data, indent=2) + "\n")
-    else:
+    elif found:
         sys.stdout.write(_text(groups, found, skipped))
     for error in errors:
         print(f"chatapi: {without_secrets(str(error))}", file=sys.stderr)
@@ -68,15 +70,15 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _text(groups: Sequence[Group], found: Sequence[Figures], skipped: Counter[str]) -> str:
     lines = [
-        f"{'model':<28}{'calls':>6}{'prompt':>10}{'completion':>12}{'USD':>10}"
-        f"{'first token':>13}{'tok/s':>8}"
+        f"{'model':<26}{'calls':>6}{'prompt':>10}{'completion':>11}{'USD':>9}"
+        f"{'first token':>12}{'tok/s':>6}"
     ]
     for group in groups:
         data = group.to_json()
         lines.append(
-            f"{group.name[:27]:<28}{len(group.exchanges):>6}{_whole(data['prompt_tokens']):>10}"
-            f"{_whole(data['completion_tokens']):>12}{_usd(group.usd):>10}"
-            f"{_seconds(data['ttft_seconds']):>13}{_speed(data['tokens_per_second']):>8}"
+            f"{group.name[:25]:<26}{len(group.exchanges):>6}{_whole(data['prompt_tokens']):>10}"
+            f"{_whole(data['completion_tokens']):>11}{_usd(group.usd):>9}"
+            f"{_seconds(data['ttft_seconds']):>12}{_speed(data['tokens_per_second']):>6}".rstrip()
         )
     lines.append("")
     unreported = sum(group.unreported for group in groups)
@@ -98,7 +100,7 @@ def _whole(count: int | None) -> str:
 
 
 def _usd(usd: float | None) -> str:
-    return "" if usd is None else f"{usd:.4f}"
+    return "" if usd is None else f"{usd:.4f}" if usd >= 0.0001 or not usd else "<0.0001"
 
 
 def _seconds(spread: JSONObject | None) -> str:
