@@ -145,7 +145,7 @@ def events(body: str | bytes) -> list[Any]:
             "https://hooks.zapier.com/hooks/catch/REDACTED/",
             "a webhook",
         ),
-        ("a1B2" * 13 + "JQQJ99" + "a1B2" * 6 + "c3", "REDACTED", "an API key (...JQQJ99...)"),
+        ("a1B2" * 13 + "JQQJ99" + "a1B2" * 6 + "c3", "REDACTED", "an API key (...JQQJ9...)"),
         ("org-" + "a1B2" * 6, "org-REDACTED", "an organization id (org-...)"),
         ("proj_" + "a1B2" * 6, "proj_REDACTED", "a project id (proj_...)"),
         ("user-" + "a1B2" * 6, "user-REDACTED", "a user id (user-...)"),
@@ -177,14 +177,14 @@ def test_shapes_of_vendors(prefix: str, alphabet: str, least: int, source: str, 
         assert clean.find_secrets(text) == [f"an API key ({prefix}...)"]
         assert clean.find_secrets(clean.text(text)) == []
     assert clean.text(f"a {prefix}{tail[:-1]} b") == f"a {prefix}{tail[:-1]} b"
-    assert source in VENDOR_DATA["sources"] or source.startswith("https://")
+    assert source in VENDOR_DATA["sources"]
     assert rule
 
 
 def test_where_the_shapes_of_vendors_are_from() -> None:
     for source in VENDOR_DATA["sources"].values():
         assert source["url"].startswith("https://")
-        assert source["license"] in ("MIT", "Apache-2.0", "AGPL-3.0")
+        assert source["license"] in ("MIT", "Apache-2.0")
         assert source.get("commit") or source.get("version")
         assert re.fullmatch(r"20\d\d-\d\d-\d\d", source["read"])
 

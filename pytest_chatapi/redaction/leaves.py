@@ -248,10 +248,10 @@ def _document(text: str, value: object, start: int, end: int) -> Document:
             leaves.append(Leaf(text, match.span(1), key))
             if key == "bytes" and (listed := _BYTES.match(text, match.end())):
                 place = listed.span(1)
-            earlier = node.get(key)
-            node[key] = build(item)
-            if earlier is not None:  # a name that is there twice
-                node[key] = [earlier, node[key]]
+            if key in node:  # a name that is there twice
+                node[key] = [node[key], build(item)]
+            else:
+                node[key] = build(item)
         token, tops = node.get("token"), node.get("top_logprobs")
         if isinstance(token, StringLeaf):
             token.bytes = place

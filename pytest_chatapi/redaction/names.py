@@ -14,6 +14,7 @@ from pytest_chatapi.redaction.replacing import REDACTED
 from pytest_chatapi.redaction.values import can_be_password, is_opaque
 
 __all__ = [
+    "BY_NAME",
     "KEPT_OF_REQUESTS",
     "KEPT_OF_RESPONSES",
     "MASKED_HEADERS",
@@ -24,6 +25,9 @@ __all__ = [
     "is_secret_header",
     "rank",
 ]
+
+BY_NAME = "a value that is secret by its name"
+"""The kind of what names say, in words for messages."""
 
 # -- members and parameters ----------------------------------------------------------------------
 
