@@ -10,7 +10,7 @@ import contextlib
 import json
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
@@ -42,7 +42,7 @@ class Leaf:
         self.text = value if isinstance(value, str) else source[slice(*span)]
         self.hits: list[Hit] = []
         self.bytes: tuple[int, int] | None = None
-        self.tops: list[StringLeaf] = []
+        self.tops: Sequence[StringLeaf] = ()
 
     @property
     def placeholder(self) -> str:

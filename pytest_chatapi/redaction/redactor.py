@@ -239,8 +239,9 @@ class Redactor:
         What a document holds is looked for again in its strings, one by one and joined.
         """
         documents = Documents(text)
+        shortest = 0 if self._patterns else _SHORTEST
         for leaf in documents.leaves:
-            if isinstance(leaf.value, str):
+            if isinstance(leaf.value, str) and len(leaf.text) >= shortest:
                 leaf.hits += self._hits(leaf.text)
         has_names = any(hit.kind == BY_NAME for hit in hits)
         for document in documents:
