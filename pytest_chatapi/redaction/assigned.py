@@ -16,7 +16,7 @@ from pytest_chatapi.redaction.values import can_be_password, is_generated, is_op
 __all__ = ["assigned_hits"]
 
 # Each is looked for in every text, so there are few.
-_WORDS = "passw", "secret", "auth", "pwd", "identified by"
+_WORDS = "pass", "secret", "auth", "pwd", "identified by"
 _LAST_WORDS = "key", "token"  # which are parts of other words, too
 _SHORTEST = 16  # characters of a name and a value
 _OTHER_ALPHABETS = "пароль", "密码", "密碼", "パスワード", "contraseña"
@@ -26,6 +26,7 @@ _REST = re.compile(r"[\w-]{0,24}", re.ASCII)
 # Up to the value: signs, tags, and a few words of code and of messages.
 _GLUE = re.compile(
     r"(?:\\{1,8}[nrt]|[\s\"'`*(){\[\]:=>|.@\\：→は是-]|(?<=[\"'`]),|</?[A-Za-z]{1,20}>"
+    r"|\bfor [\w.@-]{1,32}(?=:)|\b[0-9](?=:)"
     r"|\b(?:is|are|was|provided|expected|[Rr]eceived|[Vv]alue|stringValue|content|type|key|token"
     r"|str|[Ss]tring|b|N|[Bb]earer|Basic|Token|Api-?Key)\b){1,24}"
 )
@@ -37,16 +38,17 @@ _NEXT_PARAMETER = re.compile(r"&[\w-]+=")
 _BARE_TOKEN = re.compile(
     r"(?:-+|(?:bad|expired|invalid|my|the|this|unknown|with|wrong|your) |n)?token", re.IGNORECASE
 )
-_WRAPPER = re.compile(r"(?:Str|Credential|Value|Header)\Z")
+_WRAPPER = re.compile(r"(?:Str|Credential|Value|Header|Text)\Z")
 _OTHER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[.~]*/.*|[^@\s]+@[^@\s]+\.[a-z]+|\w+://.*")
-# The password of a user, and an option that has one where its value looks generated.
+# The password of a user, a cookie, and an option that has one where its value looks generated.
 _USER_OPTION = re.compile(
-    r" (?:-u|--(?:proxy-)?user)[ =]+[\"']?[\w.@-]{1,64}:(?P<password>[^\s\"'`:\\]{6,128})"
+    r" (?:(?:-u|--(?:proxy-)?user)[ =]+[\"']?[\w.@-]{1,64}:|(?:-b|--cookie)[ =]+[\"']?[\w-]{1,64}=)"
+    r"(?P<password>[^\s\"'`:\\]{6,128})"
 )
 _USER_ARGUMENT = re.compile(
     r"auth=\(\\*[\"'][^\"'\\]{1,64}\\*[\"'], *\\*[\"'](?P<password>[^\"'\\]{6,128})"
 )
-_OPTION = re.compile(r" -(?:[aPpw]|passin pass:)[ \"']{0,2}(?P<password>[^\s\"'`:\\]{12,128})")
+_OPTION = re.compile(r" -(?:[aPpkw]|passin pass:)[ \"']{0,2}(?P<password>[^\s\"'`:\\]{12,128})")
 
 
 def assigned_hits(text: str) -> list[Hit]:

@@ -8,12 +8,13 @@ from itertools import pairwise
 from pytest_chatapi.redaction.leaves import Leaf, Node, StringLeaf
 from pytest_chatapi.redaction.names import BY_NAME, Rank, is_secret_header, rank
 from pytest_chatapi.redaction.replacing import REDACTED, Hit
+from pytest_chatapi.redaction.urls import path_hits
 from pytest_chatapi.redaction.values import is_generated
 
 __all__ = ["may_be_secret", "may_hold", "note_named"]
 
 # Beside names that have a rank: what else makes a document worth reading.
-_WORTH_READING = frozenset({"server_url", "server_label"})
+_WORTH_READING = frozenset({"server_url", "server_label", "kty"})
 _NAMED_VALUE = re.compile(
     r"(?:passw(?:or)?d|secret|key|token|credential"
     r"|authorization|cookie|session)\\*\""
@@ -35,6 +36,8 @@ _NAME_AND_VALUE = (
 """Members that hold a name, and those beside them that hold its value."""
 _THOUGHTS = frozenset({"thinking", "thought", "text"})
 _KINDS_OF_THOUGHT = "thinking", "reasoning", "signature"
+_KEY_PARAMETERS = "d", "k", "p", "q", "dp", "dq", "qi"
+"""What is private in a JSON Web Key (RFC 7518, section 6)."""
 _PLAIN_HEADERS = frozenset({"accept", "content-type", "user-agent"})
 
 
@@ -110,6 +113,12 @@ def _note_members(node: dict[str, Node], place: str) -> None:
                 for value in map(node.get, values):
                     if value is not name and isinstance(value, StringLeaf):
                         _note_text(name.text, value, of_name)
+    if "kty" in node:
+        for key in _KEY_PARAMETERS:
+            if isinstance(leaf := node.get(key), StringLeaf) and is_generated(leaf.text):
+                leaf.hits.append(Hit(0, len(leaf.text), REDACTED, BY_NAME))
+    if isinstance(url := node.get("server_url"), StringLeaf):
+        url.hits += path_hits(url.text)
     headers = node.get("headers")
     if isinstance(headers, dict) and ("server_url" in node or "server_label" in node):
         for key, item in headers.items():

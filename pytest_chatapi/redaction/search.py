@@ -203,8 +203,9 @@ class Search:
             or _MAY_HOLD.search(data)
         ):
             return {}
-        hits = self.hits(data.decode("latin-1"), depth, _OF_KEYS)
-        return dict.fromkeys(hit.kind for hit in hits)
+        # What only may be secret by its name is not worth a whole file.
+        hits = self.hits(data.decode("latin-1"), depth, _OF_KEYS, names=data.isascii())
+        return dict.fromkeys(hit.kind for hit in hits if hit is not _NAMED)
 
 
 def _split_hits(fragments: Fragments[str], find: Find, names: bool) -> Iterator[Hit]:

@@ -348,7 +348,11 @@ SPACED = (
         "-----BEGIN",
         # Up to the next five dashes only, or many first lines would each look through the rest.
         rf'-----BEGIN {_PRIVATE}(?:(?:[^"<>{{}}-]++|-(?!----))*+-----END {_PRIVATE}'
-        r"|(?:\s|\\[nr])*[A-Za-z0-9+/=]{40}[A-Za-z0-9+/=\s\\]*(?<![\s\\]))",
+        r"|(?:\s|\\[nr])*[A-Za-z0-9+/=]{40}[A-Za-z0-9+/=\s\\]*(?<![\s\\])"
+        # In lines that are quoted, as in code and in mail.
+        r"|(?:(?:\\*[nr])?[^A-Za-z0-9]{1,8}(?:n[^A-Za-z0-9]{1,8})?[A-Za-z0-9+/=]{16,76}+)++"
+        rf"(?:(?:\\*[nr])?[^A-Za-z0-9]{{1,8}}[A-Za-z0-9+/=]{{0,15}}+)"
+        ")",
         REDACTED,
         "a private key",
         "RFC 7468; gitleaks private-key",
