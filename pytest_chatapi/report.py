@@ -359,7 +359,7 @@ def _remarks(report: Report) -> dict[str, str]:
         )
     if report.assembled:
         lines["assembled logs"] = (
-            f"{plural(report.assembled, 'exchange')} out of assembled logs: their streams, headers "
+            f"{plural(report.assembled, 'exchange')} from assembled logs: their streams, headers "
             "and errors (T, E, X, H) were not recorded, so not checked"
         )
     return lines

@@ -278,7 +278,7 @@ def test_cassettes_of_others_are_played(tmp_path: Path, form: str) -> None:
         ("a: 1\n", "c.yaml: not a recording in a known format"),
         (
             '{"run_type": "llm", "inputs": {}, "outputs": {}}',
-            r"c.yaml: a run of LangSmith, not read by itself: use --map 'request=\$.inputs,",
+            r"c.yaml: a run of LangSmith, not read directly: use --map 'request=\$.inputs,",
         ),
         ("interactions:\n- request:\n    a: [\n", "c.yaml: interaction 0: not valid YAML"),
         (
@@ -726,9 +726,9 @@ def test_a_refusal_says_where_the_secret_is(
     body, answer = (json.dumps({"a": key if side in sides else "b"}).encode() for side in SIDES)
     harmless, bad = interaction(b'{"a": 1}'), interaction(body, answer)
     path = tmp_path / (name if sides else f"{key}{name}")
-    place = f"the {' and '.join(sides)} of POST {URL} still holds" if sides else ""
+    place = f"the {' and '.join(sides)} of POST {URL} still contains" if sides else ""
     reason = (
-        f"not written: {place or 'the name of the cassette holds'} an API key (sk-...); "
+        f"not written: {place or 'the name of the cassette contains'} an API key (sk-...); "
         "add a pattern for it to redact=[...] in the chatapi_config fixture, or keep it out of "
         "the test"
     )
@@ -761,7 +761,8 @@ def test_what_cannot_be_written_is_left_out(name: str, tmp_path: Path) -> None:
     assert ready.refused == 4
     message = str(ready.refusal)
     assert message.startswith(
-        f"{name}: not written: POST {URL}: holds characters that are not valid Unicode; POST {URL}"
+        f"{name}: not written: POST {URL}: contains characters that are not valid Unicode; "
+        f"POST {URL}"
     )
     assert message.endswith("; and 1 more (2 other exchanges recorded)")
     assert type(ready.refusal) is WriteError

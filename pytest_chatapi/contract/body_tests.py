@@ -158,7 +158,7 @@ def asks_chat(body: JSONObject) -> bool:
     return isinstance(body.get("messages"), list)
 
 
-# Documented for chat completions only, so a request that has one of them is no other API's.
+# Documented for chat completions only, so a request with one of them is not another API's.
 _CHAT_ONLY = {"max_completion_tokens", "response_format", "n", "stream_options", "logprobs"}
 _BLOCKS = {"tool_use", "tool_result", "thinking"}
 

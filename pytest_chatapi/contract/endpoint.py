@@ -106,7 +106,7 @@ def other_api(exchange: Exchange) -> str | None:
     """The name of the API of an exchange that is not checked, as `OTHER_APIS` has it.
 
     Returns:
-        ``unknown`` for what nobody knows, ``None`` for what is checked.
+        ``unknown`` where no row fits, ``None`` for what is checked.
     """
     row = row_of(exchange)
     return row.name if row.check is None else None
@@ -124,18 +124,18 @@ def _by_path(exchange: Exchange, request: Request, path: str, method: str) -> En
     for row in OTHER_APIS:
         if row.header in request.headers if row.header else row.path and re.search(row.path, path):
             return CHAT if _is_chat_call(request, exchange.response) else row
-    # Under a path of ours, a method that it does not have is no completion either.
+    # Under a path of ours, a method that it does not have is not a completion either.
     return UNKNOWN if is_ours else _by_body(request, exchange.response, addressed=True)
 
 
 def _of_other(response: Response | None) -> Endpoint | None:
-    """The row of another API that answers under a path of ours, as the body tells."""
+    """The row of another API that responds under a path of ours, as the body tells."""
     row = _of_response(response)
     return row if row is not None and row.check is None else None
 
 
 def _is_chat_call(request: Request, response: Response | None) -> bool:
-    """Whether a call under the path of another API is a chat completion all the same."""
+    """Whether a call under the path of another API is a chat completion anyway."""
     body = response.body if response is not None else None
     if isinstance(body, str | bytes):
         mark: str | bytes = "chat.completion" if isinstance(body, str) else b"chat.completion"
@@ -326,7 +326,7 @@ def _head(pieces: Iterable[bytes]) -> bytes | None:
 
 
 def _lenient(body: JSON) -> JSON:
-    """The parsed body; ``None`` where it is not JSON. What is wrong with it is no matter here."""
+    """The parsed body; ``None`` where it is not JSON. Errors in it do not matter here."""
     if not isinstance(body, str | bytes):
         return body
     try:

@@ -133,7 +133,7 @@ def watched_fixture(item: pytest.Item, name: str, scope: str) -> Iterator[None]:
     requests: dict[str, None] = {}
 
     def note(method: str, host: str, path: str) -> None:
-        # A local server may be asked whether it is ready, also on replay.
+        # A local server may be polled until it is ready, also on replay.
         if method.upper() == "POST" or not is_local(host):
             requests[f"{method.upper()} {host}{path.partition('?')[0]}"] = None
 

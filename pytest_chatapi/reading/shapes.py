@@ -1,6 +1,6 @@
 """Requests and responses of chat completions told by their shape, for logs that do not label them.
 
-What is found here was written by whoever kept the log, so nothing is assumed beyond the shape:
+What is found here was written by any logger, so nothing is assumed beyond the shape:
 messages with a role, and choices.
 """
 

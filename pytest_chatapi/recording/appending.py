@@ -18,7 +18,7 @@ from typing import TypeAlias
 __all__ = ["Appender"]
 
 _Identity: TypeAlias = tuple[int, int, int, int]
-"""Device, number, size and time of change: equal as long as nobody else writes to a file."""
+"""Device, number, size and time of change: equal as long as no other process writes to a file."""
 
 
 class Appender:

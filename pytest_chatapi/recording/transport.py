@@ -415,7 +415,7 @@ class AsyncRecordReplayTransport(_Async):
     async def _send(self, request: HTTPRequest) -> HTTPResponse:
         if self._transport is None:
             family = family_of(request)
-            # Nobody may close this one, and another test has another event loop.
+            # The test may never close this one, and another test has another event loop.
             limits = family.Limits(max_keepalive_connections=0)
             self._transport = family.AsyncHTTPTransport(limits=limits)
         with sending(self.recorder):
