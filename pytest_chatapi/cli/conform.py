@@ -139,7 +139,10 @@ def _server(arguments: argparse.Namespace) -> int:
         f"{tokens:,} tokens",
         file=sys.stderr,
     )
-    with httpx.Client(follow_redirects=False) as client:
+    # A connection for each request: one that is kept may be closed by the server just when the next
+    # request is sent, which is nobody's deviation.
+    limits = httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(follow_redirects=False, limits=limits) as client:
         run = Run(lambda name: Live(client, url, headers, arguments.timeout, caps), options, caps)
         results = _run(run, checks)
     if arguments.record is not None:
