@@ -45,6 +45,14 @@ class Answered:
     disconnects: int = 0
 
     @property
+    def path(self) -> str:
+        return self.request.url.path
+
+    @property
+    def body_asked(self) -> bytes:
+        return self.request.content
+
+    @property
     def is_stream(self) -> bool:
         return self.headers.get("content-type", "").startswith("text/event-stream")
 
@@ -73,6 +81,43 @@ def edits(change: Callable[[dict[str, Any]], object]) -> Fault:
         answered.body = "\n\n".join(events).encode()
 
     return fault
+
+
+def streamed(change: Callable[[dict[str, Any]], object]) -> Fault:
+    """A fault in each chunk of a stream, while whole responses stay as they are."""
+    fault = edits(change)
+    return lambda answered: fault(answered) if answered.is_stream else None
+
+
+def status(code: int, applies: Callable[[Answered], bool]) -> Fault:
+    """A fault in the status of some responses: an error that should be none, or the reverse."""
+
+    def fault(answered: Answered) -> None:
+        if not applies(answered):
+            return
+        answered.headers["content-type"] = "application/json"
+        value: dict[str, Any] = {"error": {"message": "m", "type": "t", "param": "p", "code": "c"}}
+        if code == 200:
+            is_stream = answered.asked.get("stream")
+            message = {"role": "assistant", "content": "Hello!", "refusal": None}
+            choice = {"index": 0, "finish_reason": "stop", "logprobs": None}
+            value = {
+                "id": "chatcmpl-1",
+                "object": "chat.completion.chunk" if is_stream else "chat.completion",
+                "created": 1760000000,
+                "model": MODEL,
+                "choices": [{**choice, ("delta" if is_stream else "message"): message}],
+            }
+        answered.status, answered.body = code, body_of(value)
+        if code == 200 and answered.asked.get("stream"):
+            answered.headers["content-type"] = "text/event-stream"
+            answered.body = b"data: " + answered.body + b"\n\ndata: [DONE]\n\n"
+
+    return fault
+
+
+def body_of(value: object) -> bytes:
+    return json.dumps(value).encode()
 
 
 class _Pieces(httpx.SyncByteStream):
@@ -139,5 +184,7 @@ def results(names: Sequence[str], fault: Fault | None = None, **options: Any) ->
     assert chosen, names
     caps = Caps()
     with httpx.Client(transport=Faulty(fault)) as client:
-        run = Run(lambda name: Live(client, URL, HEADERS, 5.0, caps), Options(MODEL, **options), caps)
+        run = Run(
+            lambda name: Live(client, URL, HEADERS, 5.0, caps), Options(MODEL, **options), caps
+        )
         return {result.check.id: result for result in run.results(chosen)}

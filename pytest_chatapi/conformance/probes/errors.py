@@ -81,7 +81,9 @@ def _refuses(server: Server, requests: Iterable[dict[str, Any]]) -> None:
         if not reply.error.get("param"):
             unnamed = unnamed or what
     if unnamed:
-        raise non_strict(f"the error for {unnamed} names no parameter", expected="param", got="none")
+        raise non_strict(
+            f"the error for {unnamed} names no parameter", expected="param", got="none"
+        )
 
 
 def _became(reply: Reply) -> str:

@@ -19,7 +19,7 @@ from pytest_chatapi.conformance.server import Reply, Server
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import show
 
-_SAME = {"temperature": 0, "seed": 7, "max_completion_tokens": 16}
+_SAME: dict[str, Any] = {"temperature": 0, "seed": 7, "max_completion_tokens": 16}
 _LONGEST_CONTEXT = 65_536
 """Tokens. A prompt beyond it is sent at once and refused, or else has to be paid for."""
 
@@ -235,7 +235,8 @@ def refused_before_first(server: Server) -> None:
     schema = {"name": "bad", "strict": True, "schema": {"type": 123}}
     bad = {"type": "json_schema", "json_schema": schema}
     is_refused = False
-    for members in ({"response_format": bad}, {"messages": []}):
+    requests: tuple[dict[str, Any], ...] = ({"response_format": bad}, {"messages": []})
+    for members in requests:
         reply = server.chat(mode="stream", max_completion_tokens=16, **members)
         if any("error" in frame for frame in reply.frames):
             raise fail(
