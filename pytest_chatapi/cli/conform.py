@@ -137,7 +137,10 @@ def _server(arguments: argparse.Namespace) -> int:
         f"{tokens:,} tokens",
         file=sys.stderr,
     )
-    with httpx.Client(follow_redirects=False) as client:
+    # A connection that is used again may be closed by the server just then, which would look like
+    # a fault of the server.
+    limits = httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(follow_redirects=False, limits=limits) as client:
         run = Run(lambda name: Live(client, url, headers, arguments.timeout, caps), options, caps)
         results = _run(run, checks)
     if arguments.record is not None:

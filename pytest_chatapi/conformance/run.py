@@ -87,6 +87,7 @@ class Run:
         self._lock = threading.Lock()
         self._systematic: set[tuple[str, str]] | None = None
         self._noise: tuple[Outcome | None] | None = None
+        self._reasons = False
         self._codes_of_probes = frozenset[str]().union(*(c.probe.codes for c in every_check()))
         self.measured: dict[str, list[Sent]] = {}
         """What was sent beside the checks, to measure: name to requests."""
@@ -120,6 +121,7 @@ class Run:
         systematic: set[tuple[str, str]] = set()
         try:
             systematic = self._findings_of_any()
+            server.reasons = self._reasons
             check.probe.run(server)
             if not server.replies:
                 raise not_exercised("nothing was sent")
@@ -199,6 +201,7 @@ class Run:
                             raise
                     for reply in server.replies:
                         found |= {place(finding) for finding in reply.result.findings}
+                        self._reasons |= reply.result.answer is not None and reply.reasons
                     self.measured[name] = list(server.wire.sent)
                 self._systematic = found
             return self._systematic
@@ -209,8 +212,13 @@ class Run:
             if self._noise is None:
                 name = "measured.noise"
                 server = self._server(name, "whole")
+                server.reasons = self._reasons
                 ask = partial(
-                    server.chat, "Count to five.", temperature=0, seed=7, max_completion_tokens=16
+                    server.chat,
+                    "Count to five.",
+                    seed=7,
+                    max_completion_tokens=server.room(16),
+                    **server.steady,
                 )
                 try:
                     first, second = ask().accepted(), ask().accepted()

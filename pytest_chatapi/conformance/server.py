@@ -23,6 +23,11 @@ from pytest_chatapi.contract.wording import show
 __all__ = ["Reply", "Server"]
 
 CHAT = "/chat/completions"
+
+ROOM_TO_REASON = 2000
+"""Tokens that a model may spend before what it is asked for. The models that reason take a few
+hundred for the prompts of the probes.
+"""
 _UNSUPPORTED = (
     "not support",
     "unsupported",
@@ -149,6 +154,39 @@ class Reply:
                     found.append(value)
         return found
 
+    @property
+    def reasoning_tokens(self) -> int:
+        """As counted by the usage; 0 where it does not say."""
+        details = self.usage.get("completion_tokens_details")
+        count = details.get("reasoning_tokens") if isinstance(details, dict) else 0
+        return count if isinstance(count, int) else 0
+
+    @cached_property
+    def reasoning_text(self) -> str:
+        """What the model thought, by whichever name the server has for it, or ``""``. A server
+        that does not parse it leaves it at the start of the text.
+        """
+        body = self.json
+        found = []
+        for value in self.frames or ([body] if isinstance(body, dict) else []):
+            choices = value.get("choices")
+            for choice in choices if isinstance(choices, list) else ():
+                part = choice.get("delta", choice.get("message")) if choice else None
+                if isinstance(part, dict):
+                    texts = (part.get(name) for name in ("reasoning_content", "reasoning"))
+                    found += [text for text in texts if isinstance(text, str)]
+        if not any(found) and self.text.lstrip().startswith("<think>"):
+            return self.text.partition("</think>")[0].replace("<think>", "").strip()
+        return "".join(found)
+
+    @property
+    def reasons(self) -> bool:
+        """Whether the model thinks before it speaks. Where the server hides that, its tokens are
+        used up without any text.
+        """
+        is_used_up = self.finish == "length" and not self.text and not self.calls
+        return bool(self.reasoning_tokens or self.reasoning_text or is_used_up)
+
     # -- what a probe asks of a reply --------------------------------------------------------
 
     def accepted(self, *features: str) -> Reply:
@@ -207,7 +245,10 @@ class Server:
         model: that is probed.
         mode: of the check.
         replies: all that came so far.
+        reasons: whether the model reasons first, as its plainest reply shows.
     """
+
+    reasons = False
 
     def __init__(
         self,
@@ -284,6 +325,17 @@ class Server:
         total = usage.get("total_tokens") if isinstance(usage, dict) else None
         self._caps.add_tokens(total if isinstance(total, int) else 0)
         return reply
+
+    def room(self, tokens: int) -> int:
+        """What to cap a reply at that takes so many tokens: a model that reasons has more, or the
+        cap would end it before it says anything.
+        """
+        return tokens + ROOM_TO_REASON if self.reasons else tokens
+
+    @property
+    def steady(self) -> dict[str, Any]:
+        """Members of a request whose reply should not vary. Models that reason refuse them."""
+        return {} if self.reasons else {"temperature": 0}
 
     def needs_determinism(self) -> None:
         """Go on only if the same request twice gives the same text.
