@@ -155,7 +155,9 @@ class Run:
             is_own = finding.code in probe.codes
             if probe.id == PLAINEST:
                 is_own = is_own or finding.code not in self._codes_of_probes
-            else:
+            elif finding.level == "error" or finding.code not in self._codes_of_probes:
+                # A warning of another probe's rule may depend on when the response came, or on
+                # what the model happened to say.
                 is_own = is_own or place(finding) not in systematic
             (findings if is_own else also).append(finding)
         errors = [finding for finding in findings if finding.level == "error"]
@@ -201,7 +203,8 @@ class Run:
                             raise
                     for reply in server.replies:
                         found |= {place(finding) for finding in reply.result.findings}
-                        self._reasons |= reply.result.answer is not None and reply.reasons
+                        if reply.result.answer is not None:
+                            self._reasons |= reply.shows_reasoning or reply.is_used_up
                     self.measured[name] = list(server.wire.sent)
                 self._systematic = found
             return self._systematic

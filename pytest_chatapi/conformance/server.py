@@ -161,31 +161,21 @@ class Reply:
         count = details.get("reasoning_tokens") if isinstance(details, dict) else 0
         return count if isinstance(count, int) else 0
 
-    @cached_property
-    def reasoning_text(self) -> str:
-        """What the model thought, by whichever name the server has for it, or ``""``. A server
-        that does not parse it leaves it at the start of the text.
+    @property
+    def shows_reasoning(self) -> bool:
+        """Whether the model thought before it spoke: its thoughts are counted, or sent, in a member
+        of their own or at the start of the text.
         """
-        body = self.json
-        found = []
-        for value in self.frames or ([body] if isinstance(body, dict) else []):
-            choices = value.get("choices")
-            for choice in choices if isinstance(choices, list) else ():
-                part = choice.get("delta", choice.get("message")) if choice else None
-                if isinstance(part, dict):
-                    texts = (part.get(name) for name in ("reasoning_content", "reasoning"))
-                    found += [text for text in texts if isinstance(text, str)]
-        if not any(found) and self.text.lstrip().startswith("<think>"):
-            return self.text.partition("</think>")[0].replace("<think>", "").strip()
-        return "".join(found)
+        return bool(
+            self.reasoning_tokens
+            or any(choice.reasoned for choice in self.answer.choices.values())
+            or self.text.lstrip().startswith("<think>")
+        )
 
     @property
-    def reasons(self) -> bool:
-        """Whether the model thinks before it speaks. Where the server hides that, its tokens are
-        used up without any text.
-        """
-        is_used_up = self.finish == "length" and not self.text and not self.calls
-        return bool(self.reasoning_tokens or self.reasoning_text or is_used_up)
+    def is_used_up(self) -> bool:
+        """Whether the cap ended it before there was anything: its thoughts may be hidden."""
+        return self.finish == "length" and not self.text and not self.calls
 
     # -- what a probe asks of a reply --------------------------------------------------------
 
@@ -205,13 +195,16 @@ class Reply:
         said = json.dumps(self.error).lower()
         says_so = self.error and 400 <= self.status < 500
         names = any(feature.lower() in said for feature in features)
+        if says_so and "context" in said and ("exceed" in said or "length" in said):
+            raise not_exercised(f"the prompt does not fit into the context: {got}")
         if says_so and features and (names or any(text in said for text in _UNSUPPORTED)):
             raise unsupported(got)
         if self.status in (501,) and features:
             raise unsupported(got)
         if self.status == 429:
             raise not_exercised(f"rate limited: {got}")
-        raise fail("a legal request is refused", expected="200", got=got)
+        expected = "200, or a 4xx that says what is not supported" if features else "200"
+        raise fail("a legal request is refused", expected=expected, got=got)
 
     def refused(self, *statuses: int) -> Reply:
         """This reply, if the request was refused with a 4xx and an error body.
