@@ -18,8 +18,12 @@ from pytest_chatapi import RecordReplayTransport
 from pytest_chatapi.conformance.probe import checks
 from pytest_chatapi.conformance.run import Options, Result, Run
 from pytest_chatapi.conformance.wire import Caps, Live
+from pytest_chatapi.contract.ask import Ask, request_json
+from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.mock import ChatMock
+from pytest_chatapi.mock.builders import reasoning, reply_that_fits, tool_call, tool_calls
 from pytest_chatapi.mock.refusals import key_refusal
+from pytest_chatapi.mock.replies import Reply
 from pytest_chatapi.recording.opening import open_recorder
 
 URL = "http://127.0.0.1:1/v1"
@@ -136,6 +140,21 @@ class _Pieces(httpx.SyncByteStream):
             self._on_disconnect()
 
 
+def _as_told(request: Request) -> Reply:
+    """The reply of a model that does what it is told: it calls the tools that the prompt names, if
+    it may, and thinks if it is to.
+    """
+    body, _ = request_json(request)
+    ask = Ask(body)
+    prompt = str(ask.body["messages"][-1].get("content"))
+    told = [name for _, name in ask.tools if name in prompt]
+    if told and ask.choice in ("auto", "required"):
+        return tool_calls(*map(tool_call, told[:1] if ask.parallel is False else told))
+    if ask.body.get("reasoning_effort", "none") != "none":
+        return reasoning(reasoning_tokens=32)
+    return reply_that_fits(ask)
+
+
 class Faulty(httpx.BaseTransport):
     """The obedient server, which wants `KEY`, with a fault in what it sends."""
 
@@ -143,7 +162,7 @@ class Faulty(httpx.BaseTransport):
 
     def __init__(self, fault: Fault | None) -> None:
         mock = ChatMock("conformance")
-        mock.reply()
+        mock.reply(_as_told)
         self._inner = RecordReplayTransport(open_recorder(None, answers=mock))
         self._fault = fault
 
