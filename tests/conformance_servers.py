@@ -17,6 +17,7 @@ from pytest_chatapi import RecordReplayTransport
 from pytest_chatapi.conformance.probe import checks
 from pytest_chatapi.conformance.run import Options, Result, Run
 from pytest_chatapi.conformance.wire import Caps, Live
+from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.mock import ChatMock
 from pytest_chatapi.recording.opening import open_recorder
 
@@ -69,11 +70,27 @@ def edits(change: Callable[[dict[str, Any]], object]) -> Fault:
     return fault
 
 
+def _says(request: Request) -> str:
+    """What the obedient server says, where it is not told in detail."""
+    asked = json.loads(request.body or b"{}")
+    if asked.get("logit_bias"):
+        return " ale" * 8
+    if asked.get("seed") and asked.get("temperature"):
+        return f"letters by seed {asked['seed']}"
+    return ", ".join(map(str, range(1, 201)))
+
+
 class Faulty(httpx.BaseTransport):
     """The obedient server, with a fault in what it sends."""
 
     def __init__(self, fault: Fault | None) -> None:
         mock = ChatMock("conformance")
+        mock.chat(prompt__regex="^(Count|Write random)").reply(_says)
+        # The mock looks into strict schemas, but not whether they are any.
+        no_schema = {"message": "Invalid schema: 123 is not a type.", "code": None}
+        mock.chat(content__contains='"type": 123').respond(
+            400, json={"error": {**no_schema, "type": "invalid_request_error", "param": None}}
+        )
         mock.reply()
         self._inner = RecordReplayTransport(open_recorder(None, answers=mock))
         self._fault = fault

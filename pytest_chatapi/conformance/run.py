@@ -153,6 +153,9 @@ class Run:
             is_own = finding.code in probe.codes
             if probe.id == PLAINEST:
                 is_own = is_own or finding.code not in self._codes_of_probes
+            elif finding.code.startswith("X"):
+                # What is wrong with any error body is a failure of the checks of errors alone.
+                is_own = is_own or finding.code not in self._codes_of_probes
             else:
                 is_own = is_own or place(finding) not in systematic
             (findings if is_own else also).append(finding)
