@@ -3,30 +3,50 @@
 from __future__ import annotations
 
 import gc
+import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import stub_server
-from hypothesis import HealthCheck, settings
 from inner_runs import keep_imports, run_apart, run_here
 from recording_runs import HEAD
 
 pytest_plugins = ["pytester"]
 
-keep_imports()
+# No test speaks TLS, but every client reads the machine's certificates, which takes longer than all
+# that a test does with it. Those in a folder are not read before they are needed.
+os.environ.pop("SSL_CERT_FILE", None)
+os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
 
-# The same examples in each run, however busy the machine is. Others are tried with
-# `--hypothesis-profile search`.
-settings.register_profile(
-    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.register_profile("search", settings.get_profile("steady"), derandomize=False)
-settings.load_profile("steady")
+# Each worker, and each child of a test, would rewrite and compile all modules again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: exhaustive; runs with -m slow, or by its node id")
+    runs_tests = config.getoption("dist", "no") == "no"  # the controller of workers does not
+    if runs_tests or config.getoption("--hypothesis-profile", None):
+        register_profiles()
+    if runs_tests:
+        keep_imports()
+
+
+def register_profiles() -> None:
+    """Use the same examples in each run, however busy the machine is.
+
+    Others are tried with `--hypothesis-profile search`.
+    """
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile(
+        "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.register_profile("search", settings.get_profile("steady"), derandomize=False)
+    settings.load_profile("steady")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

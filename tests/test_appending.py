@@ -7,15 +7,13 @@ import json
 import os
 import random
 import shutil
-import signal
-import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
+from killed_writers import PIECE, killing
 from steps import work
 
 from pytest_chatapi.contract.exchange import Request
@@ -337,67 +335,22 @@ def test_it_may_be_killed_in_the_middle_of_a_write(
     assert numbers(path) == [0, 1, 2, 4, 5, 6]
 
 
-WORKER = """
-import sys
-from pathlib import Path
-from pytest_chatapi import Request
-from pytest_chatapi.recording.appending import Appender
-from pytest_chatapi.recording.cassette import prepared, write
-from pytest_chatapi.recording.interaction import Interaction
-from pytest_chatapi.redaction.redactor import Redactor
-path, worker, redactor = Path(sys.argv[1]), int(sys.argv[2]), Redactor(environ={})
-appender = Appender()
-for number in range(10_000):
-    body = b'{"worker": %d, "n": %d}' % (worker, number)
-    made = Interaction(Request("POST", "https://x.example/", {}, body), pieces=[b"x" * 20_000])
-    write(path, path.name, prepared(path, path.name, [made], redactor), appender=appender)
-    print(number, flush=True)
-"""
-
-
-@pytest.fixture
-def workers() -> Iterator[list[subprocess.Popen[str]]]:
-    started: list[subprocess.Popen[str]] = []
-    yield started
-    for worker in started:
-        worker.kill()
-        worker.wait()
-
-
 @pytest.mark.parametrize("rounds", [2, pytest.param(10, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("count", [1, 2])
-def test_writers_that_are_killed_lose_nothing(
-    tmp_path: Path, workers: list[subprocess.Popen[str]], count: int, rounds: int
-) -> None:
-    path = tmp_path / "c.yaml"
+def test_writers_that_are_killed_lose_nothing(tmp_path: Path, count: int, rounds: int) -> None:
+    path = tmp_path / "a.yaml"
     chance = random.Random(11)
-    for turn in range(rounds):
-        started = [
-            subprocess.Popen(
-                [sys.executable, "-c", WORKER, str(path), str(turn * 2 + side)],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for side in range(count)
-        ]
-        workers += started
-        first = [
-            [worker.stdout.readline() for _ in range(chance.randint(5, 40))]
-            for worker in started
-            if worker.stdout
-        ]
-        for worker in started:
-            worker.send_signal(signal.SIGKILL)
-        found: dict[int, list[int]] = {}
-        said = [
-            "".join(lines) + w.communicate()[0] for w, lines in zip(started, first, strict=True)
-        ]
-        for entry in Cassette(path).entries:
-            assert b"".join(entry.interaction.pieces) == b"x" * 20_000
-            body = json.loads(entry.request.body or b"")
-            found.setdefault(body["worker"], []).append(body["n"])
-        for side, text in enumerate(said):
-            committed = list(map(int, text.split()))
-            assert found[turn * 2 + side][: len(committed)] == committed
+    with killing(path, appends=True) as killed:
+        for turn in range(rounds):
+            sides = [turn * 2 + side for side in range(count)]
+            said = killed({worker: chance.randint(5, 40) for worker in sides})
+            found: dict[int, list[int]] = {}
+            for entry in Cassette(path).entries:
+                assert b"".join(entry.interaction.pieces) == PIECE
+                body = json.loads(entry.request.body or b"")
+                found.setdefault(body["worker"], []).append(body["n"])
+            for worker, committed in zip(sides, said, strict=True):
+                assert committed
+                assert found[worker][: len(committed)] == committed
     add(path, 0)
     assert list(tmp_path.iterdir()) == [path]

@@ -7,9 +7,6 @@ import hashlib
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from killed_writers import killing
 from vcr.persisters.filesystem import FilesystemPersister
 from vcr.serializers import jsonserializer, yamlserializer
 
@@ -307,54 +305,21 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         write(tmp_path / "a" / "c.yaml", interaction())
 
 
-WORKER = """
-import sys
-from pathlib import Path
-from pytest_chatapi import Request
-from pytest_chatapi.recording.cassette import prepared, write
-from pytest_chatapi.recording.interaction import Interaction
-from pytest_chatapi.redaction.redactor import Redactor
-path, worker, redactor = Path(sys.argv[1]), int(sys.argv[2]), Redactor(environ={})
-for number in range(10_000):
-    body = b'{"worker": %d, "n": %d}' % (worker, number)
-    made = Interaction(Request("POST", "https://x.example/", {}, body))
-    write(path, path.name, prepared(path, path.name, [made], redactor))
-    print(number, flush=True)
-"""
-
-
 @pytest.mark.parametrize("rounds", [2, pytest.param(50, marks=pytest.mark.slow)])
 def test_two_writers_that_are_killed_lose_nothing(tmp_path: Path, rounds: int) -> None:
     path = tmp_path / "c.yaml"
     chance = random.Random(7)
-    for turn in range(rounds):
-        workers = [
-            subprocess.Popen(
-                [sys.executable, "-c", WORKER, str(path), str(turn * 2 + side)],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for side in (0, 1)
-        ]
-        said: list[list[str]] = []
-        # However slow the machine is: both are at work before they are killed.
-        first = [
-            [worker.stdout.readline() for _ in range(chance.randint(1, 20))]
-            for worker in workers
-            if worker.stdout
-        ]
-        for worker in workers:
-            worker.send_signal(signal.SIGKILL)
-        for worker, lines in zip(workers, first, strict=True):
-            out, _ = worker.communicate()
-            said.append("".join([*lines, out]).split())
-        found: dict[int, list[int]] = {}
-        for entry in Cassette(path).entries if path.exists() else []:
-            body = json.loads(entry.request.body)
-            found.setdefault(body["worker"], []).append(body["n"])
-        for side, numbers in enumerate(said):
-            committed = [int(number) for number in numbers]
-            assert found.get(turn * 2 + side, [])[: len(committed)] == committed
+    with killing(path, appends=False) as killed:
+        for turn in range(rounds):
+            sides = (turn * 2, turn * 2 + 1)
+            said = killed({worker: chance.randint(1, 8) for worker in sides})
+            found: dict[int, list[int]] = {}
+            for entry in Cassette(path).entries:
+                body = json.loads(entry.request.body)
+                found.setdefault(body["worker"], []).append(body["n"])
+            for worker, committed in zip(sides, said, strict=True):
+                assert committed
+                assert found[worker][: len(committed)] == committed
     assert path.exists()
     write(path, interaction())
     assert [p.name for p in tmp_path.iterdir()] == ["c.yaml"]  # what a killed one left is gone

@@ -690,20 +690,6 @@ def test_exit_code_of_a_damaged_file_wins_over_findings(
     assert (status, out.splitlines()[-2].endswith(": 6 errors")) == (2, True)
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a special file")
-def test_a_device_is_written_to_and_not_replaced(
-    capsys: pytest.CaptureFixture[str], log: str
-) -> None:
-    os.mkfifo("pipe")
-    pipe = os.open("pipe", os.O_RDWR)
-    try:
-        assert run(capsys, "check", "-o", "pipe", log) == (1, "", "")
-        assert Path("pipe").is_fifo()
-        assert b"exchanges checked" in os.read(pipe, 1 << 16)
-    finally:
-        os.close(pipe)
-
-
 def test_a_folder_may_hold_other_files(capsys: pytest.CaptureFixture[str]) -> None:
     Path("folder").mkdir()
     write("folder/package.json", '{"name": "x", "version": "1.0.0"}')

@@ -531,21 +531,23 @@ FIRST_IMPORTS = [
     "import requests",
     "import urllib3",
     "import aiohttp",
+    "import botocore.awsrequest",
+    "import vcr.stubs.requests_stubs",
+    "[importlib.util.find_spec(n) for n in ('urllib3', 'aiohttp', 'vcr')]; import requests",
+    "in_threads('requests', 'aiohttp', 'urllib3', 'vcr', 'requests.adapters')",
+]
+MORE_FIRST_IMPORTS = [
     "import httpx",
     "import httpx2",
     "import requests.adapters",
     "from urllib3.util import Retry",
     "import aiohttp.client",
     "import client_of_requests",
-    "import botocore.awsrequest",
     "import vcr",
     "import vcr.patch",
-    "import vcr.stubs.requests_stubs",
     "importlib.util.find_spec('requests'); import requests",
     "importlib.util.find_spec('requests.adapters'); import requests",
-    "[importlib.util.find_spec(n) for n in ('urllib3', 'aiohttp', 'vcr')]; import requests",
     "in_threads('requests')",
-    "in_threads('requests', 'aiohttp', 'urllib3', 'vcr', 'requests.adapters')",
 ]
 # In a process of its own, as none of the libraries may be loaded; `sent` sends through each of
 # them, and has to get the mock's response.
@@ -605,8 +607,13 @@ print("done")
 """
 
 
+@pytest.mark.parametrize(
+    "imports",
+    [FIRST_IMPORTS, pytest.param(MORE_FIRST_IMPORTS, marks=pytest.mark.slow)],
+    ids=["each", "more"],
+)
 def test_the_first_import_of_a_library_may_be_inside_a_test(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imports: list[str]
 ) -> None:
     (tmp_path / "client_of_requests.py").write_text("from requests.sessions import Session\n")
     package = tmp_path / "botocore"  # in it, as in the real one, a submodule imports urllib3
@@ -622,7 +629,7 @@ def test_the_first_import_of_a_library_may_be_inside_a_test(
     (package / "vendored" / "requests.py").write_text("")  # which vcrpy refuses
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parent}")
     done = subprocess.run(
-        [sys.executable, "-c", RUN_FIRST_IMPORTS, *FIRST_IMPORTS],
+        [sys.executable, "-c", RUN_FIRST_IMPORTS, *imports],
         capture_output=True,
         text=True,
         check=False,

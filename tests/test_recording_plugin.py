@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inner_runs import run_apart
+from inner_runs import run_apart, run_here
 from recording_runs import VCR, bodies
 
 PLAIN = """
@@ -460,22 +460,30 @@ def test_xdist_workers_share_a_cassette(
 ) -> None:
     test = """
 import pytest
+def ask(client, number):
+    messages = [{"role": "user", "content": f"number {number}"}]
+    client.post("/chat/completions", json={"model": "m", "messages": messages})
 @pytest.mark.parametrize("number", range(12))
 @pytest.mark.chatapi(cassette="shared")
-def test_a(chatapi_client, number):
-    messages = [{"role": "user", "content": f"number {number}"}]
-    chatapi_client.post("/chat/completions", json={"model": "m", "messages": messages})
+def test_a(chatapi_client, number): ask(chatapi_client, number)
+@pytest.mark.parametrize("number", range(12))
+@pytest.mark.chatapi(cassette="rewritten", record_mode="rewrite")
+def test_b(chatapi_client, number): ask(chatapi_client, number)
 """
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     monkeypatch.delenv("CI", raising=False)
     pytester.makepyfile(test_it=test)
-    for mode in ("once", "rewrite"):
-        result = run_apart(pytester, "-p", "xdist", "-n", "2", "--record-mode", mode)
-        result.assert_outcomes(passed=12)
-        shared = pytester.path / "cassettes" / "test_it" / "shared.yaml"
-        assert len(set(bodies(shared))) == 12 == len(bodies(shared))
-    run_apart(pytester).assert_outcomes(passed=12)
-    run_apart(pytester, "-k", "3").assert_outcomes(passed=1, deselected=11)
+    rewritten, shared = (
+        pytester.path / "cassettes" / "test_it" / f"{name}.yaml" for name in ("rewritten", "shared")
+    )
+    run_here(pytester, "-k", "test_b").assert_outcomes(passed=12, deselected=12)
+    rewritten.write_text(rewritten.read_text().replace("number 7", "number 1"))
+    result = run_apart(pytester, "-p", "xdist", "-n", "2", "--record-mode=once")
+    result.assert_outcomes(passed=24)
+    for path in (rewritten, shared):
+        assert len(set(bodies(path))) == 12 == len(bodies(path))
+    run_here(pytester, "-k", "test_a").assert_outcomes(passed=12, deselected=12)
+    run_here(pytester, "-k", "test_a and 3").assert_outcomes(passed=1, deselected=23)
 
 
 def test_reruns_start_anew(run: Any) -> None:

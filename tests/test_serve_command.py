@@ -186,29 +186,30 @@ def test_a_stream_that_is_open_does_not_keep_it(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("recorded")
 def test_the_key_comes_from_the_environment(tmp_path: Path) -> None:
-    for arguments, environment in (
-        (["--api-key", KEY[:-1]], {}),
-        ([], {"CHATAPI_SERVER_KEY": KEY[:-1]}),
+    with served("c.yaml", cwd=tmp_path, CHATAPI_SERVER_KEY=KEY[:-1]) as server:
+        assert ask(server.url).status_code == 401
+    with (
+        served(
+            *("c.yaml", "--api-key", KEY, "--max-body", "10"),
+            cwd=tmp_path,
+            CHATAPI_SERVER_KEY=KEY[:-1],
+        ) as server,
+        httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE) as client,
     ):
-        with served("c.yaml", *arguments, cwd=tmp_path, **environment) as server:
-            assert ask(server.url).status_code == 401
-    with served("c.yaml", "--api-key", KEY, "--max-body", "10", cwd=tmp_path) as server:
         assert ask(server.url).status_code == 413
+        headers = {"authorization": f"Bearer {KEY[:-1]}"}
+        assert client.post("/chat/completions", headers=headers).status_code == 401
 
 
 @pytest.mark.usefixtures("recorded")
-def test_names_of_the_server(tmp_path: Path) -> None:
+def test_names_of_the_server_and_what_is_compared(tmp_path: Path) -> None:
+    arguments = ("c.yaml", "--allow-host", "mock.internal", "--match-on", "method, path")
     with (
-        served("c.yaml", "--allow-host", "mock.internal", cwd=tmp_path) as server,
+        served(*arguments, cwd=tmp_path) as server,
         httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE) as client,
     ):
         for name, status in (("mock.internal:80", 404), ("other.internal", 403)):
             assert client.get("/unknown", headers={"host": name}).status_code == status
-
-
-@pytest.mark.usefixtures("recorded")
-def test_what_is_compared(tmp_path: Path) -> None:
-    with served("c.yaml", "--match-on", "method, path", cwd=tmp_path) as server:
         assert ask(server.url, "Other").status_code == 200
 
 

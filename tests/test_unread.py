@@ -505,7 +505,7 @@ def test_workers_fail_where_nothing_was_checked(
     monkeypatch.chdir(pytester.path)
     write("d/only.jsonl", *responses(2))
     write("test_a.py", "def test_a(): pass")
-    arguments = ("-p", "xdist", "-n", "2", "--chatapi-cassettes", "d")
+    arguments = ("-p", "xdist", "-n", "1", "--chatapi-cassettes", "d")
     result = run_apart(pytester, *arguments)
     assert result.ret == 1
     assert "nothing was checked in " in result.stdout.str()

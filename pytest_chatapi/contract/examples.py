@@ -75,9 +75,14 @@ def example(row: str) -> Example:
     )
 
 
+@cache
+def _base(name: str) -> str:
+    return json.dumps(document()["bases"][name])
+
+
 def changed(name: str, changes: JSONObject) -> Exchange:
     """The legal exchange of this name, with these changes."""
-    plain = copy.deepcopy(document()["bases"][name])
+    plain = json.loads(_base(name))
     for path, value in changes.items():
         _change(plain, path, copy.deepcopy(value))
     request, response = plain["request"], plain["response"]
