@@ -87,6 +87,16 @@ def edits(change: Callable[[dict[str, Any]], object]) -> Fault:
     return fault
 
 
+def _says(request: Request) -> str:
+    """What the obedient server says, where it is not told in detail."""
+    asked = json.loads(request.body or b"{}")
+    if asked.get("logit_bias"):
+        return " ale" * 8
+    if asked.get("seed") and asked.get("temperature"):
+        return f"letters by seed {asked['seed']}"
+    return ", ".join(map(str, range(1, 201)))
+
+
 def streamed(change: Callable[[dict[str, Any]], object]) -> Fault:
     """A fault in each chunk of a stream, while whole responses stay as they are."""
     fault = edits(change)
@@ -162,6 +172,12 @@ class Faulty(httpx.BaseTransport):
 
     def __init__(self, fault: Fault | None) -> None:
         mock = ChatMock("conformance")
+        mock.chat(prompt__regex="^(Count|Write random)").reply(_says)
+        # The mock looks into strict schemas, but not whether they are any.
+        no_schema = {"message": "Invalid schema: 123 is not a type.", "code": None}
+        mock.chat(content__contains='"type": 123').respond(
+            400, json={"error": {**no_schema, "type": "invalid_request_error", "param": None}}
+        )
         mock.reply(_as_told)
         self._inner = RecordReplayTransport(open_recorder(None, answers=mock))
         self._fault = fault

@@ -191,6 +191,9 @@ class Run:
             is_own = finding.code in probe.codes
             if probe.id == PLAINEST:
                 is_own = is_own or finding.code not in self._codes_of_probes
+            elif finding.code.startswith("X"):
+                # What is wrong with any error body is a failure of the checks of errors alone.
+                is_own = is_own or finding.code not in self._codes_of_probes
             elif finding.level == "error" or finding.code not in self._codes_of_probes:
                 # A warning of another probe's rule may depend on when the response came, or on
                 # what the model happened to say.

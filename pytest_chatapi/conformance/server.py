@@ -11,6 +11,7 @@ from pytest_chatapi.conformance.probe import (
     Mode,
     Outcome,
     fail,
+    non_strict,
     not_exercised,
     unsupported,
 )
@@ -106,12 +107,18 @@ class Reply:
 
     @cached_property
     def completion(self) -> JSONObject:
-        """The response in the form of a whole completion, also where it was streamed."""
-        return as_completion(self.answer)
+        """The response in the form of a whole completion, also where it was streamed: as it came,
+        or what the chunks join to.
+        """
+        answer = self.answer
+        if not answer.streamed and isinstance(self.json, dict):
+            return self.json
+        return as_completion(answer)
 
     @cached_property
     def choices(self) -> list[JSONObject]:
-        return [choice for choice in self.completion["choices"] if isinstance(choice, dict)]
+        choices = self.completion.get("choices")
+        return [c for c in choices if isinstance(c, dict)] if isinstance(choices, list) else []
 
     @property
     def message(self) -> JSONObject:
@@ -206,6 +213,28 @@ class Reply:
         expected = "200, or a 4xx that says what is not supported" if features else "200"
         raise fail("a legal request is refused", expected=expected, got=got)
 
+    def with_text(self) -> Reply:
+        """This reply, if it has text that can be looked at.
+
+        Raises:
+            Outcome: it has none, as that of a model that spent its tokens on reasoning.
+        """
+        if not self.text:
+            raise not_exercised("the response to a plain request has no text")
+        return self
+
+    @property
+    def prompt_tokens(self) -> int:
+        """As the usage says.
+
+        Raises:
+            Outcome: it says nothing.
+        """
+        count = self.usage.get("prompt_tokens")
+        if not isinstance(count, int):
+            raise not_exercised("the response does not count the tokens of the prompt")
+        return count
+
     def refused(self, *statuses: int) -> Reply:
         """This reply, if the request was refused with a 4xx and an error body.
 
@@ -229,6 +258,17 @@ class Reply:
             got += f": {show(self.error.get('message'))}"
         what = "accepted" if self.status < 300 else "answered with another status"
         raise fail(f"an illegal request is {what}", expected=expected, got=got)
+
+    def refused_or_loose(self, what: str) -> Reply:
+        """As `refused`, but to accept the request is only ``non-strict``: it asks for more than
+        the contract allows, and many servers have it.
+
+        Args:
+            what: of the request is illegal.
+        """
+        if self.status == 200:
+            raise non_strict(f"accepts {what}", expected="400 or 422", got="200")
+        return self.refused()
 
 
 class Server:
