@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, Queue
 
-from pytest_chatapi.conformance.probe import Check, Mode, Outcome, Verdict, not_exercised
+from pytest_chatapi.conformance.probe import BOTH, Check, Mode, Outcome, Verdict, not_exercised
 from pytest_chatapi.conformance.probe import checks as every_check
 from pytest_chatapi.conformance.server import Reply, Server
 from pytest_chatapi.conformance.wire import Caps, Sent, Wire
@@ -163,6 +163,8 @@ class Run:
                 raise not_exercised("nothing was sent")
         except Outcome as error:
             outcome = error
+        if outcome is not None and any(sent.problem for sent in server.wire.sent):
+            self._look_for_server(name)
         result = self._judged(check, server.replies, outcome, systematic)
         if self.options.strict and result.verdict is Verdict.NON_STRICT:
             result.verdict = Verdict.FAIL
@@ -262,6 +264,23 @@ class Run:
         problems = [self._problems[one] for one in wanted if one in self._problems]
         if len(problems) == len(wanted):
             raise not_exercised(f"the plainest request has no response: {problems[0]}")
+
+    def _look_for_server(self, name: str) -> None:
+        """Find out whether the server is still there, after a check without a response: later checks
+        are not run where it is not.
+        """
+        with self._lock:
+            if len(self._problems) == len(BOTH):
+                return
+            at = f"measured.after.{name}"
+            server = self._server(at, "whole")
+            with suppress(Outcome):
+                server.chat(max_completion_tokens=16)
+            self.measured[at] = list(server.wire.sent)
+            if any(sent.problem for sent in server.wire.sent):
+                # Which request it was that the server never got over, is not known.
+                problem = f"{server.wire.sent[-1].problem}, since {name} at the latest"
+                self._problems = dict.fromkeys(BOTH, problem)
 
     def _noise_floor(self) -> Outcome | None:
         """``None`` where the same request twice gives the same text."""
