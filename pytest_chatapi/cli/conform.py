@@ -6,13 +6,14 @@ import argparse
 import datetime
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from pytest_chatapi.cli.arguments import Commands, add_format, whole_number
+from pytest_chatapi.cli.arguments import Commands, add_format, whole_number, write_report
 from pytest_chatapi.contract.profiles import PROFILES
 from pytest_chatapi.contract.selection import parse_date
 from pytest_chatapi.contract.wording import plural, without_secrets
@@ -27,6 +28,8 @@ __all__ = ["add_to"]
 INTERRUPTED = "interrupted"
 
 _FORMATS = "text", "json"
+_DAY = 86_400
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def add_to(commands: Commands) -> None:
@@ -84,7 +87,7 @@ def add_to(commands: Commands) -> None:
             f"--{name}", type=whole_number("a number", 1), metavar="N", help="send no more"
         )
     server.add_argument(
-        "--timeout", type=float, default=30.0, metavar="S", help="seconds for one response"
+        "--timeout", type=_seconds, default=30.0, metavar="S", help="seconds for one response"
     )
     server.add_argument("--record", type=Path, metavar="DIR", help="write cassettes")
     _add_output(server)
@@ -145,11 +148,12 @@ def _server(arguments: argparse.Namespace) -> int:
     with httpx.Client(follow_redirects=False, limits=limits) as client:
         run = Run(lambda name: Live(client, url, headers, arguments.timeout, caps), options, caps)
         results = _run(run, checks)
+    status = _report(results, about, redactor, arguments)
     if arguments.record is not None:
         from pytest_chatapi.conformance.record import write_recordings
 
         write_recordings(arguments.record, run, results, about, redactor)
-    return _report(results, about, redactor, arguments)
+    return status
 
 
 def _replay(arguments: argparse.Namespace) -> int:
@@ -199,7 +203,7 @@ def _report(
     else:
         text = text_of(report)
     if arguments.output is not None:
-        arguments.output.write_text(text, encoding="utf-8")
+        write_report(arguments.output, text)
     else:
         sys.stdout.write(text)
     verdicts = {result.verdict for result in results}
@@ -220,24 +224,43 @@ def _expected(checks: list[Check], repeat: int) -> tuple[int, int]:
     return requests, tokens
 
 
+def _seconds(text: str) -> float:
+    with suppress(ValueError):
+        if 0 < float(text) <= _DAY:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds (up to {_DAY})")
+
+
 def _base_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    import httpx
+
+    try:
+        parts = httpx.URL(url)
+        is_url = parts.scheme in ("http", "https") and bool(parts.host)
+    except (httpx.InvalidURL, ValueError):
+        is_url = False
+    if not is_url:
         raise SettingError(f"{without_secrets(url)!r} is not a base URL: use http://HOST:PORT/v1")
     return url.rstrip("/").removesuffix("/chat/completions")
 
 
 def _headers(arguments: argparse.Namespace) -> Mapping[str, str]:
     headers = {}
-    key = os.environ.get(arguments.api_key_env)
+    key = os.environ.get(arguments.api_key_env, "").strip()
     if key:
         headers["authorization"] = f"Bearer {key}"
+    if not _is_header(key):
+        raise SettingError(f"the key in {arguments.api_key_env} has characters no header may have")
     for text in arguments.header:
         name, colon, value = text.partition(":")
-        if not colon or not name.strip():
+        if not colon or not _NAME.fullmatch(name.strip()) or not _is_header(value.strip()):
             raise SettingError(f"{without_secrets(text)!r} is not a header: use NAME:VALUE")
         headers[name.strip().lower()] = value.strip()
     return headers
+
+
+def _is_header(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def _declared(texts: list[str]) -> frozenset[str]:

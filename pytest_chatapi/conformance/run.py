@@ -244,11 +244,13 @@ class Run:
                             raise
                     for reply in server.replies:
                         found |= {place(finding) for finding in reply.result.findings}
-                        if reply.result.answer is not None:
+                        if reply.result.answer is not None and reply.choices:
                             self._reasons |= reply.shows_reasoning or reply.is_used_up
                     for sent in server.wire.sent:
                         if sent.problem:
-                            self._problems[server.mode] = sent.problem
+                            self._problems[server.mode] = (
+                                f"the plainest request has no response: {sent.problem}"
+                            )
                     self.measured[name] = list(server.wire.sent)
                 self._systematic = found
             return self._systematic
@@ -263,11 +265,11 @@ class Run:
         wanted = ("whole", "stream") if mode == "-" else (mode,)
         problems = [self._problems[one] for one in wanted if one in self._problems]
         if len(problems) == len(wanted):
-            raise not_exercised(f"the plainest request has no response: {problems[0]}")
+            raise not_exercised(problems[0])
 
     def _look_for_server(self, name: str) -> None:
-        """Find out whether the server is still there, after a check without a response: later checks
-        are not run where it is not.
+        """Find out whether the server is still there, after a check without a response. Where it is
+        not, later checks are not run.
         """
         with self._lock:
             if len(self._problems) == len(BOTH):
@@ -279,8 +281,9 @@ class Run:
             self.measured[at] = list(server.wire.sent)
             if any(sent.problem for sent in server.wire.sent):
                 # Which request it was that the server never got over, is not known.
-                problem = f"{server.wire.sent[-1].problem}, since {name} at the latest"
-                self._problems = dict.fromkeys(BOTH, problem)
+                self._problems = dict.fromkeys(
+                    BOTH, f"the server does not respond any more, since {name} at the latest"
+                )
 
     def _noise_floor(self) -> Outcome | None:
         """``None`` where the same request twice gives the same text."""
