@@ -7,7 +7,8 @@ it sends on the way to the prober, so no socket is needed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +22,14 @@ from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.mock import ChatMock
 from pytest_chatapi.mock.builders import reasoning, reply_that_fits, tool_call, tool_calls
+from pytest_chatapi.mock.refusals import key_refusal
 from pytest_chatapi.mock.replies import Reply
 from pytest_chatapi.recording.opening import open_recorder
 
 URL = "http://127.0.0.1:1/v1"
 MODEL = "gpt-4o-mini"
+KEY = "key-of-the-obedient"
+HEADERS = {"authorization": f"Bearer {KEY}"}
 
 
 @dataclass
@@ -34,6 +38,7 @@ class Answered:
 
     Attributes:
         asked: the JSON body of the request, ``{}`` where it has none.
+        disconnects: streams that were left before their ends, until now.
     """
 
     asked: dict[str, Any]
@@ -41,6 +46,15 @@ class Answered:
     status: int
     headers: dict[str, str]
     body: bytes
+    disconnects: int = 0
+
+    @property
+    def path(self) -> str:
+        return self.request.url.path
+
+    @property
+    def body_asked(self) -> bytes:
+        return self.request.content
 
     @property
     def is_stream(self) -> bool:
@@ -73,6 +87,69 @@ def edits(change: Callable[[dict[str, Any]], object]) -> Fault:
     return fault
 
 
+def _says(request: Request) -> str:
+    """What the obedient server says, where it is not told in detail."""
+    asked = json.loads(request.body or b"{}")
+    if asked.get("logit_bias"):
+        return " ale" * 8
+    if asked.get("seed") and asked.get("temperature"):
+        return f"letters by seed {asked['seed']}"
+    return ", ".join(map(str, range(1, 201)))
+
+
+def streamed(change: Callable[[dict[str, Any]], object]) -> Fault:
+    """A fault in each chunk of a stream, while whole responses stay as they are."""
+    fault = edits(change)
+    return lambda answered: fault(answered) if answered.is_stream else None
+
+
+def status(code: int, applies: Callable[[Answered], bool]) -> Fault:
+    """A fault in the status of some responses: an error that should be none, or the reverse."""
+
+    def fault(answered: Answered) -> None:
+        if not applies(answered):
+            return
+        answered.headers["content-type"] = "application/json"
+        value: dict[str, Any] = {"error": {"message": "m", "type": "t", "param": "p", "code": "c"}}
+        if code == 200:
+            is_stream = answered.asked.get("stream")
+            message = {"role": "assistant", "content": "Hello!", "refusal": None}
+            choice = {"index": 0, "finish_reason": "stop", "logprobs": None}
+            value = {
+                "id": "chatcmpl-1",
+                "object": "chat.completion.chunk" if is_stream else "chat.completion",
+                "created": 1760000000,
+                "model": MODEL,
+                "choices": [{**choice, ("delta" if is_stream else "message"): message}],
+            }
+        answered.status, answered.body = code, body_of(value)
+        if code == 200 and answered.asked.get("stream"):
+            answered.headers["content-type"] = "text/event-stream"
+            answered.body = b"data: " + answered.body + b"\n\ndata: [DONE]\n\n"
+
+    return fault
+
+
+def body_of(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+class _Pieces(httpx.SyncByteStream):
+    """A body that arrives event by event."""
+
+    def __init__(self, body: bytes, on_disconnect: Callable[[], None]) -> None:
+        self._pieces = re.findall(rb".*?\n\n|.+", body, re.DOTALL)
+        self._on_disconnect = on_disconnect
+
+    def __iter__(self) -> Iterator[bytes]:
+        while self._pieces:
+            yield self._pieces.pop(0)
+
+    def close(self) -> None:
+        if self._pieces:
+            self._on_disconnect()
+
+
 def _as_told(request: Request) -> Reply:
     """The reply of a model that does what it is told: it calls the tools that the prompt names, if
     it may, and thinks if it is to.
@@ -89,10 +166,18 @@ def _as_told(request: Request) -> Reply:
 
 
 class Faulty(httpx.BaseTransport):
-    """The obedient server, with a fault in what it sends."""
+    """The obedient server, which wants `KEY`, with a fault in what it sends."""
+
+    disconnects = 0
 
     def __init__(self, fault: Fault | None) -> None:
         mock = ChatMock("conformance")
+        mock.chat(prompt__regex="^(Count|Write random)").reply(_says)
+        # The mock looks into strict schemas, but not whether they are any.
+        no_schema = {"message": "Invalid schema: 123 is not a type.", "code": None}
+        mock.chat(content__contains='"type": 123').respond(
+            400, json={"error": {**no_schema, "type": "invalid_request_error", "param": None}}
+        )
         mock.reply(_as_told)
         self._inner = RecordReplayTransport(open_recorder(None, answers=mock))
         self._fault = fault
@@ -102,15 +187,26 @@ class Faulty(httpx.BaseTransport):
             asked = json.loads(request.read() or b"{}")
         except ValueError:
             asked = {}
-        response = self._inner.handle_request(request)
-        body = response.read()
-        headers = dict(response.headers)
+        refusal = key_refusal(request.headers, {KEY})
+        if refusal is not None:
+            response = httpx.Response(refusal[0], json=refusal[1])
+        else:
+            response = self._inner.handle_request(request)
         answered = Answered(
-            asked if isinstance(asked, dict) else {}, request, response.status_code, headers, body
+            asked if isinstance(asked, dict) else {},
+            request,
+            response.status_code,
+            dict(response.headers),
+            response.read(),
+            self.disconnects,
         )
         if self._fault is not None:
             answered = self._fault(answered) or answered
-        return httpx.Response(answered.status, headers=answered.headers, content=answered.body)
+        pieces = _Pieces(answered.body, self._on_disconnect)
+        return httpx.Response(answered.status, headers=answered.headers, stream=pieces)
+
+    def _on_disconnect(self) -> None:
+        self.disconnects += 1
 
 
 def results(names: Sequence[str], fault: Fault | None = None, **options: Any) -> dict[str, Result]:
@@ -123,5 +219,7 @@ def results(names: Sequence[str], fault: Fault | None = None, **options: Any) ->
     assert chosen, names
     caps = Caps()
     with httpx.Client(transport=Faulty(fault)) as client:
-        run = Run(lambda name: Live(client, URL, {}, 5.0, caps), Options(MODEL, **options), caps)
+        run = Run(
+            lambda name: Live(client, URL, HEADERS, 5.0, caps), Options(MODEL, **options), caps
+        )
         return {result.check.id: result for result in run.results(chosen)}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 from conformance_faults import joined
-from conformance_servers import results
+from conformance_servers import Fault, results
 
 from pytest_chatapi.conformance.probe import checks
 
-FAULTS, LOOSE, OBEDIENT = joined("FAULTS"), joined("LOOSE"), joined("OBEDIENT")
+FAULTS, MORE = joined("FAULTS"), joined("MORE")
+LOOSE, PASS, OBEDIENT = joined("LOOSE"), joined("PASS"), joined("OBEDIENT")
 PROBES = sorted({check.probe.id for check in checks()})
 
 
@@ -23,9 +24,10 @@ def test_the_obedient_server_passes(name: str) -> None:
         assert result.verdict.value == expected, (result.check.id, result.reason)
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_probe_is_failed_by_its_fault(name: str) -> None:
-    fault, reason = FAULTS[name]
+@pytest.mark.parametrize(
+    ("name", "fault", "reason"), [(n, *row) for t in (FAULTS, MORE) for n, row in t.items()]
+)
+def test_a_probe_is_failed_by_its_fault(name: str, fault: Fault, reason: str) -> None:
     for result in results([name], fault).values():
         assert result.verdict.value == "fail", result.check.id
         assert reason in result.reason
@@ -37,3 +39,9 @@ def test_what_clients_accept_is_not_strict(name: str) -> None:
     for result in results([name], fault).values():
         assert result.verdict.value == "non-strict", result.check.id
         assert reason in result.reason
+
+
+@pytest.mark.parametrize("name", PASS)
+def test_what_a_server_may_do_passes(name: str) -> None:
+    for result in results([name], PASS[name]).values():
+        assert result.verdict.value == "pass", (result.check.id, result.reason)

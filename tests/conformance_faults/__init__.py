@@ -4,6 +4,8 @@ The tables that a module may have, each by the id of a probe:
 
 - ``FAULTS``: the fault that fails it, and words of the reason. Every probe has one.
 - ``LOOSE``: a fault that makes it ``non-strict``, and words of the reason.
+- ``MORE``: another fault that fails it.
+- ``PASS``: what a server may do beside what the obedient one does.
 - ``OBEDIENT``: the verdict on the obedient server, where that is not ``pass``.
 """
 
