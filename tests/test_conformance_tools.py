@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from conformance_faults.tools import FAULTS, edits, finish, parts, refused, when
-from conformance_servers import MODEL, URL, Answered, Fault, Faulty, results
+from conformance_servers import KEY, MODEL, URL, Answered, Fault, Faulty, results
 
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.conformance.rate import Rate
@@ -214,6 +214,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         requests.append(answered.asked)
         fault(answered)
 
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setattr(httpx, "Client", partial(httpx.Client, transport=Faulty(noted)))
     return requests
 

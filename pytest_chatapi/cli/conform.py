@@ -167,7 +167,7 @@ def _run(run: Run, checks: list[Check]) -> list[Result]:
 
     results: list[Result] = []
     try:
-        run.reach()
+        run.reach(checks)
         for result in run.results(checks):
             results.append(result)
             if sys.stderr.isatty():

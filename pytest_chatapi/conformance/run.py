@@ -119,12 +119,14 @@ class Run:
         self.measured: dict[str, list[Sent]] = {}
         """What was sent beside the checks, to measure: name to requests."""
 
-    def reach(self) -> None:
-        """Send the plainest request, which is measured first.
+    def reach(self, checks: Sequence[Check]) -> None:
+        """Send the plainest request, which is measured first, if any check sends one.
 
         Raises:
             ChatAPIError: there is no server.
         """
+        if all(check.probe.capability in self.options.declared for check in checks):
+            return
         try:
             self._findings_of_any()
         except Outcome as outcome:
@@ -181,7 +183,8 @@ class Run:
         return worst
 
     def _once(self, check: Check, number: int) -> Result:
-        server = self._server(_name(check, number), check.mode)
+        name = _name(check, number)
+        server = self._server(name, check.mode)
         outcome: Outcome | None = None
         systematic: set[tuple[str, str]] = set()
         try:
@@ -298,8 +301,8 @@ class Run:
             raise not_exercised(f"the plainest request has no response: {problems[0]}")
 
     def _look_for_server(self, name: str) -> None:
-        """Find out whether the server is still there, after a check without a response: later checks
-        are not run where it is not.
+        """Find out whether the server is still there, after a check without a response: later
+        checks are not run where it is not.
         """
         with self._lock:
             if len(self._problems) == len(BOTH):
