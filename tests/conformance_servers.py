@@ -18,9 +18,12 @@ from pytest_chatapi import RecordReplayTransport
 from pytest_chatapi.conformance.probe import checks
 from pytest_chatapi.conformance.run import Options, Result, Run
 from pytest_chatapi.conformance.wire import Caps, Live
+from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.mock import ChatMock
+from pytest_chatapi.mock.builders import reasoning, reply_that_fits, text, tool_call, tool_calls
 from pytest_chatapi.mock.refusals import key_refusal
+from pytest_chatapi.mock.replies import Reply
 from pytest_chatapi.recording.opening import open_recorder
 
 URL = "http://127.0.0.1:1/v1"
@@ -84,16 +87,6 @@ def edits(change: Callable[[dict[str, Any]], object]) -> Fault:
     return fault
 
 
-def _says(request: Request) -> str:
-    """What the obedient server says, where it is not told in detail."""
-    asked = json.loads(request.body or b"{}")
-    if asked.get("logit_bias"):
-        return " ale" * 8
-    if asked.get("seed") and asked.get("temperature"):
-        return f"letters by seed {asked['seed']}"
-    return ", ".join(map(str, range(1, 201)))
-
-
 def streamed(change: Callable[[dict[str, Any]], object]) -> Fault:
     """A fault in each chunk of a stream, while whole responses stay as they are."""
     fault = edits(change)
@@ -147,6 +140,26 @@ class _Pieces(httpx.SyncByteStream):
             self._on_disconnect()
 
 
+def _as_told(request: Request) -> Reply:
+    """The reply of a model that does what it is told: it calls the tools that the prompt names, if
+    it may, and thinks if it is to.
+    """
+    body, _ = request_json(request)
+    ask = Ask(body)
+    prompt = str(ask.body["messages"][-1].get("content"))
+    told = [name for _, name in ask.tools if name in prompt]
+    if told and ask.choice in ("auto", "required"):
+        return tool_calls(*map(tool_call, told[:1] if ask.parallel is False else told))
+    if ask.body.get("reasoning_effort", "none") != "none":
+        return reasoning(reasoning_tokens=32)
+    if prompt.startswith("Count"):
+        numbers = " ale" * 8 if ask.body.get("logit_bias") else ", ".join(map(str, range(1, 201)))
+        return text(numbers)
+    if prompt.startswith("Write random"):
+        return text(f"letters by seed {ask.body.get('seed')}")
+    return reply_that_fits(ask)
+
+
 class Faulty(httpx.BaseTransport):
     """The obedient server, which wants `KEY`, with a fault in what it sends."""
 
@@ -154,13 +167,12 @@ class Faulty(httpx.BaseTransport):
 
     def __init__(self, fault: Fault | None) -> None:
         mock = ChatMock("conformance")
-        mock.chat(prompt__regex="^(Count|Write random)").reply(_says)
         # The mock looks into strict schemas, but not whether they are any.
         no_schema = {"message": "Invalid schema: 123 is not a type.", "code": None}
         mock.chat(content__contains='"type": 123').respond(
             400, json={"error": {**no_schema, "type": "invalid_request_error", "param": None}}
         )
-        mock.reply()
+        mock.reply(_as_told)
         self._inner = RecordReplayTransport(open_recorder(None, answers=mock))
         self._fault = fault
 

@@ -91,6 +91,7 @@ class Run:
         self._systematic: set[tuple[str, str]] | None = None
         self._problems: dict[Mode, str] = {}  # of the plainest request
         self._noise: tuple[Outcome | None] | None = None
+        self._reasons = False
         self._codes_of_probes = frozenset[str]().union(*(c.probe.codes for c in every_check()))
         self.measured: dict[str, list[Sent]] = {}
         """What was sent beside the checks, to measure: name to requests."""
@@ -156,6 +157,7 @@ class Run:
             systematic = self._findings_of_any()
             if check.probe.id != PLAINEST:
                 self._needs_response(check.mode)
+            server.reasons = self._reasons
             check.probe.run(server)
             if not server.replies:
                 raise not_exercised("nothing was sent")
@@ -192,7 +194,9 @@ class Run:
             elif finding.code.startswith("X"):
                 # What is wrong with any error body is a failure of the checks of errors alone.
                 is_own = is_own or finding.code not in self._codes_of_probes
-            else:
+            elif finding.level == "error" or finding.code not in self._codes_of_probes:
+                # A warning of another probe's rule may depend on when the response came, or on
+                # what the model happened to say.
                 is_own = is_own or place(finding) not in systematic
             (findings if is_own else also).append(finding)
         errors = [finding for finding in findings if finding.level == "error"]
@@ -238,6 +242,8 @@ class Run:
                             raise
                     for reply in server.replies:
                         found |= {place(finding) for finding in reply.result.findings}
+                        if reply.result.answer is not None:
+                            self._reasons |= reply.shows_reasoning or reply.is_used_up
                     for sent in server.wire.sent:
                         if sent.problem:
                             self._problems[server.mode] = sent.problem
@@ -263,8 +269,13 @@ class Run:
             if self._noise is None:
                 name = "measured.noise"
                 server = self._server(name, "whole")
+                server.reasons = self._reasons
                 ask = partial(
-                    server.chat, "Count to five.", temperature=0, seed=7, max_completion_tokens=16
+                    server.chat,
+                    "Count to five.",
+                    seed=7,
+                    max_completion_tokens=server.room(16),
+                    **server.steady,
                 )
                 try:
                     first, second = ask().accepted(), ask().accepted()

@@ -24,6 +24,11 @@ from pytest_chatapi.contract.wording import show
 __all__ = ["Reply", "Server"]
 
 CHAT = "/chat/completions"
+
+ROOM_TO_REASON = 2000
+"""Tokens that a model may spend before what it is asked for. The models that reason take a few
+hundred for the prompts of the probes.
+"""
 _UNSUPPORTED = (
     "not support",
     "unsupported",
@@ -156,6 +161,29 @@ class Reply:
                     found.append(value)
         return found
 
+    @property
+    def reasoning_tokens(self) -> int:
+        """As counted by the usage; 0 where it does not say."""
+        details = self.usage.get("completion_tokens_details")
+        count = details.get("reasoning_tokens") if isinstance(details, dict) else 0
+        return count if isinstance(count, int) else 0
+
+    @property
+    def shows_reasoning(self) -> bool:
+        """Whether the model thought before it spoke: its thoughts are counted, or sent, in a member
+        of their own or at the start of the text.
+        """
+        return bool(
+            self.reasoning_tokens
+            or any(choice.reasoned for choice in self.answer.choices.values())
+            or self.text.lstrip().startswith("<think>")
+        )
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether the cap ended it before there was anything: its thoughts may be hidden."""
+        return self.finish == "length" and not self.text and not self.calls
+
     # -- what a probe asks of a reply --------------------------------------------------------
 
     def accepted(self, *features: str) -> Reply:
@@ -174,13 +202,16 @@ class Reply:
         said = json.dumps(self.error).lower()
         says_so = self.error and 400 <= self.status < 500
         names = any(feature.lower() in said for feature in features)
+        if says_so and "context" in said and ("exceed" in said or "length" in said):
+            raise not_exercised(f"the prompt does not fit into the context: {got}")
         if says_so and features and (names or any(text in said for text in _UNSUPPORTED)):
             raise unsupported(got)
         if self.status in (501,) and features:
             raise unsupported(got)
         if self.status == 429:
             raise not_exercised(f"rate limited: {got}")
-        raise fail("a legal request is refused", expected="200", got=got)
+        expected = "200, or a 4xx that says what is not supported" if features else "200"
+        raise fail("a legal request is refused", expected=expected, got=got)
 
     def with_text(self) -> Reply:
         """This reply, if it has text that can be looked at.
@@ -247,7 +278,10 @@ class Server:
         model: that is probed.
         mode: of the check.
         replies: all that came so far.
+        reasons: whether the model reasons first, as its plainest reply shows.
     """
+
+    reasons = False
 
     def __init__(
         self,
@@ -339,6 +373,17 @@ class Server:
         elif reply.status >= 400:
             self._caps.add_tokens(-sent.reserved)
         return reply
+
+    def room(self, tokens: int) -> int:
+        """What to cap a reply at that takes so many tokens: a model that reasons has more, or the
+        cap would end it before it says anything.
+        """
+        return tokens + ROOM_TO_REASON if self.reasons else tokens
+
+    @property
+    def steady(self) -> dict[str, Any]:
+        """Members of a request whose reply should not vary. Models that reason refuse them."""
+        return {} if self.reasons else {"temperature": 0}
 
     def needs_determinism(self) -> None:
         """Go on only if the same request twice gives the same text.
