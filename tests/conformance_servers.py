@@ -39,6 +39,7 @@ class Answered:
     Attributes:
         asked: the JSON body of the request, ``{}`` where it has none.
         disconnects: streams that were left before their ends, until now.
+        again: what the obedient server sends to another request.
     """
 
     asked: dict[str, Any]
@@ -46,7 +47,17 @@ class Answered:
     status: int
     headers: dict[str, str]
     body: bytes
-    disconnects: int = 0
+    disconnects: int
+    again: Callable[[httpx.Request], Answered]
+
+    def instead(self, **changes: Any) -> Answered:
+        """What the server sends that takes the request for another one; ``...`` leaves a member
+        out.
+        """
+        asked = {n: value for n, value in {**self.asked, **changes}.items() if value is not ...}
+        headers = {n: v for n, v in self.request.headers.items() if n != "content-length"}
+        request = httpx.Request("POST", self.request.url, headers=headers, json=asked)
+        return self.again(request)
 
     @property
     def path(self) -> str:
@@ -83,6 +94,15 @@ def edits(change: Callable[[dict[str, Any]], object]) -> Fault:
                 change(value)
                 events[at] = f"data: {json.dumps(value)}"
         answered.body = "\n\n".join(events).encode()
+
+    return fault
+
+
+def ignores(*names: str) -> Fault:
+    """A server that takes no notice of these members of a request."""
+
+    def fault(answered: Answered) -> Answered:
+        return answered.instead(**dict.fromkeys(names, ...)) if answered.asked else answered
 
     return fault
 
@@ -177,6 +197,13 @@ class Faulty(httpx.BaseTransport):
         self._fault = fault
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        answered = self._answered(request)
+        if self._fault is not None:
+            answered = self._fault(answered) or answered
+        pieces = _Pieces(answered.body, self._on_disconnect)
+        return httpx.Response(answered.status, headers=answered.headers, stream=pieces)
+
+    def _answered(self, request: httpx.Request) -> Answered:
         try:
             asked = json.loads(request.read() or b"{}")
         except ValueError:
@@ -186,18 +213,15 @@ class Faulty(httpx.BaseTransport):
             response = httpx.Response(refusal[0], json=refusal[1])
         else:
             response = self._inner.handle_request(request)
-        answered = Answered(
+        return Answered(
             asked if isinstance(asked, dict) else {},
             request,
             response.status_code,
             dict(response.headers),
             response.read(),
             self.disconnects,
+            self._answered,
         )
-        if self._fault is not None:
-            answered = self._fault(answered) or answered
-        pieces = _Pieces(answered.body, self._on_disconnect)
-        return httpx.Response(answered.status, headers=answered.headers, stream=pieces)
 
     def _on_disconnect(self) -> None:
         self.disconnects += 1

@@ -189,7 +189,7 @@ def _whole(reply: Reply) -> JSON:
 
 def _begins(reply: Reply) -> None:
     """Raise an `Outcome` where a text is not the beginning of a JSON object."""
-    if not _is_beginning(reply.text):
+    if not is_beginning(reply.text):
         raise fail(
             "the content is cut, and is not the beginning of a JSON object",
             expected='{"...',
@@ -200,10 +200,10 @@ def _begins(reply: Reply) -> None:
 _CUT_VALUE = re.compile(
     r"(?<=[\[:,\s])(?:t|tr|tru|f|fa|fal|fals|n|nu|nul|-|-?\d+(?:\.|(?:\.\d+)?[eE][+-]?))\Z"
 )
-_CUT_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
+_CUT_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,4})?\Z")
 
 
-def _is_beginning(text: str) -> bool:
+def is_beginning(text: str) -> bool:
     """Whether more text could make it a JSON object, or it is one."""
     text = text.lstrip()
     if text[:1] not in ("", "{"):
