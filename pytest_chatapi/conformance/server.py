@@ -295,9 +295,11 @@ class Server:
         mode: of the check.
         replies: all that came so far.
         reasons: whether the model reasons first, as its plainest reply shows.
+        samples: the check is repeated, for a rate of what the model says.
     """
 
     reasons = False
+    samples = False
 
     def __init__(
         self,
@@ -398,8 +400,10 @@ class Server:
 
     @property
     def steady(self) -> dict[str, Any]:
-        """Members of a request whose reply should not vary. Models that reason refuse them."""
-        return {} if self.reasons else {"temperature": 0}
+        """Members of a request whose reply should not vary, unless it is to be sampled. Models that
+        reason refuse them.
+        """
+        return {} if self.reasons or self.samples else {"temperature": 0}
 
     def needs_determinism(self) -> None:
         """Go on only if the same request twice gives the same text.

@@ -28,8 +28,8 @@ def basic(server: Server) -> None:
         _PROMPT,
         logprobs=True,
         top_logprobs=3,
-        temperature=0,
-        max_completion_tokens=_CAP,
+        max_completion_tokens=server.room(_CAP),
+        **server.steady,
     )
     reply = ask().accepted("logprobs", "temperature").with_text()
     _has_alternatives(reply, 3)
@@ -83,7 +83,7 @@ def _has_alternatives(reply: Reply, count: int) -> None:
     is_illegal=True,
 )
 def limits(server: Server) -> None:
-    ask = partial(server.chat, _PROMPT, logprobs=True, max_completion_tokens=2)
+    ask = partial(server.chat, _PROMPT, logprobs=True, max_completion_tokens=server.room(2))
     _entries(ask(top_logprobs=0).accepted("logprobs").with_text())
     _has_alternatives(ask(top_logprobs=_MOST).accepted("logprobs"), _MOST)
     ask(top_logprobs=_MOST + 1).refused_or_loose(f"`top_logprobs` of {_MOST + 1}")

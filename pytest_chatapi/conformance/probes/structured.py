@@ -32,71 +32,66 @@ def _object(**properties: JSONObject) -> JSONObject:
     }
 
 
-CORE: JSONObject = {
-    **_object(
-        **{
-            "const": {"type": "string", "const": "kq7"},
-            "constant number": {"type": "integer", "const": 42},
-            "enum": {"type": "string", "enum": ["mauve", "ochre"]},
-            "mixed enum": {"enum": [3, "three", None]},
-            "integer": {"type": "integer", "enum": [7, 11]},
-            "number": {"type": "number", "enum": [2.5, 0.125]},
-            "boolean": {"type": "boolean"},
-            "null": {"type": "null"},
-            "list of types": {"type": ["boolean", "null"]},
-            "nested": _object(a=_object(b=_object(c={"type": "string", "const": "deep"}))),
-            "no properties": _object(),
-            "array": {
-                "type": "array",
-                "items": {"type": "string", "enum": ["x", "y"]},
-                "minItems": 1,
-                "maxItems": 2,
-            },
-            "array of objects": {
-                "type": "array",
-                "items": _object(id={"type": "integer", "enum": [1, 2]}),
-                "minItems": 1,
-                "maxItems": 1,
-            },
-            "anyOf": {
-                "anyOf": [
-                    _object(kind={"type": "string", "const": "cat"}),
-                    _object(kind={"type": "string", "const": "dog"}),
-                ]
-            },
-            "$ref": {"$ref": "#/$defs/colour"},
-            "escapes": {"type": "string", "const": 'a "b" \\ \n é'},
-        }
-    ),
-    "$defs": {"colour": {"type": "string", "enum": ["teal", "puce"]}},
+_CORE: dict[str, JSONObject] = {
+    "const": {"type": "string", "const": "kq7"},
+    "constant number": {"type": "integer", "const": 42},
+    "enum": {"type": "string", "enum": ["mauve", "ochre"]},
+    "mixed enum": {"enum": [3, "three", None]},
+    "integer": {"type": "integer", "enum": [7, 11]},
+    "number": {"type": "number", "enum": [2.5, 0.125]},
+    "boolean": {"type": "boolean"},
+    "null": {"type": "null"},
+    "list of types": {"type": ["boolean", "null"]},
+    "nested": _object(a=_object(b=_object(c={"type": "string", "const": "deep"}))),
+    "no properties": _object(),
+    "array": {
+        "type": "array",
+        "items": {"type": "string", "enum": ["x", "y"]},
+        "minItems": 1,
+        "maxItems": 2,
+    },
+    "array of objects": {
+        "type": "array",
+        "items": _object(id={"type": "integer", "enum": [1, 2]}),
+        "minItems": 1,
+        "maxItems": 1,
+    },
+    "anyOf": {
+        "anyOf": [
+            _object(kind={"type": "string", "const": "cat"}),
+            _object(kind={"type": "string", "const": "dog"}),
+        ]
+    },
+    "$ref": {"$ref": "#/$defs/colour"},
+    "escapes": {"type": "string", "const": 'a "b" \\ \n é'},
 }
 """What every engine for structured output has."""
 
-CONSTRAINTS: JSONObject = {
-    **_object(
-        **{
-            "minimum and maximum": {"type": "integer", "minimum": 10, "maximum": 99},
-            "exclusiveMinimum": {"type": "integer", "exclusiveMinimum": 3, "maximum": 5},
-            "multipleOf": {"type": "integer", "multipleOf": 7, "minimum": 0, "maximum": 99},
-            "pattern": {"type": "string", "pattern": "^[a-c]{2}-[0-9]{3}$"},
-            "format date": {"type": "string", "format": "date"},
-            "minItems and maxItems": {
-                "type": "array",
-                "items": {"type": "boolean"},
-                "minItems": 3,
-                "maxItems": 3,
-            },
-            "recursive $ref": {"$ref": "#/$defs/node"},
-        }
-    ),
-    "$defs": {
-        "node": _object(
-            leaf={"type": "string", "const": "n"},
-            next={"anyOf": [{"type": "null"}, {"$ref": "#/$defs/node"}]},
-        )
+_COLOUR: JSONObject = {"type": "string", "enum": ["teal", "puce"]}
+
+_CONSTRAINTS: dict[str, JSONObject] = {
+    "minimum and maximum": {"type": "integer", "minimum": 10, "maximum": 99},
+    "exclusiveMinimum": {"type": "integer", "exclusiveMinimum": 3, "maximum": 5},
+    "multipleOf": {"type": "integer", "multipleOf": 7, "minimum": 0, "maximum": 99},
+    "pattern": {"type": "string", "pattern": "^[a-c]{2}-[0-9]{3}$"},
+    "format date": {"type": "string", "format": "date"},
+    "minItems and maxItems": {
+        "type": "array",
+        "items": {"type": "boolean"},
+        "minItems": 3,
+        "maxItems": 3,
     },
+    "recursive $ref": {"$ref": "#/$defs/node"},
 }
 """What a strict schema may have as well, by the guide to structured outputs."""
+
+_NODE = _object(
+    leaf={"type": "string", "const": "n"},
+    next={"anyOf": [{"type": "null"}, {"$ref": "#/$defs/node"}]},
+)
+
+CORE: JSONObject = {**_object(**_CORE), "$defs": {"colour": _COLOUR}}
+CONSTRAINTS: JSONObject = {**_object(**_CONSTRAINTS), "$defs": {"node": _NODE}}
 
 
 def _format(schema: JSONObject) -> JSONObject:
@@ -117,10 +112,10 @@ def json_object(server: Server) -> None:
         server.chat,
         "Reply with a short JSON object that says hello.",
         response_format={"type": "json_object"},
-        max_completion_tokens=128,
+        max_completion_tokens=server.room(128),
     )
-    reply = ask(temperature=0).accepted(*_LACKING)
-    if reply.finish == "length":
+    reply = ask(**server.steady).accepted(*_LACKING)
+    if reply.finish == "length" and not server.reasons:
         # A model that goes round in circles finds an end more easily by chance.
         _begins(reply.with_text())
         reply = ask(temperature=1.5, seed=7).accepted(*_LACKING)
@@ -154,8 +149,8 @@ def _is_kept(server: Server, schema: JSONObject, cap: int) -> None:
     reply = server.chat(
         "Say hello.",
         response_format=_format(schema),
-        temperature=0,
-        max_completion_tokens=cap,
+        max_completion_tokens=server.room(cap),
+        **server.steady,
     ).accepted(*_LACKING)
     value = _whole(reply)
     if not isinstance(value, dict):
@@ -194,7 +189,7 @@ def _whole(reply: Reply) -> JSON:
 
 def _begins(reply: Reply) -> None:
     """Raise an `Outcome` where a text is not the beginning of a JSON object."""
-    if not _is_beginning(reply.text):
+    if not is_beginning(reply.text):
         raise fail(
             "the content is cut, and is not the beginning of a JSON object",
             expected='{"...',
@@ -205,10 +200,10 @@ def _begins(reply: Reply) -> None:
 _CUT_VALUE = re.compile(
     r"(?<=[\[:,\s])(?:t|tr|tru|f|fa|fal|fals|n|nu|nul|-|-?\d+(?:\.|(?:\.\d+)?[eE][+-]?))\Z"
 )
-_CUT_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
+_CUT_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,4})?\Z")
 
 
-def _is_beginning(text: str) -> bool:
+def is_beginning(text: str) -> bool:
     """Whether more text could make it a JSON object, or it is one."""
     text = text.lstrip()
     if text[:1] not in ("", "{"):
