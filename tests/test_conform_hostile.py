@@ -14,12 +14,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conformance_servers import HEADERS, MODEL, URL, Faulty
+from conformance_servers import HEADERS, MODEL, URL, Answered, Faulty, body_of, results
 
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.conformance import wire
-from pytest_chatapi.conformance.probe import selected
+from pytest_chatapi.conformance.probe import Check, Probe, selected
 from pytest_chatapi.conformance.run import Options, Run
+from pytest_chatapi.conformance.server import Server
 from pytest_chatapi.conformance.wire import Caps, Live
 
 KEY = "open-sesame-42"  # looks like no key, so only what was learned can find it
@@ -231,16 +232,16 @@ def test_caps_hold_beside_other_checks() -> None:
     for cap in (Caps(requests=9), Caps(tokens=400)):
         sizes = []
 
-        def count(answered: object, sizes: list[int] = sizes) -> None:
-            body = answered.body  # type: ignore[attr-defined]
+        def count(answered: Answered, sizes: list[int] = sizes) -> None:
+            body = answered.body
             usage = json.loads(body).get("usage", {}) if body.startswith(b"{") else {}
             sizes.append(usage.get("total_tokens", 0))
 
         with httpx.Client(transport=Faulty(count)) as client:
             live = lambda name: Live(client, URL, HEADERS, 5.0, cap)  # noqa: B023, E731
             run = Run(live, Options(MODEL, concurrency=4), cap)
-            results = list(run.results(list(selected(["transport", "errors"], []))))
-        reasons = {result.reason for result in results}
+            outcomes = list(run.results(list(selected(["transport", "errors"], []))))
+        reasons = {result.reason for result in outcomes}
         assert any(reason.startswith("the cap of ") for reason in reasons)
         assert len(sizes) == cap.sent_requests
         assert len(sizes) <= (cap.requests or len(sizes))
@@ -269,3 +270,42 @@ def test_bad_settings_are_one_line(
     assert message in err
     assert err.count("\n") == 1
     assert "lines" not in err
+
+
+ODD = [
+    {"data": [{"id": {}}]},
+    {"id": {}, "choices": [{"message": {"tool_calls": [{"function": {"name": {}}}]}}]},
+    {
+        "choices": [{"index": {}, "message": {"content": 5}, "logprobs": {"content": [5]}}],
+        "usage": 5,
+    },
+]
+
+
+@pytest.mark.parametrize("body", ODD)
+def test_odd_values_break_no_check(body: object) -> None:
+    def fault(answered: Answered) -> None:
+        answered.status, answered.body = 200, body_of(body)
+        answered.headers["content-type"] = "application/json"
+
+    reached = results([], fault)
+    assert "harness-error" not in {result.verdict.value for result in reached.values()}
+    assert not [
+        name for name, r in reached.items() if r.verdict.value == "pass" and "stream" in name
+    ]
+
+
+def test_a_check_that_breaks_is_our_error_and_leaves_the_others() -> None:
+    def breaks(server: Server) -> None:
+        raise KeyError("content")
+
+    broken = Check(Probe("text.broken", "", ("-",), frozenset(), 1, 1, breaks), "-")
+    caps = Caps()
+    with httpx.Client(transport=Faulty(None)) as client:
+        run = Run(lambda name: Live(client, URL, HEADERS, 5.0, caps), Options(MODEL), caps)
+        result, next_one = run.results([broken, *selected(["transport.query"], [])])
+    assert (result.verdict.value, result.reason) == (
+        "harness-error",
+        "this check cannot cope with the response, please report it: KeyError('content')",
+    )
+    assert next_one.verdict.value == "pass"

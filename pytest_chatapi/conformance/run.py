@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, Queue
 
-from pytest_chatapi.conformance.probe import BOTH, Check, Mode, Outcome, Verdict, not_exercised
+from pytest_chatapi.conformance.probe import (
+    BOTH,
+    Check,
+    Mode,
+    Outcome,
+    Verdict,
+    harness_error,
+    not_exercised,
+)
 from pytest_chatapi.conformance.probe import checks as every_check
 from pytest_chatapi.conformance.rate import Rate
 from pytest_chatapi.conformance.server import Reply, Server
@@ -198,6 +206,12 @@ class Run:
                 raise not_exercised("nothing was sent")
         except Outcome as error:
             outcome = error
+        except ChatAPIError:  # a recording that cannot be read
+            raise
+        except Exception as error:  # the other checks have their verdicts all the same
+            outcome = harness_error(
+                f"this check cannot cope with the response, please report it: {error!r}"
+            )
         if outcome is not None and any(sent.problem for sent in server.wire.sent):
             self._look_for_server(name)
         result = self._judged(check, server.replies, outcome, systematic)
