@@ -42,6 +42,7 @@ def write_recordings(
             "strict": options.strict,
             "declared": sorted(options.declared),
             "key_variable": about.key_variable,
+            "headers": dict(about.headers),
             "checks": [result.check.id for result in results],
             "sent": notes,
         }
@@ -73,6 +74,7 @@ def read_recordings(folder: Path) -> tuple[Run, list[Check], About]:
             index["profile"] or "",
             index["key_variable"],
             index["declared"],
+            index["headers"],
         )
         notes = index["sent"]
         named = [known[name] for name in index["checks"] if name in known]
