@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_chatapi.cli.arguments import Commands, add_format, whole_number, write_report
+from pytest_chatapi.cli import output
+from pytest_chatapi.cli.arguments import Commands, add_format, whole_number
 from pytest_chatapi.config.baseline import DEFAULT_NAME, Baseline, compare, key_of
 from pytest_chatapi.config.checker import Checker, Globs
 from pytest_chatapi.config.file import FILE_KEYS, Configuration, find, read, shown_path
@@ -71,6 +72,11 @@ def add_to(commands: Commands) -> None:
         type=whole_number("a number of processes", least=1),
         metavar="N",
         help="number of processes (default: by the size of the input)",
+    )
+    check.add_argument(
+        "--allow-unchecked",
+        action="store_true",
+        help="do not fail for a path in which nothing was checked; for lists of changed files",
     )
     check.add_argument("--statistics", action="store_true", help="count findings by rule")
     where = check.add_mutually_exclusive_group()
@@ -217,7 +223,8 @@ def _run(arguments: argparse.Namespace) -> int:
     progress.clear()
     for path in paths:
         report.unread += path.others
-        report.unreadable += path.nothing_checked()
+        if not arguments.allow_unchecked:
+            report.unreadable += path.nothing_checked()
     # Parts of a damaged file are quoted.
     report.unreadable = [
         ReadError(e.file, e.place, without_secrets(e.reason)) for e in report.unreadable
@@ -306,7 +313,7 @@ def _tasks(
     return paths, [
         _Task(
             file,
-            file in named,
+            file in named and not arguments.allow_unchecked,
             checker,
             arguments.format == "junit",
             # Formats for machines show each note, as the text does for what is selected.
@@ -419,7 +426,7 @@ def _baseline(arguments: argparse.Namespace, settings: _Settings) -> Baseline | 
 def _write_baseline(old: Baseline, files: list[str], report: Report) -> None:
     """Write the findings of a run to its baseline, which knows them from then on."""
     new = old.updated(files, report.findings)
-    write_report(Path(new.path), new.text())
+    output.write(new.path, new.text())
     report.known = sum(f.level != "note" for f in report.findings if _is_in_a_file(f))
     report.findings = [f for f in report.findings if f.level == "note" or not _is_in_a_file(f)]
     where = plural(len(new.entries), "file")
@@ -475,21 +482,12 @@ def _print(report: Report, arguments: argparse.Namespace, strict: bool) -> None:
         strict=strict,
         notes=bool(arguments.select),
         statistics=arguments.statistics,
-        coloured=arguments.output is None and _wants_colour(),
+        coloured=output.wants_colour(arguments.output),
     )
     text = render(report, arguments.format, options)
-    if arguments.output is None:
-        sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
-    else:
-        write_report(Path(arguments.output), text)
+    output.show(text, arguments.output)
     if arguments.statistics and arguments.format != "text":
         print(statistics_text(report), file=sys.stderr)
-
-
-def _wants_colour() -> bool:
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        return False
-    return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
 
 
 class _Progress:

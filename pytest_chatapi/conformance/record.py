@@ -45,6 +45,7 @@ def write_recordings(
             "repeat": options.repeat,
             "declared": sorted(options.declared),
             "key_variable": about.key_variable,
+            "headers": dict(about.headers),
             "checks": [result.check.id for result in results],
             "sent": notes,
         }
@@ -77,6 +78,7 @@ def read_recordings(folder: Path) -> tuple[Run, list[Check], About]:
             index["profile"] or "",
             index["key_variable"],
             index["declared"],
+            index["headers"],
         )
         notes = index["sent"]
         named = [known[name] for name in index["checks"] if name in known]

@@ -31,23 +31,25 @@ MOST_BYTES = 4_000_000
 _END_OF_EVENT = re.compile(rb"\r?\n\r?\n")
 
 
+Call = tuple[str, str, bytes | None, Mapping[str, str]]
+"""Method, path, body and headers of a request."""
+
+
 @dataclass
 class Sent:
     """One request, and what became of it.
 
     Attributes:
+        call: the request as the probe made it: headers of every request are not in it.
         problem: why there is no whole response, or ``""``.
         reserved: tokens that `Caps` counts for it until its usage is known.
     """
 
     exchange: Exchange
+    call: Call
     interaction: Interaction | None = None
     problem: str = ""
     reserved: int = 0
-
-
-Call = tuple[str, str, bytes | None, Mapping[str, str]]
-"""Method, path, body and headers of a request."""
 
 
 class Wire(Protocol):
@@ -186,7 +188,7 @@ class Live:
             recorded_at=now.replace("+00:00", "Z"),
             request_headers=list(sent_headers.items()),
         )
-        sent = Sent(Exchange(request), reserved=tokens_of(body))
+        sent = Sent(Exchange(request), (method, path, body, headers), reserved=tokens_of(body))
         self.sent.append(sent)
         return sent, interaction
 
@@ -285,11 +287,12 @@ class Recorded:
         headers: Mapping[str, str],
         stop_after: int = 0,
     ) -> Sent:
+        call = method, path, body, headers
         if len(self.sent) >= len(self._notes):
             raise not_exercised(f"{self._name} has no recording of this request: record again")
         problem = self._notes[len(self.sent)]
         if problem is not None and not problem.startswith("+"):
-            self.sent.append(Sent(Exchange(Request(method, path, {}, body)), None, problem))
+            self.sent.append(Sent(Exchange(Request(method, path, {}, body)), call, None, problem))
             raise fail(problem)
         interaction = next(self._interactions, None)
         if interaction is None:
@@ -297,7 +300,7 @@ class Recorded:
         if not _is_same(interaction.request, method, path, body):
             raise not_exercised(f"{self._name} has another request: record again")
         exchange = Exchange(interaction.request, _response(interaction))
-        sent = Sent(exchange, interaction, (problem or "")[1:])
+        sent = Sent(exchange, call, interaction, (problem or "")[1:])
         self.sent.append(sent)
         if sent.problem:
             raise fail(sent.problem)
