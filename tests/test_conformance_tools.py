@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conformance_faults.tools import FAULTS, edits, finish, parts, refused, when
+from conformance_faults.tools import FAULTS, calls, edits, finish, parts, refused, when
 from conformance_servers import KEY, MODEL, URL, Answered, Fault, Faulty, results
 
 from pytest_chatapi.cli.main import main
@@ -49,6 +49,19 @@ def _breaks_off(answered: Answered) -> None:
         answered.body = b"\n\n".join([head, error, b""])
 
 
+def _no_sound(answered: Answered) -> None:
+    edits(lambda value: [part.pop("audio", None) for part in parts(value)])(answered)
+    finish("length")(answered)
+
+
+def _lists(answered: Answered) -> None:
+    place = {"type": "literal_error", "loc": ["body", "tools", 0, "type"], "input": "custom"}
+    answered.status = 422
+    answered.body = json.dumps(
+        {"detail": [{**place, "msg": "Input should be 'function'"}]}
+    ).encode()
+
+
 _CONTEXT = refused(400, "This model's maximum context length is 2048 tokens.")
 
 
@@ -75,6 +88,8 @@ _CONTEXT = refused(400, "This model's maximum context length is 2048 tokens.")
         ),
         ("tools.cut", refused(400, "max_tokens must be over 99"), "not-exercised", "60 tokens is"),
         ("tools.custom", refused(400, "only 'function', not 'custom'"), "unsupported", "custom"),
+        ("tools.custom", _lists, "unsupported", '422: "body.tools.0.type: Input should'),
+        ("modalities.audio", _no_sound, "not-exercised", 'ends with "length" before any audio'),
         ("tools.custom", refused(500, "only 'function', not 'custom'"), "fail", "refused"),
     ],
 )
@@ -114,11 +129,19 @@ def _used_up(answered: Answered) -> None:
         _message(content="<think>Hm."),
         edits(_counted),
         _used_up,
+        refused(400, "Could not finish: max_tokens or model output limit was reached."),
     ],
 )
-def test_a_model_that_reasons_has_room_for_it(fault: Fault) -> None:
-    [result] = results(["tools.required.whole"], when(_plain, fault)).values()
+def test_a_model_that_reasons_has_room_and_time_for_it(fault: Fault) -> None:
+    patience = []
+
+    def noted(answered: Answered) -> None:
+        patience.append(answered.request.extensions["timeout"]["read"])
+        when(_plain, fault)(answered)
+
+    [result] = results(["tools.required.whole"], noted).values()
     assert result.verdict.value == "pass"
+    assert patience == [5, 5, 20]  # whole and streamed, to find out, and the check
     [asked] = _said(result)
     assert asked["max_completion_tokens"] == 2128
     assert "temperature" not in asked
@@ -137,6 +160,16 @@ def test_a_model_that_does_not_reason_has_no_effort() -> None:
 
     for result in results(["reasoning.effort"], edits(no_thoughts)).values():
         assert result.verdict.value == "not-exercised"
+
+
+def test_a_server_gets_back_what_it_sent_with_a_call() -> None:
+    more = {"google": {"thought_signature": "abc"}}
+    fault = calls(lambda call: call.update(extra_content=more, index=0))
+    [result] = results(["tools.round-trip"], fault).values()
+    for asked in _said(result)[1:]:
+        own, other = asked["messages"][1]["tool_calls"]
+        assert own["extra_content"] == more
+        assert own.keys() - other.keys() == {"extra_content"}
 
 
 # -- rates ---------------------------------------------------------------------------------------

@@ -39,6 +39,9 @@ _WORST_FIRST = [
 _UNEXERCISED = Verdict.HARNESS_ERROR, Verdict.UNSUPPORTED, Verdict.NOT_EXERCISED
 _FINAL = Verdict.HARNESS_ERROR, Verdict.UNSUPPORTED  # to ask again gives the same
 
+_PATIENCE = 4
+"""Of models that reason: how many times the timeout they may take for a response."""
+
 _INDEX = re.compile(r"\[\d+\]")
 
 
@@ -191,7 +194,8 @@ class Run:
             systematic = self._findings_of_any()
             if check.probe.id != PLAINEST:
                 self._needs_response(check.mode)
-            server.reasons = self._reasons
+            if self._reasons:
+                server.reasons, server.wire.patience = True, _PATIENCE
             server.samples = number > 0
             check.probe.run(server)
             if not server.replies:
@@ -279,8 +283,9 @@ class Run:
                             raise
                     for reply in server.replies:
                         found |= {place(finding) for finding in reply.result.findings}
-                        if reply.result.answer is not None:
-                            self._reasons |= reply.shows_reasoning or reply.is_used_up
+                        self._reasons |= reply.is_used_up or (
+                            reply.result.answer is not None and reply.shows_reasoning
+                        )
                     for sent in server.wire.sent:
                         if sent.problem:
                             self._problems[server.mode] = sent.problem

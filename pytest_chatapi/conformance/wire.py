@@ -53,9 +53,14 @@ class Sent:
 
 
 class Wire(Protocol):
-    """Where the requests of one check go."""
+    """Where the requests of one check go.
+
+    Attributes:
+        patience: how many times the timeout a response may take.
+    """
 
     sent: list[Sent]
+    patience: int
 
     def send(
         self,
@@ -151,6 +156,7 @@ class Live:
     ) -> None:
         self.sent: list[Sent] = []
         self._client, self._base_url, self._headers = client, base_url.rstrip("/"), headers
+        self.patience = 1
         self._timeout, self._caps = timeout, caps
 
     def send(
@@ -190,7 +196,7 @@ class Live:
         return sent, interaction
 
     def _receive(self, sent: Sent, interaction: Interaction, stop_after: int = 0) -> Sent:
-        request = interaction.request
+        request, timeout = interaction.request, self._timeout * self.patience
         started = time.monotonic()
         pieces: list[bytes] = []
         times: list[float] = []
@@ -201,7 +207,7 @@ class Live:
                 request.url,
                 content=request.body,
                 headers=dict(interaction.request_headers),
-                timeout=self._timeout,
+                timeout=timeout,
             ) as response:
                 sent.interaction = interaction
                 interaction.status = response.status_code
@@ -222,8 +228,8 @@ class Live:
                         break
                     if size > MOST_BYTES:
                         sent.problem = f"the response is over {MOST_BYTES:,} bytes long"
-                    elif times[-1] > self._timeout:
-                        sent.problem = f"the response takes over {self._timeout:g} s"
+                    elif times[-1] > timeout:
+                        sent.problem = f"the response takes over {timeout:g} s"
                     if sent.problem:
                         interaction.cut = "client"
                         break
@@ -232,9 +238,9 @@ class Live:
             raise harness_error(sent.problem) from None
         except httpx.TimeoutException:
             sent.problem = (
-                f"no more of the response for {self._timeout:g} s"
+                f"no more of the response for {timeout:g} s"
                 if pieces
-                else f"no response within {self._timeout:g} s"
+                else f"no response within {timeout:g} s"
             )
             interaction.cut = "client"
         except httpx.DecodingError as error:
@@ -268,6 +274,7 @@ class Recorded:
 
     def __init__(self, path: Path, notes: Sequence[str | None]) -> None:
         self.sent: list[Sent] = []
+        self.patience = 1
         self._name = path.name
         self._notes = list(notes)
         recordings = Cassette(path, path.name).entries if path.is_file() else ()
