@@ -57,6 +57,7 @@ def _auto(asked: dict[str, Any]) -> bool:
 
 def _breaks_off(answered: Answered) -> None:
     if answered.asked.get("tools"):
+        FAULTS["tools.required"][0](answered)
         head = answered.body.partition(b"\n\n")[0]
         error = b'data: {"error": {"message": "no parser", "type": "server_error"}}'
         answered.body = b"\n\n".join([head, error, b""])
