@@ -53,9 +53,14 @@ class Sent:
 
 
 class Wire(Protocol):
-    """Where the requests of one check go."""
+    """Where the requests of one check go.
+
+    Attributes:
+        patience: how many times the timeout a response may take.
+    """
 
     sent: list[Sent]
+    patience: int
 
     def send(
         self,
@@ -151,6 +156,7 @@ class Live:
     ) -> None:
         self.sent: list[Sent] = []
         self._client, self._base_url, self._headers = client, base_url.rstrip("/"), headers
+        self.patience = 1
         self._timeout, self._caps = timeout, caps
 
     def send(
@@ -195,7 +201,7 @@ class Live:
     def _receive(
         self, sent: Sent, interaction: Interaction, timeout: float, stop_after: int = 0
     ) -> Sent:
-        request = interaction.request
+        request, timeout = interaction.request, timeout * self.patience
         started = time.monotonic()
         pieces: list[bytes] = []
         times: list[float] = []
@@ -274,6 +280,7 @@ class Recorded:
 
     def __init__(self, path: Path, notes: Sequence[str | None]) -> None:
         self.sent: list[Sent] = []
+        self.patience = 1
         self._name = path.name
         self._notes = list(notes)
         recordings = Cassette(path, path.name).entries if path.is_file() else ()
