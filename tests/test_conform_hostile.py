@@ -11,10 +11,11 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
-from conformance_servers import HEADERS, MODEL, URL, Answered, Faulty, body_of, results
+from conformance_servers import HEADERS, MODEL, URL, Answered, Faulty, body_of, edits, results
 
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.conformance import wire
@@ -304,6 +305,26 @@ def test_odd_values_break_no_check(body: object) -> None:
     assert not [
         name for name, r in reached.items() if r.verdict.value == "pass" and "stream" in name
     ]
+
+
+def test_what_holds_no_completion_is_not_accepted() -> None:
+    def fault(answered: Answered) -> None:
+        if answered.request.method == "POST":
+            answered.body = body_of({"data": []})
+
+    [result] = results(["transport.query"], fault).values()
+    assert (result.verdict.value, result.reason) == ("fail", "the response holds no completion")
+
+
+def test_usage_that_crosses_between_streams() -> None:
+    def swap(value: dict[str, Any]) -> None:
+        if value.get("usage"):
+            value["usage"]["prompt_tokens"] = 100 - value["usage"]["prompt_tokens"]
+            value["usage"]["total_tokens"] = 100
+
+    [result] = results(["transport.concurrency"], edits(swap)).values()
+    assert result.verdict.value == "fail"
+    assert "does not fit its prompt" in result.reason
 
 
 def test_a_check_that_breaks_is_our_error_and_leaves_the_others() -> None:
