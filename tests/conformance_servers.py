@@ -7,7 +7,8 @@ it sends on the way to the prober, so no socket is needed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +19,13 @@ from pytest_chatapi.conformance.probe import checks
 from pytest_chatapi.conformance.run import Options, Result, Run
 from pytest_chatapi.conformance.wire import Caps, Live
 from pytest_chatapi.mock import ChatMock
+from pytest_chatapi.mock.refusals import key_refusal
 from pytest_chatapi.recording.opening import open_recorder
 
 URL = "http://127.0.0.1:1/v1"
 MODEL = "gpt-4o-mini"
+KEY = "key-of-the-obedient"
+HEADERS = {"authorization": f"Bearer {KEY}"}
 
 
 @dataclass
@@ -30,6 +34,7 @@ class Answered:
 
     Attributes:
         asked: the JSON body of the request, ``{}`` where it has none.
+        disconnects: streams that were left before their ends, until now.
     """
 
     asked: dict[str, Any]
@@ -37,6 +42,15 @@ class Answered:
     status: int
     headers: dict[str, str]
     body: bytes
+    disconnects: int = 0
+
+    @property
+    def path(self) -> str:
+        return self.request.url.path
+
+    @property
+    def body_asked(self) -> bytes:
+        return self.request.content
 
     @property
     def is_stream(self) -> bool:
@@ -69,8 +83,63 @@ def edits(change: Callable[[dict[str, Any]], object]) -> Fault:
     return fault
 
 
+def streamed(change: Callable[[dict[str, Any]], object]) -> Fault:
+    """A fault in each chunk of a stream, while whole responses stay as they are."""
+    fault = edits(change)
+    return lambda answered: fault(answered) if answered.is_stream else None
+
+
+def status(code: int, applies: Callable[[Answered], bool]) -> Fault:
+    """A fault in the status of some responses: an error that should be none, or the reverse."""
+
+    def fault(answered: Answered) -> None:
+        if not applies(answered):
+            return
+        answered.headers["content-type"] = "application/json"
+        value: dict[str, Any] = {"error": {"message": "m", "type": "t", "param": "p", "code": "c"}}
+        if code == 200:
+            is_stream = answered.asked.get("stream")
+            message = {"role": "assistant", "content": "Hello!", "refusal": None}
+            choice = {"index": 0, "finish_reason": "stop", "logprobs": None}
+            value = {
+                "id": "chatcmpl-1",
+                "object": "chat.completion.chunk" if is_stream else "chat.completion",
+                "created": 1760000000,
+                "model": MODEL,
+                "choices": [{**choice, ("delta" if is_stream else "message"): message}],
+            }
+        answered.status, answered.body = code, body_of(value)
+        if code == 200 and answered.asked.get("stream"):
+            answered.headers["content-type"] = "text/event-stream"
+            answered.body = b"data: " + answered.body + b"\n\ndata: [DONE]\n\n"
+
+    return fault
+
+
+def body_of(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+class _Pieces(httpx.SyncByteStream):
+    """A body that arrives event by event."""
+
+    def __init__(self, body: bytes, on_disconnect: Callable[[], None]) -> None:
+        self._pieces = re.findall(rb".*?\n\n|.+", body, re.DOTALL)
+        self._on_disconnect = on_disconnect
+
+    def __iter__(self) -> Iterator[bytes]:
+        while self._pieces:
+            yield self._pieces.pop(0)
+
+    def close(self) -> None:
+        if self._pieces:
+            self._on_disconnect()
+
+
 class Faulty(httpx.BaseTransport):
-    """The obedient server, with a fault in what it sends."""
+    """The obedient server, which wants `KEY`, with a fault in what it sends."""
+
+    disconnects = 0
 
     def __init__(self, fault: Fault | None) -> None:
         mock = ChatMock("conformance")
@@ -83,15 +152,26 @@ class Faulty(httpx.BaseTransport):
             asked = json.loads(request.read() or b"{}")
         except ValueError:
             asked = {}
-        response = self._inner.handle_request(request)
-        body = response.read()
-        headers = dict(response.headers)
+        refusal = key_refusal(request.headers, {KEY})
+        if refusal is not None:
+            response = httpx.Response(refusal[0], json=refusal[1])
+        else:
+            response = self._inner.handle_request(request)
         answered = Answered(
-            asked if isinstance(asked, dict) else {}, request, response.status_code, headers, body
+            asked if isinstance(asked, dict) else {},
+            request,
+            response.status_code,
+            dict(response.headers),
+            response.read(),
+            self.disconnects,
         )
         if self._fault is not None:
             answered = self._fault(answered) or answered
-        return httpx.Response(answered.status, headers=answered.headers, content=answered.body)
+        pieces = _Pieces(answered.body, self._on_disconnect)
+        return httpx.Response(answered.status, headers=answered.headers, stream=pieces)
+
+    def _on_disconnect(self) -> None:
+        self.disconnects += 1
 
 
 def results(names: Sequence[str], fault: Fault | None = None, **options: Any) -> dict[str, Result]:
@@ -104,5 +184,7 @@ def results(names: Sequence[str], fault: Fault | None = None, **options: Any) ->
     assert chosen, names
     caps = Caps()
     with httpx.Client(transport=Faulty(fault)) as client:
-        run = Run(lambda name: Live(client, URL, {}, 5.0, caps), Options(MODEL, **options), caps)
+        run = Run(
+            lambda name: Live(client, URL, HEADERS, 5.0, caps), Options(MODEL, **options), caps
+        )
         return {result.check.id: result for result in run.results(chosen)}

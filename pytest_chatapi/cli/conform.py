@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to"]
 
+INTERRUPTED = "interrupted"
+
 _FORMATS = "text", "json"
 
 
@@ -39,7 +41,7 @@ def add_to(commands: Commands) -> None:
         "server",
         help="probe a server",
         description="Send requests that force each behaviour of the API, and check what comes.",
-        epilog="exit status: 0 nothing failed, 1 something did, 2 could not run",
+        epilog="exit status: 0 nothing failed, 1 something did, 2 could not run, 130 interrupted",
     )
     server.add_argument("url", metavar="URL", help="base URL: http://127.0.0.1:8000/v1")
     server.add_argument("--model", required=True, metavar="M", help="the model to probe")
@@ -137,7 +139,10 @@ def _server(arguments: argparse.Namespace) -> int:
         f"{tokens:,} tokens",
         file=sys.stderr,
     )
-    with httpx.Client(follow_redirects=False) as client:
+    # A connection for each request: one that is kept may be closed by the server just when the next
+    # request is sent, which is nobody's deviation.
+    limits = httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(follow_redirects=False, limits=limits) as client:
         run = Run(lambda name: Live(client, url, headers, arguments.timeout, caps), options, caps)
         results = _run(run, checks)
     if arguments.record is not None:
@@ -156,9 +161,13 @@ def _replay(arguments: argparse.Namespace) -> int:
 
 
 def _run(run: Run, checks: list[Check]) -> list[Result]:
-    """The results; after Ctrl-C those that came until then."""
+    """The results; after Ctrl-C those that came until then, and that the others are missing."""
+    from pytest_chatapi.conformance.probe import Verdict
+    from pytest_chatapi.conformance.run import Result
+
     results: list[Result] = []
     try:
+        run.reach()
         for result in run.results(checks):
             results.append(result)
             if sys.stderr.isatty():
@@ -167,6 +176,9 @@ def _run(run: Run, checks: list[Check]) -> list[Result]:
                 )
     except KeyboardInterrupt:
         print("\nchatapi: interrupted: the report has what came until now", file=sys.stderr)
+        results += [
+            Result(check, Verdict.NOT_EXERCISED, INTERRUPTED) for check in checks[len(results) :]
+        ]
     if sys.stderr.isatty():
         print("\r" + " " * 78 + "\r", end="", file=sys.stderr)
     return results
@@ -191,6 +203,8 @@ def _report(
     else:
         sys.stdout.write(text)
     verdicts = {result.verdict for result in results}
+    if any(result.reason == INTERRUPTED for result in results):
+        return 130
     if Verdict.FAIL in verdicts:
         return 1
     return 0 if verdicts - {Verdict.HARNESS_ERROR, Verdict.NOT_EXERCISED} else 2

@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from queue import Empty, Queue
 
 from pytest_chatapi.conformance.probe import Check, Mode, Outcome, Verdict, not_exercised
 from pytest_chatapi.conformance.probe import checks as every_check
 from pytest_chatapi.conformance.server import Reply, Server
 from pytest_chatapi.conformance.wire import Caps, Sent, Wire
 from pytest_chatapi.contract.findings import Finding
+from pytest_chatapi.errors import ChatAPIError
 
 __all__ = ["Options", "Result", "Run"]
 
@@ -86,21 +89,52 @@ class Run:
         self._connect = connect
         self._lock = threading.Lock()
         self._systematic: set[tuple[str, str]] | None = None
+        self._problems: dict[Mode, str] = {}  # of the plainest request
         self._noise: tuple[Outcome | None] | None = None
         self._codes_of_probes = frozenset[str]().union(*(c.probe.codes for c in every_check()))
         self.measured: dict[str, list[Sent]] = {}
         """What was sent beside the checks, to measure: name to requests."""
+
+    def reach(self) -> None:
+        """Send the plainest request, which is measured first.
+
+        Raises:
+            ChatAPIError: there is no server.
+        """
+        try:
+            self._findings_of_any()
+        except Outcome as outcome:
+            raise ChatAPIError(str(outcome)) from None
 
     def results(self, checks: Sequence[Check]) -> Iterator[Result]:
         """Run checks, in order; each result comes as soon as those before it have come."""
         if self.options.concurrency == 1:
             yield from map(self.result, checks)
             return
-        pool = ThreadPoolExecutor(self.options.concurrency)
+        # No executor: the process waits for an executor's threads when it ends, and one that
+        # Ctrl-C left with a server that hangs would keep it.
+        work = Queue[tuple[Check, Future[Result]]]()
+        futures = [Future[Result]() for _ in checks]
+        for pair in zip(checks, futures, strict=True):
+            work.put(pair)
+        for _ in range(min(self.options.concurrency, len(checks))):
+            threading.Thread(target=self._work, args=(work,), daemon=True).start()
         try:
-            yield from pool.map(self.result, checks)
+            for future in futures:
+                yield future.result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for future in futures:
+                future.cancel()
+
+    def _work(self, work: Queue[tuple[Check, Future[Result]]]) -> None:
+        with suppress(Empty):
+            while True:
+                check, future = work.get_nowait()
+                if future.set_running_or_notify_cancel():
+                    try:
+                        future.set_result(self.result(check))
+                    except BaseException as error:
+                        future.set_exception(error)
 
     def result(self, check: Check) -> Result:
         """Run one check, as often as it is to be repeated."""
@@ -120,6 +154,8 @@ class Run:
         systematic: set[tuple[str, str]] = set()
         try:
             systematic = self._findings_of_any()
+            if check.probe.id != PLAINEST:
+                self._needs_response(check.mode)
             check.probe.run(server)
             if not server.replies:
                 raise not_exercised("nothing was sent")
@@ -199,9 +235,24 @@ class Run:
                             raise
                     for reply in server.replies:
                         found |= {place(finding) for finding in reply.result.findings}
+                    for sent in server.wire.sent:
+                        if sent.problem:
+                            self._problems[server.mode] = sent.problem
                     self.measured[name] = list(server.wire.sent)
                 self._systematic = found
             return self._systematic
+
+    def _needs_response(self, mode: Mode) -> None:
+        """Go on only if the plainest request had a response: a server that hangs would take the
+        whole timeout for each request of each check.
+
+        Raises:
+            Outcome: it had none in this mode; in neither mode, for a check that has no mode.
+        """
+        wanted = ("whole", "stream") if mode == "-" else (mode,)
+        problems = [self._problems[one] for one in wanted if one in self._problems]
+        if len(problems) == len(wanted):
+            raise not_exercised(f"the plainest request has no response: {problems[0]}")
 
     def _noise_floor(self) -> Outcome | None:
         """``None`` where the same request twice gives the same text."""

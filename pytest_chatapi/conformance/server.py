@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -240,6 +240,23 @@ class Server:
             mode: another one.
             members: of the request, beside model and messages; ``...`` leaves one out.
         """
+        body = self._body(prompt, mode, members)
+        return self.send(
+            "POST",
+            CHAT + query,
+            body,
+            headers={"content-type": "application/json", **(headers or {})},
+            stop_after=stop_after,
+        )
+
+    def chat_at_once(self, prompts: Sequence[str], each: Sequence[dict[str, Any]]) -> list[Reply]:
+        """Ask for completions at the same time; `each` has more members of each request."""
+        headers = {"content-type": "application/json"}
+        bodies = [self._body(p, None, more) for p, more in zip(prompts, each, strict=True)]
+        sent = self.wire.send_at_once([("POST", CHAT, body, headers) for body in bodies])
+        return [self._reply(one) for one in sent]
+
+    def _body(self, prompt: str, mode: Mode | None, members: dict[str, Any]) -> bytes:
         body: dict[str, Any] = {
             "model": self.model,
             "messages": [{"role": "user", "content": prompt}],
@@ -248,14 +265,7 @@ class Server:
         if (mode or self.mode) == "stream":
             body.setdefault("stream", True)
             body.setdefault("stream_options", {"include_usage": True})
-        body = {name: value for name, value in body.items() if value is not ...}
-        return self.send(
-            "POST",
-            CHAT + query,
-            json.dumps(body).encode(),
-            headers={"content-type": "application/json", **(headers or {})},
-            stop_after=stop_after,
-        )
+        return json.dumps({n: value for n, value in body.items() if value is not ...}).encode()
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> Reply:
         return self.send("GET", path, None, headers=headers or {})
@@ -274,7 +284,9 @@ class Server:
         Raises:
             Outcome: no response came, or not all of it.
         """
-        sent = self.wire.send(method, path, body, headers, stop_after)
+        return self._reply(self.wire.send(method, path, body, headers, stop_after))
+
+    def _reply(self, sent: Sent) -> Reply:
         result = check_exchange(sent.exchange, self._profile, as_of=self._as_of, keep=True)
         reply = Reply(sent, result)
         self.replies.append(reply)
@@ -282,7 +294,10 @@ class Server:
             raise fail(f"redirects to {show(reply.headers.get('location', ''))}; not followed")
         usage = result.answer.usage if result.answer is not None else None
         total = usage.get("total_tokens") if isinstance(usage, dict) else None
-        self._caps.add_tokens(total if isinstance(total, int) else 0)
+        if isinstance(total, int):
+            self._caps.add_tokens(total - sent.reserved)
+        elif reply.status >= 400:
+            self._caps.add_tokens(-sent.reserved)
         return reply
 
     def needs_determinism(self) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,10 +23,12 @@ from pytest_chatapi.recording.cassette import Cassette, prepared, write
 from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.redaction.redactor import Redactor
 
-__all__ = ["Caps", "Live", "Recorded", "Sent", "Wire"]
+__all__ = ["Call", "Caps", "Live", "Recorded", "Sent", "Wire"]
 
 MOST_BYTES = 4_000_000
 """Of one response. No probe asks for a tenth of it."""
+
+_END_OF_EVENT = re.compile(rb"\r?\n\r?\n")
 
 
 @dataclass
@@ -33,11 +37,17 @@ class Sent:
 
     Attributes:
         problem: why there is no whole response, or ``""``.
+        reserved: tokens that `Caps` counts for it until its usage is known.
     """
 
     exchange: Exchange
     interaction: Interaction | None = None
     problem: str = ""
+    reserved: int = 0
+
+
+Call = tuple[str, str, bytes | None, Mapping[str, str]]
+"""Method, path, body and headers of a request."""
 
 
 class Wire(Protocol):
@@ -63,6 +73,14 @@ class Wire(Protocol):
         """
         ...
 
+    def send_at_once(self, calls: Sequence[Call]) -> list[Sent]:
+        """Send requests at the same time, and read all responses to their ends.
+
+        Raises:
+            Outcome: of the first request that has no response to look at.
+        """
+        ...
+
 
 @dataclass
 class Caps:
@@ -78,8 +96,8 @@ class Caps:
     used_tokens: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def take(self) -> None:
-        """Count one more request.
+    def take(self, tokens: int = 0) -> None:
+        """Count one more request, and the tokens that it may use: others are sent meanwhile.
 
         Raises:
             Outcome: it would be too many.
@@ -87,13 +105,29 @@ class Caps:
         with self._lock:
             if self.requests is not None and self.sent_requests >= self.requests:
                 raise not_exercised(f"the cap of {plural(self.requests, 'request')} is reached")
-            if self.tokens is not None and self.used_tokens >= self.tokens:
+            if self.tokens is not None and self.used_tokens + tokens > self.tokens:
                 raise not_exercised(f"the cap of {plural(self.tokens, 'token')} is reached")
             self.sent_requests += 1
+            self.used_tokens += tokens
 
     def add_tokens(self, count: int) -> None:
+        """Count tokens; a negative number gives back what a request did not use."""
         with self._lock:
             self.used_tokens += count
+
+
+def tokens_of(body: bytes | None) -> int:
+    """About how many tokens a request may use: four bytes of its body are one, and the most that
+    it lets the server generate.
+    """
+    request = _parsed(body)
+    if not isinstance(request, dict):
+        return 0
+    most = [request.get(name) for name in ("max_completion_tokens", "max_tokens")]
+    numbers = [m for m in most if isinstance(m, int) and m > 0]
+    choices = request.get("n")
+    times = choices if isinstance(choices, int) and choices > 0 else 1
+    return len(body or b"") // 4 + times * max(numbers, default=0)
 
 
 class Live:
@@ -125,7 +159,20 @@ class Live:
         headers: Mapping[str, str],
         stop_after: int = 0,
     ) -> Sent:
-        self._caps.take()
+        return self._receive(*self._begin(method, path, body, headers), stop_after)
+
+    def send_at_once(self, calls: Sequence[Call]) -> list[Sent]:
+        begun = [self._begin(*call) for call in calls]
+        with ThreadPoolExecutor(len(begun)) as pool:
+            under_way = [pool.submit(self._receive, *one) for one in begun]
+        return [one.result() for one in under_way]
+
+    def _begin(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[Sent, Interaction]:
+        """A request that is counted, and about to be sent."""
+        reserved = tokens_of(body)
+        self._caps.take(reserved)
         # A header of ``""`` is left out, as a request without a key is.
         sent_headers = {n: v for n, v in {**self._headers, **headers}.items() if v}
         url = self._base_url + path
@@ -136,26 +183,39 @@ class Live:
             recorded_at=now.replace("+00:00", "Z"),
             request_headers=list(sent_headers.items()),
         )
-        sent = Sent(Exchange(request))
+        sent = Sent(Exchange(request), reserved=reserved)
         self.sent.append(sent)
+        return sent, interaction
+
+    def _receive(self, sent: Sent, interaction: Interaction, stop_after: int = 0) -> Sent:
+        request = interaction.request
         started = time.monotonic()
         pieces: list[bytes] = []
         times: list[float] = []
         interaction.pieces, interaction.times = pieces, times
         try:
             with self._client.stream(
-                method, url, content=body, headers=sent_headers, timeout=self._timeout
+                request.method,
+                request.url,
+                content=request.body,
+                headers=dict(interaction.request_headers),
+                timeout=self._timeout,
             ) as response:
                 sent.interaction = interaction
                 interaction.status = response.status_code
                 interaction.reason = response.reason_phrase
                 interaction.headers = [(n.lower(), v) for n, v in response.headers.multi_items()]
-                size = 0
+                size = events = 0
+                tail = b""
                 for piece in response.iter_bytes():
                     pieces.append(piece)
                     times.append(time.monotonic() - started)
                     size += len(piece)
-                    if stop_after and b"".join(pieces).count(b"\n\n") >= stop_after:
+                    window = tail + piece
+                    ends = [0, *(end.end() for end in _END_OF_EVENT.finditer(window))]
+                    events += len(ends) - 1
+                    tail = window[ends[-1] :][-3:]
+                    if stop_after and events >= stop_after:
                         interaction.cut = "client"
                         break
                     if size > MOST_BYTES:
@@ -165,6 +225,9 @@ class Live:
                     if sent.problem:
                         interaction.cut = "client"
                         break
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            sent.problem = f"cannot connect: {error or 'timed out'}"
+            raise harness_error(sent.problem) from None
         except httpx.TimeoutException:
             sent.problem = (
                 f"no more of the response for {self._timeout:g} s"
@@ -174,9 +237,6 @@ class Live:
             interaction.cut = "client"
         except httpx.DecodingError as error:
             sent.problem = f"the response cannot be decompressed: {error}"
-        except httpx.ConnectError as error:
-            sent.problem = f"cannot connect: {error}"
-            raise harness_error(sent.problem) from None
         except httpx.HTTPError as error:
             sent.problem = f"the connection broke: {error or type(error).__name__}"
             interaction.cut = "server"
@@ -236,6 +296,9 @@ class Recorded:
         if sent.problem:
             raise fail(sent.problem)
         return sent
+
+    def send_at_once(self, calls: Sequence[Call]) -> list[Sent]:
+        return [self.send(*call) for call in calls]
 
 
 def _is_same(recorded: Request, method: str, path: str, body: bytes | None) -> bool:
