@@ -362,7 +362,7 @@ class Settings:
     base_url: str | None = _setting(
         TEXT,
         None,
-        "base URL of the client fixtures",
+        "base URL of the client fixtures, and of the server that conformance checks",
         flag="--chatapi-base-url",
         metavar="URL",
         check=_check_url,
@@ -478,6 +478,23 @@ RUN_SETTINGS: dict[str, Setting] = {
         option="--baseline",
         in_file=True,
         metavar="FILE",
+    ),
+    "model": _setting(
+        TEXT, None, "model that conformance checks", flag="--chatapi-model", metavar="M"
+    ),
+    "api_key_env": _setting(
+        TEXT,
+        "OPENAI_API_KEY",
+        "environment variable with the key of the server that conformance checks",
+        flag="--chatapi-api-key-env",
+        metavar="NAME",
+    ),
+    "declare": _setting(
+        LINES,
+        (),
+        "what the server that conformance checks does not have, such as tools=no",
+        flag="--chatapi-declare",
+        metavar="CAPABILITY=no",
     ),
     "auto": _setting(SWITCH, False, "record and replay every test, as if each had the marker"),
     "check_vcr": _setting(

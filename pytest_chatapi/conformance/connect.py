@@ -19,7 +19,7 @@ from pytest_chatapi.contract.wording import did_you_mean, without_secrets
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.redaction.redactor import Redactor
 
-__all__ = ["connect", "declared_capabilities"]
+__all__ = ["check_url", "connect", "declared_capabilities"]
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def connect(
         SettingError: the URL or a header is not one.
     """
     caps = caps or Caps()
-    base_url = _base_url(url)
+    base_url = check_url(url)
     sent_headers = _headers(key_variable, headers)
     redactor = Redactor()
     redactor.learn(sent_headers, base_url)
@@ -65,7 +65,12 @@ def connect(
         yield run, about, redactor
 
 
-def _base_url(url: str) -> str:
+def check_url(url: str) -> str:
+    """A base URL as requests are built on it.
+
+    Raises:
+        SettingError: it is not one.
+    """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise SettingError(f"{without_secrets(url)!r} is not a base URL: use http://HOST:PORT/v1")

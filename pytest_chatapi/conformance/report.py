@@ -17,7 +17,7 @@ from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import plural, without_secrets
 from pytest_chatapi.redaction.redactor import Redactor
 
-__all__ = ["VERSION", "About", "curl", "report_of", "text_of"]
+__all__ = ["VERSION", "About", "curl", "failure_of", "report_of", "text_of"]
 
 VERSION = 1
 """Of the JSON form; the schema is ``schemas/conformance.json``."""
@@ -168,6 +168,11 @@ def text_of(report: JSONObject) -> str:
         lines.append("")
     lines.append(summary_of(report))
     return "\n".join(lines) + "\n"
+
+
+def failure_of(result: Result, about: About, redactor: Redactor) -> str:
+    """What the report says of one failed check, without the secrets that the redactor knows."""
+    return "\n".join(_failure(_clean(_check_json(result, about, redactor), redactor)))
 
 
 def summary_of(report: JSONObject) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -63,6 +64,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_chatapi.plugin.collection import CassetteCollector
 
         config.pluginmanager.register(CassetteCollector(config), "chatapi-cassettes")
+    if "pytest_chatapi.conformance" in config.args:
+        from pytest_chatapi.plugin.conformance import check_settings
+
+        check_settings(config)
     fails = is_on(config, "orphans_fail")
     if fails or is_on(config, "orphans"):
         from pytest_chatapi.plugin.orphans import Orphans
@@ -92,6 +97,17 @@ def pytest_configure_node(node: _Node) -> None:
 
 
 # -- collection ----------------------------------------------------------------------------------
+
+
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if path.name != "conformance":
+        return None
+    from pytest_chatapi.plugin.conformance import NAME, Conformance, is_conformance
+
+    if not is_conformance(path, parent.session):
+        return None
+    folder: Conformance = Conformance.from_parent(parent, path=path, nodeid=NAME)
+    return folder
 
 
 @pytest.hookimpl(trylast=True)

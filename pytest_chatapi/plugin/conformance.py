@@ -1,0 +1,136 @@
+"""Collects the checks of a live server as tests: ``pytest --pyargs pytest_chatapi.conformance``.
+
+There is no test module: whoever collects the folder of the package by accident, in a checkout say,
+finds no tests. They are there only where the folder itself is asked for.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_chatapi import conformance
+from pytest_chatapi.conformance.connect import check_url, connect, declared_capabilities
+from pytest_chatapi.conformance.probe import Check, Verdict, checks
+from pytest_chatapi.conformance.report import About, failure_of
+from pytest_chatapi.conformance.run import Options, Run
+from pytest_chatapi.errors import ChatAPIError, SettingError
+from pytest_chatapi.plugin.ini_and_flags import value_of_run
+from pytest_chatapi.plugin.settings import settings_of_run
+from pytest_chatapi.plugin.stash import CONFIGURATION
+from pytest_chatapi.redaction.redactor import Redactor
+
+__all__ = ["Conformance", "NonStrict", "check_settings", "is_conformance"]
+
+NAME = "pytest_chatapi.conformance"
+_FOLDER = Path(conformance.__file__).parent
+
+
+class NonStrict(UserWarning):
+    """A server departs from the contract in a way that mainstream clients accept."""
+
+
+def is_conformance(path: Path, session: pytest.Session) -> bool:
+    """Whether a folder is that of the checks, and was asked for by name."""
+    return path.name == _FOLDER.name and session.isinitpath(path) and path.samefile(_FOLDER)
+
+
+def check_settings(config: pytest.Config) -> None:
+    """Stop before anything is collected if it is not said what is to be checked.
+
+    Raises:
+        pytest.UsageError: it is not, or a setting is wrong.
+    """
+    try:
+        _settings_of(config)
+    except SettingError as error:
+        raise pytest.UsageError(f"chatapi: {error}") from None
+
+
+def _settings_of(config: pytest.Config) -> tuple[str, str, Options]:
+    """Base URL, variable with the key, and options of the run."""
+    settings = settings_of_run(config)
+    model = value_of_run(config, "model")
+    if not settings.base_url or not model:
+        raise SettingError(
+            f"{NAME} checks a live server: add --chatapi-base-url URL --chatapi-model M"
+        )
+    check_url(settings.base_url)
+    options = Options(
+        model,
+        settings.profile,
+        config.stash[CONFIGURATION].values.get("as_of"),
+        settings.policy == "strict",
+        declared=declared_capabilities(value_of_run(config, "declare") or ()),
+    )
+    return settings.base_url, value_of_run(config, "api_key_env") or "OPENAI_API_KEY", options
+
+
+class Conformance(pytest.Directory):
+    """The folder of the checks; each process of pytest-xdist has its own, and measures for itself
+    what is wrong with any response and whether the server is deterministic.
+    """
+
+    run: Run
+    about: About
+    redactor: Redactor
+    _problem: str | None = None
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._client = ExitStack()
+
+    def collect(self) -> Iterator[CheckItem]:
+        try:
+            url, key_variable, options = _settings_of(self.config)
+            opened = self._client.enter_context(connect(url, options, key_variable=key_variable))
+        except (SettingError, pytest.UsageError) as error:
+            raise self.CollectError(f"chatapi: {error}") from None
+        self.config.add_cleanup(self._client.close)
+        self.run, self.about, self.redactor = opened
+        for check in checks():
+            item: CheckItem = CheckItem.from_parent(self, name=check.id)
+            item.check = check
+            item.extra_keyword_matches |= check.probe.codes
+            yield item
+
+    def unreachable(self) -> str:
+        """Why there is no server, or ``""``. The first call sends the plainest request."""
+        if self._problem is None:
+            self._problem = ""
+            try:
+                self.run.reach()
+            except ChatAPIError as error:
+                self._problem = self.redactor.text(f"{self.about.url}: {error}")
+        return self._problem
+
+
+class CheckItem(pytest.Item):
+    """One check."""
+
+    check: Check
+    parent: Conformance
+
+    def runtest(self) -> None:
+        problem = self.parent.unreachable()
+        if problem:
+            self.session.shouldfail = f"chatapi: {problem}"
+            pytest.fail(problem, pytrace=False)
+        result = self.parent.run.result(self.check)
+        said = f"{self.check.id}: {result.verdict.value}: {result.reason}"
+        if result.verdict in (Verdict.FAIL, Verdict.HARNESS_ERROR):
+            text = failure_of(result, self.parent.about, self.parent.redactor)
+            pytest.fail(text, pytrace=False)
+        if result.verdict in (Verdict.UNSUPPORTED, Verdict.NOT_EXERCISED):
+            pytest.skip(self.parent.redactor.text(said))
+        if result.verdict is Verdict.NON_STRICT:
+            warnings.warn_explicit(self.parent.redactor.text(said), NonStrict, str(self.path), 1)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        # With the name alone, pytest would write `::` for the dots in it.
+        return self.path, None, f"{self.name}: {self.check.probe.title}"
