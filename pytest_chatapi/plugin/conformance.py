@@ -1,7 +1,7 @@
 """Collects the checks of a live server as tests: ``pytest --pyargs pytest_chatapi.conformance``.
 
-There is no test module: whoever collects the folder of the package by accident, in a checkout say,
-finds no tests. They are there only where the folder itself is asked for.
+There is no test module, so that nothing is collected by accident: `pytest_collect_directory` in
+`hooks` makes a `Conformance` of the folder, where that is asked for by name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from pytest_chatapi import conformance
 from pytest_chatapi.conformance.connect import check_url, connect, declared_capabilities
 from pytest_chatapi.conformance.probe import Check, Verdict, checks
 from pytest_chatapi.conformance.report import About, failure_of
@@ -25,19 +24,13 @@ from pytest_chatapi.plugin.settings import settings_of_run
 from pytest_chatapi.plugin.stash import CONFIGURATION
 from pytest_chatapi.redaction.redactor import Redactor
 
-__all__ = ["Conformance", "NonStrict", "check_settings", "is_conformance"]
+__all__ = ["Conformance", "NonStrict", "check_settings"]
 
 NAME = "pytest_chatapi.conformance"
-_FOLDER = Path(conformance.__file__).parent
 
 
 class NonStrict(UserWarning):
     """A server departs from the contract in a way that mainstream clients accept."""
-
-
-def is_conformance(path: Path, session: pytest.Session) -> bool:
-    """Whether a folder is that of the checks, and was asked for by name."""
-    return path.name == _FOLDER.name and session.isinitpath(path) and path.samefile(_FOLDER)
 
 
 def check_settings(config: pytest.Config) -> None:

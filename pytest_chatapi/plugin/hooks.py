@@ -99,13 +99,17 @@ def pytest_configure_node(node: _Node) -> None:
 # -- collection ----------------------------------------------------------------------------------
 
 
-def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    if path.name != "conformance":
-        return None
-    from pytest_chatapi.plugin.conformance import NAME, Conformance, is_conformance
+_CHECKS = Path(__file__).parent.parent / "conformance"
 
-    if not is_conformance(path, parent.session):
+
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    # Only where it was asked for: whoever collects a checkout finds no tests there.
+    if path.name != _CHECKS.name or not parent.session.isinitpath(path):
         return None
+    if not path.samefile(_CHECKS):
+        return None
+    from pytest_chatapi.plugin.conformance import NAME, Conformance
+
     folder: Conformance = Conformance.from_parent(parent, path=path, nodeid=NAME)
     return folder
 
