@@ -24,7 +24,7 @@ def wrong(answered: Answered) -> None:
     if answered.is_stream:
         answered.body = answered.body.replace(f'"model":"{MODEL}",'.encode(), b"")
     elif "tools" in answered.asked and answered.status == 200:
-        answered.status, answered.body = 400, b'{"error": {"message": "no tools here"}}'
+        answered.status, answered.body = 400, b'{"error": {"message": "tools are not supported"}}'
     elif answered.path.endswith("/models"):
         answered.body = answered.body.replace(MODEL.encode(), b"another")
 
@@ -38,7 +38,7 @@ def _transport(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_check_is_a_test(pytester: pytest.Pytester) -> None:
-    chosen = "text.basic or text.max or transport.models or tools.required.whole"
+    chosen = "text.basic or text.max-completion or transport.models or tools.required.whole"
     result = run_here(pytester, *SERVER, "-k", chosen, "-rs", "-v")
     result.assert_outcomes(passed=4, failed=1, skipped=1, warnings=1, deselected=len(checks()) - 6)
     result.stdout.fnmatch_lines(
@@ -50,7 +50,7 @@ def test_a_check_is_a_test(pytester: pytest.Pytester) -> None:
             "  error S01 the key `model` is absent (and 4 more chunks)",
             '  sent     curl -sN http://127.0.0.1:1/v1/chat/completions -H "Authorization: *',
             "*: NonStrict: transport.models: non-strict: the model that is probed is not listed",
-            'SKIPPED * tools.required.whole: unsupported: 400: "no tools here"',
+            'SKIPPED * tools.required.whole: unsupported: 400: "tools are not supported"',
         ]
     )
     printed = result.stdout.str() + result.stderr.str()
@@ -66,7 +66,7 @@ def test_options(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> 
     chosen = ("-k", "transport.models or tools.required.whole or (K03 and max-completion)")
     result = run_here(pytester, *SERVER, *flags, *chosen, "-rs")
     result.assert_outcomes(passed=2, failed=1, skipped=1, deselected=len(checks()) - 4)
-    result.stdout.fnmatch_lines(["FAIL transport.models: *", "SKIPPED * unsupported: declared so"])
+    result.stdout.fnmatch_lines(["FAIL transport.models: *", "SKIPPED * unsupported: declared"])
 
 
 def test_a_server_that_is_not_there_is_said_once(

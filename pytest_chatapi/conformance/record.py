@@ -9,7 +9,7 @@ from pathlib import Path
 from pytest_chatapi.conformance.probe import Check, checks
 from pytest_chatapi.conformance.report import About
 from pytest_chatapi.conformance.run import Options, Result, Run
-from pytest_chatapi.conformance.wire import Recorded, Sent, record
+from pytest_chatapi.conformance.wire import Recorded, record
 from pytest_chatapi.errors import ReadError, WriteError
 from pytest_chatapi.redaction.redactor import Redactor
 
@@ -26,12 +26,15 @@ def write_recordings(
     Raises:
         WriteError: it cannot be written.
     """
-    sent: dict[str, list[Sent]] = {**run.measured, **{r.check.id: r.sent for r in results}}
+    sent = dict(run.measured)
+    for result in results:
+        sent |= result.sent_by_run
     try:
         folder.mkdir(parents=True, exist_ok=True)
         notes = {
             name: record(folder / f"{name}.yaml", each, redactor) for name, each in sent.items()
         }
+        requests = [one.exchange.request for each in sent.values() for one in each]
         options = run.options
         index = {
             "version": 1,
@@ -40,8 +43,10 @@ def write_recordings(
             "contract": about.contract,
             "profile": options.profile,
             "strict": options.strict,
+            "repeat": options.repeat,
             "declared": sorted(options.declared),
             "key_variable": about.key_variable,
+            "has_key": any("authorization" in request.headers for request in requests if request),
             "checks": [result.check.id for result in results],
             "sent": notes,
         }
@@ -64,6 +69,7 @@ def read_recordings(folder: Path) -> tuple[Run, list[Check], About]:
             index["profile"],
             index["contract"],
             index["strict"],
+            index["repeat"],
             declared=frozenset(index["declared"]),
         )
         about = About(
@@ -74,7 +80,7 @@ def read_recordings(folder: Path) -> tuple[Run, list[Check], About]:
             index["key_variable"],
             index["declared"],
         )
-        notes = index["sent"]
+        notes, has_key = index["sent"], index["has_key"]
         named = [known[name] for name in index["checks"] if name in known]
     except FileNotFoundError:
         raise ReadError(
@@ -82,5 +88,5 @@ def read_recordings(folder: Path) -> tuple[Run, list[Check], About]:
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ReadError(str(folder / INDEX), "", f"cannot be read: {error}") from None
-    run = Run(lambda name: Recorded(folder / f"{name}.yaml", notes.get(name, ())), options)
+    run = Run(lambda name: Recorded(folder / f"{name}.yaml", notes.get(name, ()), has_key), options)
     return run, named, about

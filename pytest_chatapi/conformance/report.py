@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from pytest_chatapi import __version__
 from pytest_chatapi.conformance.probe import CAPABILITIES, Verdict
+from pytest_chatapi.conformance.rate import Rate
 from pytest_chatapi.conformance.run import Result
 from pytest_chatapi.conformance.wire import Sent
 from pytest_chatapi.contract.wire import JSON, JSONObject
@@ -75,6 +76,7 @@ def report_of(results: Iterable[Result], about: About, redactor: Redactor) -> JS
 
 def _check_json(result: Result, about: About, redactor: Redactor) -> JSONObject:
     shown = result.verdict not in (Verdict.PASS,)
+    rate = result.rate
     return {
         "id": result.check.id,
         "capability": result.check.probe.capability,
@@ -86,9 +88,13 @@ def _check_json(result: Result, about: About, redactor: Redactor) -> JSONObject:
         "got": result.got,
         "findings": [finding.to_json() for finding in result.findings],
         "also": sorted({finding.code for finding in result.also}),
-        "requests": len(result.sent),
+        "requests": sum(map(len, result.sent_by_run.values())),
         "runs": result.runs,
         "failed": result.failed,
+        "unexercised": result.unexercised,
+        "rate": rate and round(rate.value, 4),
+        "low": rate and round(rate.low, 4),
+        "high": rate and round(rate.high, 4),
         "exchanges": [_exchange_json(sent, about) for sent in result.sent] if shown else [],
     }
 
@@ -153,15 +159,23 @@ def text_of(report: JSONObject) -> str:
         f"contract of {report['contract']}",
         "",
     ]
+    # Rates take room.
+    is_repeated = any(check["rate"] is not None for check in report["checks"])
+    width, column = (34, 24) if is_repeated else (44, 8)
     for capability, title in CAPABILITIES.items():
-        rows = _rows([c for c in report["checks"] if c["capability"] == capability])
-        if rows:
-            lines += [f"{title:<44}{'whole':<8}stream", *rows, ""]
+        checks = [c for c in report["checks"] if c["capability"] == capability]
+        if checks:
+            rows = _rows(checks, width, column)
+            lines += [f"{title:<{width}}{'whole':<{column}}stream", *rows, ""]
     for check in report["checks"]:
         if check["verdict"] in (Verdict.FAIL, Verdict.HARNESS_ERROR):
             lines += [*_failure(check), ""]
     said = (Verdict.NON_STRICT, Verdict.UNSUPPORTED, Verdict.NOT_EXERCISED)
-    reasons = [check for check in report["checks"] if check["verdict"] in said]
+    reasons = [
+        check
+        for check in report["checks"]
+        if check["verdict"] in said or (check["verdict"] == Verdict.PASS and check["reason"])
+    ]
     for check in reasons:
         lines += _wrapped(f"{check['id']}: {check['verdict']}: {check['reason']}", "  ")
     if reasons:
@@ -195,18 +209,20 @@ def badge_of(report: JSONObject) -> str:
     return f"{summary['pass']}/{summary['checks'] - summary['unsupported'] - left}{rest}"
 
 
-def _rows(checks: Sequence[JSONObject]) -> list[str]:
+def _rows(checks: Sequence[JSONObject], width: int, column: int) -> list[str]:
     rows: dict[str, dict[str, str]] = {}
     for check in checks:
         name = check["id"]
         if check["mode"] != "-":
             name = name.removesuffix(f".{check['mode']}")
         mark = _MARKS[Verdict(check["verdict"])]
-        if check["runs"] > 1:
-            mark += f" {check['runs'] - check['failed']}/{check['runs']}"
+        if check["rate"] is not None:
+            exercised = check["runs"] - check["unexercised"]
+            mark += f" {Rate(exercised - check['failed'], exercised)}"
         rows.setdefault(name, {})[check["mode"]] = mark
     return [
-        f"  {name:<42}{marks.get('whole', marks.get('-', '')):<8}{marks.get('stream', '')}".rstrip()
+        f"  {name:<{width - 2}}{marks.get('whole', marks.get('-', '')):<{column}}"
+        f"{marks.get('stream', '')}".rstrip()
         for name, marks in rows.items()
     ]
 

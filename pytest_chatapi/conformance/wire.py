@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -262,10 +262,12 @@ class Recorded:
 
     Args:
         notes: of the check's requests, as `record` returns them.
+        has_key: whether they were sent with a key, which no cassette has.
     """
 
-    def __init__(self, path: Path, notes: Sequence[str | None]) -> None:
+    def __init__(self, path: Path, notes: Sequence[str | None], has_key: bool = False) -> None:
         self.sent: list[Sent] = []
+        self._headers = {"authorization": "***"} if has_key else {}
         self._name = path.name
         self._notes = list(notes)
         recordings = Cassette(path, path.name).entries if path.is_file() else ()
@@ -283,14 +285,16 @@ class Recorded:
             raise not_exercised(f"{self._name} has no recording of this request: record again")
         problem = self._notes[len(self.sent)]
         if problem is not None and not problem.startswith("+"):
-            self.sent.append(Sent(Exchange(Request(method, path, {}, body)), None, problem))
+            request = Request(method, path, self._sent_headers(headers), body)
+            self.sent.append(Sent(Exchange(request), None, problem))
             raise fail(problem)
         interaction = next(self._interactions, None)
         if interaction is None:
             raise ReadError(self._name, "", "has fewer recordings than conform.json says")
         if not _is_same(interaction.request, method, path, body):
             raise not_exercised(f"{self._name} has another request: record again")
-        exchange = Exchange(interaction.request, _response(interaction))
+        request = replace(interaction.request, headers=self._sent_headers(headers))
+        exchange = Exchange(request, _response(interaction))
         sent = Sent(exchange, interaction, (problem or "")[1:])
         self.sent.append(sent)
         if sent.problem:
@@ -299,6 +303,9 @@ class Recorded:
 
     def send_at_once(self, calls: Sequence[Call]) -> list[Sent]:
         return [self.send(*call) for call in calls]
+
+    def _sent_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        return {name: value for name, value in {**self._headers, **headers}.items() if value}
 
 
 def _is_same(recorded: Request, method: str, path: str, body: bytes | None) -> bool:

@@ -72,7 +72,6 @@ class Conformance(pytest.Directory):
     run: Run
     about: About
     redactor: Redactor
-    _problem: str | None = None
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -92,16 +91,6 @@ class Conformance(pytest.Directory):
             item.extra_keyword_matches |= check.probe.codes
             yield item
 
-    def unreachable(self) -> str:
-        """Why there is no server, or ``""``. The first call sends the plainest request."""
-        if self._problem is None:
-            self._problem = ""
-            try:
-                self.run.reach()
-            except ChatAPIError as error:
-                self._problem = self.redactor.text(f"{self.about.url}: {error}")
-        return self._problem
-
 
 class CheckItem(pytest.Item):
     """One check."""
@@ -110,8 +99,12 @@ class CheckItem(pytest.Item):
     parent: Conformance
 
     def runtest(self) -> None:
-        problem = self.parent.unreachable()
-        if problem:
+        problem = ""
+        try:
+            self.parent.run.reach([self.check])
+        except ChatAPIError as error:
+            problem = self.parent.redactor.text(f"{self.parent.about.url}: {error}")
+        if problem:  # outside of the handler, which would add its traceback
             self.session.shouldfail = f"chatapi: {problem}"
             pytest.fail(problem, pytrace=False)
         result = self.parent.run.result(self.check)
