@@ -47,8 +47,8 @@ def test_a_check_is_a_test(pytester: pytest.Pytester) -> None:
             "pytest_chatapi.conformance::text.basic.stream FAILED *",
             "*_ text.basic.stream: *_",
             "FAIL text.basic.stream: the key `model` is absent (and 4 more chunks)",
-            "  error S01 the key `model` is absent (and 4 more chunks)",
-            '  sent     curl -sN http://127.0.0.1:1/v1/chat/completions -H "Authorization: *',
+            "  error S01*",
+            "    curl *",
             "*: NonStrict: transport.models: non-strict: the model that is probed is not listed",
             'SKIPPED * tools.required.whole: unsupported: 400: "tools are not supported"',
         ]
@@ -69,6 +69,21 @@ def test_options(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> 
     result.stdout.fnmatch_lines(["FAIL transport.models: *", "SKIPPED * unsupported: declared"])
 
 
+def test_known_failures(pytester: pytest.Pytester) -> None:
+    known = pytester.path / "known.toml"
+    known.write_text('[failures]\n"text.basic" = "streams have no model, issue 7"\n')
+    result = run_here(
+        pytester, *SERVER, "--chatapi-expected", known.name, "-k", "text.basic", "-rx"
+    )
+    result.assert_outcomes(xfailed=1, failed=1, deselected=len(checks()) - 2)
+    result.stdout.fnmatch_lines(
+        [
+            "STALE text.basic.whole: known as a failure (streams have no model, issue 7), but*",
+            "XFAIL *::text.basic.stream - streams have no model, issue 7",
+        ]
+    )
+
+
 def test_a_server_that_is_not_there_is_said_once(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,7 +94,7 @@ def test_a_server_that_is_not_there_is_said_once(
     monkeypatch.setattr("pytest_chatapi.conformance.connect.httpx.Client", client)
     result = run_here(pytester, *SERVER)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([f"{URL}: cannot connect: Connection refused"])
+    result.stdout.fnmatch_lines([f"cannot connect to {URL}: Connection refused"])
 
 
 def test_no_recorder_stands_between(
@@ -93,7 +108,7 @@ def test_no_recorder_stands_between(
     pytester.makeini("[pytest]\nchatapi_auto = true")
     flags = ("--chatapi-base-url", "http://example.invalid/v1", "--chatapi-model", "m")
     result = run_here(pytester, *CONFORMANCE, *flags)
-    result.stdout.fnmatch_lines(["http://example.invalid/v1: cannot connect: unknown host"])
+    result.stdout.fnmatch_lines(["cannot connect to http://example.invalid/v1: unknown host"])
 
 
 @pytest.mark.parametrize(
@@ -103,6 +118,7 @@ def test_no_recorder_stands_between(
         (("--chatapi-base-url", URL), "* add --chatapi-base-url URL --chatapi-model M"),
         ((*SERVER[2:], "--chatapi-declare", "tols=no"), "'tols' is not a capability: *tools[?]"),
         ((*SERVER[2:], "--chatapi-declare", "tools"), "'tools': only tools=no can be declared"),
+        ((*SERVER[2:], "--chatapi-expected", "no.toml"), "*no.toml: cannot be read: No such file*"),
         (("--chatapi-base-url", "http://", "--chatapi-model", "m"), "'http://' is not a base URL*"),
     ],
 )

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_chatapi.cli import output
 from pytest_chatapi.cli.arguments import Commands, add_format, whole_number
 from pytest_chatapi.contract.profiles import PROFILES
 from pytest_chatapi.contract.wording import plural
 
 if TYPE_CHECKING:
     from pytest_chatapi.conformance.probe import Check
+    from pytest_chatapi.conformance.report import About
     from pytest_chatapi.conformance.run import Options, Result, Run
+    from pytest_chatapi.redaction.redactor import Redactor
 
 __all__ = ["add_to"]
 
 INTERRUPTED = "interrupted"
 
-_FORMATS = "text", "json"
+_FORMATS = "text", "json", "junit", "github", "html", "badge"
+_DAY = 86_400
 
 
 def add_to(commands: Commands) -> None:
@@ -78,20 +83,39 @@ def add_to(commands: Commands) -> None:
             f"--{name}", type=whole_number("a number", 1), metavar="N", help="send no more"
         )
     server.add_argument(
-        "--timeout", type=float, default=30.0, metavar="S", help="seconds for one response"
+        "--timeout", type=_seconds, default=30.0, metavar="S", help="seconds for one response"
     )
     server.add_argument("--record", type=Path, metavar="DIR", help="write cassettes")
-    _add_output(server)
+    _add_report(server)
     server.set_defaults(run=_server)
     replay = whats.add_parser("replay", help="check what was recorded, without the server")
     replay.add_argument("directory", type=Path, metavar="DIR")
-    _add_output(replay)
+    _add_report(replay)
     replay.set_defaults(run=_replay)
+    matrix = whats.add_parser(
+        "matrix",
+        help="show several runs side by side",
+        description="Make a page of reports, side by side. The page fetches nothing.",
+        epilog="example: chatapi conform matrix vllm-0.9.json vllm-0.10.json -o matrix.html",
+    )
+    matrix.add_argument(
+        "reports", nargs="+", type=Path, metavar="REPORT", help="written with --format json"
+    )
+    matrix.add_argument("-o", "--output", metavar="FILE", help="write the page to FILE")
+    matrix.set_defaults(run=_matrix)
 
 
-def _add_output(parser: argparse.ArgumentParser) -> None:
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    """Add the options about the report, which a run and a replay share."""
+    parser.add_argument(
+        "--expected",
+        type=Path,
+        metavar="FILE",
+        help="failures that are known, with their reasons: they do not fail the run, unless they "
+        "are fixed",
+    )
     add_format(parser, _FORMATS)
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the report there")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the report to FILE")
 
 
 def _server(arguments: argparse.Namespace) -> int:
@@ -100,6 +124,7 @@ def _server(arguments: argparse.Namespace) -> int:
     from pytest_chatapi.conformance.run import Options
     from pytest_chatapi.conformance.wire import Caps
 
+    known = _prepared(arguments)
     checks = list(selected(arguments.only, arguments.skip))
     options = Options(
         arguments.model,
@@ -126,19 +151,46 @@ def _server(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         results = _run(run, checks)
+    status = _report(run, results, about, redactor, known, arguments)
     if arguments.record is not None:
         from pytest_chatapi.conformance.record import write_recordings
 
         write_recordings(arguments.record, run, results, about, redactor)
-    return _report(results, about, redactor, arguments)
+    return status
 
 
 def _replay(arguments: argparse.Namespace) -> int:
     from pytest_chatapi.conformance.record import read_recordings
     from pytest_chatapi.redaction.redactor import Redactor
 
+    known = _prepared(arguments)
     run, checks, about = read_recordings(arguments.directory)
-    return _report(_run(run, checks), about, Redactor(), arguments)
+    return _report(run, _run(run, checks), about, Redactor(), known, arguments)
+
+
+def _matrix(arguments: argparse.Namespace) -> int:
+    from pytest_chatapi.conformance.formats import read_report
+    from pytest_chatapi.conformance.page import page
+
+    output.require_writable(arguments.output)
+    paths: list[Path] = arguments.reports
+    stems = [path.stem for path in paths]
+    names = [path.stem if stems.count(path.stem) == 1 else str(path) for path in paths]
+    runs = [(name, read_report(path)) for name, path in zip(names, paths, strict=True)]
+    output.show(page(runs), arguments.output)
+    return 0
+
+
+def _prepared(arguments: argparse.Namespace) -> Mapping[str, str]:
+    """The failures that are known. What is wrong with the options about the report is found before
+    anything is sent.
+    """
+    output.require_writable(arguments.output)
+    if arguments.expected is None:
+        return {}
+    from pytest_chatapi.conformance.expected import read
+
+    return read(arguments.expected)
 
 
 def _run(run: Run, checks: list[Check]) -> list[Result]:
@@ -166,28 +218,31 @@ def _run(run: Run, checks: list[Check]) -> list[Result]:
 
 
 def _report(
-    results: list[Result], about: object, redactor: object, arguments: argparse.Namespace
+    run: Run,
+    results: list[Result],
+    about: About,
+    redactor: Redactor,
+    known: Mapping[str, str],
+    arguments: argparse.Namespace,
 ) -> int:
+    from pytest_chatapi.conformance.expected import mark
+    from pytest_chatapi.conformance.formats import FORMATS
     from pytest_chatapi.conformance.probe import Verdict
-    from pytest_chatapi.conformance.report import About, report_of, text_of
-    from pytest_chatapi.redaction.redactor import Redactor
+    from pytest_chatapi.conformance.report import failing, report_of, text_of
+    from pytest_chatapi.report import coloured_text
 
-    assert isinstance(about, About)
-    assert isinstance(redactor, Redactor)
-    report = report_of(results, about, redactor)
-    if arguments.format == "json":
-        text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    report = report_of(results, about, redactor, run.measured)
+    mark(report, known)
+    if arguments.format == "text" and output.wants_colour(arguments.output):
+        text = text_of(report, coloured_text)
     else:
-        text = text_of(report)
-    if arguments.output is not None:
-        arguments.output.write_text(text, encoding="utf-8")
-    else:
-        sys.stdout.write(text)
-    verdicts = {result.verdict for result in results}
+        text = FORMATS[arguments.format](report)
+    output.show(text, arguments.output)
     if any(result.reason == INTERRUPTED for result in results):
         return 130
-    if Verdict.FAIL in verdicts:
+    if failing(report):
         return 1
+    verdicts = {result.verdict for result in results}
     return 0 if verdicts - {Verdict.HARNESS_ERROR, Verdict.NOT_EXERCISED} else 2
 
 
@@ -200,3 +255,10 @@ def _expected(checks: list[Check], options: Options) -> tuple[int, int]:
         requests += check.probe.requests * times
         tokens += check.probe.tokens * times
     return requests, tokens
+
+
+def _seconds(text: str) -> float:
+    with suppress(ValueError):
+        if 0 < float(text) <= _DAY:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds (up to {_DAY})")

@@ -496,6 +496,13 @@ RUN_SETTINGS: dict[str, Setting] = {
         flag="--chatapi-declare",
         metavar="CAPABILITY=no",
     ),
+    "expected": _setting(
+        TEXT,
+        None,
+        "file with the known failures of the server that conformance checks",
+        flag="--chatapi-expected",
+        metavar="FILE",
+    ),
     "auto": _setting(SWITCH, False, "record and replay every test, as if each had the marker"),
     "check_vcr": _setting(
         SWITCH, False, "check tests with pytest.mark.vcr too, which another recorder plays"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 import httpx
 
 from pytest_chatapi.conformance.probe import CAPABILITIES
-from pytest_chatapi.conformance.report import About
+from pytest_chatapi.conformance.report import About, shown_headers
 from pytest_chatapi.conformance.run import Options, Run
 from pytest_chatapi.conformance.wire import Caps, Live
 from pytest_chatapi.contract.selection import parse_date
@@ -20,6 +20,8 @@ from pytest_chatapi.errors import SettingError
 from pytest_chatapi.redaction.redactor import Redactor
 
 __all__ = ["check_url", "connect", "declared_capabilities"]
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 @contextmanager
@@ -56,6 +58,7 @@ def connect(
         options.profile or "",
         key_variable,
         sorted(options.declared),
+        shown_headers(sent_headers, key_variable, redactor),
     )
     # A connection for each request: one that is kept may be closed by the server just when the next
     # request is sent, which is nobody's deviation.
@@ -71,23 +74,33 @@ def check_url(url: str) -> str:
     Raises:
         SettingError: it is not one.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    try:
+        parts = httpx.URL(url)
+        is_url = parts.scheme in ("http", "https") and bool(parts.host)
+    except (httpx.InvalidURL, ValueError):
+        is_url = False
+    if not is_url:
         raise SettingError(f"{without_secrets(url)!r} is not a base URL: use http://HOST:PORT/v1")
     return url.rstrip("/").removesuffix("/chat/completions")
 
 
 def _headers(key_variable: str, texts: Sequence[str]) -> dict[str, str]:
     headers = {}
-    key = os.environ.get(key_variable)
+    key = os.environ.get(key_variable, "").strip()
     if key:
         headers["authorization"] = f"Bearer {key}"
+    if not _is_header(key):
+        raise SettingError(f"the key in {key_variable} has characters no header may have")
     for text in texts:
         name, colon, value = text.partition(":")
-        if not colon or not name.strip():
+        if not colon or not _NAME.fullmatch(name.strip()) or not _is_header(value.strip()):
             raise SettingError(f"{without_secrets(text)!r} is not a header: use NAME:VALUE")
         headers[name.strip().lower()] = value.strip()
     return headers
+
+
+def _is_header(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def declared_capabilities(texts: Sequence[str]) -> frozenset[str]:

@@ -34,7 +34,6 @@ def write_recordings(
         notes = {
             name: record(folder / f"{name}.yaml", each, redactor) for name, each in sent.items()
         }
-        requests = [one.exchange.request for each in sent.values() for one in each]
         options = run.options
         index = {
             "version": 1,
@@ -46,7 +45,7 @@ def write_recordings(
             "repeat": options.repeat,
             "declared": sorted(options.declared),
             "key_variable": about.key_variable,
-            "has_key": any("authorization" in request.headers for request in requests if request),
+            "headers": dict(about.headers),
             "checks": [result.check.id for result in results],
             "sent": notes,
         }
@@ -79,8 +78,9 @@ def read_recordings(folder: Path) -> tuple[Run, list[Check], About]:
             index["profile"] or "",
             index["key_variable"],
             index["declared"],
+            index["headers"],
         )
-        notes, has_key = index["sent"], index["has_key"]
+        notes = index["sent"]
         named = [known[name] for name in index["checks"] if name in known]
     except FileNotFoundError:
         raise ReadError(
@@ -88,5 +88,5 @@ def read_recordings(folder: Path) -> tuple[Run, list[Check], About]:
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ReadError(str(folder / INDEX), "", f"cannot be read: {error}") from None
-    run = Run(lambda name: Recorded(folder / f"{name}.yaml", notes.get(name, ()), has_key), options)
+    run = Run(lambda name: Recorded(folder / f"{name}.yaml", notes.get(name, ())), options)
     return run, named, about

@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, Queue
 
-from pytest_chatapi.conformance.probe import BOTH, Check, Mode, Outcome, Verdict, not_exercised
+from pytest_chatapi.conformance.probe import (
+    BOTH,
+    Check,
+    Mode,
+    Outcome,
+    Verdict,
+    harness_error,
+    not_exercised,
+)
 from pytest_chatapi.conformance.probe import checks as every_check
 from pytest_chatapi.conformance.rate import Rate
 from pytest_chatapi.conformance.server import Reply, Server
@@ -198,6 +206,12 @@ class Run:
                 raise not_exercised("nothing was sent")
         except Outcome as error:
             outcome = error
+        except ChatAPIError:  # a recording that cannot be read
+            raise
+        except Exception as error:  # the other checks have their verdicts all the same
+            outcome = harness_error(
+                f"this check cannot cope with the response, please report it: {error!r}"
+            )
         if outcome is not None and any(sent.problem for sent in server.wire.sent):
             self._look_for_server(name)
         result = self._judged(check, server.replies, outcome, systematic)
@@ -279,11 +293,13 @@ class Run:
                             raise
                     for reply in server.replies:
                         found |= {place(finding) for finding in reply.result.findings}
-                        if reply.result.answer is not None:
+                        if reply.result.answer is not None and reply.choices:
                             self._reasons |= reply.shows_reasoning or reply.is_used_up
                     for sent in server.wire.sent:
                         if sent.problem:
-                            self._problems[server.mode] = sent.problem
+                            self._problems[server.mode] = (
+                                f"the plainest request has no response: {sent.problem}"
+                            )
                     self.measured[name] = list(server.wire.sent)
                 self._systematic = found
             return self._systematic
@@ -298,11 +314,11 @@ class Run:
         wanted = ("whole", "stream") if mode == "-" else (mode,)
         problems = [self._problems[one] for one in wanted if one in self._problems]
         if len(problems) == len(wanted):
-            raise not_exercised(f"the plainest request has no response: {problems[0]}")
+            raise not_exercised(problems[0])
 
     def _look_for_server(self, name: str) -> None:
-        """Find out whether the server is still there, after a check without a response: later
-        checks are not run where it is not.
+        """Find out whether the server is still there, after a check without a response. Where it is
+        not, later checks are not run.
         """
         with self._lock:
             if len(self._problems) == len(BOTH):
@@ -314,8 +330,9 @@ class Run:
             self.measured[at] = list(server.wire.sent)
             if any(sent.problem for sent in server.wire.sent):
                 # Which request it was that the server never got over, is not known.
-                problem = f"{server.wire.sent[-1].problem}, since {name} at the latest"
-                self._problems = dict.fromkeys(BOTH, problem)
+                self._problems = dict.fromkeys(
+                    BOTH, f"the server does not respond any more, since {name} at the latest"
+                )
 
     def _noise_floor(self) -> Outcome | None:
         """``None`` where the same request twice gives the same text."""

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ import httpx
 
 from pytest_chatapi.conformance.probe import fail, harness_error, not_exercised
 from pytest_chatapi.contract.exchange import Exchange, Request, Response, fold_headers
-from pytest_chatapi.contract.wording import plural
+from pytest_chatapi.contract.wording import plural, without_secrets
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.recording.cassette import Cassette, prepared, write
 from pytest_chatapi.recording.interaction import Interaction
@@ -31,23 +31,25 @@ MOST_BYTES = 4_000_000
 _END_OF_EVENT = re.compile(rb"\r?\n\r?\n")
 
 
+Call = tuple[str, str, bytes | None, Mapping[str, str]]
+"""Method, path, body and headers of a request."""
+
+
 @dataclass
 class Sent:
     """One request, and what became of it.
 
     Attributes:
+        call: the request as the probe made it: headers of every request are not in it.
         problem: why there is no whole response, or ``""``.
         reserved: tokens that `Caps` counts for it until its usage is known.
     """
 
     exchange: Exchange
+    call: Call
     interaction: Interaction | None = None
     problem: str = ""
     reserved: int = 0
-
-
-Call = tuple[str, str, bytes | None, Mapping[str, str]]
-"""Method, path, body and headers of a request."""
 
 
 class Wire(Protocol):
@@ -96,18 +98,18 @@ class Caps:
     used_tokens: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def take(self, tokens: int = 0) -> None:
-        """Count one more request, and the tokens that it may use: others are sent meanwhile.
+    def take(self, tokens: int = 0, requests: int = 1) -> None:
+        """Count more requests, and the tokens that they may use: others are sent meanwhile.
 
         Raises:
-            Outcome: it would be too many.
+            Outcome: it would be too many; none of them is counted.
         """
         with self._lock:
-            if self.requests is not None and self.sent_requests >= self.requests:
+            if self.requests is not None and self.sent_requests + requests > self.requests:
                 raise not_exercised(f"the cap of {plural(self.requests, 'request')} is reached")
             if self.tokens is not None and self.used_tokens + tokens > self.tokens:
                 raise not_exercised(f"the cap of {plural(self.tokens, 'token')} is reached")
-            self.sent_requests += 1
+            self.sent_requests += requests
             self.used_tokens += tokens
 
     def add_tokens(self, count: int) -> None:
@@ -159,20 +161,23 @@ class Live:
         headers: Mapping[str, str],
         stop_after: int = 0,
     ) -> Sent:
-        return self._receive(*self._begin(method, path, body, headers), stop_after)
+        self._caps.take(tokens_of(body))
+        begun = self._begin(method, path, body, headers)
+        return self._receive(*begun, self._timeout, stop_after)
 
     def send_at_once(self, calls: Sequence[Call]) -> list[Sent]:
+        self._caps.take(sum(tokens_of(body) for _, _, body, _ in calls), len(calls))
         begun = [self._begin(*call) for call in calls]
+        # A server may work on one after the other.
+        timeout = self._timeout * len(begun)
         with ThreadPoolExecutor(len(begun)) as pool:
-            under_way = [pool.submit(self._receive, *one) for one in begun]
+            under_way = [pool.submit(self._receive, *one, timeout) for one in begun]
         return [one.result() for one in under_way]
 
     def _begin(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> tuple[Sent, Interaction]:
-        """A request that is counted, and about to be sent."""
-        reserved = tokens_of(body)
-        self._caps.take(reserved)
+        """A request that is about to be sent."""
         # A header of ``""`` is left out, as a request without a key is.
         sent_headers = {n: v for n, v in {**self._headers, **headers}.items() if v}
         url = self._base_url + path
@@ -183,11 +188,13 @@ class Live:
             recorded_at=now.replace("+00:00", "Z"),
             request_headers=list(sent_headers.items()),
         )
-        sent = Sent(Exchange(request), reserved=reserved)
+        sent = Sent(Exchange(request), (method, path, body, headers), reserved=tokens_of(body))
         self.sent.append(sent)
         return sent, interaction
 
-    def _receive(self, sent: Sent, interaction: Interaction, stop_after: int = 0) -> Sent:
+    def _receive(
+        self, sent: Sent, interaction: Interaction, timeout: float, stop_after: int = 0
+    ) -> Sent:
         request = interaction.request
         started = time.monotonic()
         pieces: list[bytes] = []
@@ -199,7 +206,7 @@ class Live:
                 request.url,
                 content=request.body,
                 headers=dict(interaction.request_headers),
-                timeout=self._timeout,
+                timeout=timeout,
             ) as response:
                 sent.interaction = interaction
                 interaction.status = response.status_code
@@ -220,19 +227,20 @@ class Live:
                         break
                     if size > MOST_BYTES:
                         sent.problem = f"the response is over {MOST_BYTES:,} bytes long"
-                    elif times[-1] > self._timeout:
-                        sent.problem = f"the response takes over {self._timeout:g} s"
+                    elif times[-1] > timeout:
+                        sent.problem = f"the response takes over {timeout:g} s"
                     if sent.problem:
                         interaction.cut = "client"
                         break
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            sent.problem = f"cannot connect: {error or 'timed out'}"
+            url = without_secrets(self._base_url)
+            sent.problem = f"cannot connect to {url}: {error or 'timed out'}"
             raise harness_error(sent.problem) from None
         except httpx.TimeoutException:
             sent.problem = (
-                f"no more of the response for {self._timeout:g} s"
+                f"no more of the response for {timeout:g} s"
                 if pieces
-                else f"no response within {self._timeout:g} s"
+                else f"no response within {timeout:g} s"
             )
             interaction.cut = "client"
         except httpx.DecodingError as error:
@@ -262,12 +270,10 @@ class Recorded:
 
     Args:
         notes: of the check's requests, as `record` returns them.
-        has_key: whether they were sent with a key, which no cassette has.
     """
 
-    def __init__(self, path: Path, notes: Sequence[str | None], has_key: bool = False) -> None:
+    def __init__(self, path: Path, notes: Sequence[str | None]) -> None:
         self.sent: list[Sent] = []
-        self._headers = {"authorization": "***"} if has_key else {}
         self._name = path.name
         self._notes = list(notes)
         recordings = Cassette(path, path.name).entries if path.is_file() else ()
@@ -281,21 +287,20 @@ class Recorded:
         headers: Mapping[str, str],
         stop_after: int = 0,
     ) -> Sent:
+        call = method, path, body, headers
         if len(self.sent) >= len(self._notes):
             raise not_exercised(f"{self._name} has no recording of this request: record again")
         problem = self._notes[len(self.sent)]
         if problem is not None and not problem.startswith("+"):
-            request = Request(method, path, self._sent_headers(headers), body)
-            self.sent.append(Sent(Exchange(request), None, problem))
+            self.sent.append(Sent(Exchange(Request(method, path, {}, body)), call, None, problem))
             raise fail(problem)
         interaction = next(self._interactions, None)
         if interaction is None:
             raise ReadError(self._name, "", "has fewer recordings than conform.json says")
         if not _is_same(interaction.request, method, path, body):
             raise not_exercised(f"{self._name} has another request: record again")
-        request = replace(interaction.request, headers=self._sent_headers(headers))
-        exchange = Exchange(request, _response(interaction))
-        sent = Sent(exchange, interaction, (problem or "")[1:])
+        exchange = Exchange(interaction.request, _response(interaction))
+        sent = Sent(exchange, call, interaction, (problem or "")[1:])
         self.sent.append(sent)
         if sent.problem:
             raise fail(sent.problem)
@@ -303,9 +308,6 @@ class Recorded:
 
     def send_at_once(self, calls: Sequence[Call]) -> list[Sent]:
         return [self.send(*call) for call in calls]
-
-    def _sent_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
-        return {name: value for name, value in {**self._headers, **headers}.items() if value}
 
 
 def _is_same(recorded: Request, method: str, path: str, body: bytes | None) -> bool:

@@ -10,13 +10,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from pytest_chatapi.conformance.connect import check_url, connect, declared_capabilities
+from pytest_chatapi.conformance.expected import mark, read
 from pytest_chatapi.conformance.probe import Check, Verdict, checks
-from pytest_chatapi.conformance.report import About, failure_of
+from pytest_chatapi.conformance.report import About, failure_lines, is_stale, report_of
 from pytest_chatapi.conformance.run import Options, Run
 from pytest_chatapi.errors import ChatAPIError, SettingError
 from pytest_chatapi.plugin.ini_and_flags import value_of_run
@@ -45,8 +46,21 @@ def check_settings(config: pytest.Config) -> None:
         raise pytest.UsageError(f"chatapi: {error}") from None
 
 
-def _settings_of(config: pytest.Config) -> tuple[str, str, Options]:
-    """Base URL, variable with the key, and options of the run."""
+class _Asked(NamedTuple):
+    """What the command line and the ini file say.
+
+    Attributes:
+        key_variable: environment variable with the key.
+        known: failures that are known, with their reasons.
+    """
+
+    base_url: str
+    key_variable: str
+    options: Options
+    known: dict[str, str]
+
+
+def _settings_of(config: pytest.Config) -> _Asked:
     settings = settings_of_run(config)
     model = value_of_run(config, "model")
     if not settings.base_url or not model:
@@ -61,7 +75,13 @@ def _settings_of(config: pytest.Config) -> tuple[str, str, Options]:
         settings.policy == "strict",
         declared=declared_capabilities(value_of_run(config, "declare") or ()),
     )
-    return settings.base_url, value_of_run(config, "api_key_env") or "OPENAI_API_KEY", options
+    file = value_of_run(config, "expected")
+    return _Asked(
+        settings.base_url,
+        value_of_run(config, "api_key_env") or "OPENAI_API_KEY",
+        options,
+        read(config.invocation_params.dir / file) if file else {},
+    )
 
 
 class Conformance(pytest.Directory):
@@ -72,6 +92,7 @@ class Conformance(pytest.Directory):
     run: Run
     about: About
     redactor: Redactor
+    known: dict[str, str]
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -79,7 +100,7 @@ class Conformance(pytest.Directory):
 
     def collect(self) -> Iterator[CheckItem]:
         try:
-            url, key_variable, options = _settings_of(self.config)
+            url, key_variable, options, self.known = _settings_of(self.config)
             opened = self._client.enter_context(connect(url, options, key_variable=key_variable))
         except (SettingError, pytest.UsageError) as error:
             raise self.CollectError(f"chatapi: {error}") from None
@@ -103,19 +124,27 @@ class CheckItem(pytest.Item):
         try:
             self.parent.run.reach([self.check])
         except ChatAPIError as error:
-            problem = self.parent.redactor.text(f"{self.parent.about.url}: {error}")
+            problem = self.parent.redactor.text(str(error))
         if problem:  # outside of the handler, which would add its traceback
             self.session.shouldfail = f"chatapi: {problem}"
             pytest.fail(problem, pytrace=False)
-        result = self.parent.run.result(self.check)
-        said = f"{self.check.id}: {result.verdict.value}: {result.reason}"
+        folder = self.parent
+        result = folder.run.result(self.check)
+        report = report_of([result], folder.about, folder.redactor)
+        mark(report, folder.known)
+        (check,) = report["checks"]
+        text = "\n".join(failure_lines(check, report["exchanges"]))
+        said = f"{check['id']}: {check['verdict']}: {check['reason']}"
+        if is_stale(check):
+            pytest.fail(text, pytrace=False)
+        if result.verdict is Verdict.FAIL and check["known"]:
+            pytest.xfail(check["known"])
         if result.verdict in (Verdict.FAIL, Verdict.HARNESS_ERROR):
-            text = failure_of(result, self.parent.about, self.parent.redactor)
             pytest.fail(text, pytrace=False)
         if result.verdict in (Verdict.UNSUPPORTED, Verdict.NOT_EXERCISED):
-            pytest.skip(self.parent.redactor.text(said))
+            pytest.skip(said)
         if result.verdict is Verdict.NON_STRICT:
-            warnings.warn_explicit(self.parent.redactor.text(said), NonStrict, str(self.path), 1)
+            warnings.warn_explicit(said, NonStrict, str(self.path), 1)
 
     def reportinfo(self) -> tuple[Path, None, str]:
         # With the name alone, pytest would write `::` for the dots in it.
