@@ -47,6 +47,14 @@ _WORST_FIRST = [
 _UNEXERCISED = Verdict.HARNESS_ERROR, Verdict.UNSUPPORTED, Verdict.NOT_EXERCISED
 _FINAL = Verdict.HARNESS_ERROR, Verdict.UNSUPPORTED  # to ask again gives the same
 
+_PLAIN: tuple[tuple[str, Mode, int], ...] = (
+    ("measured.plain.whole", "whole", 16),
+    ("measured.plain.stream", "stream", 16),
+    # A server that generates more than it may does so in any check that asks for little.
+    ("measured.plain.cap", "whole", 1),
+)
+"""The plainest requests, which are measured first: name, mode, most tokens."""
+
 _INDEX = re.compile(r"\[\d+\]")
 
 
@@ -282,18 +290,17 @@ class Run:
         with self._lock:
             if self._systematic is None:
                 found: set[tuple[str, str]] = set()
-                for mode in ("whole", "stream"):
-                    name = f"measured.plain.{mode}"
+                for name, mode, most in _PLAIN:
                     server = self._server(name, mode)
                     try:
-                        server.chat(max_completion_tokens=16)
+                        server.chat(max_completion_tokens=most)
                     except Outcome as outcome:
                         # Checks will find the same; but a server that is not there ends the run.
                         if outcome.verdict is Verdict.HARNESS_ERROR:
                             raise
                     for reply in server.replies:
                         found |= {place(finding) for finding in reply.result.findings}
-                        if reply.result.answer is not None and reply.choices:
+                        if most > 1 and reply.result.answer is not None and reply.choices:
                             self._reasons |= reply.shows_reasoning or reply.is_used_up
                     for sent in server.wire.sent:
                         if sent.problem:
