@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, Queue
 
-from pytest_chatapi.conformance.probe import BOTH, Check, Mode, Outcome, Verdict, not_exercised
+from pytest_chatapi.conformance.probe import (
+    BOTH,
+    Check,
+    Mode,
+    Outcome,
+    Verdict,
+    harness_error,
+    not_exercised,
+)
 from pytest_chatapi.conformance.probe import checks as every_check
 from pytest_chatapi.conformance.rate import Rate
 from pytest_chatapi.conformance.server import Reply, Server
@@ -41,6 +49,14 @@ _FINAL = Verdict.HARNESS_ERROR, Verdict.UNSUPPORTED  # to ask again gives the sa
 
 _PATIENCE = 4
 """Of models that reason: how many times the timeout they may take for a response."""
+
+_PLAIN: tuple[tuple[str, Mode, int], ...] = (
+    ("measured.plain.whole", "whole", 16),
+    ("measured.plain.stream", "stream", 16),
+    # A server that generates more than it may does so in any check that asks for little.
+    ("measured.plain.cap", "whole", 1),
+)
+"""The plainest requests, which are measured first: name, mode, most tokens."""
 
 _INDEX = re.compile(r"\[\d+\]")
 
@@ -202,6 +218,12 @@ class Run:
                 raise not_exercised("nothing was sent")
         except Outcome as error:
             outcome = error
+        except ChatAPIError:  # a recording that cannot be read
+            raise
+        except Exception as error:  # the other checks have their verdicts all the same
+            outcome = harness_error(
+                f"this check cannot cope with the response, please report it: {error!r}"
+            )
         if outcome is not None and any(sent.problem for sent in server.wire.sent):
             self._look_for_server(name)
         result = self._judged(check, server.replies, outcome, systematic)
@@ -272,23 +294,24 @@ class Run:
         with self._lock:
             if self._systematic is None:
                 found: set[tuple[str, str]] = set()
-                for mode in ("whole", "stream"):
-                    name = f"measured.plain.{mode}"
+                for name, mode, most in _PLAIN:
                     server = self._server(name, mode)
                     try:
-                        server.chat(max_completion_tokens=16)
+                        server.chat(max_completion_tokens=most)
                     except Outcome as outcome:
                         # Checks will find the same; but a server that is not there ends the run.
                         if outcome.verdict is Verdict.HARNESS_ERROR:
                             raise
                     for reply in server.replies:
                         found |= {place(finding) for finding in reply.result.findings}
-                        self._reasons |= reply.is_used_up or (
-                            reply.result.answer is not None and reply.shows_reasoning
-                        )
+                        is_read = reply.result.answer is not None and reply.choices
+                        if most > 1 and (reply.is_used_up or (is_read and reply.shows_reasoning)):
+                            self._reasons = True
                     for sent in server.wire.sent:
                         if sent.problem:
-                            self._problems[server.mode] = sent.problem
+                            self._problems[server.mode] = (
+                                f"the plainest request has no response: {sent.problem}"
+                            )
                     self.measured[name] = list(server.wire.sent)
                 self._systematic = found
             return self._systematic
@@ -303,11 +326,11 @@ class Run:
         wanted = ("whole", "stream") if mode == "-" else (mode,)
         problems = [self._problems[one] for one in wanted if one in self._problems]
         if len(problems) == len(wanted):
-            raise not_exercised(f"the plainest request has no response: {problems[0]}")
+            raise not_exercised(problems[0])
 
     def _look_for_server(self, name: str) -> None:
-        """Find out whether the server is still there, after a check without a response: later
-        checks are not run where it is not.
+        """Find out whether the server is still there, after a check without a response. Where it is
+        not, later checks are not run.
         """
         with self._lock:
             if len(self._problems) == len(BOTH):
@@ -319,8 +342,9 @@ class Run:
             self.measured[at] = list(server.wire.sent)
             if any(sent.problem for sent in server.wire.sent):
                 # Which request it was that the server never got over, is not known.
-                problem = f"{server.wire.sent[-1].problem}, since {name} at the latest"
-                self._problems = dict.fromkeys(BOTH, problem)
+                self._problems = dict.fromkeys(
+                    BOTH, f"the server does not respond any more, since {name} at the latest"
+                )
 
     def _noise_floor(self) -> Outcome | None:
         """``None`` where the same request twice gives the same text."""

@@ -218,7 +218,7 @@ class Reply:
         """
         if self.status == 200:
             request = self.sent.exchange.request
-            if request is not None and request.method == "POST" and self.result.answer is None:
+            if request is not None and request.method == "POST" and not self.answer.choices:
                 raise self._no_answer()
             return self
         got = f"{self.status}: {show(self.error.get('message', self.raw.decode('latin-1')))}"

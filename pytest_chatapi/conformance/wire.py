@@ -17,7 +17,7 @@ import httpx
 
 from pytest_chatapi.conformance.probe import fail, harness_error, not_exercised
 from pytest_chatapi.contract.exchange import Exchange, Request, Response, fold_headers
-from pytest_chatapi.contract.wording import plural
+from pytest_chatapi.contract.wording import plural, without_secrets
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.recording.cassette import Cassette, prepared, write
 from pytest_chatapi.recording.interaction import Interaction
@@ -103,18 +103,18 @@ class Caps:
     used_tokens: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def take(self, tokens: int = 0) -> None:
-        """Count one more request, and the tokens that it may use: others are sent meanwhile.
+    def take(self, tokens: int = 0, requests: int = 1) -> None:
+        """Count more requests, and the tokens that they may use: others are sent meanwhile.
 
         Raises:
-            Outcome: it would be too many.
+            Outcome: it would be too many; none of them is counted.
         """
         with self._lock:
-            if self.requests is not None and self.sent_requests >= self.requests:
+            if self.requests is not None and self.sent_requests + requests > self.requests:
                 raise not_exercised(f"the cap of {plural(self.requests, 'request')} is reached")
             if self.tokens is not None and self.used_tokens + tokens > self.tokens:
                 raise not_exercised(f"the cap of {plural(self.tokens, 'token')} is reached")
-            self.sent_requests += 1
+            self.sent_requests += requests
             self.used_tokens += tokens
 
     def add_tokens(self, count: int) -> None:
@@ -167,20 +167,23 @@ class Live:
         headers: Mapping[str, str],
         stop_after: int = 0,
     ) -> Sent:
-        return self._receive(*self._begin(method, path, body, headers), stop_after)
+        self._caps.take(tokens_of(body))
+        begun = self._begin(method, path, body, headers)
+        return self._receive(*begun, self._timeout * self.patience, stop_after)
 
     def send_at_once(self, calls: Sequence[Call]) -> list[Sent]:
+        self._caps.take(sum(tokens_of(body) for _, _, body, _ in calls), len(calls))
         begun = [self._begin(*call) for call in calls]
+        # A server may work on one after the other.
+        timeout = self._timeout * self.patience * len(begun)
         with ThreadPoolExecutor(len(begun)) as pool:
-            under_way = [pool.submit(self._receive, *one) for one in begun]
+            under_way = [pool.submit(self._receive, *one, timeout) for one in begun]
         return [one.result() for one in under_way]
 
     def _begin(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> tuple[Sent, Interaction]:
-        """A request that is counted, and about to be sent."""
-        reserved = tokens_of(body)
-        self._caps.take(reserved)
+        """A request that is about to be sent."""
         # A header of ``""`` is left out, as a request without a key is.
         sent_headers = {n: v for n, v in {**self._headers, **headers}.items() if v}
         url = self._base_url + path
@@ -191,12 +194,14 @@ class Live:
             recorded_at=now.replace("+00:00", "Z"),
             request_headers=list(sent_headers.items()),
         )
-        sent = Sent(Exchange(request), (method, path, body, headers), reserved=reserved)
+        sent = Sent(Exchange(request), (method, path, body, headers), reserved=tokens_of(body))
         self.sent.append(sent)
         return sent, interaction
 
-    def _receive(self, sent: Sent, interaction: Interaction, stop_after: int = 0) -> Sent:
-        request, timeout = interaction.request, self._timeout * self.patience
+    def _receive(
+        self, sent: Sent, interaction: Interaction, timeout: float, stop_after: int = 0
+    ) -> Sent:
+        request = interaction.request
         started = time.monotonic()
         pieces: list[bytes] = []
         times: list[float] = []
@@ -234,7 +239,8 @@ class Live:
                         interaction.cut = "client"
                         break
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            sent.problem = f"cannot connect: {error or 'timed out'}"
+            url = without_secrets(self._base_url)
+            sent.problem = f"cannot connect to {url}: {error or 'timed out'}"
             raise harness_error(sent.problem) from None
         except httpx.TimeoutException:
             sent.problem = (

@@ -388,7 +388,7 @@ def many(server: Server) -> None:
     name = "get_weather_" + "x" * 52
     tools: list[JSON] = [_function(name, "The weather in a city", _CITY)]
     called = {
-        _function_of(one).get("name") for one in _calls(_ask(server, "Hi", tools, "required"))
+        str(_function_of(one).get("name")) for one in _calls(_ask(server, "Hi", tools, "required"))
     }
     if called != {name}:
         got = ", ".join(show(one) for one in sorted(map(str, called)))
