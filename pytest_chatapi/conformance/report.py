@@ -14,6 +14,7 @@ from pytest_chatapi import __version__
 from pytest_chatapi.conformance.probe import CAPABILITIES, Verdict
 from pytest_chatapi.conformance.run import Result
 from pytest_chatapi.conformance.wire import Call, Sent
+from pytest_chatapi.contract.findings import LEVELS
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import mask, plural, without_secrets
 from pytest_chatapi.redaction.names import is_secret_header
@@ -56,6 +57,7 @@ _STYLES = {
     Verdict.HARNESS_ERROR: "error",
 }
 _FRAMES = 6
+_FINDINGS = 4
 _LONGEST_BODY = 4000
 _LONGEST_BODY_OF_A_PASS = 1000
 
@@ -203,7 +205,10 @@ def _quoted_body(body: bytes) -> str:
     try:
         text = json.dumps(json.loads(text), ensure_ascii=False)
     except ValueError:
-        return shlex.quote(text)
+        if "\n" not in text:
+            return shlex.quote(text)
+        text = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+        return f"$'{text}'"  # it has to stay as it is where the command is indented
     lines, width = [""], _WIDTH - len("  --data-raw '") - 2
     for word in _JSON_WORD.findall(text):
         if lines[-1] and len(lines[-1]) + len(word) + 1 > width:
@@ -338,8 +343,7 @@ def failure_lines(
     lines += _row("forced", check["title"])
     for name in ("expected", "got"):
         lines += _row(name, check[name]) if check[name] else []
-    for finding in check["findings"]:
-        lines += _finding(finding, paint)
+    lines += _findings(check["findings"], paint)
     if check["exchange"]:
         last = exchanges[check["exchange"][-1]]
         chunks = [f["chunk"] for f in check["findings"] if f["chunk"] is not None]
@@ -373,6 +377,18 @@ def _received(exchange: JSONObject, chunk: int) -> list[str]:
     return lines
 
 
+def _findings(findings: Sequence[JSONObject], paint: Paint) -> list[str]:
+    """Findings, errors first; those of the same rule and place once."""
+    by_place: dict[tuple[str, str], JSONObject] = {}
+    for finding in sorted(findings, key=lambda one: LEVELS.index(one["level"])):
+        by_place.setdefault((finding["code"], finding["path"]), finding)
+    shown = [*by_place.values()]
+    lines = [line for finding in shown[:_FINDINGS] for line in _finding(finding, paint)]
+    if len(shown) > _FINDINGS:
+        lines.append(f"  ... and {plural(len(shown) - _FINDINGS, 'more finding')}")
+    return lines
+
+
 def _finding(finding: JSONObject, paint: Paint) -> list[str]:
     chunk = "" if finding["chunk"] is None else f" in chunk {finding['chunk']}"
     head = f"  {finding['level']} {finding['code']}"
@@ -387,7 +403,7 @@ def _folded(checks: Sequence[JSONObject], paint: Paint) -> list[str]:
     """Why checks are neither a pass nor a failure, and the failures that are known: each reason
     once, with the checks that have it.
     """
-    groups: dict[str, dict[str, list[str]]] = {}
+    groups: dict[str, dict[str, dict[str, str]]] = {}  # reasons by check, folded where they count
     for check in checks:
         verdict, reason = Verdict(check["verdict"]), check["reason"]
         if is_stale(check) or (_is_shown(check) and not check["known"]) or not reason:
@@ -398,11 +414,13 @@ def _folded(checks: Sequence[JSONObject], paint: Paint) -> list[str]:
             title = _WORDS[verdict]
             if check["expected"] or check["got"]:
                 reason += f" (expected {check['expected']}; got {check['got']})"
-        groups.setdefault(title, {}).setdefault(reason, []).append(check["id"])
+        same = reason.split(" (and ")[0]
+        groups.setdefault(title, {}).setdefault(same, {})[check["id"]] = reason
     lines = []
     for title, reasons in groups.items():
         lines.append(paint("bold", title))
-        for reason, names in reasons.items():
+        for same, names in reasons.items():
+            reason = same if len(names) > 1 else next(iter(names.values()))
             lines += _wrapped(f"  {mask(reason)}", "    ")
             lines += _wrapped(f"    {', '.join(names)}", "    ")
         lines.append("")
