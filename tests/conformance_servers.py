@@ -18,8 +18,12 @@ from pytest_chatapi import RecordReplayTransport
 from pytest_chatapi.conformance.probe import checks
 from pytest_chatapi.conformance.run import Options, Result, Run
 from pytest_chatapi.conformance.wire import Caps, Live
+from pytest_chatapi.contract.ask import Ask, request_json
+from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.mock import ChatMock
+from pytest_chatapi.mock.builders import reasoning, reply_that_fits, text, tool_call, tool_calls
 from pytest_chatapi.mock.refusals import key_refusal
+from pytest_chatapi.mock.replies import Reply
 from pytest_chatapi.recording.opening import open_recorder
 
 URL = "http://127.0.0.1:1/v1"
@@ -35,6 +39,7 @@ class Answered:
     Attributes:
         asked: the JSON body of the request, ``{}`` where it has none.
         disconnects: streams that were left before their ends, until now.
+        again: what the obedient server sends to another request.
     """
 
     asked: dict[str, Any]
@@ -42,7 +47,17 @@ class Answered:
     status: int
     headers: dict[str, str]
     body: bytes
-    disconnects: int = 0
+    disconnects: int
+    again: Callable[[httpx.Request], Answered]
+
+    def instead(self, **changes: Any) -> Answered:
+        """What the server sends that takes the request for another one; ``...`` leaves a member
+        out.
+        """
+        asked = {n: value for n, value in {**self.asked, **changes}.items() if value is not ...}
+        headers = {n: v for n, v in self.request.headers.items() if n != "content-length"}
+        request = httpx.Request("POST", self.request.url, headers=headers, json=asked)
+        return self.again(request)
 
     @property
     def path(self) -> str:
@@ -79,6 +94,15 @@ def edits(change: Callable[[dict[str, Any]], object]) -> Fault:
                 change(value)
                 events[at] = f"data: {json.dumps(value)}"
         answered.body = "\n\n".join(events).encode()
+
+    return fault
+
+
+def ignores(*names: str) -> Fault:
+    """A server that takes no notice of these members of a request."""
+
+    def fault(answered: Answered) -> Answered:
+        return answered.instead(**dict.fromkeys(names, ...)) if answered.asked else answered
 
     return fault
 
@@ -136,6 +160,26 @@ class _Pieces(httpx.SyncByteStream):
             self._on_disconnect()
 
 
+def _as_told(request: Request) -> Reply:
+    """The reply of a model that does what it is told: it calls the tools that the prompt names, if
+    it may, and thinks if it is to.
+    """
+    body, _ = request_json(request)
+    ask = Ask(body)
+    prompt = str(ask.body["messages"][-1].get("content"))
+    told = [name for _, name in ask.tools if name in prompt]
+    if told and ask.choice in ("auto", "required"):
+        return tool_calls(*map(tool_call, told[:1] if ask.parallel is False else told))
+    if ask.body.get("reasoning_effort", "none") != "none":
+        return reasoning(reasoning_tokens=32)
+    if prompt.startswith("Count"):
+        numbers = " ale" * 8 if ask.body.get("logit_bias") else ", ".join(map(str, range(1, 201)))
+        return text(numbers)
+    if prompt.startswith("Write random"):
+        return text(f"letters by seed {ask.body.get('seed')}")
+    return reply_that_fits(ask)
+
+
 class Faulty(httpx.BaseTransport):
     """The obedient server, which wants `KEY`, with a fault in what it sends."""
 
@@ -143,11 +187,23 @@ class Faulty(httpx.BaseTransport):
 
     def __init__(self, fault: Fault | None) -> None:
         mock = ChatMock("conformance")
-        mock.reply()
+        # The mock looks into strict schemas, but not whether they are any.
+        no_schema = {"message": "Invalid schema: 123 is not a type.", "code": None}
+        mock.chat(content__contains='"type": 123').respond(
+            400, json={"error": {**no_schema, "type": "invalid_request_error", "param": None}}
+        )
+        mock.reply(_as_told)
         self._inner = RecordReplayTransport(open_recorder(None, answers=mock))
         self._fault = fault
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        answered = self._answered(request)
+        if self._fault is not None:
+            answered = self._fault(answered) or answered
+        pieces = _Pieces(answered.body, self._on_disconnect)
+        return httpx.Response(answered.status, headers=answered.headers, stream=pieces)
+
+    def _answered(self, request: httpx.Request) -> Answered:
         try:
             asked = json.loads(request.read() or b"{}")
         except ValueError:
@@ -157,18 +213,15 @@ class Faulty(httpx.BaseTransport):
             response = httpx.Response(refusal[0], json=refusal[1])
         else:
             response = self._inner.handle_request(request)
-        answered = Answered(
+        return Answered(
             asked if isinstance(asked, dict) else {},
             request,
             response.status_code,
             dict(response.headers),
             response.read(),
             self.disconnects,
+            self._answered,
         )
-        if self._fault is not None:
-            answered = self._fault(answered) or answered
-        pieces = _Pieces(answered.body, self._on_disconnect)
-        return httpx.Response(answered.status, headers=answered.headers, stream=pieces)
 
     def _on_disconnect(self) -> None:
         self.disconnects += 1

@@ -7,6 +7,7 @@ from conformance_faults import joined
 from conformance_servers import Fault, results
 
 from pytest_chatapi.conformance.probe import checks
+from pytest_chatapi.conformance.probes.structured import is_beginning
 
 FAULTS, MORE = joined("FAULTS"), joined("MORE")
 LOOSE, PASS, OBEDIENT = joined("LOOSE"), joined("PASS"), joined("OBEDIENT")
@@ -45,3 +46,15 @@ def test_what_clients_accept_is_not_strict(name: str) -> None:
 def test_what_a_server_may_do_passes(name: str) -> None:
     for result in results([name], PASS[name]).values():
         assert result.verdict.value == "pass", (result.check.id, result.reason)
+
+
+def test_each_beginning_of_an_object_is_one() -> None:
+    text = '\n {"a": [true, null, -1.5e-7, {}], "b\\u00e9": "x\\"\\\\ é", "c": {"d": [0.5, false]}}'
+    assert [text[:end] for end in range(len(text) + 1) if not is_beginning(text[:end])] == []
+
+
+@pytest.mark.parametrize(
+    "text", ["```", "[1", "Hello", '{"a" 1', '{"a": tru,', '{"a": 1} x', '{"a": "\\x', "{a"]
+)
+def test_what_is_not_the_beginning_of_an_object(text: str) -> None:
+    assert not is_beginning(text)

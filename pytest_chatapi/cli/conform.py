@@ -21,7 +21,7 @@ from pytest_chatapi.errors import SettingError
 if TYPE_CHECKING:
     from pytest_chatapi.conformance.probe import Check
     from pytest_chatapi.conformance.report import About
-    from pytest_chatapi.conformance.run import Result, Run
+    from pytest_chatapi.conformance.run import Options, Result, Run
     from pytest_chatapi.redaction.redactor import Redactor
 
 __all__ = ["add_to"]
@@ -156,7 +156,7 @@ def _server(arguments: argparse.Namespace) -> int:
         sorted(options.declared),
         shown_headers(headers, arguments.api_key_env, redactor),
     )
-    requests, tokens = _expected(checks, options.repeat)
+    requests, tokens = _expected(checks, options)
     print(
         f"chatapi: {plural(len(checks), 'check')}, up to {plural(requests, 'request')}, about "
         f"{tokens:,} tokens",
@@ -216,7 +216,7 @@ def _run(run: Run, checks: list[Check]) -> list[Result]:
 
     results: list[Result] = []
     try:
-        run.reach()
+        run.reach(checks)
         for result in run.results(checks):
             results.append(result)
             if sys.stderr.isatty():
@@ -262,11 +262,12 @@ def _report(
     return 0 if verdicts - {Verdict.HARNESS_ERROR, Verdict.NOT_EXERCISED} else 2
 
 
-def _expected(checks: list[Check], repeat: int) -> tuple[int, int]:
+def _expected(checks: list[Check], options: Options) -> tuple[int, int]:
     """How many requests the checks send at most, and about how many tokens they take."""
-    requests, tokens = 4, 200  # what is measured first
-    for check in checks:
-        times = repeat if check.probe.capability in ("tools", "structured") else 1
+    sent = [check for check in checks if check.probe.capability not in options.declared]
+    requests, tokens = (4, 200) if sent else (0, 0)  # what is measured first
+    for check in sent:
+        times = options.repeat if check.probe.depends_on_model else 1
         requests += check.probe.requests * times
         tokens += check.probe.tokens * times
     return requests, tokens

@@ -13,9 +13,9 @@ from html import escape
 from urllib.parse import quote
 
 from pytest_chatapi.conformance.probe import CAPABILITIES, Verdict
-from pytest_chatapi.conformance.report import is_stale
+from pytest_chatapi.conformance.report import is_stale, rate_of
 from pytest_chatapi.contract.wire import JSONObject
-from pytest_chatapi.contract.wording import mask, plural
+from pytest_chatapi.contract.wording import mask
 
 __all__ = ["page"]
 
@@ -138,9 +138,8 @@ def _cell(number: int, checks: Iterable[JSONObject]) -> str:
     for check in checks:
         sign, word = _SHAPES[Verdict(check["verdict"])]
         mode = "" if check["mode"] == "-" else f"<small>{check['mode']}</small> "
-        more = ""
-        if check["runs"] > 1:
-            more = f" <small>{check['runs'] - check['failed']}/{check['runs']}</small>"
+        rate = rate_of(check)
+        more = "" if rate is None else f" <small>{rate}</small>"
         if check["known"]:
             more += f" <small>{'stale' if is_stale(check) else 'known'}</small>"
         links.append(
@@ -171,8 +170,9 @@ def _details(number: int, name: str, report: JSONObject, check: JSONObject) -> s
     rows = [(label, check[label]) for label in ("reason", "expected", "got") if check[label]]
     if check["known"]:
         rows.append(("no longer a failure" if is_stale(check) else "known", check["known"]))
-    if check["runs"] > 1:
-        rows.append(("repeated", f"{check['failed']} of {plural(check['runs'], 'run')} failed"))
+    rate = rate_of(check)
+    if rate is not None:
+        rows.append(("passed", f"{rate} of such runs; {check['unexercised']} came to nothing"))
     parts.append(_list(rows))
     for finding in check["findings"]:
         place = finding["path"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from pytest_chatapi.conformance.probe import Check, checks
 from pytest_chatapi.conformance.report import About
 from pytest_chatapi.conformance.run import Options, Result, Run
-from pytest_chatapi.conformance.wire import Recorded, Sent, record
+from pytest_chatapi.conformance.wire import Recorded, record
 from pytest_chatapi.errors import ReadError, WriteError
 from pytest_chatapi.redaction.redactor import Redactor
 
@@ -26,7 +26,9 @@ def write_recordings(
     Raises:
         WriteError: it cannot be written.
     """
-    sent: dict[str, list[Sent]] = {**run.measured, **{r.check.id: r.sent for r in results}}
+    sent = dict(run.measured)
+    for result in results:
+        sent |= result.sent_by_run
     try:
         folder.mkdir(parents=True, exist_ok=True)
         notes = {
@@ -40,6 +42,7 @@ def write_recordings(
             "contract": about.contract,
             "profile": options.profile,
             "strict": options.strict,
+            "repeat": options.repeat,
             "declared": sorted(options.declared),
             "key_variable": about.key_variable,
             "headers": dict(about.headers),
@@ -65,6 +68,7 @@ def read_recordings(folder: Path) -> tuple[Run, list[Check], About]:
             index["profile"],
             index["contract"],
             index["strict"],
+            index["repeat"],
             declared=frozenset(index["declared"]),
         )
         about = About(

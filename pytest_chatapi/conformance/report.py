@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from pytest_chatapi import __version__
 from pytest_chatapi.conformance.probe import CAPABILITIES, Verdict
+from pytest_chatapi.conformance.rate import Rate
 from pytest_chatapi.conformance.run import Result
 from pytest_chatapi.conformance.wire import Call, Sent
 from pytest_chatapi.contract.findings import LEVELS
@@ -28,6 +29,7 @@ __all__ = [
     "failing",
     "failure_lines",
     "is_stale",
+    "rate_of",
     "report_of",
     "shown_headers",
     "text_of",
@@ -37,7 +39,9 @@ VERSION = 1
 """Of the JSON form; the schema is ``schemas/conformance.json``."""
 
 _WIDTH = 80
-_NAME, _COLUMN = 44, 18
+_WIDTHS = 44, 18
+"""Of the names, and of what is beside them."""
+_WIDTHS_OF_RATES = 26, 27
 _WORDS = {
     Verdict.PASS: "pass",
     Verdict.NON_STRICT: "non-strict",
@@ -133,6 +137,7 @@ def report_of(
 def _check_json(
     result: Result, about: About, redactor: Redactor, exchanges: list[JSONObject]
 ) -> JSONObject:
+    rate = result.rate
     first = len(exchanges)
     is_pass = result.verdict is Verdict.PASS
     longest = _LONGEST_BODY_OF_A_PASS if is_pass else _LONGEST_BODY
@@ -148,9 +153,13 @@ def _check_json(
         "got": result.got,
         "findings": [finding.to_json() for finding in result.findings],
         "also": sorted({finding.code for finding in result.also}),
-        "requests": len(result.sent),
+        "requests": sum(map(len, result.sent_by_run.values())),
         "runs": result.runs,
         "failed": result.failed,
+        "unexercised": result.unexercised,
+        "rate": rate and round(rate.value, 4),
+        "low": rate and round(rate.low, 4),
+        "high": rate and round(rate.high, 4),
         "known": "",
         "exchange": list(range(first, len(exchanges))),
     }
@@ -247,6 +256,14 @@ def is_stale(check: JSONObject) -> bool:
     return bool(check["known"]) and check["verdict"] in fine
 
 
+def rate_of(check: JSONObject) -> Rate | None:
+    """How many runs passed, of those that came to something; ``None`` for a single run."""
+    if check["rate"] is None:
+        return None
+    exercised = check["runs"] - check["unexercised"]
+    return Rate(exercised - check["failed"], exercised)
+
+
 def failing(report: JSONObject) -> list[JSONObject]:
     """The checks that fail the run: failures that are not known, and known ones that are none."""
     return [
@@ -269,10 +286,14 @@ def text_of(report: JSONObject, paint: Paint = plain) -> str:
         "",
     ]
     for capability, title in CAPABILITIES.items():
-        rows = _rows([c for c in report["checks"] if c["capability"] == capability])
-        if rows:
-            lines.append(paint("bold", f"{title:<{_NAME}}{'whole':<{_COLUMN}}stream"))
-            lines += [*(_painted_row(row, paint) for row in rows), ""]
+        checks = [c for c in report["checks"] if c["capability"] == capability]
+        if checks:
+            is_repeated = any(check["rate"] is not None for check in checks)
+            widths = _WIDTHS_OF_RATES if is_repeated else _WIDTHS
+            lines.append(paint("bold", f"{title:<{widths[0]}}{'whole':<{widths[1]}}stream"))
+            rows = _rows(checks, *widths)
+            lines += [row[: widths[0]] + _painted(row[widths[0] :], paint) for row in rows]
+            lines.append("")
     for check in report["checks"]:
         if is_stale(check) or (_is_shown(check) and not check["known"]):
             lines += [*failure_lines(check, report["exchanges"], paint), ""]
@@ -302,28 +323,28 @@ def _summary(report: JSONObject, paint: Paint) -> str:
     return "\n".join(paint("good" if is_clean else "error", line) for line in lines)
 
 
-def _rows(checks: Sequence[JSONObject]) -> list[str]:
+def _rows(checks: Sequence[JSONObject], width: int, column: int) -> list[str]:
     rows: dict[str, dict[str, str]] = {}
     for check in checks:
         name = check["id"]
         if check["mode"] != "-":
             name = name.removesuffix(f".{check['mode']}")
         mark = _WORDS[Verdict(check["verdict"])]
-        if check["runs"] > 1:
-            mark += f" {check['runs'] - check['failed']}/{check['runs']}"
+        rate = rate_of(check)
+        if rate is not None:
+            mark += f" {rate}"
         if check["known"]:
             mark += " *"
         rows.setdefault(name, {})[check["mode"]] = mark
     return [
-        f"  {name:<{_NAME - 2}}{marks.get('whole', marks.get('-', '')):<{_COLUMN}}"
+        f"  {name:<{width - 2}}{marks.get('whole', marks.get('-', '')):<{column}}"
         f"{marks.get('stream', '')}".rstrip()
         for name, marks in rows.items()
     ]
 
 
-def _painted_row(row: str, paint: Paint) -> str:
-    name, marks = row[:_NAME], row[_NAME:]
-    return name + _MARK.sub(lambda m: paint(_STYLES[_VERDICTS[m[0]]], m[0]), marks)
+def _painted(marks: str, paint: Paint) -> str:
+    return _MARK.sub(lambda m: paint(_STYLES[_VERDICTS[m[0]]], m[0]), marks)
 
 
 def failure_lines(

@@ -43,7 +43,27 @@ def _limit_without_time(answered: Answered) -> None:
 
 _BROKEN = status(500, _is_refused)
 
+
+def _page(answered: Answered) -> None:
+    if answered.status == 400:
+        answered.headers["content-type"] = "text/html"
+        answered.body = b"<h1>Bad request</h1>"
+
+
+def _number(answered: Answered) -> None:
+    if answered.status == 400:
+        error = json.loads(answered.body)["error"]
+        answered.body = json.dumps({"error": {**error, "code": 400}}).encode()
+
+
+def _late(answered: Answered) -> None:
+    if answered.status == 400 and answered.asked.get("stream"):
+        answered.headers["content-type"] = "text/event-stream"
+        answered.status, answered.body = 200, b"data: " + answered.body + b"\n\ndata: [DONE]\n\n"
+
+
 FAULTS: dict[str, tuple[Fault, str]] = {
+    "errors.body": (_page, "no error body"),
     **{
         f"errors.{name}": (_BROKEN, "another status")
         for name in ("malformed-json", "array-body", "empty-body", "content-type")
@@ -59,7 +79,12 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "errors.rate-limit": (_limit, "no error body"),
 }
 
+MORE: dict[str, tuple[Fault, str]] = {
+    "errors.messages-empty": (_late, "`messages: []` is an error in a stream"),
+}
+
 LOOSE: dict[str, tuple[Fault, str]] = {
+    "errors.body": (_number, "`code`"),
     "errors.n": (_without_param, "the error for `n: 0` names no parameter"),
     "errors.max-tokens": (status(200, _is_refused), "`max_tokens: -1` is accepted"),
     "errors.rate-limit": (_limit_without_time, "when to come back"),

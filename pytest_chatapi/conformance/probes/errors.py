@@ -17,9 +17,19 @@ def _sends(server: Server, body: bytes, content_type: str = _JSON) -> None:
 
 
 @probe(
+    "errors.body",
+    "an error has message, type, param and code",
+    codes="X01 X02 X04 X06",
+    tokens=0,
+    is_illegal=True,
+)
+def body(server: Server) -> None:
+    server.chat(messages=None, max_completion_tokens=1).refused()
+
+
+@probe(
     "errors.malformed-json",
     "a body that is not JSON is a 400",
-    codes="X01 X04",
     tokens=0,
     is_illegal=True,
 )
@@ -30,7 +40,6 @@ def malformed_json(server: Server) -> None:
 @probe(
     "errors.array-body",
     "a body that is an array is a 400",
-    codes="X01 X04",
     tokens=0,
     is_illegal=True,
 )
@@ -41,7 +50,6 @@ def array_body(server: Server) -> None:
 @probe(
     "errors.empty-body",
     "an empty body is a 400",
-    codes="X01 X04",
     tokens=0,
     is_illegal=True,
 )
@@ -52,7 +60,6 @@ def empty_body(server: Server) -> None:
 @probe(
     "errors.content-type",
     "a form in place of JSON is a 400 or 415",
-    codes="X01 X04",
     tokens=0,
     is_illegal=True,
 )
@@ -87,7 +94,10 @@ def _refuses(server: Server, requests: Iterable[dict[str, Any]]) -> None:
 
 
 def _became(reply: Reply) -> str:
-    return "is a server error" if reply.status >= 500 else "is accepted"
+    if reply.status >= 500:
+        return "is a server error"
+    has_error = any("error" in frame for frame in reply.frames)
+    return "is an error in a stream, behind a status of success" if has_error else "is accepted"
 
 
 def _shown(value: object) -> str:
@@ -100,7 +110,6 @@ def _shown(value: object) -> str:
 @probe(
     "errors.messages-type",
     "`messages` that are not a list are refused",
-    codes="X01 X06",
     requests=2,
     tokens=0,
     is_illegal=True,
@@ -112,7 +121,6 @@ def messages_type(server: Server) -> None:
 @probe(
     "errors.messages-empty",
     "`messages` without a message are refused",
-    codes="X01 X06",
     tokens=0,
     is_illegal=True,
 )
@@ -123,7 +131,6 @@ def messages_empty(server: Server) -> None:
 @probe(
     "errors.message-members",
     "messages without a role, or with a number for role or content, are refused",
-    codes="X01 X06",
     requests=3,
     tokens=0,
     is_illegal=True,
@@ -140,7 +147,6 @@ def message_members(server: Server) -> None:
 @probe(
     "errors.n",
     "`n` below 1 or over 128 is refused",
-    codes="X01 X06",
     requests=3,
     tokens=0,
     is_illegal=True,
@@ -152,7 +158,6 @@ def n(server: Server) -> None:
 @probe(
     "errors.max-tokens",
     "a negative `max_tokens` is refused",
-    codes="X01 X06",
     tokens=0,
     is_illegal=True,
 )

@@ -94,7 +94,6 @@ def model(server: Server) -> None:
 @probe(
     "transport.unknown-model",
     "`GET /models/ID` of a model that does not exist is a 404",
-    codes="X01 X06",
     requests=2,
     tokens=0,
 )
@@ -118,7 +117,7 @@ def query(server: Server) -> None:
     reply.accepted()
 
 
-@probe("transport.wrong-key", "a wrong key is a 401", codes="X01 X06", requests=2)
+@probe("transport.wrong-key", "a wrong key is a 401", requests=2)
 def wrong_key(server: Server) -> None:
     names = ("authorization", "api-key", "x-api-key")  # the others are Azure's and Anthropic's
     wrong = dict(zip(names, (f"Bearer {WRONG_KEY}", WRONG_KEY, WRONG_KEY), strict=True))
@@ -138,7 +137,6 @@ def wrong_key(server: Server) -> None:
 @probe(
     "transport.wrong-method",
     "`GET /chat/completions` is a 404 or 405, or the list of stored completions",
-    codes="X04",
     tokens=0,
 )
 def wrong_method(server: Server) -> None:
@@ -168,7 +166,6 @@ def content_type(server: Server) -> None:
 @probe(
     "transport.unknown-parameter",
     "a parameter that does not exist is ignored, or refused by its name",
-    codes="X01",
 )
 def unknown_parameter(server: Server) -> None:
     reply = server.chat(x_unknown=1, max_completion_tokens=16)
@@ -202,7 +199,7 @@ def concurrency(server: Server) -> None:
     if any(reply.status in (400, 422) for reply in replies):  # no structured output
         replies = server.chat_at_once(prompts, [shared for _ in marks])
     for reply in replies:
-        reply.accepted()
+        reply.without("J01", "J02", "J03").accepted()
     ids = [reply.completion.get("id") for reply in replies]
     if len(set(ids)) < len(ids):
         repeated = next(one for one in ids if ids.count(one) > 1)
