@@ -60,7 +60,8 @@ _STYLES = {
     Verdict.NOT_EXERCISED: "warning",
     Verdict.HARNESS_ERROR: "error",
 }
-_FRAMES = 6
+_FRAMES = 4
+_LONGEST_FRAME = 4 * (_WIDTH - 4)
 _FINDINGS = 4
 _LONGEST_BODY = 4000
 _LONGEST_BODY_OF_A_PASS = 1000
@@ -239,15 +240,18 @@ def badge_of(summary: JSONObject) -> str:
     """``41/47 (6 not exercised)``: the checks that passed, of those of all features that the server
     does not say it lacks, and what became of the others.
     """
-    others = {
-        "failed": Verdict.FAIL,
-        "non-strict": Verdict.NON_STRICT,
-        "not exercised": Verdict.NOT_EXERCISED,
-        "not run": Verdict.HARNESS_ERROR,
-    }
-    parts = [f"{summary[verdict]} {word}" for word, verdict in others.items() if summary[verdict]]
-    rest = f" ({', '.join(parts)})" if parts else ""
+    left = [v for v in _BECAME if v is not Verdict.UNSUPPORTED and summary[v]]
+    rest = f" ({', '.join(f'{summary[v]} {_BECAME[v]}' for v in left)})" if left else ""
     return f"{summary['pass']}/{summary['checks'] - summary['unsupported']}{rest}"
+
+
+_BECAME = {
+    Verdict.FAIL: "failed",
+    Verdict.NON_STRICT: "non-strict",
+    Verdict.UNSUPPORTED: "unsupported",
+    Verdict.NOT_EXERCISED: "not exercised",
+    Verdict.HARNESS_ERROR: "not run",
+}
 
 
 def is_stale(check: JSONObject) -> bool:
@@ -310,11 +314,7 @@ def _summary(report: JSONObject, paint: Paint) -> str:
     """One line: how many checks came to what."""
     summary = report["summary"]
     parts = [f"{summary['pass']} of {plural(summary['checks'], 'check')} passed"]
-    parts += [
-        f"{summary[verdict.value]} {_WORDS[verdict].lower()}"
-        for verdict in Verdict
-        if verdict is not Verdict.PASS and summary[verdict.value]
-    ]
+    parts += [f"{summary[v]} {became}" for v, became in _BECAME.items() if summary[v]]
     known = sum(bool(check["known"]) and not is_stale(check) for check in report["checks"])
     parts += [f"{known} known"] if known else []
     text = f"{', '.join(parts)}; {plural(summary['requests'], 'request')}"
@@ -361,7 +361,7 @@ def failure_lines(
     lines[0] = paint("error", word) + " " + paint("bold", check["id"]) + lines[0][len(head) :]
     if is_stale(check):
         return lines
-    lines += _row("forced", check["title"])
+    lines += _row("checks", check["title"])
     for name in ("expected", "got"):
         lines += _row(name, check[name]) if check[name] else []
     lines += _findings(check["findings"], paint)
@@ -388,9 +388,10 @@ def _received(exchange: JSONObject, chunk: int) -> list[str]:
     if first:
         lines.append(f"    ... {plural(first, 'line')} before")
     for frame in frames[first : first + _FRAMES]:
-        text = mask(frame)
-        limit = _WIDTH - 4
-        lines.append(f"    {text if len(text) <= limit else text[: limit - 3] + '...'}")
+        text, limit = mask(frame), _LONGEST_FRAME if len(frames) > 1 else 2 * _LONGEST_FRAME
+        text = text if len(text) <= limit else text[: limit - 3] + "..."
+        width = _WIDTH - 4
+        lines += [f"    {text[at : at + width]}" for at in range(0, len(text), width)]
     rest = len(frames) - first - _FRAMES
     if rest > 0 or exchange["cut"]:
         more = plural(rest, "more line") if rest > 0 else "more"
