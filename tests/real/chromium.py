@@ -72,7 +72,11 @@ class Page:
             self._events.append(received)
             if method == "Network.requestWillBeSent":
                 self.requested.append(received["params"]["request"]["url"])
-            elif method in ("Log.entryAdded", "Runtime.exceptionThrown", "Page.javascriptDialog"):
+            elif method in (
+                "Log.entryAdded",
+                "Runtime.exceptionThrown",
+                "Page.javascriptDialogOpening",
+            ):
                 self.messages.append(json.dumps(received["params"]))
         return received
 
