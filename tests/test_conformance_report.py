@@ -309,6 +309,10 @@ def test_the_page_has_each_verdict_and_no_markup_of_the_server(report: JSONObjec
     tags = {tag for tag, _ in parsed.tags}
     assert tags.isdisjoint({"script", "img", "link", "iframe", "object", "form"})
     assert list(parsed.each("src")) == []
+    [policy] = [each for each in parsed.each("content") if "-src" in each]
+    assert re.fullmatch(
+        r"default-src 'none'; style-src 'sha256-\S+'; base-uri 'none'; form-action 'none'", policy
+    )
     ids = list(parsed.each("id"))
     assert len(ids) == len(set(ids))
     assert {link.removeprefix("#") for link in parsed.each("href")} == {*ids} - {"hide"}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,11 +34,18 @@ class Page:
         self._events: list[dict[str, Any]] = []
         self.requested: list[str] = []
         self.messages: list[str] = []
+
+    def attach(self) -> None:
+        """Open the page in the browser."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
         for domain in ("Page", "Network", "Runtime", "Log"):
             self.call(f"{domain}.enable")
+
+    def close(self) -> None:
+        self._out.close()
+        self._in.close()
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Call a method of the protocol, and take note of the events until it returns."""
@@ -131,37 +138,29 @@ def chromium(profile: Path) -> Iterator[Page]:
         raise Unavailable("needs Chromium: apt-get install chromium")
     to_browser, our_writes = os.pipe()
     our_reads, from_browser = os.pipe()
-
-    def wire() -> None:  # its ends have to be 3 and 4
-        reads, writes = os.dup(to_browser), os.dup(from_browser)
-        os.dup2(reads, 3)
-        os.dup2(writes, 4)
-
-    browser = subprocess.Popen(
-        [
-            command,
-            "--headless",
-            "--remote-debugging-pipe",
-            "--no-sandbox",  # root has none
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            "--disable-background-networking",
-            f"--user-data-dir={profile}",
-        ],
-        preexec_fn=wire,
-        close_fds=False,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+    flags = (
+        "--headless --remote-debugging-pipe --no-sandbox --disable-gpu --disable-dev-shm-usage "
+        "--no-first-run --disable-background-networking"
     )
-    os.close(to_browser)
-    os.close(from_browser)
+    # The browser's ends of the pipe are 3 and 4 there; here these numbers may be taken.
+    reads = fcntl.fcntl(to_browser, fcntl.F_DUPFD_CLOEXEC, 10)
+    writes = fcntl.fcntl(from_browser, fcntl.F_DUPFD_CLOEXEC, 10)
+    pid = os.posix_spawn(
+        command,
+        [command, *flags.split(), f"--user-data-dir={profile}"],
+        os.environ,
+        file_actions=[
+            *((os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)),
+            (os.POSIX_SPAWN_DUP2, reads, 3),
+            (os.POSIX_SPAWN_DUP2, writes, 4),
+        ],
+    )
+    for number in (to_browser, from_browser, reads, writes):
+        os.close(number)
+    page = Page(our_reads, our_writes)
     try:
-        page = Page(our_reads, our_writes)
+        page.attach()
         yield page
-        page._out.close()
-        page._in.close()
     finally:
-        browser.terminate()
-        browser.wait()
+        page.close()  # which ends the browser
+        os.waitpid(pid, 0)
