@@ -295,6 +295,8 @@ class Run:
             if self._systematic is None:
                 found: set[tuple[str, str]] = set()
                 for name, mode, most in _PLAIN:
+                    if mode in self._problems:
+                        continue
                     server = self._server(name, mode)
                     try:
                         server.chat(max_completion_tokens=most)
