@@ -211,8 +211,8 @@ def test_a_server_that_goes_away_is_not_asked_on(conform: Callable[..., object])
     assert later["reason"] == (
         "the server does not respond any more, since transport.query at the latest"
     )
-    # Two that are measured, four about models, the one that it hangs on, and one to see whether.
-    assert count == 8
+    # Three that are measured, four about models, the one that it hangs on, and one to see whether.
+    assert count == 9
 
 
 @pytest.mark.parametrize("concurrency", ["1", "3"])

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime
-import os
-import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,9 +12,7 @@ from typing import TYPE_CHECKING
 from pytest_chatapi.cli import output
 from pytest_chatapi.cli.arguments import Commands, add_format, whole_number
 from pytest_chatapi.contract.profiles import PROFILES
-from pytest_chatapi.contract.selection import parse_date
-from pytest_chatapi.contract.wording import plural, without_secrets
-from pytest_chatapi.errors import SettingError
+from pytest_chatapi.contract.wording import plural
 
 if TYPE_CHECKING:
     from pytest_chatapi.conformance.probe import Check
@@ -31,7 +26,6 @@ INTERRUPTED = "interrupted"
 
 _FORMATS = "text", "json", "junit", "github", "html", "badge"
 _DAY = 86_400
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def add_to(commands: Commands) -> None:
@@ -125,20 +119,13 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
 
 
 def _server(arguments: argparse.Namespace) -> int:
-    import httpx
-
+    from pytest_chatapi.conformance.connect import connect, declared_capabilities
     from pytest_chatapi.conformance.probe import selected
-    from pytest_chatapi.conformance.report import About, shown_headers
-    from pytest_chatapi.conformance.run import Options, Run
-    from pytest_chatapi.conformance.wire import Caps, Live
-    from pytest_chatapi.redaction.redactor import Redactor
+    from pytest_chatapi.conformance.run import Options
+    from pytest_chatapi.conformance.wire import Caps
 
     known = _prepared(arguments)
-    url = _base_url(arguments.url)
     checks = list(selected(arguments.only, arguments.skip))
-    headers = _headers(arguments)
-    redactor = Redactor()
-    redactor.learn(headers, url)
     options = Options(
         arguments.model,
         arguments.profile,
@@ -146,30 +133,23 @@ def _server(arguments: argparse.Namespace) -> int:
         arguments.strict,
         arguments.repeat,
         arguments.concurrency,
-        _declared(arguments.declare),
+        declared_capabilities(arguments.declare),
     )
-    caps = Caps(arguments.max_requests, arguments.max_tokens)
-    day = parse_date(arguments.as_of) or datetime.date.today()
-    about = About(
-        redactor.url(url),
-        options.model,
-        day.isoformat(),
-        options.profile or "",
-        arguments.api_key_env,
-        sorted(options.declared),
-        shown_headers(headers, arguments.api_key_env, redactor),
+    opened = connect(
+        arguments.url,
+        options,
+        key_variable=arguments.api_key_env,
+        headers=arguments.header,
+        timeout=arguments.timeout,
+        caps=Caps(arguments.max_requests, arguments.max_tokens),
     )
-    requests, tokens = _expected(checks, options)
-    print(
-        f"chatapi: {plural(len(checks), 'check')}, up to {plural(requests, 'request')}, about "
-        f"{tokens:,} tokens",
-        file=sys.stderr,
-    )
-    # A connection for each request: one that is kept may be closed by the server just when the next
-    # request is sent, which is nobody's deviation.
-    limits = httpx.Limits(max_keepalive_connections=0)
-    with httpx.Client(follow_redirects=False, limits=limits) as client:
-        run = Run(lambda name: Live(client, url, headers, arguments.timeout, caps), options, caps)
+    with opened as (run, about, redactor):
+        requests, tokens = _expected(checks, options)
+        print(
+            f"chatapi: {plural(len(checks), 'check')}, up to {plural(requests, 'request')}, about "
+            f"{tokens:,} tokens",
+            file=sys.stderr,
+        )
         results = _run(run, checks)
     status = _report(run, results, about, redactor, known, arguments)
     if arguments.record is not None:
@@ -269,7 +249,7 @@ def _report(
 def _expected(checks: list[Check], options: Options) -> tuple[int, int]:
     """How many requests the checks send at most, and about how many tokens they take."""
     sent = [check for check in checks if check.probe.capability not in options.declared]
-    requests, tokens = (4, 200) if sent else (0, 0)  # what is measured first
+    requests, tokens = (5, 220) if sent else (0, 0)  # what is measured first
     for check in sent:
         times = options.repeat if check.probe.depends_on_model else 1
         requests += check.probe.requests * times
@@ -282,50 +262,3 @@ def _seconds(text: str) -> float:
         if 0 < float(text) <= _DAY:
             return float(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds (up to {_DAY})")
-
-
-def _base_url(url: str) -> str:
-    import httpx
-
-    try:
-        parts = httpx.URL(url)
-        is_url = parts.scheme in ("http", "https") and bool(parts.host)
-    except (httpx.InvalidURL, ValueError):
-        is_url = False
-    if not is_url:
-        raise SettingError(f"{without_secrets(url)!r} is not a base URL: use http://HOST:PORT/v1")
-    return url.rstrip("/").removesuffix("/chat/completions")
-
-
-def _headers(arguments: argparse.Namespace) -> Mapping[str, str]:
-    headers = {}
-    key = os.environ.get(arguments.api_key_env, "").strip()
-    if key:
-        headers["authorization"] = f"Bearer {key}"
-    if not _is_header(key):
-        raise SettingError(f"the key in {arguments.api_key_env} has characters no header may have")
-    for text in arguments.header:
-        name, colon, value = text.partition(":")
-        if not colon or not _NAME.fullmatch(name.strip()) or not _is_header(value.strip()):
-            raise SettingError(f"{without_secrets(text)!r} is not a header: use NAME:VALUE")
-        headers[name.strip().lower()] = value.strip()
-    return headers
-
-
-def _is_header(text: str) -> bool:
-    return text.isascii() and text.isprintable()
-
-
-def _declared(texts: list[str]) -> frozenset[str]:
-    from pytest_chatapi.conformance.probe import CAPABILITIES
-    from pytest_chatapi.contract.wording import did_you_mean
-
-    declared = set()
-    for text in texts:
-        name, _, value = text.partition("=")
-        if name not in CAPABILITIES:
-            raise SettingError(f"{name!r} is not a capability{did_you_mean(name, CAPABILITIES)}")
-        if value != "no":
-            raise SettingError(f"{text!r}: only {name}=no can be declared")
-        declared.add(name)
-    return frozenset(declared)

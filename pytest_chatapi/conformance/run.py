@@ -55,6 +55,14 @@ _FINAL = Verdict.HARNESS_ERROR, Verdict.UNSUPPORTED  # to ask again gives the sa
 _PATIENCE = 4
 """Of models that reason: how many times the timeout they may take for a response."""
 
+_PLAIN: tuple[tuple[str, Mode, int], ...] = (
+    ("measured.plain.whole", "whole", 16),
+    ("measured.plain.stream", "stream", 16),
+    # A server that generates more than it may does so in any check that asks for little.
+    ("measured.plain.cap", "whole", 1),
+)
+"""The plainest requests, which are measured first: name, mode, most tokens."""
+
 _INDEX = re.compile(r"\[\d+\]")
 
 
@@ -291,24 +299,26 @@ class Run:
         with self._lock:
             if self._systematic is None:
                 found: set[tuple[str, str]] = set()
-                for mode in ("whole", "stream"):
-                    name = f"measured.plain.{mode}"
+                for name, mode, most in _PLAIN:
+                    if mode in self._problems:
+                        continue
                     server = self._server(name, mode)
                     try:
-                        server.chat(max_completion_tokens=16).accepted()
+                        server.chat(max_completion_tokens=most).accepted()
                     except Outcome as outcome:
                         # Checks will find the same; but a server that is not there ends the run.
                         if outcome.verdict is Verdict.HARNESS_ERROR:
                             raise
                         statuses = [reply.status for reply in server.replies]
-                        if server.wire.sent and (not statuses or statuses[0] in _ENDS):
+                        is_over = most > 1 and statuses and statuses[0] in _ENDS
+                        if server.wire.sent and (not statuses or is_over):
                             problem = f"the plainest request fails: {outcome.got or outcome}"
                             self._problems[server.mode] = problem
                     for reply in server.replies:
                         found |= {place(finding) for finding in reply.result.findings}
-                        self._reasons |= reply.is_used_up or (
-                            bool(reply.result.answer and reply.choices) and reply.shows_reasoning
-                        )
+                        is_read = reply.result.answer is not None and reply.choices
+                        if most > 1 and (reply.is_used_up or (is_read and reply.shows_reasoning)):
+                            self._reasons = True
                     self.measured[name] = list(server.wire.sent)
                 self._systematic = found
             return self._systematic
