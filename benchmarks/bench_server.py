@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import json
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import table
 from table import ROOT, Row
@@ -39,10 +42,12 @@ from pytest_chatapi.redaction.redactor import Redactor
 CLIENTS = 200
 SECONDS = 1.5  # of a round; what is under way then is still waited for
 ROUNDS = 7
+STARTS = 11
 CHUNKS = 14  # what LitServe makes of its words; the others are set to it
 TEXT = "How can I help you today? I am a mock."  # 12 tokens of the mock
 PATIENCE = 120.0
-CHATAPI = [Path(sys.executable).with_name("chatapi"), "serve", "--port"]
+Command: TypeAlias = Callable[[int], list[str | Path]]
+CHATAPI: list[str | Path] = [Path(sys.executable).with_name("chatapi"), "serve", "--port"]
 
 
 # --- servers ----------------------------------------------------------------------------------
@@ -236,6 +241,63 @@ async def words_of(port: int) -> str:
     return words
 
 
+# --- the start --------------------------------------------------------------------------------
+
+
+def first_response(command: Command) -> float:
+    """Seconds from the start of a server to the end of its first response."""
+    port = real_servers.free_port()
+    question = {"model": "bench", "messages": [{"role": "user", "content": "Hello"}]}
+    headers = {"content-type": "application/json", "authorization": f"Bearer {real_servers.KEY}"}
+    quiet = subprocess.DEVNULL
+    started = time.perf_counter()
+    # Without bytecode on disk, each start would compile all of it.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    process = subprocess.Popen(
+        command(port), stdin=quiet, stdout=quiet, stderr=quiet, env=environment
+    )
+    try:
+        while True:
+            client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+            try:
+                client.request("POST", "/v1/chat/completions", json.dumps(question), headers)
+                response = client.getresponse()
+                response.read()
+            except ConnectionError:
+                if process.poll() is not None or time.perf_counter() > started + PATIENCE:
+                    raise RuntimeError("the server does not respond") from None
+                time.sleep(0.002)
+                continue
+            finally:
+                client.close()
+            if response.status != 200:
+                raise RuntimeError(f"the first response is a {response.status}")
+            return time.perf_counter() - started
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def start_row(folder: Path) -> Row:
+    """The mock and aimock, started in turns."""
+    answers = folder / "start.py"
+    answers.write_text("def answer(mock):\n    mock.reply()\n")
+    try:
+        real_servers.part("aimock")
+    except real_servers.Unavailable:
+        return Row("aimock: the first response after a start", "left out: not installed", None)
+    commands: tuple[Command, Command] = (
+        lambda port: [*CHATAPI, str(port), "--mock", answers],
+        real_servers.aimock,
+    )
+    for command in commands:  # fills the caches
+        first_response(command)
+    turns = [[first_response(command) for command in commands] for _ in range(STARTS)]
+    one, two = (statistics.median(times) * 1000 for times in zip(*turns, strict=True))
+    how = f"{one:.0f} vs {two:.0f} ms"
+    return Row("aimock: the first response after a start", how, one / two, most=1.0)
+
+
 # --- the table --------------------------------------------------------------------------------
 
 
@@ -268,6 +330,8 @@ def wait(rounds: list[Round]) -> float:
 
 
 def rows() -> Iterator[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield start_row(Path(folder))
     with tempfile.TemporaryDirectory() as folder, servers(Path(folder)) as ports:
         sides = {name: Side(port, asyncio.run(words_of(port))) for name, port in ports.items()}
         for _ in range(ROUNDS):

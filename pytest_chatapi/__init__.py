@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pytest_chatapi.reading.reader import read
     from pytest_chatapi.recording.transport import AsyncRecordReplayTransport, RecordReplayTransport
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "AsyncRecordReplayTransport": "recording.transport",

@@ -410,7 +410,8 @@ def test_what_differs_or_got_no_response_is_noted_once() -> None:
     assert run.notes == [
         "another body\n  ... and 2 more requests",
         "4 requests got no response, so there is nothing to replay:\n  a: ConnectError\n  b\n"
-        "  c\n  a replay fails there: inject it with chatapi.inject('connect_error') instead",
+        "  c\n  a replay fails there, unless the client then sent it again;\n"
+        "  inject it with chatapi.inject('connect_error') instead",
     ]
     run = Run()
     run.recorder.warnings = ["another body"]

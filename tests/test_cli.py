@@ -384,7 +384,16 @@ def test_sarif(capsys: pytest.CaptureFixture[str]) -> None:
     driver = made["tool"]["driver"]
     assert driver["name"] == "chatapi"
     assert [rule["id"] for rule in driver["rules"]] == ["S03", "U02"]
-    assert all(rule["shortDescription"]["text"] for rule in driver["rules"])
+    total = driver["rules"][1]
+    assert total["shortDescription"] == {"text": "`total_tokens` = prompt + completion."}
+    assert total["fullDescription"]["text"].endswith(f"completion. {rules()['U02'].why}")
+    assert total["help"]["text"].splitlines()[2:] == [
+        "Basis: stated in the reference.",
+        "Explained with examples by: chatapi rules U02",
+    ]
+    page = (ROOT / "docs" / "rules" / "U02.md").read_text(encoding="utf-8")
+    assert total["help"]["markdown"] in page
+    assert '-     "total_tokens": 18,\n+     "total_tokens": 25,\n' in total["help"]["markdown"]
     assert [result["ruleId"] for result in made["results"]] == ["U02", "S03", "U02"]
     for result in made["results"]:
         assert driver["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
@@ -782,7 +791,7 @@ def test_rules_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert [row["since"] for row in data] == [rule.since or None for rule in rules().values()]
     assert out.startswith('[\n  {\n    "code": "S00",\n')
     for row in data:
-        assert list(row) == ["code", "name", "statement", "basis", "since", "levels"]
+        assert list(row) == ["code", "name", "statement", "why", "basis", "since", "levels"]
         assert list(row["levels"]) == ["documented", "openai", "azure", "compatible"]
         assert set(row["levels"].values()) <= {"error", "warning", "note", "off"}
 
@@ -807,8 +816,10 @@ def test_one_family(capsys: pytest.CaptureFixture[str], letter: str) -> None:
 def test_one_rule(capsys: pytest.CaptureFixture[str], code: str) -> None:
     status, out, err = run(capsys, "rules", code)
     assert (status, err) == (0, "")
-    assert out.startswith("U02 usage-total\n\n`total_tokens` = prompt + completion.\n\nlevel:  ")
-    assert "\nbreaks it:\n  " in out
+    assert out.startswith("U02 usage-total\n\n`total_tokens` = prompt + completion.\n\nwhy it ")
+    assert "\nwhy it matters:\n  Libraries disagree about what was used: LangChain " in out
+    assert "\nbreaks it (in the exchange `text`):\n  response.body.usage.total_tokens = 25\n" in out
+    assert "\nlegal (Reasoning tokens are part of the completion tokens):\n  " in out
     assert out.endswith(
         "\nignore: --ignore U02, or --ignore U02:$.json.path for one path\n",
     )
@@ -818,8 +829,9 @@ def test_every_rule_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     for code in rules():
         status, out, _ = run(capsys, "rules", code)
         assert (status, out.splitlines()[0]) == (0, f"{code} {rules()[code].name}")
-        assert "\nbreaks it:\n  " in out
+        assert "\nbreaks it (in the exchange `" in out
         assert max(map(len, out.splitlines())) <= 80 or "`" in out
+        assert '{"$' not in out  # how schemas/examples.json puts it
 
 
 def test_an_explanation() -> None:
@@ -829,6 +841,7 @@ def test_an_explanation() -> None:
         levels="EEEW",
         basis="doc",
         statement="The contract, " * 6 + "in one sentence.",
+        why="A client " * 9 + "fails.",
         since="2024-08-06",
         cases={"case": ("EWW-", "a case of it")},
     )
@@ -839,6 +852,10 @@ def test_an_explanation() -> None:
         "\n"
         "The contract, The contract, The contract, The contract, The contract, The\n"
         "contract, in one sentence.\n"
+        "\n"
+        "why it matters:\n"
+        "  A client A client A client A client A client A client A client A client A\n"
+        "  client fails.\n"
         "\n"
         "level:  error (compatible: warning)\n"
         "        a case of it: warning (documented: error, compatible: off)\n"
@@ -858,6 +875,12 @@ def test_an_explanation() -> None:
     plain = rule._replace(since="", cases={}, levels="EEEE")
     assert "since" not in rules_module._explained(plain, {})
     assert "\nlevel:  error\nbasis:" in rules_module._explained(plain, {})
+    shared = {"id": "a", "created": 1, "model": "m", "system_fingerprint": "f"}
+    chunk = {**shared, "object": "chat.completion.chunk", "choices": []}
+    changes = {"a": {"$delete": True}, "b[1]": {"$insert": [{"$raw": "\n"}, chunk]}}
+    explained = rules_module._explained(plain, {"legal": {**changes, "c": {"$append": [1]}}})
+    assert '\nlegal:\n  a is removed\n  before b[1]: "\\n", {..., "choices": []}\n' in explained
+    assert "\n  at the end of c: 1\n" in explained
     for length, shown in ((300, "y" * 300), (301, "y" * 297 + "...")):
         text = rules_module._explained(plain, {"long": {"a": "y" * length}})
         assert f"long:a={shown}ignore:" in re.sub(r"\s", "", text)

@@ -7,11 +7,13 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import write_docs_tables
+import yaml
 from inner_runs import run_here
 
 from pytest_chatapi.cli.main import main
@@ -27,7 +29,8 @@ BLOCKS = [
     if page.is_file()
     for number, (kind, text) in enumerate(FENCE.findall(page.read_text(encoding="utf-8")))
     if kind in ("python", "console", "toml")
-]
+    and not text.startswith(("# pip install", "# npm install"))
+]  # what needs other packages is run by tests/real/test_recipes.py
 
 
 def test_there_are_examples() -> None:
@@ -106,7 +109,14 @@ SKIPPED = len(SETS["resilience"]) - len(SURVIVED)
 
 @pytest.mark.parametrize(
     ("page", "passed", "skipped"),
-    [("mock", 8, 0), ("faults", 2 + len(SURVIVED), SKIPPED), ("server", 1, 0)],
+    [
+        ("mock", 8, 0),
+        ("faults", 2 + len(SURVIVED), SKIPPED),
+        ("server", 1, 0),
+        ("recipes", 2, 0),
+        ("move-from", 2, 0),
+        ("faq", 2, 0),
+    ],
 )
 def test_the_tests_of_a_page_pass(
     page: str,
@@ -125,9 +135,35 @@ def test_the_tests_of_a_page_pass(
     monkeypatch.setenv("PATH", f"{pytester.path}{os.pathsep}{os.environ['PATH']}")
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     for number, (kind, code) in enumerate(FENCE.findall(text)):
-        if kind == "python":
+        if kind == "python" and not code.startswith(("# pip install", "# npm install")):
             (pytester.path / f"test_{number}.py").write_text(code)
     run_here(pytester).assert_outcomes(passed=passed, skipped=skipped)
+
+
+def test_the_commands_for_ci_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+    shutil.copytree(bundled("cassettes"), tmp_path / "tests" / "cassettes")
+    monkeypatch.chdir(tmp_path)
+    for kind, block in FENCE.findall(text):
+        if kind == "yaml":
+            assert yaml.safe_load(block), block
+    commands = set(re.findall(r"chatapi check [^`\n]*tests/cassettes", text))
+    assert len(commands) == 4
+    for command in commands:
+        assert main(shlex.split(command)[1:]) == 0, command
+    assert (tmp_path / "chatapi.sarif").is_file()
+
+
+def test_the_line_that_moves_a_suite(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "move-from.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^grep .*sed.*$", text, re.MULTILINE)
+    test = tmp_path / "tests" / "test_a.py"
+    test.parent.mkdir()
+    test.write_text("@pytest.mark.vcr\n@pytest.mark.vcr()\n@pytest.mark.vcr_other\n")
+    subprocess.run(["bash", "-c", line], cwd=tmp_path, check=True)
+    assert test.read_text() == (
+        "@pytest.mark.chatapi\n@pytest.mark.chatapi()\n@pytest.mark.vcr_other\n"
+    )
 
 
 @pytest.mark.parametrize("name", write_docs_tables.TABLES)
@@ -135,6 +171,22 @@ def test_tables_are_those_of_the_code(name: str) -> None:
     _, text, new_text = write_docs_tables.with_table(name)
     assert text == new_text, "run python tests/write_docs_tables.py"
     assert text.count(f"<!-- {name}:start -->") == 1
+
+
+def test_each_rule_has_its_page() -> None:
+    pages = write_docs_tables.rule_pages()
+    folder = ROOT / "docs" / "rules"
+    assert sorted(folder.iterdir()) == sorted(pages)
+    different = [
+        page.name for page, text in pages.items() if page.read_text(encoding="utf-8") != text
+    ]
+    assert different == [], "run python tests/write_docs_tables.py"
+
+
+def test_the_navigation_has_every_page() -> None:
+    config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    listed = re.findall(r"^ +- .+: (\S+\.md)$", config, re.MULTILINE)
+    assert sorted(listed) == sorted(page.name for page in PAGES[1:])
 
 
 def test_links_lead_somewhere() -> None:

@@ -748,6 +748,16 @@ def test_no_route_fits(run: Run) -> None:
     ]
 
 
+def test_the_route_that_a_miss_advises_replies(run: Run) -> None:
+    url = "https://hub.example/api/agent harnesses?page=2"
+    run.mock.reply()
+    with pytest.raises(UnrecordedRequest) as raised:
+        run.http.get(url)
+    advised = str(raised.value).partition("  reply     ")[2].replace("...", "[1]")
+    eval(advised, {"chatapi_mock": run.mock})
+    assert run.http.get(url).json() == [1]
+
+
 def test_no_routes_at_all(run: Run) -> None:
     with pytest.raises(UnrecordedRequest, match="the mock has no routes"):
         run.ask()

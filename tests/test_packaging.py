@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 import subprocess
 import sys
 import tarfile
@@ -11,6 +12,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
+
+from pytest_chatapi.cli.main import main
 
 ROOT = Path(__file__).parent.parent
 
@@ -85,9 +89,33 @@ def test_wheel_declares_plugin_and_command(wheel: Path) -> None:
     assert "\n# pytest-chatapi\n" in described  # the README is the description
 
 
+HOOKS = ROOT / ".pre-commit-hooks.yaml"
+
+
+@pytest.mark.skipif(not HOOKS.is_file(), reason="a source distribution has no hooks")
+def test_the_hook_of_pre_commit(tmp_path: Path) -> None:
+    (hook,) = yaml.safe_load(HOOKS.read_text(encoding="utf-8"))
+    files = re.compile(hook["files"])
+    cassettes = ["cassettes/a.yaml", "tests/cassettes/test_a/b.yml", "tests/cassettes/c.json"]
+    assert [name for name in cassettes if not files.search(name)] == []
+    assert [name for name in ("a.yaml", "cassettes/README.md") if files.search(name)] == []
+    notes = tmp_path / "notes.yaml"
+    notes.write_text("a: 1\n")
+    command, *arguments = hook["entry"].split()
+    assert command == "chatapi"
+    assert main([*arguments, str(ROOT / "cassettes" / "plain.yaml"), str(notes)]) == 0
+
+
 def test_sdist_holds_what_a_developer_needs(sdist: Path) -> None:
-    folders = ["cassettes", "docs", "pytest_chatapi", "schemas", "tests"]
-    files = ["CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml"]
+    folders = [".ci", "cassettes", "docs", "pytest_chatapi", "schemas", "tests"]
+    files = [
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "LICENSE",
+        "README.md",
+        "mkdocs.yml",
+        "pyproject.toml",
+    ]
     assert [name for name in folders if not (sdist / name).is_dir()] == []
     assert [name for name in files if not (sdist / name).is_file()] == []
 

@@ -482,7 +482,8 @@ def test_a(chatapi):
         [
             "*test_a: 1 request got no response, so there is nothing to replay:",
             "  POST chat/completions gpt-5.2: ReadTimeout",
-            "  a replay fails there: inject it with chatapi.inject('read_timeout') instead",
+            "  a replay fails there, unless the client then sent it again;",
+            "  inject it with chatapi.inject('read_timeout') instead",
         ]
     )
     result = run("", *cached)

@@ -229,7 +229,7 @@ def test_record_on_failure_writes_what_a_finding_failed(
     )
     result = run(test, "--record-mode=once", ini="chatapi_record_on_failure = true")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*K01*", "recorded 1 exchange into 1 cassette:"])
+    result.stdout.fnmatch_lines(["*K01*", "1 recorded, cassettes/test_it/test_a.yaml"])
     assert len(bodies(pytester.path / "cassettes" / "test_it" / "test_a.yaml")) == 1
 
 
@@ -425,6 +425,20 @@ def test_a():
     result.stdout.fnmatch_lines(
         ["S03: POST chat/completions gpt-5.2 breaks the cont*", "  exchange  0 of this test"]
     )
+
+
+def test_a_client_fixture_of_the_project_turns_no_recorder_on(run: Any) -> None:
+    test = """
+@pytest.fixture
+def openai_client():
+    return "the project's own"
+@pytest.mark.vcr
+def test_a(openai_client):
+    assert openai_client == "the project's own"
+"""
+    run(test).assert_outcomes(passed=1)
+    of_ours = test.replace("def openai_client()", "def openai_client(openai_client)")
+    run(of_ours).assert_outcomes(errors=1)
 
 
 def test_cassettes_of_pytest_recording_replay_here_and_ours_there(run: Any) -> None:

@@ -917,6 +917,23 @@ def test_a_value_fits(schema: Any, expected: Any) -> None:
     Draft202012Validator(schema).validate(value)
 
 
+def test_unique_items_are_generated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = 0
+    same = schema_values._same
+
+    def counted(one: Any, other: Any) -> bool:
+        nonlocal compared
+        compared += 1
+        return same(one, other)
+
+    monkeypatch.setattr(schema_values, "_same", counted)
+    items = fitting_value(
+        {"type": "array", "items": {"type": "integer"}, "minItems": 60, "uniqueItems": True}
+    )
+    assert len(set(items)) == 60
+    assert compared <= 60 * 60
+
+
 @pytest.mark.parametrize("name", schema_values._FORMATS)
 def test_formats(name: str) -> None:
     schema = {"type": "string", "format": name}

@@ -154,6 +154,20 @@ def test_a_path_of_which_nothing_was_checked(
     assert (status, err) == (2, f"chatapi: {path}: nothing was checked: {found}\n")
 
 
+def test_lists_of_changed_files_may_hold_other_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notes, damaged = tmp_path / "notes.yaml", tmp_path / "damaged.yaml"
+    notes.write_text("a: 1\n")
+    damaged.write_text("- request: {\n")
+    assert main(["check", str(notes)]) == 2
+    assert main(["check", "--allow-unchecked", str(notes)]) == 0
+    assert main(["check", "--allow-unchecked", str(tmp_path / "missing.yaml")]) == 2
+    capsys.readouterr()
+    assert main(["check", "--allow-unchecked", str(notes), str(damaged)]) == 2
+    assert "damaged.yaml: line 2" in capsys.readouterr().err
+
+
 def test_a_path_with_an_error_of_its_own_needs_no_other(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -10,6 +10,8 @@ from pytest_chatapi import faults
 from pytest_chatapi.cli import rules
 from pytest_chatapi.config.file import FILE_KEYS
 from pytest_chatapi.config.options import RUN_SETTINGS, SETTINGS, Setting
+from pytest_chatapi.contract.catalogue import rules as catalogue
+from pytest_chatapi.contract.explanation import page
 from pytest_chatapi.mock.builders import builders_table
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -57,6 +59,11 @@ def _default(row: Setting) -> str:
     return f"`{default}`"
 
 
+def rule_pages() -> dict[Path, str]:
+    """File to text of the page of each rule."""
+    return {DOCS / "rules" / f"{rule.code}.md": page(rule) for rule in catalogue().values()}
+
+
 TABLES = {
     "builders": ("mock.md", builders_table),
     "faults": ("faults.md", faults.table),
@@ -79,6 +86,9 @@ def with_table(name: str) -> tuple[Path, str, str]:
 
 if __name__ == "__main__":
     (DOCS / "rules.md").write_text(rules.markdown(), encoding="utf-8")
+    (DOCS / "rules").mkdir(exist_ok=True)
+    for file, text in rule_pages().items():
+        file.write_text(text, encoding="utf-8")
     for table in TABLES:
-        page, _, text = with_table(table)
-        page.write_text(text, encoding="utf-8")
+        file, _, text = with_table(table)
+        file.write_text(text, encoding="utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 from pytest_chatapi.conformance.probe import Check, checks
 from pytest_chatapi.conformance.report import About
 from pytest_chatapi.conformance.run import Options, Result, Run
-from pytest_chatapi.conformance.wire import Recorded, Sent, record
+from pytest_chatapi.conformance.wire import Recorded, record
 from pytest_chatapi.errors import ReadError, WriteError
 from pytest_chatapi.redaction.redactor import Redactor
 
@@ -26,7 +26,9 @@ def write_recordings(
     Raises:
         WriteError: it cannot be written.
     """
-    sent: dict[str, list[Sent]] = {**run.measured, **{r.check.id: r.sent for r in results}}
+    sent = dict(run.measured)
+    for result in results:
+        sent |= result.sent_by_run
     try:
         folder.mkdir(parents=True, exist_ok=True)
         notes = {
@@ -40,8 +42,10 @@ def write_recordings(
             "contract": about.contract,
             "profile": options.profile,
             "strict": options.strict,
+            "repeat": options.repeat,
             "declared": sorted(options.declared),
             "key_variable": about.key_variable,
+            "headers": dict(about.headers),
             "checks": [result.check.id for result in results],
             "sent": notes,
         }
@@ -64,6 +68,7 @@ def read_recordings(folder: Path) -> tuple[Run, list[Check], About]:
             index["profile"],
             index["contract"],
             index["strict"],
+            index["repeat"],
             declared=frozenset(index["declared"]),
         )
         about = About(
@@ -73,6 +78,7 @@ def read_recordings(folder: Path) -> tuple[Run, list[Check], About]:
             index["profile"] or "",
             index["key_variable"],
             index["declared"],
+            index["headers"],
         )
         notes = index["sent"]
         named = [known[name] for name in index["checks"] if name in known]

@@ -92,6 +92,10 @@ class Reply:
         error = body.get("error") or body.get("detail") or body.get("message")
         if isinstance(error, dict):
             return error
+        if isinstance(error, list) and all(isinstance(one, dict) and "msg" in one for one in error):
+            # FastAPI's: each has the place in the request, and what is wrong there.
+            places = [".".join(map(str, one.get("loc") or ())) for one in error]
+            error = "; ".join(f"{at}: {one['msg']}" for at, one in zip(places, error, strict=True))
         return {"message": error if isinstance(error, str) else json.dumps(error)} if error else {}
 
     @property
@@ -185,7 +189,11 @@ class Reply:
 
     @property
     def is_used_up(self) -> bool:
-        """Whether the cap ended it before there was anything: its thoughts may be hidden."""
+        """Whether the cap ended it before there was anything: its thoughts may be hidden. Some
+        servers then send an error.
+        """
+        if self.result.answer is None:
+            return self.status == 400 and b"output limit was reached" in self.raw
         return self.finish == "length" and not self.text and not self.calls
 
     def without(self, *codes: str) -> Reply:
@@ -210,11 +218,11 @@ class Reply:
         """
         if self.status == 200:
             request = self.sent.exchange.request
-            if request is not None and request.method == "POST" and self.result.answer is None:
+            if request is not None and request.method == "POST" and not self.answer.choices:
                 raise self._no_answer()
             return self
         got = f"{self.status}: {show(self.error.get('message', self.raw.decode('latin-1')))}"
-        said = json.dumps(self.error).lower()
+        said = self.raw.decode("utf-8", "replace").lower()
         says_so = self.error and 400 <= self.status < 500
         names = any(feature.lower() in said for feature in features)
         if says_so and "context" in said and ("exceed" in said or "length" in said):
@@ -295,9 +303,11 @@ class Server:
         mode: of the check.
         replies: all that came so far.
         reasons: whether the model reasons first, as its plainest reply shows.
+        samples: the check is repeated, for a rate of what the model says.
     """
 
     reasons = False
+    samples = False
 
     def __init__(
         self,
@@ -398,8 +408,10 @@ class Server:
 
     @property
     def steady(self) -> dict[str, Any]:
-        """Members of a request whose reply should not vary. Models that reason refuse them."""
-        return {} if self.reasons else {"temperature": 0}
+        """Members of a request whose reply should not vary, unless it is to be sampled. Models that
+        reason refuse them.
+        """
+        return {} if self.reasons or self.samples else {"temperature": 0}
 
     def needs_determinism(self) -> None:
         """Go on only if the same request twice gives the same text.

@@ -17,10 +17,11 @@ import httpx
 
 from pytest_chatapi.conformance.probe import fail, harness_error, not_exercised
 from pytest_chatapi.contract.exchange import Exchange, Request, Response, fold_headers
-from pytest_chatapi.contract.wording import plural
+from pytest_chatapi.contract.wording import plural, without_secrets
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.recording.cassette import Cassette, prepared, write
 from pytest_chatapi.recording.interaction import Interaction
+from pytest_chatapi.redaction.names import header_secrets, is_secret_header
 from pytest_chatapi.redaction.redactor import Redactor
 
 __all__ = ["Call", "Caps", "Live", "Recorded", "Sent", "Wire"]
@@ -31,29 +32,36 @@ MOST_BYTES = 4_000_000
 _END_OF_EVENT = re.compile(rb"\r?\n\r?\n")
 
 
+Call = tuple[str, str, bytes | None, Mapping[str, str]]
+"""Method, path, body and headers of a request."""
+
+
 @dataclass
 class Sent:
     """One request, and what became of it.
 
     Attributes:
+        call: the request as the probe made it: headers of every request are not in it.
         problem: why there is no whole response, or ``""``.
         reserved: tokens that `Caps` counts for it until its usage is known.
     """
 
     exchange: Exchange
+    call: Call
     interaction: Interaction | None = None
     problem: str = ""
     reserved: int = 0
 
 
-Call = tuple[str, str, bytes | None, Mapping[str, str]]
-"""Method, path, body and headers of a request."""
-
-
 class Wire(Protocol):
-    """Where the requests of one check go."""
+    """Where the requests of one check go.
+
+    Attributes:
+        patience: how many times the timeout a response may take.
+    """
 
     sent: list[Sent]
+    patience: int
 
     def send(
         self,
@@ -96,18 +104,18 @@ class Caps:
     used_tokens: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def take(self, tokens: int = 0) -> None:
-        """Count one more request, and the tokens that it may use: others are sent meanwhile.
+    def take(self, tokens: int = 0, requests: int = 1) -> None:
+        """Count more requests, and the tokens that they may use: others are sent meanwhile.
 
         Raises:
-            Outcome: it would be too many.
+            Outcome: it would be too many; none of them is counted.
         """
         with self._lock:
-            if self.requests is not None and self.sent_requests >= self.requests:
+            if self.requests is not None and self.sent_requests + requests > self.requests:
                 raise not_exercised(f"the cap of {plural(self.requests, 'request')} is reached")
             if self.tokens is not None and self.used_tokens + tokens > self.tokens:
                 raise not_exercised(f"the cap of {plural(self.tokens, 'token')} is reached")
-            self.sent_requests += 1
+            self.sent_requests += requests
             self.used_tokens += tokens
 
     def add_tokens(self, count: int) -> None:
@@ -149,7 +157,14 @@ class Live:
     ) -> None:
         self.sent: list[Sent] = []
         self._client, self._base_url, self._headers = client, base_url.rstrip("/"), headers
+        self.patience = 1
         self._timeout, self._caps = timeout, caps
+        self._keys = [
+            secret.encode()
+            for name, value in headers.items()
+            if is_secret_header(name)
+            for secret, _ in header_secrets(name, value)
+        ]
 
     def send(
         self,
@@ -159,20 +174,23 @@ class Live:
         headers: Mapping[str, str],
         stop_after: int = 0,
     ) -> Sent:
-        return self._receive(*self._begin(method, path, body, headers), stop_after)
+        self._caps.take(tokens_of(body))
+        begun = self._begin(method, path, body, headers)
+        return self._receive(*begun, self._timeout * self.patience, stop_after)
 
     def send_at_once(self, calls: Sequence[Call]) -> list[Sent]:
+        self._caps.take(sum(tokens_of(body) for _, _, body, _ in calls), len(calls))
         begun = [self._begin(*call) for call in calls]
+        # A server may work on one after the other.
+        timeout = self._timeout * self.patience * len(begun)
         with ThreadPoolExecutor(len(begun)) as pool:
-            under_way = [pool.submit(self._receive, *one) for one in begun]
+            under_way = [pool.submit(self._receive, *one, timeout) for one in begun]
         return [one.result() for one in under_way]
 
     def _begin(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> tuple[Sent, Interaction]:
-        """A request that is counted, and about to be sent."""
-        reserved = tokens_of(body)
-        self._caps.take(reserved)
+        """A request that is about to be sent."""
         # A header of ``""`` is left out, as a request without a key is.
         sent_headers = {n: v for n, v in {**self._headers, **headers}.items() if v}
         url = self._base_url + path
@@ -183,11 +201,13 @@ class Live:
             recorded_at=now.replace("+00:00", "Z"),
             request_headers=list(sent_headers.items()),
         )
-        sent = Sent(Exchange(request), reserved=reserved)
+        sent = Sent(Exchange(request), (method, path, body, headers), reserved=tokens_of(body))
         self.sent.append(sent)
         return sent, interaction
 
-    def _receive(self, sent: Sent, interaction: Interaction, stop_after: int = 0) -> Sent:
+    def _receive(
+        self, sent: Sent, interaction: Interaction, timeout: float, stop_after: int = 0
+    ) -> Sent:
         request = interaction.request
         started = time.monotonic()
         pieces: list[bytes] = []
@@ -199,7 +219,7 @@ class Live:
                 request.url,
                 content=request.body,
                 headers=dict(interaction.request_headers),
-                timeout=self._timeout,
+                timeout=timeout,
             ) as response:
                 sent.interaction = interaction
                 interaction.status = response.status_code
@@ -220,19 +240,20 @@ class Live:
                         break
                     if size > MOST_BYTES:
                         sent.problem = f"the response is over {MOST_BYTES:,} bytes long"
-                    elif times[-1] > self._timeout:
-                        sent.problem = f"the response takes over {self._timeout:g} s"
+                    elif times[-1] > timeout:
+                        sent.problem = f"the response takes over {timeout:g} s"
                     if sent.problem:
                         interaction.cut = "client"
                         break
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            sent.problem = f"cannot connect: {error or 'timed out'}"
+            url = without_secrets(self._base_url)
+            sent.problem = f"cannot connect to {url}: {error or 'timed out'}"
             raise harness_error(sent.problem) from None
         except httpx.TimeoutException:
             sent.problem = (
-                f"no more of the response for {self._timeout:g} s"
+                f"no more of the response for {timeout:g} s"
                 if pieces
-                else f"no response within {self._timeout:g} s"
+                else f"no response within {timeout:g} s"
             )
             interaction.cut = "client"
         except httpx.DecodingError as error:
@@ -241,10 +262,22 @@ class Live:
             sent.problem = f"the connection broke: {error or type(error).__name__}"
             interaction.cut = "server"
         if sent.interaction is not None:
-            sent.exchange.response = _response(interaction)
+            sent.exchange.response = self._judged(interaction)
         if sent.problem:
             raise fail(sent.problem)
         return sent
+
+    def _judged(self, interaction: Interaction) -> Response:
+        """The response to check. A key that the server repeats is masked first: findings quote only
+        the beginning of a value, and half a key is not recognised later.
+        """
+        response = _response(interaction)
+        if any(key in response.content for key in self._keys):
+            redactor = Redactor(environ={})
+            redactor.learn(self._headers)
+            content_type = response.headers.get("content-type", "")
+            response.body = redactor.body(response.content, content_type)
+        return response
 
 
 def _response(interaction: Interaction) -> Response:
@@ -266,6 +299,7 @@ class Recorded:
 
     def __init__(self, path: Path, notes: Sequence[str | None]) -> None:
         self.sent: list[Sent] = []
+        self.patience = 1
         self._name = path.name
         self._notes = list(notes)
         recordings = Cassette(path, path.name).entries if path.is_file() else ()
@@ -279,11 +313,12 @@ class Recorded:
         headers: Mapping[str, str],
         stop_after: int = 0,
     ) -> Sent:
+        call = method, path, body, headers
         if len(self.sent) >= len(self._notes):
             raise not_exercised(f"{self._name} has no recording of this request: record again")
         problem = self._notes[len(self.sent)]
         if problem is not None and not problem.startswith("+"):
-            self.sent.append(Sent(Exchange(Request(method, path, {}, body)), None, problem))
+            self.sent.append(Sent(Exchange(Request(method, path, {}, body)), call, None, problem))
             raise fail(problem)
         interaction = next(self._interactions, None)
         if interaction is None:
@@ -291,7 +326,7 @@ class Recorded:
         if not _is_same(interaction.request, method, path, body):
             raise not_exercised(f"{self._name} has another request: record again")
         exchange = Exchange(interaction.request, _response(interaction))
-        sent = Sent(exchange, interaction, (problem or "")[1:])
+        sent = Sent(exchange, call, interaction, (problem or "")[1:])
         self.sent.append(sent)
         if sent.problem:
             raise fail(sent.problem)

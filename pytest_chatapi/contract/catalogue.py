@@ -1,4 +1,4 @@
-"""The rule catalogue of ``schemas/rules.json``: code, name, statement and levels of each rule."""
+"""The rule catalogue of ``schemas/rules.json``: what each rule says, why, and its levels."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ class Rule(NamedTuple):
         basis: ``doc`` (stated in the reference), ``ex`` (only in its examples), ``obs`` (always
             so in recorded traffic), ``client`` (clients depend on it), ``derived``.
         statement: the contract, in one sentence.
+        why: what goes wrong in a client where the contract is broken.
         since: first day on which the rule applies.
         cases: name of a case to its own levels and what the case is.
     """
@@ -51,6 +52,7 @@ class Rule(NamedTuple):
     levels: str
     basis: str
     statement: str
+    why: str
     since: str
     cases: dict[str, tuple[str, str]]
 
@@ -72,6 +74,7 @@ def rules() -> dict[str, Rule]:
             row["levels"],
             row["basis"],
             row["statement"],
+            row["why"],
             row.get("since", ""),
             {case: (levels, what) for case, (levels, what) in row.get("cases", {}).items()},
         )

@@ -34,6 +34,8 @@ class Example(NamedTuple):
         legal: breaks none.
         broken_changes: path to value, as changed in a base.
         legal_changes: the same for `legal`.
+        base: name of the exchange that `broken_changes` change.
+        legal_base: the same for `legal_changes`; nearly always the same.
         profile: to check both by.
         note: why `legal` is legal.
         beside: codes that are unavoidably broken too; nearly always empty.
@@ -43,6 +45,8 @@ class Example(NamedTuple):
     legal: Exchange
     broken_changes: JSONObject
     legal_changes: JSONObject
+    base: str
+    legal_base: str
     profile: str
     note: str
     beside: frozenset[str]
@@ -64,11 +68,15 @@ def example(row: str) -> Example:
         KeyError: there is no such case.
     """
     entry = document()["cases"][row] if "/" in row else document()["rules"][get_rule(row).code]
+    base = entry["base"]
+    legal_base = entry.get("legal_base", base)
     return Example(
-        broken=changed(entry["base"], entry["broken"]),
-        legal=changed(entry.get("legal_base", entry["base"]), entry["legal"]),
+        broken=changed(base, entry["broken"]),
+        legal=changed(legal_base, entry["legal"]),
         broken_changes=entry["broken"],
         legal_changes=entry["legal"],
+        base=base,
+        legal_base=legal_base,
         profile=entry.get("profile", "openai"),
         note=entry["note"],
         beside=frozenset(entry.get("beside", ())),

@@ -6,7 +6,7 @@ import inspect
 import traceback
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 from respx.models import SideEffectError
@@ -17,7 +17,7 @@ from pytest_chatapi.contract.endpoint import endpoint
 from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wire import JSON
-from pytest_chatapi.contract.wording import mask
+from pytest_chatapi.contract.wording import mask, show
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.mock import refusals
 from pytest_chatapi.mock.builders import reply_that_fits, text
@@ -29,6 +29,7 @@ from pytest_chatapi.mock.replies import Reply
 from pytest_chatapi.mock.routes import (
     ANY_CHAT,
     ANY_EMBEDDINGS,
+    CHAT_PATH,
     EMBEDDINGS_PATH,
     Route,
     RoutedRequest,
@@ -270,9 +271,7 @@ class ChatMock:
             mask(title_of(Exchange(request))),
             "no route of the mock matches it" if routes else "the mock has no routes",
             routes=lines,
-            remedy="chatapi_mock.embeddings()"
-            if EMBEDDINGS_PATH.search(urlsplit(request.url).path)
-            else "chatapi_mock.reply(...), or chatapi_mock.chat(prompt=...).reply(...)",
+            remedy=_remedy(request),
         )
 
     def _refuse(self, request: Request, refused: refusals.Refusal) -> Interaction:
@@ -464,6 +463,16 @@ def _called(function: Callable[[Request], object], request: Request) -> object:
         reply.close()
         raise SettingError("a reply function cannot be async: use `def`")
     return reply
+
+
+def _remedy(request: Request) -> str:
+    """What makes the mock reply to a request that none of its routes matches."""
+    path = urlsplit(request.url).path
+    if request.method == "POST" and CHAT_PATH.search(path):
+        return "chatapi_mock.reply(...), or chatapi_mock.chat(prompt=...).reply(...)"
+    if request.method == "POST" and EMBEDDINGS_PATH.search(path):
+        return "chatapi_mock.embeddings()"
+    return f"chatapi_mock.route(path={show(unquote(path), 200)}).respond(json=...)"
 
 
 def _is_of_transport(error: Exception) -> bool:

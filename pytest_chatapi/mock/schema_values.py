@@ -349,6 +349,8 @@ class _Maker:
         """As many items as can be had, up to `length`."""
         first = schema.get("prefixItems", [])
         items: list[JSON] = []
+        values: Iterator[JSON] = iter(())
+        before: object = None
         for position in range(length):
             inner, place = _item(schema, position, path)
             if "contains" in schema and position >= len(first):
@@ -356,9 +358,10 @@ class _Maker:
             if not schema.get("uniqueItems") and position > len(first):
                 items.append(items[-1])
                 continue
-            values = self.values(inner, place, around)
-            if schema.get("uniqueItems"):
-                values = (v for v in values if not any(_same(v, item) for item in items))
+            if inner is not before:  # else go on: what came before is taken
+                before, values = inner, self.values(inner, place, around)
+                if schema.get("uniqueItems"):
+                    values = (v for v in values if not any(_same(v, item) for item in items))
             value = list(islice(values, 1))
             if not value:
                 break

@@ -164,7 +164,8 @@ class Checks:
                         f"{plural(len(recorder.unanswered), 'request')} got no response, "
                         "so there is nothing to replay:",
                         *recorder.unanswered[:3],
-                        f"a replay fails there: {instead_of(recorder.unanswered[0])}",
+                        "a replay fails there, unless the client then sent it again;",
+                        instead_of(recorder.unanswered[0]),
                     ]
                 )
             )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -63,6 +64,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_chatapi.plugin.collection import CassetteCollector
 
         config.pluginmanager.register(CassetteCollector(config), "chatapi-cassettes")
+    if "pytest_chatapi.conformance" in config.args:
+        from pytest_chatapi.plugin.conformance import check_settings
+
+        check_settings(config)
     fails = is_on(config, "orphans_fail")
     if fails or is_on(config, "orphans"):
         from pytest_chatapi.plugin.orphans import Orphans
@@ -92,6 +97,21 @@ def pytest_configure_node(node: _Node) -> None:
 
 
 # -- collection ----------------------------------------------------------------------------------
+
+
+_CHECKS = Path(__file__).parent.parent / "conformance"
+
+
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    # Only where it was asked for: whoever collects a checkout finds no tests there.
+    if path.name != _CHECKS.name or not parent.session.isinitpath(path):
+        return None
+    if not path.samefile(_CHECKS):
+        return None
+    from pytest_chatapi.plugin.conformance import NAME, Conformance
+
+    folder: Conformance = Conformance.from_parent(parent, path=path, nodeid=NAME)
+    return folder
 
 
 @pytest.hookimpl(trylast=True)

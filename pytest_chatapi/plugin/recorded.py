@@ -13,6 +13,7 @@ FIXTURES = frozenset(
     "chatapi chatapi_mock chatapi_server chatapi_client chatapi_async_client "
     "openai_client async_openai_client".split()
 )
+_HOME = "pytest_chatapi.plugin.fixtures"
 
 
 class TwoRecorders(Exception):
@@ -27,13 +28,25 @@ def is_recorded(item: pytest.Item) -> bool:
         pytest.UsageError: a marker is wrong.
     """
     is_marked = any(item.get_closest_marker(name) for name in ("chatapi", "chatapi_faults"))
-    fixtures = [name for name in getattr(item, "fixturenames", ()) if name in FIXTURES]
-    if not is_marked and not fixtures and not is_on(item.config, "auto"):
+    names = [name for name in getattr(item, "fixturenames", ()) if name in FIXTURES]
+    fixtures = [name for name in names if _is_ours(item, name)]
+    # What has no fixtures is no test function: an exchange of a cassette, a check of a server.
+    is_auto = hasattr(item, "fixturenames") and is_on(item.config, "auto")
+    if not is_marked and not fixtures and not is_auto:
         return False
     if item.get_closest_marker("vcr") is None:
         return True
     _refuse_second(item, fixtures)
     return False
+
+
+def _is_ours(item: pytest.Item, fixture: str) -> bool:
+    """Whether a fixture's definition is this package's: projects have an `openai_client` of their
+    own. One that requests ours of the same name counts as ours.
+    """
+    definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    *_, own = definitions.get(fixture) or [None]
+    return own is None or own.func.__module__ == _HOME or fixture in own.argnames
 
 
 def _refuse_second(item: pytest.Item, fixtures: list[str]) -> None:

@@ -19,7 +19,6 @@ from pytest_chatapi.conformance.server import Reply, Server
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import show
 
-_SAME: dict[str, Any] = {"temperature": 0, "seed": 7, "max_completion_tokens": 16}
 _LONGEST_CONTEXT = 65_536
 """Tokens. A prompt beyond it is sent at once and refused, or else has to be paid for."""
 
@@ -50,13 +49,22 @@ def _stream(server: Server, prompt: str = "Say hello.", **members: Any) -> Reply
     """
     most = {"max_completion_tokens": 16}
     reply = server.chat(prompt, mode="stream", **{**most, **members}).accepted("stream")
+    _needs_chunks(reply)
+    return reply
+
+
+def _steady(server: Server, tokens: int = 16) -> dict[str, Any]:
+    """Members of a request whose reply should not vary."""
+    return {**server.steady, "seed": 7, "max_completion_tokens": server.room(tokens)}
+
+
+def _needs_chunks(reply: Reply) -> None:
     if not reply.frames:
         raise fail(
             "the response is not a stream of chunks",
             expected="text/event-stream",
             got=reply.headers.get("content-type", "no content type"),
         )
-    return reply
 
 
 @probe(
@@ -91,8 +99,8 @@ def no_usage(server: Server) -> None:
     tokens=160,
 )
 def usage_equals_whole(server: Server) -> None:
-    whole = server.chat("Count to five.", mode="whole", **_SAME).accepted()
-    streamed = _stream(server, "Count to five.", **_SAME)
+    whole = server.chat("Count to five.", mode="whole", **_steady(server)).accepted()
+    streamed = _stream(server, "Count to five.", **_steady(server))
     if not whole.usage or not streamed.usage:
         raise not_exercised("a response has no usage")
     # The prompt is the same whatever the model says to it.
@@ -125,7 +133,7 @@ def equals_whole(server: Server) -> None:
     server.needs_determinism()
 
     def ask(mode: Mode) -> Reply:
-        return server.chat("Count to five.", mode=mode, **_SAME).accepted("stream")
+        return server.chat("Count to five.", mode=mode, **_steady(server)).accepted("stream")
 
     _compare(ask, lambda reply: {"text": reply.text, "finish_reason": reply.finish})
 
@@ -139,7 +147,7 @@ def equals_whole(server: Server) -> None:
 )
 def calls_equal_whole(server: Server) -> None:
     def ask(mode: Mode) -> Reply:
-        members = {**_SAME, "max_completion_tokens": 64}
+        members = _steady(server, 64)
         prompt = "What is the weather in Paris?"
         reply = server.chat(prompt, mode=mode, tools=[_CITY], tool_choice="required", **members)
         if not reply.without("K06").accepted("tool").calls:
@@ -169,12 +177,18 @@ def _compare(ask: Callable[[Mode], Reply], value: Callable[[Reply], JSONObject])
     """Compare whole and streamed responses to the same request. What differs is asked for twice: a
     server may be deterministic for one prompt and not for another.
     """
-    whole, streamed = value(ask("whole")), value(ask("stream"))
+
+    def stream() -> JSONObject:
+        reply = ask("stream")
+        _needs_chunks(reply)
+        return value(reply)
+
+    whole, streamed = value(ask("whole")), stream()
     if whole == streamed:
-        if not any(whole.values()):
+        if not next(iter(whole.values())):
             raise not_exercised("the responses are empty")
         return
-    if value(ask("whole")) != whole or value(ask("stream")) != streamed:
+    if value(ask("whole")) != whole or stream() != streamed:
         raise not_exercised("the same request twice gives two responses")
     name = next(name for name in whole if whole[name] != streamed[name])
     raise fail(
@@ -202,8 +216,12 @@ def life_cycle(server: Server) -> None:
 def disconnect(server: Server) -> None:
     for _ in range(3):
         reply = server.chat(
-            "Count to a hundred.", mode="stream", stop_after=2, max_completion_tokens=64
+            "Count to a hundred.",
+            mode="stream",
+            stop_after=2,
+            max_completion_tokens=server.room(64),
         ).accepted("stream")
+        _needs_chunks(reply)
         if b"[DONE]" in reply.raw:
             raise not_exercised("the stream came all at once")
     server.chat(mode="whole", max_completion_tokens=16).accepted()
