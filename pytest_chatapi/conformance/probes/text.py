@@ -19,6 +19,7 @@ from pytest_chatapi.conformance.probe import (
 )
 from pytest_chatapi.conformance.server import Reply, Server
 from pytest_chatapi.contract.parse import loads
+from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import plural, show
 
 _SHAPE = "S01 S02 S03 S04 S05 S06 S07 S08 S09 U01 U02 T01 T03 T04 T05 T06 T07 T08 T09"
@@ -318,10 +319,14 @@ def _across_chunks(reply: Reply) -> Iterator[tuple[int, str]]:
 
 def _streamed(reply: Reply, *names: str) -> Iterator[str]:
     """The texts of one member of the deltas, or of the message."""
-    choices = [choice for frame in reply.frames for choice in frame.get("choices") or ()]
-    for choice in choices or reply.choices:
-        said = choice.get("delta") or choice.get("message") or {}
-        yield from (text for name in names if isinstance(text := said.get(name), str) and text)
+    said: list[JSON] = [reply.message]
+    if reply.frames:
+        lists = [frame.get("choices") for frame in reply.frames]
+        choices = [choice for each in lists if isinstance(each, list) for choice in each]
+        said = [choice.get("delta") for choice in choices if isinstance(choice, dict)]
+    for one in said:
+        texts = map(one.get, names) if isinstance(one, dict) else ()
+        yield from (text for text in texts if isinstance(text, str) and text)
 
 
 def _reasoning(reply: Reply) -> str:
