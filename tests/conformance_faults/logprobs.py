@@ -33,8 +33,15 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "logprobs.alone": (status(500, _is_alone), "answered with another status"),
 }
 
+
+def _none_for_none(answered: Answered) -> Answered | None:
+    is_zero = answered.asked.get("top_logprobs") == 0
+    return answered.instead(logprobs=..., top_logprobs=...) if is_zero else None
+
+
 MORE: dict[str, tuple[Fault, str]] = {
     "logprobs.basic": (_few, "no token has as many alternatives"),
+    "logprobs.limits": (_none_for_none, "asked for with `top_logprobs: 0`, and not sent"),
     "logprobs.basic.stream": (streamed(_lower), "streamed, the same text has other tokens"),
 }
 

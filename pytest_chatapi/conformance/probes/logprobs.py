@@ -46,13 +46,18 @@ def basic(server: Server) -> None:
         )
 
 
-def _entries(reply: Reply) -> list[JSONObject]:
-    """What is said of each token of the text."""
+def _entries(reply: Reply, how: str = "") -> list[JSONObject]:
+    """What is said of each token of the text.
+
+    Args:
+        how: it is asked for: ``with ...``.
+    """
     logprobs = reply.choices[0].get("logprobs") if reply.choices else None
     content = logprobs.get("content") if isinstance(logprobs, dict) else None
     entries = [e for e in content if isinstance(e, dict)] if isinstance(content, list) else []
     if not entries:
-        raise fail("log probabilities are asked for, and not sent", got=show(logprobs))
+        what = f"log probabilities are asked for {how}".rstrip()
+        raise fail(f"{what}, and not sent", expected="logprobs.content", got=show(logprobs))
     return entries
 
 
@@ -84,8 +89,8 @@ def _has_alternatives(reply: Reply, count: int) -> None:
 )
 def limits(server: Server) -> None:
     ask = partial(server.chat, _PROMPT, logprobs=True, max_completion_tokens=server.room(2))
-    _entries(ask().accepted("logprobs").with_text())
-    _entries(ask(top_logprobs=0).accepted("logprobs").with_text())
+    _entries(ask().accepted("logprobs").with_text(), "without `top_logprobs`")
+    _entries(ask(top_logprobs=0).accepted("logprobs").with_text(), "with `top_logprobs: 0`")
     _has_alternatives(ask(top_logprobs=_MOST).accepted("logprobs"), _MOST)
     ask(top_logprobs=_MOST + 1).refused_or_loose(f"`top_logprobs` of {_MOST + 1}")
 
