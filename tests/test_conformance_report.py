@@ -363,7 +363,7 @@ def test_matrix_names_runs_by_their_files(
         ({"version": 2}, "r.json: is not a report of version 1: write one"),
         (
             {"profile": None},
-            "r.json: $.profile: not as schemas/conformance.json says: None is not ",
+            "r.json: $.profile: not as schemas/conformance.json says: None is ",
         ),
         (
             {"exchanges": []},
