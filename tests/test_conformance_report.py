@@ -18,6 +18,7 @@ from conformance_reports import FEW, hostile, reported
 from conformance_servers import KEY, MODEL, URL, Answered
 from jsonschema import Draft202012Validator
 
+from pytest_chatapi.cli import conform
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.conformance.formats import FORMATS
 from pytest_chatapi.conformance.page import page
@@ -244,6 +245,10 @@ def test_secret_headers_of_the_user_are_not_shown() -> None:
 
 
 # -- other formats -------------------------------------------------------------------------------
+
+
+def test_the_command_has_all_formats() -> None:
+    assert conform.FORMATS == tuple(FORMATS)
 
 
 def test_junit(report: JSONObject) -> None:

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from pytest_chatapi.conformance.run import Options, Result, Run
     from pytest_chatapi.redaction.redactor import Redactor
 
-__all__ = ["add_to"]
+__all__ = ["FORMATS", "add_to"]
 
 INTERRUPTED = "interrupted"
 
-_FORMATS = "text", "json", "junit", "github", "html", "badge"
+FORMATS = "text", "json", "junit", "github", "html", "badge"
+"""The keys of `conformance.formats.FORMATS`, which imports an HTTP client."""
 _DAY = 86_400
 
 
@@ -114,7 +115,7 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
         help="failures that are known, with their reasons: they do not fail the run, unless they "
         "are fixed",
     )
-    add_format(parser, _FORMATS)
+    add_format(parser, FORMATS)
     parser.add_argument("-o", "--output", metavar="FILE", help="write the report to FILE")
 
 
