@@ -248,7 +248,7 @@ def test_secret_headers_of_the_user_are_not_shown() -> None:
 
 
 def test_the_command_has_all_formats() -> None:
-    assert conform.FORMATS == tuple(FORMATS)
+    assert tuple(FORMATS) == conform.FORMATS
 
 
 def test_junit(report: JSONObject) -> None:
