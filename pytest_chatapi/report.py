@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from xml.sax.saxutils import escape, quoteattr
 
 from pytest_chatapi import __version__
+from pytest_chatapi.contract.apis import OTHER_APIS
 from pytest_chatapi.contract.catalogue import Rule, rules
-from pytest_chatapi.contract.endpoint import OTHER_APIS
 from pytest_chatapi.contract.exchange import Exchange, Source
 from pytest_chatapi.contract.explanation import help_markdown, help_text
 from pytest_chatapi.contract.findings import LEVELS, Finding, Level, at_least
@@ -365,7 +365,7 @@ def _remarks(report: Report) -> dict[str, str]:
         )
     if report.assembled:
         lines["assembled logs"] = (
-            f"{plural(report.assembled, 'exchange')} out of assembled logs: their streams, headers "
+            f"{plural(report.assembled, 'exchange')} from assembled logs: their streams, headers "
             "and errors (T, E, X, H) were not recorded, so not checked"
         )
     return lines

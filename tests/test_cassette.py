@@ -278,7 +278,7 @@ def test_cassettes_of_others_are_played(tmp_path: Path, form: str) -> None:
         ("a: 1\n", "c.yaml: not a recording in a known format"),
         (
             '{"run_type": "llm", "inputs": {}, "outputs": {}}',
-            r"c.yaml: a run of LangSmith, not read by itself: use --map 'request=\$.inputs,",
+            r"c.yaml: a run of LangSmith, not read directly: use --map 'request=\$.inputs,",
         ),
         ("interactions:\n- request:\n    a: [\n", "c.yaml: interaction 0: not valid YAML"),
         (
@@ -382,6 +382,20 @@ def test_what_a_dead_writer_left_is_removed(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([kept.name, "c.yaml"])
     write(other, interaction())
     assert sorted(p.name for p in tmp_path.iterdir()) == ["c.yaml", "d.yaml"]
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="there are no owners")
+def test_the_locks_of_another_user_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, there = tmp_path / "c.yaml", tmp_path / "temp"
+    there.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(there))
+    owner = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+    with pytest.raises(WriteError, match=f"{owner + 1} belongs to another user: remove it"):
+        write(path, interaction())
+    assert not path.exists()
 
 
 def test_one_writer_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -712,9 +726,9 @@ def test_a_refusal_says_where_the_secret_is(
     body, answer = (json.dumps({"a": key if side in sides else "b"}).encode() for side in SIDES)
     harmless, bad = interaction(b'{"a": 1}'), interaction(body, answer)
     path = tmp_path / (name if sides else f"{key}{name}")
-    place = f"the {' and '.join(sides)} of POST {URL} still holds" if sides else ""
+    place = f"the {' and '.join(sides)} of POST {URL} still contains" if sides else ""
     reason = (
-        f"not written: {place or 'the name of the cassette holds'} an API key (sk-...); "
+        f"not written: {place or 'the name of the cassette contains'} an API key (sk-...); "
         "add a pattern for it to redact=[...] in the chatapi_config fixture, or keep it out of "
         "the test"
     )
@@ -747,7 +761,8 @@ def test_what_cannot_be_written_is_left_out(name: str, tmp_path: Path) -> None:
     assert ready.refused == 4
     message = str(ready.refusal)
     assert message.startswith(
-        f"{name}: not written: POST {URL}: holds characters that are not valid Unicode; POST {URL}"
+        f"{name}: not written: POST {URL}: contains characters that are not valid Unicode; "
+        f"POST {URL}"
     )
     assert message.endswith("; and 1 more (2 other exchanges recorded)")
     assert type(ready.refusal) is WriteError

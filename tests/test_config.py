@@ -316,7 +316,7 @@ def test_the_settings_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
         "",
     )
     _, out, _ = check(capsys, "--show-settings", "--isolated", "--select", "S10")
-    assert out.startswith("no file of settings:\n  profile           by host (default)\n")
+    assert out.startswith("no settings file:\n  profile           by host (default)\n")
     assert "  select            S10 (--select)\n" in out
     _, out, _ = check(capsys, "--show-settings", "--select", "S10")
     assert "  ignore            none (default)\n" in out
@@ -470,7 +470,7 @@ def test_standard_input_is_in_no_baseline(
         ('{"version": 1, "findings": {"a": {"U02:$": true}}}', "is not a baseline: delete it"),
         (
             '{"version": 2, "findings": {}}',
-            "is of version 2, this reads 1: delete it and write it again ",
+            "has version 2, but this chatapi reads version 1: delete it and write it again ",
         ),
         ('{\n"version" 1}', ":2: is not a baseline: not valid JSON"),
     ],

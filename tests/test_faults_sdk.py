@@ -113,7 +113,7 @@ def ended(error: Exception, recorder: Recorder, came: int | None) -> str:
     if isinstance(error, openai.APIStatusError):
         body = error.response.text
         sentence = json.loads(error_message(json.loads(body))) if body[0] in "{[" else body
-        text += "" if sentence.strip()[:40] in str(error) else ", without the server's words"
+        text += "" if sentence.strip()[:40] in str(error) else ", without the server's message"
     return text
 
 

@@ -197,7 +197,7 @@ def test_a_message_alone_is_held_against_the_request() -> None:
     assert alarms(one(value)) == []  # the log does not say why it is empty
 
 
-NO_BODY = ", and none of them holds the body"
+NO_BODY = ", and none of them is the body"
 
 
 @pytest.mark.parametrize(

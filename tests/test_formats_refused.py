@@ -134,7 +134,7 @@ def test_the_mapping_in_the_message_reads_it(name: str, value: Any, write: Any) 
     path = write(value)
     codes, skipped, (error,) = verdict(path)
     assert (codes, skipped) == ([], 0)
-    assert error.startswith(f"f: {name}, not read by itself: use --map '")
+    assert error.startswith(f"f: {name}, not read directly: use --map '")
     assert verdict(path, mapping_of(error)) == ([["U02"]], 0, [])
 
 
@@ -173,7 +173,7 @@ def test_requests_alone(name: str, value: Any, write: Any) -> None:
     text = json.dumps(value).replace('\\"gpt-4o-mini\\"', "5")  # the model is not a text
     path = write(json.loads(text))
     (error,) = verdict(path).errors
-    assert error.startswith(f"f: {name}, not read by itself: use --map '")
+    assert error.startswith(f"f: {name}, not read directly: use --map '")
     assert verdict(path, mapping_of(error)) == ([["Q00"]], 0, [])
 
 
@@ -182,17 +182,17 @@ def test_requests_alone(name: str, value: Any, write: Any) -> None:
     [
         (
             {"resourceSpans": [{"scopeSpans": []}]},
-            "spans of OpenTelemetry, not read by itself: their attributes hold messages, not the "
+            "spans of OpenTelemetry, not read: their attributes hold messages, not the "
             "response as it was sent",
         ),
         (
             {"name": "chat", "attributes": {"gen_ai.request.model": "m"}},
-            "spans of OpenTelemetry, not read by itself: their attributes hold messages, not the "
+            "spans of OpenTelemetry, not read: their attributes hold messages, not the "
             "response as it was sent",
         ),
         (
             {"type": "Point", "metric": "http_reqs", "data": {"value": 1}},
-            "measurements of k6, not read by itself: they have no bodies",
+            "measurements of k6, not read: they have no bodies",
         ),
     ],
 )

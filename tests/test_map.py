@@ -266,7 +266,7 @@ def test_a_shape_is_no_known_format_where_nothing_is_mapped(tmp_path: Path) -> N
             + ", ".join(f"k{i}" for i in range(12))
             + ", ...",
         ),
-        ([[]], f"{BOTH!r} finds nothing: here is no object with keys"),
+        ([[]], f"{BOTH!r} finds nothing: there is no object with keys here"),
         (logged(None, None), f"{BOTH!r} finds nothing: the keys here are trace, input, output"),
         (
             logged("Hello there!"),

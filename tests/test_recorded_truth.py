@@ -311,9 +311,9 @@ def test_names_that_make_one_file_name(pytester: pytest.Pytester, run: Any) -> N
     result.assert_outcomes(passed=3)
     result.stdout.fnmatch_lines(
         [
-            "*test_a[[]openai-x]: cassettes/test_it/test_a[[]openai-x].yaml is the cassette of "
-            "test_a[[]openai/x] too, whose name makes the same file name; each test replays its "
-            "own recordings"
+            "*test_a[[]openai-x]: cassettes/test_it/test_a[[]openai-x].yaml is also the cassette "
+            "of test_a[[]openai/x], whose file name is the same; each test replays its own "
+            "recordings"
         ]
     )
     assert len(bodies(folder(pytester) / "test_a[openai-x].yaml")) == 6
@@ -330,8 +330,8 @@ def test_a_name_whose_file_is_taken(pytester: pytest.Pytester, run: Any) -> None
         [
             "no recording for POST chat/completions gpt-5.2",
             "  sent from test_it.py:[0-9]*",
-            "  because   the cassette cassettes/test_it/test_a[[]openai-x].yaml has recordings",
-            "            of test_a[[]openai/x] alone, whose name makes the same file name",
+            "  because   the cassette cassettes/test_it/test_a[[]openai-x].yaml only has",
+            "            recordings of test_a[[]openai/x], whose file name is the same",
             "  record it pytest 'test_it.py::test_a[[]openai-x]' --record-mode=rewrite",
         ],
         consecutive=True,
@@ -583,7 +583,7 @@ def test_call():
         result = run("", *shlex.split(command))
         result.assert_outcomes(skipped=1)
         result.stdout.fnmatch_lines(
-            ["*: skipped after 1 exchange, recorded all the same: replays skip there too"]
+            ["*: skipped after 1 exchange, recorded anyway: replays skip there too"]
         )
     run("").assert_outcomes(skipped=2)
     for name in ("test_fixture", "test_call"):

@@ -349,7 +349,7 @@ def test_what_was_not_recorded_is_summed_up(run: Any, way: str) -> None:
             "1 recorded, cassettes/test_it/test_a[[]1].yaml",
             "2 recorded, cassettes/test_it/test_a[[]2].yaml",
             "not recorded: 7 exchanges of 2 tests that did not pass",
-            "  to record them all the same: chatapi_record_on_failure = true",
+            "  to record them anyway: chatapi_record_on_failure = true",
         ],
         consecutive=True,
     )

@@ -382,8 +382,7 @@ def test_it_remembers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             "/chat/completions",
             [
                 "no recording for POST chat/completions",
-                "  because   c.yaml has recordings of POST /v1/chat/completions (1 recording)",
-                "            alone",
+                "  because   c.yaml has only POST /v1/chat/completions (1 recording)",
                 "  record it chatapi serve --record c.yaml --upstream URL",
             ],
             "POST /v1/chat/completions (1 recording)\n",

@@ -197,6 +197,7 @@ def test_values_that_fit(values: dict[str, object], converted: object) -> None:
         ({"replay_speed": -1}, "replay_speed must be 0, 1 or another factor, not -1"),
         ({"replay_speed": "nan"}, "replay_speed must be 0, 1 or another factor, not 'nan'"),
         ({"replay_speed": "fast"}, "replay_speed must be 0, 1 or another factor, not 'fast'"),
+        ({"replay_speed": 10**400}, "replay_speed must be 0, 1 or another factor, not 1000"),
         ({"replay_speed": None}, "replay_speed must be 0, 1 or another factor, not None"),
         ({"profile": "opennai"}, "unknown profile 'opennai'"),
         ({"ignore": "u2x"}, "unknown rule 'u2x'"),
@@ -205,6 +206,7 @@ def test_values_that_fit(values: dict[str, object], converted: object) -> None:
         ({"redact": "("}, "redact: '('"),
         ({"redact": "$.a["}, "'$.a['"),
         ({"max_age": "old"}, "max_age must be a number of days, hours or weeks such as 30d, not "),
+        ({"max_age": f"{10**12}d"}, "max_age must be a number of days, hours or weeks such as 30d"),
         ({"base_url": "x:1"}, "base_url must begin with http:// or https://, not 'x:1'"),
     ],
 )

@@ -583,7 +583,9 @@ def test_a_name_that_holds_a_secret_is_not_written(session: Session) -> None:
     session.path = session.path.with_name("sk-" + "a1B2" * 6 + ".yaml")
     client = session.client("once")
     client.post(PATH, json=ask())
-    with pytest.raises(SecretError, match="not written: the name of the cassette holds an API key"):
+    with pytest.raises(
+        SecretError, match="not written: the name of the cassette contains an API key"
+    ):
         client.close()
     assert not session.path.exists()
 

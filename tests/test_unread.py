@@ -1054,7 +1054,7 @@ def test_assembled_logs_are_named(
 
     monkeypatch.setattr(reader_module, "read_file", assembled)
     remark = (
-        "2 exchanges out of assembled logs: their streams, headers and errors (T, E, X, H) were "
+        "2 exchanges from assembled logs: their streams, headers and errors (T, E, X, H) were "
         "not recorded, so not checked"
     )
     assert " ".join(run(capsys, name)[1].split()).startswith(remark)

@@ -86,7 +86,7 @@ def add_to(commands: Commands) -> None:
         help="read the settings from FILE, instead of the nearest chatapi.toml, or pyproject.toml "
         "with [tool.chatapi]",
     )
-    where.add_argument("--isolated", action="store_true", help="read no file of settings")
+    where.add_argument("--isolated", action="store_true", help="read no settings file")
     check.add_argument(
         "--show-settings",
         action="store_true",
@@ -395,7 +395,7 @@ def _check_file(task: _Task) -> Report:
         return Report(unread=Counter(["without an exchange"]))
     if task.known:
         _leave_out_known(report, task, name or task.path, counts)
-    if mapping is None:  # else nobody else knows where the exchanges are
+    if mapping is None:  # with one, only the mapping tells where they are
         report.findings = with_lines(report.findings, task.path, notes=task.notes)
     return report
 
@@ -406,7 +406,7 @@ def _leave_out_known(report: Report, task: _Task, name: str, counts: Counter[str
     report.findings = compared.new(report.findings)
     report.known = compared.count
     report.exceeded = compared.exceeded
-    # What could not be read may well hold the rest.
+    # What could not be read may contain the rest.
     report.stale = [] if report.unreadable else compared.stale
 
 
@@ -444,7 +444,7 @@ def _is_in_a_file(finding: Finding) -> bool:
 def _shown(settings: _Settings) -> str:
     """Return each setting of the command, and where it is set."""
     file = settings.file
-    head = f"settings in {shown_path(file.file)}" if file.file else "no file of settings"
+    head = f"settings in {shown_path(file.file)}" if file.file else "no settings file"
     lines = [f"{head}:"]
     for key, (name, row) in FILE_KEYS.items():
         value = list(settings.ignored()) if name == "ignore" else settings.get(name)

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"chatapi: {without_secrets(str(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # The reader of a pipe has gone (`| head`): not a failure, and nobody left to tell.
+        # The reader of the pipe has exited (`| head`): not a failure.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-_COMMANDS = ("check", "rules", "faults", "serve", "conform")
+_COMMANDS = ("check", "rules", "faults", "serve", "conform", "figures")
 
 
 def _parser(name: str = "") -> argparse.ArgumentParser:

@@ -108,11 +108,18 @@ def _json() -> str:
 def markdown() -> str:
     """Return the catalogue as the documentation page ``docs/rules.md``."""
     lines = [
-        "# Rules",
+        "# Look up a rule",
         "",
-        "Codes are public: people use them in `--ignore` and in bug reports, so their meaning",
-        "never changes. The page of a rule says why it matters and shows what breaks it; so does",
-        "`chatapi rules U02`. Levels depend on the [profile](profiles.md).",
+        "```console",
+        "$ chatapi rules U02",
+        "$ chatapi rules U",
+        "```",
+        "",
+        "The first explains a rule, the second lists a family. The page of a rule below says the",
+        "same: why it matters to a client, where it is from, what breaks it and what does not.",
+        "",
+        "Levels depend on the [profile](profiles.md). A code never changes its meaning, so use it",
+        "in [`ignore`](configuration.md), in scripts and in bug reports.",
         "",
     ]
     for family, title in FAMILIES.items():

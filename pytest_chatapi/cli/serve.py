@@ -121,7 +121,7 @@ def add_to(commands: Commands) -> None:
         "--idle-timeout",
         type=whole_number("a number of seconds", least=1),
         metavar="SECONDS",
-        help="close connections on which clients send nothing for so long (default: 75)",
+        help="close connections on which clients send nothing for this long (default: 75)",
     )
     serve.add_argument(
         "--speed",
@@ -186,7 +186,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _serve(arguments: argparse.Namespace, listening: socket.socket) -> int:
-    """Import and open what is served: who connects meanwhile, waits."""
+    """Import and open what is served: clients that connect meanwhile wait."""
     with _uncollected():
         from pytest_chatapi.server.app import MAX_BODY, make_app
         from pytest_chatapi.server.run import IDLE, serve
@@ -442,7 +442,7 @@ class _Output:
             miss.remedy = f"chatapi serve --record {cassette.path} --upstream URL"
             if any(path == "path" for path, _, _ in miss.differences):
                 served = _listed(self._about.served())
-                miss.reason = f"{cassette.name} has recordings of {served} alone"
+                miss.reason = f"{cassette.name} has only {served}"
                 miss.nearest, miss.differences = "", []
         elif miss.routes is not None:
             miss.remedy = _how_to_reply(miss, self._mock)

@@ -130,8 +130,8 @@ class Baseline:
             raise SettingError(f"{path}: is not a baseline: delete it, or name another file")
         if data.get("version") != _VERSION:
             raise SettingError(
-                f"{path}: is of version {data.get('version')!r}, this reads {_VERSION}: "
-                f"delete it and write it again with {_HOW}"
+                f"{path}: has version {data.get('version')!r}, but this chatapi reads version "
+                f"{_VERSION}: delete it and write it again with {_HOW}"
             )
         return cls(path, data["findings"])
 

@@ -415,7 +415,7 @@ RUN_SETTINGS: dict[str, Setting] = {
     "map": _setting(
         TEXT,
         None,
-        "where request and response are in JSON of no known format, such as "
+        "where request and response are in JSON of an unknown format, such as "
         "request=$.input,response=$.output",
         flag="--chatapi-map",
         option="--map",

@@ -134,7 +134,7 @@ class Ask:
     def tools(self) -> dict[ToolKey, Tool]:
         """The tools by kind and name, those of the deprecated ``functions`` too.
 
-        Most answers call none of them, so they are read when they are first looked at.
+        Most responses call none of them, so they are read when they are first looked at.
         """
         if self._tools is None:
             self._tools = _tools(self.body)

@@ -23,7 +23,7 @@ class Body:
     """A body that is read once.
 
     Attributes:
-        cut: who ended the connection before the body was complete.
+        cut: which side ended the connection before the body was complete.
         head: the first bytes, without leading white space.
         is_blank: there is nothing but white space in it.
         is_empty: there is nothing in it.

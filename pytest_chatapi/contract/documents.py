@@ -27,7 +27,7 @@ Rule: TypeAlias = Callable[..., Violations]
 def document(
     check_body: Callable[[Ledger, JSON], None], general: Rule = shape.schema
 ) -> Callable[[Ledger, Exchange, bool], Answer | None]:
-    """The check of an endpoint whose responses are documents, and not answers of a model.
+    """The check of an endpoint whose responses are documents, not model output.
 
     Args:
         check_body: checks the parsed body.

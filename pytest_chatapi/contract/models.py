@@ -211,7 +211,7 @@ def _has_no_sound(body: JSONObject) -> bool:
     messages = body.get("messages")
     messages = messages if isinstance(messages, list) else []
     if any(isinstance(message, dict) and message.get("audio") for message in messages):
-        return False  # an earlier answer that was spoken
+        return False  # an earlier spoken response
     return all(kind != "input_audio" for _, _, kind in _kinds_of_parts(body))
 
 

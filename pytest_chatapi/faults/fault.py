@@ -52,8 +52,8 @@ CATALOGUE: dict[str, Entry] = {}
 
 
 WORDLESS = {
-    "whole": "InternalServerError after 3 tries, without the server's words",
-    "stream": "InternalServerError after 3 tries, without the server's words",
+    "whole": "InternalServerError after 3 tries, without the server's message",
+    "stream": "InternalServerError after 3 tries, without the server's message",
     "whole 2": "InternalServerError after 3 tries",
     "stream 2": "InternalServerError after 3 tries",
 }
@@ -74,7 +74,7 @@ class Entry:
 
     Attributes:
         summary: what happens, in one line.
-        sdk: what the openai SDK makes of it, by ``whole`` and ``stream`` (absent if the fault has
+        sdk: in the openai SDK, by ``whole`` and ``stream`` (absent if the fault has
             nothing to change in such a response), ``whole 2`` and ``stream 2`` if openai 2
             differs.
         finds: rule codes under ``documented`` and the highest level under ``compatible``

@@ -102,7 +102,7 @@ class Sleepers(ABC, Generic[_Task, _Wake]):
         """Give deadlines back what they were put off by, and wake all tasks."""
 
     def _advance(self) -> list[_Wake]:
-        """Jump to the next moment at which a task wakes or is due; return who wakes."""
+        """Jump to the next moment at which a task wakes or is due; return the tasks that wake."""
         self.catch_up()
         at_hand = self._at_hand([task for _, task in self._sleeping.values()])
         moment = min([due for due, _ in self._sleeping.values()] + list(at_hand.values()))
@@ -177,7 +177,7 @@ class LoopSleepers(Sleepers[_AsyncioTask, _Future]):
             end()
 
     def _watch(self) -> None:
-        """Jump once nothing else can run; called in each turn of the loop until nobody sleeps."""
+        """Jump once nothing else can run; called in each turn of the loop until no task sleeps."""
         if not self._sleeping:
             self._is_watching = False
             return
@@ -271,7 +271,7 @@ def _waiters(callback: object) -> Iterator[_Future]:
         except ValueError:  # empty
             continue
     for value in held:
-        # Asked by type: what proxies stand for may not be there.
+        # Compared by type: the target of a proxy may be gone.
         kind = type(value)
         if kind.__name__ == "TaskGroup":  # of asyncio or anyio
             value = getattr(value, "_on_completed_fut", None)
@@ -312,7 +312,7 @@ class TrioSleepers(Sleepers["trio.lowlevel.Task", "trio.Event"]):
         pass  # a run is over before a test is
 
     async def _watch(self) -> None:
-        """Jump each time nothing else can run, until nobody sleeps."""
+        """Jump each time nothing else can run, until no task sleeps."""
         import trio
 
         try:

@@ -18,7 +18,7 @@ def table() -> str:
     """Return a table of all faults for each kind."""
     blocks = []
     for kind, title in _TITLES.items():
-        head = ["fault", "what happens", "what the openai SDK makes of it"]
+        head = ["fault", "what happens", "in the openai SDK"]
         if kind == "deviation":
             head.append("findings, and their level in `compatible`")
         entries = [entry for entry in CATALOGUE.values() if entry.kind == kind]

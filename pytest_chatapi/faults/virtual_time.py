@@ -161,11 +161,11 @@ class VirtualTime:
                     namespace[name] = replacement
 
 
-# -- the functions in whose place ours stand -----------------------------------------------------
+# -- the functions that ours replace -------------------------------------------------------------
 
 
 class _Patch:
-    """A function of a module or class, in whose place another can stand."""
+    """A function of a module or class, that another can replace."""
 
     def __init__(self, owner: Any, name: str, ours: Callable[..., Any]) -> None:
         self._owner, self._name, self.ours = owner, name, ours
@@ -183,7 +183,7 @@ class _Patch:
 
     @property
     def real(self) -> Callable[..., Any]:
-        """What is called in the absence of ours: another tool may have replaced that since."""
+        """The function to call instead of ours; another tool may have replaced it since."""
         present: Callable[..., Any] = getattr(self._owner, self._name)
         return self.below if present is self.ours else present
 

@@ -182,7 +182,7 @@ def _tier(ask: Ask) -> str:
 
 
 def _moderation(ask: Ask) -> JSONObject | None:
-    """What a moderation that was asked for found: nothing."""
+    """The result of a requested moderation: nothing found."""
     asked = ask.body.get("moderation")
     if not isinstance(asked, dict):
         return None

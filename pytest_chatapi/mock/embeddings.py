@@ -1,7 +1,7 @@
 """Responses of ``/v1/embeddings``: vectors that are the same in every run.
 
 A vector is made of the words of its text, so that texts with words in common are near to each
-other: a retriever finds the document that a question is about.
+other: a retriever finds the document that a query is about.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def _key(call: Call, ask: Ask) -> ToolKey:
 
 
 def require_no_call(label: str, ask: Ask) -> None:
-    """Checks that the request may be answered without a call.
+    """Checks that the request allows a response without a call.
 
     Raises:
         SettingError: its ``tool_choice`` wants one.

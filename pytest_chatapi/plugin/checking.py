@@ -59,6 +59,7 @@ class Checks:
             self._check_unplayed("")
             self._check_age()
             self._check_unused_replies()
+            self._check_budget()
         except pytest.fail.Exception:
             for refusal in self._save_failed(list(map(describe, self._recorder.misses))):
                 self._item.add_report_section("call", "chatapi", refusal)
@@ -105,7 +106,7 @@ class Checks:
             self._warn(refusal)
         else:
             exchanges = plural(count, "exchange")
-            self._warn(f"skipped after {exchanges}, recorded all the same: replays skip there too")
+            self._warn(f"skipped after {exchanges}, recorded anyway: replays skip there too")
 
     def torn_down(self, error: BaseException | None) -> None:
         """Check what fixtures did after a test that passed.
@@ -141,8 +142,8 @@ class Checks:
         if recorder.shares_with and recorder.cassette is not None:
             others = ", ".join(sorted(recorder.shares_with))
             self._warn(
-                f"{recorder.cassette.name} is the cassette of {others} too, whose name makes the "
-                "same file name; each test replays its own recordings"
+                f"{recorder.cassette.name} is also the cassette of {others}, whose file "
+                "name is the same; each test replays its own recordings"
             )
 
     def _end_phase(self) -> None:
@@ -231,7 +232,7 @@ class Checks:
         return new
 
     def _story_of(self, exchange: Exchange) -> list[tuple[str, str]]:
-        """Who sent a request, what responded, and what was injected into the response."""
+        """Where a request was sent from, what responded, and what was injected."""
         source, story = exchange.source, []
         if exchange.sent_from:
             story.append(("sent from", self._sender_of(exchange)))
@@ -287,6 +288,15 @@ class Checks:
             if self._settings.on_expiry == "fail":
                 pytest.fail(text, pytrace=False)
             self._warn(text)
+
+    def _check_budget(self) -> None:
+        if self._item.get_closest_marker("chatapi_budget") is None:
+            return
+        from pytest_chatapi.plugin.budget import breaches, limits_of
+
+        found = list(breaches(limits_of(self._item), self.handle.figures))
+        if found:
+            pytest.fail("over budget\n  " + "\n  ".join(found), pytrace=False)
 
     def _check_unplayed(self, phase: str) -> None:
         cassette = self._recorder.cassette

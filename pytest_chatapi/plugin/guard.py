@@ -133,7 +133,7 @@ def watched_fixture(item: pytest.Item, name: str, scope: str) -> Iterator[None]:
     requests: dict[str, None] = {}
 
     def note(method: str, host: str, path: str) -> None:
-        # A local server may be asked whether it is ready, also on replay.
+        # A local server may be polled until it is ready, also on replay.
         if method.upper() == "POST" or not is_local(host):
             requests[f"{method.upper()} {host}{path.partition('?')[0]}"] = None
 
@@ -165,7 +165,8 @@ def _refuse(item: pytest.Item, host: str, port: str) -> None:
     if allowed:
         return
     reason = (
-        "requests of fixtures with a wider scope than the test are not recorded"
+        "requests of fixtures with a wider scope than the test are not recorded: make the fixture "
+        "one of function scope, or send it in the test"
         if handle is None
         else "the recorder does not know the client that connects; give it the base URL of the "
         "fixture chatapi_server, which replays to any client"

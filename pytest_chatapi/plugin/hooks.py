@@ -47,6 +47,12 @@ def pytest_configure(config: pytest.Config) -> None:
         "chatapi_faults(*scenarios): run this test once for each fault, plan of faults "
         "('2*rate_limit, cut(chunks=3)') or fault of a set ('resilience', 'compatible-servers')",
     )
+    config.addinivalue_line(
+        "markers",
+        "chatapi_budget(calls=, prompt_tokens=, completion_tokens=, total_tokens=, usd=, ttft=, "
+        "min_tokens_per_second=, allow_unknown=False): what this test may spend, and how fast "
+        "its model must answer",
+    )
     worker = getattr(config, "workerinput", {})
     run = config.stash[RUN] = Run(worker.get("chatapi_since", ""))
     config.pluginmanager.register(run, "chatapi-run")
@@ -134,12 +140,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        # A mistake in one test is no reason to run none.
+        # A mistake in one test must not stop all others.
         try:
-            if not is_recorded(item):
-                continue
+            is_measured = is_recorded(item)
         except TwoRecorders as error:
             item.stash[REFUSED] = str(error)
+            continue
+        if item.get_closest_marker("chatapi_budget") is not None:
+            from pytest_chatapi.plugin.budget import refusal_of
+
+            if refusal := refusal_of(item, is_measured=is_measured):
+                item.stash[REFUSED] = refusal
+                continue
+        if not is_measured:
             continue
         if (marker := item.get_closest_marker("chatapi_faults")) is not None:
             from pytest_chatapi.plugin.scenarios import WrongScenarios, check_scenarios

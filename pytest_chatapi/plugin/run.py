@@ -101,7 +101,7 @@ class Run:
         if failed:
             tests = plural(len(failed), "test")
             yield f"not recorded: {plural(lost, 'exchange')} of {tests} that did not pass"
-            yield "  to record them all the same: chatapi_record_on_failure = true"
+            yield "  to record them anyway: chatapi_record_on_failure = true"
         if known:
             yield f"{plural(known, 'known finding')} in the baseline"
 

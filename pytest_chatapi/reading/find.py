@@ -16,7 +16,7 @@ __all__ = ["AnyPath", "find", "is_recording", "suffixes", "walk"]
 
 AnyPath = str | os.PathLike[str]
 
-# What is beside recordings in any project, and what nobody takes for one.
+# Files that any project has beside its recordings, and that are not taken for one.
 _PROSE_AND_CODE = frozenset(
     ".cjs .go .java .js .jsx .kt .md .mjs .php .py .pyc .pyi .rb .rst .sh .ts .tsx".split()
 )

@@ -73,7 +73,7 @@ class Format:
 
     Attributes:
         name: as messages list it; empty for a syntax, which only carries other formats.
-        precedence: the format with the lowest number is asked first. Each has its own.
+        precedence: the format with the lowest number is tried first. Each has its own.
         suffixes: those of its files. Where a folder is read, they decide which files are looked
             at; what a file is, is always decided by its content.
         traces: what a damaged file in this format still contains. A damaged file without

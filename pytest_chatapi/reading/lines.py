@@ -236,7 +236,7 @@ class YAMLNode:
         return self._above + line + 1
 
     def members(self) -> Iterator[tuple[str, Node]]:
-        # PyYAML may be imported twice, so its classes are not asked for.
+        # PyYAML may be imported twice, so its classes are not compared.
         if isinstance(self._node.value, list):
             for member in self._node.value:
                 if isinstance(member, tuple):
@@ -361,7 +361,7 @@ def _yaml_items(text: str) -> list[Node | None]:
 
 
 def _items(document: JSON, root: Node, *, bare: bool = True) -> list[Node | None]:
-    """The exchanges of a document; ``None`` for one that is no part of it as it stands there."""
+    """The exchanges of a document; ``None`` for one that is no verbatim part of it."""
     recognised = items_of(document, bare=bare)
     if recognised is None:
         return []

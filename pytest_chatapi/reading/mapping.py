@@ -140,7 +140,7 @@ class Mapping:
             keys = [printable(key) for key in value]
             shown = ", ".join(keys[:_MOST_KEYS]) + (", ..." if len(keys) > _MOST_KEYS else "")
             return f"{self.text!r} finds nothing: the keys here are {shown}"
-        return f"{self.text!r} finds nothing: here is no object with keys"
+        return f"{self.text!r} finds nothing: there is no object with keys here"
 
 
 def _loops(path: JsonPath) -> bool:

@@ -121,8 +121,8 @@ def lacks_of(response: Response) -> str:
 def responses_of(data: bytes) -> list[Response]:
     """The responses in a text of one or several; those on the way to the last are left out.
 
-    These are 1xx, redirects that were followed, a proxy's answer to CONNECT, and whatever else has
-    no body although another response follows.
+    These are 1xx, redirects that were followed, a proxy's response to CONNECT, and whatever else
+    has no body although another response follows.
     """
     starts = [match.start() for match in NEXT_RESPONSE.finditer(data)]
     if not starts or starts[0] != 0:

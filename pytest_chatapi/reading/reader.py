@@ -1,6 +1,6 @@
 """Exchanges out of recordings of any format, recognised by content and never by file name.
 
-What a format is stands in `format`, the formats in ``formats/``. Every file may be compressed
+`format` defines what a format is, the formats in ``formats/``. Every file may be compressed
 with gzip, in UTF-16, or begin with a byte-order mark.
 """
 

@@ -56,7 +56,7 @@ def refuse(name: str, value: JSON) -> None:
             if tool.paths is not None:
                 paths = tool.paths(first).items()
                 mapping = ",".join(f"{member}={prefix}{path}" for member, path in paths)
-                reason += f", not read by itself: use --map '{mapping}'"
+                reason += f", not read directly: use --map '{mapping}'"
             raise NotARecording(name, "", f"{reason}{tool.why}", _kind(tool.name))
 
 
@@ -213,17 +213,17 @@ _KNOWN = (
         "an export of Insomnia",
         lambda value: "__export_format" in value and "resources" in value,
         lambda value: {"request": ".resources[*].body.text", "url": ".resources[*].url"},
-        why=" (it has requests alone)",
+        why=" (it has requests only)",
     ),
     _Tool(
         "spans of OpenTelemetry",
         _is_spans,
-        why=", not read by itself: their attributes hold messages, not the response as it was sent",
+        why=", not read: their attributes hold messages, not the response as it was sent",
     ),
     _Tool(
         "measurements of k6",
         lambda value: value.get("type") in ("Metric", "Point") and "metric" in value,
-        why=", not read by itself: they have no bodies",
+        why=", not read: they have no bodies",
     ),
     _Tool(
         "a recording of WebSocket messages",

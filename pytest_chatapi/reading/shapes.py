@@ -1,6 +1,6 @@
 """Requests and responses of chat completions told by their shape, for logs that do not label them.
 
-What is found here was written by whoever kept the log, so nothing is assumed beyond the shape:
+What is found here was written by any logger, so nothing is assumed beyond the shape:
 messages with a role, and choices.
 """
 
@@ -11,7 +11,8 @@ import math
 import re
 from collections.abc import Mapping
 
-from pytest_chatapi.contract.endpoint import UNKNOWN, other_api
+from pytest_chatapi.contract.apis import UNKNOWN
+from pytest_chatapi.contract.endpoint import other_api
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.schemas import load
 from pytest_chatapi.contract.sse import looks_like_sse

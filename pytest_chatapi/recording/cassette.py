@@ -282,7 +282,7 @@ def prepared(
     written is left out, and the others are not lost for it.
 
     Raises:
-        SecretError: the name of the cassette holds what looks like a secret.
+        SecretError: the name of the cassette contains what looks like a secret.
         WriteError: cassettes cannot be written in this format.
     """
     if path.suffix not in _WRITTEN:
@@ -306,7 +306,7 @@ def prepared(
     with_secret = _drop_secrets(ready, redactor) if secrets else []
     if secrets and not with_secret:
         raise SecretError(
-            name, f"not written: the name of the cassette holds {', '.join(secrets)}; {_REMEDY}"
+            name, f"not written: the name of the cassette contains {', '.join(secrets)}; {_REMEDY}"
         )
     ready.refused = len(reasons) + len(with_secret)
     if ready.refused:
@@ -337,7 +337,7 @@ def _block(form: JSONObject, *, is_json: bool) -> str:
 
 def _why(error: Exception) -> str:
     if isinstance(error, UnicodeEncodeError):
-        return "holds characters that are not valid Unicode"
+        return "contains characters that are not valid Unicode"
     if type(error) is ValueError:
         return str(error)
     return mask(f"cannot be written: {type(error).__name__}: {error}"[:200])
@@ -349,7 +349,7 @@ def _shown(interaction: Interaction, redactor: Redactor) -> str:
 
 
 def _drop_secrets(ready: Prepared, redactor: Redactor) -> list[str]:
-    """Leave out what still holds a secret; return where it is, in words."""
+    """Leave out what still contains a secret; return where it is, in words."""
     places, clean = [], Prepared()
     for interaction, form, block in zip(ready.interactions, ready.forms, ready.blocks, strict=True):
         secrets = redactor.find_secrets(block)
@@ -361,7 +361,7 @@ def _drop_secrets(ready: Prepared, redactor: Redactor) -> list[str]:
         sides = [s for s in form if redactor.find_secrets(json.dumps(form[s], default=repr))]
         place = " and ".join(sides) or "interaction"
         places.append(
-            f"the {place} of {_shown(interaction, redactor)} still holds {', '.join(secrets)}"
+            f"the {place} of {_shown(interaction, redactor)} still contains {', '.join(secrets)}"
         )
     ready.interactions, ready.forms, ready.blocks = clean.interactions, clean.forms, clean.blocks
     return places
@@ -432,6 +432,9 @@ def _locked(path: Path) -> Iterator[None]:
     user = os.getuid() if hasattr(os, "getuid") else 0
     folder = Path(tempfile.gettempdir(), f"pytest-chatapi-{user}")
     folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.lstat().st_uid != user:
+        # Its owner could let a lock file stand for a file of ours, which locking empties.
+        raise OSError(0, f"{folder} belongs to another user: remove it, or set TMPDIR")
     name = hashlib.sha256(os.fsencode(path)).hexdigest()[:32]
     try:
         with filelock.FileLock(folder / f"{name}.lock", timeout=_LOCK_SECONDS):

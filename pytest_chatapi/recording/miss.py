@@ -33,7 +33,7 @@ class Miss:
         nearest: the recording that differs least, e.g. ``interaction 3 of FILE``, or ``""``.
         differences: (path, recorded, sent), all that differ.
         remedy: the command or setting that helps, filled in by `on_miss` of a recorder.
-        answered: the nearest recording was played all the same.
+        answered: the nearest recording was replayed anyway.
         sent_from: ``FILE:LINE`` of the user's code that sent it; empty if not known.
         routes: of a mock, each with why it does not match; ``None`` for a recorder.
     """
@@ -63,8 +63,8 @@ def miss_of(lookup: Lookup, request: Request) -> Miss:
         others = ", ".join(lookup.hidden[:3])
         return Miss(
             title,
-            f"the cassette {cassette.name} has recordings of {others} alone, whose name makes "
-            "the same file name",
+            f"the cassette {cassette.name} only has recordings of {others}, whose file name is "
+            "the same",
         )
     count = len(lookup.recordings_of(request))
     if count:
@@ -83,7 +83,7 @@ def miss_of(lookup: Lookup, request: Request) -> Miss:
 
 
 def differing_of(lookup: Lookup, request: Request, index: int) -> Miss:
-    """Say in what a request differs from the recording that is played for it all the same."""
+    """Say in what a request differs from the recording that is replayed for it anyway."""
     plain = _plain(lookup.matcher, request)
     return Miss(
         _title(lookup.matcher, plain),
@@ -94,16 +94,24 @@ def differing_of(lookup: Lookup, request: Request, index: int) -> Miss:
     )
 
 
-def overrun_of(lookup: Lookup, request: Request, index: int, *, at_once: bool) -> Miss:
+def overrun_of(
+    lookup: Lookup, request: Request, index: int, *, at_once: bool, reader: str = ""
+) -> Miss:
     """Say that a client reads on where the recording ends, because its client had stopped there.
 
     Args:
         at_once: pieces are replayed without waiting.
+        reader: the name of the thread that reads, if it is not the test's own.
     """
     reason = (
         f"interaction {index} of {lookup.cassette.name} ends where the recorded client stopped "
         "reading, but this client keeps reading"
     )
+    if reader:
+        reason += (
+            f", in thread {reader}; if the test ended before that thread when it was recorded, "
+            "wait for the thread in the test, then record it"
+        )
     if at_once:
         reason += (
             "; if a timeout decides when it stops, set replay_speed=1 to keep the recorded pace"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
@@ -312,7 +313,8 @@ def _was_stopped(interaction: Interaction) -> bool:
 def _raise_cut(family: Family, playback: Playback) -> NoReturn:
     interaction = playback.interaction
     if _was_stopped(interaction):
-        playback.overrun()
+        thread = threading.current_thread()
+        playback.overrun("" if thread is threading.main_thread() else thread.name)
     raise _error_of(family, interaction)(
         f"the connection ended here in the recording, after {len(interaction.pieces)} pieces"
     )
@@ -413,7 +415,7 @@ class AsyncRecordReplayTransport(_Async):
     async def _send(self, request: HTTPRequest) -> HTTPResponse:
         if self._transport is None:
             family = family_of(request)
-            # Nobody may close this one, and another test has another event loop.
+            # The test may never close this one, and another test has another event loop.
             limits = family.Limits(max_keepalive_connections=0)
             self._transport = family.AsyncHTTPTransport(limits=limits)
         with sending(self.recorder):

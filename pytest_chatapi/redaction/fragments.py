@@ -59,9 +59,9 @@ class Fragments(Generic[_Text]):
             for key, item in members.items():
                 of_item = item.__class__
                 if of_item is kind:
-                    if key in texts:
+                    try:  # most places are not new
                         texts[key].append(item)
-                    else:
+                    except KeyError:
                         texts[key] = [item]
                 elif of_item is dict:
                     inner = below.get(key) or fragments._at(key)
@@ -147,7 +147,7 @@ def note_across(documents: Iterable[Document], find: Find) -> None:
 
 
 def are_alike(texts: list[str]) -> bool:
-    """Whether these are no fragments: the id or the model of all chunks."""
+    """Whether these are not fragments: the id or the model of all chunks."""
     return texts.count(texts[0]) == len(texts)
 
 

@@ -44,9 +44,9 @@ def foreign(
         scheme, _, host = origin.partition("://")
         if scheme in ("http", "https") and _is_ours(host, address, allowed):
             return None
-        return f"Requests of another web site are refused: {mask(origin[:_LONGEST])!a}"
+        return f"Requests from another web site are refused: {mask(origin[:_LONGEST])!a}"
     if site == "cross-site":
-        return "Requests of another web site are refused"
+        return "Requests from another web site are refused"
     return None
 
 

@@ -1,6 +1,6 @@
 """What `chatapi serve` shows of itself: a page that says what is served, and a journal of requests.
 
-Both are for whoever writes a test in another language: the page under ``/``, and under `REQUESTS`
+Both are for tests in other languages: the page under ``/``, and under `REQUESTS`
 what was requested, as JSON, redacted.
 """
 

@@ -214,7 +214,7 @@ def tier_echo(facts: AnswerFacts) -> Violation | None:
         message = f"the request asks for {show(requested, 40)}, but the response names no tier"
         return Violation("$.service_tier", "the tier that served the request", ABSENT, message)
     if requested in ("fast", "priority") and actual == "fast":
-        message = f"a request for {show(requested)} is answered as `priority`"
+        message = f"a request for {show(requested)} was served as `priority`"
         return Violation("$.service_tier", '"priority"', actual, message)
     return None
 
@@ -239,7 +239,7 @@ def metadata_echo(facts: AnswerFacts) -> Violation | None:
     actual = facts.answer.echo.get("metadata")
     if actual is None or actual == facts.ask.body.get("metadata"):
         return None
-    message = "the metadata is not the request's"
+    message = "the metadata differs from the request's"
     return Violation("$.metadata", show(facts.ask.body.get("metadata")), actual, message)
 
 

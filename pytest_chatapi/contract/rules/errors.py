@@ -76,7 +76,7 @@ def error_body(value: JSON, missing: list[SchemaViolation]) -> Violation:
 @rule("X03")
 def error_under_2xx(body: JSONObject, status: int) -> Violation:
     words = error_message(body)
-    message = f"an error under status {status}: the server says {words}"
+    message = f"an error with status {status}: the server says {words}"
     return Violation("$.error", "no error, or an error status", body["error"], message)
 
 

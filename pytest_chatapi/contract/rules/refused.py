@@ -53,7 +53,7 @@ def model_capability(facts: RequestFacts) -> list[Violation] | None:
     return [
         Violation(
             json_path(refusal.path),
-            "what the model takes",
+            "what the model accepts",
             ABSENT if refusal.value is None else refusal.value,
             f"the service refuses this: {refusal.message.rstrip('.')}",
         )
@@ -64,7 +64,7 @@ def model_capability(facts: RequestFacts) -> list[Violation] | None:
 @rule("Q19")
 def tools_missing(facts: RequestFacts) -> Violation | None:
     """``auto`` and ``none`` are a case of their own: the service's 400 for them is quoted in
-    public reports up to August 2026, while Mistral has answered such requests (recordings).
+    public reports up to August 2026, while Mistral has accepted such requests (recordings).
     """
     body = facts.ask.body
     if body.get("tools"):
@@ -77,10 +77,10 @@ def tools_missing(facts: RequestFacts) -> Violation | None:
     if body.get("parallel_tool_calls") is not None:
         got = body["parallel_tool_calls"]
         message = "`parallel_tool_calls` without tools"
-        return Violation("$.parallel_tool_calls", "tools beside it", got, message)
+        return Violation("$.parallel_tool_calls", "tools as well", got, message)
     if choice is not None:
         message = "`tool_choice` without tools"
-        return Violation("$.tool_choice", "tools beside it", choice, message, "choice")
+        return Violation("$.tool_choice", "tools as well", choice, message, "choice")
     return None
 
 

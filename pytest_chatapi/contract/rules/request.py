@@ -42,7 +42,7 @@ def check_request(
     Args:
         why_not: why the body is not JSON, ``None`` where it is.
         sent: the body before it was parsed; ``None`` where that is unknown.
-        refused: the server answered with a 4xx, as it should, so the findings are notes. A key
+        refused: the server responded with a 4xx, as it should, so the findings are notes. A key
             in the body is as public as it is in any other request.
         live: it has just been sent, and is not one of a recording.
     """
@@ -155,7 +155,7 @@ def top_logprobs_alone(facts: RequestFacts) -> Violation | None:
         return None
     return Violation(
         "$.top_logprobs",
-        "logprobs: true beside it",
+        "logprobs: true as well",
         body["top_logprobs"],
         "`top_logprobs` without `logprobs: true`",
     )
@@ -167,7 +167,7 @@ def stream_options_alone(facts: RequestFacts) -> Violation | None:
     if options is None or facts.ask.stream or not facts.ask.stream_is_sound:
         return None
     message = "`stream_options` without `stream: true`"
-    return Violation("$.stream_options", "stream: true beside it", options, message)
+    return Violation("$.stream_options", "stream: true as well", options, message)
 
 
 @rule("Q04")

@@ -414,7 +414,7 @@ class StreamFold:
         """Checks what only the end shows.
 
         Args:
-            cut: who ended the connection early, if anyone did.
+            cut: which side ended the connection early, if either did.
             framed: the wire text is known, so that ``[DONE]`` can be missing.
         """
         answer, null_counts = self.course.answer, self.course.null_counts

@@ -89,7 +89,7 @@ def check_end(
     """Checks all but the usage, and completes the answer.
 
     Args:
-        cut: who ended the connection early, if anyone did.
+        cut: which side ended the connection early, if either did.
         framed: the wire text is known, so that ``[DONE]`` can be missing.
     """
     answer = course.answer

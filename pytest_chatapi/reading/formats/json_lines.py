@@ -45,7 +45,7 @@ class _Lookahead:
         self.seen: list[_Line] = []
 
     def __iter__(self) -> Iterator[_Line]:
-        """The lines that nobody has looked at yet."""
+        """The lines that have not been looked at yet."""
         for line in self._lines:
             self.seen.append(line)
             yield line

@@ -30,7 +30,7 @@ def _exchange(value: JSONObject, origin: Origin) -> Exchange:
         return Exchange(Request(method, printable(value["url"]), body=plain_body(value["body"])))
     response = value.get("response")
     if not isinstance(response, dict) or response.get("body") is None:
-        # Expired, cancelled or refused before it was sent: nothing was answered.
+        # Expired, cancelled or refused before it was sent: there is no response.
         error = value.get("error")
         code = printable(error.get("code")) if isinstance(error, dict) else ""
         lacks = f"unanswered ({code})" if code else "unanswered"
