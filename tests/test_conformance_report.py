@@ -174,6 +174,14 @@ def test_the_frames_about_a_finding_are_shown(report: JSONObject) -> None:
     assert "    data: 22\n    ... and 17 more lines\n" in text
 
 
+def test_a_prompt_that_is_to_be_too_long_is_not_shown_whole(report: JSONObject) -> None:
+    [check] = [c for c in report["checks"] if c["id"] == "tools.required.whole"]
+    report["checks"] = [check]
+    report["exchanges"][check["exchange"][-1]]["curl"] = "curl \\\n" + "x" * 1500
+    text = text_of(report)
+    assert "    " + "x" * 1000 + "... 500 more characters, as --format json has them\n" in text
+
+
 # -- curl ----------------------------------------------------------------------------------------
 
 ABOUT = About(
@@ -353,8 +361,14 @@ def test_matrix_names_runs_by_their_files(
         ("[", "r.json: is not JSON: Expecting value: line 1 column 2 (char 1)"),
         ("[]", "r.json: is not a report of version 1: write one with chatapi conform server ... "),
         ({"version": 2}, "r.json: is not a report of version 1: write one"),
-        ({"profile": None}, "r.json: $.profile: is not as schemas/conformance.json says"),
-        ({"exchanges": []}, "r.json: $.checks[].exchange: is not as schemas/conformance.json says"),
+        (
+            {"profile": None},
+            "r.json: $.profile: not as schemas/conformance.json says: None is ",
+        ),
+        (
+            {"exchanges": []},
+            "r.json: $.checks[].exchange: not as schemas/conformance.json says: an index that ",
+        ),
     ],
 )
 def test_matrix_refuses_what_is_not_a_report(
