@@ -247,6 +247,42 @@ def test_a_model_that_reasons_has_room_and_time_for_it(fault: Fault) -> None:
     assert "temperature" not in asked
 
 
+def _thinks_first(answered: Answered) -> None:
+    """A model that thinks for 500 tokens, and takes no temperature, stop or log probabilities."""
+    asked = answered.asked
+    if answered.status != 200 or "messages" not in asked:
+        return
+    for name in ("temperature", "stop", "logprobs", "logit_bias", "max_tokens", "top_p"):
+        if asked.get(name, 1) != 1:
+            refused(400, f"Unsupported parameter: '{name}' with this model.")(answered)
+            return
+    cap = asked.get("max_completion_tokens", 500)
+    if cap < 500 and asked.get("reasoning_effort") != "none":
+        edits(lambda value: _spent(value, cap * asked.get("n", 1)))(answered)
+
+
+def _spent(value: dict[str, Any], tokens: int) -> None:
+    for part in parts(value):
+        part.pop("tool_calls", None)
+        part.pop("audio", None)
+        part.update({"content": ""} if "content" in part else {})
+    for choice in value["choices"]:
+        choice["finish_reason"] = choice["finish_reason"] and "length"
+    if value.get("usage"):
+        usage = value["usage"]
+        usage |= {"completion_tokens": tokens, "total_tokens": usage["prompt_tokens"] + tokens}
+        usage["completion_tokens_details"]["reasoning_tokens"] = tokens
+
+
+def test_no_check_fails_a_model_that_thinks_first() -> None:
+    came = results([], _thinks_first)
+    assert not {name for name, result in came.items() if result.verdict.value == "fail"}
+    passed = {name for name, result in came.items() if result.verdict.value == "pass"}
+    assert {"text.basic.whole", "tools.named.stream", "tools.no-parallel"} <= passed
+    assert {"tools.strict-schema.whole", "structured.json-schema.stream"} <= passed
+    assert came["tools.cut.stream"].verdict.value == "not-exercised"
+
+
 def test_other_models_have_no_more_room_than_they_need() -> None:
     [result] = results(["tools.required.whole"]).values()
     [asked] = _said(result)

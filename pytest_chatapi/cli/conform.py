@@ -73,7 +73,7 @@ def add_to(commands: Commands) -> None:
     )
     server.add_argument("--strict", action="store_true", help="what is non-strict fails")
     for name, default, text in (
-        ("repeat", 1, "run checks of tools and structured output so often"),
+        ("repeat", 1, "runs of each check of tools and structured output, for rates"),
         ("concurrency", 1, "checks at a time"),
     ):
         server.add_argument(

@@ -28,17 +28,19 @@ def _without_param(answered: Answered) -> None:
 
 
 def _limit(answered: Answered) -> None:
-    answered.status, answered.body = 429, b""
+    if _is_late(answered):
+        answered.status, answered.body = 429, b""
+
+
+def _is_late(answered: Answered) -> bool:
+    """Whether it is not the plainest request, without which nothing else is checked."""
+    return answered.asked.get("max_completion_tokens") == 1
 
 
 def _limit_without_time(answered: Answered) -> None:
-    error = {
-        "message": "Slow down",
-        "type": "requests",
-        "param": None,
-        "code": "rate_limit_exceeded",
-    }
-    answered.status, answered.body = 429, json.dumps({"error": error}).encode()
+    error = {"message": "Slow down", "type": "requests", "param": None, "code": "too_many"}
+    if _is_late(answered):
+        answered.status, answered.body = 429, json.dumps({"error": error}).encode()
 
 
 _BROKEN = status(500, _is_refused)

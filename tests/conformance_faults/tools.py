@@ -139,6 +139,7 @@ FAULTS: dict[str, tuple[Fault, str]] = {
 }
 
 LOOSE: dict[str, tuple[Fault, str]] = {
+    "tools.required": (finish("stop"), "does not finish with `tool_calls`"),
     "tools.no-arguments": (arguments(""), "the arguments are empty"),
     "tools.unpaired": (accepted, "a tool message without a call is accepted"),
     "tools.many": (when(_long_name, accepted), "a name of 65 characters is accepted"),

@@ -104,11 +104,12 @@ def _arguments(call: JSONObject) -> JSON:
     "tools.required",
     "`tool_choice: required` gets a call",
     modes=BOTH,
-    codes=f"K06 {_SHAPE}",
-    tokens=200,
+    codes=f"K06 C09 {_SHAPE}",
+    tokens=250,
 )
 def required(server: Server) -> None:
-    _whole_calls(_ask(server, "Say hello.", [WEATHER], "required"))
+    # With one tool alone, the service finishes with `stop` as well.
+    _whole_calls(_ask(server, "Say hello.", [WEATHER, _TIME], "required"))
 
 
 @probe(
