@@ -98,6 +98,15 @@ def edits(change: Callable[[dict[str, Any]], object]) -> Fault:
     return fault
 
 
+def replaces(old: str, new: str) -> Fault:
+    """A fault in the text of the body."""
+
+    def fault(answered: Answered) -> None:
+        answered.body = answered.body.replace(old.encode(), new.encode())
+
+    return fault
+
+
 def ignores(*names: str) -> Fault:
     """A server that takes no notice of these members of a request."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from conformance_servers import Answered, Fault, edits, ignores, status
+from conformance_servers import Answered, Fault, edits, ignores, replaces, status
 
 _PLAIN: dict[str, Any] = {
     "type": "json_schema",
@@ -19,13 +19,6 @@ def _fenced(value: dict[str, Any]) -> None:
         said: dict[str, Any] = choice.get("message") or choice.get("delta") or {}
         if said.get("content"):
             said["content"] = f"```json\n{said['content']}\n```"
-
-
-def _renamed(old: bytes, new: bytes) -> Fault:
-    def fault(answered: Answered) -> None:
-        answered.body = answered.body.replace(old, new)
-
-    return fault
 
 
 def _without_multiples(answered: Answered) -> Answered | None:
@@ -49,10 +42,6 @@ def _backwards(answered: Answered) -> Answered | None:
     return answered.instead(**asked)
 
 
-def _not_cut(answered: Answered) -> None:
-    answered.body = answered.body.replace(b'"length"', b'"stop"')
-
-
 def _accepts_all(answered: Answered) -> Answered | None:
     return answered.instead(response_format=_PLAIN) if answered.status == 400 else None
 
@@ -66,7 +55,7 @@ _ANOTHER = "answered with another status"
 FAULTS: dict[str, tuple[Fault, str]] = {
     "structured.json-object": (ignores("response_format"), "the content is not JSON"),
     "structured.json-schema": (
-        _renamed(b"kq7", b"kq8"),
+        replaces("kq7", "kq8"),
         '1 of 16 features of the schema are not kept: "const"',
     ),
     "structured.constraints": (_without_multiples, 'are not kept: "multipleOf"'),
@@ -78,7 +67,7 @@ FAULTS: dict[str, tuple[Fault, str]] = {
 MORE: dict[str, tuple[Fault, str]] = {
     "structured.json-object.whole": (edits(_fenced), "the content is not JSON"),
     "structured.json-schema": (ignores("response_format"), "the content is not JSON"),
-    "structured.length": (_not_cut, "finish_reason does not say so"),
+    "structured.length": (replaces('"length"', '"stop"'), "finish_reason does not say so"),
     "structured.bad-schema": (status(500, _is_bad), _ANOTHER),
 }
 

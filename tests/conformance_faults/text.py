@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from conformance_servers import Answered, Fault, edits, ignores, status, streamed
+from conformance_servers import Answered, Fault, edits, ignores, replaces, status, streamed
 
 Message = dict[str, Any]
 
@@ -33,10 +33,6 @@ def _joined(parts: list[Any]) -> str:
     return "".join(part["text"] for part in parts)
 
 
-def _not_cut(answered: Answered) -> None:
-    answered.body = answered.body.replace(b'"length"', b'"stop"')
-
-
 def _older_cap(answered: Answered) -> Answered | None:
     is_both = "max_tokens" in answered.asked
     return answered.instead(max_completion_tokens=...) if is_both else None
@@ -46,10 +42,6 @@ def _stops_late(answered: Answered) -> Answered | None:
     """The first character of the stop sequence is sent before the rest of it is seen."""
     stops = answered.asked.get("stop")
     return answered.instead(stop=[stops[0][1:]]) if stops else None
-
-
-def _no_end(answered: Answered) -> None:
-    answered.body = answered.body.replace(b'"finish_reason":"length"', b'"finish_reason":null')
 
 
 def _no_stop(answered: Answered) -> None:
@@ -98,13 +90,6 @@ def _refuses(message: str, applies: Callable[[Answered], bool]) -> Fault:
     return fault
 
 
-def _replaces(old: str, new: str) -> Fault:
-    def fault(answered: Answered) -> None:
-        answered.body = answered.body.replace(old.encode(), new.encode())
-
-    return fault
-
-
 def _warm(answered: Answered) -> Answered | None:
     if answered.asked.get("temperature") == 3:
         return answered.instead(temperature=2)
@@ -117,6 +102,7 @@ def _first_stop(answered: Answered) -> Answered | None:
     return answered.instead(stop=list(stop)[:4]) if isinstance(stop, str) else None
 
 
+_NOT_CUT = replaces('"length"', '"stop"')
 _LISTED = _parts(lambda parts: json.dumps(parts))
 
 FAULTS: dict[str, tuple[Fault, str]] = {
@@ -128,10 +114,10 @@ FAULTS: dict[str, tuple[Fault, str]] = {
         _refuses("content must be a string", lambda a: a.asked["messages"][1:2] != []),
         "a legal request is refused",
     ),
-    "text.max-tokens": (_not_cut, "finish_reason does not say so"),
-    "text.max-completion-tokens": (_not_cut, "finish_reason does not say so"),
+    "text.max-tokens": (_NOT_CUT, "finish_reason does not say so"),
+    "text.max-completion-tokens": (_NOT_CUT, "finish_reason does not say so"),
     "text.both-caps": (_older_cap, "more completion tokens than the request allows"),
-    "text.long": (_no_end, "never finishes"),
+    "text.long": (replaces('"finish_reason":"length"', '"finish_reason":null'), "never finishes"),
     "text.stop": (ignores("stop"), "does not end right before the stop sequence"),
     "text.stop-across-tokens": (_stops_late, "does not end right before the stop sequence"),
     "text.stop-limit": (status(500, _has_stops(5)), "answered with another status"),
@@ -146,7 +132,7 @@ FAULTS: dict[str, tuple[Fault, str]] = {
         status(500, lambda a: a.asked.get("top_p") == 2),
         "answered with another status",
     ),
-    "text.unicode": (_replaces("ü", "Ã¼"), "characters of the text were changed"),
+    "text.unicode": (replaces("ü", "Ã¼"), "characters of the text were changed"),
 }
 
 MORE: dict[str, tuple[Fault, str]] = {
@@ -154,7 +140,7 @@ MORE: dict[str, tuple[Fault, str]] = {
     "text.roles.whole": (_messages(lambda m: [*m[:1], m[-1]]), "count the earlier messages"),
     "text.parts": (_parts(lambda parts: parts[0]["text"]), "parts may have been left out"),
     "text.max-completion-tokens": (edits(_counts_none), "does not count the token"),
-    "text.max-tokens.whole": (ignores("max_tokens"), "finish_reason does not say so"),
+    "text.max-tokens": (ignores("max_tokens"), "the limit of 1 token is not kept"),
     "text.stop.whole": (_first_stop, "does not end right before the stop sequence"),
     "text.stop.stream": (_no_stop, "ends at a stop sequence, but finish_reason"),
     "text.stop-limit": (status(400, _has_stops(4)), "a legal request is refused"),

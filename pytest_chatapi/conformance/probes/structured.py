@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from pytest_chatapi.conformance.probe import BOTH, fail, non_strict, not_exercised, probe
+from pytest_chatapi.conformance.probes.text import not_length
 from pytest_chatapi.conformance.server import Reply, Server
 from pytest_chatapi.contract.parse import loads
 from pytest_chatapi.contract.userschema import mismatch
@@ -249,11 +250,7 @@ def length(server: Server) -> None:
         reply.accepted(*_LACKING)
         _begins(reply)
         if reply.finish != "length":
-            raise fail(
-                "the content is cut, but finish_reason does not say so",
-                expected="length",
-                got=show(reply.finish),
-            )
+            raise not_length(reply, cap)
         if reply.text:
             return
     reply.with_text()

@@ -9,10 +9,17 @@ from functools import partial
 from itertools import accumulate, pairwise, product
 from typing import Any
 
-from pytest_chatapi.conformance.probe import BOTH, fail, non_strict, not_exercised, probe
+from pytest_chatapi.conformance.probe import (
+    BOTH,
+    Outcome,
+    fail,
+    non_strict,
+    not_exercised,
+    probe,
+)
 from pytest_chatapi.conformance.server import Reply, Server
 from pytest_chatapi.contract.parse import loads
-from pytest_chatapi.contract.wording import show
+from pytest_chatapi.contract.wording import plural, show
 
 _SHAPE = "S01 S02 S03 S04 S05 S06 S07 S08 S09 U01 U02 T01 T03 T04 T05 T06 T07 T08 T09"
 
@@ -164,13 +171,19 @@ def _is_cut(reply: Reply) -> None:
     if reply.finish != "length":
         if not reply.text:
             raise not_exercised("the model stopped before its first token")
-        raise fail(
-            "the text is cut, but finish_reason does not say so",
-            expected="length",
-            got=str(reply.finish),
-        )
+        raise not_length(reply, 1)
     if reply.usage.get("completion_tokens") == 0:
         raise fail("completion_tokens does not count the token", expected="1", got="0")
+
+
+def not_length(reply: Reply, cap: int) -> Outcome:
+    """The failure of a reply with another ``finish_reason`` where so many tokens are the limit."""
+    counted = reply.usage.get("completion_tokens")
+    if isinstance(counted, int) and counted > cap:
+        reason = f"the limit of {plural(cap, 'token')} is not kept"
+        return fail(reason, expected=plural(cap, "token"), got=plural(counted, "token"))
+    reason = "the text is cut, but finish_reason does not say so"
+    return fail(reason, expected="length", got=show(reply.finish))
 
 
 @probe(
