@@ -18,6 +18,7 @@ from conformance_reports import FEW, hostile, reported
 from conformance_servers import KEY, MODEL, URL, Answered
 from jsonschema import Draft202012Validator
 
+from pytest_chatapi import __version__
 from pytest_chatapi.cli import conform
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.conformance.formats import FORMATS
@@ -86,6 +87,36 @@ def test_a_replay_gives_the_report_of_the_live_run(
     for live, folder, status in ((every, "every", 1), (repeated, "repeated", 0)):
         assert replay(tmp_path / folder, "--format", "json") == status
         assert json.loads(capsys.readouterr().out) == live
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (None, "rec: has no conform.json: record with chatapi conform server --record"),
+        ([], "rec/conform.json: cannot be read: "),
+        ({"repeat": None}, "rec/conform.json: $.repeat: missing or wrong: record again"),
+        (
+            {"checks": ["text.basic.whole", "old.one"]},
+            'rec/conform.json: $.checks: not a check of pytest-chatapi {}: "old.one"; record again',
+        ),
+    ],
+)
+def test_recordings_that_cannot_be_checked_again(
+    change: Any,
+    said: str,
+    recorded: tuple[Path, JSONObject],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("rec").mkdir()
+    index = json.loads((recorded[0] / "conform.json").read_text(encoding="utf-8"))
+    if change is not None:
+        changed = {**index, **change} if isinstance(change, dict) else change
+        Path("rec", "conform.json").write_text(json.dumps(changed), encoding="utf-8")
+    assert replay(Path("rec")) == 2
+    assert capsys.readouterr().err.startswith(f"chatapi: {said.format(__version__)}")
 
 
 def test_the_key_is_in_no_report_and_no_recording(
