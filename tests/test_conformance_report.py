@@ -18,6 +18,8 @@ from conformance_reports import FEW, hostile, reported
 from conformance_servers import KEY, MODEL, URL, Answered
 from jsonschema import Draft202012Validator
 
+from pytest_chatapi import __version__
+from pytest_chatapi.cli import conform
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.conformance.formats import FORMATS
 from pytest_chatapi.conformance.page import page
@@ -85,6 +87,36 @@ def test_a_replay_gives_the_report_of_the_live_run(
     for live, folder, status in ((every, "every", 1), (repeated, "repeated", 0)):
         assert replay(tmp_path / folder, "--format", "json") == status
         assert json.loads(capsys.readouterr().out) == live
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (None, "rec: has no conform.json: record with chatapi conform server --record"),
+        ([], "rec/conform.json: cannot be read: "),
+        ({"repeat": None}, "rec/conform.json: $.repeat: missing or wrong: record again"),
+        (
+            {"checks": ["text.basic.whole", "old.one"]},
+            'rec/conform.json: $.checks: not a check of pytest-chatapi {}: "old.one"; record again',
+        ),
+    ],
+)
+def test_recordings_that_cannot_be_checked_again(
+    change: Any,
+    said: str,
+    recorded: tuple[Path, JSONObject],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("rec").mkdir()
+    index = json.loads((recorded[0] / "conform.json").read_text(encoding="utf-8"))
+    if change is not None:
+        changed = {**index, **change} if isinstance(change, dict) else change
+        Path("rec", "conform.json").write_text(json.dumps(changed), encoding="utf-8")
+    assert replay(Path("rec")) == 2
+    assert capsys.readouterr().err.startswith(f"chatapi: {said.format(__version__)}")
 
 
 def test_the_key_is_in_no_report_and_no_recording(
@@ -174,6 +206,14 @@ def test_the_frames_about_a_finding_are_shown(report: JSONObject) -> None:
     assert "    data: 22\n    ... and 17 more lines\n" in text
 
 
+def test_a_prompt_that_is_to_be_too_long_is_not_shown_whole(report: JSONObject) -> None:
+    [check] = [c for c in report["checks"] if c["id"] == "tools.required.whole"]
+    report["checks"] = [check]
+    report["exchanges"][check["exchange"][-1]]["curl"] = "curl \\\n" + "x" * 1500
+    text = text_of(report)
+    assert "    " + "x" * 1000 + "... 500 more characters, as --format json has them\n" in text
+
+
 # -- curl ----------------------------------------------------------------------------------------
 
 ABOUT = About(
@@ -236,6 +276,10 @@ def test_secret_headers_of_the_user_are_not_shown() -> None:
 
 
 # -- other formats -------------------------------------------------------------------------------
+
+
+def test_the_command_has_all_formats() -> None:
+    assert tuple(FORMATS) == conform.FORMATS
 
 
 def test_junit(report: JSONObject) -> None:
@@ -353,8 +397,14 @@ def test_matrix_names_runs_by_their_files(
         ("[", "r.json: is not JSON: Expecting value: line 1 column 2 (char 1)"),
         ("[]", "r.json: is not a report of version 1: write one with chatapi conform server ... "),
         ({"version": 2}, "r.json: is not a report of version 1: write one"),
-        ({"profile": None}, "r.json: $.profile: is not as schemas/conformance.json says"),
-        ({"exchanges": []}, "r.json: $.checks[].exchange: is not as schemas/conformance.json says"),
+        (
+            {"profile": None},
+            "r.json: $.profile: not as schemas/conformance.json says: None is ",
+        ),
+        (
+            {"exchanges": []},
+            "r.json: $.checks[].exchange: not as schemas/conformance.json says: an index that ",
+        ),
     ],
 )
 def test_matrix_refuses_what_is_not_a_report(

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from pytest_chatapi.conformance.run import Options, Result, Run
     from pytest_chatapi.redaction.redactor import Redactor
 
-__all__ = ["add_to"]
+__all__ = ["FORMATS", "add_to"]
 
 INTERRUPTED = "interrupted"
 
-_FORMATS = "text", "json", "junit", "github", "html", "badge"
+FORMATS = "text", "json", "junit", "github", "html", "badge"
+"""The keys of `conformance.formats.FORMATS`, which imports an HTTP client."""
 _DAY = 86_400
 
 
@@ -72,7 +73,7 @@ def add_to(commands: Commands) -> None:
     )
     server.add_argument("--strict", action="store_true", help="what is non-strict fails")
     for name, default, text in (
-        ("repeat", 1, "run checks of tools and structured output so often"),
+        ("repeat", 1, "runs of each check of tools and structured output, for rates"),
         ("concurrency", 1, "checks at a time"),
     ):
         server.add_argument(
@@ -114,7 +115,7 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
         help="failures that are known, with their reasons: they do not fail the run, unless they "
         "are fixed",
     )
-    add_format(parser, _FORMATS)
+    add_format(parser, FORMATS)
     parser.add_argument("-o", "--output", metavar="FILE", help="write the report to FILE")
 
 

@@ -18,6 +18,7 @@ from pytest_chatapi.conformance.report import (
 )
 from pytest_chatapi.contract.schemas import document
 from pytest_chatapi.contract.wire import JSONObject
+from pytest_chatapi.contract.wording import shortened
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.report import annotation_property, annotation_text, xml_text
 
@@ -55,8 +56,10 @@ def read_report(path: Path) -> JSONObject:
     ):
         loaded: JSONObject = report
         return loaded
-    place = "$.checks[].exchange" if problem is None else problem.json_path
-    raise ReadError(str(path), place, "is not as schemas/conformance.json says")
+    place, why = "$.checks[].exchange", "an index that is not in $.exchanges"
+    if problem is not None:
+        place, why = problem.json_path, shortened(problem.message, 100)
+    raise ReadError(str(path), place, f"not as schemas/conformance.json says: {why}")
 
 
 def _badge(report: JSONObject) -> str:

@@ -147,7 +147,7 @@ def _cell(number: int, checks: Iterable[JSONObject]) -> str:
             f'href="#{quote(_anchor("d", number, check))}">{mode}'
             f'<b aria-hidden="true">{sign}</b> {word}{more}</a>'
         )
-    return f"<td>{''.join(links) or '<span class=none>not run</span>'}</td>"
+    return f"<td><div>{''.join(links) or '<span class=none>not run</span>'}</div></td>"
 
 
 def _anchor(kind: str, number: int, check: JSONObject) -> str:
@@ -172,7 +172,8 @@ def _details(number: int, name: str, report: JSONObject, check: JSONObject) -> s
         rows.append(("no longer a failure" if is_stale(check) else "known", check["known"]))
     rate = rate_of(check)
     if rate is not None:
-        rows.append(("passed", f"{rate} of such runs; {check['unexercised']} came to nothing"))
+        more = f"; {check['unexercised']} more not exercised" if check["unexercised"] else ""
+        rows.append(("passed", f"{rate}{more}"))
     parts.append(_list(rows))
     for finding in check["findings"]:
         place = finding["path"]
@@ -235,12 +236,12 @@ thead th { background: var(--group); font-size: .85rem; overflow-wrap: anywhere;
   vertical-align: bottom; }
 thead strong { font-size: 1rem; }
 tbody th[scope=row], thead th:first-child { position: sticky; left: 0; background: var(--back);
-  width: 17rem; font-family: ui-monospace, monospace; font-size: .85rem; }
+  width: 17rem; min-width: 15rem; font-family: ui-monospace, monospace; font-size: .85rem; }
 thead th:first-child { background: var(--group); z-index: 2; }
 .group th { background: var(--group); font-weight: 600; }
 td { min-width: 9.5rem; }
-td .v { width: calc(50% - .1rem); margin: .05rem; }
-td .v:only-child { width: 100%; }
+td div { display: flex; flex-wrap: wrap; gap: .15rem; }
+td .v { flex: 1 1 40%; min-width: max-content; }
 .v { display: inline-block; padding: 0 .4rem; border: 1px solid currentColor; border-radius: .3rem;
   white-space: nowrap; text-decoration: none; color: var(--no); background: var(--no-back);
   font-size: .85rem; }
@@ -266,12 +267,12 @@ pre { margin: 0; padding: .5rem; background: var(--group); border: 1px solid var
 @media (min-width: 60rem) {
   .matrix { overflow: auto; max-height: 92vh; }
   thead th { position: sticky; top: 0; z-index: 1; }
-  td { min-width: 19rem; }
+  td { min-width: 16rem; }
 }
 @media (max-width: 40rem) {
   main { padding: .6rem; }
   tbody th[scope=row], thead th:first-child { width: 9rem; min-width: 9rem; }
-  td .v { width: 100%; }
+  td .v { flex-basis: 100%; }
   dl { grid-template-columns: 1fr; }
 }
 """

@@ -63,6 +63,8 @@ _STYLES = {
 _FRAMES = 4
 _LONGEST_FRAME = 4 * (_WIDTH - 4)
 _FINDINGS = 4
+_LONGEST_LINE = 1000
+"""Of a command. Only a prompt that is to be too long is longer."""
 _LONGEST_BODY = 4000
 _LONGEST_BODY_OF_A_PASS = 1000
 
@@ -370,7 +372,10 @@ def failure_lines(
         chunks = [f["chunk"] for f in check["findings"] if f["chunk"] is not None]
         count = len(check["exchange"])
         lines.append("  sent" + (f" (the last of {count} requests)" if count > 1 else ""))
-        lines += [f"    {line}" for line in last["curl"].split("\n")]
+        for line in last["curl"].split("\n"):
+            rest = len(line) - _LONGEST_LINE
+            left_out = f"... {rest:,} more characters, as --format json has them"
+            lines.append(f"    {line[:_LONGEST_LINE]}{left_out if rest > 0 else ''}")
         lines += _received(last, min(chunks, default=0))
     return lines
 
