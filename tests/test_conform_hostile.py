@@ -235,7 +235,7 @@ def test_ctrl_c_gives_the_report_so_far(
         signal.signal(signal.SIGINT, before)
     assert status == 130
     assert err.endswith("chatapi: interrupted: the report has what came until now\n")
-    assert checks["transport.models"]["verdict"] == "fail"
+    assert {check["verdict"] for check in checks.values()} >= {"fail", "not-exercised"}
     late = checks["transport.wrong-method"]
     assert (late["verdict"], late["reason"]) == ("not-exercised", "interrupted")
 

@@ -211,7 +211,8 @@ def _run(run: Run, checks: list[Check]) -> list[Result]:
     except KeyboardInterrupt:
         print("\nchatapi: interrupted: the report has what came until now", file=sys.stderr)
         results += [
-            Result(check, Verdict.NOT_EXERCISED, INTERRUPTED) for check in checks[len(results) :]
+            run.finished.get(check.id, Result(check, Verdict.NOT_EXERCISED, INTERRUPTED))
+            for check in checks[len(results) :]
         ]
     if sys.stderr.isatty():
         print("\r" + " " * 78 + "\r", end="", file=sys.stderr)

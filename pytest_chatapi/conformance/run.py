@@ -142,6 +142,8 @@ class Run:
         self._codes_of_probes = frozenset[str]().union(*(c.probe.codes for c in every_check()))
         self.measured: dict[str, list[Sent]] = {}
         """What was sent beside the checks, to measure: name to requests."""
+        self.finished: dict[str, Result] = {}
+        """The results so far, by id: more than `results` has given where an earlier check lasts."""
 
     def reach(self, checks: Sequence[Check]) -> None:
         """Send the plainest request, which is measured first, if any check sends one.
@@ -188,6 +190,10 @@ class Run:
 
     def result(self, check: Check) -> Result:
         """Run one check, as often as it is to be repeated: it fails if any run does."""
+        result = self.finished[check.id] = self._result(check)
+        return result
+
+    def _result(self, check: Check) -> Result:
         if check.probe.capability in self.options.declared:
             return Result(check, Verdict.UNSUPPORTED, "declared")
         results = [self._once(check, 0)]
