@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from xml.sax.saxutils import escape, quoteattr
 
 from pytest_chatapi import __version__
+from pytest_chatapi.contract.apis import OTHER_APIS
 from pytest_chatapi.contract.catalogue import Rule, rules
-from pytest_chatapi.contract.endpoint import OTHER_APIS
 from pytest_chatapi.contract.exchange import Exchange, Source
 from pytest_chatapi.contract.explanation import help_markdown, help_text
 from pytest_chatapi.contract.findings import LEVELS, Finding, Level, at_least
@@ -25,19 +25,25 @@ from pytest_chatapi.errors import ReadError
 __all__ = [
     "FORMATS",
     "Options",
+    "Paint",
     "Report",
+    "annotation_property",
+    "annotation_text",
     "baseline_lines",
+    "coloured_text",
     "describe",
     "failure_message",
     "filled",
     "found_instead",
     "level_counts",
     "painted",
+    "plain",
     "remarks",
     "render",
     "short",
     "statistics_text",
     "unreadable_lines",
+    "xml_text",
 ]
 
 _WIDTH = 80
@@ -137,11 +143,11 @@ Paint = Callable[[str, str], str]
 _STYLES = {"error": "31;1", "warning": "33;1", "note": "36", "bold": "1", "good": "32;1"}
 
 
-def _colour(style: str, text: str) -> str:
+def coloured_text(style: str, text: str) -> str:
     return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
 
 
-def _plain(style: str, text: str) -> str:
+def plain(style: str, text: str) -> str:
     return text
 
 
@@ -149,7 +155,7 @@ def describe(
     finding: Finding,
     *,
     also: Sequence[str] = (),
-    paint: Paint = _plain,
+    paint: Paint = plain,
     profile_setting: str = "--profile {}",
 ) -> str:
     """Return one finding as lines for a terminal of 80 columns.
@@ -197,8 +203,8 @@ _HEAD = re.compile(r"(?m)^(?:(\S.*?): )?(error|warning|note) ([A-Z]\d\d)(?= [a-z
 
 def _painted_head(match: re.Match[str]) -> str:
     location, level, code = match.groups()
-    before = f"{_colour('bold', location)}: " if location else ""
-    return f"{before}{_colour(level, level)} {_colour('bold', code)}"
+    before = f"{coloured_text('bold', location)}: " if location else ""
+    return f"{before}{coloured_text(level, level)} {coloured_text('bold', code)}"
 
 
 def _row(label: str, text: str, *, width: int = 8) -> list[str]:
@@ -469,7 +475,7 @@ def unreadable_lines(errors: Sequence[ReadError]) -> list[str]:
 
 
 def _text(report: Report, options: Options) -> str:
-    paint = _colour if options.coloured else _plain
+    paint = coloured_text if options.coloured else plain
     blocks = [
         describe(same[0], also=_elsewhere(same), paint=paint)
         for same in _folded(report.findings, options.notes)
@@ -673,7 +679,7 @@ def _junit(report: Report, options: Options) -> str:
         for what, line in _remarks(report).items()
     ]
     count = len(cases) + len(errors) + len(skipped)
-    baseline = escape(_xml("\n".join(baseline_lines(report))))
+    baseline = escape(xml_text("\n".join(baseline_lines(report))))
     return "\n".join(
         [
             '<?xml version="1.0" encoding="utf-8"?>',
@@ -690,16 +696,16 @@ def _junit(report: Report, options: Options) -> str:
 
 
 def _other_case(file: str, name: str, outcome: str, message: str) -> str:
-    head = f"  <testcase classname={quoteattr(_xml(file))} name={quoteattr(_xml(name))}>"
-    return f"{head}<{outcome} message={quoteattr(_xml(message))}/></testcase>"
+    head = f"  <testcase classname={quoteattr(xml_text(file))} name={quoteattr(xml_text(name))}>"
+    return f"{head}<{outcome} message={quoteattr(xml_text(message))}/></testcase>"
 
 
 def _testcase(file: str, title: str, failing: Sequence[Finding], passing: Sequence[Finding]) -> str:
-    head = f"  <testcase classname={quoteattr(_xml(file))} name={quoteattr(_xml(title))}"
+    head = f"  <testcase classname={quoteattr(xml_text(file))} name={quoteattr(xml_text(title))}"
     lines = []
     if failing:
         first = failing[0]
-        message = quoteattr(_xml(f"{first.code} {first.name}: {first.message}"))
+        message = quoteattr(xml_text(f"{first.code} {first.name}: {first.message}"))
         lines.append(f"    <failure message={message}>{_described(failing)}</failure>")
     if passing:
         lines.append(f"    <system-out>{_described(passing)}</system-out>")
@@ -707,10 +713,10 @@ def _testcase(file: str, title: str, failing: Sequence[Finding], passing: Sequen
 
 
 def _described(findings: Sequence[Finding]) -> str:
-    return escape(_xml("\n\n".join(map(describe, findings))))
+    return escape(xml_text("\n\n".join(map(describe, findings))))
 
 
-def _xml(text: str) -> str:
+def xml_text(text: str) -> str:
     # XML 1.0 does not allow control characters, not even escaped ones.
     return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
 
@@ -721,18 +727,18 @@ _ANNOTATIONS: dict[Level, str] = {"error": "error", "warning": "warning", "note"
 
 
 def _github(report: Report, options: Options) -> str:
-    notices = [f"::notice title=not checked::{_data(line)}\n" for line in remarks(report)]
+    notices = [f"::notice title=not checked::{annotation_text(line)}\n" for line in remarks(report)]
     if baseline := baseline_lines(report):
-        notices.append(f"::notice title=baseline::{_data(chr(10).join(baseline))}\n")
+        notices.append(f"::notice title=baseline::{annotation_text(chr(10).join(baseline))}\n")
     errors = map(_unread_annotation, report.unreadable)
     return "".join([*map(_annotation, report.findings), *errors, *notices])
 
 
 def _unread_annotation(error: ReadError) -> str:
     line = _LINE.match(error.place)
-    properties = f"file={_property(error.file)}" + (f",line={line[1]}" if line else "")
+    properties = f"file={annotation_property(error.file)}" + (f",line={line[1]}" if line else "")
     text = f"{error.place}: {error.reason}" if error.place else error.reason
-    return f"::error {properties},title=not read::{_data(text)}\n"
+    return f"::error {properties},title=not read::{annotation_text(text)}\n"
 
 
 _LINE = re.compile(r"line (\d+)")
@@ -746,17 +752,17 @@ def _annotation(finding: Finding) -> str:
         f"expected {finding.expected} | got {finding.got}"
     )
     line = finding.source.line if finding.source is not None else 0
-    place = f"file={_property(file)}" + (f",line={line}" if line else "")
-    properties = f"{place},title={_property(title)}"
-    return f"::{_ANNOTATIONS[finding.level]} {properties}::{_data(text)}\n"
+    place = f"file={annotation_property(file)}" + (f",line={line}" if line else "")
+    properties = f"{place},title={annotation_property(title)}"
+    return f"::{_ANNOTATIONS[finding.level]} {properties}::{annotation_text(text)}\n"
 
 
-def _data(text: str) -> str:
+def annotation_text(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+def annotation_property(text: str) -> str:
+    return annotation_text(text).replace(":", "%3A").replace(",", "%2C")
 
 
 # -- SARIF -------------------------------------------------------------------------------

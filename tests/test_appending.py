@@ -17,6 +17,7 @@ from killed_writers import PIECE, killing
 from steps import work
 
 from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.errors import WriteError
 from pytest_chatapi.recording import appending
 from pytest_chatapi.recording.appending import Appender
 from pytest_chatapi.recording.cassette import Cassette, prepared, write
@@ -226,6 +227,26 @@ def test_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         add(path, number, appender=appender)
     assert numbers(path) == [0, 1, 2, 3]
     assert len(tries) == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_could_not_be_copied_is_copied_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Path) -> None:
+        raise OSError(24, "Too many open files")
+
+    path = tmp_path / "a.yaml"
+    appender = Appender()
+    add(path, 0, appender=appender)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", refuse)
+        with pytest.raises(WriteError, match="Too many open files"):
+            add(path, 1, appender=appender)
+    for number in (1, 2):
+        add(path, number, appender=appender)
+    assert numbers(path) == [0, 1, 2]
+    appender.close()
     assert list(tmp_path.iterdir()) == [path]
 
 

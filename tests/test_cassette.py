@@ -384,6 +384,20 @@ def test_what_a_dead_writer_left_is_removed(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["c.yaml", "d.yaml"]
 
 
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="there are no owners")
+def test_the_locks_of_another_user_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, there = tmp_path / "c.yaml", tmp_path / "temp"
+    there.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(there))
+    owner = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+    with pytest.raises(WriteError, match=f"{owner + 1} belongs to another user: remove it"):
+        write(path, interaction())
+    assert not path.exists()
+
+
 def test_one_writer_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, there = tmp_path / "c.yaml", tmp_path / "temp"
     there.mkdir()

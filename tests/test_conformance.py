@@ -2,47 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from conformance_servers import Answered, Fault, edits, results
+from conformance_faults import joined
+from conformance_servers import Fault, results
 
 from pytest_chatapi.conformance.probe import checks
+from pytest_chatapi.conformance.probes.structured import is_beginning
+
+FAULTS, MORE = joined("FAULTS"), joined("MORE")
+LOOSE, PASS, OBEDIENT = joined("LOOSE"), joined("PASS"), joined("OBEDIENT")
+PROBES = sorted({check.probe.id for check in checks()})
 
 
-def _not_cut(answered: Answered) -> None:
-    answered.body = answered.body.replace(b'"length"', b'"stop"')
+def test_each_probe_has_its_fault() -> None:
+    assert sorted(FAULTS) == PROBES
 
 
-def _no_call(value: dict[str, Any]) -> None:
-    for choice in value["choices"]:
-        for part in ("message", "delta"):
-            if part in choice:
-                choice[part].pop("tool_calls", None)
-
-
-FAULTS: dict[str, tuple[Fault, str]] = {
-    "text.basic": (edits(lambda value: value.pop("model")), "model"),
-    "text.max-completion-tokens": (_not_cut, "finish_reason does not say so"),
-    "tools.required": (edits(_no_call), "has no call"),
-}
-"""Id of a probe to the fault that fails it, and what the reason says."""
-
-
-@pytest.mark.parametrize("name", sorted({check.probe.id for check in checks()}))
-def test_each_probe_has_its_fault(name: str) -> None:
-    assert name in FAULTS
-
-
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", PROBES)
 def test_the_obedient_server_passes(name: str) -> None:
     for result in results([name]).values():
-        assert (result.verdict.value, result.reason) in (("pass", ""),), result.check.id
+        expected = OBEDIENT.get(name, "pass")
+        assert result.verdict.value == expected, (result.check.id, result.reason)
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_probe_is_failed_by_its_fault(name: str) -> None:
-    fault, reason = FAULTS[name]
+@pytest.mark.parametrize(
+    ("name", "fault", "reason"), [(n, *row) for t in (FAULTS, MORE) for n, row in t.items()]
+)
+def test_a_probe_is_failed_by_its_fault(name: str, fault: Fault, reason: str) -> None:
     for result in results([name], fault).values():
         assert result.verdict.value == "fail", result.check.id
         assert reason in result.reason
+
+
+@pytest.mark.parametrize("name", LOOSE)
+def test_what_clients_accept_is_not_strict(name: str) -> None:
+    fault, reason = LOOSE[name]
+    for result in results([name], fault).values():
+        assert result.verdict.value == "non-strict", result.check.id
+        assert reason in result.reason
+
+
+@pytest.mark.parametrize("name", PASS)
+def test_what_a_server_may_do_passes(name: str) -> None:
+    for result in results([name], PASS[name]).values():
+        assert result.verdict.value == "pass", (result.check.id, result.reason)
+
+
+def test_each_beginning_of_an_object_is_one() -> None:
+    text = '\n {"a": [true, null, -1.5e-7, {}], "b\\u00e9": "x\\"\\\\ é", "c": {"d": [0.5, false]}}'
+    assert [text[:end] for end in range(len(text) + 1) if not is_beginning(text[:end])] == []
+
+
+@pytest.mark.parametrize(
+    "text", ["```", "[1", "Hello", '{"a" 1', '{"a": tru,', '{"a": 1} x', '{"a": "\\x', "{a"]
+)
+def test_what_is_not_the_beginning_of_an_object(text: str) -> None:
+    assert not is_beginning(text)

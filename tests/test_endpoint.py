@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_chatapi import Exchange, Request, Response
+from pytest_chatapi.contract.apis import ENDPOINTS, OTHER_APIS
 from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.endpoint import (
-    ENDPOINTS,
-    OTHER_APIS,
     endpoint,
     find_endpoint,
     other_api,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from pytest_chatapi import (
@@ -23,6 +25,7 @@ from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.recording.miss import Miss, describe
 from pytest_chatapi.recording.opening import open_recorder
 from pytest_chatapi.recording.recorder import Recorder
+from pytest_chatapi.recording.transport import RecordReplayTransport
 from pytest_chatapi.recording.under_way import Playback, Take
 from pytest_chatapi.redaction.redactor import Redactor
 
@@ -398,6 +401,14 @@ def test_all_does_not_drop_what_another_test_recorded(path: Path) -> None:
     assert contents(path) == ["theirs", "N"]
 
 
+def test_rewrite_keeps_optional_recordings_that_are_not_recorded_again(path: Path) -> None:
+    write(path, interaction("a", "old a"), interaction("b", "old b"))
+    recorder = opened(path, "rewrite", optional=[URL])
+    record(recorder, "a", "new a")
+    recorder.save()
+    assert contents(path) == ["old b", "new a"]
+
+
 def test_rewrite_drops_the_old_recordings_once(path: Path) -> None:
     write(path, interaction("a"))
     recorder = opened(path, "rewrite")
@@ -563,6 +574,28 @@ def test_a_client_that_reads_on_where_its_recording_ends(path: Path) -> None:
         with pytest.raises(UnrecordedRequest):
             playback.overrun()
         assert recorder.misses == [Miss("POST chat/completions m", text)]
+
+
+def test_a_thread_that_reads_on_where_its_recording_ends(path: Path) -> None:
+    write(path, interaction("a", cut="client"))
+    recorder = opened(path)
+
+    def read() -> None:
+        with (
+            httpx.Client(transport=RecordReplayTransport(recorder)) as client,
+            pytest.raises(UnrecordedRequest),
+        ):
+            client.post(URL, content=ask("a"))
+
+    thread = threading.Thread(target=read, name="reader")
+    thread.start()
+    thread.join()
+    assert recorder.misses[0].reason == (
+        "interaction 0 of c.yaml ends where the recorded client stopped reading, but this client "
+        "keeps reading, in thread reader; if the test ended before that thread when it was "
+        "recorded, wait for the thread in the test, then record it; if a timeout decides when it "
+        "stops, set replay_speed=1 to keep the recorded pace"
+    )
 
 
 def test_a_miss_is_redacted(path: Path) -> None:

@@ -353,7 +353,8 @@ def test_local(local):
             "no recording for a connection to far-away.example:80",
             "  because   record mode 'none' allows no connections to other machines, and",
             "            requests of fixtures with a wider scope than the test are not",
-            "            recorded; to allow the host: ignore_hosts=['far-away.example']",
+            "            recorded: make the fixture one of function scope, or send it in the",
+            "            test; to allow the host: ignore_hosts=['far-away.example']",
         ],
         consecutive=True,
     )

@@ -145,7 +145,7 @@ def events(body: str | bytes) -> list[Any]:
             "https://hooks.zapier.com/hooks/catch/REDACTED/",
             "a webhook",
         ),
-        ("a1B2" * 13 + "JQQJ99" + "a1B2" * 6 + "c3", "REDACTED", "an API key (...JQQJ99...)"),
+        ("a1B2" * 13 + "JQQJ99" + "a1B2" * 6 + "c3", "REDACTED", "an API key (...JQQJ9...)"),
         ("org-" + "a1B2" * 6, "org-REDACTED", "an organization id (org-...)"),
         ("proj_" + "a1B2" * 6, "proj_REDACTED", "a project id (proj_...)"),
         ("user-" + "a1B2" * 6, "user-REDACTED", "a user id (user-...)"),
@@ -177,14 +177,18 @@ def test_shapes_of_vendors(prefix: str, alphabet: str, least: int, source: str, 
         assert clean.find_secrets(text) == [f"an API key ({prefix}...)"]
         assert clean.find_secrets(clean.text(text)) == []
     assert clean.text(f"a {prefix}{tail[:-1]} b") == f"a {prefix}{tail[:-1]} b"
-    assert source in VENDOR_DATA["sources"] or source.startswith("https://")
+    assert source in VENDOR_DATA["sources"]
     assert rule
+
+
+def test_a_key_of_a_vendor_that_begins_with_a_word() -> None:
+    assert clean.text("a dp.st.prd." + "a1B2" * 10) == "a dp.st.REDACTED"
 
 
 def test_where_the_shapes_of_vendors_are_from() -> None:
     for source in VENDOR_DATA["sources"].values():
         assert source["url"].startswith("https://")
-        assert source["license"] in ("MIT", "Apache-2.0", "AGPL-3.0")
+        assert source["license"] in ("MIT", "Apache-2.0")
         assert source.get("commit") or source.get("version")
         assert re.fullmatch(r"20\d\d-\d\d-\d\d", source["read"])
 
@@ -216,6 +220,14 @@ def test_how_short_a_key_may_be(prefix: str, size: int) -> None:
 def test_a_private_key_that_is_cut_off() -> None:
     assert clean.text(f"a {PEM[:150]}") == "a REDACTED"
     assert clean.text(f'["a\n{PEM[:150]}\n", "b"]') == '["a\nREDACTED\n", "b"]'
+
+
+@pytest.mark.parametrize("quoted", ["> {}", '"{}\\n"', "'{}\\n' +", "# {}"])
+def test_a_private_key_in_quoted_lines(quoted: str) -> None:
+    text = "\n".join(map(quoted.format, PEM.splitlines()))
+    for left in (clean.text(text), json.loads(clean.body(json.dumps([text])) or "")[0]):
+        assert "REDACTED" in left
+        assert not any(line in left for line in PEM.splitlines()[1:-1])
 
 
 @pytest.mark.parametrize(
@@ -364,7 +376,8 @@ def test_short_values_of_the_environment() -> None:
             for name in (
                 "helicone-auth x-portkey-api-key x-portkey-virtual-key x-portkey-config "
                 "x-rapidapi-key x-litellm-key modal-key modal-secret cf-access-client-id "
-                "cf-access-client-secret cf-aig-authorization ocp-apim-subscription-key apikey"
+                "cf-access-client-secret cf-aig-authorization ocp-apim-subscription-key apikey "
+                "x-honeycomb-team x-hub-signature-256"
             ).split()
         ),
         (
@@ -377,6 +390,7 @@ def test_short_values_of_the_environment() -> None:
             ["0a1f0a1f0a1f"],
             "the signature of a request",
         ),
+        ({"authorization": "GoogleLogin auth=s3cret-1"}, ["s3cret-1"], "the signature"),
         ({"cookie": "lang=en-us; session=abcdeFghijklmnoP"}, ["abcdeFghijklmnoP"], "a cookie"),
         ({"idempotency-key": "s3cret-value", "x-cache-key": "s3cret-value"}, [], ""),
         ({"x-goog-api-key": "s3cret-value"}, ["s3cret-value"], "the x-goog-api-key header"),
@@ -574,6 +588,14 @@ def test_headers_that_a_project_keeps() -> None:
         ("https://h/#access_token=abc", "https://h/#access_token=REDACTED"),
         ("https://h/hooks/a1B2c3D4e5F6g7H8?a=b", "https://h/hooks/REDACTED?a=b"),
         ("https://h/?appid=a1B2c3D4e5F6g7H8&ticket=1", "https://h/?appid=REDACTED&ticket=1"),
+        (
+            "https://h/a?hmac=abc&policy=a1B2c3D4e5F6g7H8",
+            "https://h/a?hmac=REDACTED&policy=REDACTED",
+        ),
+        *(
+            (f"https://h/{place}/a1B2c3D4e5F6g7H8/x", f"https://h/{place}/REDACTED/x")
+            for place in ("s", "k", "mcp", "services/T12/B34", "webhooks/1234")
+        ),
         (f"https://h/{KEY}/x", "https://h/sk-REDACTED/x"),
         ("https://h/?q=sk%2D" + "a1B2" * 6, "https://h/?q=sk-REDACTED"),
         (f"https://h/?q={quote(OWN, safe='')}", "https://h/?q=REDACTED"),
@@ -720,6 +742,10 @@ def test_members_that_are_secret_by_name(name: str) -> None:
         ({"password": {"value": NOT_GUESSED}}, NOT_GUESSED),
         ({"args": ["-y", "mcp", "--api-key", NOT_GUESSED]}, NOT_GUESSED),
         ({"signature": NOT_GUESSED, "bytes": "abc"}, NOT_GUESSED),
+        ({"kty": "EC", "x": GIVEN, "d": NOT_GUESSED}, NOT_GUESSED),
+        ({"kty": "oct", "k": NOT_GUESSED}, NOT_GUESSED),
+        ({"type": "mcp", "server_url": f"https://h/s/{NOT_GUESSED}/mcp"}, NOT_GUESSED),
+        ({"pin": NOT_GUESSED, "pins": [1]}, NOT_GUESSED),
         ({"password": KEY}, {"password": "sk-REDACTED"}),
     ],
 )
@@ -751,6 +777,7 @@ def test_values_that_are_secret_by_name(value: Any, expected: Any) -> None:
         {"required": ["password", "api_key", "user_name_2"], "type": "api_key", "key": "value"},
         {"session": "morning", "credentials": "same-origin", "authorization": "approved"},
         {"session": "2026-11-26", "signature": "def f(x: int) -> int", "credential": "a.b.c"},
+        {"d": NOT_GUESSED, "k": NOT_GUESSED, "pin": "1234", "server_url": "https://h/mcp/tools"},
         {"key": GIVEN, "code": GIVEN, "value": GIVEN, "name": "greeting"},
     ],
 )
@@ -789,6 +816,14 @@ The secret key is {}.
 логин и пароль: {}
 {{"пароль": "{}"}}
 {{"model": "m", "password": "{}",}}
+Mot de passe : {}
+Password for bob: {}
+Unseal Key 1: {}
+<wsse:Password Type="x#PasswordText">{}</wsse:Password>
+curl -b 'session={}' https://h
+openssl enc -aes-256-cbc -k {}
+jdbc:oracle:thin:scott/{}@//h:1521/x
+git clone https://{}:x-oauth-basic@h/o.git
 """.strip().splitlines()
 
 
@@ -832,6 +867,17 @@ def test_passwords_that_somebody_made_up(text: str) -> None:
 def test_prose_and_code_without_anything_secret(text: str) -> None:
     for whole in (text, json.dumps({"content": text}), sse(*map(chunk, text.split()))):
         assert clean.text(whole) == whole
+
+
+@pytest.mark.parametrize(
+    "text", [f"SECRET_KEY={NOT_GUESSED}", f'{{"client_secret": "{NOT_GUESSED}"}}']
+)
+def test_names_in_base64(text: str) -> None:
+    assert clean.text(f"data:text/plain;base64,{b64(text)}") == (
+        "data:text/plain;base64,UkVEQUNURUQ="
+    )
+    harmless = b64('{"password": "mellon", "api_key": "not-needed"}')
+    assert clean.text(harmless) == harmless
 
 
 def test_a_name_that_is_there_twice() -> None:

@@ -961,6 +961,13 @@ def test_formats(name: str) -> None:
         ),
         (NODE | {"$ref": "#/$defs/Loop"}, "at #/properties/self: #/$defs/Loop refers to itself"),
         ({"$ref": "#"}, "endless recursion"),
+        (
+            {
+                "properties": {"a": {"anyOf": [{"$ref": "#/properties/a"}, {"type": "null"}]}},
+                "required": ["a"],
+            },
+            "at #: the search was given up: endless recursion",
+        ),
         ({"type": "string", "minLength": 10**7}, "at #/minLength: 10000000 characters"),
         ({"type": "array", "minItems": 10**7}, "at #/minItems: 10000000 items"),
         (

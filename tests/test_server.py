@@ -1275,6 +1275,17 @@ def test_a_pace_is_real_on_a_socket(protocol: str, monkeypatch: pytest.MonkeyPat
     assert clock.slept == []
 
 
+def test_what_was_sent_to_the_server_itself_cannot_pass_through() -> None:
+    mock = ChatMock("test")
+    mock.chat().pass_through()
+    with serving(open_recorder(None, answers=mock)) as url:
+        response = post(url)
+    assert response.status_code == 404
+    assert response.json()["error"]["message"] == (
+        "pass_through() has nowhere to send this to: its server is this one"
+    )
+
+
 # -- other web sites ---------------------------------------------------------------------------
 
 

@@ -36,7 +36,7 @@ class Owner:
     def drop(self, take: Take, error: BaseException | None) -> None:
         self.dropped.append((take, error))
 
-    def overrun(self, playback: Playback) -> None:
+    def overrun(self, playback: Playback, reader: str = "") -> None:
         self.overruns.append(playback)
 
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pytest_chatapi.cli import output
 from pytest_chatapi.cli.arguments import Commands, add_format, whole_number
 from pytest_chatapi.config.baseline import DEFAULT_NAME, Baseline, compare, key_of
 from pytest_chatapi.config.checker import Checker, Globs
@@ -425,7 +426,7 @@ def _baseline(arguments: argparse.Namespace, settings: _Settings) -> Baseline | 
 def _write_baseline(old: Baseline, files: list[str], report: Report) -> None:
     """Write the findings of a run to its baseline, which knows them from then on."""
     new = old.updated(files, report.findings)
-    _write(Path(new.path), new.text())
+    output.write(new.path, new.text())
     report.known = sum(f.level != "note" for f in report.findings if _is_in_a_file(f))
     report.findings = [f for f in report.findings if f.level == "note" or not _is_in_a_file(f)]
     where = plural(len(new.entries), "file")
@@ -481,40 +482,12 @@ def _print(report: Report, arguments: argparse.Namespace, strict: bool) -> None:
         strict=strict,
         notes=bool(arguments.select),
         statistics=arguments.statistics,
-        coloured=arguments.output is None and _wants_colour(),
+        coloured=output.wants_colour(arguments.output),
     )
     text = render(report, arguments.format, options)
-    if arguments.output is None:
-        sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
-    else:
-        _write(Path(arguments.output), text)
+    output.show(text, arguments.output)
     if arguments.statistics and arguments.format != "text":
         print(statistics_text(report), file=sys.stderr)
-
-
-def _write(path: Path, text: str) -> None:
-    # Written beside the target and renamed, so that a report is there completely or not at all.
-    if not path.name or path.is_dir():
-        raise ReadError(str(path), "", "cannot be written: it is a folder, name a file in it")
-    target = Path(os.path.realpath(path))
-    # A device or a pipe must be written to: root would replace even /dev/null by a file.
-    in_place = target.exists() and not target.is_file()
-    partial = target if in_place else target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
-        if not in_place:
-            os.replace(partial, target)
-    except OSError as error:
-        if not in_place:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-        raise ReadError(str(path), "", f"cannot be written: {error.strerror}") from None
-
-
-def _wants_colour() -> bool:
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        return False
-    return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
 
 
 class _Progress:

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
-import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from pytest_chatapi.cli import output
 from pytest_chatapi.cli.arguments import Commands, add_format, whole_number
 from pytest_chatapi.contract.profiles import PROFILES
-from pytest_chatapi.contract.selection import parse_date
-from pytest_chatapi.contract.wording import plural, without_secrets
-from pytest_chatapi.errors import SettingError
+from pytest_chatapi.contract.wording import plural
 
 if TYPE_CHECKING:
     from pytest_chatapi.conformance.probe import Check
-    from pytest_chatapi.conformance.run import Result, Run
+    from pytest_chatapi.conformance.report import About
+    from pytest_chatapi.conformance.run import Options, Result, Run
+    from pytest_chatapi.redaction.redactor import Redactor
 
-__all__ = ["add_to"]
+__all__ = ["FORMATS", "add_to"]
 
-_FORMATS = "text", "json"
+INTERRUPTED = "interrupted"
+
+FORMATS = "text", "json", "junit", "github", "html", "badge"
+"""The keys of `conformance.formats.FORMATS`, which imports an HTTP client."""
+_DAY = 86_400
 
 
 def add_to(commands: Commands) -> None:
@@ -39,7 +41,7 @@ def add_to(commands: Commands) -> None:
         "server",
         help="probe a server",
         description="Send requests that force each behaviour of the API, and check what comes.",
-        epilog="exit status: 0 nothing failed, 1 something did, 2 could not run",
+        epilog="exit status: 0 nothing failed, 1 something did, 2 could not run, 130 interrupted",
     )
     server.add_argument("url", metavar="URL", help="base URL: http://127.0.0.1:8000/v1")
     server.add_argument("--model", required=True, metavar="M", help="the model to probe")
@@ -71,7 +73,7 @@ def add_to(commands: Commands) -> None:
     )
     server.add_argument("--strict", action="store_true", help="what is non-strict fails")
     for name, default, text in (
-        ("repeat", 1, "run checks of tools and structured output so often"),
+        ("repeat", 1, "runs of each check of tools and structured output, for rates"),
         ("concurrency", 1, "checks at a time"),
     ):
         server.add_argument(
@@ -82,36 +84,49 @@ def add_to(commands: Commands) -> None:
             f"--{name}", type=whole_number("a number", 1), metavar="N", help="send no more"
         )
     server.add_argument(
-        "--timeout", type=float, default=30.0, metavar="S", help="seconds for one response"
+        "--timeout", type=_seconds, default=30.0, metavar="S", help="seconds for one response"
     )
     server.add_argument("--record", type=Path, metavar="DIR", help="write cassettes")
-    _add_output(server)
+    _add_report(server)
     server.set_defaults(run=_server)
     replay = whats.add_parser("replay", help="check what was recorded, without the server")
     replay.add_argument("directory", type=Path, metavar="DIR")
-    _add_output(replay)
+    _add_report(replay)
     replay.set_defaults(run=_replay)
+    matrix = whats.add_parser(
+        "matrix",
+        help="show several runs side by side",
+        description="Make a page of reports, side by side. The page fetches nothing.",
+        epilog="example: chatapi conform matrix vllm-0.9.json vllm-0.10.json -o matrix.html",
+    )
+    matrix.add_argument(
+        "reports", nargs="+", type=Path, metavar="REPORT", help="written with --format json"
+    )
+    matrix.add_argument("-o", "--output", metavar="FILE", help="write the page to FILE")
+    matrix.set_defaults(run=_matrix)
 
 
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    add_format(parser, _FORMATS)
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the report there")
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    """Add the options about the report, which a run and a replay share."""
+    parser.add_argument(
+        "--expected",
+        type=Path,
+        metavar="FILE",
+        help="failures that are known, with their reasons: they do not fail the run, unless they "
+        "are fixed",
+    )
+    add_format(parser, FORMATS)
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the report to FILE")
 
 
 def _server(arguments: argparse.Namespace) -> int:
-    import httpx
-
+    from pytest_chatapi.conformance.connect import connect, declared_capabilities
     from pytest_chatapi.conformance.probe import selected
-    from pytest_chatapi.conformance.report import About
-    from pytest_chatapi.conformance.run import Options, Run
-    from pytest_chatapi.conformance.wire import Caps, Live
-    from pytest_chatapi.redaction.redactor import Redactor
+    from pytest_chatapi.conformance.run import Options
+    from pytest_chatapi.conformance.wire import Caps
 
-    url = _base_url(arguments.url)
+    known = _prepared(arguments)
     checks = list(selected(arguments.only, arguments.skip))
-    headers = _headers(arguments)
-    redactor = Redactor()
-    redactor.learn(headers, url)
     options = Options(
         arguments.model,
         arguments.profile,
@@ -119,46 +134,74 @@ def _server(arguments: argparse.Namespace) -> int:
         arguments.strict,
         arguments.repeat,
         arguments.concurrency,
-        _declared(arguments.declare),
+        declared_capabilities(arguments.declare),
     )
-    caps = Caps(arguments.max_requests, arguments.max_tokens)
-    day = parse_date(arguments.as_of) or datetime.date.today()
-    about = About(
-        redactor.url(url),
-        options.model,
-        day.isoformat(),
-        options.profile or "",
-        arguments.api_key_env,
-        sorted(options.declared),
+    opened = connect(
+        arguments.url,
+        options,
+        key_variable=arguments.api_key_env,
+        headers=arguments.header,
+        timeout=arguments.timeout,
+        caps=Caps(arguments.max_requests, arguments.max_tokens),
     )
-    requests, tokens = _expected(checks, options.repeat)
-    print(
-        f"chatapi: {plural(len(checks), 'check')}, up to {plural(requests, 'request')}, about "
-        f"{tokens:,} tokens",
-        file=sys.stderr,
-    )
-    with httpx.Client(follow_redirects=False) as client:
-        run = Run(lambda name: Live(client, url, headers, arguments.timeout, caps), options, caps)
+    with opened as (run, about, redactor):
+        requests, tokens = _expected(checks, options)
+        print(
+            f"chatapi: {plural(len(checks), 'check')}, up to {plural(requests, 'request')}, about "
+            f"{tokens:,} tokens",
+            file=sys.stderr,
+        )
         results = _run(run, checks)
+    status = _report(run, results, about, redactor, known, arguments)
     if arguments.record is not None:
         from pytest_chatapi.conformance.record import write_recordings
 
         write_recordings(arguments.record, run, results, about, redactor)
-    return _report(results, about, redactor, arguments)
+    return status
 
 
 def _replay(arguments: argparse.Namespace) -> int:
     from pytest_chatapi.conformance.record import read_recordings
     from pytest_chatapi.redaction.redactor import Redactor
 
+    known = _prepared(arguments)
     run, checks, about = read_recordings(arguments.directory)
-    return _report(_run(run, checks), about, Redactor(), arguments)
+    return _report(run, _run(run, checks), about, Redactor(), known, arguments)
+
+
+def _matrix(arguments: argparse.Namespace) -> int:
+    from pytest_chatapi.conformance.formats import read_report
+    from pytest_chatapi.conformance.page import page
+
+    output.require_writable(arguments.output)
+    paths: list[Path] = arguments.reports
+    stems = [path.stem for path in paths]
+    names = [path.stem if stems.count(path.stem) == 1 else str(path) for path in paths]
+    runs = [(name, read_report(path)) for name, path in zip(names, paths, strict=True)]
+    output.show(page(runs), arguments.output)
+    return 0
+
+
+def _prepared(arguments: argparse.Namespace) -> Mapping[str, str]:
+    """The failures that are known. What is wrong with the options about the report is found before
+    anything is sent.
+    """
+    output.require_writable(arguments.output)
+    if arguments.expected is None:
+        return {}
+    from pytest_chatapi.conformance.expected import read
+
+    return read(arguments.expected)
 
 
 def _run(run: Run, checks: list[Check]) -> list[Result]:
-    """The results; after Ctrl-C those that came until then."""
+    """The results; after Ctrl-C those that came until then, and that the others are missing."""
+    from pytest_chatapi.conformance.probe import Verdict
+    from pytest_chatapi.conformance.run import Result
+
     results: list[Result] = []
     try:
+        run.reach(checks)
         for result in run.results(checks):
             results.append(result)
             if sys.stderr.isatty():
@@ -167,75 +210,57 @@ def _run(run: Run, checks: list[Check]) -> list[Result]:
                 )
     except KeyboardInterrupt:
         print("\nchatapi: interrupted: the report has what came until now", file=sys.stderr)
+        results += [
+            run.finished.get(check.id, Result(check, Verdict.NOT_EXERCISED, INTERRUPTED))
+            for check in checks[len(results) :]
+        ]
     if sys.stderr.isatty():
         print("\r" + " " * 78 + "\r", end="", file=sys.stderr)
     return results
 
 
 def _report(
-    results: list[Result], about: object, redactor: object, arguments: argparse.Namespace
+    run: Run,
+    results: list[Result],
+    about: About,
+    redactor: Redactor,
+    known: Mapping[str, str],
+    arguments: argparse.Namespace,
 ) -> int:
+    from pytest_chatapi.conformance.expected import mark
+    from pytest_chatapi.conformance.formats import FORMATS
     from pytest_chatapi.conformance.probe import Verdict
-    from pytest_chatapi.conformance.report import About, report_of, text_of
-    from pytest_chatapi.redaction.redactor import Redactor
+    from pytest_chatapi.conformance.report import failing, report_of, text_of
+    from pytest_chatapi.report import coloured_text
 
-    assert isinstance(about, About)
-    assert isinstance(redactor, Redactor)
-    report = report_of(results, about, redactor)
-    if arguments.format == "json":
-        text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    report = report_of(results, about, redactor, run.measured)
+    mark(report, known)
+    if arguments.format == "text" and output.wants_colour(arguments.output):
+        text = text_of(report, coloured_text)
     else:
-        text = text_of(report)
-    if arguments.output is not None:
-        arguments.output.write_text(text, encoding="utf-8")
-    else:
-        sys.stdout.write(text)
-    verdicts = {result.verdict for result in results}
-    if Verdict.FAIL in verdicts:
+        text = FORMATS[arguments.format](report)
+    output.show(text, arguments.output)
+    if any(result.reason == INTERRUPTED for result in results):
+        return 130
+    if failing(report):
         return 1
+    verdicts = {result.verdict for result in results}
     return 0 if verdicts - {Verdict.HARNESS_ERROR, Verdict.NOT_EXERCISED} else 2
 
 
-def _expected(checks: list[Check], repeat: int) -> tuple[int, int]:
+def _expected(checks: list[Check], options: Options) -> tuple[int, int]:
     """How many requests the checks send at most, and about how many tokens they take."""
-    requests, tokens = 4, 200  # what is measured first
-    for check in checks:
-        times = repeat if check.probe.capability in ("tools", "structured") else 1
+    sent = [check for check in checks if check.probe.capability not in options.declared]
+    requests, tokens = (5, 220) if sent else (0, 0)  # what is measured first
+    for check in sent:
+        times = options.repeat if check.probe.depends_on_model else 1
         requests += check.probe.requests * times
         tokens += check.probe.tokens * times
     return requests, tokens
 
 
-def _base_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise SettingError(f"{without_secrets(url)!r} is not a base URL: use http://HOST:PORT/v1")
-    return url.rstrip("/").removesuffix("/chat/completions")
-
-
-def _headers(arguments: argparse.Namespace) -> Mapping[str, str]:
-    headers = {}
-    key = os.environ.get(arguments.api_key_env)
-    if key:
-        headers["authorization"] = f"Bearer {key}"
-    for text in arguments.header:
-        name, colon, value = text.partition(":")
-        if not colon or not name.strip():
-            raise SettingError(f"{without_secrets(text)!r} is not a header: use NAME:VALUE")
-        headers[name.strip().lower()] = value.strip()
-    return headers
-
-
-def _declared(texts: list[str]) -> frozenset[str]:
-    from pytest_chatapi.conformance.probe import CAPABILITIES
-    from pytest_chatapi.contract.wording import did_you_mean
-
-    declared = set()
-    for text in texts:
-        name, _, value = text.partition("=")
-        if name not in CAPABILITIES:
-            raise SettingError(f"{name!r} is not a capability{did_you_mean(name, CAPABILITIES)}")
-        if value != "no":
-            raise SettingError(f"{text!r}: only {name}=no can be declared")
-        declared.add(name)
-    return frozenset(declared)
+def _seconds(text: str) -> float:
+    with suppress(ValueError):
+        if 0 < float(text) <= _DAY:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds (up to {_DAY})")

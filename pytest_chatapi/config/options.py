@@ -362,7 +362,7 @@ class Settings:
     base_url: str | None = _setting(
         TEXT,
         None,
-        "base URL of the client fixtures",
+        "base URL of the client fixtures, and of the server that conformance checks",
         flag="--chatapi-base-url",
         metavar="URL",
         check=_check_url,
@@ -477,6 +477,30 @@ RUN_SETTINGS: dict[str, Setting] = {
         "file of known findings, which are only counted",
         option="--baseline",
         in_file=True,
+        metavar="FILE",
+    ),
+    "model": _setting(
+        TEXT, None, "model that conformance checks", flag="--chatapi-model", metavar="M"
+    ),
+    "api_key_env": _setting(
+        TEXT,
+        "OPENAI_API_KEY",
+        "environment variable with the key of the server that conformance checks",
+        flag="--chatapi-api-key-env",
+        metavar="NAME",
+    ),
+    "declare": _setting(
+        LINES,
+        (),
+        "what the server that conformance checks does not have, such as tools=no",
+        flag="--chatapi-declare",
+        metavar="CAPABILITY=no",
+    ),
+    "expected": _setting(
+        TEXT,
+        None,
+        "file with the known failures of the server that conformance checks",
+        flag="--chatapi-expected",
         metavar="FILE",
     ),
     "auto": _setting(SWITCH, False, "record and replay every test, as if each had the marker"),

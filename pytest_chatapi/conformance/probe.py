@@ -131,6 +131,11 @@ class Probe:
     def capability(self) -> str:
         return self.id.partition(".")[0]
 
+    @property
+    def depends_on_model(self) -> bool:
+        """Whether the model may do it once and not the next time: a rate is worth having."""
+        return self.capability in ("tools", "structured") and not self.is_illegal
+
 
 @dataclass(frozen=True)
 class Check:

@@ -4,24 +4,64 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from queue import Empty, Queue
 
-from pytest_chatapi.conformance.probe import Check, Mode, Outcome, Verdict, not_exercised
+from pytest_chatapi.conformance.probe import (
+    BOTH,
+    Check,
+    Mode,
+    Outcome,
+    Verdict,
+    harness_error,
+    not_exercised,
+)
 from pytest_chatapi.conformance.probe import checks as every_check
+from pytest_chatapi.conformance.rate import Rate
 from pytest_chatapi.conformance.server import Reply, Server
 from pytest_chatapi.conformance.wire import Caps, Sent, Wire
 from pytest_chatapi.contract.findings import Finding
+from pytest_chatapi.errors import ChatAPIError
 
 __all__ = ["Options", "Result", "Run"]
 
 Connect = Callable[[str], Wire]
 """Gives the wire of a check by its id."""
 
+_ENDS = 301, 302, 307, 308, 401, 403, 404, 429
+"""Statuses of the plainest request after which no other would be accepted: a redirect, a wrong key,
+no such model, no quota. A 400 may be about what another check leaves out.
+"""
+
 PLAINEST = "text.basic"
 """The probe that reports what is wrong with any response of the server."""
+
+_WORST_FIRST = [
+    Verdict.FAIL,
+    Verdict.HARNESS_ERROR,
+    Verdict.NON_STRICT,
+    Verdict.PASS,
+    Verdict.UNSUPPORTED,
+    Verdict.NOT_EXERCISED,
+]
+_UNEXERCISED = Verdict.HARNESS_ERROR, Verdict.UNSUPPORTED, Verdict.NOT_EXERCISED
+_FINAL = Verdict.HARNESS_ERROR, Verdict.UNSUPPORTED  # to ask again gives the same
+
+_PATIENCE = 4
+"""Of models that reason: how many times the timeout they may take for a response."""
+
+_PLAIN: tuple[tuple[str, Mode, int], ...] = (
+    ("measured.plain.whole", "whole", 16),
+    ("measured.plain.stream", "stream", 16),
+    # A server that generates more than it may does so in any check that asks for little.
+    ("measured.plain.cap", "whole", 1),
+)
+"""The plainest requests, which are measured first: name, mode, most tokens."""
 
 _INDEX = re.compile(r"\[\d+\]")
 
@@ -58,8 +98,10 @@ class Result:
         findings: that decided it.
         also: findings that fail another check: that of their rule, or that of the plainest request,
             whose response has them as well.
-        sent: the requests, in order.
-        runs, failed: where the check was repeated.
+        sent: the requests, in order; of the run that decided it, where the check was repeated.
+        runs, failed, unexercised: how many there were, how many of them failed, and how many came
+            to nothing: neither a pass nor a failure.
+        sent_by_run: the requests of each run, by its name.
     """
 
     check: Check
@@ -72,6 +114,14 @@ class Result:
     sent: list[Sent] = field(default_factory=list)
     runs: int = 1
     failed: int = 0
+    unexercised: int = 0
+    sent_by_run: dict[str, list[Sent]] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> Rate | None:
+        """Of the runs that came to something, those that passed; ``None`` for a single run."""
+        exercised = self.runs - self.unexercised
+        return Rate(exercised - self.failed, exercised) if self.runs > 1 and exercised else None
 
 
 class Run:
@@ -86,45 +136,107 @@ class Run:
         self._connect = connect
         self._lock = threading.Lock()
         self._systematic: set[tuple[str, str]] | None = None
+        self._problems: dict[Mode, str] = {}  # of the plainest request
         self._noise: tuple[Outcome | None] | None = None
+        self._reasons = False
         self._codes_of_probes = frozenset[str]().union(*(c.probe.codes for c in every_check()))
         self.measured: dict[str, list[Sent]] = {}
         """What was sent beside the checks, to measure: name to requests."""
+        self.finished: dict[str, Result] = {}
+        """The results so far, by id: more than `results` has given where an earlier check lasts."""
+
+    def reach(self, checks: Sequence[Check]) -> None:
+        """Send the plainest request, which is measured first, if any check sends one.
+
+        Raises:
+            ChatAPIError: there is no server.
+        """
+        if all(check.probe.capability in self.options.declared for check in checks):
+            return
+        try:
+            self._findings_of_any()
+        except Outcome as outcome:
+            raise ChatAPIError(str(outcome)) from None
 
     def results(self, checks: Sequence[Check]) -> Iterator[Result]:
         """Run checks, in order; each result comes as soon as those before it have come."""
         if self.options.concurrency == 1:
             yield from map(self.result, checks)
             return
-        pool = ThreadPoolExecutor(self.options.concurrency)
+        # No executor: the process waits for an executor's threads when it ends, and one that
+        # Ctrl-C left with a server that hangs would keep it.
+        work = Queue[tuple[Check, Future[Result]]]()
+        futures = [Future[Result]() for _ in checks]
+        for pair in zip(checks, futures, strict=True):
+            work.put(pair)
+        for _ in range(min(self.options.concurrency, len(checks))):
+            threading.Thread(target=self._work, args=(work,), daemon=True).start()
         try:
-            yield from pool.map(self.result, checks)
+            for future in futures:
+                yield future.result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for future in futures:
+                future.cancel()
+
+    def _work(self, work: Queue[tuple[Check, Future[Result]]]) -> None:
+        with suppress(Empty):
+            while True:
+                check, future = work.get_nowait()
+                if future.set_running_or_notify_cancel():
+                    try:
+                        future.set_result(self.result(check))
+                    except BaseException as error:
+                        future.set_exception(error)
 
     def result(self, check: Check) -> Result:
-        """Run one check, as often as it is to be repeated."""
+        """Run one check, as often as it is to be repeated: it fails if any run does."""
+        result = self.finished[check.id] = self._result(check)
+        return result
+
+    def _result(self, check: Check) -> Result:
         if check.probe.capability in self.options.declared:
-            return Result(check, Verdict.UNSUPPORTED, "declared so")
-        repeats = self.options.repeat if check.probe.capability in ("tools", "structured") else 1
-        results = [self._once(check, number) for number in range(repeats)]
-        failed = [one for one in results if one.verdict is Verdict.FAIL]
-        worst = failed[0] if failed else results[0]
-        worst.runs, worst.failed = repeats, len(failed)
+            return Result(check, Verdict.UNSUPPORTED, "declared")
+        results = [self._once(check, 0)]
+        if check.probe.depends_on_model and results[0].verdict not in _FINAL:
+            results += [self._once(check, number) for number in range(1, self.options.repeat)]
+        worst = min(results, key=lambda one: _WORST_FIRST.index(one.verdict))
+        counts = Counter(one.verdict for one in results)
+        worst.runs, worst.failed = len(results), counts[Verdict.FAIL]
+        worst.unexercised = sum(counts[verdict] for verdict in _UNEXERCISED)
+        worst.sent_by_run = {_name(check, number): one.sent for number, one in enumerate(results)}
+        if worst.runs > 1 and worst.failed:
+            worst.reason = f"{worst.failed} of {worst.runs} runs failed: {worst.reason}"
+        elif worst.unexercised < worst.runs and worst.unexercised:
+            other = next(one for one in results if one.verdict in _UNEXERCISED)
+            note = f"{worst.unexercised} of {worst.runs} runs {other.verdict}: {other.reason}"
+            worst.reason = f"{worst.reason}; {note}" if worst.reason else note
         return worst
 
     def _once(self, check: Check, number: int) -> Result:
-        name = check.id if number == 0 else f"{check.id}.{number + 1}"
+        name = _name(check, number)
         server = self._server(name, check.mode)
         outcome: Outcome | None = None
         systematic: set[tuple[str, str]] = set()
         try:
             systematic = self._findings_of_any()
+            if check.probe.id != PLAINEST:
+                self._needs_response(check.mode)
+            if self._reasons:
+                server.reasons, server.wire.patience = True, _PATIENCE
+            server.samples = number > 0
             check.probe.run(server)
             if not server.replies:
                 raise not_exercised("nothing was sent")
         except Outcome as error:
             outcome = error
+        except ChatAPIError:  # a recording that cannot be read
+            raise
+        except Exception as error:  # the other checks have their verdicts all the same
+            outcome = harness_error(
+                f"this check cannot cope with the response, please report it: {error!r}"
+            )
+        if outcome is not None and any(sent.problem for sent in server.wire.sent):
+            self._look_for_server(name)
         result = self._judged(check, server.replies, outcome, systematic)
         if self.options.strict and result.verdict is Verdict.NON_STRICT:
             result.verdict = Verdict.FAIL
@@ -153,7 +265,12 @@ class Run:
             is_own = finding.code in probe.codes
             if probe.id == PLAINEST:
                 is_own = is_own or finding.code not in self._codes_of_probes
-            else:
+            elif finding.code.startswith("X"):
+                # What is wrong with any error body is a failure of the checks of errors alone.
+                is_own = is_own or finding.code not in self._codes_of_probes
+            elif finding.level == "error" or finding.code not in self._codes_of_probes:
+                # A warning of another probe's rule may depend on when the response came, or on
+                # what the model happened to say.
                 is_own = is_own or place(finding) not in systematic
             (findings if is_own else also).append(finding)
         errors = [finding for finding in findings if finding.level == "error"]
@@ -188,20 +305,60 @@ class Run:
         with self._lock:
             if self._systematic is None:
                 found: set[tuple[str, str]] = set()
-                for mode in ("whole", "stream"):
-                    name = f"measured.plain.{mode}"
+                for name, mode, most in _PLAIN:
+                    if mode in self._problems:
+                        continue
                     server = self._server(name, mode)
                     try:
-                        server.chat(max_completion_tokens=16)
+                        server.chat(max_completion_tokens=most).accepted()
                     except Outcome as outcome:
                         # Checks will find the same; but a server that is not there ends the run.
                         if outcome.verdict is Verdict.HARNESS_ERROR:
                             raise
+                        statuses = [reply.status for reply in server.replies]
+                        is_over = most > 1 and statuses and statuses[0] in _ENDS
+                        if server.wire.sent and (not statuses or is_over):
+                            problem = f"the plainest request fails: {outcome.got or outcome}"
+                            self._problems[server.mode] = problem
                     for reply in server.replies:
                         found |= {place(finding) for finding in reply.result.findings}
+                        is_read = reply.result.answer is not None and reply.choices
+                        if most > 1 and (reply.is_used_up or (is_read and reply.shows_reasoning)):
+                            self._reasons = True
                     self.measured[name] = list(server.wire.sent)
                 self._systematic = found
             return self._systematic
+
+    def _needs_response(self, mode: Mode) -> None:
+        """Go on only if the plainest request had a response: a server that hangs would take the
+        whole timeout for each request of each check, and one that wants another key, or does not
+        have the model, would fail them all.
+
+        Raises:
+            Outcome: it had none in this mode; in neither mode, for a check that has no mode.
+        """
+        wanted = ("whole", "stream") if mode == "-" else (mode,)
+        problems = [self._problems[one] for one in wanted if one in self._problems]
+        if len(problems) == len(wanted):
+            raise not_exercised(problems[0])
+
+    def _look_for_server(self, name: str) -> None:
+        """Find out whether the server is still there, after a check without a response. Where it is
+        not, later checks are not run.
+        """
+        with self._lock:
+            if len(self._problems) == len(BOTH):
+                return
+            at = f"measured.after.{name}"
+            server = self._server(at, "whole")
+            with suppress(Outcome):
+                server.chat(max_completion_tokens=16)
+            self.measured[at] = list(server.wire.sent)
+            if any(sent.problem for sent in server.wire.sent):
+                # Which request it was that the server never got over, is not known.
+                self._problems = dict.fromkeys(
+                    BOTH, f"the server does not respond any more, since {name} at the latest"
+                )
 
     def _noise_floor(self) -> Outcome | None:
         """``None`` where the same request twice gives the same text."""
@@ -209,8 +366,13 @@ class Run:
             if self._noise is None:
                 name = "measured.noise"
                 server = self._server(name, "whole")
+                server.reasons = self._reasons
                 ask = partial(
-                    server.chat, "Count to five.", temperature=0, seed=7, max_completion_tokens=16
+                    server.chat,
+                    "Count to five.",
+                    seed=7,
+                    max_completion_tokens=server.room(16),
+                    **server.steady,
                 )
                 try:
                     first, second = ask().accepted(), ask().accepted()
@@ -227,6 +389,11 @@ class Run:
                 self.measured[name] = list(server.wire.sent)
                 self._noise = (outcome,)
             return self._noise[0]
+
+
+def _name(check: Check, number: int) -> str:
+    """Of a run of a check."""
+    return check.id if number == 0 else f"{check.id}.{number + 1}"
 
 
 def place(finding: Finding) -> tuple[str, str]:

@@ -133,6 +133,7 @@ class Response:
             them: framing, ``[DONE]`` and the end of the stream cannot be checked.
         cut: which side ended the connection before the body was complete; ``None`` if neither did.
         times: for each of `pieces`, its arrival in seconds after the request was sent.
+        arrivals: of `body`, as our cassettes note sizes and times of its pieces; ``""`` without.
     """
 
     status: int = 200
@@ -142,6 +143,7 @@ class Response:
     chunks: Iterable[JSON] | None = None
     cut: Literal["server", "client"] | None = None
     times: Sequence[float] | None = None
+    arrivals: str = ""
 
     def __repr__(self) -> str:
         """Without secrets, see `Request.__repr__`."""

@@ -188,7 +188,9 @@ class _Maker:
             self._validator = validator_of(self.root)
         try:
             return bool(self._validator.evolve(schema=schema).is_valid(value))
-        except (NotJudged, RecursionError):
+        except RecursionError:
+            raise NotJudged("endless recursion, or nested too deeply") from None
+        except NotJudged:
             raise
         except Exception as trouble:  # of re, of referencing, of an odd value of a keyword
             raise _Impossible("#", _one_line(trouble)) from None

@@ -19,6 +19,7 @@ from pytest_chatapi.plugin.fixtures import (
 )
 from pytest_chatapi.plugin.hooks import (
     pytest_addoption,
+    pytest_collect_directory,
     pytest_collection_modifyitems,
     pytest_configure,
     pytest_configure_node,
@@ -44,6 +45,7 @@ __all__ = [
     "chatapi_server",
     "openai_client",
     "pytest_addoption",
+    "pytest_collect_directory",
     "pytest_collection_modifyitems",
     "pytest_configure",
     "pytest_configure_node",

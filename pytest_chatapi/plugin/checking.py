@@ -59,6 +59,7 @@ class Checks:
             self._check_unplayed("")
             self._check_age()
             self._check_unused_replies()
+            self._check_budget()
         except pytest.fail.Exception:
             for refusal in self._save_failed(list(map(describe, self._recorder.misses))):
                 self._item.add_report_section("call", "chatapi", refusal)
@@ -289,6 +290,15 @@ class Checks:
             if self._settings.on_expiry == "fail":
                 pytest.fail(text, pytrace=False)
             self._warn(text)
+
+    def _check_budget(self) -> None:
+        if self._item.get_closest_marker("chatapi_budget") is None:
+            return
+        from pytest_chatapi.plugin.budget import breaches, limits_of
+
+        found = list(breaches(limits_of(self._item), self.handle.figures))
+        if found:
+            pytest.fail("over budget\n  " + "\n  ".join(found), pytrace=False)
 
     def _check_unplayed(self, phase: str) -> None:
         cassette = self._recorder.cassette

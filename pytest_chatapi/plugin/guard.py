@@ -165,7 +165,8 @@ def _refuse(item: pytest.Item, host: str, port: str) -> None:
     if allowed:
         return
     reason = (
-        "requests of fixtures with a wider scope than the test are not recorded"
+        "requests of fixtures with a wider scope than the test are not recorded: make the fixture "
+        "one of function scope, or send it in the test"
         if handle is None
         else "the recorder does not know the client that connects; give it the base URL of the "
         "fixture chatapi_server, which replays to any client"

@@ -25,6 +25,8 @@ from pytest_chatapi.server import require_extra
 if TYPE_CHECKING:
     from pytest_chatapi.faults import Fault, Plan
     from pytest_chatapi.faults.virtual_time import VirtualTime
+    from pytest_chatapi.figures.measure import Source as FiguresSource
+    from pytest_chatapi.figures.summary import Group
     from pytest_chatapi.mock.chat_mock import ChatMock
 
 __all__ = ["REPLAY_KEY", "ChatAPI", "Usage"]
@@ -84,6 +86,23 @@ class ChatAPI:
                 if name in sums:
                     sums[name] += count
         return Usage(**sums)
+
+    @property
+    def figures(self) -> Group:
+        """Tokens, seconds and cost of the chat completions so far, one by one and together."""
+        from pytest_chatapi.contract.endpoint import checked_row_of
+        from pytest_chatapi.figures.measure import figures_of
+        from pytest_chatapi.figures.price import Prices
+        from pytest_chatapi.figures.summary import Group, Priced
+
+        group, prices = Group(""), Prices()
+        is_mock = self.recorder.answers is not None
+        for exchange in self.exchanges:
+            if checked_row_of(exchange).name == "chat":
+                source: FiguresSource = "mock" if is_mock else "replayed"
+                figures = figures_of(exchange, "live" if exchange.live else source)
+                group.exchanges.append(Priced(figures, prices.cost(figures)))
+        return group
 
     @property
     def cassette(self) -> Path | None:

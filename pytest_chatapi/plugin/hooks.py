@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -46,6 +47,12 @@ def pytest_configure(config: pytest.Config) -> None:
         "chatapi_faults(*scenarios): run this test once for each fault, plan of faults "
         "('2*rate_limit, cut(chunks=3)') or fault of a set ('resilience', 'compatible-servers')",
     )
+    config.addinivalue_line(
+        "markers",
+        "chatapi_budget(calls=, prompt_tokens=, completion_tokens=, total_tokens=, usd=, ttft=, "
+        "min_tokens_per_second=, allow_unknown=False): what this test may spend, and how fast "
+        "its model must answer",
+    )
     worker = getattr(config, "workerinput", {})
     run = config.stash[RUN] = Run(worker.get("chatapi_since", ""))
     config.pluginmanager.register(run, "chatapi-run")
@@ -63,6 +70,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_chatapi.plugin.collection import CassetteCollector
 
         config.pluginmanager.register(CassetteCollector(config), "chatapi-cassettes")
+    if "pytest_chatapi.conformance" in config.args:
+        from pytest_chatapi.plugin.conformance import check_settings
+
+        check_settings(config)
     fails = is_on(config, "orphans_fail")
     if fails or is_on(config, "orphans"):
         from pytest_chatapi.plugin.orphans import Orphans
@@ -94,6 +105,21 @@ def pytest_configure_node(node: _Node) -> None:
 # -- collection ----------------------------------------------------------------------------------
 
 
+_CHECKS = Path(__file__).parent.parent / "conformance"
+
+
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    # Only where it was asked for: whoever collects a checkout finds no tests there.
+    if path.name != _CHECKS.name or not parent.session.isinitpath(path):
+        return None
+    if not path.samefile(_CHECKS):
+        return None
+    from pytest_chatapi.plugin.conformance import NAME, Conformance
+
+    folder: Conformance = Conformance.from_parent(parent, path=path, nodeid=NAME)
+    return folder
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("chatapi_faults")
@@ -116,13 +142,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         # A mistake in one test must not stop all others.
         try:
-            if not is_recorded(item):
-                continue
-            from pytest_chatapi.plugin.settings import settings_for
+            is_measured = is_recorded(item)
+            if is_measured:
+                from pytest_chatapi.plugin.settings import settings_for
 
-            settings_for(item, {})
+                settings_for(item, {})
         except (TwoRecorders, pytest.UsageError) as error:
             item.stash[REFUSED] = str(error)
+            continue
+        if item.get_closest_marker("chatapi_budget") is not None:
+            from pytest_chatapi.plugin.budget import refusal_of
+
+            if refusal := refusal_of(item, is_measured=is_measured):
+                item.stash[REFUSED] = refusal
+                continue
+        if not is_measured:
             continue
         if (marker := item.get_closest_marker("chatapi_faults")) is not None:
             from pytest_chatapi.plugin.scenarios import WrongScenarios, check_scenarios

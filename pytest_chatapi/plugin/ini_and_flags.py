@@ -14,6 +14,7 @@ __all__ = [
     "check_switches",
     "is_any_set",
     "is_on",
+    "value_of_run",
     "values_of_run",
 ]
 
@@ -66,6 +67,13 @@ def is_on(config: pytest.Config, name: str) -> bool:
     row = RUN_SETTINGS[name]
     on_command_line = bool(row.flag and config.getoption(row.flag, False))
     return on_command_line or bool(_in_ini(config, name, row))
+
+
+def value_of_run(config: pytest.Config, name: str) -> Any:
+    """What the run sets: the command line before the ini file; ``None`` if neither does."""
+    row = RUN_SETTINGS[name]
+    value = _on_command_line(config, row)
+    return _in_ini(config, name, row) if value is None else value
 
 
 def check_switches(config: pytest.Config) -> None:

@@ -11,7 +11,8 @@ import math
 import re
 from collections.abc import Mapping
 
-from pytest_chatapi.contract.endpoint import UNKNOWN, other_api
+from pytest_chatapi.contract.apis import UNKNOWN
+from pytest_chatapi.contract.endpoint import other_api
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.schemas import load
 from pytest_chatapi.contract.sse import looks_like_sse

@@ -80,11 +80,12 @@ class Appender:
     def _spare_copy(self, path: Path, name: str) -> Path:
         if self._spare is not None:
             # What has another name still, such as a backup made of hard links, must not change.
-            if _identity(self._spare) == self._spare_written and self._spare.stat().st_nlink == 1:
+            is_ours = _identity(self._spare) == self._spare_written is not None
+            if is_ours and self._spare.stat().st_nlink == 1:
                 return self._spare
             self._remove_spare()
         self._spare = path.with_name(f"{name}{secrets.token_hex(8)}.tmp")
-        self._missing = b""
+        self._spare_written, self._missing = None, b""
         shutil.copyfile(path, self._spare)
         return self._spare
 

@@ -432,6 +432,9 @@ def _locked(path: Path) -> Iterator[None]:
     user = os.getuid() if hasattr(os, "getuid") else 0
     folder = Path(tempfile.gettempdir(), f"pytest-chatapi-{user}")
     folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.lstat().st_uid != user:
+        # Its owner could let a lock file stand for a file of ours, which locking empties.
+        raise OSError(0, f"{folder} belongs to another user: remove it, or set TMPDIR")
     name = hashlib.sha256(os.fsencode(path)).hexdigest()[:32]
     try:
         with filelock.FileLock(folder / f"{name}.lock", timeout=_LOCK_SECONDS):

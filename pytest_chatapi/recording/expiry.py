@@ -10,7 +10,7 @@ from pytest_chatapi.recording import clock
 
 __all__ = ["age_of", "is_older"]
 
-_AGE = re.compile(r"(\d+)\s*(d|h|w)")
+_AGE = re.compile(r"(\d{1,6})\s*(d|h|w)")
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 

@@ -25,6 +25,7 @@ from typing import Literal
 from pytest_chatapi.contract.exchange import Exchange, Request, Response, fold_headers
 from pytest_chatapi.contract.parse import loads
 from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.reading.arrivals import arrivals_of, split
 from pytest_chatapi.reading.formats.exchange import FORMAT as request_and_response
 from pytest_chatapi.reading.parts import header_pairs
 from pytest_chatapi.reading.registry import exchange_of
@@ -46,7 +47,6 @@ OURS = "chatapi"
 
 # These describe the body on the wire and are wrong for the decompressed one that is kept.
 _NOT_KEPT = WIRE_HEADERS | {"connection"}
-_PIECE = re.compile(r"(\d+)@(\d+(?:\.\d+)?)")
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 
@@ -185,29 +185,15 @@ def _text(values: JSONObject, name: str) -> str:
 
 
 def _pieces(body: bytes, note: JSON) -> tuple[list[bytes], list[float] | None]:
-    """The body in its recorded pieces; one for each event where they are not known.
-
-    Args:
-        note: sizes and times. If the sizes do not add up, somebody has edited the body since.
-    """
-    arrivals = _PIECE.findall(note) if isinstance(note, str) else []
-    sizes = [int(size) for size, _ in arrivals]
-    if arrivals and sum(sizes) == len(body):
-        return _split(body, sizes), [float(time) / 1000 for _, time in arrivals]
+    """The body in its recorded pieces; one for each event where they are not known."""
+    if known := arrivals_of(body, note):
+        return known
     if body[:5] == b"data:" or body[:6] == b"event:" or body[:1] == b":":
         ends = [match.end() for match in _EVENT_END.finditer(body)]
         starts = [0, *ends]
         parts = [body[a:b] for a, b in zip(starts, [*ends, len(body)], strict=True)]
         return [part for part in parts if part], None
     return ([body] if body else []), None
-
-
-def _split(body: bytes, sizes: Iterable[int]) -> list[bytes]:
-    pieces, at = [], 0
-    for size in sizes:
-        pieces.append(body[at : at + size])
-        at += size
-    return pieces
 
 
 def redacted(interaction: Interaction, redactor: Redactor) -> Interaction:
@@ -238,7 +224,7 @@ def redacted(interaction: Interaction, redactor: Redactor) -> Interaction:
             if name not in _NOT_KEPT
         ]
         + (_length(interaction) if request.method == "HEAD" else []),
-        _split(body, sizes),
+        split(body, sizes),
         interaction.times,
         interaction.cut,
         interaction.error,

@@ -59,7 +59,7 @@ class Kind:
         """
         try:
             return self.convert(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             from pytest_chatapi.contract.wording import did_you_mean, without_secrets
             from pytest_chatapi.errors import SettingError
 

@@ -96,16 +96,24 @@ def differing_of(lookup: Lookup, request: Request, index: int) -> Miss:
     )
 
 
-def overrun_of(lookup: Lookup, request: Request, index: int, *, at_once: bool) -> Miss:
+def overrun_of(
+    lookup: Lookup, request: Request, index: int, *, at_once: bool, reader: str = ""
+) -> Miss:
     """Say that a client reads on where the recording ends, because its client had stopped there.
 
     Args:
         at_once: pieces are replayed without waiting.
+        reader: the name of the thread that reads, if it is not the test's own.
     """
     reason = (
         f"interaction {index} of {lookup.cassette.name} ends where the recorded client stopped "
         "reading, but this client keeps reading"
     )
+    if reader:
+        reason += (
+            f", in thread {reader}; if the test ended before that thread when it was recorded, "
+            "wait for the thread in the test, then record it"
+        )
     if at_once:
         reason += (
             "; if a timeout decides when it stops, set replay_speed=1 to keep the recorded pace"

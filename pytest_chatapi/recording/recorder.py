@@ -109,7 +109,7 @@ class Recorder:
         own_only: recordings of other tests are not played: their cassette has the same name by
             chance.
         optional: patterns of URLs (`fnmatch`, without the query) whose recordings need not be
-            played.
+            played, and are kept by `rewrite` until they are recorded again.
         phase: written with what is recorded from now on, see `Interaction`.
         since: when the run began; recordings from before are old (see `rewrite`).
         answers: a mock, in place of cassette and network.
@@ -318,14 +318,18 @@ class Recorder:
 
     # -- what takes and playbacks report ---------------------------------------------------
 
-    def overrun(self, playback: Playback) -> None:
-        """A client reads on where, in the recording, it had stopped."""
+    def overrun(self, playback: Playback, reader: str = "") -> None:
+        """A client reads on where, in the recording, it had stopped.
+
+        Args:
+            reader: the thread in which it reads, if it is not the test's own.
+        """
         request, source = playback.exchange.request or Request(), playback.exchange.source
         if self._lookup is None or source is None:
             miss = Miss(self._title(request), "the client keeps reading where the response is cut")
         else:
             at_once = not self.replay_speed
-            miss = overrun_of(self._lookup, request, source.index, at_once=at_once)
+            miss = overrun_of(self._lookup, request, source.index, at_once=at_once, reader=reader)
         self._lose(miss, playback.exchange)
 
     def of_forks(self) -> str:
@@ -465,8 +469,11 @@ class Recorder:
                 return True  # only the test that recorded it may drop it
             if self._is_new(entry):
                 return True
+            # What is optional may have been requested by another test of this run.
+            if is_rewrite and not (self.optional and self._is_optional(entry.request)):
+                return False
             # As in vcrpy, a new recording replaces what it matches.
-            return not is_rewrite and self.matcher.key(entry.request) not in keys
+            return self.matcher.key(entry.request) not in keys
 
         return keep
 

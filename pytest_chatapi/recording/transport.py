@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
@@ -312,7 +313,8 @@ def _was_stopped(interaction: Interaction) -> bool:
 def _raise_cut(family: Family, playback: Playback) -> NoReturn:
     interaction = playback.interaction
     if _was_stopped(interaction):
-        playback.overrun()
+        thread = threading.current_thread()
+        playback.overrun("" if thread is threading.main_thread() else thread.name)
     raise _error_of(family, interaction)(
         f"the connection ended here in the recording, after {len(interaction.pieces)} pieces"
     )

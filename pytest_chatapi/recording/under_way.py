@@ -172,7 +172,7 @@ class Player(Protocol):
 
     replay_speed: float
 
-    def overrun(self, playback: Playback) -> None:
+    def overrun(self, playback: Playback, reader: str = "") -> None:
         """A client reads on where, in the recording, it had stopped."""
 
 
@@ -245,9 +245,9 @@ class Playback:
         if not is_done(received):
             response.pieces, response.cut = tuple(received), "client"
 
-    def overrun(self) -> None:
-        """The client reads on where, in the recording, it had stopped."""
-        self._player.overrun(self)
+    def overrun(self, reader: str = "") -> None:
+        """The client reads on where, in the recording, it had stopped; see `Recorder.overrun`."""
+        self._player.overrun(self, reader)
 
 
 # -- compressed bodies -------------------------------------------------------------------------

@@ -59,9 +59,9 @@ class Fragments(Generic[_Text]):
             for key, item in members.items():
                 of_item = item.__class__
                 if of_item is kind:
-                    if key in texts:
+                    try:  # most places are not new
                         texts[key].append(item)
-                    else:
+                    except KeyError:
                         texts[key] = [item]
                 elif of_item is dict:
                     inner = below.get(key) or fragments._at(key)

@@ -10,7 +10,7 @@ import contextlib
 import json
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
@@ -42,7 +42,7 @@ class Leaf:
         self.text = value if isinstance(value, str) else source[slice(*span)]
         self.hits: list[Hit] = []
         self.bytes: tuple[int, int] | None = None
-        self.tops: list[StringLeaf] = []
+        self.tops: Sequence[StringLeaf] = ()
 
     @property
     def placeholder(self) -> str:
@@ -248,10 +248,10 @@ def _document(text: str, value: object, start: int, end: int) -> Document:
             leaves.append(Leaf(text, match.span(1), key))
             if key == "bytes" and (listed := _BYTES.match(text, match.end())):
                 place = listed.span(1)
-            earlier = node.get(key)
-            node[key] = build(item)
-            if earlier is not None:  # a name that is there twice
-                node[key] = [earlier, node[key]]
+            if key in node:  # a name that is there twice
+                node[key] = [node[key], build(item)]
+            else:
+                node[key] = build(item)
         token, tops = node.get("token"), node.get("top_logprobs")
         if isinstance(token, StringLeaf):
             token.bytes = place

@@ -6,16 +6,15 @@ import re
 from itertools import pairwise
 
 from pytest_chatapi.redaction.leaves import Leaf, Node, StringLeaf
-from pytest_chatapi.redaction.names import Rank, is_secret_header, rank
+from pytest_chatapi.redaction.names import BY_NAME, Rank, is_secret_header, rank
 from pytest_chatapi.redaction.replacing import REDACTED, Hit
+from pytest_chatapi.redaction.urls import path_hits
 from pytest_chatapi.redaction.values import is_generated
 
-__all__ = ["KIND", "may_be_secret", "may_hold", "note_named"]
-
-KIND = "a value that is secret by its name"
+__all__ = ["may_be_secret", "may_hold", "note_named"]
 
 # Beside names that have a rank: what else makes a document worth reading.
-_WORTH_READING = frozenset({"server_url", "server_label"})
+_WORTH_READING = frozenset({"server_url", "server_label", "kty"})
 _NAMED_VALUE = re.compile(
     r"(?:passw(?:or)?d|secret|key|token|credential"
     r"|authorization|cookie|session)\\*\""
@@ -37,6 +36,8 @@ _NAME_AND_VALUE = (
 """Members that hold a name, and those beside them that hold its value."""
 _THOUGHTS = frozenset({"thinking", "thought", "text"})
 _KINDS_OF_THOUGHT = "thinking", "reasoning", "signature"
+_KEY_PARAMETERS = "d", "k", "p", "q", "dp", "dq", "qi"
+"""What is private in a JSON Web Key (RFC 7518, section 6)."""
 _PLAIN_HEADERS = frozenset({"accept", "content-type", "user-agent"})
 
 
@@ -97,18 +98,27 @@ def note_named(tree: Node) -> None:
 def _note_members(node: dict[str, Node], place: str) -> None:
     for key, item in node.items():
         of_key = rank(key)
-        if of_key is Rank.NONE and place == "headers" and is_secret_header(key.lower()):
+        if of_key is Rank.NONE:
+            if place != "headers" or not is_secret_header(key.lower()):
+                continue
             of_key = Rank.IF_OPAQUE
-        if "ignature" in key and _is_thought(key, node, place):
+        elif "ignature" in key and _is_thought(key, node, place):
             continue
-        if of_key is not Rank.NONE:
-            _note(key, item, of_key)
+        _note(key, item, of_key)
     for names, values in _NAME_AND_VALUE:
+        if node.keys().isdisjoint(values):
+            continue
         for name in map(node.get, names):
             if isinstance(name, StringLeaf) and (of_name := _rank_of_text(name.text)):
                 for value in map(node.get, values):
                     if value is not name and isinstance(value, StringLeaf):
                         _note_text(name.text, value, of_name)
+    if "kty" in node:
+        for key in _KEY_PARAMETERS:
+            if isinstance(leaf := node.get(key), StringLeaf) and is_generated(leaf.text):
+                leaf.hits.append(Hit(0, len(leaf.text), REDACTED, BY_NAME))
+    if isinstance(url := node.get("server_url"), StringLeaf):
+        url.hits += path_hits(url.text)
     headers = node.get("headers")
     if isinstance(headers, dict) and ("server_url" in node or "server_label" in node):
         for key, item in headers.items():
@@ -131,7 +141,7 @@ def _note_items(items: list[Node]) -> None:
         if not isinstance(name, StringLeaf) or not isinstance(value, StringLeaf):
             continue
         if _rank_of_text(name.text) and is_generated(value.text):
-            value.hits.append(Hit(0, len(value.text), REDACTED, KIND))
+            value.hits.append(Hit(0, len(value.text), REDACTED, BY_NAME))
 
 
 def _is_thought(key: str, node: dict[str, Node], place: str) -> bool:
@@ -152,7 +162,7 @@ def _note(key: str, item: Node, of_key: Rank) -> None:
     elif isinstance(item, Leaf):
         # Numbers under other names are counts, or things to guess.
         if "pass" in key.lower() and type(item.value) is int and len(item.text) > 3:
-            item.hits.append(Hit(0, len(item.text), item.placeholder, KIND))
+            item.hits.append(Hit(0, len(item.text), item.placeholder, BY_NAME))
     elif isinstance(item, list):
         for one in item:
             if isinstance(one, StringLeaf):
@@ -173,4 +183,4 @@ def _note_text(key: str, leaf: StringLeaf, of_key: Rank) -> None:
     scheme = _SCHEME.match(text)
     start = scheme.end() if scheme else 0
     if of_key.covers(text[start:]) and not (key.lower().endswith("pwd") and _PATH.match(text)):
-        leaf.hits.append(Hit(start, len(text), REDACTED, KIND))
+        leaf.hits.append(Hit(start, len(text), REDACTED, BY_NAME))

@@ -14,6 +14,7 @@ from pytest_chatapi.redaction.replacing import REDACTED
 from pytest_chatapi.redaction.values import can_be_password, is_opaque
 
 __all__ = [
+    "BY_NAME",
     "KEPT_OF_REQUESTS",
     "KEPT_OF_RESPONSES",
     "MASKED_HEADERS",
@@ -24,6 +25,9 @@ __all__ = [
     "is_secret_header",
     "rank",
 ]
+
+BY_NAME = "a value that is secret by its name"
+"""The kind of what names say, in words for messages."""
 
 # -- members and parameters ----------------------------------------------------------------------
 
@@ -47,7 +51,7 @@ class Rank(enum.Enum):
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[\W_]+")
 _SECRET = re.compile(
     r".*(?:password|passwd|passphrase|passcode|secret|(?:api|private)_?key)s?"
-    r"|(?:.*_)?(?:password_(?:again|confirm(?:ation)?|repeat)|passwort|kennwort|mot_de_passe"
+    r"|(?:.*_)?(?:password_(?:again|confirm(?:ation)?|repeat)|passwort|kennwort|(?:mot_)?de_passe"
     r"|(?:recovery|seed)_phrase|contraseña|senha|пароль|密[码碼]|パスワード|비밀번호)"
     r"|(?:.*_)?pwds?"
     r"|(?:.*_)?(?:access|account|admin|auth|encryption|functions?|master|secret|secret_access|shared"
@@ -57,14 +61,14 @@ _SECRET = re.compile(
     r"|(?:.*_)?x_(?:amz|goog)_(?:credential|security_token|signature)"
 )
 _IF_OPAQUE = re.compile(
-    r"(?:.*_)?(?:authorization|auth|bearer|cookies?|credentials?|jwt|pass|pat|pw|session(?:_?id)?"
+    r"(?:.*_)?(?:authorization|auth|bearer|cookies?|credentials?|jwt|pass|pat|pin|pw|session(?:_?id)?"
     r"|sid|sig|signature|assertion|otp|(?:device|recovery|verification)_code|code_verifier"
     r"|saml_?response)"
     # Places in a list, and special tokens of a vocabulary, are no secrets.
     r"|(?!(?:.*_)?(?:page|next|continuation|cursor|sync|bos|eos|pad|unk|mask|sep|cls|stop|start|end"
     r"|image|audio|special|first|last|max|min)_token).*_token"
     r"|(?:.*_)?(?:app|azure|client|consumer|deploy|ephemeral|hmac|instrumentation|integration|license"
-    r"|primary|project|salt|secondary|service|ssh|webhook)_?key(?:_data)?"
+    r"|primary|project|salt|secondary|service|ssh|unseal|webhook)_?key(?:_data)?"
 )
 
 
@@ -102,15 +106,15 @@ MASKED_HEADERS = {
 
 _SECRET_HEADER = re.compile(
     r"(?:.*[-_])?(?:authorization|auth|cookie2?|(?:api|access|auth|subscription|functions)[-_]?key"
-    r"|token|secret|password|signature|credentials?|assertion|bypass)"
+    r"|token|secret|password|signature(?:-[0-9]+)?|credentials?|assertion|bypass)"
     # Gateways have keys of any name; other keys say what requests have in common.
     r"|(?!(?:.*-)?(?:idempotency|cache|surrogate|websocket|partition|routing|sort)-key).*-key"
-    r"|x-portkey-config|cf-access-client-id|(?:.*-)?session-id|.*-access-key-id"
+    r"|x-portkey-config|x-honeycomb-team|cf-access-client-id|(?:.*-)?session-id|.*-access-key-id"
     r"|openai-organization|openai-project"
 )
 _COOKIE = re.compile(r"(?:^|[;,])\s*([^=;,\s]+)=\"?([^;,\"]*)")
 _SESSION_COOKIE = re.compile(r".*(?:auth|jwt|secret|sess|sid|token).*", re.IGNORECASE)
-_SIGNATURE = re.compile(r'\b(?:signature|response)="?([^",\s]+)', re.IGNORECASE)
+_SIGNATURE = re.compile(r'\b(?:auth|signature|response)="?([^",\s]+)', re.IGNORECASE)
 _COOKIE_SETTINGS = {"path", "domain", "expires", "max-age", "samesite", "priority", "version"}
 
 

@@ -39,7 +39,7 @@ class Index:
         elif shape.words or word != shape.probe:
             for name in shape.words or (word, f"bot{word}"):
                 self._by_word.setdefault(name, []).append(shape)
-        elif len(word) >= _START:
+        elif len(word) >= _START and shape.regex.startswith(word):
             self._by_start.setdefault(word[:_START], []).append(shape)
         else:
             self._anywhere.append(shape)
@@ -48,7 +48,7 @@ class Index:
         """The shapes that the run at `start` may hold or end, some of them twice."""
         behind = text[start - 1 : start]
         if behind in _ENDS:
-            before = text[max(0, start - _LONGEST_END) : start + 1]
+            before = text[max(0, start - _LONGEST_END) : start + _START]
             yield from (shape for shape in self._after if shape.probe in before)
         elif behind in _ESCAPES:
             yield from (shape for shape in self._shapes if shape.probe in run)
@@ -57,7 +57,7 @@ class Index:
         if not self._by_word.keys().isdisjoint(words):
             for word in words:
                 for shape in self._by_word.get(word, ()):
-                    if shape.probe in run:
+                    if len(run) >= shape.shortest and shape.probe in run:
                         yield shape
         starts = [word[:_START] for word in words]
         if not self._by_start.keys().isdisjoint(starts):

@@ -20,6 +20,7 @@ from pytest_chatapi.redaction.known import CleanTexts, Known
 from pytest_chatapi.redaction.leaves import Documents, note_all
 from pytest_chatapi.redaction.members import note_named
 from pytest_chatapi.redaction.names import (
+    BY_NAME,
     KEPT_OF_REQUESTS,
     KEPT_OF_RESPONSES,
     MASKED_HEADERS,
@@ -238,11 +239,14 @@ class Redactor:
         What a document holds is looked for again in its strings, one by one and joined.
         """
         documents = Documents(text)
+        shortest = 0 if self._patterns else _SHORTEST
         for leaf in documents.leaves:
-            if isinstance(leaf.value, str):
+            if isinstance(leaf.value, str) and len(leaf.text) >= shortest:
                 leaf.hits += self._hits(leaf.text)
+        has_names = any(hit.kind == BY_NAME for hit in hits)
         for document in documents:
-            note_named(document.tree)
+            if has_names:
+                note_named(document.tree)
             if paths:
                 for node in paths.values(document.tree):
                     note_all(node)

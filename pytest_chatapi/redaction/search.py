@@ -30,7 +30,8 @@ from pytest_chatapi.redaction.encodings import (
 )
 from pytest_chatapi.redaction.fragments import Fragments, are_alike, fragments_of
 from pytest_chatapi.redaction.known import Known, KnownValue
-from pytest_chatapi.redaction.members import KIND, may_be_secret, may_hold
+from pytest_chatapi.redaction.members import may_be_secret, may_hold
+from pytest_chatapi.redaction.names import BY_NAME
 from pytest_chatapi.redaction.prefixes import Index
 from pytest_chatapi.redaction.replacing import IN_BASE64, IN_BYTES, REDACTED, Find, Hit
 from pytest_chatapi.redaction.shapes import KEYS, MASKED, SHAPES, SPACED, Shape
@@ -47,7 +48,7 @@ _MAY_HOLD = re.compile(
     rb"\.eyJ|T3BlbkFJ|earer|-----BEGIN|asic|\*\*\*|\\[ux/]|%[0-9A-Fa-f]{2}|&#|\[\s*[0-9]"
     rb'|\{\s*"'
 )
-_NAMED = Hit(0, 0, "", KIND)
+_NAMED = Hit(0, 0, "", BY_NAME)
 """What may be secret by name: where it is, only a parsed document says."""
 
 _DEPTH = 3
@@ -202,8 +203,9 @@ class Search:
             or _MAY_HOLD.search(data)
         ):
             return {}
-        hits = self.hits(data.decode("latin-1"), depth, _OF_KEYS)
-        return dict.fromkeys(hit.kind for hit in hits)
+        # What only may be secret by its name is not worth a whole file.
+        hits = self.hits(data.decode("latin-1"), depth, _OF_KEYS, names=data.isascii())
+        return dict.fromkeys(hit.kind for hit in hits if hit is not _NAMED)
 
 
 def _split_hits(fragments: Fragments[str], find: Find, names: bool) -> Iterator[Hit]:

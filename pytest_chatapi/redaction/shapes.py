@@ -1,9 +1,8 @@
 """What secrets look like: one row for each shape of key, with where the shape is known from.
 
-Sources are the rules of gitleaks (``cmd/generate/config/rules/NAME.go``) and the detectors of
-trufflehog (``pkg/detectors/NAME``), as of November 2026. The shapes here are wider: a scanner may
-miss a key, but what is written to disk with one in it has leaked it. Keys of services that have
-nothing to do with language models are in ``vendors.json``.
+Sources are published rules: those of gitleaks, kingfisher and credsweeper in the versions that
+``vendors.json`` names, where most shapes are, and of microsoft/security-utilities. The shapes here
+are wider: a scanner may miss a key, but what is written to disk with one in it has leaked it.
 
 A new shape is a row here and one in ``tests/test_redaction.py``.
 """
@@ -59,6 +58,7 @@ class Shape:
         is_secret: a last look at a match.
         words: words that are in every match, between its dashes and underscores; by default
             the first one of `probe`.
+        shortest: characters of the run that it is in, where it is in one.
     """
 
     probe: str
@@ -68,6 +68,7 @@ class Shape:
     source: str
     is_secret: Callable[[re.Match[str]], bool] | None = None
     words: tuple[str, ...] = ()
+    shortest: int = 0
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -107,7 +108,7 @@ def _at_edge(prefix: str) -> str:
     return f"{prefix}(?:(?<![A-Za-z0-9]{prefix})|{behind})"
 
 
-def _prefixed(prefix: str, tail: str, what: str, source: str) -> Shape:
+def _prefixed(prefix: str, tail: str, what: str, source: str, shortest: int = 0) -> Shape:
     """A shape that begins with `prefix`, which stays when it is replaced."""
     # A prefix again and again is no key, and must not be followed from each of them.
     edge = _at_edge(re.escape(prefix))
@@ -117,7 +118,8 @@ def _prefixed(prefix: str, tail: str, what: str, source: str) -> Shape:
         rest = match[0][len(prefix) :]
         return not is_words(rest) or rest.isdigit() or _LOWER.fullmatch(rest) is not None
 
-    return Shape(prefix, regex, prefix + REDACTED, f"{what} ({prefix}...)", source, is_random)
+    kind = f"{what} ({prefix}...)"
+    return Shape(prefix, regex, prefix + REDACTED, kind, source, is_random, shortest=shortest)
 
 
 _LOWER = re.compile("[a-z_-]{32,}")
@@ -147,12 +149,12 @@ _KEY, _TOKEN = "an API key", "a token"
 
 _MODELS = (
     _SK,
-    _prefixed("gsk_", _MIXED_ALNUM % 20, _KEY, "Groq; gitleaks groq"),
-    _prefixed("csk-", _MIXED_ALNUM % 20, _KEY, "Cerebras; trufflehog cerebras"),
-    _prefixed("xai-", _MIXED_ALNUM % 20, _KEY, "xAI; trufflehog xai"),
-    _prefixed("pplx-", _MIXED_ALNUM % 20, _KEY, "Perplexity; gitleaks perplexity"),
-    _prefixed("r8_", _MIXED_ALNUM % 20, _KEY, "Replicate; trufflehog replicate"),
-    _prefixed("nvapi-", _MIXED_SAFE % 20, _KEY, "NVIDIA; trufflehog nvapi"),
+    _prefixed("gsk_", _MIXED_ALNUM % 20, _KEY, "Groq; kingfisher groq.1"),
+    _prefixed("csk-", _MIXED_ALNUM % 20, _KEY, "Cerebras; kingfisher cerebras.1"),
+    _prefixed("xai-", _MIXED_ALNUM % 20, _KEY, "xAI; kingfisher xai.1"),
+    _prefixed("pplx-", _MIXED_ALNUM % 20, _KEY, "Perplexity; kingfisher perplexity.1"),
+    _prefixed("r8_", _MIXED_ALNUM % 20, _KEY, "Replicate; kingfisher replicate.1"),
+    _prefixed("nvapi-", _MIXED_SAFE % 20, _KEY, "NVIDIA; kingfisher nvidia.nim.1"),
     _prefixed("AIza", _MIXED + r"[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])", _KEY, "Google; gitleaks gcp"),
     _prefixed("AKIA", _AWS, _KEY, "AWS; gitleaks aws"),
     _prefixed("ASIA", _AWS, _KEY, "AWS, for a session; gitleaks aws"),
@@ -181,6 +183,8 @@ _ALPHABETS = {
     "safe": "A-Za-z0-9_-",
     "upper": "A-Z0-9",
 }
+_OVER_RUNS = "base64_", "dotted"
+"""Alphabets with signs that no run has (see `encodings.long_runs`)."""
 
 
 def _vendors() -> tuple[Shape, ...]:
@@ -189,9 +193,11 @@ def _vendors() -> tuple[Shape, ...]:
     return tuple(
         _prefixed(
             prefix,
-            f"{_MIXED}[{_ALPHABETS[alphabet]}]{{{least},512}}+(?![{_ALPHABETS[alphabet]}])",
+            f"(?=[a-z_.-]{{0,511}}[A-Z0-9])[{_ALPHABETS[alphabet]}]{{{least},512}}+"
+            f"(?![{_ALPHABETS[alphabet]}])",
             _KEY,
             f"{source} {rule}",
+            0 if alphabet in _OVER_RUNS or "." in prefix else len(prefix) + least,
         )
         for prefix, alphabet, least, source, rule in json.loads(text)["shapes"]
     )
@@ -260,26 +266,26 @@ _PARTS = (
     ),
     Shape(
         "webhooks",
-        r"/api/webhooks/[0-9]{15,20}/[A-Za-z0-9_-]{60,80}",
+        r"/api/webhooks/[0-9]{17,20}/[A-Za-z0-9_-]{60,80}",
         f"/api/webhooks/{REDACTED}",
         "a webhook",
-        "Discord; trufflehog discordwebhook",
+        "Discord; kingfisher discord.1",
         words=("webhooks",),
     ),
     Shape(
         "catch",
-        r"hooks\.zapier\.com/hooks/catch/[0-9]{1,12}/[A-Za-z0-9]{5,20}",
+        r"hooks\.zapier\.com/hooks/catch/[0-9]{5,12}/[A-Za-z0-9]{5,20}",
         f"hooks.zapier.com/hooks/catch/{REDACTED}",
         "a webhook",
-        "Zapier; trufflehog zapierwebhook",
+        "Zapier; kingfisher zapier.1",
         words=("catch",),
     ),
     Shape(
-        "JQQ",
-        _EDGE + r"[A-Za-z0-9]{52}JQQJ99[A-Za-z0-9]{26}(?![A-Za-z0-9])",
+        "JQQJ9",
+        _EDGE + r"[A-Za-z0-9]{52}JQQJ9[9DH][A-Za-z0-9]{26}(?![A-Za-z0-9])",
         REDACTED,
-        "an API key (...JQQJ99...)",
-        "Azure OpenAI; kingfisher azureopenai",
+        "an API key (...JQQJ9...)",
+        "Azure; microsoft/security-utilities CommonAnnotatedSecurityKey, credsweeper",
     ),
 )
 
@@ -342,7 +348,11 @@ SPACED = (
         "-----BEGIN",
         # Up to the next five dashes only, or many first lines would each look through the rest.
         rf'-----BEGIN {_PRIVATE}(?:(?:[^"<>{{}}-]++|-(?!----))*+-----END {_PRIVATE}'
-        r"|(?:\s|\\[nr])*[A-Za-z0-9+/=]{40}[A-Za-z0-9+/=\s\\]*(?<![\s\\]))",
+        r"|(?:\s|\\[nr])*[A-Za-z0-9+/=]{40}[A-Za-z0-9+/=\s\\]*(?<![\s\\])"
+        # In lines that are quoted, as in code and in mail.
+        r"|(?:(?:\\*[nr])?[^A-Za-z0-9]{1,8}[A-Za-z0-9+/=]{16,76}+)++"
+        rf"(?:(?:\\*[nr])?[^A-Za-z0-9]{{1,8}}[A-Za-z0-9+/=]{{0,15}}+)"
+        ")",
         REDACTED,
         "a private key",
         "RFC 7468; gitleaks private-key",

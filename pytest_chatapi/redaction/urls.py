@@ -16,10 +16,10 @@ _KIND = "a secret in a URL"
 
 # Secret in a URL or a form, beside the names that are secret anywhere.
 _SECRET_PARAMETER = re.compile(
-    r"(?:.*[-_])?(?:token|signature)|key|sig|code|x-(?:amz|goog)-.*", re.IGNORECASE
+    r"(?:.*[-_])?(?:hmac|token|signature)|key|sig|code|x-(?:amz|goog)-.*", re.IGNORECASE
 )
-_SIGNATURE = re.compile("(?:.*[-_])?(?:sig|signature)", re.IGNORECASE)
-_IF_OPAQUE = re.compile("token|key|code|appid|key-pair-id|sas|ticket", re.IGNORECASE)
+_SIGNATURE = re.compile("(?:.*[-_])?(?:hmac|sig|signature)", re.IGNORECASE)
+_IF_OPAQUE = re.compile("token|key|code|appid|key-pair-id|policy|sas|ticket", re.IGNORECASE)
 _PARAMETER = re.compile(r"(?:^|[?&;#])([^=&;#?]+)=([^&;#]+)")
 _USERINFO = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//([^/?#\s]*)@")
 _SIGNED = "-signature", "-credential", "-token"
@@ -49,7 +49,8 @@ def form_hits(text: str) -> list[Hit]:
 
 
 _SECRET_SEGMENT = re.compile(
-    r"/(?:(?:api[-_]?)?keys?|tokens?|secrets?|(?:web)?hooks?)/([A-Za-z0-9_-]{16,})(?=[/?#]|\Z)",
+    r"/(?:(?:api[-_]?)?keys?|k|mcp|s|secrets?|tokens?|(?:(?:web)?hooks?|services)(?:/[A-Z0-9]+){0,2})"
+    r"/([A-Za-z0-9_-]{16,})(?=[/?#]|\Z)",
     re.IGNORECASE,
 )
 
@@ -90,6 +91,7 @@ _IN_TEXT = re.compile(
 _USER_IN_TEXT = re.compile(
     r":\\*/\\*/([^/?#\s\"'<>@:\\]*)(?::([^/?#\s\"'<>\\]+))?@(?=[A-Za-z0-9\[])"
 )
+_ORACLE = re.compile(r"jdbc:oracle:[a-z]{3,4}:\w{1,64}/([^\s\"'@/]{6,64})@")
 _AROUND_URLS = ".,:!*_"
 
 
@@ -105,11 +107,14 @@ def text_hits(text: str) -> list[Hit]:
     if "@" in text:
         for match in _USER_IN_TEXT.finditer(text):
             user, password = unquote(match[1]), match[2]
-            if password is None:
+            if password in (None, "x-oauth-basic"):
                 if is_opaque(user):
                     hits.append(Hit(*match.span(1), REDACTED, _KIND))
             elif can_be_password(unquote(password)):
                 hits.append(Hit(*match.span(2), REDACTED, _KIND))
+        if "jdbc:oracle:" in text:
+            for match in _ORACLE.finditer(text):
+                hits.append(Hit(*match.span(1), REDACTED, _KIND))
     return hits
 
 

@@ -363,7 +363,10 @@ class App:
             await self._relay(begun, call, url, body)
         else:
             begun.unanswered()
-            await call.error(404, "This request would be recorded, but no upstream is set", None)
+            message = "This request would be recorded, but no upstream is set"
+            if self._recorder.answers is not None:
+                message = "pass_through() has nowhere to send this to: its server is this one"
+            await call.error(404, message, None)
 
     def _url(self, call: _Call) -> str | None:
         """The URL by which the recorder knows it; ``None`` where it is not below upstream's."""

@@ -197,7 +197,10 @@ def _response(part: JSON, value: JSONObject, request: Request | None) -> _Kept |
     ours = part.get("chatapi")
     cut = (ours if isinstance(ours, dict) else part).get("cut", value.get("cut"))
     cut = cut if cut in ("server", "client") else None
-    return Response(200 if status < 100 else status, headers, body, chunks=chunks, cut=cut), False
+    response = Response(200 if status < 100 else status, headers, body, chunks=chunks, cut=cut)
+    if isinstance(ours, dict) and isinstance(ours.get("pieces"), str):
+        response.arrivals = ours["pieces"]
+    return response, False
 
 
 def _needs_no_body(status: int, request: Request | None) -> bool:

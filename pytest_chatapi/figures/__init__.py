@@ -1,0 +1,1 @@
+"""What exchanges spend and how fast they are: tokens, seconds, cost."""

@@ -1,0 +1,377 @@
+"""The figures of one exchange: tokens as they were reported, seconds as they were measured.
+
+What is not known is ``None``, never zero. Definitions: Artificial Analysis' methodology (first
+token, output speed), and the semantic conventions of OpenTelemetry (time to first chunk).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from typing import Literal
+
+from pytest_chatapi.contract.ask import request_json
+from pytest_chatapi.contract.exchange import Exchange, Response
+from pytest_chatapi.contract.sse import decode_sse, looks_like_sse
+from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.reading.arrivals import arrivals_of
+
+__all__ = ["Figures", "Source", "Timing", "Tokens", "figures_of", "timing_of", "tokens_of"]
+
+Source = Literal["live", "recorded", "replayed", "mock"]
+"""Where an exchange, and so its timing, is from."""
+
+SHORTEST_WINDOW = 0.05
+"""Seconds between the first and the last token chunk from which a speed can be measured."""
+
+_STALL = 4.0
+"""How many times the median gap a gap between token chunks must be to count as a stall."""
+_LEAST_STALL = 0.25  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Counts as the response reported them; ``None`` where it did not.
+
+    Attributes:
+        cached: of the prompt, read from a cache.
+        cache_write: of the prompt, written into a cache.
+        reasoning: of the completion.
+        audio_in, audio_out: of the prompt, and of the completion.
+    """
+
+    prompt: int | None = None
+    completion: int | None = None
+    total: int | None = None
+    cached: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+    audio_in: int | None = None
+    audio_out: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds from the last byte of the request; ``None`` where they are not known.
+
+    Attributes:
+        total: to the end of the response.
+        first_chunk: to the first chunk of any kind.
+        first_token: to the first chunk with content, refusal, reasoning, audio or a part of a
+            tool call.
+        first_answer: as `first_token`, without reasoning.
+        tokens_per_second: of the output, over the window from the first to the last token chunk;
+            ``None`` where it cannot be measured.
+        unmeasured: why it cannot, or ``""``.
+        token_chunks: chunks with a token.
+        tokens_per_chunk: mean, where the completion's tokens are known.
+        stalls: gaps between token chunks that are several times the usual one.
+        longest_gap: between two token chunks.
+    """
+
+    total: float | None = None
+    first_chunk: float | None = None
+    first_token: float | None = None
+    first_answer: float | None = None
+    tokens_per_second: float | None = None
+    unmeasured: str = ""
+    token_chunks: int = 0
+    tokens_per_chunk: float | None = None
+    stalls: int = 0
+    longest_gap: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What one exchange took and cost.
+
+    Attributes:
+        model: that answered, else the one that was asked for; ``""`` where neither is known.
+        tier: of service, as the response names it.
+        server_tokens_per_second: the server's own figure, where it sends one.
+    """
+
+    source: Source
+    model: str
+    requested_model: str
+    url: str
+    is_stream: bool
+    status: int
+    tokens: Tokens
+    timing: Timing
+    tier: str = ""
+    server_tokens_per_second: float | None = None
+    wire_usd: float | None = None
+
+    @property
+    def speeds_disagree(self) -> bool:
+        """Whether the server's own speed and the measured one differ by more than a fifth."""
+        ours, theirs = self.timing.tokens_per_second, self.server_tokens_per_second
+        return ours is not None and theirs is not None and abs(ours - theirs) > theirs / 5
+
+
+def figures_of(exchange: Exchange, source: Source) -> Figures:
+    """The figures of a chat completion, whole or streamed."""
+    request, response = exchange.request, exchange.response
+    asked, _ = request_json(request)
+    asked = asked if isinstance(asked, dict) else {}
+    requested = asked.get("model")
+    chunks = list(_chunks(response)) if response is not None else []
+    usage = _last(chunks, "usage")
+    tokens = tokens_of(usage)
+    is_stream = response is not None and _is_stream(response)
+    # Of a replay, the times are those of the recording.
+    timing = timing_of(response, tokens) if response is not None else Timing()
+    model, tier = _last(chunks, "model"), _last(chunks, "service_tier")
+    return Figures(
+        source,
+        model if isinstance(model, str) else requested if isinstance(requested, str) else "",
+        requested if isinstance(requested, str) else "",
+        request.url if request is not None else "",
+        is_stream,
+        response.status if response is not None else 0,
+        tokens,
+        timing,
+        tier if isinstance(tier, str) else "",
+        _server_speed(chunks, tokens),
+        _wire_usd(usage),
+    )
+
+
+# -- tokens --------------------------------------------------------------------------------------
+
+
+def tokens_of(usage: JSON) -> Tokens:
+    """The counts in a ``usage`` object, under the names of Anthropic and DeepSeek as well."""
+    if not isinstance(usage, dict):
+        return Tokens()
+    prompt = _part(usage, "prompt_tokens_details")
+    completion = _part(usage, "completion_tokens_details")
+    return Tokens(
+        _count(usage, "prompt_tokens"),
+        _count(usage, "completion_tokens"),
+        _count(usage, "total_tokens"),
+        _first(
+            _count(prompt, "cached_tokens"),
+            _count(usage, "cache_read_input_tokens"),
+            _count(usage, "prompt_cache_hit_tokens"),
+        ),
+        _first(
+            _count(prompt, "cache_write_tokens"),
+            _count(prompt, "cache_creation_tokens"),
+            _count(usage, "cache_creation_input_tokens"),
+        ),
+        _first(_count(completion, "reasoning_tokens"), _count(usage, "reasoning_tokens")),
+        _count(prompt, "audio_tokens"),
+        _count(completion, "audio_tokens"),
+    )
+
+
+def _part(usage: JSONObject, name: str) -> JSONObject:
+    part = usage.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _count(part: JSONObject, name: str) -> int | None:
+    count = part.get(name)
+    return count if type(count) is int and count >= 0 else None
+
+
+def _first(*counts: int | None) -> int | None:
+    return next((count for count in counts if count is not None), None)
+
+
+# -- seconds -------------------------------------------------------------------------------------
+
+
+def timing_of(response: Response, tokens: Tokens) -> Timing:
+    """When the chunks of a response arrived, and what follows from it."""
+    times = response.times
+    pieces = response.pieces if isinstance(response.pieces, list | tuple) else None
+    if response.arrivals and (known := arrivals_of(response.content, response.arrivals)):
+        pieces, times = known
+    if not times or (pieces is not None and len(pieces) != len(times)):
+        return Timing(unmeasured="the times of arrival were not recorded")
+    if not _is_stream(response):
+        return Timing(times[-1], times[0], unmeasured="the response was not streamed")
+    if pieces is None:
+        return Timing(times[-1], unmeasured="the pieces of the stream were not recorded")
+    first_chunk: float | None = None
+    first_answer: float | None = None
+    arrivals: list[float] = []
+    first_count: int | None = None
+    for time, chunk in _timed_chunks(pieces, times):
+        first_chunk = time if first_chunk is None else first_chunk
+        kind = _kind_of(chunk)
+        if not kind:
+            continue
+        if not arrivals:
+            first_count = tokens_of(chunk.get("usage")).completion
+        arrivals.append(time)
+        if first_answer is None and kind == "answer":
+            first_answer = time
+    speed, why = _speed(arrivals, tokens.completion, first_count)
+    gaps = [later - earlier for earlier, later in pairwise(arrivals)]
+    usual = sorted(gaps)[len(gaps) // 2] if gaps else 0.0
+    return Timing(
+        times[-1],
+        first_chunk,
+        arrivals[0] if arrivals else None,
+        first_answer,
+        speed,
+        why,
+        len(arrivals),
+        tokens.completion / len(arrivals) if arrivals and tokens.completion is not None else None,
+        sum(gap > max(_STALL * usual, _LEAST_STALL) for gap in gaps),
+        max(gaps) if gaps else None,
+    )
+
+
+def _speed(
+    arrivals: Sequence[float], completion: int | None, first: int | None
+) -> tuple[float | None, str]:
+    """Output tokens per second, and why it cannot be measured."""
+    if len(arrivals) < 2:
+        return None, "fewer than two chunks have tokens"
+    if completion is None:
+        return None, "the number of tokens is not reported"
+    window = arrivals[-1] - arrivals[0]
+    if window < SHORTEST_WINDOW:
+        return None, f"the chunks came within {SHORTEST_WINDOW * 1000:.0f} ms"
+    # Where the counts of chunks are not sent, the first one is taken to hold one token.
+    return max(completion - (1 if first is None else first), 0) / window, ""
+
+
+def _timed_chunks(
+    pieces: Sequence[bytes], times: Sequence[float]
+) -> Iterator[tuple[float, JSONObject]]:
+    """Each chunk with the time at which its last byte came."""
+    now = 0.0
+
+    def arriving() -> Iterator[bytes]:
+        nonlocal now
+        for piece, time in zip(pieces, times, strict=True):
+            now = time
+            yield piece
+
+    for data, _, _ in decode_sse(arriving()):
+        chunk = _json(data)
+        if isinstance(chunk, dict):
+            yield now, chunk
+
+
+def _kind_of(chunk: JSONObject) -> Literal["", "reasoning", "answer"]:
+    """Whether a chunk has a token, and of what."""
+    kind: Literal["", "reasoning", "answer"] = ""
+    choices = chunk.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        delta = choice.get("delta") if isinstance(choice, dict) else None
+        if not isinstance(delta, dict):
+            continue
+        if any(delta.get(name) for name in ("content", "refusal", "audio", "function_call")):
+            return "answer"
+        if delta.get("tool_calls"):
+            return "answer"
+        if any(delta.get(name) for name in ("reasoning", "reasoning_content", "thinking")):
+            kind = "reasoning"
+    return kind
+
+
+# -- what the server says ------------------------------------------------------------------------
+
+
+def _server_speed(chunks: Sequence[JSONObject], tokens: Tokens) -> float | None:
+    """Output tokens per second by the server: llama.cpp's ``timings``, Groq's ``x_groq`` or usage,
+    vLLM's ``metrics``.
+    """
+    timings = _last(chunks, "timings")
+    if isinstance(timings, dict):
+        return _number(timings.get("predicted_per_second"))
+    usage = _last(chunks, "usage")
+    groq = _last(chunks, "x_groq")
+    for part in (usage, groq.get("usage") if isinstance(groq, dict) else None):
+        if isinstance(part, dict):
+            seconds = _number(part.get("completion_time"))
+            count = tokens_of(part).completion
+            if seconds and count:
+                return count / seconds
+    metrics = _last(chunks, "metrics")
+    if isinstance(metrics, dict):
+        mean = _number(metrics.get("mean_time_per_output_token"))
+        return 1 / mean if mean else None
+    return None
+
+
+def _wire_usd(usage: JSON) -> float | None:
+    """What the response says that it cost: OpenRouter's ``cost``, xAI's ticks of 1e-10 USD."""
+    if not isinstance(usage, dict):
+        return None
+    cost = _number(usage.get("cost"))
+    ticks = _number(usage.get("cost_in_usd_ticks"))
+    return cost if cost is not None else ticks / 1e10 if ticks is not None else None
+
+
+def _number(value: JSON) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and value >= 0 else None
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+def _is_stream(response: Response) -> bool:
+    if response.chunks is not None:
+        return True
+    kind = response.headers.get("content-type", "")
+    return "event-stream" in kind or looks_like_sse(response.content[:512])
+
+
+def _chunks(response: Response) -> Iterator[JSONObject]:
+    """The chunks of a stream, or the one object of a whole response."""
+    if response.chunks is not None:
+        yield from (chunk for chunk in _listed(response.chunks) if isinstance(chunk, dict))
+        return
+    if _is_stream(response):
+        pieces: Iterable[bytes] = [response.content]
+        values: Iterable[JSON] = (_json(data) for data, _, _ in decode_sse(pieces))
+    else:
+        values = [response.body if isinstance(response.body, dict) else _json(response.content)]
+    yield from (value for value in values if isinstance(value, dict))
+
+
+def _listed(chunks: Iterable[JSON]) -> Iterable[JSON]:
+    # A stream that can be read only once is left to who reads it.
+    return chunks if isinstance(chunks, list | tuple) else ()
+
+
+def _last(chunks: Sequence[JSONObject], name: str) -> JSON:
+    """The last value of a member that is not null."""
+    return next((c[name] for c in reversed(chunks) if c.get(name) is not None), None)
+
+
+def _json(data: bytes) -> JSON:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+
+
+def to_json(figures: Figures) -> JSONObject:
+    """The figures of an exchange, as the report has them."""
+    tokens, timing = figures.tokens, figures.timing
+    return {
+        "model": figures.model,
+        "source": figures.source,
+        "stream": figures.is_stream,
+        "status": figures.status,
+        **{f"{field.name}_tokens": getattr(tokens, field.name) for field in fields(tokens)},
+        "seconds": timing.total,
+        "first_chunk_seconds": timing.first_chunk,
+        "ttft_seconds": timing.first_token,
+        "first_answer_seconds": timing.first_answer,
+        "tokens_per_second": timing.tokens_per_second,
+        "server_tokens_per_second": figures.server_tokens_per_second,
+        "stalls": timing.stalls,
+    }

@@ -1,0 +1,167 @@
+"""Figures of exchanges, against values computed by hand."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from pytest_chatapi.contract.exchange import Exchange, Request, Response
+from pytest_chatapi.figures.measure import Timing, Tokens, figures_of, tokens_of
+
+URL = "https://api.example.org/v1/chat/completions"
+
+
+def chunk(usage: Any = None, **delta: Any) -> dict[str, Any]:
+    choices = [{"index": 0, "delta": delta, "finish_reason": None}] if delta else []
+    body = {"id": "c", "object": "chat.completion.chunk", "model": "m-1", "choices": choices}
+    return {**body, "usage": usage} if usage else body
+
+
+def stream(*timed: tuple[float, dict[str, Any]]) -> Exchange:
+    """An exchange whose chunks arrive one by one, at seconds."""
+    pieces = [f"data: {json.dumps(one)}\n\n".encode() for _, one in timed]
+    pieces.append(b"data: [DONE]\n\n")
+    times = [*(time for time, _ in timed), timed[-1][0]]
+    headers = {"content-type": "text/event-stream"}
+    request = Request("POST", URL, {}, json.dumps({"model": "m", "stream": True}))
+    return Exchange(request, Response(200, headers, pieces=pieces, times=times))
+
+
+USAGE = {"prompt_tokens": 10, "completion_tokens": 21, "total_tokens": 31}
+
+
+def test_first_token_is_not_the_first_chunk() -> None:
+    exchange = stream(
+        (0.1, chunk(role="assistant", content="")),
+        (0.5, chunk(reasoning_content="Well")),
+        (1.0, chunk(content="Hello")),
+        (1.5, chunk(content=" there")),
+        (1.6, chunk(USAGE)),
+    )
+    figures = figures_of(exchange, "live")
+    assert figures.tokens == Tokens(10, 21, 31)
+    # 20 tokens after the first chunk of one, in the second from 0.5 to 1.5.
+    assert figures.timing == Timing(1.6, 0.1, 0.5, 1.0, 20.0, "", 3, 7.0, 0, 0.5)
+    assert (figures.model, figures.requested_model) == ("m-1", "m")
+
+
+def test_the_tokens_of_the_first_chunk_are_left_out() -> None:
+    first = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+    exchange = stream((0.5, chunk(first, content="a b c d e")), (1.0, chunk(USAGE, content="f")))
+    assert figures_of(exchange, "live").timing.tokens_per_second == pytest.approx(32)
+
+
+@pytest.mark.parametrize(
+    ("timed", "why"),
+    [
+        ([(0.5, chunk(USAGE, content="a"))], "fewer than two chunks have tokens"),
+        ([(0.5, chunk(content="a")), (0.6, chunk(content="b"))], "is not reported"),
+        ([(0.5, chunk(content="a")), (0.549, chunk(USAGE, content="b"))], "within 50 ms"),
+    ],
+)
+def test_a_speed_that_cannot_be_measured(timed: list[Any], why: str) -> None:
+    timing = figures_of(stream(*timed), "live").timing
+    assert timing.tokens_per_second is None
+    assert why in timing.unmeasured
+
+
+def test_what_is_not_reported_is_not_zero() -> None:
+    figures = figures_of(stream((0.5, chunk(content="a")), (1.0, chunk(content="b"))), "recorded")
+    assert figures.tokens == Tokens()
+    assert figures.wire_usd is None
+
+
+@pytest.mark.parametrize(
+    "delta", [{"refusal": "no"}, {"audio": {"data": "AA=="}}, {"tool_calls": [{}]}]
+)
+def test_what_counts_as_a_token(delta: dict[str, Any]) -> None:
+    timing = figures_of(
+        stream((0.1, chunk(role="assistant")), (0.4, chunk(**delta))), "live"
+    ).timing
+    assert (timing.first_chunk, timing.first_token) == (0.1, 0.4)
+
+
+def test_stalls() -> None:
+    times = [0.1, 0.2, 0.3, 0.4, 2.4, 2.5]
+    timing = figures_of(stream(*((time, chunk(content="a")) for time in times)), "live").timing
+    assert (timing.stalls, timing.longest_gap) == (1, pytest.approx(2.0))
+
+
+def test_a_cassette_without_times_says_so() -> None:
+    exchange = stream((0.5, chunk(content="a")), (1.0, chunk(USAGE, content="b")))
+    assert figures_of(exchange, "replayed").timing.first_token == 0.5
+    assert exchange.response
+    exchange.response.times = None
+    assert "not recorded" in figures_of(exchange, "recorded").timing.unmeasured
+
+
+@pytest.mark.parametrize(
+    ("extra", "tokens"),
+    [
+        (
+            {"prompt_tokens_details": {"cached_tokens": 4, "audio_tokens": 1}},
+            {"cached": 4, "audio_in": 1},
+        ),
+        ({"completion_tokens_details": {"reasoning_tokens": 7}}, {"reasoning": 7}),
+        (
+            {"cache_read_input_tokens": 3, "cache_creation_input_tokens": 2},
+            {"cached": 3, "cache_write": 2},
+        ),
+        ({"prompt_cache_hit_tokens": 6}, {"cached": 6}),
+        ({"prompt_tokens_details": None, "completion_tokens_details": []}, {}),
+    ],
+)
+def test_details_of_usage(extra: dict[str, Any], tokens: dict[str, int]) -> None:
+    assert tokens_of({**USAGE, **extra}) == Tokens(10, 21, 31, **tokens)
+
+
+@pytest.mark.parametrize("count", [-1, 1.5, True, "9", None])
+def test_a_count_that_is_none(count: object) -> None:
+    assert tokens_of({"prompt_tokens": count}) == Tokens()
+
+
+def whole(**members: Any) -> Exchange:
+    body = {"id": "c", "object": "chat.completion", "model": "m", "choices": [], **members}
+    return Exchange(Request("POST", URL), Response(200, {}, body=json.dumps(body), times=[0.7]))
+
+
+def test_a_whole_response() -> None:
+    figures = figures_of(whole(usage=USAGE, service_tier="flex"), "live")
+    assert (figures.timing.total, figures.tokens.total, figures.tier) == (0.7, 31, "flex")
+    assert figures.timing.unmeasured == "the response was not streamed"
+
+
+@pytest.mark.parametrize(
+    ("members", "speed"),
+    [
+        ({"timings": {"predicted_per_second": 50.5}}, 50.5),
+        ({"usage": {**USAGE, "completion_time": 0.5}}, 42.0),
+        ({"x_groq": {"usage": {**USAGE, "completion_time": 0.1}}}, 210.0),
+        ({"metrics": {"mean_time_per_output_token": 0.02}}, 50.0),
+        ({}, None),
+    ],
+)
+def test_the_speed_that_the_server_says(members: dict[str, Any], speed: float | None) -> None:
+    assert figures_of(whole(**members), "live").server_tokens_per_second == speed
+
+
+def test_speeds_that_disagree() -> None:
+    timed = ((0.5, chunk(content="a")), (1.5, {**chunk(USAGE, content="b"), "timings": {}}))
+    for theirs, disagree in ((20.0, False), (24.0, False), (26.0, True), (16.0, True)):
+        timed[1][1]["timings"] = {"predicted_per_second": theirs}
+        assert figures_of(stream(*timed), "live").speeds_disagree is disagree
+
+
+@pytest.mark.parametrize(
+    ("usage", "usd"),
+    [
+        ({"cost": 0.25}, 0.25),
+        ({"cost_in_usd_ticks": 25_000_000}, 0.0025),
+        ({"cost": 0}, 0.0),
+        ({}, None),
+    ],
+)
+def test_the_cost_on_the_wire(usage: dict[str, Any], usd: float | None) -> None:
+    assert figures_of(whole(usage={**USAGE, **usage}), "live").wire_usd == usd
