@@ -125,7 +125,7 @@ def test_the_action(aimock: str, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 1, done.stderr
-    assert "::error title=text.n.whole::" in done.stdout
+    assert "::error title=text.n.whole" in done.stdout
     output = tmp_path / values["output"]
     report = json.loads((output / "report.json").read_text(encoding="utf-8"))
     assert len(report["checks"]) == 3
