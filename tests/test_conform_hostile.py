@@ -11,10 +11,11 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
-from conformance_servers import HEADERS, MODEL, URL, Answered, Faulty, body_of, results
+from conformance_servers import HEADERS, MODEL, URL, Answered, Faulty, body_of, edits, results
 
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.conformance import wire
@@ -90,40 +91,50 @@ def closes(connection: socket.socket, request: bytes, over: threading.Event) -> 
 
 
 CHUNK = b'data: {"id": "a", "choices": [{"index": 0, "delta": {"content": "a"}}]}\n\n'
-BEHAVIOURS: dict[str, tuple[Behaviour, str]] = {
-    "hangs": (hangs, "no response within 0.05 s"),
-    "closes at once": (closes, "the connection broke"),
-    "answers HTML": (says("200 OK\r\ncontent-type: text/html", b"<h1>HEAD</h1>"), "not JSON"),
+BEHAVIOURS: dict[str, tuple[Behaviour, str, bool]] = {
+    "hangs": (hangs, "no response within 0.05 s", False),
+    "closes at once": (closes, "the connection broke", False),
+    "wants another key": (
+        says("401 No\r\ncontent-type: application/json", b'{"error": {"message": "HEAD"}}'),
+        "a legal request is refused",
+        False,
+    ),
+    "answers HTML": (says("200 OK\r\ncontent-type: text/html", b"<h1>HEAD</h1>"), "not JSON", True),
     "refuses all": (
         says("500 No\r\ncontent-type: application/json", b'{"error": {"message": "HEAD"}}'),
         "a legal request is refused",
+        True,
     ),
     "streams for ever": (
         says("200 OK\r\ncontent-type: text/event-stream", CHUNK, True),
         "the response is over 20,000 bytes long",
+        False,
     ),
     "sends 100 MB": (
         says("200 OK\r\ncontent-length: 100000000", b"HEAD" * 1000, True),
         "the response is over 20,000 bytes long",
+        False,
     ),
-    "is no HTTP": (says("what\r\nso: ever", b"HEAD"), "the connection broke"),
+    "is no HTTP": (says("what\r\nso: ever", b"HEAD"), "the connection broke", False),
     "is not compressed": (
         says("200 OK\r\ncontent-encoding: gzip", b"HEAD"),
         "cannot be decompressed",
+        False,
     ),
 }
+"""What it does, what the report says of it, and whether it is asked any more than the plainest."""
 
 
 @pytest.fixture
 def conform(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., tuple[int, dict[str, dict[str, object]], str]]:
+) -> Callable[..., tuple[int, dict[str, dict[str, str]], str]]:
     """Runs the command: exit status, checks of the report by id, standard error.
 
     No text that it wrote has a secret.
     """
 
-    def run(url: str, *options: str) -> tuple[int, dict[str, dict[str, object]], str]:
+    def run(url: str, *options: str) -> tuple[int, dict[str, dict[str, str]], str]:
         monkeypatch.setenv("THE_KEY", KEY)
         arguments = ["conform", "server", url, "--model", "m", "--api-key-env", "THE_KEY"]
         arguments += ["--header", MORE, "--record", str(tmp_path / "d"), *options]
@@ -145,7 +156,7 @@ def test_a_server_that_does_not_play_gets_a_verdict(
     name: str, conform: Callable[..., object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wire, "MOST_BYTES", 20_000)
-    behaviour, reason = BEHAVIOURS[name]
+    behaviour, reason, is_asked_on = BEHAVIOURS[name]
     timeout = "0.05" if behaviour is hangs else "30"
     with server(behaviour) as (url, requests):
         status, checks, _ = conform(url, "--timeout", timeout)
@@ -155,8 +166,9 @@ def test_a_server_that_does_not_play_gets_a_verdict(
     assert basic["verdict"] == "fail"
     assert reason in json.dumps(basic)
     assert not [one for one in checks.values() if one["verdict"] == "pass"]
-    if "respon" in reason or "broke" in reason:  # nothing more is asked of such a server
-        assert len(requests) <= 4
+    assert (len(requests) > 4) is is_asked_on
+    if not is_asked_on:
+        assert checks["tools.required.whole"]["reason"].startswith("the plainest request fails: ")
 
 
 @pytest.mark.parametrize("where", ["another host", "the same host"])
@@ -199,8 +211,8 @@ def test_a_server_that_goes_away_is_not_asked_on(conform: Callable[..., object])
     assert later["reason"] == (
         "the server does not respond any more, since transport.query at the latest"
     )
-    # Two that are measured, four about models, the one that it hangs on, and one to see whether.
-    assert count == 8
+    # Three that are measured, four about models, the one that it hangs on, and one to see whether.
+    assert count == 9
 
 
 @pytest.mark.parametrize("concurrency", ["1", "3"])
@@ -293,6 +305,26 @@ def test_odd_values_break_no_check(body: object) -> None:
     assert not [
         name for name, r in reached.items() if r.verdict.value == "pass" and "stream" in name
     ]
+
+
+def test_what_holds_no_completion_is_not_accepted() -> None:
+    def fault(answered: Answered) -> None:
+        if answered.request.method == "POST":
+            answered.body = body_of({"data": []})
+
+    [result] = results(["transport.query"], fault).values()
+    assert (result.verdict.value, result.reason) == ("fail", "the response holds no completion")
+
+
+def test_usage_that_crosses_between_streams() -> None:
+    def swap(value: dict[str, Any]) -> None:
+        if value.get("usage"):
+            value["usage"]["prompt_tokens"] = 100 - value["usage"]["prompt_tokens"]
+            value["usage"]["total_tokens"] = 100
+
+    [result] = results(["transport.concurrency"], edits(swap)).values()
+    assert result.verdict.value == "fail"
+    assert "does not fit its prompt" in result.reason
 
 
 def test_a_check_that_breaks_is_our_error_and_leaves_the_others() -> None:

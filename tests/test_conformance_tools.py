@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from conformance_faults.tools import FAULTS, edits, finish, parts, refused, when
+from conformance_faults import modalities
+from conformance_faults.tools import (
+    FAULTS,
+    accepted,
+    arguments,
+    calls,
+    calls_anyway,
+    edits,
+    finish,
+    parts,
+    refused,
+    when,
+)
 from conformance_servers import KEY, MODEL, URL, Answered, Fault, Faulty, results
 
 from pytest_chatapi.cli.main import main
@@ -44,9 +57,69 @@ def _auto(asked: dict[str, Any]) -> bool:
 
 def _breaks_off(answered: Answered) -> None:
     if answered.asked.get("tools"):
+        FAULTS["tools.required"][0](answered)
         head = answered.body.partition(b"\n\n")[0]
         error = b'data: {"error": {"message": "no parser", "type": "server_error"}}'
         answered.body = b"\n\n".join([head, error, b""])
+
+
+def _no_sound(answered: Answered) -> None:
+    edits(lambda value: [part.pop("audio", None) for part in parts(value)])(answered)
+    finish("length")(answered)
+
+
+def _lists(answered: Answered) -> None:
+    place = {"type": "literal_error", "loc": ["body", "tools", 0, "type"], "input": "custom"}
+    answered.status = 422
+    answered.body = json.dumps(
+        {"detail": [{**place, "msg": "Input should be 'function'"}]}
+    ).encode()
+
+
+def _cut_late(answered: Answered) -> None:
+    _ends_early(answered)
+    finish("length")(answered)
+
+
+def _with_text(call: dict[str, Any]) -> None:
+    call["function"]["arguments"] = '{"text": "The"}' if "id" in call else ""
+
+
+def _ends_early(answered: Answered) -> None:
+    calls(_with_text)(answered)
+    finish("tool_calls")(answered)
+
+
+def _of_no_parameters(asked: dict[str, Any]) -> bool:
+    return any("parameters" not in tool["function"] for tool in asked.get("tools", ()))
+
+
+def _short_name(call: dict[str, Any]) -> None:
+    call["function"]["name"] = call["function"]["name"][:60]
+
+
+def _no_text(value: dict[str, Any]) -> None:
+    for part in parts(value):
+        part["content"] = ""
+
+
+def _of_another_format(value: dict[str, Any]) -> None:
+    for part in parts(value):
+        if "audio" in part:
+            part["audio"]["data"] = "AAAA"
+
+
+def _hears(answered: Answered) -> None:
+    """It takes sound, and does not send any."""
+    if "input_audio" in json.dumps(answered.asked):
+        accepted(answered)
+        edits(lambda value: value["usage"].update(prompt_tokens=50, total_tokens=52))(answered)
+    elif "modalities" in answered.asked:
+        modalities.LOOSE["modalities.audio"][0](answered)
+
+
+def _asks_for(member: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda asked: member in json.dumps(asked)
 
 
 _CONTEXT = refused(400, "This model's maximum context length is 2048 tokens.")
@@ -75,6 +148,47 @@ _CONTEXT = refused(400, "This model's maximum context length is 2048 tokens.")
         ),
         ("tools.cut", refused(400, "max_tokens must be over 99"), "not-exercised", "60 tokens is"),
         ("tools.custom", refused(400, "only 'function', not 'custom'"), "unsupported", "custom"),
+        ("tools.cut", _cut, "not-exercised", "the limit is reached before the call has begun"),
+        ("tools.cut", _cut_late, "fail", "their end is made up"),
+        ("tools.cut", _ends_early, "fail", "do not match the tool's schema"),
+        (
+            "tools.no-arguments",
+            when(_of_no_parameters, refused(400, "tools[0]: no parameters")),
+            "fail",
+            "a tool without `parameters` is refused",
+        ),
+        (
+            "tools.no-arguments",
+            when(_of_no_parameters, arguments('{"a": 1}')),
+            "non-strict",
+            "the arguments have what the tool does not have",
+        ),
+        ("tools.many", calls(_short_name), "fail", "the name of the tool is not kept"),
+        (
+            "tools.round-trip",
+            when(_asks_for("tool_call_id"), edits(_no_text)),
+            "not-exercised",
+            "the response to the result has no text",
+        ),
+        ("tools.auto", when(_auto, edits(calls_anyway)), "not-exercised", "which it may"),
+        ("tools.auto", edits(_no_text), "not-exercised", "has no text"),
+        ("tools.none", edits(_no_text), "not-exercised", "has no text"),
+        ("modalities.audio", edits(_of_another_format), "fail", "are not base64 of the format"),
+        ("modalities.audio", _hears, "non-strict", "asks for audio, and is ignored"),
+        (
+            "modalities.audio",
+            when(_asks_for("audio"), refused(400, "no audio")),
+            "unsupported",
+            "no audio",
+        ),
+        (
+            "tools.required.whole",
+            arguments('{"city": "Oslo"}'),
+            "pass",
+            "",
+        ),  # C10 is of another check
+        ("tools.custom", _lists, "unsupported", '422: "body.tools.0.type: Input should'),
+        ("modalities.audio", _no_sound, "not-exercised", 'ends with "length" before any audio'),
         ("tools.custom", refused(500, "only 'function', not 'custom'"), "fail", "refused"),
     ],
 )
@@ -114,14 +228,59 @@ def _used_up(answered: Answered) -> None:
         _message(content="<think>Hm."),
         edits(_counted),
         _used_up,
+        refused(400, "Could not finish: max_tokens or model output limit was reached."),
     ],
 )
-def test_a_model_that_reasons_has_room_for_it(fault: Fault) -> None:
-    [result] = results(["tools.required.whole"], when(_plain, fault)).values()
+def test_a_model_that_reasons_has_room_and_time_for_it(fault: Fault) -> None:
+    patience = []
+
+    def noted(answered: Answered) -> None:
+        patience.append(answered.request.extensions["timeout"]["read"])
+        when(_plain, fault)(answered)
+
+    [result] = results(["tools.required.whole"], noted).values()
     assert result.verdict.value == "pass"
+    *measured, check = patience
+    assert (set(measured), check) == ({5}, 20)
     [asked] = _said(result)
     assert asked["max_completion_tokens"] == 2128
     assert "temperature" not in asked
+
+
+def _thinks_first(answered: Answered) -> None:
+    """A model that thinks for 500 tokens, and takes no temperature, stop or log probabilities."""
+    asked = answered.asked
+    if answered.status != 200 or "messages" not in asked:
+        return
+    for name in ("temperature", "stop", "logprobs", "logit_bias", "max_tokens", "top_p"):
+        if asked.get(name, 1) != 1:
+            refused(400, f"Unsupported parameter: '{name}' with this model.")(answered)
+            return
+    cap = asked.get("max_completion_tokens", 500)
+    if cap < 500 and asked.get("reasoning_effort") != "none":
+        edits(lambda value: _spent(value, cap * asked.get("n", 1)))(answered)
+
+
+def _spent(value: dict[str, Any], tokens: int) -> None:
+    for part in parts(value):
+        part.pop("tool_calls", None)
+        part.pop("audio", None)
+        part.update({"content": ""} if "content" in part else {})
+    for choice in value["choices"]:
+        choice["finish_reason"] = choice["finish_reason"] and "length"
+    if value.get("usage"):
+        usage = value["usage"]
+        usage |= {"completion_tokens": tokens, "total_tokens": usage["prompt_tokens"] + tokens}
+        usage["completion_tokens_details"]["reasoning_tokens"] = tokens
+
+
+def test_no_check_fails_a_model_that_thinks_first() -> None:
+    came = results([], _thinks_first)
+    assert not {name for name, result in came.items() if result.verdict.value == "fail"}
+    passed = {name for name, result in came.items() if result.verdict.value == "pass"}
+    assert {"text.basic.whole", "tools.named.stream", "tools.no-parallel"} <= passed
+    assert {"tools.strict-schema.whole", "structured.json-schema.stream"} <= passed
+    assert came["tools.cut.stream"].verdict.value == "not-exercised"
 
 
 def test_other_models_have_no_more_room_than_they_need() -> None:
@@ -137,6 +296,16 @@ def test_a_model_that_does_not_reason_has_no_effort() -> None:
 
     for result in results(["reasoning.effort"], edits(no_thoughts)).values():
         assert result.verdict.value == "not-exercised"
+
+
+def test_a_server_gets_back_what_it_sent_with_a_call() -> None:
+    more = {"google": {"thought_signature": "abc"}}
+    fault = calls(lambda call: call.update(extra_content=more, index=0))
+    [result] = results(["tools.round-trip"], fault).values()
+    for asked in _said(result)[1:]:
+        own, other = asked["messages"][1]["tool_calls"]
+        assert own["extra_content"] == more
+        assert own.keys() - other.keys() == {"extra_content"}
 
 
 # -- rates ---------------------------------------------------------------------------------------

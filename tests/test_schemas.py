@@ -66,7 +66,7 @@ def resolve(name: str, node: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def test_all_schemas_are_there() -> None:
     assert set(SCHEMAS) == set(
-        "chunk completion_deleted completion_list error logprobs message_list model "
+        "chunk completion_deleted completion_list conformance error logprobs message_list model "
         "model_deleted model_list moderation request response usage".split()
     )
 
@@ -458,6 +458,24 @@ LEGAL: list[tuple[str, Any]] = [
     ("request", ask(audio={"voice": "a new voice", "format": "pcm16"}, unknown=True)),
 ]
 
+REPORT: dict[str, Any] = {
+    "version": 1,
+    "tool": "pytest-chatapi 1.0",
+    "server": {"url": "http://h/v1", "model": "m", "declared": []},
+    "contract": "2026-06-01",
+    "profile": "",
+    "checks": [],
+    "summary": {
+        **dict.fromkeys("checks requests pass non-strict fail unsupported".split(), 0),
+        "not-exercised": 0,
+        "harness-error": 0,
+        "badge": "0/0",
+    },
+    "exchanges": [],
+}
+
+LEGAL.append(("conformance", REPORT))
+
 # Schema, document, and where jsonschema sees what is wrong.
 ILLEGAL: list[tuple[str, Any, str]] = [
     ("usage", {**USAGE, "total_tokens": "4"}, "$.total_tokens"),
@@ -511,6 +529,7 @@ ILLEGAL: list[tuple[str, Any, str]] = [
     ("request", ask(response_format={"type": "json_schema"}), "$.response_format"),
     ("request", ask(audio={"voice": {"id": "v", "x": 1}, "format": "wav"}), "$.audio.voice"),
     ("request", ask(user=None), "$.user"),
+    ("conformance", {**REPORT, "version": 2}, "$.version"),
 ]
 
 

@@ -15,6 +15,7 @@ from pytest_chatapi.conformance.probe import CAPABILITIES, Verdict
 from pytest_chatapi.conformance.rate import Rate
 from pytest_chatapi.conformance.run import Result
 from pytest_chatapi.conformance.wire import Call, Sent
+from pytest_chatapi.contract.findings import LEVELS
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import mask, plural, without_secrets
 from pytest_chatapi.redaction.names import is_secret_header
@@ -59,7 +60,9 @@ _STYLES = {
     Verdict.NOT_EXERCISED: "warning",
     Verdict.HARNESS_ERROR: "error",
 }
-_FRAMES = 6
+_FRAMES = 4
+_LONGEST_FRAME = 4 * (_WIDTH - 4)
+_FINDINGS = 4
 _LONGEST_BODY = 4000
 _LONGEST_BODY_OF_A_PASS = 1000
 
@@ -212,7 +215,10 @@ def _quoted_body(body: bytes) -> str:
     try:
         text = json.dumps(json.loads(text), ensure_ascii=False)
     except ValueError:
-        return shlex.quote(text)
+        if "\n" not in text:
+            return shlex.quote(text)
+        text = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+        return f"$'{text}'"  # it has to stay as it is where the command is indented
     lines, width = [""], _WIDTH - len("  --data-raw '") - 2
     for word in _JSON_WORD.findall(text):
         if lines[-1] and len(lines[-1]) + len(word) + 1 > width:
@@ -234,15 +240,18 @@ def badge_of(summary: JSONObject) -> str:
     """``41/47 (6 not exercised)``: the checks that passed, of those of all features that the server
     does not say it lacks, and what became of the others.
     """
-    others = {
-        "failed": Verdict.FAIL,
-        "non-strict": Verdict.NON_STRICT,
-        "not exercised": Verdict.NOT_EXERCISED,
-        "not run": Verdict.HARNESS_ERROR,
-    }
-    parts = [f"{summary[verdict]} {word}" for word, verdict in others.items() if summary[verdict]]
-    rest = f" ({', '.join(parts)})" if parts else ""
+    left = [v for v in _BECAME if v is not Verdict.UNSUPPORTED and summary[v]]
+    rest = f" ({', '.join(f'{summary[v]} {_BECAME[v]}' for v in left)})" if left else ""
     return f"{summary['pass']}/{summary['checks'] - summary['unsupported']}{rest}"
+
+
+_BECAME = {
+    Verdict.FAIL: "failed",
+    Verdict.NON_STRICT: "non-strict",
+    Verdict.UNSUPPORTED: "unsupported",
+    Verdict.NOT_EXERCISED: "not exercised",
+    Verdict.HARNESS_ERROR: "not run",
+}
 
 
 def is_stale(check: JSONObject) -> bool:
@@ -305,11 +314,7 @@ def _summary(report: JSONObject, paint: Paint) -> str:
     """One line: how many checks came to what."""
     summary = report["summary"]
     parts = [f"{summary['pass']} of {plural(summary['checks'], 'check')} passed"]
-    parts += [
-        f"{summary[verdict.value]} {_WORDS[verdict].lower()}"
-        for verdict in Verdict
-        if verdict is not Verdict.PASS and summary[verdict.value]
-    ]
+    parts += [f"{summary[v]} {became}" for v, became in _BECAME.items() if summary[v]]
     known = sum(bool(check["known"]) and not is_stale(check) for check in report["checks"])
     parts += [f"{known} known"] if known else []
     text = f"{', '.join(parts)}; {plural(summary['requests'], 'request')}"
@@ -356,11 +361,10 @@ def failure_lines(
     lines[0] = paint("error", word) + " " + paint("bold", check["id"]) + lines[0][len(head) :]
     if is_stale(check):
         return lines
-    lines += _row("forced", check["title"])
+    lines += _row("checks", check["title"])
     for name in ("expected", "got"):
         lines += _row(name, check[name]) if check[name] else []
-    for finding in check["findings"]:
-        lines += _finding(finding, paint)
+    lines += _findings(check["findings"], paint)
     if check["exchange"]:
         last = exchanges[check["exchange"][-1]]
         chunks = [f["chunk"] for f in check["findings"] if f["chunk"] is not None]
@@ -384,13 +388,26 @@ def _received(exchange: JSONObject, chunk: int) -> list[str]:
     if first:
         lines.append(f"    ... {plural(first, 'line')} before")
     for frame in frames[first : first + _FRAMES]:
-        text = mask(frame)
-        limit = _WIDTH - 4
-        lines.append(f"    {text if len(text) <= limit else text[: limit - 3] + '...'}")
+        text, limit = mask(frame), _LONGEST_FRAME if len(frames) > 1 else 2 * _LONGEST_FRAME
+        text = text if len(text) <= limit else text[: limit - 3] + "..."
+        width = _WIDTH - 4
+        lines += [f"    {text[at : at + width]}" for at in range(0, len(text), width)]
     rest = len(frames) - first - _FRAMES
     if rest > 0 or exchange["cut"]:
         more = plural(rest, "more line") if rest > 0 else "more"
         lines.append(f"    ... and {more}")
+    return lines
+
+
+def _findings(findings: Sequence[JSONObject], paint: Paint) -> list[str]:
+    """Findings, errors first; those of the same rule and place once."""
+    by_place: dict[tuple[str, str], JSONObject] = {}
+    for finding in sorted(findings, key=lambda one: LEVELS.index(one["level"])):
+        by_place.setdefault((finding["code"], finding["path"]), finding)
+    shown = [*by_place.values()]
+    lines = [line for finding in shown[:_FINDINGS] for line in _finding(finding, paint)]
+    if len(shown) > _FINDINGS:
+        lines.append(f"  ... and {plural(len(shown) - _FINDINGS, 'more finding')}")
     return lines
 
 
@@ -408,7 +425,7 @@ def _folded(checks: Sequence[JSONObject], paint: Paint) -> list[str]:
     """Why checks are neither a pass nor a failure, and the failures that are known: each reason
     once, with the checks that have it.
     """
-    groups: dict[str, dict[str, list[str]]] = {}
+    groups: dict[str, dict[str, dict[str, str]]] = {}  # reasons by check, folded where they count
     for check in checks:
         verdict, reason = Verdict(check["verdict"]), check["reason"]
         if is_stale(check) or (_is_shown(check) and not check["known"]) or not reason:
@@ -419,11 +436,13 @@ def _folded(checks: Sequence[JSONObject], paint: Paint) -> list[str]:
             title = _WORDS[verdict]
             if check["expected"] or check["got"]:
                 reason += f" (expected {check['expected']}; got {check['got']})"
-        groups.setdefault(title, {}).setdefault(reason, []).append(check["id"])
+        same = reason.split(" (and ")[0]
+        groups.setdefault(title, {}).setdefault(same, {})[check["id"]] = reason
     lines = []
     for title, reasons in groups.items():
         lines.append(paint("bold", title))
-        for reason, names in reasons.items():
+        for same, names in reasons.items():
+            reason = same if len(names) > 1 else next(iter(names.values()))
             lines += _wrapped(f"  {mask(reason)}", "    ")
             lines += _wrapped(f"    {', '.join(names)}", "    ")
         lines.append("")

@@ -33,6 +33,11 @@ __all__ = ["Options", "Result", "Run"]
 Connect = Callable[[str], Wire]
 """Gives the wire of a check by its id."""
 
+_ENDS = 301, 302, 307, 308, 401, 403, 404, 429
+"""Statuses of the plainest request after which no other would be accepted: a redirect, a wrong key,
+no such model, no quota. A 400 may be about what another check leaves out.
+"""
+
 PLAINEST = "text.basic"
 """The probe that reports what is wrong with any response of the server."""
 
@@ -46,6 +51,9 @@ _WORST_FIRST = [
 ]
 _UNEXERCISED = Verdict.HARNESS_ERROR, Verdict.UNSUPPORTED, Verdict.NOT_EXERCISED
 _FINAL = Verdict.HARNESS_ERROR, Verdict.UNSUPPORTED  # to ask again gives the same
+
+_PATIENCE = 4
+"""Of models that reason: how many times the timeout they may take for a response."""
 
 _PLAIN: tuple[tuple[str, Mode, int], ...] = (
     ("measured.plain.whole", "whole", 16),
@@ -207,7 +215,8 @@ class Run:
             systematic = self._findings_of_any()
             if check.probe.id != PLAINEST:
                 self._needs_response(check.mode)
-            server.reasons = self._reasons
+            if self._reasons:
+                server.reasons, server.wire.patience = True, _PATIENCE
             server.samples = number > 0
             check.probe.run(server)
             if not server.replies:
@@ -291,29 +300,33 @@ class Run:
             if self._systematic is None:
                 found: set[tuple[str, str]] = set()
                 for name, mode, most in _PLAIN:
+                    if mode in self._problems:
+                        continue
                     server = self._server(name, mode)
                     try:
-                        server.chat(max_completion_tokens=most)
+                        server.chat(max_completion_tokens=most).accepted()
                     except Outcome as outcome:
                         # Checks will find the same; but a server that is not there ends the run.
                         if outcome.verdict is Verdict.HARNESS_ERROR:
                             raise
+                        statuses = [reply.status for reply in server.replies]
+                        is_over = most > 1 and statuses and statuses[0] in _ENDS
+                        if server.wire.sent and (not statuses or is_over):
+                            problem = f"the plainest request fails: {outcome.got or outcome}"
+                            self._problems[server.mode] = problem
                     for reply in server.replies:
                         found |= {place(finding) for finding in reply.result.findings}
-                        if most > 1 and reply.result.answer is not None and reply.choices:
-                            self._reasons |= reply.shows_reasoning or reply.is_used_up
-                    for sent in server.wire.sent:
-                        if sent.problem:
-                            self._problems[server.mode] = (
-                                f"the plainest request has no response: {sent.problem}"
-                            )
+                        is_read = reply.result.answer is not None and reply.choices
+                        if most > 1 and (reply.is_used_up or (is_read and reply.shows_reasoning)):
+                            self._reasons = True
                     self.measured[name] = list(server.wire.sent)
                 self._systematic = found
             return self._systematic
 
     def _needs_response(self, mode: Mode) -> None:
         """Go on only if the plainest request had a response: a server that hangs would take the
-        whole timeout for each request of each check.
+        whole timeout for each request of each check, and one that wants another key, or does not
+        have the model, would fail them all.
 
         Raises:
             Outcome: it had none in this mode; in neither mode, for a check that has no mode.

@@ -92,6 +92,10 @@ class Reply:
         error = body.get("error") or body.get("detail") or body.get("message")
         if isinstance(error, dict):
             return error
+        if isinstance(error, list) and all(isinstance(one, dict) and "msg" in one for one in error):
+            # FastAPI's: each has the place in the request, and what is wrong there.
+            places = [".".join(map(str, one.get("loc") or ())) for one in error]
+            error = "; ".join(f"{at}: {one['msg']}" for at, one in zip(places, error, strict=True))
         return {"message": error if isinstance(error, str) else json.dumps(error)} if error else {}
 
     @property
@@ -185,7 +189,11 @@ class Reply:
 
     @property
     def is_used_up(self) -> bool:
-        """Whether the cap ended it before there was anything: its thoughts may be hidden."""
+        """Whether the cap ended it before there was anything: its thoughts may be hidden. Some
+        servers then send an error.
+        """
+        if self.result.answer is None:
+            return self.status == 400 and b"output limit was reached" in self.raw
         return self.finish == "length" and not self.text and not self.calls
 
     def without(self, *codes: str) -> Reply:
@@ -214,7 +222,7 @@ class Reply:
                 raise self._no_answer()
             return self
         got = f"{self.status}: {show(self.error.get('message', self.raw.decode('latin-1')))}"
-        said = json.dumps(self.error).lower()
+        said = self.raw.decode("utf-8", "replace").lower()
         says_so = self.error and 400 <= self.status < 500
         names = any(feature.lower() in said for feature in features)
         if says_so and "context" in said and ("exceed" in said or "length" in said):

@@ -28,17 +28,19 @@ def _without_param(answered: Answered) -> None:
 
 
 def _limit(answered: Answered) -> None:
-    answered.status, answered.body = 429, b""
+    if _is_late(answered):
+        answered.status, answered.body = 429, b""
+
+
+def _is_late(answered: Answered) -> bool:
+    """Whether it is not the plainest request, without which nothing else is checked."""
+    return answered.asked.get("max_completion_tokens") == 1
 
 
 def _limit_without_time(answered: Answered) -> None:
-    error = {
-        "message": "Slow down",
-        "type": "requests",
-        "param": None,
-        "code": "rate_limit_exceeded",
-    }
-    answered.status, answered.body = 429, json.dumps({"error": error}).encode()
+    error = {"message": "Slow down", "type": "requests", "param": None, "code": "too_many"}
+    if _is_late(answered):
+        answered.status, answered.body = 429, json.dumps({"error": error}).encode()
 
 
 _BROKEN = status(500, _is_refused)
@@ -75,17 +77,20 @@ FAULTS: dict[str, tuple[Fault, str]] = {
         "`messages: [{content: 123}]` is a server error",
     ),
     "errors.n": (status(200, lambda a: a.asked.get("n") == 129), "`n: 129` is accepted"),
+    "errors.param": (_has("n"), "`n: 0` is a server error"),
     "errors.max-tokens": (_has("max_tokens"), "`max_tokens: -1` is a server error"),
     "errors.rate-limit": (_limit, "no error body"),
 }
 
 MORE: dict[str, tuple[Fault, str]] = {
     "errors.messages-empty": (_late, "`messages: []` is an error in a stream"),
+    "errors.messages-type": (status(404, _is_refused), "refused, but not for what is wrong"),
+    "errors.max-tokens": (_late, "`max_tokens: -1` is an error in a stream"),
 }
 
 LOOSE: dict[str, tuple[Fault, str]] = {
     "errors.body": (_number, "`code`"),
-    "errors.n": (_without_param, "the error for `n: 0` names no parameter"),
+    "errors.param": (_without_param, "the error for `n: 0` does not name it"),
     "errors.max-tokens": (status(200, _is_refused), "`max_tokens: -1` is accepted"),
     "errors.rate-limit": (_limit_without_time, "when to come back"),
 }

@@ -38,6 +38,17 @@ def _without_multiples(answered: Answered) -> Answered | None:
     return answered.instead(**asked)
 
 
+def _backwards(answered: Answered) -> Answered | None:
+    """A server that writes the properties in an order of its own."""
+    asked = copy.deepcopy(answered.asked)
+    schema = asked.get("response_format", {}).get("json_schema", {}).get("schema")
+    if schema is None:
+        return None
+    for name in sorted(schema["properties"]):
+        schema["properties"][name] = schema["properties"].pop(name)
+    return answered.instead(**asked)
+
+
 def _not_cut(answered: Answered) -> None:
     answered.body = answered.body.replace(b'"length"', b'"stop"')
 
@@ -69,4 +80,8 @@ MORE: dict[str, tuple[Fault, str]] = {
     "structured.json-schema": (ignores("response_format"), "the content is not JSON"),
     "structured.length": (_not_cut, "finish_reason does not say so"),
     "structured.bad-schema": (status(500, _is_bad), _ANOTHER),
+}
+
+LOOSE: dict[str, tuple[Fault, str]] = {
+    "structured.json-schema": (_backwards, "in another order"),
 }

@@ -29,6 +29,10 @@ def _parts(change: Callable[[list[Any]], str]) -> Fault:
     return _messages(lambda messages: [changed(message) for message in messages])
 
 
+def _joined(parts: list[Any]) -> str:
+    return "".join(part["text"] for part in parts)
+
+
 def _not_cut(answered: Answered) -> None:
     answered.body = answered.body.replace(b'"length"', b'"stop"')
 
@@ -62,6 +66,12 @@ def _counts_one(value: dict[str, Any]) -> None:
     if usage:
         usage["completion_tokens"] //= 2
         usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
+
+
+def _counts_none(value: dict[str, Any]) -> None:
+    usage = value.get("usage")
+    if usage and usage["completion_tokens"] == 1:
+        usage["completion_tokens"], usage["total_tokens"] = 0, usage["prompt_tokens"]
 
 
 def _ids() -> Fault:
@@ -101,7 +111,12 @@ def _warm(answered: Answered) -> Answered | None:
     return None
 
 
-_FULL = {2, -2}
+def _first_stop(answered: Answered) -> Answered | None:
+    """A server that takes a single stop sequence for a list of them: of its characters."""
+    stop = answered.asked.get("stop")
+    return answered.instead(stop=list(stop)[:4]) if isinstance(stop, str) else None
+
+
 _LISTED = _parts(lambda parts: json.dumps(parts))
 
 FAULTS: dict[str, tuple[Fault, str]] = {
@@ -124,7 +139,7 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "text.seed": (status(500, lambda a: "seed" in a.asked), "a legal request is refused"),
     "text.logit-bias": (ignores("logit_bias"), "not obeyed"),
     "text.sampling-bounds": (
-        _refuses("bad penalty", lambda a: a.asked.get("presence_penalty") in _FULL),
+        _refuses("bad penalty", lambda a: a.asked.get("presence_penalty") in (2, -2)),
         "a legal request is refused",
     ),
     "text.sampling-range": (
@@ -137,8 +152,10 @@ FAULTS: dict[str, tuple[Fault, str]] = {
 MORE: dict[str, tuple[Fault, str]] = {
     "text.basic.whole": (edits(lambda value: value.pop("usage")), "has no usage"),
     "text.roles.whole": (_messages(lambda m: [*m[:1], m[-1]]), "count the earlier messages"),
-    "text.parts": (_parts(lambda _: ""), "parts may have been left out"),
+    "text.parts": (_parts(lambda parts: parts[0]["text"]), "parts may have been left out"),
+    "text.max-completion-tokens": (edits(_counts_none), "does not count the token"),
     "text.max-tokens.whole": (ignores("max_tokens"), "finish_reason does not say so"),
+    "text.stop.whole": (_first_stop, "does not end right before the stop sequence"),
     "text.stop.stream": (_no_stop, "ends at a stop sequence, but finish_reason"),
     "text.stop-limit": (status(400, _has_stops(4)), "a legal request is refused"),
     "text.n": (edits(_counts_one), "completion_tokens counts one choice of two"),
@@ -148,10 +165,12 @@ MORE: dict[str, tuple[Fault, str]] = {
     ),
 }
 
+PASS: dict[str, Fault] = {"text.parts": _parts(lambda parts: "\n".join(p["text"] for p in parts))}
+
 LOOSE: dict[str, tuple[Fault, str]] = {
     "text.long": (_ids(), "`id` differs"),
     "text.long.stream": (_dates(), "`created` differs"),
-    "text.parts": (_parts(lambda parts: parts[0]["text"] + " so"), "not quite the same prompt"),
+    "text.parts": (_parts(lambda parts: _joined(parts) + " so"), "not quite the same prompt"),
     "text.stop-limit": (
         lambda a: a.instead(stop=a.asked["stop"][:4]) if "stop" in a.asked else None,
         "accepts 5 stop sequences",

@@ -54,7 +54,7 @@ def _same_id(call: Value) -> None:
         call["id"] = "call_1"
 
 
-def _calls_anyway(value: Value) -> None:
+def calls_anyway(value: Value) -> None:
     function = {"name": "get_weather", "arguments": '{"city": "Paris"}'}
     for choice in value["choices"]:
         choice["message"]["tool_calls"] = [{"id": "c1", "type": "function", "function": function}]
@@ -100,7 +100,7 @@ def when(condition: Callable[[Value], object], fault: Fault) -> Fault:
     return lambda answered: fault(answered) if condition(answered.asked) else None
 
 
-def _accepted(answered: Answered) -> None:
+def accepted(answered: Answered) -> None:
     message = {"role": "assistant", "content": "Hello!", "refusal": None}
     choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
     usage = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
@@ -117,7 +117,7 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "tools.required": (edits(_no_call), "has no call"),
     "tools.named": (calls(_another_name), "a tool other than the one that `tool_choice` names"),
     "tools.none": (
-        when(lambda asked: asked.get("tool_choice") == "none", edits(_calls_anyway)),
+        when(lambda asked: asked.get("tool_choice") == "none", edits(calls_anyway)),
         "has calls although `tool_choice` is none",
     ),
     "tools.auto": (finish("tool_calls"), "has no call, but finish_reason says so"),
@@ -139,7 +139,8 @@ FAULTS: dict[str, tuple[Fault, str]] = {
 }
 
 LOOSE: dict[str, tuple[Fault, str]] = {
+    "tools.required": (finish("stop"), "does not finish with `tool_calls`"),
     "tools.no-arguments": (arguments(""), "the arguments are empty"),
-    "tools.unpaired": (_accepted, "a tool message without a call is accepted"),
-    "tools.many": (when(_long_name, _accepted), "a name of 65 characters is accepted"),
+    "tools.unpaired": (accepted, "a tool message without a call is accepted"),
+    "tools.many": (when(_long_name, accepted), "a name of 65 characters is accepted"),
 }

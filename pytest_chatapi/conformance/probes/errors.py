@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pytest_chatapi.conformance.probe import fail, non_strict, not_exercised, probe
+from pytest_chatapi.conformance.probe import Outcome, fail, non_strict, not_exercised, probe
 from pytest_chatapi.conformance.server import CHAT, Reply, Server
+from pytest_chatapi.contract.wording import show
 
 _JSON = "application/json"
+_REFUSED = 400, 422
 
 
 def _sends(server: Server, body: bytes, content_type: str = _JSON) -> None:
@@ -68,11 +70,9 @@ def content_type(server: Server) -> None:
 
 
 def _refuses(server: Server, requests: Iterable[dict[str, Any]]) -> None:
-    """Send requests that have to be refused; by a good error, which names the parameter.
-
-    A server that accepts one has not to generate much: it is left at once.
+    """Send requests that have to be refused. A server that accepts one is left at once, so that it
+    has not to generate much.
     """
-    unnamed = ""
     for members in requests:
         name, value = next(iter(members.items()))
         body = {"max_completion_tokens": 1, "stream": True, **members}
@@ -82,20 +82,16 @@ def _refuses(server: Server, requests: Iterable[dict[str, Any]]) -> None:
         what = f"`{name}: {_shown(value)}`"
         if reply.status == 429:
             raise not_exercised("rate limited")
-        if not 400 <= reply.status < 500:
+        if reply.status not in _REFUSED:
             raise fail(f"{what} {_became(reply)}", expected="400", got=str(reply.status))
         reply.refused(reply.status)
-        if not reply.error.get("param"):
-            unnamed = unnamed or what
-    if unnamed:
-        raise non_strict(
-            f"the error for {unnamed} names no parameter", expected="param", got="none"
-        )
 
 
 def _became(reply: Reply) -> str:
     if reply.status >= 500:
         return "is a server error"
+    if reply.status >= 400:
+        return "is refused, but not for what is wrong"
     has_error = any("error" in frame for frame in reply.frames)
     return "is an error in a stream, behind a status of success" if has_error else "is accepted"
 
@@ -156,6 +152,21 @@ def n(server: Server) -> None:
 
 
 @probe(
+    "errors.param",
+    "an error names the parameter that is wrong",
+    tokens=0,
+    is_illegal=True,
+)
+def param(server: Server) -> None:
+    _refuses(server, ({"n": 0},))
+    named = server.replies[-1].error.get("param")
+    if named != "n":
+        raise non_strict(
+            "the error for `n: 0` does not name it in `param`", expected="n", got=show(str(named))
+        )
+
+
+@probe(
     "errors.max-tokens",
     "a negative `max_tokens` is refused",
     tokens=0,
@@ -164,9 +175,9 @@ def n(server: Server) -> None:
 def max_tokens(server: Server) -> None:
     try:
         _refuses(server, ({"max_tokens": -1},))
-    except Exception as outcome:
+    except Outcome as outcome:
         # llama.cpp, LM Studio and Ollama have documented -1 for "no limit".
-        if server.replies and server.replies[-1].status == 200:
+        if server.replies and _became(server.replies[-1]) == "is accepted":
             raise non_strict(str(outcome), expected="400", got="200") from None
         raise
 

@@ -76,14 +76,15 @@ def _has_alternatives(reply: Reply, count: int) -> None:
 
 @probe(
     "logprobs.limits",
-    "`top_logprobs` may be 0 and 20, and not 21",
+    "`top_logprobs` may be absent, 0 and 20, and not 21",
     codes="L03",
-    requests=3,
+    requests=4,
     tokens=100,
     is_illegal=True,
 )
 def limits(server: Server) -> None:
     ask = partial(server.chat, _PROMPT, logprobs=True, max_completion_tokens=server.room(2))
+    _entries(ask().accepted("logprobs").with_text())
     _entries(ask(top_logprobs=0).accepted("logprobs").with_text())
     _has_alternatives(ask(top_logprobs=_MOST).accepted("logprobs"), _MOST)
     ask(top_logprobs=_MOST + 1).refused_or_loose(f"`top_logprobs` of {_MOST + 1}")

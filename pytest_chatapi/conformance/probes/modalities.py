@@ -161,6 +161,8 @@ def _hear(server: Server) -> None:
 
 def _check_sound(reply: Reply, kind: str) -> None:
     sound = reply.message.get("audio")
+    if not sound and reply.finish in ("length", "content_filter"):
+        raise not_exercised(f"the response ends with {show(reply.finish)} before any audio")
     if not isinstance(sound, dict):
         raise non_strict(
             "`modalities` asks for audio, and is ignored",

@@ -1,0 +1,103 @@
+"""The page of ``chatapi conform matrix`` in a real browser."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from chromium import Page, Unavailable, chromium
+from conformance_reports import FEW, hostile, reported
+
+from pytest_chatapi.conformance.page import page
+from pytest_chatapi.conformance.probe import Verdict
+
+VISIBLE = "(e => e !== null && e.getClientRects().length > 0)(document.querySelector('{}'))"
+FAILED = '[id="c1-tools.required.whole"]'
+PANEL = '[id="d1-tools.required.whole"] .panel'
+
+
+@pytest.fixture(scope="module", name="browser")
+def running_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    try:
+        with chromium(tmp_path_factory.mktemp("profile")) as opened:
+            yield opened
+    except Unavailable as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="module", name="file")
+def written_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs with all verdicts, of which one server sends markup."""
+    other = reported(FEW, declared=frozenset({"logprobs"}))
+    other["checks"][0]["verdict"] = Verdict.HARNESS_ERROR.value
+    runs = [("one <b>", reported(FEW, hostile)), ("two", other)]
+    path = tmp_path_factory.mktemp("page") / "matrix.html"
+    path.write_text(page(runs), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [1200, 400])
+def test_a_verdict_opens_what_was_sent(browser: Page, file: Path, width: int, dark: bool) -> None:
+    browser.requested.clear()
+    browser.open(file, width=width, dark=dark)
+    assert browser.value("document.documentElement.scrollWidth") <= width
+    assert not browser.value(VISIBLE.format(PANEL))
+    browser.click(FAILED)
+    assert browser.value(VISIBLE.format(PANEL))
+    keep(browser, f"{width}-{'dark' if dark else 'light'}")
+    text = browser.value(f"document.querySelector('{PANEL}').innerText")
+    assert "curl -isN http://127.0.0.1:1/v1/chat/completions" in text
+    assert '<script>document.title=\\"ran\\"</script>' in text
+    left, right = browser.value(
+        f"(r => [r.left, r.right])(document.querySelector('{PANEL}').getBoundingClientRect())"
+    )
+    assert 0 <= left < right <= width
+    browser.click(f"{PANEL} .close")
+    assert not browser.value(VISIBLE.format(PANEL))
+    assert browser.value("location.hash") == "#c1-tools.required.whole"
+    # Nothing that a server sent has run, and nothing was fetched or refused.
+    assert browser.value("document.title") == "Chat Completions conformance: one <b>, two"
+    assert browser.requested == [file.as_uri()]
+    assert browser.messages == []
+
+
+def keep(browser: Page, name: str) -> None:
+    """Write what is to be seen to a folder, for people to look at: ``CHATAPI_TEST_PICTURES``."""
+    if folder := os.environ.get("CHATAPI_TEST_PICTURES"):
+        Path(folder, f"matrix-{name}.png").write_bytes(browser.picture())
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_verdicts_are_readable(browser: Page, file: Path, dark: bool) -> None:
+    """With a contrast of 4.5 to 1, and each by a word of its own."""
+    browser.open(file, dark=dark)
+    verdicts = browser.value(
+        "[...document.querySelectorAll('td a.v')].map(e => [e.className, e.lastChild.textContent,"
+        "getComputedStyle(e).color, getComputedStyle(e).backgroundColor])"
+    )
+    words = {name: word.strip() for name, word, _, _ in verdicts}
+    assert len(set(words.values())) == len(words) == len(Verdict)
+    for name, _, front, back in verdicts:
+        light, dark_ = sorted((luminance(front), luminance(back)), reverse=True)
+        assert (light + 0.05) / (dark_ + 0.05) >= 4.5, name
+    body = browser.value("getComputedStyle(document.body).backgroundColor")
+    assert (luminance(body) < 0.5) is dark
+
+
+def luminance(colour: str) -> float:
+    """Of ``rgb(...)``, from 0 to 1 (WCAG 2.2)."""
+    parts = [int(part) / 255 for part in colour.strip("rgb()").split(",")]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_rows_that_pass_everywhere_can_be_hidden(browser: Page, file: Path) -> None:
+    browser.open(file)
+    passing = '[id="c1-text.basic.whole"]'
+    assert browser.value(VISIBLE.format(passing))
+    browser.click("#hide")
+    assert not browser.value(VISIBLE.format(passing))
+    assert browser.value(VISIBLE.format(FAILED))
