@@ -2,8 +2,8 @@
 
     python litserve_app.py PORT
 
-A request with tools is answered by a tool call. "BOOM" in the last message fails at once, "MIDWAY"
-after four words.
+A request with tools is answered by a tool call, unless its tool_choice is none. "BOOM" in the last
+message fails at once, "MIDWAY" after four words.
 """
 
 from __future__ import annotations
@@ -22,11 +22,18 @@ CALL = {
 }
 
 
+def words_of(content: Any) -> list[str]:
+    parts = content if isinstance(content, list) else []
+    texts = [content] if isinstance(content, str) else [getattr(part, "text", "") for part in parts]
+    return " ".join(texts).split()
+
+
 class Words(litserve.LitAPI):
     def setup(self, device: str) -> None: ...
 
     def predict(self, prompt: Any, context: dict[str, Any]) -> Iterator[str]:
         asked = str(prompt.messages[-1].content)
+        context["words"] = sum(len(words_of(message.content)) for message in prompt.messages)
         if "BOOM" in asked:
             raise RuntimeError("failed at once")
         for number, word in enumerate(WORDS):
@@ -37,12 +44,14 @@ class Words(litserve.LitAPI):
     def encode_response(
         self, output: Iterator[str], context: dict[str, Any]
     ) -> Iterator[dict[str, Any]]:
-        if context.get("tools"):
+        if context.get("tools") and context.get("tool_choice") != "none":
             yield {"role": "assistant", "content": "", "tool_calls": [CALL]}
             return
         # Usage so far, on each piece: LitServe makes of it what it will.
         for number, content in enumerate(output, start=1):
-            usage = {"prompt_tokens": 3, "completion_tokens": number, "total_tokens": 3 + number}
+            words = context["words"]
+            usage = {"prompt_tokens": words, "completion_tokens": number}
+            usage["total_tokens"] = words + number
             yield {"role": "assistant", "content": content, **usage}
 
 

@@ -46,7 +46,8 @@ def llama_server(port: int) -> list[str | Path]:
     return [
         *(folder / "llama-server", "--host", "127.0.0.1", "--port", str(port)),
         *("--model", folder / "tiny-tools.gguf", "--alias", MODEL, "--api-key", KEY),
-        *("--jinja", "--chat-template-file", folder / "tools-template.jinja", "--no-warmup"),
+        *("--jinja", "--chat-template-file", folder.parent / "tools_template.jinja"),
+        "--no-warmup",
         *("--ctx-size", "4096", "--parallel", "2", "--threads", "2"),
     ]
 
