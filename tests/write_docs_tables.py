@@ -6,10 +6,13 @@ import re
 from functools import partial
 from pathlib import Path
 
+from conformance_faults import joined
+
 from pytest_chatapi import faults
 from pytest_chatapi.cli import rules
 from pytest_chatapi.config.file import FILE_KEYS
 from pytest_chatapi.config.options import RUN_SETTINGS, SETTINGS, Setting
+from pytest_chatapi.conformance.probe import checks
 from pytest_chatapi.contract.catalogue import rules as catalogue
 from pytest_chatapi.contract.explanation import page
 from pytest_chatapi.mock.builders import builders_table
@@ -64,7 +67,26 @@ def rule_pages() -> dict[Path, str]:
     return {DOCS / "rules" / f"{rule.code}.md": page(rule) for rule in catalogue().values()}
 
 
+def probes_table() -> str:
+    """The probes in Markdown, each with what the report says of the server that breaks it."""
+    faults, obedient = joined("FAULTS"), joined("OBEDIENT")
+    modes: dict[str, list[str]] = {}
+    for check in checks():
+        modes.setdefault(check.probe.id, []).append(check.mode)
+    rows = [
+        "| probe | what holds if it passes | a server with this fault fails: |",
+        "|---|---|---|",
+    ]
+    for probe in {check.probe.id: check.probe for check in checks()}.values():
+        how = "".join(f", {mode}" for mode in modes[probe.id] if mode != "-")
+        reason = faults[probe.id][1].replace("|", "\\|")
+        note = f" (not forced here: {obedient[probe.id]})" if probe.id in obedient else ""
+        rows.append(f"| `{probe.id}`{how} | {probe.title}{note} | {reason} |")
+    return "\n".join(rows) + "\n"
+
+
 TABLES = {
+    "probes": ("conform.md", probes_table),
     "builders": ("mock.md", builders_table),
     "faults": ("faults.md", faults.table),
     "check-settings": ("pytest.md", partial(settings_table, only_checks=True)),

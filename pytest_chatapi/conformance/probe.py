@@ -188,7 +188,9 @@ def checks() -> list[Check]:
     """All checks, by capability, in the order in which they run."""
     for name in _MODULES:
         import_module(f"pytest_chatapi.conformance.probes.{name}")
-    return [Check(one, mode) for one in _PROBES.values() for mode in one.modes]
+    order = list(CAPABILITIES)  # and not that of their imports
+    probes = sorted(_PROBES.values(), key=lambda one: order.index(one.capability))
+    return [Check(one, mode) for one in probes for mode in one.modes]
 
 
 def selected(only: list[str], skip: list[str]) -> Iterator[Check]:

@@ -65,9 +65,9 @@ def _late(answered: Answered) -> None:
 
 
 FAULTS: dict[str, tuple[Fault, str]] = {
-    "errors.body": (_page, "no error body"),
+    "errors.body": (_page, "the refusal has no error body"),
     **{
-        f"errors.{name}": (_BROKEN, "another status")
+        f"errors.{name}": (_BROKEN, "an illegal request is answered with another status")
         for name in ("malformed-json", "array-body", "empty-body", "content-type")
     },
     "errors.messages-type": (_has("messages", ""), '`messages: ""` is a server error'),
@@ -79,7 +79,7 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "errors.n": (status(200, lambda a: a.asked.get("n") == 129), "`n: 129` is accepted"),
     "errors.param": (_has("n"), "`n: 0` is a server error"),
     "errors.max-tokens": (_has("max_tokens"), "`max_tokens: -1` is a server error"),
-    "errors.rate-limit": (_limit, "no error body"),
+    "errors.rate-limit": (_limit, "the refusal has no error body"),
 }
 
 MORE: dict[str, tuple[Fault, str]] = {

@@ -41,8 +41,8 @@ FAULTS: dict[str, tuple[Fault, str]] = {
         when(_none, edits(_thinks)),
         "reasons although `reasoning_effort` is none",
     ),
-    "modalities.image": (edits(same_count), "adds no prompt tokens"),
-    "modalities.audio": (edits(_not_base64), "are not base64"),
+    "modalities.image": (edits(same_count), "the image is accepted, but adds no prompt tokens"),
+    "modalities.audio": (edits(_not_base64), "the data of the audio are not base64"),
 }
 
 LOOSE: dict[str, tuple[Fault, str]] = {

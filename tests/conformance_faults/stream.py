@@ -128,21 +128,27 @@ def _options_alone(answered: Answered) -> bool:
 
 
 FAULTS: dict[str, tuple[Fault, str]] = {
-    "stream.usage": (edits(_no_usage), "usage"),
+    "stream.usage": (edits(_no_usage), "`include_usage` was requested, but no chunk has usage"),
     "stream.no-usage": (_unasked("[]"), "comes unasked, and has no choice to read"),
     "stream.usage-equals-whole": (_one_more, "another number of completion_tokens"),
-    "stream.equals-whole": (_other_text, "another text"),
-    "stream.calls-equal-whole": (_other_call, "another arguments"),
-    "stream.life-cycle": (_no_finish, "never finishes"),
+    "stream.equals-whole": (_other_text, "the stream has another text than the whole response"),
+    "stream.calls-equal-whole": (
+        _other_call,
+        "the stream has another arguments than the whole response",
+    ),
+    "stream.life-cycle": (_no_finish, "choice 0 never finishes"),
     "stream.disconnect": (
         status(503, lambda answered: answered.disconnects > 2),
         "a legal request is refused",
     ),
-    "stream.options-without-stream": (status(500, _options_alone), "another status"),
+    "stream.options-without-stream": (
+        status(500, _options_alone),
+        "an illegal request is answered with another status",
+    ),
     "stream.refused-before-first": (_refused_late, "an error comes in the stream"),
     "stream.context-overflow": (context(300), "a part of it was not read"),
-    "stream.framing": (_capital, "Data"),
-    "stream.keep-alive": (_ping, "JSON"),
+    "stream.framing": (_capital, "clients skip a line with the field name 'Data:'"),
+    "stream.keep-alive": (_ping, "the data of event 0 is not JSON"),
 }
 
 LOOSE: dict[str, tuple[Fault, str]] = {

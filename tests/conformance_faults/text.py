@@ -106,7 +106,7 @@ _NOT_CUT = replaces('"length"', '"stop"')
 _LISTED = _parts(lambda parts: json.dumps(parts))
 
 FAULTS: dict[str, tuple[Fault, str]] = {
-    "text.basic": (edits(lambda value: value.pop("model")), "model"),
+    "text.basic": (edits(lambda value: value.pop("model")), "the key `model` is absent"),
     "text.roles": (_without("system"), "does not count the system message"),
     "text.developer": (_without("developer"), "does not count the developer message"),
     "text.parts": (_LISTED, "the model may see JSON in place of text"),
@@ -117,13 +117,16 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "text.max-tokens": (_NOT_CUT, "finish_reason does not say so"),
     "text.max-completion-tokens": (_NOT_CUT, "finish_reason does not say so"),
     "text.both-caps": (_older_cap, "more completion tokens than the request allows"),
-    "text.long": (replaces('"finish_reason":"length"', '"finish_reason":null'), "never finishes"),
+    "text.long": (
+        replaces('"finish_reason":"length"', '"finish_reason":null'),
+        "choice 0 never finishes",
+    ),
     "text.stop": (ignores("stop"), "does not end right before the stop sequence"),
     "text.stop-across-tokens": (_stops_late, "does not end right before the stop sequence"),
     "text.stop-limit": (status(500, _has_stops(5)), "answered with another status"),
     "text.n": (ignores("n"), "`n` is ignored"),
     "text.seed": (status(500, lambda a: "seed" in a.asked), "a legal request is refused"),
-    "text.logit-bias": (ignores("logit_bias"), "not obeyed"),
+    "text.logit-bias": (ignores("logit_bias"), "logit_bias is not obeyed"),
     "text.sampling-bounds": (
         _refuses("bad penalty", lambda a: a.asked.get("presence_penalty") in (2, -2)),
         "a legal request is refused",

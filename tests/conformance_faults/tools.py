@@ -114,7 +114,10 @@ def _long_name(asked: Value) -> bool:
 
 
 FAULTS: dict[str, tuple[Fault, str]] = {
-    "tools.required": (edits(_no_call), "has no call"),
+    "tools.required": (
+        edits(_no_call),
+        "the response has no call although `tool_choice` requires one",
+    ),
     "tools.named": (calls(_another_name), "a tool other than the one that `tool_choice` names"),
     "tools.none": (
         when(lambda asked: asked.get("tool_choice") == "none", edits(calls_anyway)),
@@ -127,11 +130,17 @@ FAULTS: dict[str, tuple[Fault, str]] = {
         "`parallel_tool_calls: false` gets several calls",
     ),
     "tools.strict-schema": (calls(_of_another_type), "do not match the tool's schema"),
-    "tools.no-arguments": (arguments("none"), "not a JSON object"),
+    "tools.no-arguments": (arguments("none"), "the arguments are not a JSON object"),
     "tools.round-trip": (edits(same_count), "do not count: it is not read"),
-    "tools.unpaired": (refused(500, "list index out of range"), "another status"),
+    "tools.unpaired": (
+        refused(500, "list index out of range"),
+        "an illegal request is answered with another status",
+    ),
     "tools.cut": (finish("tool_calls"), "does not end with `length`"),
-    "tools.custom": (calls(lambda call: call["custom"].update(input={"a": 1})), "wrong type"),
+    "tools.custom": (
+        calls(lambda call: call["custom"].update(input={"a": 1})),
+        "`input` has the wrong type: object",
+    ),
     "tools.many": (
         when(lambda asked: len(asked.get("tools", ())) > 64, refused(400, "over 64 tools")),
         "a legal request is refused",

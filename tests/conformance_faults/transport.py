@@ -74,15 +74,15 @@ def _anonymous(answered: Answered) -> None:
 
 
 FAULTS: dict[str, tuple[Fault, str]] = {
-    "transport.models": (_twice, "id"),
+    "transport.models": (_twice, "the id is already used"),
     "transport.model": (_first_model, "another model is returned"),
     "transport.unknown-model": (_any_model, "does not exist is returned"),
     "transport.query": (status(404, _has_query), "a legal request is refused"),
     "transport.wrong-key": (_any_key, "a wrong key is accepted"),
     "transport.wrong-method": (status(500, _is_get), "a GET is a server error"),
-    "transport.content-type": (_plain, "ontent"),
+    "transport.content-type": (_plain, "has the wrong content type"),
     "transport.unknown-parameter": (status(500, _has_unknown), "a legal request is refused"),
-    "transport.concurrency": (_one_text, "the text of another"),
+    "transport.concurrency": (_one_text, "a stream has the text of another"),
 }
 
 LOOSE: dict[str, tuple[Fault, str]] = {
