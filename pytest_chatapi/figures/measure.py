@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
@@ -356,22 +356,3 @@ def _json(data: bytes) -> JSON:
         return json.loads(data)
     except (ValueError, RecursionError):
         return None
-
-
-def to_json(figures: Figures) -> JSONObject:
-    """The figures of an exchange, as the report has them."""
-    tokens, timing = figures.tokens, figures.timing
-    return {
-        "model": figures.model,
-        "source": figures.source,
-        "stream": figures.is_stream,
-        "status": figures.status,
-        **{f"{field.name}_tokens": getattr(tokens, field.name) for field in fields(tokens)},
-        "seconds": timing.total,
-        "first_chunk_seconds": timing.first_chunk,
-        "ttft_seconds": timing.first_token,
-        "first_answer_seconds": timing.first_answer,
-        "tokens_per_second": timing.tokens_per_second,
-        "server_tokens_per_second": figures.server_tokens_per_second,
-        "stalls": timing.stalls,
-    }

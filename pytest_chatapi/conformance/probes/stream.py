@@ -76,7 +76,7 @@ def usage(server: Server) -> None:
     _stream(server)
 
 
-@probe("stream.no-usage", "without `include_usage` there is no chunk of usage", codes="T14")
+@probe("stream.no-usage", "without `include_usage` no chunk has usage", codes="T14")
 def no_usage(server: Server) -> None:
     reply = _stream(server, stream_options=...)
     for frame in reply.frames:

@@ -23,7 +23,7 @@ from pytest_chatapi.contract.wording import listed, show
 _LACKING = "response_format", "json", "schema", "structured", "grammar", "temperature"
 
 
-def _object(**properties: JSONObject) -> JSONObject:
+def strict_object(**properties: JSONObject) -> JSONObject:
     """A schema that a strict request may have."""
     return {
         "type": "object",
@@ -43,8 +43,10 @@ _CORE: dict[str, JSONObject] = {
     "boolean": {"type": "boolean"},
     "null": {"type": "null"},
     "list of types": {"type": ["boolean", "null"]},
-    "nested": _object(a=_object(b=_object(c={"type": "string", "const": "deep"}))),
-    "no properties": _object(),
+    "nested": strict_object(
+        a=strict_object(b=strict_object(c={"type": "string", "const": "deep"}))
+    ),
+    "no properties": strict_object(),
     "array": {
         "type": "array",
         "items": {"type": "string", "enum": ["x", "y"]},
@@ -53,14 +55,14 @@ _CORE: dict[str, JSONObject] = {
     },
     "array of objects": {
         "type": "array",
-        "items": _object(id={"type": "integer", "enum": [1, 2]}),
+        "items": strict_object(id={"type": "integer", "enum": [1, 2]}),
         "minItems": 1,
         "maxItems": 1,
     },
     "anyOf": {
         "anyOf": [
-            _object(kind={"type": "string", "const": "cat"}),
-            _object(kind={"type": "string", "const": "dog"}),
+            strict_object(kind={"type": "string", "const": "cat"}),
+            strict_object(kind={"type": "string", "const": "dog"}),
         ]
     },
     "$ref": {"$ref": "#/$defs/colour"},
@@ -86,13 +88,13 @@ _CONSTRAINTS: dict[str, JSONObject] = {
 }
 """What a strict schema may have as well, by the guide to structured outputs."""
 
-_NODE = _object(
+_NODE = strict_object(
     leaf={"type": "string", "const": "n"},
     next={"anyOf": [{"type": "null"}, {"$ref": "#/$defs/node"}]},
 )
 
-CORE: JSONObject = {**_object(**_CORE), "$defs": {"colour": _COLOUR}}
-CONSTRAINTS: JSONObject = {**_object(**_CONSTRAINTS), "$defs": {"node": _NODE}}
+CORE: JSONObject = {**strict_object(**_CORE), "$defs": {"colour": _COLOUR}}
+CONSTRAINTS: JSONObject = {**strict_object(**_CONSTRAINTS), "$defs": {"node": _NODE}}
 
 
 def _format(schema: JSONObject) -> JSONObject:
@@ -237,7 +239,7 @@ def is_beginning(text: str) -> bool:
     tokens=80,
 )
 def length(server: Server) -> None:
-    schema = _object(
+    schema = strict_object(
         line={
             "type": "string",
             "const": "The ferry leaves at nine in the morning, and it comes back from the island "
@@ -268,9 +270,9 @@ def length(server: Server) -> None:
 def bad_schema(server: Server) -> None:
     ask = partial(server.chat, max_completion_tokens=1)
     # Where no schema is accepted, to refuse a bad one shows nothing.
-    ask(response_format=_format(_object(ok={"type": "boolean"}))).accepted(*_LACKING)
+    ask(response_format=_format(strict_object(ok={"type": "boolean"}))).accepted(*_LACKING)
     bad: dict[str, Any] = {"type": 123}
-    ask(response_format=_format(_object(ok=bad))).refused()
+    ask(response_format=_format(strict_object(ok=bad))).refused()
 
 
 @probe(

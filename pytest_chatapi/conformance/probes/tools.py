@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 from pytest_chatapi.conformance.probe import BOTH, fail, non_strict, not_exercised, probe
+from pytest_chatapi.conformance.probes.structured import strict_object
 from pytest_chatapi.conformance.server import Reply, Server
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import show
@@ -27,23 +28,14 @@ def _function(name: str, description: str, parameters: JSONObject | None, **more
     return {"type": "function", "function": function}
 
 
-def _object(**properties: JSONObject) -> JSONObject:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-_CITY = _object(city={"type": "string", "enum": ["Paris", "Rome"]})
+_CITY = strict_object(city={"type": "string", "enum": ["Paris", "Rome"]})
 WEATHER = _function("get_weather", "The weather in a city", _CITY)
 _TIME = _function("get_time", "The time in a city", _CITY)
-_BOOKING = _object(
+_BOOKING = strict_object(
     # Nothing that the prompt asks for is among these.
     city={"type": "string", "enum": ["Zürich", "São Paulo"]},
     sign={"type": "string", "const": "☀️ 27°C"},
-    stay=_object(nights={"type": "integer", "enum": [2, 3]}, breakfast={"type": "boolean"}),
+    stay=strict_object(nights={"type": "integer", "enum": [2, 3]}, breakfast={"type": "boolean"}),
     rooms={"type": "array", "items": {"type": "string", "enum": ["single", "double"]}},
 )
 _LETTER = (
@@ -234,7 +226,7 @@ def strict_schema(server: Server) -> None:
     tokens=350,
 )
 def no_arguments(server: Server) -> None:
-    for parameters in (_object(), None):
+    for parameters in (strict_object(), None):
         tool = _function("ping", "See whether the server is there", parameters)
         members = {"tools": [tool], "tool_choice": "required", **server.steady}
         reply = server.chat("Say hello.", max_completion_tokens=server.room(128), **members)
@@ -334,7 +326,7 @@ def unpaired(server: Server) -> None:
     tokens=250,
 )
 def cut(server: Server) -> None:
-    schema = _object(text={"type": "string", "const": _LETTER})
+    schema = strict_object(text={"type": "string", "const": _LETTER})
     tool = _function("get_weather", "Takes a letter", schema, strict=True)
     # The text alone has 76 words, and no less tokens.
     reply = server.chat(
