@@ -1,0 +1,138 @@
+"""What is tried: what the model says, and how that is delivered. The fixed list, and one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pytest_chatapi.contract.ask import Ask, request_json
+from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.errors import SettingError
+from pytest_chatapi.fuzz.deliveries import CATALOGUE, Delivery, Step, apply, delivered
+from pytest_chatapi.fuzz.draft import Draft
+from pytest_chatapi.fuzz.replies import HARD, completion_for, fitting, kinds, reply_of
+from pytest_chatapi.mock.replies import Reply
+from pytest_chatapi.recording.interaction import Interaction
+
+__all__ = ["Case", "Deliverer", "Said", "draft_of", "fixed_cases"]
+
+_MOST_TURNS = 50
+
+
+class Said(NamedTuple):
+    """What the model says: a kind of `replies.KINDS`, or ``reply 1`` of the test's own."""
+
+    kind: str
+    text: str = HARD
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the model says, and the deliveries that are applied to it; none: the plain one.
+
+    Attributes:
+        turn: the request whose response they apply to, from 0; ``None``: all.
+    """
+
+    said: Said
+    steps: tuple[Step, ...] = ()
+    turn: int | None = None
+
+    @property
+    def plain(self) -> Case:
+        return Case(self.said)
+
+    @property
+    def illegal(self) -> Delivery | None:
+        rows = (CATALOGUE[step.name] for step in self.steps)
+        return next((row for row in rows if row.kind == "illegal"), None)
+
+
+def draft_of(reply: Reply, ask: Ask, turn: int = 0) -> Draft:
+    """The beginning of a delivery: a reply to a request."""
+    return Draft(completion_for(reply, ask.body, turn), ask, ask.stream)
+
+
+@dataclass
+class Deliverer:
+    """Responds to the requests of one consumer, case after case; a reply function of a mock.
+
+    Attributes:
+        own: the replies that a test allows; ``None``: any that fits.
+        asked: the bodies of the requests of this run, each once: a repeated one is a retry, and
+            gets the same response.
+        sent: the response to each of them.
+        changed: whether each delivery had something to change in some response.
+    """
+
+    own: Sequence[Reply] | None = None
+    case: Case = field(default_factory=lambda: Case(Said("text", "Hello!")))
+    asked: list[bytes | str | None] = field(default_factory=list)
+    sent: list[Interaction] = field(default_factory=list)
+    changed: bool = False
+    problem: str = ""
+
+    def begin(self, case: Case) -> None:
+        self.case, self.asked, self.sent, self.changed = case, [], [], False
+        self.problem = ""
+
+    def __call__(self, request: Request) -> Interaction:
+        body = request.body if isinstance(request.body, str | bytes) else None
+        if body in self.asked:
+            return self.sent[self.asked.index(body)]
+        turn = len(self.asked)
+        if turn >= _MOST_TURNS:
+            self.problem = f"the consumer sent {_MOST_TURNS} different requests for one result"
+            raise SettingError(self.problem)
+        ask = Ask(request_json(request)[0])
+        try:
+            draft = draft_of(self._reply(ask, turn), ask, turn)
+        except SettingError as error:
+            self.problem = str(error)
+            raise
+        if self.case.turn in (None, turn):
+            self.changed |= apply(draft, self.case.steps)
+        response = delivered(request, draft)
+        self.asked.append(body)
+        self.sent.append(response)
+        return response
+
+    def _reply(self, ask: Ask, turn: int) -> Reply:
+        said = self.case.said
+        if self.own is not None:
+            first = int(said.kind.removeprefix("reply "))
+            reply = self.own[min(first + turn, len(self.own) - 1)]
+            return reply if turn == 0 else fitting(reply, ask.body)
+        if turn == 0:
+            return reply_of(said.kind, ask, said.text, said.number)
+        kind = kinds(ask)[0]
+        return reply_of(kind, ask, said.text, said.number)
+
+
+def fixed_cases(
+    streamed: bool, said: Sequence[Said], *, turns: int = 1, allowed: Sequence[str] = ("legal",)
+) -> Iterator[Case]:
+    """Each delivery of the catalogue at least once, with fixed parameters; the same in each run.
+
+    Args:
+        said: what the model may say, the plainest first: framing is tried on the first only.
+        turns: how many requests the consumer sends for the plain delivery.
+        allowed: kinds of deliveries.
+    """
+    compact = Step("compact")
+    for row in CATALOGUE.values():
+        if row.kind not in allowed or not row.fits(streamed):
+            continue
+        is_framing = row.stage in ("events", "bytes") and row.kind == "legal"
+        for what in said[:1] if is_framing else said:
+            for parameters in row.fixed:
+                steps = (*row.after, Step(row.name, tuple(parameters.items())))
+                if row.kind != "illegal":
+                    yield Case(what, steps)
+                else:
+                    for turn in range(turns):
+                        yield Case(what, steps, turn)
+                if is_framing and streamed and compact not in steps:
+                    yield Case(what, (compact, *steps))
