@@ -19,7 +19,12 @@ from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import did_you_mean
 from pytest_chatapi.errors import SettingError
+from pytest_chatapi.faults import deviations
+from pytest_chatapi.faults.body import Body
+from pytest_chatapi.faults.fault import CATALOGUE as FAULTS
+from pytest_chatapi.faults.fault import Fault
 from pytest_chatapi.fuzz.draft import STAGES, Draft, Event, Layout, Stage
+from pytest_chatapi.mock.wire_form import events
 from pytest_chatapi.recording.interaction import Interaction
 
 __all__ = ["CATALOGUE", "Delivery", "Kind", "Places", "Step", "apply", "delivered"]
@@ -216,13 +221,6 @@ def calls_together(draft: Draft) -> object:
     return _has_calls(draft, 2)
 
 
-@_delivery("debatable", "layout", fixed=[{}])
-def calls_reversed(draft: Draft) -> object:
-    """The call with index 1 opens before the one with index 0."""
-    draft.layout.reverse_calls = True
-    return _has_calls(draft, 2)
-
-
 @_delivery("legal", "layout")
 def choices_in_turn(draft: Draft) -> object:
     """A choice begins where the one before it ends."""
@@ -415,7 +413,122 @@ def split_newlines(draft: Draft) -> None:
     draft.cuts = tuple(at for at, byte in enumerate(draft.body) if byte in b"\r\n")
 
 
-# -- tolerated ----------------------------------------------------------------------------------
+# -- tolerated and debatable --------------------------------------------------------------------
+
+
+def _as_fault(fault: Callable[[], Fault]) -> None:
+    """Take a deviation from the catalogue of faults over, by its name and title."""
+    name = fault.__name__
+
+    def change(draft: Draft) -> bool:
+        request = Request("POST", "", {}, draft.ask.body)
+        response = Interaction(request, 200, "", draft.headers, events(draft.chunks))
+        changed = Body.of(fault().apply(response, request), request)
+        if changed is None:
+            return False
+        draft.chunks = changed.chunks
+        return True
+
+    change.__name__, change.__doc__ = name, FAULTS[name].summary
+    _delivery("tolerated", "chunks")(change)
+
+
+for _fault in (
+    deviations.azure_head_chunk,
+    deviations.azure_filter_chunk,
+    deviations.finish_reason_key_missing,
+    deviations.role_missing,
+    deviations.tool_calls_null,
+    deviations.tool_calls_empty,
+    deviations.tool_type_missing,
+    deviations.usage_on_choice,
+    deviations.usage_cumulative,
+    deviations.usage_zeros,
+):
+    _as_fault(_fault)
+
+
+@_delivery("tolerated", "chunks", value=(None, ""), fixed=[{"value": None}, {"value": ""}])
+def call_head_repeated(draft: Draft, value: str | None) -> bool:
+    """Later fragments of a call have an empty `id` and `name`."""
+    later = [call for call in _fragments_of_calls(draft) if "id" not in call]
+    for call in later:
+        kind = "function" if "function" in call else "custom"
+        call["id"] = value
+        call[kind]["name"] = value
+    return bool(later)
+
+
+@_delivery("tolerated", "chunks")
+def call_id_in_each(draft: Draft) -> bool:
+    """Each fragment of a call has its `id` and `type`."""
+    heads: dict[object, JSONObject] = {}
+    for call in _fragments_of_calls(draft):
+        head = heads.setdefault(call["index"], call)
+        call.update(id=head["id"], type=head["type"])
+    return len(draft.chunks) > 0 and bool(heads)
+
+
+@_delivery("tolerated", "events", at=Places("events"), fixed=[{"at": 1}])
+def data_empty(draft: Draft, at: int) -> None:
+    """An event has empty data."""
+    draft.events.insert(at, Event(b""))
+
+
+@_delivery("tolerated", "events", at=Places("events"), fixed=[{"at": 1}])
+def ping(draft: Draft, at: int) -> None:
+    """An event `ping` has data that is not a chunk."""
+    draft.events.insert(at, Event({"type": "ping"}, before=[b"event: ping"]))
+
+
+@_delivery("debatable", "layout")
+def calls_reversed(draft: Draft) -> object:
+    """The call with index 1 opens before the one with index 0."""
+    draft.layout.reverse_calls = True
+    return _has_calls(draft, 2)
+
+
+@_delivery("debatable", "chunks")
+def call_twice_in_delta(draft: Draft) -> bool:
+    """A delta has two fragments of one call."""
+    changed = False
+    for chunk in draft.chunks:
+        for choice in chunk["choices"]:
+            calls = choice["delta"].get("tool_calls")
+            if calls:
+                choice["delta"]["tool_calls"] = [half for call in calls for half in _halves(call)]
+                changed = changed or len(choice["delta"]["tool_calls"]) > len(calls)
+    return changed
+
+
+def _halves(call: JSONObject) -> list[JSONObject]:
+    kind = "function" if "function" in call else "custom"
+    key = "arguments" if kind == "function" else "input"
+    text = call[kind].get(key) or ""
+    if len(text) < 2:
+        return [call]
+    middle = len(text) // 2
+    first = {**call, kind: {**call[kind], key: text[:middle]}}
+    return [first, {"index": call["index"], kind: {key: text[middle:]}}]
+
+
+def _fragments_of_calls(draft: Draft) -> list[JSONObject]:
+    return [
+        call
+        for chunk in draft.chunks
+        for choice in chunk["choices"]
+        for call in choice["delta"].get("tool_calls") or ()
+    ]
+
+
+@_delivery("debatable", "events")
+def finish_missing(draft: Draft) -> bool:
+    """`[DONE]` comes without any `finish_reason` before it."""
+    for event in draft.events:
+        if event.is_chunk and isinstance(event.data, dict):
+            for choice in event.data["choices"]:
+                choice["finish_reason"] = None
+    return True
 
 
 @_delivery("tolerated", "events")
@@ -480,6 +593,59 @@ def error_event(draft: Draft, at: int, named: bool, done: bool) -> None:
     at = min(at, draft.finishing)
     failed = Event(dict(_ERROR), before=[b"event: error"] if named else [])
     draft.events[at:] = [failed, *([Event(b"[DONE]")] if done else [])]
+
+
+@_delivery("illegal", "events", form="both", fixed=[{}])
+def error_document(draft: Draft) -> None:
+    """The body is an error as JSON, under 200."""
+    _replace_body(draft, "application/json", draft.dump(_ERROR))
+
+
+@_delivery("illegal", "events", form="both", fixed=[{}])
+def html(draft: Draft) -> None:
+    """The body is a web page, under 200."""
+    _replace_body(draft, "text/html", b"<html><body><h1>Bad Gateway</h1></body></html>\n")
+
+
+@_delivery(
+    "illegal",
+    "events",
+    form="both",
+    status=(400, 401, 404, 429, 500, 503),
+    fixed=[{"status": 401}, {"status": 429}, {"status": 500}],
+)
+def error_status(draft: Draft, status: int) -> None:
+    """The response has an error status, with an error as its body."""
+    draft.status = status
+    _replace_body(draft, "application/json", draft.dump(_ERROR))
+
+
+def _replace_body(draft: Draft, content_type: str, body: bytes) -> None:
+    draft.headers = [("content-type", content_type), *draft.headers[1:]]
+    draft.replaced = body
+
+
+@_delivery("illegal", "chunks", fixed=[{"kept": 1}, {"kept": 2}], kept=(1, 2, 3))
+def arguments_cut(draft: Draft, kept: int) -> bool:
+    """The stream ends in order in the arguments of a call."""
+    seen = 0
+    for at, chunk in enumerate(draft.chunks):
+        calls = [c for o in chunk["choices"] for c in o["delta"].get("tool_calls") or ()]
+        seen += bool(calls)
+        if seen > kept and at <= draft.finishing:
+            del draft.chunks[at:]
+            draft.has_done = False
+            return True
+    return False
+
+
+@_delivery("illegal", "chunks", may_recover=True)
+def calls_share_index(draft: Draft) -> bool:
+    """Two calls have the same `index`."""
+    calls = _fragments_of_calls(draft)
+    for call in calls:
+        call["index"] = 0
+    return _has_calls(draft, 2)
 
 
 @_delivery("illegal", "events")

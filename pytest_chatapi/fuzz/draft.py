@@ -83,6 +83,8 @@ class Draft:
         newline, space: how lines end, and whether a space follows ``data:``.
         escaped: JSON has ASCII only.
         head, tail: bytes before the first event and after the last.
+        has_done: ``[DONE]`` follows on the chunks.
+        replaced: another body, that has nothing of the response.
         body: from the stage ``bytes`` on.
         cuts: where `body` is divided into pieces; ``None``: after each event.
         reset: the connection breaks after the last piece, and does not end in order.
@@ -102,6 +104,8 @@ class Draft:
     indent: int | None = None
     head: bytes = b""
     tail: bytes = b""
+    has_done: bool = True
+    replaced: bytes | None = None
     body: bytes = b""
     ends: list[int] = field(default_factory=list)
     cuts: tuple[int, ...] | None = None
@@ -123,11 +127,16 @@ class Draft:
                 whole = [copy.deepcopy(self.completion)]
                 self.chunks = _chunks(self) if self.streamed else whole
             elif self.stage == "events" and self.streamed:
-                self.events = [*map(Event, self.chunks), Event(b"[DONE]")]
+                self.events = list(map(Event, self.chunks))
+                if self.has_done:
+                    self.events.append(Event(b"[DONE]"))
             elif self.stage == "bytes":
                 self._write()
 
     def _write(self) -> None:
+        if self.replaced is not None:
+            self.body, self.ends = self.replaced, [len(self.replaced)]
+            return
         if not self.streamed:
             self.body = self.head + self.dump(self.chunks[0], self.indent) + self.tail
             self.ends = [len(self.body)]
