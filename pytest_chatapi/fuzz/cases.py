@@ -15,13 +15,16 @@ from pytest_chatapi.fuzz.replies import HARD, completion_for, fitting, kinds, re
 from pytest_chatapi.mock.replies import Reply
 from pytest_chatapi.recording.interaction import Interaction
 
-__all__ = ["Case", "Deliverer", "Said", "draft_of", "fixed_cases"]
+__all__ = ["OWN", "Case", "Deliverer", "Said", "draft_of", "fixed_cases", "said_reply"]
 
 _MOST_TURNS = 50
 
+OWN = "reply "
+"""How the kind of a reply of the test's own begins; its index follows."""
+
 
 class Said(NamedTuple):
-    """What the model says: a kind of `replies.KINDS`, or ``reply 1`` of the test's own."""
+    """What the model says: a kind of `replies.KINDS`, or `OWN` and an index."""
 
     kind: str
     text: str = HARD
@@ -100,15 +103,17 @@ class Deliverer:
         return response
 
     def _reply(self, ask: Ask, turn: int) -> Reply:
-        said = self.case.said
-        if self.own is not None:
-            first = int(said.kind.removeprefix("reply "))
-            reply = self.own[min(first + turn, len(self.own) - 1)]
-            return reply if turn == 0 else fitting(reply, ask.body)
-        if turn == 0:
-            return reply_of(said.kind, ask, said.text, said.number)
-        kind = kinds(ask)[0]
-        return reply_of(kind, ask, said.text, said.number)
+        reply = said_reply(self.case.said, ask, self.own, turn)
+        return reply if turn == 0 or self.own is None else fitting(reply, ask.body)
+
+
+def said_reply(said: Said, ask: Ask, own: Sequence[Reply] | None, turn: int = 0) -> Reply:
+    """The reply to one of the requests of a consumer."""
+    if own is not None:
+        first = int(said.kind.removeprefix(OWN))
+        return own[min(first + turn, len(own) - 1)]
+    kind = said.kind if turn == 0 else kinds(ask)[0]
+    return reply_of(kind, ask, said.text, said.number)
 
 
 def fixed_cases(

@@ -29,32 +29,34 @@ class Outcome:
 
 
 def problem_of(
-    delivery: Delivery | None,
+    rows: Sequence[Delivery],
     plain: Outcome,
     outcome: Outcome,
     same: Callable[[Any, Any], bool] | None = None,
 ) -> str:
-    """What is wrong with an outcome, in a few words; empty if nothing is.
+    """What is wrong with an outcome, to follow on "the consumer"; empty if nothing is.
 
     Args:
-        delivery: the illegal one among those that were applied; ``None``: all are legal.
+        rows: the deliveries that were applied.
         plain: of the plain delivery of the same response.
         same: compares two results; ``None``: they have to be equal.
     """
-    if delivery is not None:
+    illegal = next((row for row in rows if row.kind == "illegal"), None)
+    if illegal is not None:
         if outcome.error is not None or plain.error is not None:
             return ""
         if _equal(plain.value, outcome.value, same):
-            return "" if delivery.may_recover else "took it for the complete response"
+            return "" if illegal.may_recover else "took an illegal delivery for the response"
         if outcome.value is not None and is_part(outcome.value, plain.value):
-            return "took it for a complete response"
+            return "took a part of the response for the whole"
         return ""
+    kind = next((row.kind for row in rows if row.kind != "legal"), "legal")
     if outcome.error is not None:
         is_same = type(outcome.error) is type(plain.error)
-        return "" if is_same else "could not read it"
-    if plain.error is not None:
-        return "read it, but not the plain delivery"
-    return "" if _equal(plain.value, outcome.value, same) else "read it differently"
+        return "" if is_same else f"could not read a {kind} delivery"
+    if plain.error is None and _equal(plain.value, outcome.value, same):
+        return ""
+    return f"reads a {kind} delivery differently"
 
 
 def _equal(one: Any, other: Any, same: Callable[[Any, Any], bool] | None) -> bool:

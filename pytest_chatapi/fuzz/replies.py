@@ -11,7 +11,7 @@ from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.mock import builders
 from pytest_chatapi.mock.builders import reply_that_fits
-from pytest_chatapi.mock.generated import stamp_of
+from pytest_chatapi.mock.generated import Stamp, stamp_of
 from pytest_chatapi.mock.replies import Reply
 from pytest_chatapi.mock.schema_values import fitting_json
 from pytest_chatapi.mock.wire_form import compact
@@ -139,4 +139,10 @@ def completion_for(reply: Reply, body: JSONObject, turn: int) -> JSONObject:
     Raises:
         SettingError: the reply does not fit the request.
     """
-    return reply.completion(body, stamp_of("chatapi_fuzz", turn))
+    stamp = Stamp(f"chatcmpl-{turn + 1}", 1_760_000_000, "")
+    completion = reply.completion(body, stamp)
+    # Optional, and in the way of people who read a counterexample.
+    del completion["system_fingerprint"]
+    if body.get("service_tier") is None:
+        del completion["service_tier"]
+    return completion

@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis.database import ExampleDatabase
+from hypothesis.errors import Flaky
 
 from pytest_chatapi.contract.ask import Ask
-from pytest_chatapi.fuzz.cases import Case, Said, draft_of, fixed_cases
+from pytest_chatapi.errors import SettingError
+from pytest_chatapi.fuzz.cases import Case, Said, draft_of, fixed_cases, said_reply
+from pytest_chatapi.fuzz.counterexample import Failure
 from pytest_chatapi.fuzz.deliveries import CATALOGUE, Step
 from pytest_chatapi.fuzz.draft import Draft
 from pytest_chatapi.fuzz.oracle import Outcome, lost_refusal, problem_of
-from pytest_chatapi.fuzz.replies import reply_of
 from pytest_chatapi.fuzz.strategies import cases
 from pytest_chatapi.mock.replies import Reply
 
-__all__ = ["Failure", "Search"]
+__all__ = ["Search"]
 
-_MOST_SHRINKS = 300
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A case in which the consumer is wrong.
-
-    Attributes:
-        problem: what is wrong, in a few words.
-    """
-
-    case: Case
-    problem: str
-    plain: Outcome
-    outcome: Outcome
+# An example is a whole call of the application, and this may be called in a test of Hypothesis.
+_NOT_CHECKED = [
+    check
+    for check in HealthCheck
+    if check.name in ("too_slow", "function_scoped_fixture", "nested_given")
+]
 
 
 class _Found(Exception):
@@ -43,6 +37,23 @@ class _Found(Exception):
 
     def __init__(self, failure: Failure) -> None:
         self.failure = failure
+
+
+class _OwnKeys(ExampleDatabase):
+    """The examples of one test: Hypothesis' keys are those of the function that all tests share."""
+
+    def __init__(self, database: ExampleDatabase, name: str) -> None:
+        super().__init__()
+        self._database, self._name = database, hashlib.sha256(name.encode()).digest()[:8]
+
+    def save(self, key: bytes, value: bytes) -> None:
+        self._database.save(self._name + key, value)
+
+    def fetch(self, key: bytes) -> Iterable[bytes]:
+        return self._database.fetch(self._name + key)
+
+    def delete(self, key: bytes, value: bytes) -> None:
+        self._database.delete(self._name + key, value)
 
 
 @dataclass
@@ -56,6 +67,7 @@ class Search:
         turns: how many requests the consumer sends for the plain delivery.
         said: kinds of what the model may say.
         allowed: kinds of deliveries.
+        name: of the test, under which Hypothesis keeps what it found.
         runs: how often the consumer was run.
     """
 
@@ -66,7 +78,7 @@ class Search:
     turns: int
     allowed: Sequence[str]
     same: Callable[[Any, Any], bool] | None = None
-    database: ExampleDatabase | None = None
+    name: str = ""
     runs: int = 0
     plain: dict[Said, Outcome] = field(default_factory=dict)
     accepted: dict[Case, bool] = field(default_factory=dict)
@@ -96,7 +108,8 @@ class Search:
         outcome, changed = self._outcome(case)
         if not changed:
             return None
-        problem = problem_of(illegal, plain, outcome, self.same)
+        rows = [CATALOGUE[step.name] for step in case.steps]
+        problem = problem_of(rows, plain, outcome, self.same)
         return Failure(case, problem, plain, outcome) if problem else None
 
     def _lost_refusal(self, case: Case, plain: Outcome) -> Failure | None:
@@ -125,9 +138,12 @@ class Search:
                 failure = self._lost_refusal(case, self.plain_outcome(what))
             if failure is not None:
                 self.failures.append(failure)
-        for case in fixed_cases(self.ask.stream, self.said, turns=self.turns, allowed=self.allowed):
-            if failure := self.judged(case):
-                self.failures.append(failure)
+        self.failures += self.wrong_in(self.allowed)
+
+    def wrong_in(self, allowed: Sequence[str]) -> list[Failure]:
+        """What is wrong in the fixed list of these kinds of deliveries."""
+        cases = fixed_cases(self.ask.stream, self.said, turns=self.turns, allowed=allowed)
+        return [failure for case in cases if (failure := self.judged(case))]
 
     def random(self, examples: int, seed: int | None, only: str | None = None) -> Failure | None:
         """The smallest case that is wrong, of this many random ones.
@@ -141,29 +157,22 @@ class Search:
                 raise _Found(failure)
 
         def start(what: Said) -> Draft:
-            reply = (
-                reply_of(what.kind, self.ask, what.text, what.number)
-                if self.own is None
-                else self.own[int(what.kind.removeprefix("reply "))]
-            )
-            return draft_of(reply, self.ask)
+            return draft_of(said_reply(what, self.ask, self.own), self.ask)
 
-        options: dict[str, Any] = {}
-        if self.database is not None:
-            options["database"] = self.database
+        database = settings().database
         search = settings(
             max_examples=examples,
             deadline=None,
+            database=database and _OwnKeys(database, f"{self.name} {only}"),
             report_multiple_bugs=False,
             print_blob=False,
-            suppress_health_check=list(HealthCheck),
+            suppress_health_check=_NOT_CHECKED,
             phases=[Phase.reuse, Phase.generate, Phase.shrink],
-            **options,
         )(
             given(
                 cases(
                     self.ask,
-                    [what.kind for what in self.said],
+                    self.said,
                     start,
                     allowed=self.allowed,
                     turns=self.turns,
@@ -177,4 +186,9 @@ class Search:
             search()
         except _Found as found:
             return found.failure
+        except Flaky:
+            raise SettingError(
+                "the consumer returns something else each time it gets the same response: "
+                "return what can be compared, or pass same="
+            ) from None
         return None

@@ -9,7 +9,7 @@ from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.contract.exchange import Exchange, Request, Response, fold_headers
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.errors import SettingError
-from pytest_chatapi.fuzz.cases import Case, Said, draft_of
+from pytest_chatapi.fuzz.cases import OWN, Case, Said, draft_of
 from pytest_chatapi.fuzz.deliveries import CATALOGUE, Delivery, Places, Step, apply, delivered
 from pytest_chatapi.fuzz.draft import STAGES, Draft
 from pytest_chatapi.fuzz.replies import completion_for, kinds, reply_of
@@ -35,8 +35,15 @@ def texts() -> st.SearchStrategy[str]:
     )
 
 
-def _said(fitting: Sequence[str]) -> st.SearchStrategy[Said]:
-    return st.builds(Said, st.sampled_from(fitting), texts(), st.integers(0, 3))
+def _said(fitting: Sequence[Said]) -> st.SearchStrategy[Said]:
+    """One of these, with another text if it is not a reply of the test's own."""
+
+    def varied(said: Said) -> st.SearchStrategy[Said]:
+        if said.kind.startswith(OWN):
+            return st.just(said)
+        return st.builds(Said, st.just(said.kind), texts(), st.integers(0, 3))
+
+    return st.sampled_from(fitting).flatmap(varied)
 
 
 @st.composite
@@ -86,7 +93,7 @@ def _value(domain: Places | tuple[Any, ...], draft: Draft) -> st.SearchStrategy[
 def cases(
     draw: st.DrawFn,
     ask: Ask,
-    said: Sequence[str],
+    said: Sequence[Said],
     start: Callable[[Said], Draft],
     *,
     allowed: Sequence[str] = ("legal",),
@@ -96,7 +103,7 @@ def cases(
     """What a model says to a request, and how it is delivered.
 
     Args:
-        said: kinds of what may be said.
+        said: what may be said, with other texts.
         start: makes the draft of it.
         allowed: kinds of deliveries.
         turns: how many requests the consumer sends.
@@ -132,7 +139,7 @@ def completions(body: JSONObject | None = None) -> st.SearchStrategy[JSONObject]
     """
     body = body or _PLAIN
     ask = Ask(body)
-    return _said(kinds(ask)).map(
+    return _said([Said(kind) for kind in kinds(ask)]).map(
         lambda what: completion_for(reply_of(what.kind, ask, what.text, what.number), body, 0)
     )
 
@@ -162,7 +169,7 @@ def exchanges(
         )
         return Exchange(request, response)
 
-    return cases(ask, kinds(ask), start, allowed=allowed).map(exchange)
+    return cases(ask, [Said(kind) for kind in kinds(ask)], start, allowed=allowed).map(exchange)
 
 
 def streams(

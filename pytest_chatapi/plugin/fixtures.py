@@ -120,7 +120,7 @@ def chatapi_fuzz(_chatapi_recording: ChatAPI, request: pytest.FixtureRequest) ->
     """
     from pytest_chatapi.plugin.fuzzing import Fuzz
 
-    return Fuzz(_chatapi_recording, request.node)
+    return Fuzz(_chatapi_recording, request)
 
 
 @pytest.fixture

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.errors import ChatAPIError, SettingError
-from pytest_chatapi.fuzz.cases import Case, Deliverer, Said
+from pytest_chatapi.fuzz.cases import OWN, Case, Deliverer, Said
+from pytest_chatapi.fuzz.counterexample import Failure, described, write_cassette
+from pytest_chatapi.fuzz.deliveries import CATALOGUE
 from pytest_chatapi.fuzz.oracle import Outcome
 from pytest_chatapi.fuzz.replies import HARD, kinds, reply_of
 from pytest_chatapi.mock.builders import reply_that_fits
 from pytest_chatapi.mock.replies import Reply
 from pytest_chatapi.plugin.handle import ChatAPI
+from pytest_chatapi.plugin.place import shown_path
+
+if TYPE_CHECKING:
+    from pytest_chatapi.fuzz.search import Search
 
 __all__ = ["Fuzz"]
 
@@ -25,8 +35,8 @@ __all__ = ["Fuzz"]
 class Fuzz:
     """Calls the code under test with deliveries of what a model says; see `__call__`."""
 
-    def __init__(self, handle: ChatAPI, item: pytest.Item) -> None:
-        self._handle, self._item = handle, item
+    def __init__(self, handle: ChatAPI, request: pytest.FixtureRequest) -> None:
+        self._handle, self._request = handle, request
 
     def __call__(
         self,
@@ -57,12 +67,32 @@ class Fuzz:
             SettingError: Hypothesis is not installed, or an argument is wrong.
         """
         __tracebackhide__ = True
-        from pytest_chatapi.fuzz import counterexample
-        from pytest_chatapi.fuzz.search import Search
+        from pytest_chatapi.fuzz.strategies import cases  # noqa: F401 - says what is missing
 
         names = {"illegal": illegal, "tolerated": tolerated, "debatable": debatable}
         allowed = ["legal", *(name for name, is_on in names.items() if is_on)]
         own = None if replies is None else [_reply(reply) for reply in replies]
+        search = partial(self._message, consumer, own, allowed, examples, seed, same)
+        if not _is_in_loop():
+            message = search()
+        else:  # coroutines of the consumer need a loop of their own
+            with ThreadPoolExecutor(1) as pool:
+                message = pool.submit(search).result()
+        if message:
+            pytest.fail(message, pytrace=False)
+
+    def _message(
+        self,
+        consumer: Callable[[], Any],
+        own: Sequence[Reply] | None,
+        allowed: Sequence[str],
+        examples: int,
+        seed: int | None,
+        same: Callable[[Any, Any], bool] | None,
+    ) -> str:
+        """What is wrong with the consumer; empty if nothing was found."""
+        from pytest_chatapi.fuzz.search import Search
+
         deliverer = Deliverer(own)
         with asyncio.Runner() as runner:
 
@@ -77,21 +107,53 @@ class Fuzz:
             ask = self._first_request(consumer, runner)
             self._mock.reply(deliverer)
             said = _said(ask, own)
-            run(Case(said[0]))
+            first = run(Case(said[0]))[0]
             turns = max(1, len(deliverer.asked))
-            search = Search(run, ask, said, own, turns, allowed, same)
+            _require_comparable(first, run(Case(said[0]))[0], same)
+            search = Search(run, ask, said, own, turns, allowed, same, self._request.node.nodeid)
             search.fixed()
-            failure = next(iter(search.failures), None)
+            notes = self._debatable(search) if "debatable" not in allowed else []
+            failure = min(search.failures, key=_size, default=None)
             if failure is None:
                 failure = search.random(examples, seed)
             elif failure.case.steps:
                 only = failure.case.steps[-1].name
                 failure = search.random(min(examples, 50), seed or 0, only) or failure
             if failure is None:
-                return
+                return ""
+            run(failure.case.plain)
+            plain_sent = deliverer.sent
             run(failure.case)
-            message = counterexample.described(failure, deliverer.sent, search.failures)
-        pytest.fail(message, pytrace=False)
+            path = self._cassette()
+            is_written = write_cassette(path, deliverer.sent)
+            return described(
+                failure,
+                deliverer.sent,
+                plain_sent,
+                search.failures,
+                consumer=_call(consumer),
+                cassette=shown_path(self._request.config, path) if is_written else "",
+                notes=notes,
+            )
+
+    def _debatable(self, search: Search) -> list[str]:
+        """What the consumer reads differently though the reference leaves it open."""
+        failures = search.wrong_in(["debatable"])
+        titles = dict.fromkeys(CATALOGUE[f.case.steps[-1].name].title for f in failures)
+        if not titles:
+            return []
+        note = f"Debatable, so not failed without debatable=True: {'; '.join(titles)}"
+        self._request.node.add_report_section("call", "chatapi_fuzz", note)
+        return [note]
+
+    def _cassette(self) -> Path:
+        """Where a counterexample is recorded: in pytest's cache, if there is one."""
+        name = re.sub(r"[^\w.-]+", "_", self._request.node.nodeid)[-100:] + ".yaml"
+        cache = getattr(self._request.config, "cache", None)
+        if cache is not None:
+            return Path(cache.mkdir("chatapi_fuzz")) / name
+        temporary: pytest.TempPathFactory = self._request.getfixturevalue("tmp_path_factory")
+        return temporary.mktemp("chatapi_fuzz") / name
 
     @property
     def _mock(self) -> Any:
@@ -119,6 +181,39 @@ class Fuzz:
         return bodies[0]
 
 
+def _size(failure: Failure) -> tuple[bool, int]:
+    """What is easier to understand comes first: the plain delivery, then few steps."""
+    return bool(failure.case.steps), len(failure.case.steps)
+
+
+def _require_comparable(
+    one: Outcome, other: Outcome, same: Callable[[Any, Any], bool] | None
+) -> None:
+    if one.error is not None or other.error is not None:
+        return
+    if one.value is None:
+        raise SettingError("the consumer returns None: return what it understood of the response")
+    if not (same(one.value, other.value) if same is not None else one.value == other.value):
+        raise SettingError(
+            f"the consumer {one}, and for the same response it {other}: return what can be "
+            "compared, or pass same="
+        )
+
+
+def _is_in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _call(consumer: Callable[[], Any]) -> str:
+    name = getattr(consumer, "__name__", "")
+    call = f"{name if name.isidentifier() else 'consumer'}()"
+    return f"asyncio.run({call})" if inspect.iscoroutinefunction(consumer) else call
+
+
 def _reply(reply: Reply | str) -> Reply:
     from pytest_chatapi.mock.builders import text
 
@@ -128,7 +223,7 @@ def _reply(reply: Reply | str) -> Reply:
 def _said(ask: Ask, own: Sequence[Reply] | None) -> list[Said]:
     """What the model may say, the plainest first."""
     if own is not None:
-        return [Said(f"reply {at}") for at in range(len(own))]
+        return [Said(f"{OWN}{at}", "") for at in range(len(own))]
     said = []
     for kind in kinds(ask):
         text = f"No: {HARD}" if kind == "refusal" else HARD
