@@ -110,7 +110,16 @@ class Fuzz:
             first = run(Case(said[0]))[0]
             turns = max(1, len(deliverer.asked))
             _require_comparable(first, run(Case(said[0]))[0], same)
-            search = Search(run, ask, said, own, turns, allowed, same, self._request.node.nodeid)
+            search = Search(
+                run=run,
+                ask=ask,
+                said=said,
+                own=own,
+                turns=turns,
+                allowed=allowed,
+                same=same,
+                name=self._request.node.nodeid,
+            )
             search.fixed()
             notes = self._debatable(search) if "debatable" not in allowed else []
             failure = min(search.failures, key=_size, default=None)
