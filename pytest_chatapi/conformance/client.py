@@ -1,0 +1,349 @@
+"""Runs a consumer of responses against each delivery of the catalogue, and gives each a verdict."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pytest_chatapi.conformance.consumer import Consumer, Hung
+from pytest_chatapi.conformance.probe import BOTH, Mode, Verdict
+from pytest_chatapi.contract.ask import Ask, request_json
+from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.errors import ChatAPIError
+from pytest_chatapi.fuzz.cases import Case, Deliverer, Said, cases_of
+from pytest_chatapi.fuzz.counterexample import Failure
+from pytest_chatapi.fuzz.deliveries import CATALOGUE, Delivery
+from pytest_chatapi.fuzz.judge import Judge
+from pytest_chatapi.fuzz.oracle import Outcome
+from pytest_chatapi.fuzz.replies import HARD, kinds
+from pytest_chatapi.mock import ChatMock
+from pytest_chatapi.mock.builders import reply_that_fits
+from pytest_chatapi.mock.replies import Reply
+from pytest_chatapi.recording.interaction import Interaction
+from pytest_chatapi.recording.opening import open_recorder
+from pytest_chatapi.server.app import make_app
+from pytest_chatapi.server.run import running
+
+__all__ = ["DeliveryCheck", "DeliveryResult", "Evidence", "Tried", "client_checks", "serving"]
+
+_PLAIN = {
+    "text": "text is read",
+    "structured": "structured output is read",
+    "call": "a tool call is read",
+    "calls": "two tool calls are read",
+    "refusal": "a refusal does not look like an empty response",
+}
+_STAGES = {"layout": "chunks", "chunks": "chunks", "events": "sse", "bytes": "bytes"}
+_NOT_OF_THIS_FORM = {
+    "whole": "the consumer asks for streams",
+    "stream": "the consumer does not ask for streams",
+}
+_NOT_OFFERED = "the consumer's request gives no occasion for it"
+
+
+@dataclass(frozen=True)
+class DeliveryCheck:
+    """A delivery with its parameters, in one form; or, without one, a kind of response.
+
+    Attributes:
+        name: of the delivery with its parameters, or the kind.
+        row: ``None``: the plain delivery.
+    """
+
+    capability: str
+    name: str
+    mode: Mode
+    title: str
+    row: Delivery | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    codes = frozenset[str]()
+
+    @property
+    def ids(self) -> tuple[str, str]:
+        """The id, and that of both forms."""
+        both = f"{self.capability}.{self.name}"
+        return (both if self.mode == "-" else f"{both}.{self.mode}"), both
+
+    @property
+    def id(self) -> str:
+        return self.ids[0]
+
+
+def client_checks() -> list[DeliveryCheck]:
+    """All checks of consumers, in the order in which they run; the same for each consumer."""
+    checks = [DeliveryCheck("plain", kind, "-", title) for kind, title in _PLAIN.items()]
+    for row in CATALOGUE.values():
+        capability = _STAGES[row.stage] if row.kind == "legal" else row.kind
+        modes = BOTH if row.form == "both" else ("-",)
+        for parameters in row.fixed:
+            name = row.name.replace("_", "-")
+            if len(row.fixed) > 1:
+                name += "".join(f"-{_word(*item)}" for item in parameters.items() if item[1])
+                name += "-null" if None in parameters.values() else ""
+            checks += [
+                DeliveryCheck(capability, name, mode, row.title, row, parameters) for mode in modes
+            ]
+    order = ["plain", *dict.fromkeys(_STAGES.values()), "tolerated", "debatable", "illegal"]
+    return sorted(checks, key=lambda check: order.index(check.capability))
+
+
+_WORDS = {"\r\n": "cr-lf", "\r": "cr"}
+
+
+def _word(name: str, value: Any) -> str:
+    """What a parameter adds to the name of a check."""
+    if value is True:
+        return name
+    if isinstance(value, int):
+        return "end" if value >= 10**6 else str(value)
+    text = "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return _WORDS.get(text) or re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A case in which the consumer is wrong.
+
+    Attributes:
+        sent: the responses, with their requests.
+        plain_sent: those of the plain delivery.
+    """
+
+    failure: Failure
+    sent: Sequence[Interaction]
+    plain_sent: Sequence[Interaction]
+
+
+@dataclass
+class DeliveryResult:
+    """The verdict on a check.
+
+    Attributes:
+        reason: of any verdict but a pass, in one sentence.
+        requests: how many the consumer sent.
+        evidence: of a failure.
+    """
+
+    check: DeliveryCheck
+    verdict: Verdict
+    reason: str = ""
+    requests: int = 0
+    evidence: Evidence | None = None
+
+
+class Tried:
+    """A consumer whose plain deliveries are known.
+
+    Attributes:
+        ask: of its first request.
+        turns: how many requests it sends for one result.
+        said: what the model may say.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        mock: ChatMock,
+        deliverer: Deliverer,
+        seen: Callable[[], str],
+        *,
+        strict: bool,
+    ) -> None:
+        self._consumer, self._mock, self._deliverer = consumer, mock, deliverer
+        self._seen, self._strict = seen, strict
+        self._check = DeliveryCheck("plain", "text", "-", "")
+        self._is_changed = False
+        self._requests = 0
+        self._plain_sent: dict[Said, Sequence[Interaction]] = {}
+        self._sent: Sequence[Interaction] = ()
+        self.ask = self._first_request()
+        self.said = [
+            Said(kind, f"No: {HARD}" if kind == "refusal" else HARD) for kind in kinds(self.ask)
+        ]
+        mock.reply(self._respond)
+        self._judge = Judge(run=self._run, said=self.said)
+        first = self._judge.plain_outcome(self.said[0])
+        self.turns = max(1, len(deliverer.asked))
+        self._require_usable(first, self._run(Case(self.said[0]))[0])
+
+    def _respond(self, request: Request) -> Interaction:
+        response = self._deliverer(request)
+        headers = response.headers
+        if response.status >= 400:  # one that is asked again would get the same response
+            headers = [*headers, ("x-should-retry", "false")]
+        # With a time, each piece is sent alone.
+        return replace(response, headers=headers, times=[0.0] * len(response.pieces))
+
+    # -- the plain delivery ------------------------------------------------------------------
+
+    def _first_request(self) -> Ask:
+        """What the consumer asks for."""
+        asks: list[Ask] = []
+
+        def reply(request: Request) -> Reply:
+            asks.append(Ask(request_json(request)[0]))
+            return reply_that_fits(asks[-1])
+
+        self._mock.reply(reply)
+        outcome = self._consumer.run(self._check.id)
+        if not asks:
+            raise ChatAPIError(
+                f"the consumer sent no request for a chat completion to OPENAI_BASE_URL: it "
+                f"{shown(outcome)}{self._seen()}"
+            )
+        return asks[0]
+
+    def _require_usable(self, one: Outcome, other: Outcome) -> None:
+        """
+        Raises:
+            ChatAPIError: there is nothing to compare other deliveries with.
+        """
+        if one.error is not None:
+            raise ChatAPIError(
+                f"the consumer fails on the plain delivery of {self.said[0].kind}: it {shown(one)}"
+                f"{self._seen()}"
+            )
+        if one.value in ("", None):
+            raise ChatAPIError(
+                "the consumer prints nothing: print what it understood of the response"
+            )
+        if other.error is not None or one.value != other.value:
+            raise ChatAPIError(
+                f"the consumer {shown(one)}, and for the same response it {shown(other)}: print "
+                "what can be compared, without ids and times of its own"
+            )
+
+    def _run(self, case: Case) -> tuple[Outcome, bool]:
+        self._deliverer.begin(case)
+        outcome = self._consumer.run(self._check.id)
+        if self._deliverer.problem:
+            raise ChatAPIError(self._deliverer.problem)
+        self._sent = tuple(self._deliverer.sent)
+        if not case.steps:
+            self._plain_sent.setdefault(case.said, self._sent)
+        self._requests += len(self._sent)
+        row = self._check.row
+        if not case.steps or not self._deliverer.changed or row is None:
+            return outcome, self._deliverer.changed
+        self._is_changed |= case.steps[-1].name == row.name
+        if isinstance(outcome.error, Hung):
+            raise _Hangs(Failure(case, str(outcome.error), self._judge.plain[case.said], outcome))
+        return outcome, True
+
+    # -- checks ------------------------------------------------------------------------------
+
+    def result(self, check: DeliveryCheck) -> DeliveryResult:
+        """Try a delivery with all that the model may say."""
+        self._check, self._is_changed, self._requests = check, False, 0
+        if check.row is None:
+            return self._plain_result(check)
+        form = "stream" if self.ask.stream else "whole"
+        own = check.row.form if check.mode == "-" else check.mode
+        if own != form:
+            return self._unexercised(check, _NOT_OF_THIS_FORM[own])
+        cases = cases_of(check.row, check.parameters, self.ask.stream, self.said, turns=self.turns)
+        failures: list[Failure] = []
+        evidence: Evidence | None = None
+        for case in cases:
+            try:
+                failure = self._judge.judged(case)
+            except _Hangs as hangs:
+                failure = hangs.failure
+            if failure is not None:
+                failures.append(failure)
+                evidence = evidence or self._evidence(failure)
+        if failures:
+            return self._failed(check, failures, evidence)
+        if self._is_changed:
+            return DeliveryResult(check, Verdict.PASS, requests=self._requests)
+        if check.row.unless:
+            other = check.row.unless.replace("_", "-")
+            return self._unexercised(check, f"to the consumer it is the same as {other}")
+        return self._unexercised(check, _NOT_OFFERED)
+
+    def _plain_result(self, check: DeliveryCheck) -> DeliveryResult:
+        said = next((said for said in self.said if said.kind == check.name), None)
+        if said is None:
+            return self._unexercised(check, _NOT_OFFERED)
+        case = Case(said)
+        failure = self._judge.judged(case)
+        if failure is None and said.kind == "refusal":
+            failure = self._judge.lost_refusal(case)
+        if failure is not None:
+            return self._failed(check, [failure], Evidence(failure, self._plain_sent[said], ()))
+        return DeliveryResult(check, Verdict.PASS, requests=self._requests)
+
+    def _evidence(self, failure: Failure) -> Evidence:
+        return Evidence(failure, self._sent, self._plain_sent.get(failure.case.said, ()))
+
+    def _unexercised(self, check: DeliveryCheck, reason: str) -> DeliveryResult:
+        return DeliveryResult(check, Verdict.NOT_EXERCISED, reason, self._requests)
+
+    def _failed(
+        self, check: DeliveryCheck, failures: Sequence[Failure], evidence: Evidence | None
+    ) -> DeliveryResult:
+        is_loose = check.row is not None and check.row.kind in ("tolerated", "debatable")
+        verdict = Verdict.NON_STRICT if is_loose and not self._strict else Verdict.FAIL
+        problems = dict.fromkeys(failure.problem for failure in failures)
+        reasons = []
+        for problem in problems:
+            said = [f.case.said.kind for f in failures if f.problem == problem]
+            reasons.append(f"{problem} ({', '.join(dict.fromkeys(said))})")
+        return DeliveryResult(check, verdict, "; ".join(reasons), self._requests, evidence)
+
+
+class _Hangs(Exception):
+    """The consumer did not end in time, which no delivery excuses."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+
+
+def shown(outcome: Outcome) -> str:
+    """What the consumer made of a response, to follow on "it"."""
+    if outcome.error is not None:
+        return f"ended: {outcome.error}" if not isinstance(outcome.error, Hung) else "hung"
+    return f"printed {text_of_value(outcome.value)}"
+
+
+def text_of_value(value: Any) -> str:
+    """What was printed, in one line if it is JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+@contextmanager
+def serving(consumer_for: Callable[[str], Consumer], *, strict: bool = False) -> Iterator[Tried]:
+    """A consumer that was tried with the plain delivery, and the server that it talks to.
+
+    Args:
+        consumer_for: the consumer of a server at a base URL.
+        strict: what is non-strict fails.
+
+    Raises:
+        ChatAPIError: there is nothing to compare deliveries with: what the consumer prints for the
+            plain one is an error, empty, or differs from time to time.
+    """
+    deliverer = Deliverer()
+    mock = ChatMock("chatapi conform client", "compatible")
+
+    recorder = open_recorder(None, answers=mock, replay_speed=1)
+    lines: list[str] = []
+
+    def seen() -> str:
+        """What it was refused, and what else it asked for."""
+        if mock.refused:
+            return f": its request was refused: {mock.refused[0][1]}"
+        other = [line for line in lines if "/chat/completions" not in line]
+        return f"; the server got {' '.join(other[0].split()[:2])}" if other else ""
+
+    with running(make_app(recorder, on_exchange=lines.append)) as server:
+        consumer = consumer_for(server.url)
+        try:
+            yield Tried(consumer, mock, deliverer, seen, strict=strict)
+        finally:
+            consumer.close()
