@@ -47,7 +47,7 @@ _NOT_OFFERED = "the consumer's request gives no occasion for it"
 
 @dataclass(frozen=True)
 class DeliveryCheck:
-    """A delivery with its parameters, in one form; or, without one, a kind of response.
+    """A delivery with its parameters, in one form; or a kind of response, delivered plainly.
 
     Attributes:
         name: of the delivery with its parameters, or the kind.
@@ -67,7 +67,8 @@ class DeliveryCheck:
     def ids(self) -> tuple[str, str]:
         """The id, and that of both forms."""
         both = f"{self.capability}.{self.name}"
-        return (both if self.mode == "-" else f"{both}.{self.mode}"), both
+        has_both = self.row is not None and self.row.form == "both"
+        return (f"{both}.{self.mode}" if has_both else both), both
 
     @property
     def id(self) -> str:
@@ -79,7 +80,7 @@ def client_checks() -> list[DeliveryCheck]:
     checks = [DeliveryCheck("plain", kind, "-", title) for kind, title in _PLAIN.items()]
     for row in CATALOGUE.values():
         capability = _STAGES[row.stage] if row.kind == "legal" else row.kind
-        modes = BOTH if row.form == "both" else ("-",)
+        modes: tuple[Mode, ...] = BOTH if row.form == "both" else (row.form,)
         for parameters in row.fixed:
             name = row.name.replace("_", "-")
             if len(row.fixed) > 1:
@@ -117,6 +118,11 @@ class Evidence:
     failure: Failure
     sent: Sequence[Interaction]
     plain_sent: Sequence[Interaction]
+
+    @property
+    def size(self) -> int:
+        """Bytes on the wire: of several failures, the smallest is shown."""
+        return sum(len(piece) for response in self.sent for piece in response.pieces)
 
 
 @dataclass
@@ -161,6 +167,7 @@ class Tried:
         self._requests = 0
         self._plain_sent: dict[Said, Sequence[Interaction]] = {}
         self._sent: Sequence[Interaction] = ()
+        self._fails: dict[Case, bool] = {}
         self.ask = self._first_request()
         self.said = [
             Said(kind, f"No: {HARD}" if kind == "refusal" else HARD) for kind in kinds(self.ask)
@@ -243,10 +250,10 @@ class Tried:
         if check.row is None:
             return self._plain_result(check)
         form = "stream" if self.ask.stream else "whole"
-        own = check.row.form if check.mode == "-" else check.mode
-        if own != form:
-            return self._unexercised(check, _NOT_OF_THIS_FORM[own])
+        if check.mode != form:
+            return self._unexercised(check, _NOT_OF_THIS_FORM[check.mode])
         cases = cases_of(check.row, check.parameters, self.ask.stream, self.said, turns=self.turns)
+        is_explained = False
         failures: list[Failure] = []
         evidence: Evidence | None = None
         for case in cases:
@@ -254,17 +261,36 @@ class Tried:
                 failure = self._judge.judged(case)
             except _Hangs as hangs:
                 failure = hangs.failure
-            if failure is not None:
+            if failure is None:
+                continue
+            shown_too = self._evidence(failure)
+            if self._fails_without(case):
+                is_explained = True
+            else:
                 failures.append(failure)
-                evidence = evidence or self._evidence(failure)
+                if evidence is None or shown_too.size < evidence.size:
+                    evidence = shown_too
         if failures:
             return self._failed(check, failures, evidence)
+        if is_explained:
+            names = ", ".join(step.name.replace("_", "-") for step in check.row.after)
+            return self._unexercised(check, f"fails without this already: see {names or 'compact'}")
         if self._is_changed:
             return DeliveryResult(check, Verdict.PASS, requests=self._requests)
         if check.row.unless:
             other = check.row.unless.replace("_", "-")
             return self._unexercised(check, f"to the consumer it is the same as {other}")
         return self._unexercised(check, _NOT_OFFERED)
+
+    def _fails_without(self, case: Case) -> bool:
+        """Whether what was applied before the last delivery is what is wrong."""
+        before = Case(case.said, case.steps[:-1], case.turn)
+        if before not in self._fails:
+            try:
+                self._fails[before] = bool(before.steps) and self._judge.judged(before) is not None
+            except _Hangs:
+                self._fails[before] = True
+        return self._fails[before]
 
     def _plain_result(self, check: DeliveryCheck) -> DeliveryResult:
         said = next((said for said in self.said if said.kind == check.name), None)
@@ -307,7 +333,7 @@ class _Hangs(Exception):
 def shown(outcome: Outcome) -> str:
     """What the consumer made of a response, to follow on "it"."""
     if outcome.error is not None:
-        return f"ended: {outcome.error}" if not isinstance(outcome.error, Hung) else "hung"
+        return str(outcome.error)
     return f"printed {text_of_value(outcome.value)}"
 
 

@@ -178,7 +178,7 @@ class _Process:
             if word == b"ok":
                 return Outcome(_value(line[3:]))
             if word == b"error":
-                return Outcome(error=Noticed(f"error {_text(line[6:])}".rstrip()))
+                return Outcome(error=Noticed(f"printed error {_text(line[6:])}".rstrip()))
         return None
 
     def whole(self, until: float) -> Outcome | None:
@@ -212,7 +212,7 @@ class _Process:
         status = self._popen.returncode
         if status == 0:
             return Outcome(_value(self._printed))
-        what = f"exit status {status}" if status > 0 else f"ended by signal {-status}"
+        what = f"ended with exit status {status}" if status > 0 else f"ended by signal {-status}"
         return Outcome(error=Noticed(what + self.said()))
 
     def said(self) -> str:
