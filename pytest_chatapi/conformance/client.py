@@ -177,6 +177,13 @@ class Tried:
         first = self._judge.plain_outcome(self.said[0])
         self.turns = max(1, len(deliverer.asked))
         self._require_usable(first, self._run(Case(self.said[0]))[0])
+        # What is wrong with the plain delivery is reported once.
+        self._plain = {said: self._plain_failure(said) for said in self.said}
+        self._comparable = [
+            said
+            for said, failure in self._plain.items()
+            if failure is None and self._judge.plain[said].value != ""
+        ]
 
     def _respond(self, request: Request) -> Interaction:
         response = self._deliverer(request)
@@ -252,7 +259,9 @@ class Tried:
         form = "stream" if self.ask.stream else "whole"
         if check.mode != form:
             return self._unexercised(check, _NOT_OF_THIS_FORM[check.mode])
-        cases = cases_of(check.row, check.parameters, self.ask.stream, self.said, turns=self.turns)
+        cases = cases_of(
+            check.row, check.parameters, self.ask.stream, self._comparable, turns=self.turns
+        )
         is_explained = False
         failures: list[Failure] = []
         evidence: Evidence | None = None
@@ -296,13 +305,19 @@ class Tried:
         said = next((said for said in self.said if said.kind == check.name), None)
         if said is None:
             return self._unexercised(check, _NOT_OFFERED)
-        case = Case(said)
-        failure = self._judge.judged(case)
-        if failure is None and said.kind == "refusal":
-            failure = self._judge.lost_refusal(case)
+        self._requests = len(self._plain_sent[said])
+        failure = self._plain[said]
         if failure is not None:
             return self._failed(check, [failure], Evidence(failure, self._plain_sent[said], ()))
+        if self._judge.plain[said].value == "":
+            return self._unexercised(check, "the consumer prints nothing for it")
         return DeliveryResult(check, Verdict.PASS, requests=self._requests)
+
+    def _plain_failure(self, said: Said) -> Failure | None:
+        failure = self._judge.judged(Case(said))
+        if failure is None and said.kind == "refusal":
+            return self._judge.lost_refusal(Case(said))
+        return failure
 
     def _evidence(self, failure: Failure) -> Evidence:
         return Evidence(failure, self._sent, self._plain_sent.get(failure.case.said, ()))
