@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -117,7 +117,12 @@ def said_reply(said: Said, ask: Ask, own: Sequence[Reply] | None, turn: int = 0)
 
 
 def fixed_cases(
-    streamed: bool, said: Sequence[Said], *, turns: int = 1, allowed: Sequence[str] = ("legal",)
+    streamed: bool,
+    said: Sequence[Said],
+    *,
+    turns: int = 1,
+    allowed: Collection[str] = ("legal",),
+    skip: Collection[str] = (),
 ) -> Iterator[Case]:
     """Each delivery of the catalogue at least once, with fixed parameters; the same in each run.
 
@@ -125,10 +130,12 @@ def fixed_cases(
         said: what the model may say, the plainest first: framing is tried on the first only.
         turns: how many requests the consumer sends for the plain delivery.
         allowed: kinds of deliveries.
+        skip: names of deliveries to leave out.
     """
     compact = Step("compact")
     for row in CATALOGUE.values():
-        if row.kind not in allowed or not row.fits(streamed):
+        names = {row.name, *(step.name for step in row.after)}
+        if row.kind not in allowed or not row.fits(streamed) or names & set(skip):
             continue
         is_framing = row.stage in ("events", "bytes") and row.kind == "legal"
         for what in said[:1] if is_framing else said:
@@ -139,5 +146,5 @@ def fixed_cases(
                 else:
                     for turn in range(turns):
                         yield Case(what, steps, turn)
-                if is_framing and streamed and compact not in steps:
+                if is_framing and streamed and compact not in steps and "compact" not in skip:
                     yield Case(what, (compact, *steps))

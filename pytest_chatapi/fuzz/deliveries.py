@@ -273,8 +273,9 @@ def delta_empty(draft: Draft, at: int) -> object:
 
 @_delivery("legal", "chunks", at=Places("unfinished", first=1), fixed=[{"at": 2}])
 def content_empty(draft: Draft, at: int) -> object:
-    """A delta has empty `content`."""
-    return _insert(draft, at, {"content": ""})
+    """A delta has empty `content`, in a response that has some."""
+    has_content = all(choice["message"].get("content") for choice in draft.completion["choices"])
+    return has_content and _insert(draft, at, {"content": ""})
 
 
 @_delivery("legal", "chunks", at=Places("unfinished", first=1), fixed=[{"at": 2}])
@@ -519,16 +520,6 @@ def _fragments_of_calls(draft: Draft) -> list[JSONObject]:
         for choice in chunk["choices"]
         for call in choice["delta"].get("tool_calls") or ()
     ]
-
-
-@_delivery("debatable", "events")
-def finish_missing(draft: Draft) -> bool:
-    """`[DONE]` comes without any `finish_reason` before it."""
-    for event in draft.events:
-        if event.is_chunk and isinstance(event.data, dict):
-            for choice in event.data["choices"]:
-                choice["finish_reason"] = None
-    return True
 
 
 @_delivery("tolerated", "events")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,6 +67,7 @@ class Search:
         turns: how many requests the consumer sends for the plain delivery.
         said: kinds of what the model may say.
         allowed: kinds of deliveries.
+        skip: names of deliveries to leave out.
         name: of the test, under which Hypothesis keeps what it found.
         runs: how often the consumer was run.
     """
@@ -79,6 +80,7 @@ class Search:
     allowed: Sequence[str]
     same: Callable[[Any, Any], bool] | None = None
     name: str = ""
+    skip: Collection[str] = ()
     runs: int = 0
     plain: dict[Said, Outcome] = field(default_factory=dict)
     accepted: dict[Case, bool] = field(default_factory=dict)
@@ -112,14 +114,15 @@ class Search:
         problem = problem_of(rows, plain, outcome, self.same)
         return Failure(case, problem, plain, outcome) if problem else None
 
-    def _lost_refusal(self, case: Case, plain: Outcome) -> Failure | None:
-        first = self.said[0]
-        success = self.plain_outcome(first)
+    def _lost_refusal(self) -> Failure | None:
+        """Whether a refusal looks like a response that says nothing."""
+        first, refused = self.said[0], Said("refusal", "I cannot help with that.")
+        success, plain = self.plain_outcome(first), self.plain_outcome(refused)
         if first.kind not in ("text", "structured") or success.error or plain.error:
             return None
         if not lost_refusal(plain.value, success.value, is_structured=first.kind == "structured"):
             return None
-        return Failure(case, "lost the refusal", success, plain)
+        return Failure(Case(refused), "lost the refusal", success, plain)
 
     def _accepts(self, case: Case, name: str) -> bool:
         """Whether the consumer returns something for another delivery of the same response."""
@@ -135,14 +138,16 @@ class Search:
             case = Case(what)
             failure = self.judged(case)
             if failure is None and what.kind == "refusal":
-                failure = self._lost_refusal(case, self.plain_outcome(what))
+                failure = self._lost_refusal()
             if failure is not None:
                 self.failures.append(failure)
         self.failures += self.wrong_in(self.allowed)
 
     def wrong_in(self, allowed: Sequence[str]) -> list[Failure]:
         """What is wrong in the fixed list of these kinds of deliveries."""
-        cases = fixed_cases(self.ask.stream, self.said, turns=self.turns, allowed=allowed)
+        cases = fixed_cases(
+            self.ask.stream, self.said, turns=self.turns, allowed=allowed, skip=self.skip
+        )
         return [failure for case in cases if (failure := self.judged(case))]
 
     def random(self, examples: int, seed: int | None, only: str | None = None) -> Failure | None:
@@ -177,6 +182,7 @@ class Search:
                     allowed=self.allowed,
                     turns=self.turns,
                     only=only,
+                    skip=self.skip,
                 )
             )(test)
         )
