@@ -24,7 +24,7 @@ OWN = "reply "
 
 
 class Said(NamedTuple):
-    """What the model says: a kind of `replies.KINDS`, or `OWN` and an index."""
+    """What the model says: a kind of `replies.kinds`, or `OWN` and an index."""
 
     kind: str
     text: str = HARD

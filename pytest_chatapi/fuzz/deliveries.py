@@ -367,6 +367,30 @@ def raw_unicode(draft: Draft) -> object:
     return any(ord(letter) > 127 for text in draft.texts for letter in text)
 
 
+@_delivery("legal", "events", form="both", fixed=[{}])
+def json_spaced(draft: Draft) -> None:
+    """JSON has spaces around its commas and colons."""
+    draft.is_spaced = True
+
+
+@_delivery("legal", "events", form="both", fixed=[{}])
+def json_reversed(draft: Draft) -> None:
+    """The members of JSON objects come in another order."""
+    draft.is_reversed = True
+
+
+@_delivery("legal", "events", after=["raw_unicode"], fixed=[{}])
+def charset_missing(draft: Draft) -> None:
+    """The content type has no charset: a stream of events is always UTF-8."""
+    draft.headers = [("content-type", "text/event-stream"), *draft.headers[1:]]
+
+
+@_delivery("legal", "chunks", fixed=[{}])
+def long_event(draft: Draft) -> None:
+    """An event has 100,000 bytes, more than one read of most clients."""
+    draft.chunks[0]["obfuscation"] = "a" * 100_000
+
+
 @_delivery("legal", "events", form="whole")
 def indented(draft: Draft) -> None:
     """The JSON is indented, with white space around it."""
@@ -480,6 +504,16 @@ def data_empty(draft: Draft, at: int) -> None:
 def ping(draft: Draft, at: int) -> None:
     """An event `ping` has data that is not a chunk."""
     draft.events.insert(at, Event({"type": "ping"}, before=[b"event: ping"]))
+
+
+@_delivery("debatable", "chunks")
+def choices_reversed(draft: Draft) -> bool:
+    """The choice with index 1 begins before the one with index 0."""
+    end = next((at for at, chunk in enumerate(draft.chunks) if not chunk["choices"]), None)
+    first = draft.chunks[:end]
+    first.sort(key=lambda chunk: -int(chunk["choices"][0]["index"]))
+    draft.chunks[:end] = first
+    return len(draft.completion["choices"]) > 1
 
 
 @_delivery("debatable", "layout")

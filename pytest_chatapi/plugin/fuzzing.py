@@ -122,15 +122,18 @@ class Fuzz:
                 turns = max(turns, len(deliverer.asked))
             _require_comparable(outcome, run(Case(what))[0], same)
             test = self._request.node.nodeid
-            search = Search(run, ask, said, own, turns, allowed, same, test, skip)
+            search = Search(run, ask, said, own, turns, allowed, same, skip)
             search.fixed()
             notes = self._debatable(search) if "debatable" not in allowed else []
             failure = min(search.failures, key=_size, default=None)
             if failure is None:
-                failure = search.random(examples, seed)
+                failure = search.random(examples, seed=seed, name=test)
             elif failure.case.steps:
                 only = failure.case.steps[-1].name
-                failure = search.random(min(examples, 50), seed or 0, only) or failure
+                failure = (
+                    search.random(min(examples, 50), seed=seed or 0, name=test, only=only)
+                    or failure
+                )
             if failure is None:
                 return ""
             if not failure.problem.startswith("lost"):
