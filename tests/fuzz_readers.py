@@ -551,3 +551,58 @@ class SkipsBrokenEvents(Reader):
                 except ValueError:
                     continue
                 yield kind, data
+
+
+@_wrong()
+class LosesUsage(Reader):
+    def chunk(self, kind: str, chunk: dict[str, Any]) -> None:
+        if chunk.get("choices") or chunk.get("error"):
+            super().chunk(kind, chunk)
+
+
+@_wrong()
+class JoinsCallsByName(Reader):
+    def call(self, calls: dict[Any, Any], call: dict[str, Any]) -> None:
+        name = call["function"].get("name")
+        self.names = {**getattr(self, "names", {}), **({call["index"]: name} if name else {})}
+        if name in calls:
+            calls[name]["arguments"] = ""
+        super().call(calls, {**call, "index": self.names[call["index"]]})
+
+
+@_wrong()
+class ReadsContentOrCalls(Reader):
+    def delta(self, mine: dict[str, Any], delta: dict[str, Any]) -> None:
+        super().delta(mine, {**delta, "tool_calls": None} if delta.get("content") else delta)
+
+
+@_wrong()
+class AddsNullRefusal(Reader):
+    def delta(self, mine: dict[str, Any], delta: dict[str, Any]) -> None:
+        mine["refusal"] + delta.get("refusal", "")
+        super().delta(mine, delta)
+
+
+@_wrong()
+class LooksForMembersInText(Reader):
+    def events(self, lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+        for kind, data in super().events(lines):
+            if data != "[DONE]" and '"choices":[' not in data and '"error"' not in data:
+                continue
+            yield kind, data
+
+
+@_wrong()
+class HasASmallBuffer(Reader):
+    def lines(self, pieces: Iterable[bytes]) -> Iterator[str]:
+        for line in super().lines(pieces):
+            if len(line) > 65536:
+                raise ValueError("Chunk too big")
+            yield line
+
+
+@_wrong()
+class NeedsContentInDelta(Reader):
+    def delta(self, mine: dict[str, Any], delta: dict[str, Any]) -> None:
+        delta["content"]
+        super().delta(mine, delta)

@@ -2,24 +2,221 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from typing import Any
 
+import httpx
 import pytest
 from fuzz_readers import BODY, MUTANTS, TWO, Reader, consumer_of
 from inner_runs import run_here
 
+from pytest_chatapi.errors import SettingError
+from pytest_chatapi.mock import refusal
 
-@pytest.mark.parametrize("body", [BODY, TWO, {**TWO, "n": 1}], ids=["tools", "n", "text"])
-def test_a_right_reader_passes(chatapi_fuzz: Any, body: dict[str, Any]) -> None:
-    chatapi_fuzz(consumer_of(Reader, body))
+_TEXT = {**TWO, "n": 1}
+_WHOLE = {key: BODY[key] for key in ("model", "messages", "tools")}
+# One for each stage of a delivery, and each way to be wrong; `-m slow` tries all.
+_SOME = [
+    *("SplitsOnBlankLinesOnly", "DispatchesAtTheEnd", "SkipsContentWithFinish"),
+    *("ExpectsCallsOneAfterAnother", "IgnoresErrors", "IgnoresRefusal"),
+]
 
 
-@pytest.mark.parametrize("name", MUTANTS)
-def test_each_wrong_reader_is_found(chatapi_fuzz: Any, name: str) -> None:
-    reader, body = MUTANTS[name]
+def failure_of(fuzz: Any, consumer: Any, **options: Any) -> str:
     with pytest.raises(pytest.fail.Exception) as failure:
-        chatapi_fuzz(consumer_of(reader, body))
-    assert "the consumer" in str(failure.value)
+        fuzz(consumer, **options)
+    return str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "examples"), [(BODY, 50), (TWO, 10), (_TEXT, 10)], ids=["tools", "n", "text"]
+)
+def test_a_right_reader_passes(chatapi_fuzz: Any, body: dict[str, Any], examples: int) -> None:
+    chatapi_fuzz(consumer_of(Reader, body), examples=examples)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("body", [BODY, TWO, _TEXT], ids=["tools", "n", "text"])
+def test_a_right_reader_passes_ten_thousand(chatapi_fuzz: Any, body: dict[str, Any]) -> None:
+    chatapi_fuzz(consumer_of(Reader, body), examples=10_000, seed=1)
+
+
+def _is_found(fuzz: Any, name: str, seed: int | None) -> None:
+    reader, body = MUTANTS[name]
+    message = failure_of(fuzz, consumer_of(reader, body), seed=seed)
+    assert message.startswith("chatapi_fuzz: the consumer ")
+    wire = message.partition("Hypothesis:")[2]
+    # Lines of data are not events, and a `data:` may be in the text.
+    assert wire.count("\\n'") < 60 or "data_lines" in message
+
+
+@pytest.mark.parametrize("name", _SOME)
+def test_a_wrong_reader_is_found(chatapi_fuzz: Any, name: str) -> None:
+    _is_found(chatapi_fuzz, name, None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("name", MUTANTS)
+def test_each_wrong_reader_is_found_with_any_seed(chatapi_fuzz: Any, name: str, seed: int) -> None:
+    _is_found(chatapi_fuzz, name, seed)
+
+
+# -- consumers -------------------------------------------------------------------------------
+
+
+def _message(body: dict[str, Any]) -> Any:
+    """The message of a whole response, by a reader that looks at nothing else."""
+    response = httpx.post("https://api.openai.com/v1/chat/completions", json=body)
+    return response.json()["choices"][0]["message"]
+
+
+def _answer(body: dict[str, Any]) -> Any:
+    message = _message(body)
+    return message["content"] or message["refusal"] or message["tool_calls"]
+
+
+def test_whole_responses(chatapi_fuzz: Any) -> None:
+    chatapi_fuzz(lambda: _answer(_WHOLE), examples=10)
+
+
+def test_a_whole_response_that_is_read_wrong(chatapi_fuzz: Any) -> None:
+    def consume() -> str:
+        response = httpx.post("https://api.openai.com/v1/chat/completions", json=_WHOLE)
+        assert response.text[0] == "{"
+        return str(_answer(_WHOLE))
+
+    assert "indented: The JSON is indented" in failure_of(chatapi_fuzz, consume)
+
+    def believe() -> str:
+        response = httpx.post("https://api.openai.com/v1/chat/completions", json=_WHOLE)
+        try:
+            return str(response.json()["choices"][0]["message"]["content"] or "")
+        except (ValueError, KeyError):
+            return ""
+
+    message = failure_of(chatapi_fuzz, believe, replies=["Hello"])
+    assert message.startswith(
+        "chatapi_fuzz: the consumer took a part of the response for the whole"
+    )
+
+
+async def _read_async() -> Any:
+    async with httpx.AsyncClient() as client:
+        url = "https://api.openai.com/v1/chat/completions"
+        async with client.stream("POST", url, json=_TEXT) as response:
+            response.raise_for_status()
+            return Reader().read([piece async for piece in response.aiter_bytes()])
+
+
+def test_async_consumers(chatapi_fuzz: Any) -> None:
+    chatapi_fuzz(_read_async, examples=5)
+
+
+async def _in_a_loop(fuzz: Any) -> None:
+    fuzz(_read_async, examples=5)
+
+
+def test_async_consumers_in_a_running_loop(chatapi_fuzz: Any) -> None:
+    asyncio.run(_in_a_loop(chatapi_fuzz))
+
+
+def _loop(url: str = "https://api.openai.com/v1/chat/completions") -> list[Any]:
+    """A tool loop that does not look at the status of its second response."""
+    messages: list[Any] = list(_WHOLE["messages"])
+    said: list[Any] = []
+    while True:
+        response = httpx.post(url, json={**_WHOLE, "messages": messages})
+        if response.status_code != 200 and said:
+            return [*said, ""]
+        message = response.json()["choices"][0]["message"]
+        calls = message.get("tool_calls")
+        if not calls:
+            return [*said, message["content"] or message["refusal"]]
+        said.append([call["function"]["arguments"] for call in calls])
+        messages += [{"role": "assistant", "tool_calls": calls}]
+        messages += [{"role": "tool", "tool_call_id": c["id"], "content": "1"} for c in calls]
+
+
+def test_each_response_of_a_tool_loop_is_tried(chatapi_fuzz: Any) -> None:
+    message = failure_of(chatapi_fuzz, _loop, seed=1)
+    assert "error_status(status=" in message
+    assert "response 2: The response has an error status" in message.replace("\n" + " " * 18, " ")
+    assert message.count("        wire(") == 2
+
+
+# -- what is asked for -----------------------------------------------------------------------
+
+
+def test_what_is_tolerated_is_tried_if_wanted(chatapi_fuzz: Any) -> None:
+    consumer = consumer_of(Reader, BODY)
+    message = failure_of(chatapi_fuzz, consumer, tolerated=True)
+    assert message.startswith("chatapi_fuzz: the consumer could not read a tolerated delivery")
+    assert "tolerated       data_empty(" in message
+    skip = ["data_empty", "azure_filter_chunk"]
+    chatapi_fuzz(consumer, tolerated=True, skip=skip, examples=5)
+
+
+class _InOrder(Reader):
+    def result(self) -> dict[str, Any]:
+        for choice in self.choices.values():
+            choice["calls"] = dict(enumerate(choice["calls"].values()))
+        return super().result()
+
+
+def test_what_is_debatable_is_reported_and_fails_if_wanted(
+    chatapi_fuzz: Any, request: pytest.FixtureRequest
+) -> None:
+    consumer = consumer_of(_InOrder, BODY)
+    chatapi_fuzz(consumer, examples=5)
+    (section,) = [text for _, key, text in request.node._report_sections if key == "chatapi_fuzz"]
+    assert section.endswith("The call with index 1 opens before the one with index 0")
+    request.node._report_sections.clear()
+    message = failure_of(chatapi_fuzz, consumer, debatable=True)
+    assert "debatable       calls_reversed" in message
+
+
+def test_replies_narrow_what_is_said(chatapi_fuzz: Any) -> None:
+    said = set()
+
+    def consume() -> Any:
+        answer = _answer(_WHOLE)
+        said.add(answer)
+        return answer
+
+    chatapi_fuzz(consume, replies=["One", refusal("Two")], examples=5, illegal=False)
+    assert said == {"Hello!", "One", "Two"}
+
+
+def test_results_are_compared_by_same(chatapi_fuzz: Any) -> None:
+    results = itertools.count()
+    consumer = consumer_of(Reader, _TEXT)
+
+    def consume() -> Any:
+        return consumer(), next(results)
+
+    with pytest.raises(SettingError, match="for the same response it returned"):
+        chatapi_fuzz(consume, examples=5)
+    chatapi_fuzz(consume, examples=5, same=lambda one, other: one[0] == other[0])
+
+
+@pytest.mark.parametrize(
+    ("consumer", "options", "why"),
+    [
+        (lambda: None, {}, "the consumer sent no request of a chat completion"),
+        (lambda: _answer(_WHOLE) and None, {}, "the consumer returns None: return what it"),
+        (lambda: 1, {"skip": ["compakt"]}, "skip: no delivery 'compakt': did you mean compact?"),
+        (lambda: _answer({**_WHOLE, "n": 0}), {}, "refused the request of the consumer: Invalid"),
+    ],
+)
+def test_misuse_is_named(chatapi_fuzz: Any, consumer: Any, options: Any, why: str) -> None:
+    with pytest.raises(SettingError) as error:
+        chatapi_fuzz(consumer, **options)
+    assert why in str(error.value)
+
+
+# -- the counterexample ----------------------------------------------------------------------
 
 
 _APP = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pprint
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -69,6 +70,9 @@ def described(
     if cassette:
         lines += ["", "As a recording:", f"  {cassette}"]
     lines += _others(failure, others)
+    if failure.case.steps:
+        remedy = f"To try the others without it: skip=[{failure.case.steps[-1].name!r}]"
+        lines += ["", *_wrapped(remedy, "  ")]
     for note in notes:
         lines += ["", *_wrapped(note, "")]
     return "\n".join(lines)
@@ -127,7 +131,7 @@ def _test(
     if is_loud:
         body += ["with pytest.raises(Exception):", f"    {consumer}"]
     elif not case.steps and case.said.kind == "refusal":
-        body += [f"assert {_ascii(case.said.text)} in repr({consumer})"]
+        body += [f"assert {case.said.text!a} in repr({consumer})"]
     elif expected is None or not case.steps:
         body += [f"{consumer}  # must not raise"]
     else:
@@ -137,26 +141,21 @@ def _test(
 
 def _equality(consumer: str, expected: str) -> list[str]:
     line = f"assert {consumer} == {expected}"
-    if len(line) <= _WIDTH - 4:
+    if len(line) <= _WIDTH - 4 and "\n" not in line:
         return [line]
-    value = list(_literals(expected)) if expected[:1] in "'\"" else [expected]
-    return [f"assert {consumer} == (", *(f"    {part}" for part in value), ")"]
+    return [f"assert {consumer} == (", *(f"    {part}" for part in expected.split("\n")), ")"]
 
 
 def _literal(outcome: Outcome) -> str | None:
     """A result as an expression that a test can have; ``None`` where it has no such form."""
     if outcome.error is not None:
         return None
-    text = ascii(outcome.value)
     try:
+        text = pprint.pformat(outcome.value, width=_WIDTH - 8, sort_dicts=False)
         is_same = bool(ast.literal_eval(text) == outcome.value)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return None
     return text if is_same else None
-
-
-def _ascii(text: str) -> str:
-    return ascii(text)
 
 
 def _script(sent: Sequence[Interaction]) -> list[str]:

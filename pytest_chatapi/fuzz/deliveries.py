@@ -273,8 +273,9 @@ def delta_empty(draft: Draft, at: int) -> object:
 
 @_delivery("legal", "chunks", at=Places("unfinished", first=1), fixed=[{"at": 2}])
 def content_empty(draft: Draft, at: int) -> object:
-    """A delta has empty `content`."""
-    return _insert(draft, at, {"content": ""})
+    """A delta has empty `content`, in a response that has some."""
+    has_content = all(choice["message"].get("content") for choice in draft.completion["choices"])
+    return has_content and _insert(draft, at, {"content": ""})
 
 
 @_delivery("legal", "chunks", at=Places("unfinished", first=1), fixed=[{"at": 2}])
@@ -364,6 +365,30 @@ def raw_unicode(draft: Draft) -> object:
     """JSON has the characters themselves, without escapes."""
     draft.escaped = False
     return any(ord(letter) > 127 for text in draft.texts for letter in text)
+
+
+@_delivery("legal", "events", form="both", fixed=[{}])
+def json_spaced(draft: Draft) -> None:
+    """JSON has spaces around its commas and colons."""
+    draft.is_spaced = True
+
+
+@_delivery("legal", "events", form="both", fixed=[{}])
+def json_reversed(draft: Draft) -> None:
+    """The members of JSON objects come in another order."""
+    draft.is_reversed = True
+
+
+@_delivery("legal", "events", after=["raw_unicode"], fixed=[{}])
+def charset_missing(draft: Draft) -> None:
+    """The content type has no charset: a stream of events is always UTF-8."""
+    draft.headers = [("content-type", "text/event-stream"), *draft.headers[1:]]
+
+
+@_delivery("legal", "chunks", fixed=[{}])
+def long_event(draft: Draft) -> None:
+    """An event has 100,000 bytes, more than one read of most clients."""
+    draft.chunks[0]["obfuscation"] = "a" * 100_000
 
 
 @_delivery("legal", "events", form="whole")
@@ -481,6 +506,16 @@ def ping(draft: Draft, at: int) -> None:
     draft.events.insert(at, Event({"type": "ping"}, before=[b"event: ping"]))
 
 
+@_delivery("debatable", "chunks")
+def choices_reversed(draft: Draft) -> bool:
+    """The choice with index 1 begins before the one with index 0."""
+    end = next((at for at, chunk in enumerate(draft.chunks) if not chunk["choices"]), None)
+    first = draft.chunks[:end]
+    first.sort(key=lambda chunk: -int(chunk["choices"][0]["index"]))
+    draft.chunks[:end] = first
+    return len(draft.completion["choices"]) > 1
+
+
 @_delivery("debatable", "layout")
 def calls_reversed(draft: Draft) -> object:
     """The call with index 1 opens before the one with index 0."""
@@ -519,16 +554,6 @@ def _fragments_of_calls(draft: Draft) -> list[JSONObject]:
         for choice in chunk["choices"]
         for call in choice["delta"].get("tool_calls") or ()
     ]
-
-
-@_delivery("debatable", "events")
-def finish_missing(draft: Draft) -> bool:
-    """`[DONE]` comes without any `finish_reason` before it."""
-    for event in draft.events:
-        if event.is_chunk and isinstance(event.data, dict):
-            for choice in event.data["choices"]:
-                choice["finish_reason"] = None
-    return True
 
 
 @_delivery("tolerated", "events")

@@ -10,7 +10,7 @@ from itertools import pairwise, zip_longest
 from typing import Literal
 
 from pytest_chatapi.contract.ask import Ask
-from pytest_chatapi.contract.wire import JSONObject
+from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.mock.tokens import tokens
 
 __all__ = ["STAGES", "Draft", "Event", "Layout", "Stage"]
@@ -37,6 +37,7 @@ class Layout:
         finish_null: chunks have ``finish_reason: null`` before the last.
         padded: chunks have ``obfuscation``.
         reverse_calls: a later call opens before an earlier one.
+        merged: a choice has one delta.
     """
 
     pieces: Literal["tokens", "characters", "whole"] | tuple[int, ...] = "tokens"
@@ -49,11 +50,12 @@ class Layout:
     logprobs_null: bool = True
     padded: bool = False
     reverse_calls: bool = False
+    merged: bool = False
 
     @classmethod
     def compact(cls) -> Layout:
         """As few chunks as possible: one for each choice."""
-        return cls("whole", "joined", "joined", "together", "first")
+        return cls("whole", "joined", "joined", "together", "first", merged=True)
 
 
 @dataclass
@@ -82,6 +84,7 @@ class Draft:
         events: from the stage of that name on.
         newline, space: how lines end, and whether a space follows ``data:``.
         escaped: JSON has ASCII only.
+        is_spaced, is_reversed: JSON has spaces between its tokens, the last member comes first.
         head, tail: bytes before the first event and after the last.
         has_done: ``[DONE]`` follows on the chunks.
         replaced: another body, that has nothing of the response.
@@ -101,6 +104,8 @@ class Draft:
     newline: bytes = b"\n"
     space: bytes = b" "
     escaped: bool = True
+    is_spaced: bool = False
+    is_reversed: bool = False
     indent: int | None = None
     head: bytes = b""
     tail: bytes = b""
@@ -163,6 +168,10 @@ class Draft:
 
     def dump(self, value: JSONObject, indent: int | None = None) -> bytes:
         separators = (",", ":") if indent is None else (",", ": ")
+        if self.is_spaced:
+            separators = (" , ", " : ")
+        if self.is_reversed:
+            value = _reversed(value)
         text = json.dumps(value, ensure_ascii=self.escaped, indent=indent, separators=separators)
         return text.encode("utf-8", "surrogatepass")
 
@@ -226,6 +235,12 @@ class Draft:
 # -- chunks --------------------------------------------------------------------------------
 
 
+def _reversed(value: JSON) -> JSON:
+    if isinstance(value, dict):
+        return {key: _reversed(value[key]) for key in reversed(value)}
+    return [_reversed(item) for item in value] if isinstance(value, list) else value
+
+
 def _argument_text(call: JSONObject) -> str:
     return str(
         call["custom"]["input"] if call["type"] == "custom" else call["function"]["arguments"]
@@ -257,9 +272,13 @@ def _streamed(choice: JSONObject, layout: Layout, ask: Ask) -> Iterator[JSONObje
     """The choice of each chunk."""
     message = choice["message"]
     parts = list(_parts(choice, layout, ask))
+    keys = [key for delta, _ in parts for key in delta]
+    if layout.merged and parts and len(keys) == len(set(keys)):
+        probabilities = next((logprobs for _, logprobs in parts if logprobs), None)
+        parts = [({key: part for delta, _ in parts for key, part in delta.items()}, probabilities)]
     if layout.opening == "alone" or not parts:
-        opening: JSONObject = {"content": "" if message.get("content") is not None else None}
-        parts.insert(0, (opening, None))
+        content = "" if message.get("content") is not None else None
+        parts.insert(0, ({"content": content, "refusal": None}, None))
     for delta, _ in parts[: 1 if layout.opening != "each" else None]:
         delta["role"] = "assistant"
     if layout.closing == "alone":

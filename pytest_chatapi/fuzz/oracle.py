@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import mask, shortened
 from pytest_chatapi.fuzz.deliveries import Delivery
 
-__all__ = ["Outcome", "is_part", "lost_refusal", "problem_of"]
+__all__ = ["Outcome", "is_part", "lost_call", "lost_refusal", "lost_usage", "problem_of"]
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,25 @@ def lost_refusal(refused: Any, success: Any, *, is_structured: bool) -> bool:
         return False
     known = {*_texts(success), ""}
     return all(text in known for text in _texts(refused))
+
+
+def lost_usage(value: Any) -> bool:
+    """Whether a result has a member ``usage`` that is empty, although usage was sent."""
+    members = _members(value)
+    if members is None:
+        return False
+    return any(str(key).lower() == "usage" and not item for key, item in members.items())
+
+
+def lost_call(value: Any, completion: JSONObject) -> bool:
+    """Whether a result has the ids of some of the calls of a response, and not of all."""
+    text = repr(value)
+    ids = [
+        call["id"]
+        for choice in completion["choices"]
+        for call in choice["message"].get("tool_calls") or ()
+    ]
+    return 0 < sum(id_ in text for id_ in ids) < len(ids)
 
 
 def _has_refusal(value: Any) -> bool:

@@ -16,12 +16,13 @@ from pytest_chatapi.mock.replies import Reply
 from pytest_chatapi.mock.schema_values import fitting_json
 from pytest_chatapi.mock.wire_form import compact
 
-__all__ = ["HARD", "completion_for", "fitting", "kinds", "reply_of"]
+__all__ = ["HARD", "SUCCESSES", "completion_for", "fitting", "kinds", "reply_of"]
 
 HARD = ' Zoë: "日本" 🙂\u2028data: [DONE]\x85{}\\n\n\n id: 1  end '
 """A text that readers get wrong: each part of it looks like something else on the wire."""
 
-KINDS = ("text", "structured", "call", "calls", "refusal", "length", "content_filter")
+SUCCESSES = ("text", "structured", "call", "calls", "text and calls")
+"""The kinds that a consumer must be able to read; the others it may refuse."""
 
 
 def kinds(ask: Ask) -> list[str]:
@@ -34,6 +35,8 @@ def kinds(ask: Ask) -> list[str]:
         found.append("call")
         if ask.parallel is not False and ask.choice != "named" and ask.body.get("tools"):
             found.append("calls")
+            if not is_forced and not ask.format:
+                found.append("text and calls")
     found.append("refusal")
     return found
 
@@ -65,9 +68,10 @@ def reply_of(kind: str, ask: Ask, text: str, number: int = 0) -> Reply:
     tools = _tools(ask)
     if kind == "call":
         return _call(tools[number % len(tools)], ask, text)
-    return builders.tool_calls(
-        *(_call(tools[(number + at) % len(tools)], ask, text[at:]) for at in range(2))
-    )
+    # Calls of different tools, and of the same one with the same arguments.
+    texts = (text, text[1:], text) if kind == "calls" else (text[:2], text[:2])
+    calls = [_call(tools[(number + at % 2) % len(tools)], ask, t) for at, t in enumerate(texts)]
+    return builders.tool_calls(*calls, content=text if kind == "text and calls" else None)
 
 
 _ANY: JSONObject = {

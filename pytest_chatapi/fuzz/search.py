@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis.database import ExampleDatabase
 from hypothesis.errors import Flaky
 
-from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.errors import SettingError
-from pytest_chatapi.fuzz.cases import Case, Said, draft_of, fixed_cases, said_reply
+from pytest_chatapi.fuzz.cases import Case, Said, draft_of, said_reply
 from pytest_chatapi.fuzz.counterexample import Failure
 from pytest_chatapi.fuzz.draft import Draft
 from pytest_chatapi.fuzz.judge import Judge
 from pytest_chatapi.fuzz.strategies import cases
-from pytest_chatapi.mock.replies import Reply
 
 __all__ = ["Search"]
 
@@ -54,44 +51,16 @@ class _OwnKeys(ExampleDatabase):
         self._database.delete(self._name + key, value)
 
 
-@dataclass(kw_only=True)
 class Search(Judge):
-    """One search.
+    """A `Judge` that looks for more than the fixed list has."""
 
-    Attributes:
-        ask: of the first request.
-        turns: how many requests the consumer sends for the plain delivery.
-        allowed: kinds of deliveries.
-        name: of the test, under which Hypothesis keeps what it found.
-    """
-
-    ask: Ask
-    own: Sequence[Reply] | None
-    turns: int
-    allowed: Sequence[str]
-    name: str = ""
-    failures: list[Failure] = field(default_factory=list)
-
-    def fixed(self) -> None:
-        """Try the fixed list; all that is wrong in it goes to `failures`."""
-        for what in self.said:
-            case = Case(what)
-            failure = self.judged(case)
-            if failure is None and what.kind == "refusal":
-                failure = self.lost_refusal(case)
-            if failure is not None:
-                self.failures.append(failure)
-        self.failures += self.wrong_in(self.allowed)
-
-    def wrong_in(self, allowed: Sequence[str]) -> list[Failure]:
-        """What is wrong in the fixed list of these kinds of deliveries."""
-        cases = fixed_cases(self.ask.stream, self.said, turns=self.turns, allowed=allowed)
-        return [failure for case in cases if (failure := self.judged(case))]
-
-    def random(self, examples: int, seed: int | None, only: str | None = None) -> Failure | None:
+    def random(
+        self, examples: int, *, seed: int | None, name: str, only: str | None = None
+    ) -> Failure | None:
         """The smallest case that is wrong, of this many random ones.
 
         Args:
+            name: of the test, under which Hypothesis keeps what it found.
             only: a delivery that has to be in them.
         """
 
@@ -106,7 +75,7 @@ class Search(Judge):
         search = settings(
             max_examples=examples,
             deadline=None,
-            database=database and _OwnKeys(database, f"{self.name} {only}"),
+            database=database and _OwnKeys(database, f"{name} {only}"),
             report_multiple_bugs=False,
             print_blob=False,
             suppress_health_check=_NOT_CHECKED,
@@ -120,6 +89,7 @@ class Search(Judge):
                     allowed=self.allowed,
                     turns=self.turns,
                     only=only,
+                    skip=self.skip,
                 )
             )(test)
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -15,12 +15,14 @@ import pytest
 
 from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.contract.wording import did_you_mean
 from pytest_chatapi.errors import ChatAPIError, SettingError
 from pytest_chatapi.fuzz.cases import OWN, Case, Deliverer, Said
 from pytest_chatapi.fuzz.counterexample import Failure, described, write_cassette
 from pytest_chatapi.fuzz.deliveries import CATALOGUE
 from pytest_chatapi.fuzz.oracle import Outcome
 from pytest_chatapi.fuzz.replies import HARD, kinds, reply_of
+from pytest_chatapi.fuzz.shrink import shrunk
 from pytest_chatapi.mock.builders import reply_that_fits
 from pytest_chatapi.mock.replies import Reply
 from pytest_chatapi.plugin.handle import ChatAPI
@@ -49,6 +51,7 @@ class Fuzz:
         tolerated: bool = False,
         same: Callable[[Any, Any], bool] | None = None,
         debatable: bool = False,
+        skip: Collection[str] = (),
     ) -> None:
         """Fail the test if the consumer reads a legal delivery wrong, or believes an illegal one.
 
@@ -61,7 +64,9 @@ class Fuzz:
             seed: of the random deliveries.
             tolerated: try what many servers do though it is not documented.
             same: compares two results; ``None``: they have to be equal.
-            debatable: try what the reference leaves open.
+            debatable: fail for what the reference leaves open too, which is only reported else.
+            skip: names of deliveries to leave out, such as those that a client library is known
+                to read wrong.
 
         Raises:
             SettingError: Hypothesis is not installed, or an argument is wrong.
@@ -72,7 +77,10 @@ class Fuzz:
         names = {"illegal": illegal, "tolerated": tolerated, "debatable": debatable}
         allowed = ["legal", *(name for name, is_on in names.items() if is_on)]
         own = None if replies is None else [_reply(reply) for reply in replies]
-        search = partial(self._message, consumer, own, allowed, examples, seed, same)
+        for name in skip:
+            if name not in CATALOGUE:
+                raise SettingError(f"skip: no delivery {name!r}{did_you_mean(name, CATALOGUE)}")
+        search = partial(self._message, consumer, own, allowed, examples, seed, same, skip)
         if not _is_in_loop():
             message = search()
         else:  # coroutines of the consumer need a loop of their own
@@ -89,6 +97,7 @@ class Fuzz:
         examples: int,
         seed: int | None,
         same: Callable[[Any, Any], bool] | None,
+        skip: Collection[str],
     ) -> str:
         """What is wrong with the consumer; empty if nothing was found."""
         from pytest_chatapi.fuzz.search import Search
@@ -107,29 +116,28 @@ class Fuzz:
             ask = self._first_request(consumer, runner)
             self._mock.reply(deliverer)
             said = _said(ask, own)
-            first = run(Case(said[0]))[0]
-            turns = max(1, len(deliverer.asked))
-            _require_comparable(first, run(Case(said[0]))[0], same)
-            search = Search(
-                run=run,
-                ask=ask,
-                said=said,
-                own=own,
-                turns=turns,
-                allowed=allowed,
-                same=same,
-                name=self._request.node.nodeid,
-            )
+            turns = 1
+            for what in said:
+                outcome = run(Case(what))[0]
+                turns = max(turns, len(deliverer.asked))
+            _require_comparable(outcome, run(Case(what))[0], same)
+            test = self._request.node.nodeid
+            search = Search(run, ask, said, own, turns, allowed, same, skip)
             search.fixed()
             notes = self._debatable(search) if "debatable" not in allowed else []
             failure = min(search.failures, key=_size, default=None)
             if failure is None:
-                failure = search.random(examples, seed)
+                failure = search.random(examples, seed=seed, name=test)
             elif failure.case.steps:
                 only = failure.case.steps[-1].name
-                failure = search.random(min(examples, 50), seed or 0, only) or failure
+                failure = (
+                    search.random(min(examples, 50), seed=seed or 0, name=test, only=only)
+                    or failure
+                )
             if failure is None:
                 return ""
+            if not failure.problem.startswith("lost"):
+                failure = shrunk(failure, search.judged)
             run(failure.case.plain)
             plain_sent = deliverer.sent
             run(failure.case)
@@ -180,10 +188,13 @@ class Fuzz:
             bodies.append(ask)
             return reply_that_fits(ask)
 
-        self._mock.reply(reply)
+        route = self._mock.reply(reply)
+        route.reply_count = 1  # an error says that it is not requested, so the mock need not
         outcome = _outcome(consumer, runner)
         self._handle.recorder.exchanges.clear()
         if not bodies:
+            for _, message in self._mock.refused[:1]:
+                raise SettingError(f"the API refused the request of the consumer: {message}")
             if outcome.error is not None:
                 raise outcome.error
             raise SettingError("the consumer sent no request of a chat completion")
