@@ -173,12 +173,13 @@ class Tried:
             Said(kind, f"No: {HARD}" if kind == "refusal" else HARD) for kind in kinds(self.ask)
         ]
         mock.reply(self._respond)
-        self._judge = Judge(run=self._run, said=self.said)
-        first = self._judge.plain_outcome(self.said[0])
+        first = self._run(Case(self.said[0]))[0]
         self.turns = max(1, len(deliverer.asked))
+        plain = {self.said[0]: first}
+        self._judge = Judge(self._run, self.ask, self.said, None, self.turns, (), plain=plain)
         self._require_usable(first, self._run(Case(self.said[0]))[0])
         # What is wrong with the plain delivery is reported once.
-        self._plain = {said: self._plain_failure(said) for said in self.said}
+        self._plain = {said: self._judge.plain_failure(said) for said in self.said}
         self._comparable = [
             said
             for said, failure in self._plain.items()
@@ -305,19 +306,14 @@ class Tried:
         said = next((said for said in self.said if said.kind == check.name), None)
         if said is None:
             return self._unexercised(check, _NOT_OFFERED)
-        self._requests = len(self._plain_sent[said])
         failure = self._plain[said]
+        sent = self._plain_sent[failure.case.said if failure is not None else said]
+        self._requests = len(sent)
         if failure is not None:
-            return self._failed(check, [failure], Evidence(failure, self._plain_sent[said], ()))
+            return self._failed(check, [failure], Evidence(failure, sent, ()))
         if self._judge.plain[said].value == "":
             return self._unexercised(check, "the consumer prints nothing for it")
         return DeliveryResult(check, Verdict.PASS, requests=self._requests)
-
-    def _plain_failure(self, said: Said) -> Failure | None:
-        failure = self._judge.judged(Case(said))
-        if failure is None and said.kind == "refusal":
-            return self._judge.lost_refusal(Case(said))
-        return failure
 
     def _evidence(self, failure: Failure) -> Evidence:
         return Evidence(failure, self._sent, self._plain_sent.get(failure.case.said, ()))
