@@ -35,6 +35,7 @@ _PLAIN = {
     "structured": "structured output is read",
     "call": "a tool call is read",
     "calls": "two tool calls are read",
+    "text and calls": "text and tool calls of one response are read",
     "refusal": "a refusal does not look like an empty response",
 }
 _STAGES = {"layout": "chunks", "chunks": "chunks", "events": "sse", "bytes": "bytes"}
@@ -77,7 +78,9 @@ class DeliveryCheck:
 
 def client_checks() -> list[DeliveryCheck]:
     """All checks of consumers, in the order in which they run; the same for each consumer."""
-    checks = [DeliveryCheck("plain", kind, "-", title) for kind, title in _PLAIN.items()]
+    checks = [
+        DeliveryCheck("plain", kind.replace(" ", "-"), "-", title) for kind, title in _PLAIN.items()
+    ]
     for row in CATALOGUE.values():
         capability = _STAGES[row.stage] if row.kind == "legal" else row.kind
         modes: tuple[Mode, ...] = BOTH if row.form == "both" else (row.form,)
@@ -303,7 +306,7 @@ class Tried:
         return self._fails[before]
 
     def _plain_result(self, check: DeliveryCheck) -> DeliveryResult:
-        said = next((said for said in self.said if said.kind == check.name), None)
+        said = next((said for said in self.said if said.kind.replace(" ", "-") == check.name), None)
         if said is None:
             return self._unexercised(check, _NOT_OFFERED)
         failure = self._plain[said]
