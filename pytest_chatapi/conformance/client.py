@@ -28,7 +28,17 @@ from pytest_chatapi.recording.opening import open_recorder
 from pytest_chatapi.server.app import make_app
 from pytest_chatapi.server.run import running
 
-__all__ = ["DeliveryCheck", "DeliveryResult", "Evidence", "Tried", "client_checks", "serving"]
+__all__ = [
+    "DeliveryCheck",
+    "DeliveryResult",
+    "Evidence",
+    "Tried",
+    "beside",
+    "client_checks",
+    "common",
+    "serving",
+    "shown",
+]
 
 _PLAIN = {
     "text": "text is read",
@@ -43,6 +53,8 @@ _NOT_OF_THIS_FORM = {
     "whole": "the consumer asks for streams",
     "stream": "the consumer does not ask for streams",
 }
+_CONTEXT = 40  # characters before the first difference
+_SHOWN = 300
 _NOT_OFFERED = "the consumer's request gives no occasion for it"
 
 
@@ -152,6 +164,7 @@ class Tried:
         ask: of its first request.
         turns: how many requests it sends for one result.
         said: what the model may say.
+        requests: how many it sent so far.
     """
 
     def __init__(
@@ -167,7 +180,7 @@ class Tried:
         self._seen, self._strict = seen, strict
         self._check = DeliveryCheck("plain", "text", "-", "")
         self._is_changed = False
-        self._requests = 0
+        self._requests = self.requests = 0
         self._plain_sent: dict[Said, Sequence[Interaction]] = {}
         self._sent: Sequence[Interaction] = ()
         self._fails: dict[Case, bool] = {}
@@ -231,9 +244,10 @@ class Tried:
                 "the consumer prints nothing: print what it understood of the response"
             )
         if other.error is not None or one.value != other.value:
+            first, second = beside(shown(one), shown(other))
             raise ChatAPIError(
-                f"the consumer {shown(one)}, and for the same response it {shown(other)}: print "
-                "what can be compared, without ids and times of its own"
+                f"the consumer {first}, and for the same response it {second}: print what can be "
+                "compared, without ids and times of its own"
             )
 
     def _run(self, case: Case) -> tuple[Outcome, bool]:
@@ -245,13 +259,15 @@ class Tried:
         if not case.steps:
             self._plain_sent.setdefault(case.said, self._sent)
         self._requests += len(self._sent)
-        row = self._check.row
-        if not case.steps or not self._deliverer.changed or row is None:
-            return outcome, self._deliverer.changed
-        self._is_changed |= case.steps[-1].name == row.name
-        if isinstance(outcome.error, Hung):
+        self.requests += len(self._sent)
+        changed = self._deliverer.changed
+        if not case.steps:
+            return outcome, changed
+        if isinstance(outcome.error, Hung) and (changed or not self._sent):
             raise _Hangs(Failure(case, str(outcome.error), self._judge.plain[case.said], outcome))
-        return outcome, True
+        row = self._check.row
+        self._is_changed |= changed and row is not None and case.steps[-1].name == row.name
+        return outcome, changed
 
     # -- checks ------------------------------------------------------------------------------
 
@@ -353,7 +369,28 @@ def shown(outcome: Outcome) -> str:
 
 def text_of_value(value: Any) -> str:
     """What was printed, in one line if it is JSON."""
+    if value == "":
+        return "nothing"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def beside(plain: str, here: str) -> tuple[str, str]:
+    """Two texts, each from shortly before where they differ, and shortened."""
+    same = common(plain, here)
+    return _from(plain, same), _from(here, same)
+
+
+def common(one: Sequence[Any], other: Sequence[Any]) -> int:
+    """How many items two sequences have in common at their beginning."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _from(text: str, at: int) -> str:
+    start = at - _CONTEXT if at > 2 * _CONTEXT else 0
+    head = f"{text.partition(' ')[0]} ..." if start else ""
+    end = start + _SHOWN
+    return head + text[start:end] + (" ..." if end < len(text) else "")
 
 
 @contextmanager

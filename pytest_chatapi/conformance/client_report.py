@@ -6,9 +6,8 @@ import datetime
 import json
 import shlex
 from collections.abc import Sequence
-from typing import Any
 
-from pytest_chatapi.conformance.client import DeliveryResult, Evidence, Tried, shown
+from pytest_chatapi.conformance.client import DeliveryResult, Evidence, Tried, beside, common, shown
 from pytest_chatapi.conformance.report import assembled, without_secrets_of
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.recording.interaction import Interaction
@@ -18,8 +17,6 @@ __all__ = ["client_report_of"]
 
 _LONGEST = 4000  # characters of a body
 _MOST_PIECES = 40
-_CONTEXT = 40  # characters before the first difference
-_SHOWN = 300
 
 
 def client_report_of(
@@ -53,7 +50,8 @@ def client_report_of(
         "contract": datetime.date.today().isoformat(),
         "profile": "",
     }
-    return without_secrets_of(redactor, assembled(subject, checks, exchanges, 0))
+    more = tried.requests - sum(result.requests for result in results)
+    return without_secrets_of(redactor, assembled(subject, checks, exchanges, more))
 
 
 def _check(result: DeliveryResult, form: str, exchange: list[int]) -> JSONObject:
@@ -61,7 +59,7 @@ def _check(result: DeliveryResult, form: str, exchange: list[int]) -> JSONObject
     plain = here = ""
     if evidence is not None:
         plain, here = shown(evidence.failure.plain), shown(evidence.failure.outcome)
-        plain, here = _beside(plain, here) if check.row is not None else ("", here)
+        plain, here = beside(plain, here) if check.row is not None else ("", here)
     return {
         "id": check.ids[0],
         "capability": check.capability,
@@ -85,25 +83,6 @@ def _check(result: DeliveryResult, form: str, exchange: list[int]) -> JSONObject
     }
 
 
-def _beside(plain: str, here: str) -> tuple[str, str]:
-    """Two texts, each from shortly before where they differ, and shortened."""
-    same = _common(plain, here)
-    return _from(plain, same), _from(here, same)
-
-
-def _common(one: Sequence[Any], other: Sequence[Any]) -> int:
-    """How many items two sequences have in common at their beginning."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
-
-
-def _from(text: str, at: int) -> str:
-    start = at - _CONTEXT if at > 2 * _CONTEXT else 0
-    head = f"{text.partition(' ')[0]} ..." if start else ""
-    end = start + _SHOWN
-    return head + text[start:end] + (" ..." if end < len(text) else "")
-
-
 def _exchanges(evidence: Evidence, again: str) -> list[JSONObject]:
     exchanges = []
     for number, sent in enumerate(evidence.sent):
@@ -114,7 +93,7 @@ def _exchanges(evidence: Evidence, again: str) -> list[JSONObject]:
 
 def _exchange(sent: Interaction, plain: Sequence[bytes], again: str) -> JSONObject:
     pieces = sent.pieces
-    same = _common(pieces, plain)
+    same = common(pieces, plain)
     start = max(0, same - 1) if same == len(pieces) else same
     wire = [repr(bytes(piece)) for piece in pieces[start : start + _MOST_PIECES]]
     body = b"".join(pieces).decode("utf-8", "replace")

@@ -91,7 +91,8 @@ class Consumer:
             outcome = process.answer(case, until) if self._keep_alive else process.whole(until)
         except Hung:
             self.close()
-            return Outcome(error=Hung(f"did not end within {self._timeout:g} s{process.said()}"))
+            what = "printed no line `ok` or `error`" if self._keep_alive else "did not end"
+            return Outcome(error=Hung(f"{what} within {self._timeout:g} s{process.said()}"))
         except BaseException:
             self.close()
             raise
