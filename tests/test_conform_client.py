@@ -307,7 +307,7 @@ def test_a_line_without_a_case_is_an_error() -> None:
             for _ in range(100):  # both lines need not come at once
                 consumer.run("a")
 
-        with pytest.raises(ChatAPIError, match="printed 'ok [12]' without a case"):
+        with pytest.raises(ChatAPIError, match=r"printed 'ok [12]' without a case"):
             run_until_it_is_noticed()
 
 

@@ -273,7 +273,7 @@ class Tried:
 
     def result(self, check: DeliveryCheck) -> DeliveryResult:
         """Try a delivery with all that the model may say."""
-        self._check, self._is_changed, self._requests = check, False, 0
+        self._check, self._requests = check, 0
         if check.row is None:
             return self._plain_result(check)
         form = "stream" if self.ask.stream else "whole"
@@ -285,27 +285,32 @@ class Tried:
         is_explained = False
         failures: list[Failure] = []
         evidence: Evidence | None = None
+        has_passed = False
         for case in cases:
+            self._is_changed = False
             try:
                 failure = self._judge.judged(case)
             except _Hangs as hangs:
-                failure = hangs.failure
+                failures.append(hangs.failure)
+                evidence = self._evidence(hangs.failure)
+                break  # each costs the timeout
             if failure is None:
+                has_passed |= self._is_changed
                 continue
             shown_too = self._evidence(failure)
             if self._fails_without(case):
                 is_explained = True
-            else:
-                failures.append(failure)
-                if evidence is None or shown_too.size < evidence.size:
-                    evidence = shown_too
+                continue
+            failures.append(failure)
+            if evidence is None or shown_too.size < evidence.size:
+                evidence = shown_too
         if failures:
             return self._failed(check, failures, evidence)
+        if has_passed:
+            return DeliveryResult(check, Verdict.PASS, requests=self._requests)
         if is_explained:
             names = ", ".join(step.name.replace("_", "-") for step in check.row.after)
             return self._unexercised(check, f"fails without this already: see {names or 'compact'}")
-        if self._is_changed:
-            return DeliveryResult(check, Verdict.PASS, requests=self._requests)
         if check.row.unless:
             other = check.row.unless.replace("_", "-")
             return self._unexercised(check, f"to the consumer it is the same as {other}")
