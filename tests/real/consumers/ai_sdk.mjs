@@ -20,5 +20,5 @@ export const consuming = (model) =>
         tokens = part.totalUsage.totalTokens;
       }
     }
-    return result(text, "", calls, finish, tokens);
+    return result(text, calls, finish, tokens);
   });

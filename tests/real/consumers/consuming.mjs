@@ -29,7 +29,7 @@ export async function run(consume) {
   process.exit();
 }
 
-// What a consumer understood, the same members for each.
-export function result(text, refusal, calls, finish, tokens) {
-  return { text: text ?? "", refusal: refusal ?? "", calls, finish, tokens };
+// What a consumer understood, the same members for each; not all have a place for refusals.
+export function result(text, calls, finish, tokens, refusals = {}) {
+  return { text: text ?? "", calls, finish, tokens, ...refusals };
 }

@@ -15,7 +15,6 @@ await run(async () => {
   }
   return result(
     message.text,
-    message.additional_kwargs.refusal,
     [message.tool_calls, message.invalid_tool_calls],
     message.response_metadata.finish_reason,
     message.usage_metadata?.total_tokens,

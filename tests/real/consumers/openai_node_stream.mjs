@@ -7,7 +7,11 @@ const client = new OpenAI({ maxRetries: 0 });
 await run(async () => {
   const completion = await client.chat.completions.stream(request).finalChatCompletion();
   const { message, finish_reason } = completion.choices[0];
-  const calls = (message.tool_calls ?? []).map((call) => [call.id, call.function]);
-  const calls_read = calls.map(([id, { name, arguments: text }]) => [id, name, text]);
-  return result(message.content, message.refusal, calls_read, finish_reason, completion.usage?.total_tokens);
+  const calls = (message.tool_calls ?? []).map(({ id, function: { name, arguments: text } }) => [
+    id,
+    name,
+    text,
+  ]);
+  const { content, refusal } = message;
+  return result(content, calls, finish_reason, completion.usage?.total_tokens, { refusal });
 });

@@ -6,11 +6,13 @@ import os
 import httpx
 from consuming import REQUEST, run
 
+request = {name: value for name, value in REQUEST.items() if name != "tools"}
+
 
 def consume():
     url = os.environ["OPENAI_BASE_URL"] + "/chat/completions"
     text = ""
-    with httpx.stream("POST", url, json=REQUEST) as response:
+    with httpx.stream("POST", url, json=request) as response:
         for line in response.iter_lines():
             if line.startswith("data: ") and line != "data: [DONE]":
                 chunk = json.loads(line[6:])

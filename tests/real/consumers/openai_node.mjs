@@ -22,5 +22,5 @@ await run(async () => {
     }
   }
   if (!finish) throw new Error("the stream ended early");
-  return result(text, refusal, calls, finish, usage?.total_tokens);
+  return result(text, calls, finish, usage?.total_tokens, { refusal });
 });
