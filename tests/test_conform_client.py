@@ -246,6 +246,19 @@ def test_each_format_has_the_failures(report: JSONObject) -> None:
         assert "abcdefghijklmnopqrstuvwxyz123456" not in text
 
 
+def test_a_report_is_shown_again(
+    report: JSONObject, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "report.json"
+    file.write_text(json.dumps(report))
+    assert main(["conform", "replay", str(file), "--format", "github"]) == 1
+    assert capsys.readouterr().out == FORMATS["github"](report)
+    failed = [check["id"] for check in report["checks"] if check["verdict"] == "fail"]
+    known = tmp_path / "known.toml"
+    known.write_text("[failures]\n" + "".join(f'"{name}" = "later"\n' for name in failed))
+    assert main(["conform", "replay", str(file), "--expected", str(known)]) == 0
+
+
 def test_consumers_side_by_side(report: JSONObject, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / f"{name}.json").write_text(json.dumps(report))

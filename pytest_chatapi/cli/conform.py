@@ -112,7 +112,12 @@ def add_to(commands: Commands) -> None:
     _add_report(client)
     client.set_defaults(run=_client)
     replay = whats.add_parser("replay", help="check what was recorded, without the server")
-    replay.add_argument("directory", type=Path, metavar="DIR")
+    replay.add_argument(
+        "directory",
+        type=Path,
+        metavar="DIR",
+        help="folder of recordings; or a report written with --format json, to show it again",
+    )
     _add_report(replay)
     replay.set_defaults(run=_replay)
     matrix = whats.add_parser(
@@ -196,10 +201,27 @@ def _replay(arguments: argparse.Namespace) -> int:
     from pytest_chatapi.conformance.record import read_recordings
     from pytest_chatapi.redaction.redactor import Redactor
 
+    if arguments.directory.is_file():
+        return _shown_again(arguments)
     known = _prepared(arguments, every_check())
     run, checks, about = read_recordings(arguments.directory)
     results = _run(run, checks)
     return _report(_report_of(run, results, about, Redactor()), known, arguments)
+
+
+def _shown_again(arguments: argparse.Namespace) -> int:
+    """Show a report that was written as JSON."""
+    from pytest_chatapi.conformance.formats import read_report
+    from pytest_chatapi.conformance.probe import checks as every_check
+
+    report = read_report(arguments.directory)
+    every: Sequence[Named] = every_check()
+    if "client" in report:
+        from pytest_chatapi.conformance.client import client_checks
+
+        every = client_checks()
+    known = {check["id"]: check["known"] for check in report["checks"]}
+    return _report(report, _prepared(arguments, every) or known, arguments)
 
 
 def _client(arguments: argparse.Namespace) -> int:

@@ -56,7 +56,7 @@ def section(name: str, report: Any) -> str:
         return ""
     notes = known(name)
     program = "node" if environment == "node" else "python"
-    lines = [f"## {title} <!-- {name} -->", ""]
+    lines = [f"## {title}", "", f"<!-- {name} -->", ""]
     lines += [
         "```sh",
         f"chatapi conform client --keep-alive --only CASE -- {program} {file}",
