@@ -70,9 +70,10 @@ def described(
     if cassette:
         lines += ["", "As a recording:", f"  {cassette}"]
     lines += _others(failure, others)
-    if failure.case.steps:
-        remedy = f"To try the others without it: skip=[{failure.case.steps[-1].name!r}]"
-        lines += ["", *_wrapped(remedy, "  ")]
+    names = [step.name for step in failure.case.steps if step.name != "compact"]
+    if names:
+        remedy = " or ".join(f"skip=[{name!r}]" for name in reversed(names))
+        lines += ["", *_wrapped(f"To try the others without it: {remedy}", "  ")]
     for note in notes:
         lines += ["", *_wrapped(note, "")]
     return "\n".join(lines)

@@ -27,7 +27,7 @@ from pytest_chatapi.fuzz.draft import STAGES, Draft, Event, Layout, Stage
 from pytest_chatapi.mock.wire_form import events
 from pytest_chatapi.recording.interaction import Interaction
 
-__all__ = ["CATALOGUE", "Delivery", "Kind", "Places", "Step", "apply", "delivered"]
+__all__ = ["CATALOGUE", "Delivery", "Kind", "Places", "Step", "apply", "delivered", "table"]
 
 Kind = Literal["legal", "tolerated", "debatable", "illegal"]
 
@@ -150,6 +150,15 @@ def delivered(request: Request, draft: Draft) -> Interaction:
         cut="server" if draft.reset else None,
         error="RemoteProtocolError" if draft.reset else "",
     )
+
+
+def table() -> str:
+    """All deliveries as Markdown, for the documentation."""
+    lines = ["| delivery | kind | of | what is on the wire |", "|---|---|---|---|"]
+    forms = {"stream": "streams", "whole": "whole responses", "both": "both"}
+    for row in CATALOGUE.values():
+        lines.append(f"| `{row.name}` | {row.kind} | {forms[row.form]} | {row.title} |")
+    return "\n".join(lines) + "\n"
 
 
 # -- legal: how the completion is divided into chunks -------------------------------------------
@@ -336,10 +345,20 @@ def data_lines(draft: Draft) -> None:
     "legal", "events", style=("after", "before"), fixed=[{"style": "before"}, {"style": "after"}]
 )
 def other_fields(draft: Draft, style: str) -> None:
-    """Events have `id:`, `event: message` and `retry:`."""
-    for number, event in enumerate(draft.events):
+    """Events have `event: message` and `retry:`."""
+    for event in draft.events:
+        if event.data is None:
+            continue  # that is `event_without_data`
         lines = event.before if style == "before" else event.after
-        lines += [b"event: message", b"id: %d" % number, b"retry: 1000"]
+        lines += [b"event: message", b"retry: 1000"]
+
+
+@_delivery("legal", "events", fixed=[{}])
+def event_ids(draft: Draft) -> None:
+    """Events have `id:`."""
+    for number, event in enumerate(draft.events):
+        if event.data is not None:
+            event.before.append(b"id: %d" % number)
 
 
 @_delivery("legal", "events", at=Places("events"), fixed=[{"at": 0}, {"at": 1}])
