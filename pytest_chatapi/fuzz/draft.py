@@ -84,7 +84,8 @@ class Draft:
         events: from the stage of that name on.
         newline, space: how lines end, and whether a space follows ``data:``.
         escaped: JSON has ASCII only.
-        is_spaced, is_reversed: JSON has spaces between its tokens, the last member comes first.
+        is_spaced, is_reversed: JSON has spaces between its tokens; the last member comes first,
+            but not in what applications pass on as it is.
         head, tail: bytes before the first event and after the last.
         has_done: ``[DONE]`` follows on the chunks.
         replaced: another body, that has nothing of the response.
@@ -237,7 +238,10 @@ class Draft:
 
 def _reversed(value: JSON) -> JSON:
     if isinstance(value, dict):
-        return {key: _reversed(value[key]) for key in reversed(value)}
+        return {
+            key: value[key] if key in ("usage", "logprobs") else _reversed(value[key])
+            for key in reversed(value)
+        }
     return [_reversed(item) for item in value] if isinstance(value, list) else value
 
 
