@@ -719,7 +719,8 @@ def finish_unterminated(draft: Draft) -> object:
 @_delivery("illegal", "bytes", unless="done_missing")
 def done_unterminated(draft: Draft) -> object:
     """There is no blank line after `[DONE]`, and without `[DONE]` the consumer raises."""
-    return _unterminated(draft, draft.ends[-1])
+    at = next((at for at, event in enumerate(draft.events) if event.data == b"[DONE]"), None)
+    return at is not None and _unterminated(draft, draft.ends[at])
 
 
 @_delivery("illegal", "bytes", form="both")

@@ -280,9 +280,15 @@ def _streamed(choice: JSONObject, layout: Layout, ask: Ask) -> Iterator[JSONObje
     if layout.merged and parts and len(keys) == len(set(keys)):
         probabilities = next((logprobs for _, logprobs in parts if logprobs), None)
         parts = [({key: part for delta, _ in parts for key, part in delta.items()}, probabilities)]
+    # Services begin with these, so readers that merge whatever comes have them in each result.
+    opening: JSONObject = {
+        "content": "" if message.get("content") is not None else None,
+        "refusal": None,
+    }
     if layout.opening == "alone" or not parts:
-        content = "" if message.get("content") is not None else None
-        parts.insert(0, ({"content": content, "refusal": None}, None))
+        parts.insert(0, (opening, None))
+    else:
+        parts[0] = {**opening, **parts[0][0]}, parts[0][1]
     for delta, _ in parts[: 1 if layout.opening != "each" else None]:
         delta["role"] = "assistant"
     if layout.closing == "alone":
