@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -218,6 +219,13 @@ def test_misuse_is_named(chatapi_fuzz: Any, consumer: Any, options: Any, why: st
     with pytest.raises(SettingError) as error:
         chatapi_fuzz(consumer, **options)
     assert why in str(error.value)
+
+
+def test_hypothesis_is_asked_for(chatapi_fuzz: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    monkeypatch.delitem(sys.modules, "pytest_chatapi.fuzz.strategies")
+    with pytest.raises(SettingError, match=r"pip install 'pytest-chatapi\[fuzz\]'"):
+        chatapi_fuzz(lambda: _answer(_WHOLE))
 
 
 # -- Hypothesis ------------------------------------------------------------------------------
