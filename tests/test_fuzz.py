@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 from fuzz_readers import BODY, MUTANTS, TWO, Reader, consumer_of
+from hypothesis import settings
+from hypothesis.database import InMemoryExampleDatabase
 from inner_runs import run_here
 
 from pytest_chatapi.errors import SettingError
-from pytest_chatapi.mock import refusal
+from pytest_chatapi.mock import refusal, tool_call, tool_calls
 
 _TEXT = {**TWO, "n": 1}
 _WHOLE = {key: BODY[key] for key in ("model", "messages", "tools")}
@@ -150,12 +155,11 @@ def test_each_response_of_a_tool_loop_is_tried(chatapi_fuzz: Any) -> None:
 
 
 def test_what_is_tolerated_is_tried_if_wanted(chatapi_fuzz: Any) -> None:
-    consumer = consumer_of(Reader, BODY)
+    consumer = consumer_of(Reader, _TEXT)
     message = failure_of(chatapi_fuzz, consumer, tolerated=True)
     assert message.startswith("chatapi_fuzz: the consumer could not read a tolerated delivery")
     assert "tolerated       data_empty(" in message
-    skip = ["data_empty", "azure_filter_chunk"]
-    chatapi_fuzz(consumer, tolerated=True, skip=skip, examples=5)
+    chatapi_fuzz(consumer, tolerated=True, skip=["data_empty"], examples=5)
 
 
 class _InOrder(Reader):
@@ -169,11 +173,12 @@ def test_what_is_debatable_is_reported_and_fails_if_wanted(
     chatapi_fuzz: Any, request: pytest.FixtureRequest
 ) -> None:
     consumer = consumer_of(_InOrder, BODY)
-    chatapi_fuzz(consumer, examples=5)
+    replies = [tool_calls(tool_call("get_weather"), tool_call("get_traffic"))]
+    chatapi_fuzz(consumer, replies=replies, examples=5)
     (section,) = [text for _, key, text in request.node._report_sections if key == "chatapi_fuzz"]
     assert section.endswith("The call with index 1 opens before the one with index 0")
     request.node._report_sections.clear()
-    message = failure_of(chatapi_fuzz, consumer, debatable=True)
+    message = failure_of(chatapi_fuzz, consumer, replies=replies, debatable=True)
     assert "debatable       calls_reversed" in message
 
 
@@ -214,6 +219,59 @@ def test_misuse_is_named(chatapi_fuzz: Any, consumer: Any, options: Any, why: st
     with pytest.raises(SettingError) as error:
         chatapi_fuzz(consumer, **options)
     assert why in str(error.value)
+
+
+def test_hypothesis_is_asked_for(chatapi_fuzz: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    monkeypatch.delitem(sys.modules, "pytest_chatapi.fuzz.strategies")
+    with pytest.raises(SettingError, match=r"pip install 'pytest-chatapi\[fuzz\]'"):
+        chatapi_fuzz(lambda: _answer(_WHOLE))
+
+
+# -- Hypothesis ------------------------------------------------------------------------------
+
+
+def _texts(fuzz: Any, **options: Any) -> list[Any]:
+    """What the model says in the random examples of a run, by a consumer that is right."""
+    said = []
+
+    def consume() -> Any:
+        said.append(_answer({**_WHOLE, "tools": BODY["tools"][:1]}))
+        return said[-1]
+
+    fuzz(consume, examples=5, illegal=False, **options)
+    return said
+
+
+def test_a_seed_decides_what_is_tried(chatapi_fuzz: Any) -> None:
+    with _profile(derandomize=False, database=None):
+        one, again, other = (_texts(chatapi_fuzz, seed=seed) for seed in (1, 1, 2))
+    assert one == again != other
+    assert _texts(chatapi_fuzz) == _texts(chatapi_fuzz)  # the profile of this suite is derandomized
+
+
+def test_what_was_found_is_tried_first_in_the_next_run(chatapi_fuzz: Any) -> None:
+    def consume() -> str:
+        text = str(_message({**_TEXT, "stream": False})["content"] or "refused")
+        if text == "null":
+            raise ValueError(text)
+        return text
+
+    with _profile(derandomize=False, database=InMemoryExampleDatabase()):
+        failure_of(chatapi_fuzz, consume, examples=1000, illegal=False)
+        failure_of(chatapi_fuzz, consume, examples=1, illegal=False)
+
+
+@contextlib.contextmanager
+def _profile(**changes: Any) -> Iterator[None]:
+    """A profile of Hypothesis with these changes, for the block."""
+    name = settings.get_current_profile_name()
+    settings.register_profile("changed", settings(), **changes)
+    settings.load_profile("changed")
+    try:
+        yield
+    finally:
+        settings.load_profile(name)
 
 
 # -- the counterexample ----------------------------------------------------------------------
@@ -276,3 +334,17 @@ def test_the_counterexample_can_be_pasted_and_replayed(
     result = run_here(pytester, "test_recorded.py")
     result.assert_outcomes(failed=1)
     assert ("assert not True" if illegal else why) in result.stdout.str()
+
+
+def test_a_long_event_is_shown_short(chatapi_fuzz: Any) -> None:
+    def consume() -> str:
+        response = httpx.post("https://api.openai.com/v1/chat/completions", json=_TEXT)
+        if len(response.content) > 65536:
+            raise ValueError("chunk too big")
+        return repr(Reader().read([response.raise_for_status().content]))
+
+    message = failure_of(chatapi_fuzz, consume, illegal=False)
+    assert "+ b'a' * 100000\n" in message
+    pasted = message.partition("Hypothesis:\n")[2].partition("\nAs a recording:")[0]
+    compile(pasted, "pasted", "exec")
+    assert max(map(len, pasted.split("\n"))) <= 80

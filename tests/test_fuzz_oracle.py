@@ -72,6 +72,7 @@ def test_a_problem_is_named_by_the_kind_of_delivery() -> None:
     assert problem("html", hello, error) == problem("html", hello, Outcome()) == ""
     assert problem("html", hello, hello) == "took an illegal delivery for the response"
     assert problem("html", hello, Outcome("")) == "took a part of the response for the whole"
+    assert problem("html", Outcome(), Outcome()) == ""
     assert problem("calls_share_index", hello, hello) == ""
 
 
@@ -108,3 +109,10 @@ def test_a_delivery_is_the_same_each_time() -> None:
         bodies.append(draft.pieces)
     assert bodies[0] == bodies[1]
     assert [len(piece) for piece in bodies[0][:2]] == [3, 6]
+
+
+def test_what_is_unterminated_is_the_last() -> None:
+    ask = Ask(BODY)
+    draft = draft_of(said_reply(Said("text"), ask, None), ask)
+    assert apply(draft, (Step("comment", (("at", 99),)), Step("done_unterminated")))
+    assert draft.body.endswith(b"data: [DONE]")

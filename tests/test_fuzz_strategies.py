@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fuzz_readers import BODY, TWO
@@ -42,3 +43,19 @@ def codes(exchange: Exchange) -> set[str]:
 @given(st.sampled_from(BODIES).flatmap(strategies.exchanges))
 def test_each_legal_exchange_has_no_finding(exchange: Exchange) -> None:
     assert codes(exchange) == set()
+
+
+@settings(max_examples=30)
+@given(strategies.errors())
+def test_each_error_has_no_finding(exchange: Exchange) -> None:
+    assert exchange.response is not None
+    assert exchange.response.status >= 400
+    assert codes(exchange) == set()
+
+
+def test_only_the_search_needs_hypothesis() -> None:
+    folder = Path(strategies.__file__).parent
+    users = {
+        p.stem for p in folder.glob("*.py") if "hypothesis" in p.read_text().split("__all__")[0]
+    }
+    assert users == {"strategies", "search"}

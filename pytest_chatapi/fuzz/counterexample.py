@@ -22,7 +22,6 @@ __all__ = ["Failure", "described", "write_cassette"]
 
 _WIDTH = 80
 _FEW = 8
-_LONGEST = 60_000  # bytes of a response that is shown
 
 
 @dataclass(frozen=True)
@@ -70,9 +69,10 @@ def described(
     if cassette:
         lines += ["", "As a recording:", f"  {cassette}"]
     lines += _others(failure, others)
-    if failure.case.steps:
-        remedy = f"To try the others without it: skip=[{failure.case.steps[-1].name!r}]"
-        lines += ["", *_wrapped(remedy, "  ")]
+    names = [step.name for step in failure.case.steps if step.name != "compact"]
+    if names:
+        remedy = " or ".join(f"skip=[{name!r}]" for name in reversed(names))
+        lines += ["", *_wrapped(f"To try the others without it: {remedy}", "  ")]
     for note in notes:
         lines += ["", *_wrapped(note, "")]
     return "\n".join(lines)
@@ -171,8 +171,16 @@ def _script(sent: Sequence[Interaction]) -> list[str]:
 def _wire(response: Interaction) -> Iterator[str]:
     yield "wire("
     for piece in response.pieces:
-        for number, literal in enumerate(parts := list(_literals(repr(piece)))):
-            yield f"    {literal}{',' if number == len(parts) - 1 else ''}"
+        lines: list[str] = []
+        for part in filter(None, _RUN.split(piece)):
+            plus = "+ " if lines else ""
+            if _RUN.fullmatch(part):
+                lines.append(f"{plus}b'a' * {len(part)}")
+            else:
+                first, *rest = _literals(repr(part))
+                lines += [plus + first, *rest]
+        yield from (f"    {line}" for line in lines[:-1])
+        yield f"    {lines[-1]},"
     if response.status != 200:
         yield f"    status={response.status},"
     content_type = next((v for n, v in response.headers if n == "content-type"), "")
@@ -183,6 +191,7 @@ def _wire(response: Interaction) -> Iterator[str]:
     yield "),"
 
 
+_RUN = re.compile(b"(a{500,})")  # of `long_event`
 _ATOM = re.compile(r"\\(?:x..|u....|U........|.)|[^\\]", re.DOTALL)
 
 

@@ -27,7 +27,7 @@ from pytest_chatapi.fuzz.draft import STAGES, Draft, Event, Layout, Stage
 from pytest_chatapi.mock.wire_form import events
 from pytest_chatapi.recording.interaction import Interaction
 
-__all__ = ["CATALOGUE", "Delivery", "Kind", "Places", "Step", "apply", "delivered"]
+__all__ = ["CATALOGUE", "Delivery", "Kind", "Places", "Step", "apply", "delivered", "table"]
 
 Kind = Literal["legal", "tolerated", "debatable", "illegal"]
 
@@ -150,6 +150,15 @@ def delivered(request: Request, draft: Draft) -> Interaction:
         cut="server" if draft.reset else None,
         error="RemoteProtocolError" if draft.reset else "",
     )
+
+
+def table() -> str:
+    """All deliveries as Markdown, for the documentation."""
+    lines = ["| delivery | kind | of | what is on the wire |", "|---|---|---|---|"]
+    forms = {"stream": "streams", "whole": "whole responses", "both": "both"}
+    for row in CATALOGUE.values():
+        lines.append(f"| `{row.name}` | {row.kind} | {forms[row.form]} | {row.title} |")
+    return "\n".join(lines) + "\n"
 
 
 # -- legal: how the completion is divided into chunks -------------------------------------------
@@ -336,10 +345,20 @@ def data_lines(draft: Draft) -> None:
     "legal", "events", style=("after", "before"), fixed=[{"style": "before"}, {"style": "after"}]
 )
 def other_fields(draft: Draft, style: str) -> None:
-    """Events have `id:`, `event: message` and `retry:`."""
-    for number, event in enumerate(draft.events):
+    """Events have `event: message` and `retry:`."""
+    for event in draft.events:
+        if event.data is None:
+            continue  # that is `event_without_data`
         lines = event.before if style == "before" else event.after
-        lines += [b"event: message", b"id: %d" % number, b"retry: 1000"]
+        lines += [b"event: message", b"retry: 1000"]
+
+
+@_delivery("legal", "events", fixed=[{}])
+def event_ids(draft: Draft) -> None:
+    """Events have `id:`."""
+    for number, event in enumerate(draft.events):
+        if event.data is not None:
+            event.before.append(b"id: %d" % number)
 
 
 @_delivery("legal", "events", at=Places("events"), fixed=[{"at": 0}, {"at": 1}])
@@ -373,9 +392,9 @@ def json_spaced(draft: Draft) -> None:
     draft.is_spaced = True
 
 
-@_delivery("legal", "events", form="both", fixed=[{}])
+@_delivery("legal", "events", fixed=[{}])
 def json_reversed(draft: Draft) -> None:
-    """The members of JSON objects come in another order."""
+    """The members of chunks and deltas come in another order."""
     draft.is_reversed = True
 
 
@@ -397,6 +416,9 @@ def indented(draft: Draft) -> None:
     draft.indent, draft.head, draft.tail = 2, b"\r\n ", b"\n\n"
 
 
+_MOST_PIECES = 2_000  # many readers take a time that grows with the square of their number
+
+
 # -- legal: pieces ------------------------------------------------------------------------------
 
 
@@ -409,7 +431,7 @@ def one_piece(draft: Draft) -> None:
 @_delivery("legal", "bytes", form="both")
 def single_bytes(draft: Draft) -> None:
     """Each byte arrives alone."""
-    draft.cuts = tuple(range(len(draft.body)))
+    draft.cuts = tuple(range(min(len(draft.body), _MOST_PIECES)))
 
 
 @_delivery(
@@ -697,7 +719,8 @@ def finish_unterminated(draft: Draft) -> object:
 @_delivery("illegal", "bytes", unless="done_missing")
 def done_unterminated(draft: Draft) -> object:
     """There is no blank line after `[DONE]`, and without `[DONE]` the consumer raises."""
-    return _unterminated(draft, draft.ends[-1])
+    at = next((at for at, event in enumerate(draft.events) if event.data == b"[DONE]"), None)
+    return at is not None and _unterminated(draft, draft.ends[at])
 
 
 @_delivery("illegal", "bytes", form="both")

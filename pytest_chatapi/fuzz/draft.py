@@ -84,7 +84,8 @@ class Draft:
         events: from the stage of that name on.
         newline, space: how lines end, and whether a space follows ``data:``.
         escaped: JSON has ASCII only.
-        is_spaced, is_reversed: JSON has spaces between its tokens, the last member comes first.
+        is_spaced, is_reversed: JSON has spaces between its tokens; the last member comes first,
+            but not in what applications pass on as it is.
         head, tail: bytes before the first event and after the last.
         has_done: ``[DONE]`` follows on the chunks.
         replaced: another body, that has nothing of the response.
@@ -237,7 +238,10 @@ class Draft:
 
 def _reversed(value: JSON) -> JSON:
     if isinstance(value, dict):
-        return {key: _reversed(value[key]) for key in reversed(value)}
+        return {
+            key: value[key] if key in ("usage", "logprobs") else _reversed(value[key])
+            for key in reversed(value)
+        }
     return [_reversed(item) for item in value] if isinstance(value, list) else value
 
 
@@ -276,9 +280,15 @@ def _streamed(choice: JSONObject, layout: Layout, ask: Ask) -> Iterator[JSONObje
     if layout.merged and parts and len(keys) == len(set(keys)):
         probabilities = next((logprobs for _, logprobs in parts if logprobs), None)
         parts = [({key: part for delta, _ in parts for key, part in delta.items()}, probabilities)]
+    # Services begin with these, so readers that merge whatever comes have them in each result.
+    opening: JSONObject = {
+        "content": "" if message.get("content") is not None else None,
+        "refusal": None,
+    }
     if layout.opening == "alone" or not parts:
-        content = "" if message.get("content") is not None else None
-        parts.insert(0, ({"content": content, "refusal": None}, None))
+        parts.insert(0, (opening, None))
+    else:
+        parts[0] = {**opening, **parts[0][0]}, parts[0][1]
     for delta, _ in parts[: 1 if layout.opening != "each" else None]:
         delta["role"] = "assistant"
     if layout.closing == "alone":

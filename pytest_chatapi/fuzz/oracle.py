@@ -44,11 +44,12 @@ def problem_of(
     """
     illegal = next((row for row in rows if row.kind == "illegal"), None)
     if illegal is not None:
-        if outcome.error is not None or plain.error is not None:
+        # `None` is how many functions say that they have no result.
+        if outcome.error is not None or plain.error is not None or outcome.value is None:
             return ""
         if _equal(plain.value, outcome.value, same):
             return "" if illegal.may_recover else "took an illegal delivery for the response"
-        if outcome.value is not None and is_part(outcome.value, plain.value):
+        if is_part(outcome.value, plain.value):
             return "took a part of the response for the whole"
         return ""
     kind = next((row.kind for row in rows if row.kind != "legal"), "legal")

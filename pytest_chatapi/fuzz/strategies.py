@@ -9,6 +9,7 @@ from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.contract.exchange import Exchange, Request, Response, fold_headers
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.errors import SettingError
+from pytest_chatapi.faults.fault import CATALOGUE as FAULTS
 from pytest_chatapi.fuzz.cases import OWN, Case, Said, draft_of
 from pytest_chatapi.fuzz.deliveries import CATALOGUE, Delivery, Places, Step, apply, delivered
 from pytest_chatapi.fuzz.draft import STAGES, Draft
@@ -21,7 +22,7 @@ except ImportError:
         "chatapi_fuzz needs Hypothesis: pip install 'pytest-chatapi[fuzz]'"
     ) from None
 
-__all__ = ["cases", "completions", "exchanges", "streams", "texts"]
+__all__ = ["cases", "completions", "errors", "exchanges", "streams", "texts"]
 
 _ODD = 'a \n"\\:{}[]é日🙂\u2028\x85\ufeff\x7f'
 
@@ -186,3 +187,18 @@ def streams(
     return exchanges(streamed, allowed=allowed).map(
         lambda exchange: tuple(exchange.response.pieces or ()) if exchange.response else ()
     )
+
+
+def errors() -> st.SearchStrategy[Exchange]:
+    """Requests that the API refuses or fails to serve: the error statuses of `faults`."""
+    request = Request("POST", "https://api.openai.com/v1/chat/completions", {}, _PLAIN)
+
+    def exchange(name: str) -> Exchange:
+        sent = FAULTS[name].function().apply(None, request)
+        assert sent is not None
+        headers = fold_headers(sent.headers)
+        return Exchange(request, Response(sent.status, headers, pieces=tuple(sent.pieces)))
+
+    made = [exchange(name) for name, row in FAULTS.items() if row.kind == "status"]
+    # A gateway's web page is common, and not what the reference has.
+    return st.sampled_from([e for e in made if e.response and "json" in str(e.response.headers)])

@@ -117,10 +117,15 @@ class Fuzz:
             self._mock.reply(deliverer)
             said = _said(ask, own)
             turns = 1
+            outcomes = []
             for what in said:
-                outcome = run(Case(what))[0]
+                outcomes.append(run(Case(what))[0])
                 turns = max(turns, len(deliverer.asked))
-            _require_comparable(outcome, run(Case(what))[0], same)
+            if all(outcome.error is None and outcome.value is None for outcome in outcomes):
+                raise SettingError(
+                    "the consumer returns None: return what it understood of the response"
+                )
+            _require_comparable(outcomes[0], run(Case(said[0]))[0], same)
             test = self._request.node.nodeid
             search = Search(run, ask, said, own, turns, allowed, same, skip)
             search.fixed()
@@ -211,8 +216,6 @@ def _require_comparable(
 ) -> None:
     if one.error is not None or other.error is not None:
         return
-    if one.value is None:
-        raise SettingError("the consumer returns None: return what it understood of the response")
     if not (same(one.value, other.value) if same is not None else one.value == other.value):
         raise SettingError(
             f"the consumer {one}, and for the same response it {other}: return what can be "
