@@ -87,7 +87,7 @@ def probes_table() -> str:
     return "\n".join(rows) + "\n"
 
 
-def deliveries_table() -> str:
+def cases_table() -> str:
     """The cases of consumers in Markdown; those that differ in parameters share a row."""
     modes: dict[str, list[str]] = {}
     rows: dict[tuple[str, str], list[str]] = {}
@@ -103,7 +103,7 @@ def deliveries_table() -> str:
 
 
 TABLES = {
-    "deliveries": ("conform-client.md", deliveries_table),
+    "cases": ("conform-client.md", cases_table),
     "probes": ("conform.md", probes_table),
     "builders": ("mock.md", builders_table),
     "faults": ("faults.md", faults.table),

@@ -107,7 +107,11 @@ def add_to(commands: Commands) -> None:
     _add_choice(client, "a case or a group of cases")
     client.add_argument("--strict", action="store_true", help="what is non-strict fails")
     client.add_argument(
-        "--timeout", type=_seconds, default=30.0, metavar="S", help="seconds for one case"
+        "--timeout",
+        type=_seconds,
+        default=30.0,
+        metavar="S",
+        help="seconds for one case (default: 30)",
     )
     _add_report(client)
     client.set_defaults(run=_client)

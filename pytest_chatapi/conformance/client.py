@@ -199,7 +199,7 @@ class Tried:
         self._comparable = [
             said
             for said, failure in self._plain.items()
-            if failure is None and self._judge.plain[said].value != ""
+            if failure is None and not _is_silent(self._judge.plain[said])
         ]
 
     def _respond(self, request: Request) -> Interaction:
@@ -239,7 +239,7 @@ class Tried:
                 f"the consumer fails on the plain delivery of {self.said[0].kind}: it {shown(one)}"
                 f"{self._seen()}"
             )
-        if one.value in ("", None):
+        if _is_silent(one):
             raise ChatAPIError(
                 "the consumer prints nothing: print what it understood of the response"
             )
@@ -335,7 +335,7 @@ class Tried:
         self._requests = len(sent)
         if failure is not None:
             return self._failed(check, [failure], Evidence(failure, sent, ()))
-        if self._judge.plain[said].value == "":
+        if _is_silent(self._judge.plain[said]):
             return self._unexercised(check, "the consumer prints nothing for it")
         return DeliveryResult(check, Verdict.PASS, requests=self._requests)
 
@@ -363,6 +363,10 @@ class _Hangs(Exception):
 
     def __init__(self, failure: Failure) -> None:
         self.failure = failure
+
+
+def _is_silent(outcome: Outcome) -> bool:
+    return outcome.error is None and outcome.value in ("", None)
 
 
 def shown(outcome: Outcome) -> str:
