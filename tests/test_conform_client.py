@@ -6,6 +6,7 @@ import contextlib
 import copy
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -244,6 +245,33 @@ def test_each_format_has_the_failures(report: JSONObject) -> None:
     assert FORMATS["badge"](report) == f"{report['summary']['badge']}\n"
     for text in (page, FORMATS["text"](report), json.dumps(report)):
         assert "abcdefghijklmnopqrstuvwxyz123456" not in text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"client": None}, "$: has to have either server or client"),
+        ({"server": {"url": "u", "model": "m", "declared": []}}, "$: has to have either server or"),
+        (
+            {"exchanges": [{}]},
+            "$.exchanges[]: each has to have: command, request, wire,",
+        ),
+    ],
+)
+def test_what_is_not_a_report(
+    change: JSONObject, said: str, report: JSONObject, tmp_path: Path
+) -> None:
+    for name, value in change.items():
+        if value is None:
+            del report[name]
+        elif name == "exchanges":
+            del report[name][0]["wire"]
+        else:
+            report[name] = value
+    file = tmp_path / "report.json"
+    file.write_text(json.dumps(report))
+    with pytest.raises(ChatAPIError, match=re.escape(said)):
+        read_report(file)
 
 
 def test_a_report_is_shown_again(

@@ -26,6 +26,10 @@ from pytest_chatapi.report import annotation_property, annotation_text, xml_text
 __all__ = ["FORMATS", "read_report"]
 
 
+_OF_CLIENT = {"command", "request", "wire", "wire_before", "wire_after"}
+"""Members of the exchanges of a consumer's report, in place of ``curl``."""
+
+
 def _json(report: JSONObject) -> str:
     return json.dumps(report, indent=2, ensure_ascii=False) + "\n"
 
@@ -50,6 +54,12 @@ def read_report(path: Path) -> JSONObject:
         remedy = "write one with chatapi conform ... --format json -o FILE"
         raise ReadError(str(path), "", f"is not a report of version {VERSION}: {remedy}")
     problem = best_match(Draft202012Validator(document("conformance")).iter_errors(report))
+    wanted = _OF_CLIENT if "client" in report else {"curl"}
+    if problem is None and ("server" in report) is ("client" in report):
+        raise ReadError(str(path), "$", "has to have either server or client")
+    if problem is None and not all(wanted <= exchange.keys() for exchange in report["exchanges"]):
+        names = ", ".join(sorted(wanted))
+        raise ReadError(str(path), "$.exchanges[]", f"each has to have: {names}")
     if problem is None and all(
         0 <= index < len(report["exchanges"])
         for check in report["checks"]
