@@ -91,6 +91,8 @@ def consume() -> Any:
             call["name"] += part["function"].get("name") or ""
             call["arguments"] += part["function"].get("arguments") or ""
         finish = finish_reason or finish
+    if "needs-key" in WAYS:
+        raise RuntimeError("no key")
     if not finish and "takes-cut" not in WAYS:
         raise RuntimeError("the stream ended early")
     for call in calls.values():

@@ -190,6 +190,11 @@ def test_ctrl_c_gives_what_came_until_then(
             "error status 404; the server got POST /v1/responses",
         ),
         (("silent",), "the consumer prints nothing: print what it understood of the response"),
+        (
+            ("whole", "tools", "needs-key"),
+            "the consumer fails on the plain delivery of text: it printed error no key; the others "
+            "are compared with what it makes of that, so fix it first",
+        ),
         (("clock",), "print what can be compared, without ids and times of its own"),
         (("needs-space", "whole", "takes-cut", "once", "tools", "no-such"), ""),
     ],

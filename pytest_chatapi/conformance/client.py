@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from pytest_chatapi.conformance.consumer import Consumer, Hung
 from pytest_chatapi.conformance.probe import BOTH, Mode, Verdict
@@ -237,7 +238,8 @@ class Tried:
         if one.error is not None:
             raise ChatAPIError(
                 f"the consumer fails on the plain delivery of {self.said[0].kind}: it {shown(one)}"
-                f"{self._seen()}"
+                f"{self._seen()}; the others are compared with "
+                "what it makes of that, so fix it first"
             )
         if _is_silent(one):
             raise ChatAPIError(
@@ -418,16 +420,18 @@ def serving(consumer_for: Callable[[str], Consumer], *, strict: bool = False) ->
     mock = ChatMock("chatapi conform client", "compatible")
 
     recorder = open_recorder(None, answers=mock, replay_speed=1)
-    lines: list[str] = []
 
     def seen() -> str:
         """What it was refused, and what else it asked for."""
         if mock.refused:
             return f": its request was refused: {mock.refused[0][1]}"
-        other = [line for line in lines if "/chat/completions" not in line]
-        return f"; the server got {' '.join(other[0].split()[:2])}" if other else ""
+        for request in mock.requests:
+            path = urlsplit(request.url).path
+            if not path.endswith("/chat/completions"):
+                return f"; the server got {request.method} {path}"
+        return ""
 
-    with running(make_app(recorder, on_exchange=lines.append)) as server:
+    with running(make_app(recorder)) as server:
         consumer = consumer_for(server.url)
         try:
             yield Tried(consumer, mock, deliverer, seen, strict=strict)
