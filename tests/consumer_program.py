@@ -101,6 +101,8 @@ def consume() -> Any:
     said = {"text": text, "refusal": refusal, "calls": [*calls.values()], "finish": finish}
     if "forgets-refusals" in WAYS:
         said["refusal"] = ""
+    if "forgets-calls" in WAYS:
+        said["calls"] = []
     if "clock" in WAYS:
         said["at"] = time.monotonic()
     if "leaks" in WAYS:

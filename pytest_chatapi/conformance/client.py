@@ -45,7 +45,7 @@ _PLAIN = {
     "text": "text is read",
     "structured": "structured output is read",
     "call": "a tool call is read",
-    "calls": "two tool calls are read",
+    "calls": "several tool calls are read",
     "text and calls": "text and tool calls of one response are read",
     "refusal": "a refusal does not look like an empty response",
 }
@@ -200,7 +200,8 @@ class Tried:
         self._comparable = [
             said
             for said, failure in self._plain.items()
-            if failure is None and not _is_silent(self._judge.plain[said])
+            if not _is_silent(self._judge.plain[said])
+            and (failure is None or (said.kind != "refusal" and not self._judge.plain[said].error))
         ]
 
     def _respond(self, request: Request) -> Interaction:
