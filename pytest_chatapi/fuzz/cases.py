@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.exchange import Request
@@ -15,7 +15,7 @@ from pytest_chatapi.fuzz.replies import HARD, completion_for, fitting, kinds, re
 from pytest_chatapi.mock.replies import Reply
 from pytest_chatapi.recording.interaction import Interaction
 
-__all__ = ["OWN", "Case", "Deliverer", "Said", "draft_of", "fixed_cases", "said_reply"]
+__all__ = ["OWN", "Case", "Deliverer", "Said", "cases_of", "draft_of", "fixed_cases", "said_reply"]
 
 _MOST_TURNS = 50
 
@@ -137,21 +137,35 @@ def fixed_cases(
         allowed: kinds of deliveries.
         skip: names of deliveries to leave out.
     """
+    for row in CATALOGUE.values():
+        if row.kind in allowed:
+            for parameters in row.fixed:
+                for case in cases_of(row, parameters, streamed, said, turns=turns):
+                    if not {step.name for step in case.steps} & set(skip):
+                        yield case
+
+
+def cases_of(
+    row: Delivery,
+    parameters: Mapping[str, Any],
+    streamed: bool,
+    said: Sequence[Said],
+    *,
+    turns: int = 1,
+) -> Iterator[Case]:
+    """A delivery with fixed parameters, applied to what the model may say; see `fixed_cases`."""
+    if not row.fits(streamed):
+        return
     compact = Step("compact")
+    steps = (*row.after, Step(row.name, tuple(parameters.items())))
+    is_framing = row.stage in ("events", "bytes") and row.kind == "legal"
     several = [what for what in said if what.kind == "calls"] or list(said[1:2])
     main = [*said[:1], *(what for what in several if what != said[0])]
-    for row in CATALOGUE.values():
-        names = {row.name, *(step.name for step in row.after)}
-        if row.kind not in allowed or not row.fits(streamed) or names & set(skip):
-            continue
-        is_framing = row.stage in ("events", "bytes") and row.kind == "legal"
-        for what in said[:1] if is_framing else said if row.name in _FOR_ALL else main:
-            for parameters in row.fixed:
-                steps = (*row.after, Step(row.name, tuple(parameters.items())))
-                if row.kind != "illegal":
-                    yield Case(what, steps)
-                else:
-                    for turn in range(turns):
-                        yield Case(what, steps, turn)
-                if is_framing and streamed and compact not in steps and "compact" not in skip:
-                    yield Case(what, (compact, *steps))
+    for what in said[:1] if is_framing else said if row.name in _FOR_ALL else main:
+        if row.kind != "illegal":
+            yield Case(what, steps)
+        else:
+            for turn in range(turns):
+                yield Case(what, steps, turn)
+        if is_framing and streamed and compact not in steps:
+            yield Case(what, (compact, *steps))
