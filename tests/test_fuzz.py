@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import httpx
@@ -17,7 +18,7 @@ from hypothesis.database import InMemoryExampleDatabase
 from inner_runs import run_here
 
 from pytest_chatapi.errors import SettingError
-from pytest_chatapi.mock import refusal, tool_call, tool_calls
+from pytest_chatapi.mock import refusal, tool_call, tool_calls, wire
 
 _TEXT = {**TWO, "n": 1}
 _WHOLE = {key: BODY[key] for key in ("model", "messages", "tools")}
@@ -53,7 +54,7 @@ def _is_found(fuzz: Any, name: str, seed: int | None) -> None:
     assert message.startswith("chatapi_fuzz: the consumer ")
     wire = message.partition("Hypothesis:")[2]
     # Lines of data are not events, and a `data:` may be in the text.
-    assert wire.count("\\n'") < 60 or "data_lines" in message
+    assert wire.count("\\n'") < 80 or "data_lines" in message
 
 
 @pytest.mark.parametrize("name", _SOME)
@@ -154,6 +155,40 @@ def test_each_response_of_a_tool_loop_is_tried(chatapi_fuzz: Any) -> None:
 # -- what is asked for -----------------------------------------------------------------------
 
 
+class _EndsWhereTheConnectionBreaks(Reader):
+    was_cut = False
+
+    def lines(self, pieces: Iterable[bytes]) -> Iterator[str]:
+        return super().lines(self._until_cut(pieces))
+
+    def _until_cut(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        try:
+            yield from pieces
+        except httpx.TransportError:
+            self.was_cut = True
+
+    def is_complete(self) -> bool:
+        return self.was_cut or super().is_complete()
+
+
+def test_a_lost_connection_has_to_be_noticed(chatapi_fuzz: Any) -> None:
+    message = failure_of(chatapi_fuzz, consumer_of(_EndsWhereTheConnectionBreaks, _TEXT))
+    assert "illegal         connection_lost(" in message
+    assert "            cut=True,\n" in message
+
+
+def test_wire_is_sent_as_it_is(chatapi_mock: Any) -> None:
+    chatapi_mock.script([wire(b"a", b"b", status=500, content_type="text/plain"), wire(cut=True)])
+    url = "https://api.openai.com/v1/chat/completions"
+    with httpx.stream("POST", url, json=_TEXT) as response:
+        assert (response.status_code, list(response.iter_raw())) == (500, [b"a", b"b"])
+        assert response.headers["content-type"] == "text/plain"
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.post(url, json=_TEXT)
+    with pytest.raises(SettingError, match=r"wire\(\) takes bytes, not str"):
+        wire("a")  # type: ignore[arg-type]
+
+
 def test_what_is_tolerated_is_tried_if_wanted(chatapi_fuzz: Any) -> None:
     consumer = consumer_of(Reader, _TEXT)
     message = failure_of(chatapi_fuzz, consumer, tolerated=True)
@@ -180,6 +215,19 @@ def test_what_is_debatable_is_reported_and_fails_if_wanted(
     request.node._report_sections.clear()
     message = failure_of(chatapi_fuzz, consumer, replies=replies, debatable=True)
     assert "debatable       calls_reversed" in message
+
+
+def test_clients_start_without_certificates(chatapi_fuzz: Any) -> None:
+    folders = set()
+
+    def consume() -> Any:
+        folders.add(os.environ["SSL_CERT_DIR"])
+        return _answer(_WHOLE)
+
+    before = os.environ["SSL_CERT_DIR"]
+    chatapi_fuzz(consume, replies=["Hello"], examples=1)
+    assert folders.isdisjoint({before})
+    assert os.environ["SSL_CERT_DIR"] == before
 
 
 def test_replies_narrow_what_is_said(chatapi_fuzz: Any) -> None:

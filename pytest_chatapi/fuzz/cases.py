@@ -116,6 +116,10 @@ def said_reply(said: Said, ask: Ask, own: Sequence[Reply] | None, turn: int = 0)
     return reply_of(kind, ask, said.text, said.number)
 
 
+_FOR_ALL = {"compact", "finish_with_content", "arguments_at_once", "ends_early", "only_done"}
+"""Deliveries that depend most on what is said."""
+
+
 def fixed_cases(
     streamed: bool,
     said: Sequence[Said],
@@ -127,7 +131,8 @@ def fixed_cases(
     """Each delivery of the catalogue at least once, with fixed parameters; the same in each run.
 
     Args:
-        said: what the model may say, the plainest first: framing is tried on the first only.
+        said: what the model may say, the plainest first: framing is tried on that only, and on
+            most others only what they differ by.
         turns: how many requests the consumer sends for the plain delivery.
         allowed: kinds of deliveries.
         skip: names of deliveries to leave out.
@@ -154,7 +159,9 @@ def cases_of(
     compact = Step("compact")
     steps = (*row.after, Step(row.name, tuple(parameters.items())))
     is_framing = row.stage in ("events", "bytes") and row.kind == "legal"
-    for what in said[:1] if is_framing else said:
+    several = [what for what in said if what.kind == "calls"] or list(said[1:2])
+    main = [*said[:1], *(what for what in several if what != said[0])]
+    for what in said[:1] if is_framing else said if row.name in _FOR_ALL else main:
         if row.kind != "illegal":
             yield Case(what, steps)
         else:

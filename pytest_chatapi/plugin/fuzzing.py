@@ -81,11 +81,18 @@ class Fuzz:
             if name not in CATALOGUE:
                 raise SettingError(f"skip: no delivery {name!r}{did_you_mean(name, CATALOGUE)}")
         search = partial(self._message, consumer, own, allowed, examples, seed, same, skip)
-        if not _is_in_loop():
-            message = search()
-        else:  # coroutines of the consumer need a loop of their own
-            with ThreadPoolExecutor(1) as pool:
-                message = pool.submit(search).result()
+        with pytest.MonkeyPatch.context() as patch:
+            if not self._handle.hosts:
+                # Nothing is sent, and a client that is made anew for each call would read the
+                # machine's certificates each time: most of the time of a run. Those in a folder
+                # are not read before they are needed.
+                patch.delenv("SSL_CERT_FILE", raising=False)
+                patch.setenv("SSL_CERT_DIR", str(Path(__file__).parent))
+            if not _is_in_loop():
+                message = search()
+            else:  # coroutines of the consumer need a loop of their own
+                with ThreadPoolExecutor(1) as pool:
+                    message = pool.submit(search).result()
         if message:
             pytest.fail(message, pytrace=False)
 
