@@ -19,6 +19,8 @@ WAYS = {*sys.argv[1:]}
 BODY: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 if "whole" not in WAYS:
     BODY["stream"] = True
+if "forgets-usage" in WAYS:
+    BODY["stream_options"] = {"include_usage": True}
 if "tools" in WAYS:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
     BODY["tools"] = [{"type": "function", "function": {"name": "f", "parameters": schema}}]
@@ -101,8 +103,8 @@ def consume() -> Any:
     said = {"text": text, "refusal": refusal, "calls": [*calls.values()], "finish": finish}
     if "forgets-refusals" in WAYS:
         said["refusal"] = ""
-    if "forgets-calls" in WAYS:
-        said["calls"] = []
+    if "forgets-usage" in WAYS:
+        said["usage"] = None
     if "clock" in WAYS:
         said["at"] = time.monotonic()
     if "leaks" in WAYS:

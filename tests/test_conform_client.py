@@ -112,10 +112,9 @@ def test_verdicts_of_a_wrong_consumer(report: JSONObject) -> None:
 
 def test_what_is_lost_from_the_plain_delivery_is_no_excuse(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
-    only = ("--only", "plain.call", "--only", "illegal.arguments-cut-1")
-    ways = ("tools", "forgets-calls")
-    assert conform(*only, "--format", "json", "-o", str(path), ways=ways) == 1
-    assert verdicts(read_report(path)) == {"plain.call": "fail", "illegal.arguments-cut-1": "pass"}
+    only = ("--only", "plain.text", "--only", "sse.comment")
+    assert conform(*only, "--format", "json", "-o", str(path), ways=("forgets-usage",)) == 1
+    assert verdicts(read_report(path)) == {"plain.text": "fail", "sse.comment": "pass"}
 
 
 def test_strict_and_known_failures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
