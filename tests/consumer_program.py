@@ -30,6 +30,8 @@ def lines(pieces: Iterable[bytes]) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
     pending, after_cr = "", False
     for piece in pieces:
+        if "decodes-pieces" in WAYS:
+            piece.decode()
         for letter in decoder.decode(piece):
             if letter == "\n" and after_cr:
                 after_cr = False
@@ -54,6 +56,8 @@ def events(pieces: Iterable[bytes]) -> Iterator[str]:
             if "needs-space" in WAYS and not value.startswith(" "):
                 continue
             data.append(value.removeprefix(" "))
+            if "takes-lines" in WAYS:
+                yield data.pop()
 
 
 def response() -> Iterator[bytes]:
@@ -65,6 +69,8 @@ def response() -> Iterator[bytes]:
     connection.request("POST", url.path + path, json.dumps(BODY), headers)
     answer = connection.getresponse()
     if answer.status != 200:
+        if answer.getheader("x-should-retry") != "false" and answer.status != 404:
+            sys.exit("asks again and again")
         raise RuntimeError(f"status {answer.status}")
     while piece := answer.read1(65536):
         yield piece

@@ -47,6 +47,7 @@ def run_of_a_wrong_one(tmp_path_factory: pytest.TempPathFactory) -> JSONObject:
     """The report of a consumer that is wrong, with tools."""
     path = tmp_path_factory.mktemp("client") / "wrong.json"
     ways = ("tools", "takes-cut", "needs-space", "forgets-refusals", "leaks")
+    ways += ("decodes-pieces", "takes-lines")
     assert conform("--format", "json", "-o", str(path), ways=ways) == 1
     return read_report(path)
 
@@ -95,6 +96,7 @@ def test_a_right_consumer_has_no_failures(
 def test_verdicts_of_a_wrong_consumer(report: JSONObject) -> None:
     found = verdicts(report)
     assert found["plain.text"] == found["sse.newlines-cr"] == found["bytes.pieces.stream"] == "pass"
+    assert found["bytes.split-characters.stream"] == "fail"
     assert found["sse.no-space"] == found["illegal.ends-early-end"] == "fail"
     assert found["plain.refusal"] == "fail"
     assert found["illegal.arguments-cut-1"] == found["illegal.only-done"] == "fail"
@@ -105,6 +107,8 @@ def test_verdicts_of_a_wrong_consumer(report: JSONObject) -> None:
     # What is not wrong without it, it is not a failure of.
     reason = by_id["illegal.finish-unterminated"]["reason"]
     assert reason == "to the consumer it is the same as ends-early"
+    reason = by_id["bytes.split-newlines"]["reason"]
+    assert reason == "fails without this already: see newlines, data-lines"
     assert "(text" in by_id["illegal.only-done"]["reason"]
     assert "refusal" not in by_id["illegal.only-done"]["reason"]  # it is lost anyway
     assert by_id["illegal.only-done"]["got"].startswith('printed {"text": ""')
