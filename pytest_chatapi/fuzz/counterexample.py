@@ -6,14 +6,15 @@ import ast
 import pprint
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_chatapi.contract.wording import mask, shortened
 from pytest_chatapi.errors import ChatAPIError
 from pytest_chatapi.fuzz.cases import OWN, Case
 from pytest_chatapi.fuzz.deliveries import CATALOGUE
-from pytest_chatapi.fuzz.oracle import Outcome
+from pytest_chatapi.fuzz.oracle import Outcome, difference
 from pytest_chatapi.recording.cassette import prepared, write
 from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.redaction.redactor import Redactor
@@ -22,6 +23,9 @@ __all__ = ["Failure", "described", "write_cassette"]
 
 _WIDTH = 80
 _FEW = 8
+# Chunks larger than those of the plain delivery. It may be that one which the consumer reads wrong,
+# so the test does not expect what the consumer made of it.
+_LARGER_CHUNKS = ("compact", "whole_texts")
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,9 @@ def described(
     if failure.case.steps:
         lines += _wrapped(f"  plain delivery  {failure.plain}", " " * 18)
         lines += _wrapped(f"  this delivery   {failure.outcome}", " " * 18)
+        lines += _difference(failure)
     else:
-        lines += _wrapped(f"  it              {failure.outcome}", " " * 18)
+        lines += _wrapped(f"  the consumer    {failure.outcome}", " " * 18)
     lines += ["", "What is on the wire, as a test that needs no Hypothesis:", ""]
     lines += _test(failure, sent, plain_sent, consumer)
     if cassette:
@@ -87,12 +92,26 @@ def _wrapped(text: str, indent: str) -> list[str]:
 
 def _deliveries(case: Case) -> Iterator[str]:
     said = case.said
-    what = said.kind if said.kind.startswith(OWN) else f"{said.kind}: {said.text!r}"
+    what = said.kind
+    if not said.kind.startswith(OWN):
+        what += f": {said.text!r}" + (" in the arguments" if "call" in said.kind else "")
     yield from _wrapped(f"  response        {what}", " " * 18)
     for step in case.steps:
         row = CATALOGUE[step.name]
         where = f", response {case.turn + 1}" if row.kind == "illegal" and case.turn else ""
         yield from _wrapped(f"  {row.kind:<15} {step}{where}: {row.title}", " " * 18)
+
+
+def _difference(failure: Failure) -> list[str]:
+    """Where two results differ, of which a reader would have to compare every member."""
+    if failure.plain.error is not None or failure.outcome.error is not None:
+        return []
+    place, plain, other = difference(failure.plain.value, failure.outcome.value)
+    if not place:
+        return []
+    # What differs may be far into a long text.
+    texts = [mask(shortened(repr(value), 100)) for value in (plain, other)]
+    return _wrapped(f"  differs         {place}: plain {texts[0]}, this {texts[1]}", " " * 18)
 
 
 def _others(failure: Failure, others: Sequence[Failure]) -> Iterator[str]:
@@ -124,6 +143,8 @@ def _test(
     yield f"def test_{re.sub('[^0-9a-z]+', '_', name)}(chatapi_mock):"
     body: list[str] = []
     expected = _literal(failure.plain)
+    if name in _LARGER_CHUNKS and failure.outcome.error is None:
+        expected = None
     if case.steps and not is_loud and expected is None and failure.plain.error is None:
         body += [*_script(plain), f"expected = {consumer}"]
         expected = "expected"
@@ -132,11 +153,25 @@ def _test(
         body += ["with pytest.raises(Exception):", f"    {consumer}"]
     elif not case.steps and case.said.kind == "refusal":
         body += [f"assert {case.said.text!a} in repr({consumer})"]
+    elif failure.problem == "lost a tool call":
+        body += [f"assert {_lost_id(failure, sent)!r} in repr({consumer})"]
+    elif failure.problem == "lost the usage":
+        result = failure.outcome.value
+        keys = result if isinstance(result, Mapping) else ()
+        key = next((key for key in keys if str(key).lower() == "usage"), None)
+        body += [f"assert {consumer}{'.usage' if key is None else f'[{key!r}]'}"]
     elif expected is None or not case.steps:
         body += [f"{consumer}  # must not raise"]
     else:
         body += _equality(consumer, expected)
     yield from (f"    {line}" for line in body)
+
+
+def _lost_id(failure: Failure, sent: Sequence[Interaction]) -> str:
+    """The id of a call that was sent and is not in the result."""
+    body, result = b"".join(sent[0].pieces).decode(), repr(failure.outcome.value)
+    ids: list[str] = re.findall(r'"(call_\w+)"', body)
+    return next(id_ for id_ in ids if id_ not in result)
 
 
 def _equality(consumer: str, expected: str) -> list[str]:

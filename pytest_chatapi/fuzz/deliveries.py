@@ -293,6 +293,10 @@ def content_null(draft: Draft, at: int) -> object:
     return _insert(draft, at, {"content": None})
 
 
+UNKNOWN = frozenset({"x_server", "x_note", "x_extra"})
+"""The members of `unknown_members`: SDKs keep them, which is not wrong."""
+
+
 @_delivery("legal", "chunks", form="both")
 def unknown_members(draft: Draft) -> None:
     """Members come that no client knows."""
