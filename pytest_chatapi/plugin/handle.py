@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
@@ -25,8 +25,10 @@ from pytest_chatapi.server import require_extra
 if TYPE_CHECKING:
     from pytest_chatapi.faults import Fault, Plan
     from pytest_chatapi.faults.virtual_time import VirtualTime
+    from pytest_chatapi.figures.measure import Figures
     from pytest_chatapi.figures.measure import Source as FiguresSource
-    from pytest_chatapi.figures.summary import Group
+    from pytest_chatapi.figures.price import Prices
+    from pytest_chatapi.figures.summary import Group, Priced
     from pytest_chatapi.mock.chat_mock import ChatMock
 
 __all__ = ["REPLAY_KEY", "ChatAPI", "Usage"]
@@ -54,16 +56,24 @@ class ChatAPI:
         recorder: what records and replays.
         settings: of this test.
         hosts: whose traffic is let through, by the settings or by ``vcr_config``.
+        prices: of models, looked up once a run.
+        scores: by the test, each with its name.
     """
 
     def __init__(
-        self, recorder: Recorder, settings: Settings, stack: ExitStack, hosts: Sequence[str]
+        self,
+        recorder: Recorder,
+        settings: Settings,
+        stack: ExitStack,
+        hosts: Sequence[str],
+        prices: Prices,
     ) -> None:
-        self.recorder, self.settings = recorder, settings
+        self.recorder, self.settings, self.prices = recorder, settings, prices
         self.hosts = frozenset(host.lower() for host in hosts)
         self._stack = stack
         self._clock: VirtualTime | None = None
         self._is_served = False
+        self.scores: list[tuple[str, float]] = []
 
     # -- traffic -------------------------------------------------------------------------------
 
@@ -90,19 +100,53 @@ class ChatAPI:
     @property
     def figures(self) -> Group:
         """Tokens, seconds and cost of the chat completions so far, one by one and together."""
-        from pytest_chatapi.contract.endpoint import checked_row_of
-        from pytest_chatapi.figures.measure import figures_of
-        from pytest_chatapi.figures.price import Prices
-        from pytest_chatapi.figures.summary import Group, Priced
+        from pytest_chatapi.figures.summary import Group
 
-        group, prices = Group(""), Prices()
-        is_mock = self.recorder.answers is not None
-        for exchange in self.exchanges:
+        return Group("", [one for _, one in self.numbered_figures()])
+
+    def numbered_figures(self) -> Iterator[tuple[int, Priced]]:
+        """The number of each chat completion among all exchanges, and its figures."""
+        from pytest_chatapi.contract.endpoint import checked_row_of
+        from pytest_chatapi.figures.summary import Priced
+
+        for number, exchange in enumerate(self.exchanges):
             if checked_row_of(exchange).name == "chat":
-                source: FiguresSource = "mock" if is_mock else "replayed"
-                figures = figures_of(exchange, "live" if exchange.live else source)
-                group.exchanges.append(Priced(figures, prices.cost(figures)))
-        return group
+                figures = self.figures_of(exchange)
+                yield number, Priced(figures, self.prices.cost(figures))
+
+    def source_of(self, exchange: Exchange) -> FiguresSource:
+        """Where an exchange of this test is from."""
+        if exchange.live:
+            return "live"
+        return "mock" if self.recorder.answers is not None else "replayed"
+
+    def figures_of(self, exchange: Exchange) -> Figures:
+        """The figures of a chat completion of this test; times that were made up are left out."""
+        from pytest_chatapi.figures.measure import Timing, figures_of
+
+        figures = figures_of(exchange, self.source_of(exchange))
+        if figures.source == "live":
+            return figures
+        if figures.source == "mock" or self.recorder.pace is not None or exchange.fault:
+            return replace(figures, timing=Timing(unmeasured="its times are not of a server"))
+        return figures
+
+    def score(self, name: str, value: float) -> None:
+        """Note how good what the model said was, for the report of the run.
+
+        Args:
+            name: of what was scored, such as ``helpful``.
+            value: from 0 to 1; ``True`` and ``False`` are 1 and 0.
+
+        Raises:
+            SettingError: the name is empty, or the value is not one from 0 to 1.
+        """
+        __tracebackhide__ = True
+        if not isinstance(name, str) or not name.strip() or not name.isprintable():
+            raise SettingError(f"a score must have a name, not {name!r}")
+        if not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise SettingError(f"the score {name!r} must be a number from 0 to 1, not {value!r}")
+        self.scores.append((name, float(value)))
 
     @property
     def cassette(self) -> Path | None:
