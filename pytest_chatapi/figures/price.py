@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.figures.measure import Figures, Tokens
 
-__all__ = ["Cost", "Prices", "Rates"]
+__all__ = ["UNKNOWN", "Cost", "Prices", "Rates"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,9 @@ class Cost(NamedTuple):
 
     usd: float | None
     source: Literal["", "response", "own table", "genai-prices"]
+
+
+UNKNOWN = Cost(None, "")
 
 
 class Prices:

@@ -48,7 +48,7 @@ class Checks:
         self._passed = False
         self._has_ended_phase = False
         self._checked = 0  # exchanges
-        self._results: dict[int, CheckResult] = {}
+        self._results: dict[int, tuple[CheckResult, list[Finding]]] = {}
         self._reported = 0  # misses
         self._is_refused = False  # what was recorded could not be written
 
@@ -233,8 +233,9 @@ class Checks:
         Their number is up to the check of the whole cassette: a test may play a recording twice.
         """
         checker = checker_of(self._settings)
-        result = self._results[at] = checker.check(exchange)
-        findings = result.findings = checker.keeper(*self._settings.files)(result.findings)
+        result = checker.check(exchange)
+        findings = checker.keeper(*self._settings.files)(result.findings)
+        self._results[at] = result, findings
         baseline = self._settings.baseline
         if baseline is None or self._recorder.cassette is None or not findings:
             return findings

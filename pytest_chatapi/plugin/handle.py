@@ -7,22 +7,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import pytest
 
 from pytest_chatapi.config.options import Settings
-from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.errors import SettingError
-from pytest_chatapi.plugin.policy import findings_of
+from pytest_chatapi.plugin.policy import checker_of, findings_of
 from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.recording.transport import AsyncRecordReplayTransport, RecordReplayTransport
 from pytest_chatapi.server import require_extra
 
 if TYPE_CHECKING:
+    from pytest_chatapi.contract.check import CheckResult
     from pytest_chatapi.faults import Fault, Plan
     from pytest_chatapi.faults.virtual_time import VirtualTime
     from pytest_chatapi.figures.measure import Figures
@@ -90,12 +90,12 @@ class ChatAPI:
     @property
     def usage(self) -> Usage:
         """The token counts of all responses together."""
-        sums = dict.fromkeys(Usage.__dataclass_fields__, 0)
-        for exchange in self.exchanges:
-            for name, count in _token_counts(exchange):
-                if name in sums:
-                    sums[name] += count
-        return Usage(**sums)
+        from pytest_chatapi.figures.price import UNKNOWN
+        from pytest_chatapi.figures.summary import Group, Priced
+
+        group = Group("", [Priced(one, UNKNOWN) for _, one in self._figures(timed=False)])
+        kinds = ("prompt", "completion", "total", "cached", "reasoning")
+        return Usage(**{f"{kind}_tokens": group.tokens(kind) or 0 for kind in kinds})
 
     @property
     def figures(self) -> Group:
@@ -106,29 +106,37 @@ class ChatAPI:
 
     def numbered_figures(self) -> Iterator[tuple[int, Priced]]:
         """The number of each chat completion among all exchanges, and its figures."""
-        from pytest_chatapi.contract.endpoint import checked_row_of
         from pytest_chatapi.figures.summary import Priced
 
+        for number, figures in self._figures(timed=True):
+            yield number, Priced(figures, self.prices.cost(figures))
+
+    def _figures(self, *, timed: bool) -> Iterator[tuple[int, Figures]]:
+        """The number and the figures of each chat completion so far."""
+        checker = checker_of(self.settings)
         for number, exchange in enumerate(self.exchanges):
-            if checked_row_of(exchange).name == "chat":
-                figures = self.figures_of(exchange)
-                yield number, Priced(figures, self.prices.cost(figures))
+            checked = checker.check(exchange)
+            if checked.kind == "chat":
+                yield number, self.figures_of(exchange, checked, timed=timed)
 
     def source_of(self, exchange: Exchange) -> FiguresSource:
-        """Where an exchange of this test is from."""
+        """Where an exchange of this test is from; what a fault has changed is as good as a mock."""
         if exchange.live:
             return "live"
-        return "mock" if self.recorder.answers is not None else "replayed"
+        return "mock" if self.recorder.answers is not None or exchange.fault else "replayed"
 
-    def figures_of(self, exchange: Exchange) -> Figures:
-        """The figures of a chat completion of this test; times that were made up are left out."""
+    def figures_of(self, exchange: Exchange, checked: CheckResult, **more: Any) -> Figures:
+        """The figures of a chat completion of this test, without times that were made up.
+
+        Args:
+            more: as `figures.measure.figures_of` takes them.
+        """
         from pytest_chatapi.figures.measure import Timing, figures_of
 
-        figures = figures_of(exchange, self.source_of(exchange))
-        if figures.source == "live":
-            return figures
-        if figures.source == "mock" or self.recorder.pace is not None or exchange.fault:
-            return replace(figures, timing=Timing(unmeasured="its times are not of a server"))
+        figures = figures_of(exchange, self.source_of(exchange), checked=checked, **more)
+        is_paced = figures.source == "replayed" and self.recorder.pace is not None
+        if figures.source == "mock" or is_paced:
+            return replace(figures, timing=Timing(unmeasured="its times are not a server's"))
         return figures
 
     def score(self, name: str, value: float) -> None:
@@ -295,19 +303,6 @@ class ChatAPI:
                 yield server.url
             finally:
                 self.recorder.ports.discard(port)
-
-
-def _token_counts(exchange: Exchange) -> Iterator[tuple[str, int]]:
-    """Name and number of each token count of a response, those of its details included."""
-    answer = check_exchange(exchange).answer
-    usage = answer.usage if answer is not None else None
-    if not isinstance(usage, dict):
-        return
-    details = (usage.get("prompt_tokens_details"), usage.get("completion_tokens_details"))
-    for counts in (usage, *details):
-        for name, count in counts.items() if isinstance(counts, dict) else ():
-            if type(count) is int:
-                yield name, count
 
 
 def _require_server() -> None:

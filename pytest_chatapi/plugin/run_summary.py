@@ -120,8 +120,8 @@ def properties_of(tally: Tally, prices: Prices) -> Iterator[tuple[str, object]]:
         for source, count in Counter(one.source for one in tally.figures).items():
             yield f"chatapi_calls_{source}", count
         for kind in ("prompt", "completion", "total"):
-            if (count := group.tokens(kind)) is not None:
-                yield f"chatapi_{kind}_tokens", count
+            if (tokens := group.tokens(kind)) is not None:
+                yield f"chatapi_{kind}_tokens", tokens
         if group.usd is not None:
             yield "chatapi_usd", f"{group.usd:.6f}"
         if first := _worst_first_token(tally.figures):

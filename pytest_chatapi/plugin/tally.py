@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
 
 from pytest_chatapi.contract.check import CheckResult
 from pytest_chatapi.contract.endpoint import checked_row_of
@@ -13,13 +14,17 @@ from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.sse import decode_sse
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import mask
-from pytest_chatapi.figures.measure import Figures, brief_figures
+from pytest_chatapi.figures.measure import Figures, Source, Timing, Tokens
 from pytest_chatapi.figures.price import Cost
 from pytest_chatapi.figures.report import Score, figures_of_row, row_of
 from pytest_chatapi.figures.summary import Priced
 from pytest_chatapi.plugin.handle import ChatAPI
+from pytest_chatapi.plugin.policy import checker_of
 
-__all__ = ["Tally", "tally_of"]
+__all__ = ["Checked", "Tally", "tally_of"]
+
+Checked: TypeAlias = Mapping[int, tuple[CheckResult, Sequence[Finding]]]
+"""What the check of each exchange returned, and those of its findings that count, by number."""
 
 _FRAMES = 3
 """How many findings of a test are shown with what they are about."""
@@ -64,46 +69,49 @@ def _price_of(figures: Figures) -> Cost:
     return Cost(figures.wire_usd, "" if figures.wire_usd is None else "response")
 
 
-def tally_of(
-    handle: ChatAPI, nodeid: str, results: Mapping[int, CheckResult], *, full: bool
-) -> Tally:
+def tally_of(handle: ChatAPI, nodeid: str, checked: Checked, *, full: bool) -> Tally:
     """Add up what a test sent.
 
     Args:
-        results: of the exchanges that were checked, by number.
+        checked: the exchanges that were checked, by number.
         full: also how fast replayed ones were when they were recorded, and what was found.
     """
     tally = Tally(scores=[Score(nodeid, name, value) for name, value in handle.scores])
     frames = _FRAMES
     for number, exchange in enumerate(handle.exchanges):
-        result = results.get(number)
+        result, findings = checked.get(number, (None, ()))
         api = result.api if result is not None else checked_row_of(exchange).name
+        source = handle.source_of(exchange)
         if api != "chat":
             tally.others[api] += 1
-        elif full:
-            findings = []
-            for finding in result.findings if result is not None else ():
-                row = finding.to_json()
+        elif source == "mock" and not full:  # only their number counts
+            tally.figures.append(_counted(exchange, source, nodeid))
+        else:
+            if result is None:
+                result = checker_of(handle.settings).check(exchange)
+            rows = []
+            for finding in findings if full else ():
+                rows.append(row := finding.to_json())
                 if frames and (frame := _frame_of(handle, exchange, finding)):
                     row["frame"] = frame
                     frames -= 1
-                findings.append(row)
-            figures = handle.figures_of(exchange)
-            tally.figures.append(_masked(replace(figures, test=nodeid, findings=tuple(findings))))
-        else:
-            source = handle.source_of(exchange)
-            if source == "live" or (source == "replayed" and result is None):
-                figures = handle.figures_of(exchange)
-            else:  # what the check has read is enough, and of a mock only the number counts
-                answer = result.answer if result is not None else None
-                figures = brief_figures(exchange, source, answer)
-            tally.figures.append(replace(figures, test=nodeid))
+            is_timed = full or source == "live"
+            figures = handle.figures_of(
+                exchange, result, findings=rows, test=nodeid, timed=is_timed
+            )
+            tally.figures.append(_masked(figures) if full else figures)
     return tally
+
+
+def _counted(exchange: Exchange, source: Source, nodeid: str) -> Figures:
+    status = exchange.response.status if exchange.response is not None else 0
+    return Figures(source, "", "", "", False, status, Tokens(), Timing(), test=nodeid)
 
 
 def _masked(figures: Figures) -> Figures:
     names = ("test", "model", "requested_model", "host", "tier", "organization", "project")
-    return replace(figures, **{name: mask(getattr(figures, name)) for name in names})
+    masked: dict[str, Any] = {name: mask(getattr(figures, name)) for name in names}
+    return replace(figures, **masked)
 
 
 def _frame_of(handle: ChatAPI, exchange: Exchange, finding: Finding) -> str:
