@@ -93,7 +93,8 @@ class ChatAPI:
         from pytest_chatapi.figures.price import Prices
         from pytest_chatapi.figures.summary import Group, Priced
 
-        prices = Prices()
+        file = self.settings.file
+        prices = Prices.of(file.values if file is not None else {})
         return Group("", [Priced(one, prices.cost(one)) for one in self._figures(timed=True)])
 
     def _figures(self, *, timed: bool) -> Iterator[Figures]:
