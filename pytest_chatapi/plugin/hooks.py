@@ -76,6 +76,7 @@ def pytest_configure(config: pytest.Config) -> None:
             check_files(run.report_files)
     check_switches(config)
     config.stash[CONFIGURATION] = _file_of_settings(config)
+    run.file_settings = config.stash[CONFIGURATION].values
     if config.getini("chatapi_baseline") or config.stash[CONFIGURATION].values.get("baseline"):
         from pytest_chatapi.plugin.settings import read_baseline
 

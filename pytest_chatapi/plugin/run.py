@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -41,6 +41,7 @@ class Run:
         since: when the run began: the same moment for all its workers.
         failed: ids of the tests that failed, also if only a report says so.
         tallies: what each test sent, by node id; of its last try.
+        file_settings: what the file of settings says.
         report_files: where the figures of the run are written.
         has_properties: tests have properties, for ``--junitxml``.
     """
@@ -49,6 +50,7 @@ class Run:
         self.since = since or clock.now()
         self.failed: set[str] = set()
         self.tallies: dict[str, Tally] = {}
+        self.file_settings: Mapping[str, Any] = {}
         self.report_files: Sequence[str] = ()
         self.has_properties = False
         self._outcomes: dict[str, str] = {}
@@ -60,7 +62,7 @@ class Run:
         """Of models; each is looked up once."""
         from pytest_chatapi.figures.price import Prices
 
-        return Prices()
+        return Prices.of(self.file_settings)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:

@@ -81,8 +81,10 @@ def _told(group: Group, source: str, verb: str, *, is_verbose: bool) -> str:
         parts.append(f"{group.unreported:,} without usage")
     if group.usd is not None:
         parts.append(f"{_usd(group.usd)} {verb}")
-    if group.unpriced and (is_verbose or group.usd is not None):
+    if group.unpriced and group.usd is not None:
         parts.append(f"{group.unpriced:,} at an unknown price")
+    elif group.unpriced and is_verbose:
+        parts.append("at an unknown price")
     return f"{head}: {', '.join(parts)}" if parts else head
 
 
