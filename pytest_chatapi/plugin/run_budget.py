@@ -28,7 +28,7 @@ from pytest_chatapi.plugin.budget import shown, uncounted_api
 from pytest_chatapi.plugin.ini_and_flags import value_of_run
 from pytest_chatapi.plugin.stash import RUN
 
-__all__ = ["RunBudget", "open_budget"]
+__all__ = ["NOTHING", "RunBudget", "open_budget"]
 
 _LOCK_SECONDS = 60
 _NEAR = 0.8
@@ -52,14 +52,14 @@ def open_budget(config: pytest.Config) -> RunBudget:
         folder = tempfile.mkdtemp(prefix="chatapi-budget-")
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         path = Path(folder, "spent.json")
-        path.write_text(json.dumps(_NOTHING), encoding="utf-8")
+        path.write_text(json.dumps(NOTHING), encoding="utf-8")
     else:
         path = Path(shared)
     return RunBudget(limits, path, config.stash[RUN].prices)
 
 
 # What is used up; by limit, the exchange that reached it; what could not be counted.
-_NOTHING: JSONObject = {"used": dict.fromkeys(ADDED_UP, 0), "broken": {}, "unknown": {}}
+NOTHING: JSONObject = {"used": dict.fromkeys(ADDED_UP, 0), "broken": {}, "unknown": {}}
 
 
 class RunBudget:
