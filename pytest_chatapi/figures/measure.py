@@ -261,6 +261,8 @@ def _account(exchange: Exchange, header: str) -> str:
 
 _OF_CALLS = frozenset({"C01", "C02", "C03", "C09", "C10", "K15"})
 _OF_JSON = frozenset({"J01", "J02", "J03"})
+_OF_THE_FRAME = ("id", "type")
+"""Cases of C01: what the server puts around a call, whatever the model says."""
 
 
 def _form(answer: Answer, findings: Iterable[Finding]) -> Form:
@@ -293,7 +295,7 @@ def _judged(
     """How many of these places could be checked, and how many are without a finding."""
     broken, unchecked = set[str](), set[str]()
     for finding in findings:
-        if finding.code in codes:
+        if finding.code in codes and finding.case not in _OF_THE_FRAME:
             kind = unchecked if finding.case == "unchecked" else broken
             kind.update(path for path in paths if f"{finding.path}.".startswith(f"{path}."))
     count = len(paths) - len(unchecked - broken)
@@ -465,9 +467,9 @@ def _server_speed(last: JSONObject, usage: JSON, tokens: Tokens) -> float | None
     for part in (usage, _part(last.get("x_groq"), "usage")):
         seconds = _number(part.get("completion_time")) if part else None
         if seconds and tokens.completion:
-            return tokens.completion / seconds
+            return _number(tokens.completion / seconds)
     mean = _number(_part(last, "metrics").get("mean_time_per_output_token"))
-    return 1 / mean if mean else None
+    return _number(1 / mean) if mean else None
 
 
 def _wire_usd(usage: JSONObject, headers: Mapping[str, str]) -> float | None:
