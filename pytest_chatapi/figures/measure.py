@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pytest_chatapi.contract.ask import request_json
 from pytest_chatapi.contract.exchange import Exchange, Response
@@ -18,13 +19,29 @@ from pytest_chatapi.contract.sse import decode_sse, looks_like_sse
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.reading.arrivals import arrivals_of
 
-__all__ = ["Figures", "Source", "Timing", "Tokens", "figures_of", "timing_of", "tokens_of"]
+__all__ = [
+    "Figures",
+    "Form",
+    "Mark",
+    "Source",
+    "Timing",
+    "Tokens",
+    "figures_of",
+    "timing_of",
+    "tokens_of",
+]
 
 Source = Literal["live", "recorded", "replayed", "mock"]
 """Where an exchange, and so its timing, is from."""
 
+Mark = Literal["role", "reasoning", "answer", "tool", "usage", "other"]
+"""What a chunk brings."""
+
 SHORTEST_WINDOW = 0.05
 """Seconds between the first and the last token chunk from which a speed can be measured."""
+
+_TOO_MANY = 2**53
+"""From here on a number cannot be true, and floats are no longer exact."""
 
 _STALL = 4.0
 """How many times the median gap a gap between token chunks must be to count as a stall."""
@@ -69,6 +86,9 @@ class Timing:
         tokens_per_chunk: mean, where the completion's tokens are known.
         stalls: gaps between token chunks that are several times the usual one.
         longest_gap: between two token chunks.
+        first_chunk_tokens: of the first chunk with a token, where it says so; ``None``: it is
+            taken to have one.
+        marks: when each chunk of a stream came, and of what kind it is.
     """
 
     total: float | None = None
@@ -81,6 +101,30 @@ class Timing:
     tokens_per_chunk: float | None = None
     stalls: int = 0
     longest_gap: float | None = None
+    first_chunk_tokens: int | None = None
+    marks: tuple[tuple[float, Mark], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How well-formed what a model said is, as far as the traffic shows it.
+
+    Attributes:
+        answers: the choices.
+        tool_calls, valid_tool_calls: all of them, and those whose name and arguments are as the
+            request declares its tools.
+        json, valid_json: choices that the request wants as JSON, and those that are as it wants.
+        cut: choices that ended at the limit of tokens.
+        refused: choices with a refusal, or blocked by a content filter.
+    """
+
+    answers: int = 0
+    tool_calls: int = 0
+    valid_tool_calls: int = 0
+    json: int = 0
+    valid_json: int = 0
+    cut: int = 0
+    refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +133,22 @@ class Figures:
 
     Attributes:
         model: that answered, else the one that was asked for; ``""`` where neither is known.
+        host: with the port, if there is one.
+        status: 0 where there is no response.
         tier: of service, as the response names it.
         server_tokens_per_second: the server's own figure, where it sends one.
+        wire_usd: the cost, where the response says it.
+        test: node id; ``""`` outside of a test.
+        organization, project: that it was billed to; ``""`` where they are not known.
+        findings: as `Finding.to_json` returns them; a few have a ``frame``, without secrets.
+        response_id: ``""`` where there is none.
+        finishes: the ``finish_reason`` of each choice that has one.
     """
 
     source: Source
     model: str
     requested_model: str
-    url: str
+    host: str
     is_stream: bool
     status: int
     tokens: Tokens
@@ -104,6 +156,13 @@ class Figures:
     tier: str = ""
     server_tokens_per_second: float | None = None
     wire_usd: float | None = None
+    test: str = ""
+    organization: str = ""
+    project: str = ""
+    form: Form = Form()
+    findings: tuple[JSONObject, ...] = ()
+    response_id: str = ""
+    finishes: tuple[str, ...] = ()
 
     @property
     def speeds_disagree(self) -> bool:
@@ -129,7 +188,7 @@ def figures_of(exchange: Exchange, source: Source) -> Figures:
         source,
         model if isinstance(model, str) else requested if isinstance(requested, str) else "",
         requested if isinstance(requested, str) else "",
-        request.url if request is not None else "",
+        _host(request.url) if request is not None else "",
         is_stream,
         response.status if response is not None else 0,
         tokens,
@@ -138,6 +197,13 @@ def figures_of(exchange: Exchange, source: Source) -> Figures:
         _server_speed(chunks, tokens),
         _wire_usd(usage),
     )
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
 
 
 # -- tokens --------------------------------------------------------------------------------------
@@ -176,7 +242,7 @@ def _part(usage: JSONObject, name: str) -> JSONObject:
 
 def _count(part: JSONObject, name: str) -> int | None:
     count = part.get(name)
-    return count if type(count) is int and count >= 0 else None
+    return count if type(count) is int and 0 <= count < _TOO_MANY else None
 
 
 def _first(*counts: int | None) -> int | None:
@@ -315,7 +381,7 @@ def _wire_usd(usage: JSON) -> float | None:
 
 def _number(value: JSON) -> float | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and value >= 0 else None
+    return float(value) if is_number and 0 <= value < _TOO_MANY else None  # NaN is not
 
 
 # -- reading -------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache, partial
 from typing import Any, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.figures.measure import Figures, Tokens
@@ -97,9 +96,8 @@ class Prices:
         self, figures: Figures
     ) -> tuple[Rates | None, Literal["", "own table", "genai-prices"]]:
         """The list price of the model of an exchange, and whose list that is."""
-        host = urlsplit(figures.url).hostname or ""
         for name in dict.fromkeys((figures.model, figures.requested_model)):
-            price, source = self._rates_of(name, host, figures.tier)
+            price, source = self._rates_of(name, figures.host, figures.tier)
             if price is not None:
                 return price(figures.tokens.prompt or 0), source
         return None, ""
