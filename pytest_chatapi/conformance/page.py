@@ -13,7 +13,8 @@ from urllib.parse import quote
 from pytest_chatapi.conformance.probe import CAPABILITIES, Verdict
 from pytest_chatapi.conformance.report import is_stale, rate_of
 from pytest_chatapi.contract.wire import JSONObject
-from pytest_chatapi.pages.frame import frame, text
+from pytest_chatapi.pages.frame import frame
+from pytest_chatapi.pages.words import text
 
 __all__ = ["page"]
 

@@ -1,6 +1,6 @@
 """The frame of a page: what it may do, its title, its style in light and dark.
 
-Reports quote models and servers. So every text goes through `text`, and the page's own policy
+Reports quote models and servers. So every text goes through `words.text`, and the page's own policy
 allows no script or style but those whose hashes it names, and no request at all.
 """
 
@@ -8,35 +8,30 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
-from html import escape
+from functools import cache
+from pathlib import Path
 
-from pytest_chatapi.contract.wording import mask
+from pytest_chatapi.pages.charts import bundle, packed
+from pytest_chatapi.pages.words import text
 
-__all__ = ["frame", "text"]
+__all__ = ["frame"]
 
 
-def frame(
-    title: str,
-    body: str,
-    *,
-    style: str = "",
-    script: str = "",
-    allowed: Iterable[str] = (),
-) -> str:
+def frame(title: str, body: str, *, style: str = "", is_scripted: bool = False) -> str:
     """A whole page.
 
     Args:
         title: plain text.
         body: HTML.
         style: CSS after that of all pages.
-        script: JavaScript, run when the page has been read.
-        allowed: texts of the scripts that `script` may add.
+        is_scripted: its charts are drawn, and its tables sorted.
     """
-    css = BASE + style
+    css = _STYLE + style
     policy = ["default-src 'none'", f"style-src {_hash(css)}"]
-    if script:
-        policy.append(f"script-src {' '.join(map(_hash, (script, *allowed)))}")
+    if is_scripted:
+        script = _script()
+        policy.append(f"script-src {_hash(script)} {_hash(bundle())}")
+        body += f"{packed()}\n<script>{script}</script>\n"
     policy += ["base-uri 'none'", "form-action 'none'"]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -44,24 +39,22 @@ def frame(
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>{text(title)}</title>\n<style>{css}</style>\n</head>\n<body>\n{body}"
-        f"{f'<script>{script}</script>' if script else ''}</body>\n</html>\n"
+        "</body>\n</html>\n"
     )
 
 
+@cache
+def _script() -> str:
+    return Path(__file__).with_name("script.js").read_text(encoding="utf-8")
+
+
+@cache
 def _hash(content: str) -> str:
     digest = hashlib.sha256(content.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def text(content: str) -> str:
-    """Text for HTML, with control characters and changes of writing direction escaped."""
-    if content.isprintable():
-        return escape(content)
-    lines = (line if line.isprintable() else mask(line) for line in content.split("\n"))
-    return escape("\n".join(lines))
-
-
-BASE = """
+_STYLE = """
 :root { color-scheme: light dark; --back: #fff; --text: #1b1f24; --dim: #57606a; --line: #d0d7de;
   --group: #f3f5f7; --pass: #116329; --pass-back: #e3f5e6; --fail: #a40e26; --fail-back: #ffe5e7;
   --loose: #7a4b00; --loose-back: #fff2d1; --no: #3d4650; --no-back: #eceff2; }
