@@ -1,15 +1,13 @@
-"""Prices, sums over exchanges, and the command `chatapi figures`."""
+"""Prices, and sums over exchanges."""
 
 from __future__ import annotations
 
-import json
+import math
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_chatapi.cli.main import main
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.figures.measure import Figures, Timing, Tokens
 from pytest_chatapi.figures.price import Cost, Prices, Rates, own_rates
@@ -79,12 +77,32 @@ def test_without_the_list_prices_are_unknown(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    "value", [5, {"input": 1}, {"input": 1, "output": 2, "outputs": 3}, {"input": 1, "output": -1}]
+    "value",
+    [
+        5,
+        {"input": 1},
+        {"input": 1, "output": 2, "outputs": 3},
+        {"input": 1, "output": -1},
+        {"input": 1, "output": math.inf},
+    ],
 )
 def test_a_table_of_prices_that_is_wrong(value: object) -> None:
     with pytest.raises(SettingError, match="the price of 'm'"):
         own_rates("m", value)
     assert own_rates("m", {"input": 1, "output": 2}) == Rates(1, 2)
+
+
+def test_the_prices_and_indexes_of_a_project() -> None:
+    table = {"input": 2, "output": 8, "cached": 0.5}
+    index = {"value": 60, "source": "ours"}
+    prices = Prices.of({"prices": {"m*": table}, "quality_index": {"m": index}})
+    listed = {"input": 2, "output": 8, "cached": 0.5, "cache_write": None, "source": "own table"}
+    # (3 * 2 + 8) / 4, (7 * 0.5 + 2 * 2 + 8) / 10
+    assert prices.listed(figures("m-1")) == {**listed, "3:1": 3.5, "7:2:1": 1.55}
+    assert prices.listed(figures("x", "h")) is None
+    assert (prices.quality("m"), prices.quality("m-1")) == (index, None)
+    flex, plain = (Prices().listed(figures("gpt-5.4", tier=tier)) for tier in ("flex", ""))
+    assert flex == plain
 
 
 def test_sums_say_what_is_not_known() -> None:
@@ -113,18 +131,3 @@ def test_sums_say_what_is_not_known() -> None:
     }
     assert (other.usd, other.unpriced) == (None, 1)
     assert Group("", [Priced(figures(tokens=Tokens()), Cost(None, ""))]).usd_per_million is None
-
-
-def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    example = str(Path(__file__).resolve().parent.parent / "docs" / "example")
-    assert main(["figures", example]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split() == ["lit", "2", "42", "104", "0.02", "s"]
-    assert lines[3:] == ["2 responses at an unknown price", "2 exchanges of 1 model"]
-    assert all(len(line) <= 80 for line in lines)
-    assert main(["figures", example, "--format", "json"]) == 0
-    (model,) = json.loads(capsys.readouterr().out)["models"]
-    assert (model["name"], model["total_tokens"], model["usd"]) == ("lit", 146, None)
-    (tmp_path / "notes.txt").write_text("nothing")
-    assert main(["figures", str(tmp_path)]) == 2
-    assert "holds no chat completions" in capsys.readouterr().err

@@ -17,10 +17,20 @@ from pytest_chatapi import __version__
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.figures.measure import Figures, Form, Timing, Tokens
-from pytest_chatapi.figures.price import Prices
+from pytest_chatapi.figures.price import Cost, Prices
 from pytest_chatapi.figures.summary import TOKENS, Group, Priced, by_model
 
-__all__ = ["VERSION", "Score", "figures_of_row", "is_report", "read_report", "report_of", "row_of"]
+__all__ = [
+    "VERSION",
+    "Score",
+    "figures_of_row",
+    "is_report",
+    "merged",
+    "priced_of_row",
+    "read_report",
+    "report_of",
+    "row_of",
+]
 
 VERSION = 1
 """Of the form."""
@@ -59,6 +69,21 @@ _TIMES = {
 _ID = "gen_ai.response.id"
 _FINISHES = "gen_ai.response.finish_reasons"
 
+_PROVIDERS = {
+    "api.openai.com": "openai",
+    ".openai.azure.com": "azure.ai.openai",
+    ".services.ai.azure.com": "azure.ai.inference",
+    "api.anthropic.com": "anthropic",
+    "api.deepseek.com": "deepseek",
+    "api.groq.com": "groq",
+    "api.mistral.ai": "mistral_ai",
+    "api.perplexity.ai": "perplexity",
+    "api.x.ai": "x_ai",
+    "generativelanguage.googleapis.com": "gcp.gemini",
+    "-aiplatform.googleapis.com": "gcp.vertex_ai",
+}
+"""Ends of host names, and the provider's name in OpenTelemetry's conventions."""
+
 
 class Score(NamedTuple):
     """What a test gave to what a model said, from 0 to 1.
@@ -93,6 +118,11 @@ def row_of(priced: Priced) -> JSONObject:
     return row
 
 
+def priced_of_row(row: JSONObject) -> Priced:
+    """The figures that `row_of` made a row of, at what they cost then."""
+    return Priced(figures_of_row(row), Cost(row["usd"], row["usd_source"]))
+
+
 def figures_of_row(row: JSONObject) -> Figures:
     """The figures that `row_of` made a row of."""
     values: dict[str, Any] = {attribute: row[name] for name, attribute in _PLAIN.items()}
@@ -114,7 +144,12 @@ def figures_of_row(row: JSONObject) -> Figures:
 def _attributes(figures: Figures) -> JSONObject:
     """The exchange in the names of OpenTelemetry's conventions for generative AI."""
     tokens = figures.tokens
+    name = figures.host.partition(":")[0].lower()
     named = {
+        "gen_ai.provider.name": next(
+            (known for suffix, known in _PROVIDERS.items() if name.endswith(suffix)), None
+        ),
+        "server.address": name or None,
         "gen_ai.request.model": figures.requested_model or None,
         "gen_ai.request.stream": figures.is_stream,
         "gen_ai.response.model": figures.model or None,
@@ -136,7 +171,7 @@ def _attributes(figures: Figures) -> JSONObject:
 
 
 def report_of(
-    exchanges: Iterable[Figures],
+    exchanges: Iterable[Figures | Priced],
     prices: Prices,
     run: Mapping[str, JSON],
     outcomes: Mapping[str, str] | None = None,
@@ -145,10 +180,14 @@ def report_of(
     """The report of a run.
 
     Args:
+        exchanges: those without a price get one.
         run: its ``kind``, and ``started``, ``skipped`` and ``unread``, where they are known.
         outcomes: of the tests, by node id.
     """
-    every = Group("", [Priced(figures, prices.cost(figures)) for figures in exchanges])
+    every = Group(
+        "",
+        [one if isinstance(one, Priced) else Priced(one, prices.cost(one)) for one in exchanges],
+    )
     tests: dict[str, Group] = {}
     for one in every.exchanges:
         if one.figures.test:
@@ -160,13 +199,38 @@ def report_of(
     return {
         "version": VERSION,
         "run": _run_row(every, run),
-        "models": [_model_row(group, scores) for group in by_model(every.exchanges)],
+        "models": [_model_row(group, prices, scores) for group in by_model(every.exchanges)],
         "tests": [
             _test_row(group, (outcomes or {}).get(name), scores) for name, group in tests.items()
         ],
         "exchanges": rows,
         "streams": _streams(rows),
     }
+
+
+def merged(reports: Sequence[JSONObject], prices: Prices) -> JSONObject:
+    """Several reports as one; what a test gave counts as its mean."""
+    rows, skipped = list[JSONObject](), Counter[str]()
+    for report in reports:
+        first = len(rows)
+        rows += [dict(row) for row in report["exchanges"]]
+        for stream in report["streams"]:
+            rows[first + stream["exchange"]]["marks"] = stream["marks"]
+        skipped.update(report["run"]["skipped"])
+    tests = [row for report in reports for row in report["tests"]]
+    kinds = {report["run"]["kind"] for report in reports}
+    run = {
+        "kind": "pytest" if kinds == {"pytest"} else "recordings",
+        "skipped": skipped,
+        "unread": [one for report in reports for one in report["run"]["unread"]],
+    }
+    return report_of(
+        map(priced_of_row, rows),
+        prices,
+        run,
+        {row["test"]: row["outcome"] for row in tests if row["outcome"] is not None},
+        [Score(row["test"], name, of) for row in tests for name, of in row["scores"].items()],
+    )
 
 
 def _run_row(every: Group, run: Mapping[str, JSON]) -> JSONObject:
@@ -186,13 +250,21 @@ def _usd(every: Group, source: str) -> float | None:
     return Group("", [one for one in every.exchanges if one.figures.source == source]).usd
 
 
-def _model_row(group: Group, scores: Sequence[Score]) -> JSONObject:
+def _model_row(group: Group, prices: Prices, scores: Sequence[Score]) -> JSONObject:
     own = {one.figures.test for one in group.exchanges}
     values: dict[str, list[float]] = {}
     for score in scores:
         if score.model == group.name or (not score.model and score.test in own):
             values.setdefault(score.name, []).append(score.value)
-    return {**group.to_json(), "scores": {name: _interval(of) for name, of in values.items()}}
+    # One exchange for each way to look up the price.
+    asked = {(f.model, f.requested_model, f.host): f for f in (e.figures for e in group.exchanges)}
+    listed = (price for figures in asked.values() if (price := prices.listed(figures)))
+    return {
+        **group.to_json(),
+        "list_price": next(listed, None),
+        "quality_index": prices.quality(group.name),
+        "scores": {name: _interval(of) for name, of in values.items()},
+    }
 
 
 def _interval(values: Sequence[float]) -> JSONObject:

@@ -97,12 +97,14 @@ class Group:
         }
 
     def form(self) -> JSONObject:
-        """The sums of `Form` and of findings, and their shares per 1,000."""
+        """The sums of `Form`, of errors and of warnings, and their shares per 1,000."""
         counts = {
             field.name: sum(getattr(one.figures.form, field.name) for one in self.exchanges)
             for field in fields(Form)
         }
-        counts["findings"] = sum(len(one.figures.findings) for one in self.exchanges)
+        counts["findings"] = sum(
+            finding["level"] != "note" for one in self.exchanges for finding in one.figures.findings
+        )
         of = {
             "valid_tool_calls": counts["tool_calls"],
             "valid_json": counts["json"],
@@ -120,15 +122,14 @@ class Group:
             "name": self.name,
             **self.sums(),
             "usd_per_million_tokens": self.usd_per_million,
-            "list_price": None,
             "ttft_seconds": self.spread(lambda f: f.timing.first_token),
             "first_answer_seconds": self.spread(lambda f: f.timing.first_answer),
             "tokens_per_second": self.spread(lambda f: f.timing.tokens_per_second),
             "server_tokens_per_second": self.spread(lambda f: f.server_tokens_per_second),
             "tokens_per_chunk": self.spread(lambda f: f.timing.tokens_per_chunk),
             "seconds": self.spread(lambda f: f.timing.total),
+            "speeds_disagree": sum(one.figures.speeds_disagree for one in self.exchanges),
             "form": self.form(),
-            "quality_index": None,
         }
 
 
