@@ -29,7 +29,7 @@ MODELS = {
 }
 
 
-def finding(code: str = "U09", name: str = "usage-total", **more: Any) -> JSONObject:
+def finding(code: str = "U02", name: str = "usage-total", **more: Any) -> JSONObject:
     """In the form of ``chatapi check --format json``."""
     return {
         "code": code,
@@ -91,9 +91,7 @@ def figures(chance: random.Random, name: str, n: int, factor: float, **more: Any
         "timing": timing(chance, first, speed, completion) if is_stream else Timing(total=total),
         "test": f"tests/test_agent_{n // 300}.py::test_answers[{name.lower()}-{n // 3}]",
         "form": Form(1, 1, int(chance.random() > bad), n % 2, n % 2, int(n % 31 == 0)),
-        "findings": (finding(frame="  total_tokens: 41\n                ^^"),)
-        if n % 13 == 5
-        else (),
+        "findings": (finding(frame=FRAME),) if n % 13 == 5 else (),
     }
     return Figures(**{**values, **more})
 

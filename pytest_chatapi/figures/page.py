@@ -13,6 +13,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from pytest_chatapi.contract.findings import LEVELS
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import plural
 from pytest_chatapi.figures.plots import (
@@ -126,6 +127,12 @@ def _usd(usd: float | None) -> str:
     if 0 < usd < 0.0001:
         return "under $0.0001"
     return f"${usd:,.4f}" if 0 < usd < 1 else f"${usd:,.2f}"
+
+
+def _price(usd: float) -> str:
+    """With two to four decimals."""
+    whole, _, decimals = f"{usd:,.4f}".partition(".")
+    return f"${whole}.{decimals.rstrip('0'):0<2}"
 
 
 def _sources(counts: JSONObject) -> str:
@@ -250,8 +257,9 @@ def _tiles(report: JSONObject) -> Iterator[tuple[str, str, str]]:
         outcomes = Counter(one["outcome"] for one in tests)
         known_outcomes = [f"{n:,} {text(name)}" for name, n in outcomes.most_common() if name]
         yield "Tests", f"{len(tests):,}", ", ".join(known_outcomes)
-    counts = [len(one["findings"]) for one in exchanges if one["findings"]]
-    yield "Findings", f"{sum(counts):,}", f"in {plural(len(counts), 'exchange')}" if counts else ""
+    levels = Counter(finding["level"] for one in exchanges for finding in one["findings"])
+    counted = [plural(levels[level], level) for level in LEVELS if levels[level]]
+    yield "Findings", f"{levels.total() - levels['note']:,}", ", ".join(counted)
 
 
 def _left_out(about: JSONObject) -> str:
@@ -307,15 +315,7 @@ def _models(reports: Sequence[tuple[str, JSONObject]], series: Sequence[Series])
             ],
             [[*heads(one), *_cost_cells(one.row)] for one in series],
         )
-        + table(
-            "Speed: median, 5th to 95th percentile, number of measurements",
-            [
-                *first,
-                *map(Column, ("first token, s", "first answer token, s", "output tokens/s")),
-                *map(Column, ("tokens/s by the server", "tokens per chunk", "whole response, s")),
-            ],
-            [[*heads(one), *_speed_cells(one.row)] for one in series],
-        )
+        + _speed_table(first, [(heads(one), one.row) for one in series])
         + table(
             "Quality: form per 1,000, and scores with their 95% interval",
             [
@@ -394,8 +394,11 @@ def _cost_cells(row: JSONObject) -> list[Cell]:
     price = row["list_price"]
     listed = Cell(_dim("unknown"), None)
     if price is not None:
-        shown = f"{_usd(price['input'])} / {_usd(price['output'])}"
-        listed = Cell(f"{shown} <small>{text(price['source'])}</small>", price["input"])
+        shown = f"{_price(price['input'])} / {_price(price['output'])}"
+        blends = f"3:1 {_price(price['3:1'])}, 7:2:1 {_price(price['7:2:1'])}"
+        listed = Cell(
+            f"{shown} <small>{blends}</small><small>{text(price['source'])}</small>", price["input"]
+        )
     return [
         Cell(f"{row['exchanges']:,} <small>{_sources(row['sources'])}</small>", row["exchanges"]),
         prompt,
@@ -407,12 +410,43 @@ def _cost_cells(row: JSONObject) -> list[Cell]:
     ]
 
 
+_TIMES = (
+    "ttft_seconds",
+    "first_answer_seconds",
+    "tokens_per_second",
+    "server_tokens_per_second",
+    "tokens_per_chunk",
+    "seconds",
+)
+
+
+def _speed_table(first: Sequence[Column], rows: Sequence[tuple[list[Cell], JSONObject]]) -> str:
+    timed = [(heads, row) for heads, row in rows if any(row[name] for name in _TIMES)]
+    left = len(rows) - len(timed)
+    if not timed:
+        return f"<h3>Speed</h3><p>{_dim('No times are known.')}</p>\n"
+    return table(
+        "Speed: median, 5th to 95th percentile, number of measurements",
+        [
+            *first,
+            *map(Column, ("first token, s", "first answer token, s", "output tokens/s")),
+            *map(Column, ("tokens/s by the server", "tokens per chunk", "whole response, s")),
+        ],
+        [[*heads, *_speed_cells(row)] for heads, row in timed],
+        foot=f"{left:,} more without known times" if left else "",
+    )
+
+
 def _speed_cells(row: JSONObject) -> list[Cell]:
+    server = _spread(row["server_tokens_per_second"], _speed)
+    if row["speeds_disagree"]:
+        note = f"{row['speeds_disagree']:,} differ by more than a fifth"
+        server = Cell(f"{server.html}<small>{note}</small>", server.key)
     return [
         _spread(row["ttft_seconds"], _seconds),
         _spread(row["first_answer_seconds"], _seconds),
         _spread(row["tokens_per_second"], _speed),
-        _spread(row["server_tokens_per_second"], _speed),
+        server,
         _spread(row["tokens_per_chunk"], lambda value: f"{value:.1f}"),
         _spread(row["seconds"], _seconds),
     ]
@@ -457,6 +491,7 @@ def _accounts(reports: Sequence[tuple[str, JSONObject]]) -> str:
             used[run, one["organization"], one["project"]].append(one)
     if not any(organization or project for _, organization, project in used):
         return ""
+    several = len(reports) > 1
     rows = []
     for (run, *names), exchanges in used.items():
         tokens = [one["total_tokens"] for one in exchanges if one["total_tokens"] is not None]
@@ -464,14 +499,14 @@ def _accounts(reports: Sequence[tuple[str, JSONObject]]) -> str:
         rows.append(
             [
                 *(Cell(text(name) or _dim("none"), name) for name in names),
-                Cell(_sign(run, reports[run][0]), run),
+                *([Cell(_sign(run, reports[run][0]), run)] if several else []),
                 Cell(f"{len(exchanges):,}", len(exchanges)),
                 _count(sum(tokens) if tokens else None),
                 _money(sum(usd) if usd else None),
             ]
         )
     columns = [
-        *(Column(name, False) for name in ("organization", "project", "run")),
+        *(Column(name, False) for name in ("organization", "project", *["run"] * several)),
         *map(Column, ("exchanges", "tokens", "USD")),
     ]
     return table("Organizations and projects", columns, rows)
@@ -641,22 +676,24 @@ def _stream(exchange: JSONObject, marks: Sequence[Sequence[Any]]) -> str:
 
 
 def _findings(reports: Sequence[tuple[str, JSONObject]]) -> str:
-    rules: dict[str, list[tuple[int, JSONObject, JSONObject]]] = {}
+    rules: dict[tuple[str, str], list[tuple[int, JSONObject, JSONObject]]] = {}
     for run, (_, report) in enumerate(reports):
         for exchange in report["exchanges"]:
             for finding in exchange["findings"]:
-                rules.setdefault(finding["code"], []).append((run, exchange, finding))
+                key = finding["level"], finding["code"]
+                rules.setdefault(key, []).append((run, exchange, finding))
     if not rules:
         return "<p>None: the exchanges are as the contract says, where they were checked.</p>\n"
-    parts = [
-        "<p><code>chatapi rules CODE</code> explains a rule.</p>\n",
-    ]
-    for code, found in sorted(rules.items(), key=lambda item: -len(item[1])):
-        parts.append(_rule(code, found, reports))
-    return "".join(parts)
+    ranks: dict[str, int] = {level: rank for rank, level in enumerate(LEVELS)}
+    ordered = sorted(rules, key=lambda key: (ranks.get(key[0], len(ranks)), -len(rules[key])))
+    return (
+        "<p><code>chatapi rules CODE</code> explains a rule. Notes do not count as findings.</p>\n"
+        + "".join(_rule(level, code, rules[level, code], reports) for level, code in ordered)
+    )
 
 
 def _rule(
+    level: str,
     code: str,
     found: Sequence[tuple[int, JSONObject, JSONObject]],
     reports: Sequence[tuple[str, JSONObject]],
@@ -685,7 +722,6 @@ def _rule(
     shown = "".join(map(_shown, list(said.values())[:_RULE_FRAMES]))
     rest = len(said) - _RULE_FRAMES
     more = f"<p class=note>{rest:,} more ways in which this was found.</p>" if rest > 0 else ""
-    level = finding["level"]
     return (
         f'<details class="rule"><summary><span class="level {text(level)}">{text(level)}</span> '
         f"<b>{text(code)}</b> {text(finding['name'])} "
@@ -720,7 +756,9 @@ def _tests(reports: Sequence[tuple[str, JSONObject]]) -> str:
     findings: Counter[tuple[int, str]] = Counter()
     for run, (_, report) in enumerate(reports):
         for exchange in report["exchanges"]:
-            findings[run, exchange["test"]] += len(exchange["findings"])
+            findings[run, exchange["test"]] += sum(
+                finding["level"] != "note" for finding in exchange["findings"]
+            )
     scores = sorted({name for _, test in tests for name in test["scores"]})
     several = len(reports) > 1
     rows = []
@@ -785,6 +823,8 @@ less than 50 ms.</dd>
 estimated.</dd>
 <dt>USD</dt><dd>What the response says, else by the project's own table, else the list price of the
 model at the host that was called. An unknown price is not 0.</dd>
+<dt>list price</dt><dd>USD per million tokens. 3:1 is of three parts input and one output; 7:2:1 of
+seven parts cached, two input and one output.</dd>
 <dt>stall</dt><dd>A gap between chunks that is several times the usual one.</dd>
 <dt>replayed</dt><dd>Times are those of the recording, and the cost is what the recording cost.</dd>
 </dl></details>
@@ -828,6 +868,10 @@ figcaption { margin-bottom: .3rem; overflow-wrap: anywhere; }
 .chart svg { display: block; }
 h3 { font-size: .9rem; }
 .wide { overflow-x: auto; margin-bottom: .8rem; }
+@media screen and (min-width: 60rem) {
+  .wide { overflow: auto; max-height: 42rem; }
+  .wide thead th { position: sticky; top: 0; }
+}
 .wide table { min-width: 100%; }
 th, td { border-right: 0; padding: .25rem .6rem; font-size: .875rem;
   font-variant-numeric: tabular-nums; }

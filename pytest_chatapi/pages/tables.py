@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 from typing import NamedTuple
 
 from pytest_chatapi.pages.words import text
@@ -63,5 +62,5 @@ def _cells(columns: Sequence[Column], row: Sequence[Cell]) -> str:
         start, end = ('th scope="row"', "th") if at == 0 else ("td", "td")
         key = "" if cell.key is None else str(cell.key)
         kind = " class=n" if column.is_number else ""
-        parts.append(f'<{start}{kind} data-key="{escape(key)}">{cell.html}</{end}>')
+        parts.append(f'<{start}{kind} data-key="{text(key)}">{cell.html}</{end}>')
     return "".join(parts)
