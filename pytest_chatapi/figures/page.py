@@ -771,23 +771,23 @@ def _tests(reports: Sequence[tuple[str, JSONObject]]) -> str:
             [
                 Cell(_test_name(test["test"]), test["test"]),
                 *([Cell(_sign(run, reports[run][0]), run)] if several else []),
-                Cell(text(test["outcome"] or "") or _dim("unknown"), test["outcome"]),
-                Cell(f"{test['exchanges']:,}", test["exchanges"]),
                 usd,
                 _count(test["total_tokens"]),
                 _count(test["cached_tokens"]),
+                Cell(f"{test['exchanges']:,}", test["exchanges"]),
                 Cell(_dim("not measured"), None)
                 if first is None
                 else Cell(f"{_seconds(first)} s", first),
                 Cell(f"{(count := findings[run, test['test']]):,}", count),
+                Cell(text(test["outcome"] or "") or _dim("unknown"), test["outcome"]),
                 *(_score(test["scores"].get(name)) for name in scores),
             ]
         )
     columns = [
         Column("test", False),
         *([Column("run", False)] if several else []),
+        *map(Column, ("USD", "tokens", "cached", "exchanges", "slowest first token", "findings")),
         Column("outcome", False),
-        *map(Column, ("exchanges", "USD", "tokens", "cached", "slowest first token", "findings")),
         *(Column(f"score: {name}") for name in scores),
     ]
     order = [column.title for column in columns].index("USD" if is_priced else "tokens")
@@ -880,7 +880,7 @@ th.n, td.n { text-align: right; }
 td.n { white-space: nowrap; }
 td small { color: var(--dim); opacity: 1; display: block; }
 tbody th { min-width: 9rem; overflow-wrap: anywhere; }
-#tests tbody th { min-width: 17rem; }
+#tests tbody th { min-width: 11rem; }
 td .run { white-space: nowrap; }
 @media (min-width: 60rem) {
   tbody th { min-width: 14rem; }
