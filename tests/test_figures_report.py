@@ -277,7 +277,7 @@ def test_the_text() -> None:
     ]
     prices = Prices({"m": Rates(2.0, 8.0)}, {"m": {"value": 61.5, "source": "Somebody, 2026"}})
     unread = [{"file": name, "why": "is empty"} for name in ("a", "b", "b", "c", "d")]
-    run = {**RUN, "skipped": {"embeddings": 2, "responses": 1}, "unread": unread}
+    run = {**RUN, "skipped": {"responses": 1, "embeddings": 2}, "unread": unread}
     scores = [Score("t", "right", of, "m") for of in (1.0, 0.5)]
     report = report_of(exchanges, prices, run, scores=scores)
     assert text_of(report) == (

@@ -144,6 +144,8 @@ def test_a_whole_response() -> None:
         ({"usage": {**USAGE, "completion_time": 0.5}}, 42.0),
         ({"x_groq": {"usage": {**USAGE, "completion_time": 0.1}}}, 210.0),
         ({"metrics": {"mean_time_per_output_token": 0.02}}, 50.0),
+        ({"metrics": {"mean_time_per_output_token": 1e-320}}, None),
+        ({"usage": {**USAGE, "completion_time": 1e-320}}, None),
         ({}, None),
     ],
 )
@@ -233,6 +235,14 @@ def test_the_form_of_tool_calls() -> None:
     assert form({"tools": TOOLS}, calls("{}", name="g")) == Form(1, 1, 0)
     # Calls that were cut may be valid or not.
     assert form({"tools": TOOLS}, calls("{", finish="length")) == Form(1, cut=1)
+
+
+def test_a_call_without_its_type_is_the_servers_fault() -> None:
+    choice = calls('{"n": 1}')
+    del choice["message"]["tool_calls"][0]["type"]
+    assert form({"tools": TOOLS}, choice) == Form(1, 1, 1)
+    del choice["message"]["tool_calls"][0]["function"]["name"]
+    assert form({"tools": TOOLS}, choice) == Form(1, 1, 0)
 
 
 def test_calls_that_cannot_be_checked() -> None:

@@ -467,9 +467,9 @@ def _server_speed(last: JSONObject, usage: JSON, tokens: Tokens) -> float | None
     for part in (usage, _part(last.get("x_groq"), "usage")):
         seconds = _number(part.get("completion_time")) if part else None
         if seconds and tokens.completion:
-            return tokens.completion / seconds
+            return _number(tokens.completion / seconds)
     mean = _number(_part(last, "metrics").get("mean_time_per_output_token"))
-    return 1 / mean if mean else None
+    return _number(1 / mean) if mean else None
 
 
 def _wire_usd(usage: JSONObject, headers: Mapping[str, str]) -> float | None:

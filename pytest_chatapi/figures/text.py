@@ -165,7 +165,8 @@ def _notes(report: JSONObject) -> Iterator[str]:
         yield f"index: {source}"
     if run["skipped"]:
         total = sum(run["skipped"].values())
-        kinds = ", ".join(f"{count:,} {name}" for name, count in run["skipped"].items())
+        most = Counter(run["skipped"]).most_common()
+        kinds = ", ".join(f"{count:,} {name}" for name, count in most)
         yield f"{plural(total, 'exchange')} skipped: {kinds}"
     if run["unread"]:
         files = list(dict.fromkeys(one["file"] for one in run["unread"]))
