@@ -29,6 +29,7 @@ FLOORS = {
     "mock": 6,
     "server": 7,
     "conformance": 7,
+    "pages": 3,
     "figures": 3,
     "assertions": 7,
     "config": 7,
