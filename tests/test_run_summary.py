@@ -71,7 +71,8 @@ SLOW = Timing(9.0, 2.0, 2.314, 2.5, 20.0)
             [
                 "3 live: 3,612 tokens, 3.6120 USD spent",
                 "slowest first token: 0.25 s, test_a.py::test_b",
-                "speed: the server says 60 tokens/s, measured 40, test_a.py::test_b; 1 more response",
+                "speed: the server says 60 tokens/s, measured 40, test_a.py::test_b; "
+                "1 more response",
             ],
             None,
         ),
@@ -80,20 +81,23 @@ SLOW = Timing(9.0, 2.0, 2.314, 2.5, 20.0)
 def test_what_is_worth_a_line(
     exchanges: list[Figures], lines: list[str], verbose: list[str] | None
 ) -> None:
-    run = RunFigures([Tally(exchanges)], PRICES)
+    run = RunFigures([Tally("t", exchanges)], PRICES)
     assert list(run.lines(is_verbose=False)) == lines
     if verbose is not None:
         assert [line for line in run.lines(is_verbose=True) if line not in lines] == verbose
 
 
 def test_other_apis_are_counted_on_request() -> None:
-    run = RunFigures([Tally(others=Counter(embeddings=2)), Tally(others=Counter(files=1))], PRICES)
+    run = RunFigures(
+        [Tally("t", others=Counter(embeddings=2)), Tally("t", others=Counter(files=1))], PRICES
+    )
     assert list(run.lines(is_verbose=False)) == []
     assert list(run.lines(is_verbose=True)) == ["not counted, of other APIs: 2 embeddings, 1 files"]
 
 
 def test_a_tally_crosses_processes() -> None:
     tally = Tally(
+        "t",
         [one(timing=FAST, findings=({"code": "S03"},), wire_usd=0.5), one("mock")],
         Counter(files=1),
         [Score("t", "good", 0.5)],
@@ -102,12 +106,14 @@ def test_a_tally_crosses_processes() -> None:
 
 
 def test_properties_of_a_test() -> None:
-    assert dict(properties_of(Tally(), PRICES)) == {}
-    assert dict(properties_of(Tally([one("mock", status=0, tokens=Tokens())]), PRICES)) == {
+    assert dict(properties_of(Tally("t"), PRICES)) == {}
+    assert dict(properties_of(Tally("t", [one("mock", status=0, tokens=Tokens())]), PRICES)) == {
         "chatapi_calls": 1,
         "chatapi_calls_mock": 1,
     }
-    tally = Tally([one(timing=FAST), one("replayed", timing=SLOW)], scores=[Score("", "good", 0.5)])
+    tally = Tally(
+        "t", [one(timing=FAST), one("replayed", timing=SLOW)], scores=[Score("", "good", 0.5)]
+    )
     assert dict(properties_of(tally, PRICES)) == {
         "chatapi_calls": 2,
         "chatapi_calls_live": 1,
@@ -126,7 +132,7 @@ def test_the_last_try_of_a_test_counts() -> None:
     run = Run()
     for count in (3, 2):
         report = pytest.TestReport("t", ("", 0, ""), {}, "passed", None, "teardown")
-        report.chatapi_tally = Tally([one()] * count).to_json()  # type: ignore[attr-defined]
+        report.chatapi_tally = Tally("t", [one()] * count).to_json()  # type: ignore[attr-defined]
         run.pytest_runtest_logreport(report)
     assert len(run.tallies["t"].figures) == 2
 
@@ -220,30 +226,33 @@ def test_nothing_is_said_where_nothing_happened(run: Any) -> None:
 def test_findings_are_in_the_report_without_secrets(
     run: Any, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    secret = "sk-proj-" + "aB3dE6gH9j" * 5
-    monkeypatch.setenv("SOME_API_KEY", "Zx81-not-a-known-shape")
+    secret, own = "sk-proj-" + "aB3dE6gH9j" * 5, "Zx81-not-a-known-shape"
+    monkeypatch.setenv("SOME_API_KEY", own)
     test = f"""
 @pytest.mark.chatapi
-@pytest.mark.parametrize("key", [{secret!r}])
-def test_a(chatapi_client, key):
+@pytest.mark.parametrize("key", [{secret!r}, {own!r}])
+def test_a(chatapi, chatapi_client, key):
     chatapi_client.post("/chat/completions?api-key=" + key, json=ask("ODD " + key))
-    chatapi_client.post("/chat/completions", json=ask("Hi", unheard_of=key + "Zx81-not-a-known-shape"))
+    chatapi_client.post("/chat/completions", json=ask(stream=True, response_format=key))
+    chatapi.score("from " + key, 1)
 """
     result = run(
-        test, "--record-mode=once", "--chatapi-policy=warn", "--chatapi-report=a.json",
-        "--chatapi-report=a.html", "--junitxml=j.xml", "-v", "--chatapi-strict",
+        test, "--disable-recording", "--chatapi-policy=warn", "-v",
+        "--chatapi-report=a.json", "--chatapi-report=a.html",
     )  # fmt: skip
+    result.assert_outcomes(passed=2)
     report = json.loads((pytester.path / "a.json").read_text("utf-8"))
+    jsonschema.Draft202012Validator(SCHEMA).validate(report)
+    assert {row["outcome"] for row in report["tests"]} == {"passed"}
     findings = [finding for row in report["exchanges"] for finding in row["findings"]]
-    assert {"S03", "Q04"} <= {finding["code"] for finding in findings}
+    assert {"S03", "Q00"} <= {finding["code"] for finding in findings}
     assert any('"object": "x"' in finding.get("frame", "") for finding in findings)
-    for name in ("a.json", "a.html"):
-        text = (pytester.path / name).read_text("utf-8")
-        assert secret not in text
+    texts = [(pytester.path / f"a.{suffix}").read_text("utf-8") for suffix in ("json", "html")]
+    texts.append(result.stdout.str().partition("4 live")[2].partition("short test")[0])
+    for text in texts:
+        assert "REDACTED" in text
         assert "aB3dE6gH9j" not in text
-        assert "Zx81-not-a-known-shape" not in text
-    summary = result.stdout.str().partition("chat completions -")[2]
-    assert "aB3dE6gH9j" not in summary
+        assert own not in text
 
 
 @pytest.mark.parametrize(

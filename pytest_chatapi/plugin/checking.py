@@ -155,9 +155,8 @@ class Checks:
         """Leave to `Run` what the test sent."""
         run = self._item.config.stash[RUN]
         nodeid = self._item.nodeid
-        run.tallies[nodeid] = tally_of(
-            self.handle, nodeid, self._results, full=bool(run.report_files)
-        )
+        frames = run.frames if run.report_files else None
+        run.tallies[nodeid] = tally_of(self.handle, nodeid, self._results, frames)
 
     def _end_phase(self) -> None:
         recorder = self._recorder

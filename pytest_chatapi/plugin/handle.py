@@ -90,10 +90,12 @@ class ChatAPI:
     @property
     def usage(self) -> Usage:
         """The token counts of all responses together."""
+        from pytest_chatapi.figures.measure import brief_of
         from pytest_chatapi.figures.price import UNKNOWN
         from pytest_chatapi.figures.summary import Group, Priced
 
-        group = Group("", [Priced(one, UNKNOWN) for _, one in self._figures(timed=False)])
+        briefs = [brief_of(one, self.source_of(one), c) for _, one, c in self._checked_chats()]
+        group = Group("", [Priced(one.figures(), UNKNOWN) for one in briefs])
         kinds = ("prompt", "completion", "total", "cached", "reasoning")
         return Usage(**{f"{kind}_tokens": group.tokens(kind) or 0 for kind in kinds})
 
@@ -108,16 +110,17 @@ class ChatAPI:
         """The number of each chat completion among all exchanges, and its figures."""
         from pytest_chatapi.figures.summary import Priced
 
-        for number, figures in self._figures(timed=True):
+        for number, exchange, checked in self._checked_chats():
+            figures = self.figures_of(exchange, checked)
             yield number, Priced(figures, self.prices.cost(figures))
 
-    def _figures(self, *, timed: bool) -> Iterator[tuple[int, Figures]]:
-        """The number and the figures of each chat completion so far."""
+    def _checked_chats(self) -> Iterator[tuple[int, Exchange, CheckResult]]:
+        """Each chat completion so far, with its number and what its check returns."""
         checker = checker_of(self.settings)
         for number, exchange in enumerate(self.exchanges):
             checked = checker.check(exchange)
             if checked.kind == "chat":
-                yield number, self.figures_of(exchange, checked, timed=timed)
+                yield number, exchange, checked
 
     def source_of(self, exchange: Exchange) -> FiguresSource:
         """Where an exchange of this test is from; what a fault has changed is as good as a mock."""

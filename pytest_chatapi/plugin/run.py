@@ -13,6 +13,7 @@ from pytest_chatapi.plugin.stash import REFUSED, RUN_BUDGET
 from pytest_chatapi.recording import clock
 
 if TYPE_CHECKING:
+    from pytest_chatapi.figures.frames import Frames
     from pytest_chatapi.figures.price import Prices
     from pytest_chatapi.plugin.tally import Tally
 
@@ -63,6 +64,13 @@ class Run:
         from pytest_chatapi.figures.price import Prices
 
         return Prices.of(self.file_settings)
+
+    @cached_property
+    def frames(self) -> Frames:
+        """Of findings, for the report; a few a rule."""
+        from pytest_chatapi.figures.frames import Frames
+
+        return Frames()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:

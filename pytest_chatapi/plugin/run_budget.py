@@ -149,7 +149,7 @@ class RunBudget:
         """
         if uncounted_api(exchange) != "":
             return
-        figures = figures_of(exchange, "live", timed=False)
+        figures = figures_of(exchange, "live")
         usd = self.prices.cost(figures).usd
         counts = {name: getattr(figures.tokens, name.removesuffix("_tokens")) for name in TOKENS}
         unknown = _unknown(figures, usd, place, error)

@@ -54,7 +54,7 @@ def write_report(run: Run, outcomes: Mapping[str, str]) -> Iterator[str]:
             "started": run.since,
             "skipped": dict(sum((tally.others for tally in tallies), Counter[str]())),
         },
-        outcomes,
+        {tally.test: outcomes.get(nodeid, "") for nodeid, tally in run.tallies.items()},
         [score for tally in tallies for score in tally.scores],
     )
     for file in run.report_files:

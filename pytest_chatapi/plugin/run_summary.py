@@ -116,17 +116,17 @@ def _disagreements(exchanges: Sequence[Priced]) -> Iterator[str]:
 
 def properties_of(tally: Tally, prices: Prices) -> Iterator[tuple[str, object]]:
     """What ``--junitxml`` has of a test: only what is known, and nothing without traffic."""
-    if tally.figures:
-        group = Group("", [Priced(one, prices.cost(one)) for one in tally.figures])
+    if figures := tally.figures:
+        group = Group("", [Priced(one, prices.cost(one)) for one in figures])
         yield "chatapi_calls", len(group.exchanges)
-        for source, count in Counter(one.source for one in tally.figures).items():
+        for source, count in Counter(one.source for one in figures).items():
             yield f"chatapi_calls_{source}", count
         for kind in ("prompt", "completion", "total"):
             if (tokens := group.tokens(kind)) is not None:
                 yield f"chatapi_{kind}_tokens", tokens
         if group.usd is not None:
             yield "chatapi_usd", f"{group.usd:.6f}"
-        if first := _worst_first_token(tally.figures):
+        if first := _worst_first_token(figures):
             yield "chatapi_ttft_seconds", f"{first:.3f}"
     for score in tally.scores:
         yield f"chatapi_score_{score.name}", f"{score.value:g}"
