@@ -101,6 +101,7 @@ def run(pytester: pytest.Pytester, text: str) -> pytest.RunResult:
 
 
 def test_a_test_over_its_budget_fails_with_the_figures(pytester: pytest.Pytester) -> None:
+    pytester.makefile(".toml", chatapi="[prices.'gpt-*']\ninput = 1\noutput = 1")
     result = run(
         pytester,
         """
@@ -116,6 +117,7 @@ class TestIt:
         ask()
         assert chatapi.figures.tokens("total") == chatapi.usage.total_tokens
         assert [one.figures.source for one in chatapi.figures.exchanges] == ["mock"]
+        assert [one.cost.source for one in chatapi.figures.exchanges] == ["own table"]
 """,
     )
     result.assert_outcomes(passed=1, failed=1)

@@ -380,8 +380,8 @@ def test_settings_recordings_reports_and_others(
     captured = capsys.readouterr()
     assert json.loads(captured.out)["run"]["exchanges"] == 1
     assert captured.err.startswith("chatapi: in/notes.json: not a recording in a known format")
-    Path("chatapi.toml").write_text("map = 'response=$.out'")
-    Path("log.json").write_text(json.dumps({"out": {"object": "chat.completion"}}))
+    Path("chatapi.toml").write_text("map = 'response=$.a.b'")
+    Path("log.json").write_text(json.dumps({"a": {"b": {"object": "chat.completion"}}}))
     assert main(["figures", "log.json"]) == 0
     assert main(["figures", "in", "-o", "nowhere/out.json"]) == 2
     assert "nowhere is not a folder" in capsys.readouterr().err
