@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from pytest_chatapi.cli import output
+from pytest_chatapi import output
 from pytest_chatapi.cli.arguments import Commands, add_format
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import without_secrets
