@@ -127,6 +127,7 @@ def run(pytester: pytest.Pytester, text: str) -> pytest.RunResult:
 
 
 def test_a_test_over_its_budget_fails_with_the_figures(pytester: pytest.Pytester) -> None:
+    pytester.makefile(".toml", chatapi="[prices.'gpt-*']\ninput = 1\noutput = 1")
     result = run(
         pytester,
         """
@@ -142,6 +143,7 @@ class TestIt:
         ask()
         assert chatapi.figures.tokens("total") == chatapi.usage.total_tokens
         assert [one.figures.source for one in chatapi.figures.exchanges] == ["mock"]
+        assert [one.cost.source for one in chatapi.figures.exchanges] == ["own table"]
 
     @pytest.mark.chatapi_budget(usd=1, total_tokens=9)
     def test_other(self, chatapi_mock):

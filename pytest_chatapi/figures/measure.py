@@ -491,27 +491,29 @@ def _timed_chunks(
 _TOKENS = frozenset({"reasoning", "answer", "tool"})
 
 
+_KINDS: tuple[Mark, ...] = ("other", "usage", "role", "reasoning", "tool", "answer")
+"""A chunk is of the last kind that one of its choices is of."""
+
+
 def _kind_of(chunk: JSONObject) -> Mark:
-    """What a chunk brings; of several kinds, what comes first in `Mark` after the reasoning."""
-    kind: Mark = "usage" if chunk.get("usage") else "other"
+    """What a chunk brings."""
+    kinds: list[Mark] = ["usage" if chunk.get("usage") else "other"]
     choices = chunk.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         delta = choice.get("delta") if isinstance(choice, dict) else None
-        if not isinstance(delta, dict):
-            continue
-        audio = delta.get("audio")
-        said = audio if isinstance(audio, dict) else {}
-        if any((delta.get("content"), delta.get("refusal"), said.get("data"))):
-            return "answer"
-        if delta.get("tool_calls") or delta.get("function_call"):
-            kind = "tool"
-        elif kind == "tool":
-            continue
-        elif any(delta.get(name) for name in ("reasoning", "reasoning_content", "thinking")):
-            kind = "reasoning"
-        elif kind != "reasoning" and delta.get("role"):
-            kind = "role"
-    return kind
+        if isinstance(delta, dict):
+            kinds.append(_kind_of_delta(delta))
+    return max(kinds, key=_KINDS.index)
+
+
+def _kind_of_delta(delta: JSONObject) -> Mark:
+    if delta.get("content") or delta.get("refusal") or _part(delta, "audio").get("data"):
+        return "answer"
+    if delta.get("tool_calls") or delta.get("function_call"):
+        return "tool"
+    if any(delta.get(name) for name in ("reasoning", "reasoning_content", "thinking")):
+        return "reasoning"
+    return "role" if delta.get("role") else "other"
 
 
 # -- what the server says ------------------------------------------------------------------------
