@@ -91,11 +91,17 @@ URL = os.environ["OPENAI_BASE_URL"]
 @pytest.mark.parametrize("number", range(3))
 def test_a(number):
     assert requests.post(URL + "/chat/completions", json=ask("ECHO")).json()["choices"]
+
+@pytest.mark.chatapi
+@pytest.mark.xfail
+def test_b():
+    requests.post(URL + "/chat/completions", json=ask("ECHO"))
 """
     before = len(server.seen)
     result = run(test, "--disable-recording", "--chatapi-budget=calls=2")
-    result.assert_outcomes(passed=2, failed=1)
+    result.assert_outcomes(passed=2, failed=1, xfailed=1)
     assert len(server.seen) == before + 2
+    result.stdout.fnmatch_lines(["*::test_b: xfail because the budget of the run is used up"])
 
 
 def test_limits_on_time_hold_for_each_exchange_that_is_sent(run: Any) -> None:
@@ -104,6 +110,7 @@ pytestmark = pytest.mark.chatapi
 def test_streamed(chatapi_client):
     chatapi_client.get("/models")
     chatapi_client.post("/chat/completions", json=ask("ECHO", stream=True))
+@pytest.mark.chatapi_budget(total_tokens=25, calls=1, usd=1, allow_unknown=True)
 def test_whole(chatapi_client):
     chatapi_client.post("/chat/completions", json=ask("ECHO"))
 """
@@ -116,7 +123,16 @@ def test_whole(chatapi_client):
             "  ttft: 0.* s to the first token of exchange 1, over the budget of 0 s of the run",
         ]
     )
-    run("", "--chatapi-budget=ttft=0").assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "budget of test_it.py::test_whole: total_tokens 21 of 25 (84%)",
+            "budget of the run: ttft was not measured in 1 of 2 responses",
+        ],
+        consecutive=True,
+    )
+    result = run("", "--chatapi-budget=ttft=0", "-v")
+    result.assert_outcomes(passed=2)
+    result.stdout.no_fnmatch_line("budget of *")  # as much of it is used up each time
 
 
 def test_workers_share_the_budget_and_their_figures_are_added_up(
@@ -209,6 +225,9 @@ def test_what_an_exchange_leaves_of_a_budget(
     else:
         assert refusal is not None
         head, _, tail = reason.partition("*")
+        if "may be exceeded" in reason:
+            (line,) = run.lines([])
+            assert line.startswith(f"budget of the run: {next(iter(limits))} is not known: IT"[:-2])
         assert refusal[0].startswith(head)
         assert refusal[0].endswith(tail)
 
@@ -273,7 +292,7 @@ def test_no_update_is_lost(tmp_path: Path) -> None:
     assert len(admitted) == 30
     used = json.loads((tmp_path / "spent.json").read_text())["used"]
     assert used["total_tokens"] == 30 * 21
-    assert list(budget(tmp_path, calls=30, total_tokens=900).near_end()) == [
+    assert list(budget(tmp_path, calls=30, total_tokens=900).lines([])) == [
         "budget of the run: calls 30 of 30 (100%)"
     ]
 

@@ -17,9 +17,23 @@ from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.wording import plural
 from pytest_chatapi.figures.summary import Group, Priced
 
-__all__ = ["MARKER", "breaches", "limits_of", "refusal_of", "shown", "uncounted_api", "used_by"]
+__all__ = [
+    "MARKER",
+    "NEAR",
+    "breaches",
+    "limits_of",
+    "near_end",
+    "refusal_of",
+    "shown",
+    "uncounted_api",
+    "used_by",
+    "used_up",
+]
 
 MARKER = "chatapi_budget"
+
+NEAR = 0.8
+"""The share of a limit from which the end of the run tells of it."""
 
 
 def limits_of(item: pytest.Item) -> dict[str, Any]:
@@ -132,6 +146,20 @@ def _sum(
             f"{name}: {' and '.join(why)}, so the budget of {shown(most)} may be exceeded; "
             f"{remedy}allow it: {SWITCH}=True"
         )
+
+
+def near_end(limits: Mapping[str, Any], group: Group) -> Iterator[str]:
+    """The limits on tokens and cost that are kept, but nearly used up."""
+    for name in (*TOKENS, "usd"):
+        used = sum(used_by(name, one) or 0 for one in group.exchanges)
+        if name in limits and used and used >= limits[name] * NEAR:
+            yield used_up(name, used, limits[name])
+
+
+def used_up(name: str, used: float, most: float) -> str:
+    """How much of a limit is used up, in words."""
+    share = f" ({used / most:.0%})" if most else ""
+    return f"{name} {shown(used)} of {shown(most)}{share}"
 
 
 def used_by(name: str, one: Priced) -> float | int | None:

@@ -15,7 +15,7 @@ from pytest_chatapi.errors import ChatAPIError
 from pytest_chatapi.plugin.handle import ChatAPI
 from pytest_chatapi.plugin.place import how_to_record, shown_place
 from pytest_chatapi.plugin.policy import Checked, checker_of, fail_for_findings, failure_of
-from pytest_chatapi.plugin.run import KNOWN, NOT_RECORDED, RECORDED
+from pytest_chatapi.plugin.run import KNOWN, NEAR, NOT_RECORDED, RECORDED
 from pytest_chatapi.plugin.stash import RUN, RUN_BUDGET
 from pytest_chatapi.plugin.tally import tally_of
 from pytest_chatapi.plugin.unanswered import instead_of, remember_unanswered
@@ -285,7 +285,9 @@ class Checks:
         """
         is_expected = self._item.get_closest_marker("xfail") is not None
         if is_expected and misses:
-            self._warn(f"xfail because a recording is missing\n{misses[0]}")
+            is_over = self._recorder.misses[0].is_over_budget
+            why = "the budget of the run is used up" if is_over else "a recording is missing"
+            self._warn(f"xfail because {why}\n{misses[0]}")
         if self._settings.record_on_failure or (is_expected and not misses):
             refusal = self._refusal_to_save()
             return [refusal] if refusal else []
@@ -312,12 +314,19 @@ class Checks:
         if self._item.get_closest_marker("chatapi_budget") is None and not is_timed:
             return
         from pytest_chatapi.figures.summary import Group
-        from pytest_chatapi.plugin.budget import breaches, limits_of, uncounted_api
+        from pytest_chatapi.plugin.budget import breaches, limits_of, near_end, uncounted_api
 
         priced = dict(self.handle.numbered_figures())
         others = [api for one in self._recorder.exchanges if (api := uncounted_api(one))]
         group = Group("", list(priced.values()))
-        found = list(breaches(limits_of(self._item), group, others, list(priced)))
+        limits = limits_of(self._item)
+        found = list(breaches(limits, group, others, list(priced)))
+        # What is replayed takes as much each time: no news.
+        is_live = any(one.figures.source == "live" for one in group.exchanges)
+        near = near_end(limits, group) if is_live and not found else ()
+        properties = self._item.user_properties
+        properties[:] = [p for p in properties if p[0] != NEAR]
+        properties.extend((NEAR, text) for text in near)
         if run is not None and is_timed:
             live = {n: one for n, one in priced.items() if one.figures.source == "live"}
             group = Group("", list(live.values()))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_chatapi.figures.price import Prices
     from pytest_chatapi.plugin.tally import Tally
 
-__all__ = ["KNOWN", "NOTE", "NOT_RECORDED", "RECORDED", "Run", "WorkerReports"]
+__all__ = ["KNOWN", "NEAR", "NOTE", "NOT_RECORDED", "RECORDED", "Run", "WorkerReports"]
 
 # Names of properties of a test, which a worker of pytest-xdist reports with it.
 NOTE = "chatapi"
@@ -31,6 +31,9 @@ NOT_RECORDED = "chatapi_not_recorded"
 
 KNOWN = "chatapi_known"
 """How many findings: the baseline knows them."""
+
+NEAR = "chatapi_budget"
+"""A limit of the test's own budget that is nearly used up, in words."""
 
 _LISTED = 3
 
@@ -133,20 +136,33 @@ class Run:
             for name, value in properties
             if name == NOTE
         ]
-        if self.tallies and terminalreporter.verbosity >= 0:
+        is_quiet = terminalreporter.verbosity < 0
+        budget = terminalreporter.config.stash.get(RUN_BUDGET, None)
+        if (self.tallies or budget is not None) and not is_quiet:
             from pytest_chatapi.plugin.run_summary import RunFigures
 
             figures = RunFigures(self.tallies.values(), self.prices)
             lines += figures.lines(is_verbose=terminalreporter.verbosity > 0)
-        lines += self._recorded(is_quiet=terminalreporter.verbosity < 0)
-        budget = terminalreporter.config.stash.get(RUN_BUDGET, None)
-        if budget is not None and terminalreporter.verbosity >= 0:
-            lines += budget.near_end()
+            lines += self._near_budget()
+            if budget is not None:
+                lines += budget.lines(one.figures for one in figures.exchanges)
+        lines += self._recorded(is_quiet=is_quiet)
         lines += self._problems or [f"report: {file}" for file in self.report_files]
         if lines:
             terminalreporter.write_sep("-", "chat completions")
             for text in lines:
                 terminalreporter.write_line(text)
+
+    def _near_budget(self) -> Iterator[str]:
+        near = [
+            f"budget of {nodeid}: {value}"
+            for nodeid, properties in self._properties.items()
+            for name, value in properties
+            if name == NEAR
+        ]
+        yield from near[:_LISTED]
+        if near[_LISTED:]:
+            yield f"{len(near) - _LISTED:,} more budgets of tests are nearly used up"
 
     def _recorded(self, *, is_quiet: bool) -> Iterator[str]:
         """What the run recorded, what it did not because tests did not pass, and what is known."""

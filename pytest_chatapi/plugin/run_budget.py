@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -22,17 +22,20 @@ import pytest
 from pytest_chatapi.config.limits import ADDED_UP, SWITCH, TIMES, TOKENS, limits_of_text
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.wire import JSONObject
-from pytest_chatapi.figures.measure import Figures, figures_of
+from pytest_chatapi.contract.wording import plural
+from pytest_chatapi.figures.measure import Figures, Timing, figures_of
 from pytest_chatapi.figures.price import Prices
-from pytest_chatapi.plugin.budget import shown, uncounted_api
+from pytest_chatapi.plugin.budget import NEAR, shown, uncounted_api, used_up
 from pytest_chatapi.plugin.ini_and_flags import value_of_run
 from pytest_chatapi.plugin.stash import RUN
 
 __all__ = ["NOTHING", "RunBudget", "open_budget"]
 
 _LOCK_SECONDS = 60
-_NEAR = 0.8
-"""The share of a limit from which the end of the run tells of it."""
+_MEASURED: dict[str, Callable[[Timing], float | None]] = {
+    "ttft": lambda timing: timing.first_token,
+    "min_tokens_per_second": lambda timing: timing.tokens_per_second,
+}
 
 
 def open_budget(config: pytest.Config) -> RunBudget:
@@ -166,19 +169,26 @@ class RunBudget:
         except (OSError, ValueError) as problem:
             self._problem = str(problem)  # nothing more is sent
 
-    def near_end(self) -> Iterator[str]:
-        """A line for each limit that is used up, or nearly."""
+    def lines(self, exchanges: Iterable[Figures]) -> Iterator[str]:
+        """For the end of the run: what is used up, or nearly, and what could not be counted."""
         try:
             with self._state() as state:
-                used = state["used"]
+                used, unknown = state["used"], state["unknown"]
         except (OSError, ValueError) as error:
-            yield f"budget: what was spent cannot be read: {error}"
+            yield f"budget of the run: what was spent cannot be read: {error}"
             return
         for name in ADDED_UP:
             most = self.limits.get(name)
-            if most is not None and used[name] and used[name] >= most * _NEAR:
-                share = f" ({used[name] / most:.0%})" if most else ""
-                yield f"budget of the run: {name} {shown(used[name])} of {shown(most)}{share}"
+            if most is not None and used[name] and used[name] >= most * NEAR:
+                yield f"budget of the run: {used_up(name, used[name], most)}"
+            if name in self.limits and name in unknown and not self.limits.get(SWITCH):
+                yield f"budget of the run: {name} is not known: {unknown[name]}"
+        live = [one for one in exchanges if one.source == "live" and 200 <= one.status < 300]
+        for name in TIMES:
+            missing = sum(_MEASURED[name](one.timing) is None for one in live)
+            if name in self.times and missing:
+                responses = plural(len(live), "response")
+                yield f"budget of the run: {name} was not measured in {missing:,} of {responses}"
 
     @contextmanager
     def _state(self) -> Iterator[JSONObject]:
