@@ -6,10 +6,10 @@ token, output speed), and the semantic conventions of OpenTelemetry (time to fir
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from pytest_chatapi.contract.ask import Ask, request_json
@@ -171,6 +171,14 @@ class Figures:
     findings: tuple[JSONObject, ...] = ()
     response_id: str = ""
     finishes: tuple[str, ...] = ()
+
+    def masked(self, mask: Callable[[str], str]) -> Figures:
+        """The same, with what takes out secrets applied to names that a server may choose."""
+        names = ("model requested_model host tier organization project response_id").split()
+        changes: dict[str, Any] = {
+            name: mask(text) for name in names if (text := getattr(self, name))
+        }
+        return replace(self, **changes)
 
     @property
     def speeds_disagree(self) -> bool:

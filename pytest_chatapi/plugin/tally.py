@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from pytest_chatapi.contract.check import CheckResult
 from pytest_chatapi.contract.endpoint import checked_row_of
@@ -106,7 +106,7 @@ def tally_of(handle: ChatAPI, nodeid: str, checked: Checked, frames: Frames | No
             if frames is not None and findings:
                 rows = _found(exchange, findings, frames, redactor)
             figures = handle.figures_of(exchange, result, findings=rows, test=test)
-            tally.exchanges.append(_masked(figures, redactor))
+            tally.exchanges.append(figures.masked(lambda text: mask(redactor.text(text))))
     return tally
 
 
@@ -126,11 +126,3 @@ def _found(
     )
     rows: list[JSONObject] = json.loads(redactor.text(json.dumps(frames.of(shown, findings))))
     return rows
-
-
-def _masked(figures: Figures, redactor: Redactor) -> Figures:
-    names = ("model", "requested_model", "host", "tier", "organization", "project")
-    masked: dict[str, Any] = {
-        name: mask(redactor.text(text)) for name in names if (text := getattr(figures, name))
-    }
-    return replace(figures, **masked)
