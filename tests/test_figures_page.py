@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from figures_reports import FRAME, HOSTILE, finding, report
 
+from pytest_chatapi.cli.main import main
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.figures.measure import Timing, Tokens
 from pytest_chatapi.figures.page import page
@@ -286,6 +287,17 @@ def test_runs_side_by_side(usual: JSONObject) -> None:
     score, *_ = parsed.charts
     assert [row[2] for row in score["datasets"]["models"]["rows"]] == [0, 1, 0, 1, 0, 1]
     assert parsed.text.count("Saved by replay") == 2
+
+
+def test_the_command_names_runs_by_their_files(
+    usual: JSONObject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("main", "branch"):
+        Path(f"{name}.json").write_text(json.dumps(usual), encoding="utf-8")
+    assert main(["figures", "main.json", "branch.json", "--format", "html", "-o", "f.html"]) == 0
+    html = Path("f.html").read_text(encoding="utf-8")
+    assert html == page([("main", usual), ("branch", usual)])
 
 
 def test_charts_have_the_sixteen_first_models(usual: JSONObject) -> None:

@@ -725,7 +725,7 @@ def _rule(
     return (
         f'<details class="rule"><summary><span class="level {text(level)}">{text(level)}</span> '
         f"<b>{text(code)}</b> {text(finding['name'])} "
-        f"<small>{len(found):,} in {plural(len({id(e) for _, e, _ in found}), 'exchange')}</small>"
+        f"<small>{len(found):,} in {plural(len({(run, id(of)) for run, of, _ in found}), 'exchange')}</small>"
         f"</summary>{shown}{more}<dl>{items}</dl></details>\n"
     )
 
