@@ -702,6 +702,7 @@ def _rule(
     models = Counter(_model_of(exchange) for _, exchange, _ in found)
     tests = Counter(exchange["test"] for _, exchange, _ in found)
     runs = Counter(run for run, _, _ in found)
+    places = plural(len({(run, id(exchange)) for run, exchange, _ in found}), "exchange")
     where = [f"{text(model)} {count:,}" for model, count in models.most_common(8)]
     where += [f"{len(models) - 8} more models"] if len(models) > 8 else []
     rows = [("models", ", ".join(where))]
@@ -725,7 +726,7 @@ def _rule(
     return (
         f'<details class="rule"><summary><span class="level {text(level)}">{text(level)}</span> '
         f"<b>{text(code)}</b> {text(finding['name'])} "
-        f"<small>{len(found):,} in {plural(len({(run, id(of)) for run, of, _ in found}), 'exchange')}</small>"
+        f"<small>{len(found):,} in {places}</small>"
         f"</summary>{shown}{more}<dl>{items}</dl></details>\n"
     )
 
