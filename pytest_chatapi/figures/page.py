@@ -236,13 +236,13 @@ def _tiles(report: JSONObject) -> Iterator[tuple[str, str, str]]:
         ("Saved by replay", "replayed", about["saved_usd"]),
         ("Cost when recorded", "recorded", about["usd"]),
     ):
-        of_source = [one for one in exchanges if one["source"] == source and one["status"] == 200]
-        if not of_source:
+        if source not in about["sources"]:
             if source == "live" and about["kind"] == "pytest":
                 yield label, "nothing", "no exchange was live"
             continue
-        unknown = sum(one["usd"] is None for one in of_source)
-        note = f"unknown for {unknown:,} of {len(of_source):,}" if unknown else ""
+        answered = [one for one in exchanges if one["source"] == source and one["status"] == 200]
+        unknown = sum(one["usd"] is None for one in answered)
+        note = f"unknown for {unknown:,} of {len(answered):,}" if unknown else ""
         yield label, _money(usd).html, note
     for label, name, write, unit in (
         ("First token", "ttft_seconds", _seconds, "s"),
