@@ -13,7 +13,7 @@ from pytest_chatapi.figures.report import Score, report_of
 
 HOSTILE = (
     '</script><script>document.title="ran"</script><img src=x onerror=\'document.title="ran"\'>'
-    "<!--\u2028\u202e\x1b[31m"
+    "<!--\u2028\u202e\x1b[31m\ud800"
 )
 
 FRAME = """\

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from figures_reports import FRAME, HOSTILE, finding, report
 
+from pytest_chatapi.cli.main import main
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.figures.measure import Timing, Tokens
 from pytest_chatapi.figures.page import page
@@ -194,6 +195,25 @@ def test_what_is_unknown_is_said() -> None:
     }
 
 
+def test_failures_and_what_is_known_in_part_are_said() -> None:
+    given = report(8, model="m", requested_model="m", test="t", source="live", findings=())
+    for one in given["exchanges"][:3]:
+        one["status"], one["usd"] = 429, None
+    given["models"][0] |= {"usd": 0.5, "unpriced": 2, "speeds_disagree": 1}
+    given["tests"][0] |= {"usd": 0.5, "unpriced": 2}
+    parsed = Parsed(page([("run", given)]))
+    assert "8 live; 3 failed" in parsed.text
+    assert "unknown for 5 of 5" in parsed.text  # of those that did not fail
+    assert parsed.tables["Tokens and cost"][1][5] == "$0.5000 2 at an unknown price"
+    assert parsed.tables["Tests, those that cost most first"][1][1] == "$0.5000 2 unknown"
+    speed = parsed.tables["Speed: median, 5th to 95th percentile, number of measurements"]
+    assert speed[1][4].endswith("1 differ by more than a fifth")
+    for one in given["exchanges"]:
+        one["source"] = "replayed"
+    given["run"]["sources"] = {"replayed": 8}
+    assert "Spentnothingno exchange was live" in Parsed(page([("run", given)])).text
+
+
 def test_a_report_of_nothing() -> None:
     given = report_of([], Prices({}), {"kind": "recordings", "unread": [{"file": "a", "why": "b"}]})
     parsed = Parsed(page([("run", given)]))
@@ -265,6 +285,8 @@ def test_ten_thousand_exchanges_are_less_than_two_megabytes(usual: JSONObject) -
 
 
 def test_the_slowest_are_marked(parsed: Parsed, usual: JSONObject) -> None:
+    assert parsed.text.count("The scale is logarithmic.") == 1
+    assert parsed.text.count("each exchange is marked below the bars. ") == 2
     first, *_ = parsed.tables["Slowest by seconds to the first token"][1:]
     slowest = max(usual["exchanges"], key=lambda one: one["ttft_seconds"] or 0)
     assert first[1:3] == [slowest["model"], slowest["test"]]
@@ -288,6 +310,17 @@ def test_runs_side_by_side(usual: JSONObject) -> None:
     assert parsed.text.count("Saved by replay") == 2
 
 
+def test_the_command_names_runs_by_their_files(
+    usual: JSONObject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("main", "branch"):
+        Path(f"{name}.json").write_text(json.dumps(usual), encoding="utf-8")
+    assert main(["figures", "main.json", "branch.json", "--format", "html", "-o", "f.html"]) == 0
+    html = Path("f.html").read_text(encoding="utf-8")
+    assert html == page([("main", usual), ("branch", usual)])
+
+
 def test_charts_have_the_sixteen_first_models(usual: JSONObject) -> None:
     given = copy.deepcopy(usual)
     given["models"] = [{**given["models"][0], "name": f"m{n}"} for n in range(20)]
@@ -302,10 +335,15 @@ def test_findings_by_rule(parsed: Parsed) -> None:
     assert parsed.text.count("total_tokens is not the sum of its parts") == 1
     assert FRAME in parsed.text
     note = finding("U01", "usage-counts", level="note", chunk=3)
+    framed = finding(path="$", frame="framed")
     given = report(6, findings=(note, note, finding(), finding(message="another")))
+    few = [*(finding(path=f"$[{n}]") for n in range(4)), framed]
+    cut = Parsed(page([("run", report(3, findings=few))])).text
+    assert "framed" in cut
+    assert "2 more ways in which this was found." in cut
     text = Parsed(page([("run", given)])).text
-    assert "Findings126 errors" not in text
     assert "Findings1212 errors, 12 notes" in text
+    assert page([("run", given)]).count('<td class=n data-key="2">2</td>') == 6  # of each test
     assert text.index("error U02") < text.index("note U01 usage-counts 12 in 6 exchanges")
     assert "$.usage.total_tokens in chunk 3" in text
 
@@ -342,6 +380,9 @@ def test_bins(samples: list[list[float]], is_log: bool) -> None:
     assert [sum(counts) for counts in bins.counts] == [len(values) for values in samples]
     assert all(low < high for low, high in pairwise(bins.edges))
     assert len(bins.edges) <= 62
+    if is_log:
+        steps = 20 if sum(map(len, samples)) >= 500 else 10
+        assert bins.edges[1] / bins.edges[0] == pytest.approx(10 ** (1 / steps), rel=0.01)
     assert bins.edges[0] <= min(map(min, samples))
     assert bins.edges[-1] >= max(map(max, samples))
     for values, counts in zip(samples, bins.counts, strict=True):

@@ -161,4 +161,15 @@ def _text(reports: _Reports, prices: Prices) -> str:
     return text_of(_one(reports, prices))
 
 
-_FORMATS: dict[str, Callable[[_Reports, Prices], str]] = {"text": _text, "json": _json}
+def _html(reports: _Reports, prices: Prices) -> str:
+    from pytest_chatapi.figures.page import page
+
+    names = output.short_names([name for name, _ in reports])
+    return page([(name, report) for name, (_, report) in zip(names, reports, strict=True)])
+
+
+_FORMATS: dict[str, Callable[[_Reports, Prices], str]] = {
+    "text": _text,
+    "json": _json,
+    "html": _html,
+}

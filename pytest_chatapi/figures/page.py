@@ -236,13 +236,13 @@ def _tiles(report: JSONObject) -> Iterator[tuple[str, str, str]]:
         ("Saved by replay", "replayed", about["saved_usd"]),
         ("Cost when recorded", "recorded", about["usd"]),
     ):
-        of_source = [one for one in exchanges if one["source"] == source and one["status"] == 200]
-        if not of_source:
+        if source not in about["sources"]:
             if source == "live" and about["kind"] == "pytest":
                 yield label, "nothing", "no exchange was live"
             continue
-        unknown = sum(one["usd"] is None for one in of_source)
-        note = f"unknown for {unknown:,} of {len(of_source):,}" if unknown else ""
+        answered = [one for one in exchanges if one["source"] == source and one["status"] == 200]
+        unknown = sum(one["usd"] is None for one in answered)
+        note = f"unknown for {unknown:,} of {len(answered):,}" if unknown else ""
         yield label, _money(usd).html, note
     for label, name, write, unit in (
         ("First token", "ttft_seconds", _seconds, "s"),
@@ -702,6 +702,7 @@ def _rule(
     models = Counter(_model_of(exchange) for _, exchange, _ in found)
     tests = Counter(exchange["test"] for _, exchange, _ in found)
     runs = Counter(run for run, _, _ in found)
+    places = plural(len({(run, id(exchange)) for run, exchange, _ in found}), "exchange")
     where = [f"{text(model)} {count:,}" for model, count in models.most_common(8)]
     where += [f"{len(models) - 8} more models"] if len(models) > 8 else []
     rows = [("models", ", ".join(where))]
@@ -725,7 +726,7 @@ def _rule(
     return (
         f'<details class="rule"><summary><span class="level {text(level)}">{text(level)}</span> '
         f"<b>{text(code)}</b> {text(finding['name'])} "
-        f"<small>{len(found):,} in {plural(len({id(e) for _, e, _ in found}), 'exchange')}</small>"
+        f"<small>{len(found):,} in {places}</small>"
         f"</summary>{shown}{more}<dl>{items}</dl></details>\n"
     )
 

@@ -70,6 +70,7 @@ def _json(value: Any) -> str:
 
 _FONT = "system-ui, sans-serif"
 _THEME: JSONObject = {
+    "aria": False,  # the chart as a whole has a label, and a table beside it
     "background": None,
     "font": _FONT,
     "padding": {"left": 0, "right": 1, "top": 0, "bottom": 4},

@@ -60,7 +60,10 @@ async function drawAll() {
   const script = document.createElement('script');
   script.textContent = await unpacked(bundle.textContent); // the policy names its hash
   document.head.append(script);
-  for (const figure of figures) await draw(figure);
+  for (const figure of figures) {
+    await draw(figure);
+    await new Promise((resolve) => { setTimeout(resolve); }); // shows it before the next
+  }
 }
 
 const drawn = drawAll();
