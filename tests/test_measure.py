@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
-from pytest_chatapi.figures.measure import Timing, Tokens, figures_of, tokens_of
+from pytest_chatapi.figures.measure import Form, Timing, Tokens, figures_of, tokens_of
 
 URL = "https://api.example.org/v1/chat/completions"
 
@@ -44,14 +44,17 @@ def test_first_token_is_not_the_first_chunk() -> None:
     figures = figures_of(exchange, "live")
     assert figures.tokens == Tokens(10, 21, 31)
     # 20 tokens after the first chunk of one, in the second from 0.5 to 1.5.
-    assert figures.timing == Timing(1.6, 0.1, 0.5, 1.0, 20.0, "", 3, 7.0, 0, 0.5)
+    marks = ((0.1, "role"), (0.5, "reasoning"), (1.0, "answer"), (1.5, "answer"), (1.6, "usage"))
+    assert figures.timing == Timing(1.6, 0.1, 0.5, 1.0, 20.0, "", 3, 7.0, 0, 0.5, None, marks)
     assert (figures.model, figures.requested_model) == ("m-1", "m")
 
 
 def test_the_tokens_of_the_first_chunk_are_left_out() -> None:
     first = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
     exchange = stream((0.5, chunk(first, content="a b c d e")), (1.0, chunk(USAGE, content="f")))
-    assert figures_of(exchange, "live").timing.tokens_per_second == pytest.approx(32)
+    timing = figures_of(exchange, "live").timing
+    assert timing.tokens_per_second == pytest.approx(32)
+    assert timing.first_chunk_tokens == 5
 
 
 @pytest.mark.parametrize(
@@ -169,3 +172,92 @@ def test_speeds_that_disagree() -> None:
 )
 def test_the_cost_on_the_wire(usage: dict[str, Any], usd: float | None) -> None:
     assert figures_of(whole(usage={**USAGE, **usage}), "live").wire_usd == usd
+
+
+def test_the_cost_in_a_header() -> None:
+    for text, usd in (("0.003", 0.003), ("0.0", None), ("None", None), ("1e999", None)):
+        exchange = whole(usage=USAGE)
+        assert exchange.response
+        exchange.response.headers = {"x-litellm-response-cost": text}
+        assert figures_of(exchange, "live").wire_usd == usd
+
+
+def test_groq_streams_usage_of_its_own() -> None:
+    exchange = stream((0.5, chunk(content="a")), (1.0, {**chunk(), "x_groq": {"usage": USAGE}}))
+    assert figures_of(exchange, "live").tokens == Tokens(10, 21, 31)
+
+
+def test_who_is_billed() -> None:
+    exchange = whole()
+    assert exchange.request
+    assert exchange.response
+    exchange.request.headers = {"openai-project": "proj_abcdefghijkl", "openai-organization": "x"}
+    exchange.response.headers = {"openai-organization": "acme", "openai-project": "proj_REDACTED"}
+    figures = figures_of(exchange, "live")
+    assert (figures.organization, figures.project) == ("acme", "proj...ijkl")
+
+
+# -- form ----------------------------------------------------------------------------------------
+
+PARAMETERS = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": PARAMETERS}}]
+FORMAT = {"type": "json_schema", "json_schema": {"name": "s", "schema": PARAMETERS}}
+
+
+def form(request: dict[str, Any], *choices: dict[str, Any]) -> Form:
+    listed = [
+        {"index": i, "logprobs": None, "finish_reason": "stop", **choice}
+        for i, choice in enumerate(choices)
+    ]
+    for choice in listed:
+        choice["message"] = {"role": "assistant", "content": None, **choice["message"]}
+    exchange = whole(choices=listed, usage=USAGE)
+    assert exchange.request
+    exchange.request.body = json.dumps({"model": "m", "messages": [], "n": len(listed), **request})
+    return figures_of(exchange, "live").form
+
+
+def calls(*arguments: str, name: str = "f", finish: str = "tool_calls") -> dict[str, Any]:
+    made = [
+        {"id": f"c{i}", "type": "function", "function": {"name": name, "arguments": text}}
+        for i, text in enumerate(arguments)
+    ]
+    return {"message": {"tool_calls": made}, "finish_reason": finish}
+
+
+def test_the_form_of_tool_calls() -> None:
+    many = ['{"n": 1}'] * 10 + ['{"n": "x"}', "{"]
+    assert form({"tools": TOOLS}, calls(*many)) == Form(1, 12, 10)
+    # The tenth call is not the first, whose path its own begins with.
+    assert form({"tools": TOOLS}, calls("{}", *many[:10])) == Form(1, 11, 10)
+    assert form({"tools": TOOLS}, calls("{}", name="g")) == Form(1, 1, 0)
+    # Calls that were cut may be valid or not.
+    assert form({"tools": TOOLS}, calls("{", finish="length")) == Form(1, cut=1)
+
+
+def test_calls_that_cannot_be_checked() -> None:
+    endless = {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": endless}}]
+    assert form({"tools": tools}, calls("{}", "{")) == Form(1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ({"message": {"content": '{"n": 1}'}}, Form(1, json=1, valid_json=1)),
+        ({"message": {"content": '{"n": "x"}'}}, Form(1, json=1)),
+        ({"message": {"content": "```json"}}, Form(1, json=1)),
+        ({"message": {"content": '{"n'}, "finish_reason": "length"}, Form(1, cut=1)),
+        ({"message": {"refusal": "no"}}, Form(1, refused=1)),
+        ({"message": {"content": "{"}, "finish_reason": "content_filter"}, Form(1, refused=1)),
+    ],
+)
+def test_the_form_of_json(choice: dict[str, Any], expected: Form) -> None:
+    assert form({"response_format": FORMAT}, choice) == expected
+    if not expected.cut and not expected.refused:
+        assert form({}, choice) == Form(1)
+
+
+def test_each_choice_counts() -> None:
+    good, bad = ({"message": {"content": text}} for text in ('{"n": 1}', "no"))
+    assert form({"response_format": FORMAT}, good, bad, bad) == Form(3, json=3, valid_json=1)

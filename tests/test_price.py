@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -79,12 +80,32 @@ def test_without_the_list_prices_are_unknown(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    "value", [5, {"input": 1}, {"input": 1, "output": 2, "outputs": 3}, {"input": 1, "output": -1}]
+    "value",
+    [
+        5,
+        {"input": 1},
+        {"input": 1, "output": 2, "outputs": 3},
+        {"input": 1, "output": -1},
+        {"input": 1, "output": math.inf},
+    ],
 )
 def test_a_table_of_prices_that_is_wrong(value: object) -> None:
     with pytest.raises(SettingError, match="the price of 'm'"):
         own_rates("m", value)
     assert own_rates("m", {"input": 1, "output": 2}) == Rates(1, 2)
+
+
+def test_the_prices_and_indexes_of_a_project() -> None:
+    table = {"input": 2, "output": 8, "cached": 0.5}
+    index = {"value": 60, "source": "ours"}
+    prices = Prices.of({"prices": {"m*": table}, "quality_index": {"m": index}})
+    listed = {"input": 2, "output": 8, "cached": 0.5, "cache_write": None, "source": "own table"}
+    # (3 * 2 + 8) / 4, (7 * 0.5 + 2 * 2 + 8) / 10
+    assert prices.listed(figures("m-1")) == {**listed, "3:1": 3.5, "7:2:1": 1.55}
+    assert prices.listed(figures("x", "h")) is None
+    assert (prices.quality("m"), prices.quality("m-1")) == (index, None)
+    flex, plain = (Prices().listed(figures("gpt-5.4", tier=tier)) for tier in ("flex", ""))
+    assert flex == plain
 
 
 def test_sums_say_what_is_not_known() -> None:

@@ -471,6 +471,8 @@ def _listed(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, str):
         return value
+    if isinstance(value, dict) and value:
+        return ", ".join(f"{name} {part}" for name, part in value.items())
     return ", ".join(value) if isinstance(value, list | tuple) and value else "none"
 
 

@@ -59,6 +59,21 @@ _TIMES = {
 _ID = "gen_ai.response.id"
 _FINISHES = "gen_ai.response.finish_reasons"
 
+_PROVIDERS = {
+    "api.openai.com": "openai",
+    ".openai.azure.com": "azure.ai.openai",
+    ".services.ai.azure.com": "azure.ai.inference",
+    "api.anthropic.com": "anthropic",
+    "api.deepseek.com": "deepseek",
+    "api.groq.com": "groq",
+    "api.mistral.ai": "mistral_ai",
+    "api.perplexity.ai": "perplexity",
+    "api.x.ai": "x_ai",
+    "generativelanguage.googleapis.com": "gcp.gemini",
+    "-aiplatform.googleapis.com": "gcp.vertex_ai",
+}
+"""Ends of host names, and the provider's name in OpenTelemetry's conventions."""
+
 
 class Score(NamedTuple):
     """What a test gave to what a model said, from 0 to 1.
@@ -114,7 +129,12 @@ def figures_of_row(row: JSONObject) -> Figures:
 def _attributes(figures: Figures) -> JSONObject:
     """The exchange in the names of OpenTelemetry's conventions for generative AI."""
     tokens = figures.tokens
+    name = figures.host.partition(":")[0].lower()
     named = {
+        "gen_ai.provider.name": next(
+            (known for suffix, known in _PROVIDERS.items() if name.endswith(suffix)), None
+        ),
+        "server.address": name or None,
         "gen_ai.request.model": figures.requested_model or None,
         "gen_ai.request.stream": figures.is_stream,
         "gen_ai.response.model": figures.model or None,
@@ -160,7 +180,7 @@ def report_of(
     return {
         "version": VERSION,
         "run": _run_row(every, run),
-        "models": [_model_row(group, scores) for group in by_model(every.exchanges)],
+        "models": [_model_row(group, prices, scores) for group in by_model(every.exchanges)],
         "tests": [
             _test_row(group, (outcomes or {}).get(name), scores) for name, group in tests.items()
         ],
@@ -186,13 +206,21 @@ def _usd(every: Group, source: str) -> float | None:
     return Group("", [one for one in every.exchanges if one.figures.source == source]).usd
 
 
-def _model_row(group: Group, scores: Sequence[Score]) -> JSONObject:
+def _model_row(group: Group, prices: Prices, scores: Sequence[Score]) -> JSONObject:
     own = {one.figures.test for one in group.exchanges}
     values: dict[str, list[float]] = {}
     for score in scores:
         if score.model == group.name or (not score.model and score.test in own):
             values.setdefault(score.name, []).append(score.value)
-    return {**group.to_json(), "scores": {name: _interval(of) for name, of in values.items()}}
+    # One exchange for each way to look up the price.
+    asked = {(f.model, f.requested_model, f.host): f for f in (e.figures for e in group.exchanges)}
+    listed = (price for figures in asked.values() if (price := prices.listed(figures)))
+    return {
+        **group.to_json(),
+        "list_price": next(listed, None),
+        "quality_index": prices.quality(group.name),
+        "scores": {name: _interval(of) for name, of in values.items()},
+    }
 
 
 def _interval(values: Sequence[float]) -> JSONObject:

@@ -120,15 +120,14 @@ class Group:
             "name": self.name,
             **self.sums(),
             "usd_per_million_tokens": self.usd_per_million,
-            "list_price": None,
             "ttft_seconds": self.spread(lambda f: f.timing.first_token),
             "first_answer_seconds": self.spread(lambda f: f.timing.first_answer),
             "tokens_per_second": self.spread(lambda f: f.timing.tokens_per_second),
             "server_tokens_per_second": self.spread(lambda f: f.server_tokens_per_second),
             "tokens_per_chunk": self.spread(lambda f: f.timing.tokens_per_chunk),
             "seconds": self.spread(lambda f: f.timing.total),
+            "speeds_disagree": sum(one.figures.speeds_disagree for one in self.exchanges),
             "form": self.form(),
-            "quality_index": None,
         }
 
 

@@ -13,11 +13,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from pytest_chatapi.config.options import Settings
-from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.errors import SettingError
-from pytest_chatapi.plugin.policy import findings_of
+from pytest_chatapi.plugin.policy import checker_of, findings_of
 from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.recording.transport import AsyncRecordReplayTransport, RecordReplayTransport
 from pytest_chatapi.server import require_extra
@@ -25,6 +24,7 @@ from pytest_chatapi.server import require_extra
 if TYPE_CHECKING:
     from pytest_chatapi.faults import Fault, Plan
     from pytest_chatapi.faults.virtual_time import VirtualTime
+    from pytest_chatapi.figures.measure import Figures
     from pytest_chatapi.figures.measure import Source as FiguresSource
     from pytest_chatapi.figures.summary import Group
     from pytest_chatapi.mock.chat_mock import ChatMock
@@ -80,29 +80,34 @@ class ChatAPI:
     @property
     def usage(self) -> Usage:
         """The token counts of all responses together."""
-        sums = dict.fromkeys(Usage.__dataclass_fields__, 0)
-        for exchange in self.exchanges:
-            for name, count in _token_counts(exchange):
-                if name in sums:
-                    sums[name] += count
-        return Usage(**sums)
+        from pytest_chatapi.figures.price import UNKNOWN
+        from pytest_chatapi.figures.summary import Group, Priced
+
+        group = Group("", [Priced(one, UNKNOWN) for one in self._figures(timed=False)])
+        kinds = ("prompt", "completion", "total", "cached", "reasoning")
+        return Usage(**{f"{kind}_tokens": group.tokens(kind) or 0 for kind in kinds})
 
     @property
     def figures(self) -> Group:
         """Tokens, seconds and cost of the chat completions so far, one by one and together."""
-        from pytest_chatapi.contract.endpoint import checked_row_of
-        from pytest_chatapi.figures.measure import figures_of
         from pytest_chatapi.figures.price import Prices
         from pytest_chatapi.figures.summary import Group, Priced
 
-        group, prices = Group(""), Prices()
-        is_mock = self.recorder.answers is not None
+        file = self.settings.file
+        prices = Prices.of(file.values if file is not None else {})
+        return Group("", [Priced(one, prices.cost(one)) for one in self._figures(timed=True)])
+
+    def _figures(self, *, timed: bool) -> Iterator[Figures]:
+        """The figures of each chat completion so far."""
+        from pytest_chatapi.figures.measure import figures_of
+
+        replayed: FiguresSource = "mock" if self.recorder.answers is not None else "replayed"
+        checker = checker_of(self.settings)
         for exchange in self.exchanges:
-            if checked_row_of(exchange).name == "chat":
-                source: FiguresSource = "mock" if is_mock else "replayed"
-                figures = figures_of(exchange, "live" if exchange.live else source)
-                group.exchanges.append(Priced(figures, prices.cost(figures)))
-        return group
+            checked = checker.check(exchange)
+            if checked.kind == "chat":
+                source = "live" if exchange.live else replayed
+                yield figures_of(exchange, source, checked=checked, timed=timed)
 
     @property
     def cassette(self) -> Path | None:
@@ -251,19 +256,6 @@ class ChatAPI:
                 yield server.url
             finally:
                 self.recorder.ports.discard(port)
-
-
-def _token_counts(exchange: Exchange) -> Iterator[tuple[str, int]]:
-    """Name and number of each token count of a response, those of its details included."""
-    answer = check_exchange(exchange).answer
-    usage = answer.usage if answer is not None else None
-    if not isinstance(usage, dict):
-        return
-    details = (usage.get("prompt_tokens_details"), usage.get("completion_tokens_details"))
-    for counts in (usage, *details):
-        for name, count in counts.items() if isinstance(counts, dict) else ():
-            if type(count) is int:
-                yield name, count
 
 
 def _require_server() -> None:
