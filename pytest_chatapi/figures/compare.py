@@ -46,6 +46,7 @@ FIGURES: dict[str, int] = {
     "first_answer_seconds": 1,
     "tokens_per_second": -1,
     "server_tokens_per_second": -1,
+    "speeds_disagree": 1,
     "tokens_per_chunk": 0,
     "answers": 0,
     "tool_calls": 0,

@@ -32,6 +32,7 @@ _DETAILS = {
     "unpriced",
     "spent_usd",
     "saved_usd",
+    "speeds_disagree",
     "tokens_per_chunk",
     "answers",
     "tool_calls",
