@@ -18,8 +18,9 @@ import pytest
 from paced_server import PacedServer, VirtualClock
 
 from pytest_chatapi import AsyncRecordReplayTransport, RecordReplayTransport
+from pytest_chatapi.cli.main import main
 from pytest_chatapi.errors import ReadError
-from pytest_chatapi.figures.measure import Figures, Tokens, figures_of
+from pytest_chatapi.figures.measure import Figures, Timing, Tokens, figures_of
 from pytest_chatapi.figures.price import Prices, Rates
 from pytest_chatapi.reading.reader import read_file
 from pytest_chatapi.recording import clock
@@ -281,3 +282,83 @@ def test_async_figures_are_those_of_the_pace(paced: PacedServer, tmp_path: Path)
     (exchange,) = transport.recorder.exchanges
     timing = figures_of(exchange, "live").timing
     assert {name: getattr(timing, name) for name in seconds} == pytest.approx(seconds)
+
+
+# -- other recorders -----------------------------------------------------------------------------
+
+STREAM = b"".join(chunk for _, chunk in CASES["stream"][0]).decode()
+CHUNKS = [json.loads(line[6:]) for line in STREAM.splitlines() if line.startswith("data: {")]
+ASKED = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": True})
+URL = "https://api.example.org/v1/chat/completions"
+KIND = {"content-type": ["text/event-stream"]}
+RESPONSE = {"body": {"string": STREAM}, "headers": KIND, "status": {"code": 200, "message": "OK"}}
+FILES: dict[str, Any] = {
+    "vcrpy.yaml": {
+        "interactions": [
+            {
+                "request": {"body": ASKED, "headers": {}, "method": "POST", "uri": URL},
+                "response": RESPONSE,
+            }
+        ],
+        "version": 1,
+    },
+    "browser.har": {
+        "log": {
+            "version": "1.2",
+            "entries": [
+                {
+                    "startedDateTime": "2026-11-25T10:00:00Z",
+                    "time": 750,
+                    "request": {
+                        "method": "POST",
+                        "url": URL,
+                        "headers": [],
+                        "postData": {"text": ASKED},
+                    },
+                    "response": {
+                        "status": 200,
+                        "headers": [{"name": "content-type", "value": "text/event-stream"}],
+                        "content": {"mimeType": "text/event-stream", "text": STREAM},
+                    },
+                    "timings": {"send": 0, "wait": 250, "receive": 500},
+                }
+            ],
+        }
+    },
+    "go-vcr.yaml": {
+        "version": 2,
+        "interactions": [
+            {
+                "id": 0,
+                "request": {"body": ASKED, "headers": {}, "url": URL, "method": "POST"},
+                "response": {
+                    "body": STREAM,
+                    "headers": KIND,
+                    "status": "200 OK",
+                    "code": 200,
+                    "duration": "750ms",
+                },
+            }
+        ],
+    },
+    "saved.sse": STREAM,
+    "chunks.json": CHUNKS,
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_other_recorders_keep_no_times(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    path.write_text(FILES[name] if isinstance(FILES[name], str) else json.dumps(FILES[name]))
+    errors: list[ReadError] = []
+    (exchange,) = read_file(path, errors.append)
+    figures = figures_of(exchange, "recorded")
+    assert errors == []
+    assert (figures.tokens, figures.model, figures.is_stream) == (Tokens(10, 21, 31), "m", True)
+    assert figures.timing == Timing(unmeasured="the times of arrival were not recorded")
+    assert PRICES.cost(figures).usd == pytest.approx((10 * 2 + 21 * 8) / 1e6)
+    assert main(["figures", str(path)]) == 0
+    _, row, *_ = capsys.readouterr().out.splitlines()
+    assert row.split() == ["m", "1", "10", "21"]  # no price, no times
