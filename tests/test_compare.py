@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.contract.schemas import document
@@ -25,7 +28,7 @@ def sent(test: str = "test_a", total: int | None = 110, **more: Any) -> Figures:
     """An exchange of a test, with 10 tokens of output."""
     tokens = Tokens() if total is None else Tokens(total - 10, 10, total)
     timing = Timing(first_token=more.pop("ttft", None), tokens_per_second=more.pop("speed", None))
-    model, status = more.pop("model", "m"), 200
+    model, status = more.pop("model", "mini"), 200
     return Figures(
         "live", model, model, "localhost", True, status, tokens, timing, test=test, **more
     )
@@ -122,9 +125,9 @@ def test_what_changed() -> None:
         ("run", "", "total_tokens"): (180, 223),
         ("run", "", "usd"): (pytest.approx(180e-6), pytest.approx(223e-6)),
         ("run", "", "spent_usd"): (pytest.approx(180e-6), pytest.approx(223e-6)),
-        ("model", "m", "prompt_tokens"): (150, 193),
-        ("model", "m", "total_tokens"): (180, 223),
-        ("model", "m", "usd"): (pytest.approx(180e-6), pytest.approx(223e-6)),
+        ("model", "mini", "prompt_tokens"): (150, 193),
+        ("model", "mini", "total_tokens"): (180, 223),
+        ("model", "mini", "usd"): (pytest.approx(180e-6), pytest.approx(223e-6)),
         ("test", "test_a", "prompt_tokens"): (100, 133),
         ("test", "test_a", "total_tokens"): (110, 143),
         ("test", "test_a", "usd"): (pytest.approx(110e-6), pytest.approx(143e-6)),
@@ -237,73 +240,43 @@ def test_spread_and_scores() -> None:
 # -- text and Markdown ---------------------------------------------------------------------------
 
 
+TOOLS, STREAM = "tests/test_agent.py::test_tools", "tests/test_agent.py::test_stream"
+
+
 def pair() -> tuple[JSONObject, JSONObject]:
     """Two reports with a bit of everything."""
     base = report(
-        *(sent("test_a", 110, ttft=time) for time in (0.1, 0.2, 0.6)),
-        sent("test_b", 50),
-        sent("test_old", 20),
-        sent("test_slow", 30, ttft=0.2),
+        *(sent(TOOLS, 110, ttft=time) for time in (0.1, 0.2, 0.6)),
+        sent(STREAM, 50),
+        sent("tests/test_agent.py::test_old", 20),
+        sent("tests/test_agent.py::test_slow", 30, ttft=0.2),
         run={"started": "2026-11-25T10:00:00Z"},
-        outcomes={"test_b": "passed"},
+        outcomes={STREAM: "passed"},
     )
     head = report(
-        *(sent("test_a", 130, ttft=time) for time in (0.1, 0.3, 0.6)),
-        sent("test_b", None, findings=(FINDING,)),
-        sent("test_new", 1030),
-        sent("test_slow", 30, ttft=0.3),
+        *(sent(TOOLS, 130, ttft=time) for time in (0.1, 0.3, 0.6)),
+        sent(STREAM, None, findings=(FINDING,)),
+        sent("tests/test_agent.py::test_new", 1030),
+        sent("tests/test_agent.py::test_slow", 30, ttft=0.3),
         run={"started": "2026-11-26T10:00:00Z"},
-        outcomes={"test_b": "failed"},
+        outcomes={STREAM: "failed"},
     )
     return base, head
 
 
-TEXT = """\
-base  base.json: 6 exchanges (6 live), 2026-11-25T10:00:00Z
-head  head.json: 6 exchanges (6 live), 2026-11-26T10:00:00Z
+DOCS = Path(__file__).resolve().parent.parent / "docs" / "compare.md"
 
-                                     base        head    change
-model m
-  prompt_tokens                       370      1,400+
-  completion_tokens                    60         50+
-  total_tokens                        430      1,450+
-  usd                            0.000430    0.00145+
-  ttft_seconds                      0.200       0.300    +50.0%
-    n 4, p5-p95 0.100-0.600: within the spread of base
-  findings                              0           1        +1
-    in head, 1 response reported no usage
-test_a
-  prompt_tokens                       300         360    +20.0%
-  total_tokens                        330         390    +18.2%  over 5%
-  usd                            0.000330    0.000390    +18.2%
-test_b
-  prompt_tokens                        40     unknown
-  completion_tokens                    10     unknown
-  total_tokens                         50     unknown            not known
-  usd                           0.0000500     unknown
-  findings                              0           1        +1  over 0
-    in head, 1 response reported no usage
 
-only times or details: 1 test
-new tests: 1
-  test_new (1,030 tokens)
-removed tests: 1
-  test_old (20 tokens)
-tests with another outcome: 1
-  test_b: passed -> failed
-test:total_tokens=5%: 2 compared, 1 over, 1 not known
-test:findings=0: 3 compared, 1 over
-FAIL test_a: total_tokens 330 -> 390 (+18.2%), over 5%
-FAIL test_b: total_tokens not known in head: 1 response reported no usage
-FAIL test_b: findings 0 -> 1, over 0
-not within the limits: 3 problems
-"""
+def example() -> str:
+    """The text in the docs: that of the two reports above."""
+    (text,) = re.findall(r"```text\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    return str(text)
 
 
 def test_text() -> None:
     base, head = pair()
     text = text_of(compared(base, head, "test:total_tokens=5%", "test:findings=0"))
-    assert text == TEXT
+    assert text == example()
     assert all(len(line) <= 80 for line in text.splitlines())
     same = text_of(compared(base, base)).splitlines()
     assert same[3:] == [
@@ -317,12 +290,12 @@ MARKDOWN = """\
 <!-- chatapi compare -->
 ### Chat completions: not within the limits: 2 problems
 
-- `test_a: total_tokens 330 -> 390 (+18.2%), over 5%`
-- `test_b: total_tokens not known in head: 1 response reported no usage`
+- `tests/test_agent.py::test_tools: total_tokens 330 -> 390 (+18.2%), over 5%`
+- `tests/test_agent.py::test_stream: total_tokens not known in head: 1 response reported no usage`
 
 | | | base | head | change | |
 |---|---|--:|--:|--:|---|
-| `model m` | total_tokens | 430 | 1,450+ |  | in head, 1 response reported no usage |
+| `model mini` | total_tokens | 430 | 1,450+ |  | in head, 1 response reported no usage |
 |  | usd | 0.000430 | 0.00145+ |  | in head, 1 response reported no usage |
 |  | ttft_seconds | 0.200 | 0.300 | +50.0% | n 4, p5-p95 0.100-0.600: within the spread of base |
 |  | findings | 0 | 1 | +1 |  |
@@ -337,8 +310,10 @@ def test_markdown() -> None:
     text = markdown_of(compared(base, head, "test:total_tokens=5%"))
     assert text.startswith(MARKDOWN)
     folded, rest = text.removeprefix(MARKDOWN).split("</details>\n")
-    assert "| `test_a` | prompt_tokens | 300 | 360 | +20.0% |  |\n" in folded
-    assert "removed tests:\n\n- `test_old (20 tokens)`\n" in folded
+    assert (
+        "| `tests/test_agent.py::test_tools` | prompt_tokens | 300 | 360 | +20.0% |  |\n" in folded
+    )
+    assert "removed tests:\n\n- `tests/test_agent.py::test_old (20 tokens)`\n" in folded
     assert "head: `head.json`, `6 exchanges (6 live), 2026-11-26T10:00:00Z`\n" in rest
     same = markdown_of(compared(base, base))
     assert "no limits given\n\nRun and models are unchanged.\n" in same
@@ -393,12 +368,32 @@ def test_the_command(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "base.json", "base.json", *limits]) == 0
     capsys.readouterr()
     assert main(["compare", "base.json", "head.json", *limits]) == 1
-    assert capsys.readouterr().out == TEXT
+    assert capsys.readouterr().out == example()
     assert main(["compare", "base.json", "head.json", *limits, "--format", "json"]) == 1
     assert len(json.loads(capsys.readouterr().out)["problems"]) == 3
     markdown = ["--format", "markdown", "-o", "comment.md"]
     assert main(["compare", "base.json", "head.json", *limits[:2], *markdown]) == 1
     assert Path("comment.md").read_text().startswith(MARKDOWN)
+
+
+def test_the_commands_of_the_docs_run(files: Path) -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
+        assert yaml.safe_load(block)["jobs"]
+    commands = re.findall(r"chatapi compare .*head.json.*", text)
+    assert len(commands) == 2
+    for command in commands:
+        assert main(shlex.split(command)[1:]) == 1
+    assert Path("comment.md").is_file()
+
+
+def test_the_docs_name_each_figure() -> None:
+    rows = re.findall(r"^\| (`[^|]*) \| (\w+)[^|]*\|", DOCS.read_text(), re.MULTILINE)
+    words = {1: "more", -1: "less", 0: "each"}
+    named = {name: word for names, word in rows for name in re.findall(r"`(\w+)`", names)}
+    assert named == {name: words[direction] for name, direction in FIGURES.items()}
+    limits = re.findall(r"^\| `(.*=.*?)` \|", DOCS.read_text(), re.MULTILINE)
+    assert len([*map(limit_of, limits)]) == 7
 
 
 @pytest.mark.parametrize(
