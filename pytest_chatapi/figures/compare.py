@@ -239,7 +239,9 @@ def _rows(report: JSONObject, scope: Scope) -> dict[str, JSONObject]:
         return {row["name"]: row for row in report["models"]}
     findings = Counter[str]()
     for exchange in report["exchanges"]:
-        findings[exchange["test"] if scope == "test" else ""] += len(exchange["findings"])
+        findings[exchange["test"] if scope == "test" else ""] += sum(
+            _object(finding).get("level") != "note" for finding in exchange["findings"]
+        )
     if scope == "run":
         return {"": {**report["run"], "findings": findings[""]}}
     return {row["test"]: {**row, "findings": findings[row["test"]]} for row in report["tests"]}

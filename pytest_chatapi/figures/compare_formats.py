@@ -63,26 +63,26 @@ _MAIN = {
 def _shown(comparison: JSONObject) -> list[list[JSONObject]]:
     """The changes worth showing, by what they are of: run, models, then tests, first those that do
     not keep to a limit.
-
-    Times of single tests differ with each run: they alone are no reason to show a test.
     """
     groups = []
     for _, changes in groupby(comparison["changes"], key=lambda c: (c["scope"], c["name"])):
         every = [*changes]
         first = next((one for one in every if one["figure"] == "ttft_seconds"), None)
-        groups.append([one for one in every if one["problem"] or not _says_nothing_new(one, first)])
+        groups.append([one for one in every if one["problem"] or _says_something(one, first)])
     if comparison["models"]["compared"] == 1 and not _has_others(comparison["models"]):
         # Of one model, the sums are those of the run.
         groups = [own for own in groups if own and (own[0]["scope"] != "run" or _fails(own))]
-    groups = [own for own in groups if own and not _is_noise(own)]
     order = ("run", "model", "test")
+    groups = [own for own in groups if own]
     return sorted(groups, key=lambda own: (order.index(own[0]["scope"]), not _fails(own)))
 
 
-def _says_nothing_new(one: JSONObject, first_token: JSONObject | None) -> bool:
+def _says_something(one: JSONObject, first_token: JSONObject | None) -> bool:
     if one["figure"] == "first_answer_seconds" and first_token is not None:
-        return all(one[side] == first_token[side] for side in ("base", "head"))
-    return one["figure"] in _DETAILS
+        return any(one[side] != first_token[side] for side in ("base", "head"))
+    # Times of single tests differ with each run.
+    is_noise = one["scope"] == "test" and one["figure"].endswith("_seconds")
+    return not is_noise and one["figure"] not in _DETAILS
 
 
 def _has_others(rows: JSONObject) -> bool:
@@ -91,14 +91,6 @@ def _has_others(rows: JSONObject) -> bool:
 
 def _fails(own: Iterable[JSONObject]) -> bool:
     return any(one["problem"] for one in own)
-
-
-def _is_noise(own: Sequence[JSONObject]) -> bool:
-    return (
-        own[0]["scope"] == "test"
-        and not _fails(own)
-        and all(one["figure"].endswith("_seconds") for one in own)
-    )
 
 
 def _number(figure: str, value: float | None) -> str:
