@@ -1,16 +1,14 @@
-"""Prices, sums over exchanges, and the command `chatapi figures`."""
+"""Prices, and sums over exchanges."""
 
 from __future__ import annotations
 
-import json
 import math
 import sys
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from pytest_chatapi.cli.main import main
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.figures.measure import Figures, Timing, Tokens
 from pytest_chatapi.figures.price import Cost, Prices, Rates, own_rates
@@ -106,6 +104,10 @@ def test_the_prices_and_indexes_of_a_project() -> None:
     assert (prices.quality("m"), prices.quality("m-1")) == (index, None)
     flex, plain = (Prices().listed(figures("gpt-5.4", tier=tier)) for tier in ("flex", ""))
     assert flex == plain
+    long = figures("gemini-2.5-pro", "generativelanguage.googleapis.com", tokens=Tokens(300_000, 1))
+    short = replace(long, tokens=Tokens(1, 1))
+    assert Prices().rates(long) != Prices().rates(short)
+    assert Prices().listed(long) == Prices().listed(short)
 
 
 def test_sums_say_what_is_not_known() -> None:
@@ -134,18 +136,3 @@ def test_sums_say_what_is_not_known() -> None:
     }
     assert (other.usd, other.unpriced) == (None, 1)
     assert Group("", [Priced(figures(tokens=Tokens()), Cost(None, ""))]).usd_per_million is None
-
-
-def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    example = str(Path(__file__).resolve().parent.parent / "docs" / "example")
-    assert main(["figures", example]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split() == ["lit", "2", "42", "104", "0.02", "s"]
-    assert lines[3:] == ["2 responses at an unknown price", "2 exchanges of 1 model"]
-    assert all(len(line) <= 80 for line in lines)
-    assert main(["figures", example, "--format", "json"]) == 0
-    (model,) = json.loads(capsys.readouterr().out)["models"]
-    assert (model["name"], model["total_tokens"], model["usd"]) == ("lit", 146, None)
-    (tmp_path / "notes.txt").write_text("nothing")
-    assert main(["figures", str(tmp_path)]) == 2
-    assert "holds no chat completions" in capsys.readouterr().err

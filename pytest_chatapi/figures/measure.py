@@ -261,6 +261,8 @@ def _account(exchange: Exchange, header: str) -> str:
 
 _OF_CALLS = frozenset({"C01", "C02", "C03", "C09", "C10", "K15"})
 _OF_JSON = frozenset({"J01", "J02", "J03"})
+_OF_THE_FRAME = ("id", "type")
+"""Cases of C01: what the server puts around a call, whatever the model says."""
 
 
 def _form(answer: Answer, findings: Iterable[Finding]) -> Form:
@@ -293,7 +295,7 @@ def _judged(
     """How many of these places could be checked, and how many are without a finding."""
     broken, unchecked = set[str](), set[str]()
     for finding in findings:
-        if finding.code in codes:
+        if finding.code in codes and finding.case not in _OF_THE_FRAME:
             kind = unchecked if finding.case == "unchecked" else broken
             kind.update(path for path in paths if f"{finding.path}.".startswith(f"{path}."))
     count = len(paths) - len(unchecked - broken)
@@ -430,27 +432,29 @@ def _timed_chunks(
 _TOKENS = frozenset({"reasoning", "answer", "tool"})
 
 
+_KINDS: tuple[Mark, ...] = ("other", "usage", "role", "reasoning", "tool", "answer")
+"""A chunk is of the last kind that one of its choices is of."""
+
+
 def _kind_of(chunk: JSONObject) -> Mark:
-    """What a chunk brings; of several kinds, what comes first in `Mark` after the reasoning."""
-    kind: Mark = "usage" if chunk.get("usage") else "other"
+    """What a chunk brings."""
+    kinds: list[Mark] = ["usage" if chunk.get("usage") else "other"]
     choices = chunk.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         delta = choice.get("delta") if isinstance(choice, dict) else None
-        if not isinstance(delta, dict):
-            continue
-        audio = delta.get("audio")
-        said = audio if isinstance(audio, dict) else {}
-        if any((delta.get("content"), delta.get("refusal"), said.get("data"))):
-            return "answer"
-        if delta.get("tool_calls") or delta.get("function_call"):
-            kind = "tool"
-        elif kind == "tool":
-            continue
-        elif any(delta.get(name) for name in ("reasoning", "reasoning_content", "thinking")):
-            kind = "reasoning"
-        elif kind != "reasoning" and delta.get("role"):
-            kind = "role"
-    return kind
+        if isinstance(delta, dict):
+            kinds.append(_kind_of_delta(delta))
+    return max(kinds, key=_KINDS.index)
+
+
+def _kind_of_delta(delta: JSONObject) -> Mark:
+    if delta.get("content") or delta.get("refusal") or _part(delta, "audio").get("data"):
+        return "answer"
+    if delta.get("tool_calls") or delta.get("function_call"):
+        return "tool"
+    if any(delta.get(name) for name in ("reasoning", "reasoning_content", "thinking")):
+        return "reasoning"
+    return "role" if delta.get("role") else "other"
 
 
 # -- what the server says ------------------------------------------------------------------------
@@ -465,9 +469,9 @@ def _server_speed(last: JSONObject, usage: JSON, tokens: Tokens) -> float | None
     for part in (usage, _part(last.get("x_groq"), "usage")):
         seconds = _number(part.get("completion_time")) if part else None
         if seconds and tokens.completion:
-            return tokens.completion / seconds
+            return _number(tokens.completion / seconds)
     mean = _number(_part(last, "metrics").get("mean_time_per_output_token"))
-    return 1 / mean if mean else None
+    return _number(1 / mean) if mean else None
 
 
 def _wire_usd(usage: JSONObject, headers: Mapping[str, str]) -> float | None:

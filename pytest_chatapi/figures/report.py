@@ -17,10 +17,20 @@ from pytest_chatapi import __version__
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.figures.measure import Figures, Form, Timing, Tokens
-from pytest_chatapi.figures.price import Prices
+from pytest_chatapi.figures.price import Cost, Prices
 from pytest_chatapi.figures.summary import TOKENS, Group, Priced, by_model
 
-__all__ = ["VERSION", "Score", "figures_of_row", "is_report", "read_report", "report_of", "row_of"]
+__all__ = [
+    "VERSION",
+    "Score",
+    "figures_of_row",
+    "is_report",
+    "merged",
+    "priced_of_row",
+    "read_report",
+    "report_of",
+    "row_of",
+]
 
 VERSION = 1
 """Of the form."""
@@ -108,6 +118,11 @@ def row_of(priced: Priced) -> JSONObject:
     return row
 
 
+def priced_of_row(row: JSONObject) -> Priced:
+    """The figures that `row_of` made a row of, at what they cost then."""
+    return Priced(figures_of_row(row), Cost(row["usd"], row["usd_source"]))
+
+
 def figures_of_row(row: JSONObject) -> Figures:
     """The figures that `row_of` made a row of."""
     values: dict[str, Any] = {attribute: row[name] for name, attribute in _PLAIN.items()}
@@ -156,7 +171,7 @@ def _attributes(figures: Figures) -> JSONObject:
 
 
 def report_of(
-    exchanges: Iterable[Figures],
+    exchanges: Iterable[Figures | Priced],
     prices: Prices,
     run: Mapping[str, JSON],
     outcomes: Mapping[str, str] | None = None,
@@ -165,10 +180,14 @@ def report_of(
     """The report of a run.
 
     Args:
+        exchanges: those without a price get one.
         run: its ``kind``, and ``started``, ``skipped`` and ``unread``, where they are known.
         outcomes: of the tests, by node id.
     """
-    every = Group("", [Priced(figures, prices.cost(figures)) for figures in exchanges])
+    every = Group(
+        "",
+        [one if isinstance(one, Priced) else Priced(one, prices.cost(one)) for one in exchanges],
+    )
     tests: dict[str, Group] = {}
     for one in every.exchanges:
         if one.figures.test:
@@ -187,6 +206,31 @@ def report_of(
         "exchanges": rows,
         "streams": _streams(rows),
     }
+
+
+def merged(reports: Sequence[JSONObject], prices: Prices) -> JSONObject:
+    """Several reports as one; what a test gave counts as its mean."""
+    rows, skipped = list[JSONObject](), Counter[str]()
+    for report in reports:
+        first = len(rows)
+        rows += [dict(row) for row in report["exchanges"]]
+        for stream in report["streams"]:
+            rows[first + stream["exchange"]]["marks"] = stream["marks"]
+        skipped.update(report["run"]["skipped"])
+    tests = [row for report in reports for row in report["tests"]]
+    kinds = {report["run"]["kind"] for report in reports}
+    run = {
+        "kind": "pytest" if kinds == {"pytest"} else "recordings",
+        "skipped": skipped,
+        "unread": [one for report in reports for one in report["run"]["unread"]],
+    }
+    return report_of(
+        map(priced_of_row, rows),
+        prices,
+        run,
+        {row["test"]: row["outcome"] for row in tests if row["outcome"] is not None},
+        [Score(row["test"], name, of) for row in tests for name, of in row["scores"].items()],
+    )
 
 
 def _run_row(every: Group, run: Mapping[str, JSON]) -> JSONObject:

@@ -97,12 +97,14 @@ class Group:
         }
 
     def form(self) -> JSONObject:
-        """The sums of `Form` and of findings, and their shares per 1,000."""
+        """The sums of `Form`, of errors and of warnings, and their shares per 1,000."""
         counts = {
             field.name: sum(getattr(one.figures.form, field.name) for one in self.exchanges)
             for field in fields(Form)
         }
-        counts["findings"] = sum(len(one.figures.findings) for one in self.exchanges)
+        counts["findings"] = sum(
+            finding["level"] != "note" for one in self.exchanges for finding in one.figures.findings
+        )
         of = {
             "valid_tool_calls": counts["tool_calls"],
             "valid_json": counts["json"],
