@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 __all__ = ["PacedServer", "VirtualClock", "running"]
 
@@ -22,7 +23,8 @@ class VirtualClock:
 
 
 class PacedServer:
-    """Answers each request with chunks; the next is written when the client has the one before.
+    """Answers each request with chunks: the first is written when the client has sent all of the
+    request, the next when the client has the one before.
 
     Attributes:
         url: of the API.
@@ -45,6 +47,19 @@ class PacedServer:
     def arrived(self) -> None:
         """The client has a chunk."""
         self._arrived.release()
+
+    def trace(self, name: str, info: Any) -> None:
+        """For the extension ``trace`` of httpx: the client has sent its request, after a connection
+        that took its time.
+        """
+        if name == "http11.receive_response_headers.started":
+            self._arrived.release()
+        elif name == "connection.connect_tcp.complete" and isinstance(self.clock, VirtualClock):
+            self.clock.time += 3
+
+    async def async_trace(self, name: str, info: Any) -> None:
+        """As `trace`, for async clients."""
+        self.trace(name, info)
 
     def serve(self) -> None:
         """Serve until the listener is closed."""
@@ -69,6 +84,7 @@ class PacedServer:
         headers = dict(line.split(b": ", 1) for line in head.lower().split(b"\r\n")[1:])
         while len(body) < int(headers[b"content-length"]):
             body += connection.recv(65536)
+        self._arrived.acquire(timeout=60)
         self.requested, self.written = self.clock(), []
         connection.sendall(
             b"HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked\r\n"

@@ -194,8 +194,11 @@ def ask(server: PacedServer, transport: RecordReplayTransport, *, stream: bool) 
     received = []
     with (
         httpx.Client(base_url=server.url, transport=transport) as client,
-        client.stream("POST", "/chat/completions", json=body) as response,
+        client.stream(
+            "POST", "/chat/completions", json=body, extensions={"trace": server.trace}
+        ) as response,
     ):
+        assert response.request.extensions["trace"] == server.trace
         for _ in response.iter_raw():
             received.append(server.clock())
             server.arrived()
@@ -273,7 +276,9 @@ def test_async_figures_are_those_of_the_pace(paced: PacedServer, tmp_path: Path)
         body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
         async with (
             httpx.AsyncClient(base_url=paced.url, transport=transport) as client,
-            client.stream("POST", "/chat/completions", json=body) as response,
+            client.stream(
+                "POST", "/chat/completions", json=body, extensions={"trace": paced.async_trace}
+            ) as response,
         ):
             async for _ in response.aiter_raw():
                 paced.arrived()
