@@ -183,6 +183,32 @@ def test_what_is_not_known_fails_the_limit_that_names_it() -> None:
     ]
 
 
+def test_what_neither_report_knows_may_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    gap = (sent("test_a", None), sent("test_b", None))
+    for name, one in {
+        "base": report(sent(total=100), *gap),
+        "head": report(sent(total=120), *gap),
+        "more": report(sent(total=100), sent(total=None), *gap),
+    }.items():
+        Path(f"{name}.json").write_text(json.dumps(one))
+
+    def status(head: str, limit: str, *more: str) -> int:
+        return main(["compare", "base.json", f"{head}.json", "--max-change", limit, *more])
+
+    assert status("head", "run:total_tokens=20%") == 1
+    assert capsys.readouterr().out.endswith("\nallow what neither report knows: --allow-unknown\n")
+    assert status("head", "run:total_tokens=20%", "--allow-unknown") == 0
+    assert status("head", "run:total_tokens=19%", "--allow-unknown") == 1
+    assert "FAIL run: total_tokens 100+ -> 120+, over 19%\n" in capsys.readouterr().out
+    assert status("base", "total_tokens=0", "--allow-unknown") == 0
+    assert "total_tokens=0: 3 compared, 1 in neither\n" in capsys.readouterr().out
+    assert status("more", "run:total_tokens=99%", "--allow-unknown") == 1  # one more than before
+    assert "allow" not in capsys.readouterr().out.replace("FAIL", "").splitlines()[-1]
+
+
 def test_what_does_not_apply_passes_unless_nothing_is_left() -> None:
     both = report(sent("test_a", ttft=0.5), sent("test_b"))
     comparison = compared(both, both, "test:ttft_seconds=1")

@@ -30,6 +30,11 @@ def add_to(commands: Commands) -> None:
         help="fail if a figure gets worse by more: total_tokens=5%%, findings=0, test:usd=0.01; "
         "may be repeated",
     )
+    parser.add_argument(
+        "--allow-unknown",
+        action="store_true",
+        help="do not fail for responses without usage or price, if as many are in both reports",
+    )
     add_format(parser, ("text", "json", "markdown"))
     parser.add_argument("-o", "--output", metavar="FILE", help="write the comparison to FILE")
     parser.set_defaults(run=_run)
@@ -45,7 +50,7 @@ def _run(arguments: argparse.Namespace) -> int:
     output.require_writable(arguments.output)
     limits = [limit_of(text) for text in arguments.max_change]
     base, head = ((path, read_report(path)) for path in (arguments.base, arguments.head))
-    comparison = compare(base, head, limits)
+    comparison = compare(base, head, limits, allow_unknown=arguments.allow_unknown)
     if arguments.format == "json":
         text = json.dumps(comparison, indent=2, ensure_ascii=False) + "\n"
     else:

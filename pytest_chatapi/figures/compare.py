@@ -255,12 +255,17 @@ def _object(value: JSON) -> JSONObject:
 
 
 def compare(
-    base: tuple[str, JSONObject], head: tuple[str, JSONObject], limits: Sequence[Limit] = ()
+    base: tuple[str, JSONObject],
+    head: tuple[str, JSONObject],
+    limits: Sequence[Limit] = (),
+    *,
+    allow_unknown: bool = False,
 ) -> JSONObject:
     """What changed from one report to another, as JSON.
 
     Args:
         base, head: name and report, as `read_report` returns it.
+        allow_unknown: compare what is known where as many responses are not known in both reports.
 
     Returns:
         ``changes`` has each figure that differs, or that does not keep to its limit; ``limits`` how
@@ -284,7 +289,7 @@ def compare(
         unchanged = 0
         own = [limit for limit in counts if limit.scope in (None, scope)]
         for old, name in pairs.items():
-            differing = [*_changes(before[old], after[name], own, counts)]
+            differing = [*_changes(before[old], after[name], own, counts, allow_unknown)]
             unchanged += not differing
             title = name if old == name else f"{old} -> {name}"
             changes += [{"scope": scope, "name": title, **one} for one in differing]
@@ -323,17 +328,19 @@ def _changes(
     after: JSONObject,
     limits: Sequence[Limit],
     counts: Mapping[Limit, dict[str, int]],
+    allow_unknown: bool,
 ) -> Iterator[JSONObject]:
     """The figures of a row that changed, or that do not keep to their limits."""
     base_values, head_values = _values(before), _values(after)
     for name in sorted(base_values.keys() | head_values.keys(), key=_order):
         base, head = base_values.get(name, _Value()), head_values.get(name, _Value())
-        problems = [
-            (limit, problem)
+        problems = {
+            limit: _problem(limit, base, head, counts[limit], allow_unknown)
             for limit in limits
-            if limit.figure == name and (problem := _problem(limit, base, head, counts[limit]))
-        ]
-        if not problems and _is_same(base, head):
+            if limit.figure == name
+        }
+        broken = next((limit for limit, problem in problems.items() if problem), None)
+        if broken is None and _is_same(base, head):
             continue
         is_known = base.is_known and head.is_known
         yield {
@@ -345,8 +352,8 @@ def _changes(
             "gaps": {"base": base.gap, "head": head.gap},
             "spread": {"base": base.spread, "head": head.spread},
             "within_spread": _is_within(head.number, base.spread),
-            "limit": problems[0][0].text if problems else None,
-            "problem": problems[0][1] if problems else "",
+            "limit": broken.text if broken else None,
+            "problem": problems[broken] if broken else "",
         }
 
 
@@ -360,21 +367,28 @@ def _order(figure: str) -> tuple[int, str]:
     return ([*FIGURES].index(figure) if figure in FIGURES else len(FIGURES), figure)
 
 
-def _problem(limit: Limit, base: _Value, head: _Value, count: dict[str, int]) -> str:
+def _problem(
+    limit: Limit, base: _Value, head: _Value, count: dict[str, int], allow_unknown: bool
+) -> str:
     """What is wrong with a figure under a limit, or ``""``."""
-    if base.is_known and head.is_known:
+    same_gap = allow_unknown and base.gap == head.gap
+    if base.number is not None and head.number is not None and (same_gap or not _gaps(base, head)):
         count["compared"] += 1
-        if limit.allows(base.number or 0, head.number or 0):
+        if limit.allows(base.number, head.number):
             return ""
         count["over"] += 1
         return f"over {limit.most:g}{'%' * limit.is_percentage}"
-    if not (base.is_known or head.is_known or limit.figure in _ALWAYS):
+    if base.number is head.number and (same_gap or limit.figure not in _ALWAYS):
         count["absent"] += 1
         return ""
     count["unknown"] += 1
     unknown = [side for side, value in (("base", base), ("head", head)) if not value.is_known]
-    gap = next((value.gap for value in (base, head) if value.gap), "")
+    gap = next(iter(_gaps(base, head)), "")
     return f"not known in {' and '.join(unknown)}" + (f": {gap}" if gap else "")
+
+
+def _gaps(*values: _Value) -> list[str]:
+    return [value.gap for value in values if value.gap]
 
 
 def _difference(base: float | None, head: float | None) -> float | None:

@@ -262,9 +262,18 @@ def text_of(comparison: JSONObject) -> str:
     ]
     if comparison["problems"][_SHOWN:]:
         lines.append(f"... and {plural(len(comparison['problems']) - _SHOWN, 'more problem')}")
-    hint = "" if comparison["limits"] else ": --max-change FIGURE=LIMIT makes this a gate"
-    lines.append(_verdict(comparison) + hint)
+    lines.append(_verdict(comparison) + _hint(comparison))
     return "\n".join(lines) + "\n"
+
+
+def _hint(comparison: JSONObject) -> str:
+    if not comparison["limits"]:
+        return ": --max-change FIGURE=LIMIT makes this a gate"
+    problems = [one for one in comparison["problems"] if one["problem"].startswith("not known")]
+    changes = [one["change"] for one in problems]
+    if any(one["gaps"]["base"] == one["gaps"]["head"] != "" for one in changes):
+        return "\nallow what neither report knows: --allow-unknown"
+    return ""
 
 
 def _text_rows(one: JSONObject) -> Iterator[str]:
