@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -344,6 +346,48 @@ def test_markdown() -> None:
     same = markdown_of(compared(base, base))
     assert "no limits given\n\nRun and models are unchanged.\n" in same
     assert "<details>" not in same
+
+
+def test_what_a_reader_sees_first_and_what_not_at_all() -> None:
+    note = {**FINDING, "level": "note"}
+    long = "a score with a name of thirty"
+
+    def one(total: int, ttft: float, answer: float, *more: Figures) -> JSONObject:
+        timed = sent("test_b", total, ttft=ttft)
+        timing = dataclasses.replace(timed.timing, first_answer=answer)
+        return report(
+            sent("test_a", 100_000 + total),
+            dataclasses.replace(timed, timing=timing, findings=(note,) * total),
+            *more,
+            scores=[Score("test_b", long, total / 200)],
+        )
+
+    def text(base: JSONObject, head: JSONObject) -> list[str]:
+        return text_of(compared(base, head, "test:total_tokens=9%")).splitlines()
+
+    lines = text(one(100, 0.1, 0.1), one(120, 0.2, 0.2))
+    assert lines.index("test_b") < lines.index("test_a")  # which is within the limit
+    assert f"  {'prompt_tokens':<27}{'100,090':>12}{'100,110':>12}{'+0.02%':>10}" in lines
+    at = lines.index(f"  scores.{long}")
+    assert lines[at + 1] == f"{'':<29}{'0.500':>12}{'0.600':>12}{'+20.0%':>10}"
+    seen = "\n".join(lines)
+    assert "findings" not in seen  # notes
+    assert "first_answer_seconds" not in seen  # the first token
+    assert "n 1, p5-p95 0.100 -> 0.200\n" not in seen
+    assert "within the spread" not in seen.replace("interval", "").partition("scores.")[0]
+    assert "first_answer_seconds" in "\n".join(text(one(100, 0.1, 0.1), one(100, 0.2, 0.3)))
+
+
+@pytest.mark.parametrize(
+    ("times", "time", "is_within"),
+    [((0.1, 0.5), 0.5, True), ((0.1, 0.5), 0.51, False), ((0.2,), 0.25, None)],
+)
+def test_where_a_figure_lies(times: Sequence[float], time: float, is_within: bool | None) -> None:
+    comparison = compared(report(*(sent(ttft=one) for one in times)), report(sent(ttft=time)))
+    (change,) = [
+        c for c in comparison["changes"] if (c["scope"], c["figure"]) == ("model", "ttft_seconds")
+    ]
+    assert change["within_spread"] is is_within
 
 
 def test_names_of_others_are_no_markup() -> None:
