@@ -126,6 +126,21 @@ def test_a_report() -> None:
     assert (second["outcome"], second["unreported"], second["total_tokens"]) == (None, 1, None)
 
 
+def test_who_was_billed() -> None:
+    exchanges = [figures(organization="acme"), figures(), figures(organization="acme")]
+    exchanges.append(figures(organization="acme", project="p", tokens=Tokens()))
+    report = valid(report_of(exchanges, PRICES, RUN))
+    one, other = report["accounts"]
+    assert (one["organization"], one["project"], one["total_tokens"]) == ("acme", "", 2200)
+    assert (other["project"], other["total_tokens"], other["unreported"]) == ("p", None, 1)
+    lines = text_of(report).split("\n\n")[1].splitlines()
+    assert [line.split() for line in lines] == [
+        ["account", "calls", "prompt", "output", "USD"],
+        ["acme", "2", "2,000", "200", "0.0056"],
+        ["acme,", "p", "1"],
+    ]
+
+
 def test_a_report_of_nothing() -> None:
     report = valid(report_of([], PRICES, RUN))
     assert (report["run"]["exchanges"], report["run"]["usd"]) == (0, None)
@@ -380,9 +395,11 @@ def test_settings_recordings_reports_and_others(
     captured = capsys.readouterr()
     assert json.loads(captured.out)["run"]["exchanges"] == 1
     assert captured.err.startswith("chatapi: in/notes.json: not a recording in a known format")
-    Path("chatapi.toml").write_text("map = 'response=$.out'")
-    Path("log.json").write_text(json.dumps({"out": {"object": "chat.completion"}}))
-    assert main(["figures", "log.json"]) == 0
+    Path("chatapi.toml").write_text("map = 'response=$.a.b'")
+    body = {"object": "chat.completion", "model": KEY}
+    Path("log.json").write_text(json.dumps({"a": {"b": body}}))
+    assert main(["figures", "log.json", "--format", "json"]) == 0
+    assert KEY not in capsys.readouterr().out
     assert main(["figures", "in", "-o", "nowhere/out.json"]) == 2
     assert "nowhere is not a folder" in capsys.readouterr().err
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.figures.measure import Form, Timing, Tokens, figures_of, tokens_of
 
@@ -95,13 +94,6 @@ def test_a_chunk_of_several_kinds() -> None:
     timing = figures_of(stream(*timed), "live").timing
     assert [kind for _, kind in timing.marks] == ["other", "tool", "answer"]
     assert (timing.first_token, timing.first_answer) == (0.2, 0.2)
-
-
-def test_times_are_looked_at_where_they_are_wanted() -> None:
-    exchange = stream((0.5, chunk(content="a")))
-    checked = check_exchange(exchange)
-    assert figures_of(exchange, "live", checked=checked, timed=False).timing == Timing()
-    assert figures_of(exchange, "live", checked=checked).timing.first_token == 0.5
 
 
 def test_a_first_chunk_without_a_name() -> None:

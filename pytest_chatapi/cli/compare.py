@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pytest_chatapi.cli import output
+from pytest_chatapi import output
 from pytest_chatapi.cli.arguments import Commands, add_format
 
 __all__ = ["add_to"]
