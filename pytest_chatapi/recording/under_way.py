@@ -91,6 +91,10 @@ class Take:
         self.times: list[float] = []
         self.interaction: Interaction | None = None
 
+    def sent(self) -> None:
+        """The last byte of the request was written: times count from now."""
+        self._started = clock.elapsed()
+
     def responded(self, status: int, reason: str, headers: Iterable[tuple[str, str]]) -> None:
         """Note the head of the response."""
         self._status, self._reason = status, reason
