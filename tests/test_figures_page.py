@@ -172,6 +172,11 @@ def test_models_have_spread_and_count(parsed: Parsed, usual: JSONObject) -> None
     assert re.fullmatch(r"0\.\d\d 0\.\d\d-0\.\d\d, n 20", row[-1])
 
 
+def test_a_chart_says_of_how_many_a_figure_is_unknown(parsed: Parsed) -> None:
+    assert "as these exchanges used them; unknown for 1 more" in parsed.text
+    assert parsed.text.count("; unknown for") == 1
+
+
 def test_what_is_unknown_is_said() -> None:
     given = report(
         9,
