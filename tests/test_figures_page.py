@@ -164,7 +164,7 @@ def test_models_have_spread_and_count(parsed: Parsed, usual: JSONObject) -> None
         "13,150",
         "$0.0109",
         "$0.2527",
-        "$0.20 / $0.80 3:1 $0.35, 7:2:1 $0.26own table",
+        "$0.20 / $0.80 3:1 $0.35 7:2:1 $0.26 own table",
     ]
     quality = "Quality: form per 1,000, and scores with their 95% interval"
     [row] = [row for row in parsed.tables[quality] if row[0] == "Qwen/Qwen3-8B"]

@@ -390,7 +390,9 @@ def _compared(title: str, note: str, marks: Sequence[Mark], series: Sequence[Ser
 def _cost_cells(row: JSONObject) -> list[Cell]:
     usd = _money(row["usd"])
     if row["unpriced"]:
-        usd = Cell(f"{usd.html} <small>{row['unpriced']:,} at an unknown price</small>", usd.key)
+        usd = Cell(
+            f"{usd.html} <small class=wrap>{row['unpriced']:,} at an unknown price</small>", usd.key
+        )
     prompt = _count(row["prompt_tokens"])
     if row["unreported"]:
         note = f"<small>{row['unreported']:,} not reported</small>"
@@ -401,12 +403,19 @@ def _cost_cells(row: JSONObject) -> list[Cell]:
     listed = Cell(_dim("unknown"), None)
     if price is not None:
         shown = f"{_price(price['input'])} / {_price(price['output'])}"
-        blends = f"3:1 {_price(price['3:1'])}, 7:2:1 {_price(price['7:2:1'])}"
+        notes = (
+            f"3:1 {_price(price['3:1'])}",
+            f"7:2:1 {_price(price['7:2:1'])}",
+            text(price["source"]),
+        )
         listed = Cell(
-            f"{shown} <small>{blends}</small><small>{text(price['source'])}</small>", price["input"]
+            " ".join((shown, *(f"<small>{note}</small>" for note in notes))), price["input"]
         )
     return [
-        Cell(f"{row['exchanges']:,} <small>{_sources(row['sources'])}</small>", row["exchanges"]),
+        Cell(
+            f"{row['exchanges']:,} <small class=wrap>{_sources(row['sources'])}</small>",
+            row["exchanges"],
+        ),
         prompt,
         _count(row["completion_tokens"]),
         _count(row["cached_tokens"]),
@@ -885,7 +894,8 @@ th, td { border-right: 0; padding: .25rem .6rem; font-size: .875rem;
 thead th { padding: 0; border-bottom-color: var(--dim); overflow-wrap: break-word; }
 th.n, td.n { text-align: right; }
 td.n { white-space: nowrap; }
-td small { color: var(--dim); opacity: 1; display: block; white-space: normal; }
+td small { color: var(--dim); opacity: 1; display: block; }
+td .wrap { white-space: normal; }
 tbody th { min-width: 9rem; overflow-wrap: anywhere; }
 #tests tbody th { min-width: 11rem; }
 td .run { white-space: nowrap; }
