@@ -96,7 +96,11 @@ def test_a_report() -> None:
     slow = Timing(total=9.0, first_token=3.0, marks=((1.0, "role"), (3.0, "answer")))
     exchanges = [
         figures(test="t::a", source="replayed", timing=slow, is_stream=True),
-        figures(test="t::a", form=Form(answers=2, tool_calls=4, valid_tool_calls=3, cut=1)),
+        figures(
+            test="t::a",
+            timing=Timing(first_token=2.0),
+            form=Form(answers=2, tool_calls=4, valid_tool_calls=3, cut=1),
+        ),
         figures(model="x", test="t::b", tokens=Tokens()),
     ]
     scores = [Score("t::a", "s", 1.0), Score("t::a", "s", 0.5), Score("t::b", "s", 0.0, "x")]
@@ -120,6 +124,21 @@ def test_a_report() -> None:
         {"s": 0.75},
     )
     assert (second["outcome"], second["unreported"], second["total_tokens"]) == (None, 1, None)
+
+
+def test_who_was_billed() -> None:
+    exchanges = [figures(organization="acme"), figures(), figures(organization="acme")]
+    exchanges.append(figures(organization="acme", project="p", tokens=Tokens()))
+    report = valid(report_of(exchanges, PRICES, RUN))
+    one, other = report["accounts"]
+    assert (one["organization"], one["project"], one["total_tokens"]) == ("acme", "", 2200)
+    assert (other["project"], other["total_tokens"], other["unreported"]) == ("p", None, 1)
+    lines = text_of(report).split("\n\n")[1].splitlines()
+    assert [line.split() for line in lines] == [
+        ["account", "calls", "prompt", "output", "USD"],
+        ["acme", "2", "2,000", "200", "0.0056"],
+        ["acme,", "p", "1"],
+    ]
 
 
 def test_a_report_of_nothing() -> None:
@@ -170,7 +189,7 @@ def test_reports_are_merged() -> None:
     assert "marks" not in one["exchanges"][1]  # the reports are as they were
 
 
-def test_only_the_slowest_streams_of_a_model_are_kept() -> None:
+def test_only_the_slowest_streams_of_a_model_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     def timing(seconds: float) -> Timing:
         return Timing(total=seconds, marks=((seconds, "answer"),))
 
@@ -178,6 +197,10 @@ def test_only_the_slowest_streams_of_a_model_are_kept() -> None:
     exchanges.append(figures(model="x", timing=timing(0.1)))
     streams = report_of(exchanges, PRICES, RUN)["streams"]
     assert [stream["exchange"] for stream in streams] == [1, 3, 4, 5]
+    monkeypatch.setattr("pytest_chatapi.figures.report._MARKS", 2)
+    long = Timing(total=1.0, marks=((0.1, "role"), (0.2, "answer"), (0.3, "answer")))
+    (stream,) = report_of([figures(timing=long)], PRICES, RUN)["streams"]
+    assert stream["marks"] == [[0.1, "role"], [0.2, "answer"]]
 
 
 def test_names_of_open_telemetry() -> None:
@@ -241,8 +264,16 @@ def test_a_frame_is_the_object_around_a_place() -> None:
     assert [f.get("frame") for f in found] == [frame] * 3 + [None] * 2
 
 
+def test_a_frame_of_a_request() -> None:
+    wrong = exchange()
+    assert wrong.request
+    wrong.request.body = {"model": "m", "messages": [{"role": "user"}], "n": "x"}
+    (frame,) = (f["frame"] for f in frames(wrong) if f["path"] == "$.n")
+    assert frame == '{"model": "m", "messages": [{"role": "user"}], "n": "x"}'
+
+
 def test_a_frame_of_a_stream_is_the_chunk_without_secrets() -> None:
-    chunks = [
+    chunks = ['{"error":\n\n'] + [
         f'data: {{"id":"{i}","object":"chat.completion.chunk","created":1790000000,"model":"m",'
         f'"choices":[{{"index":0,"delta":{{"role":"assistant","content":"{KEY}"}}}}]}}\n\n'
         for i in range(2)
@@ -336,7 +367,8 @@ def test_settings_recordings_reports_and_others(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("chatapi.toml").write_text(
-        "ignore = ['K02', 'T01', 'J02']\nexclude = ['old']\n[prices.lit]\ninput = 1\noutput = 10\n"
+        "exclude = ['old']\nignore = ['S10']\nper-file-ignores = {'a.yaml' = ['K02']}\n"
+        "[prices.lit]\ninput = 1\noutput = 10\n"
     )
     (cassette, *_) = sorted(EXAMPLE.rglob("test_short_answer.yaml"))
     for name in ("in/a.yaml", "in/old/b.yaml"):
@@ -349,7 +381,7 @@ def test_settings_recordings_reports_and_others(
     report = valid(json.loads(Path("out.json").read_text()))
     assert [model["name"] for model in report["models"]] == ["m", "lit"]
     lit = report["models"][1]
-    assert lit["form"]["findings"] == 0
+    assert [row["findings"] for row in report["exchanges"] if row["model"] == "lit"] == [[]]
     assert lit["usd"] == pytest.approx((lit["prompt_tokens"] + 10 * lit["completion_tokens"]) / 1e6)
     assert {one["file"]: one["why"] for one in report["run"]["unread"]} == {
         "in/log.bin": "has another ending",
@@ -358,6 +390,18 @@ def test_settings_recordings_reports_and_others(
     }
     assert main(["figures", "in/run.json", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["run"]["started"] == RUN["started"]
+    # A file that is named is read, and an error if it is nothing known.
+    assert main(["figures", "in/old/b.yaml", "in/notes.json", "--format", "json"]) == 2
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["run"]["exchanges"] == 1
+    assert captured.err.startswith("chatapi: in/notes.json: not a recording in a known format")
+    Path("chatapi.toml").write_text("map = 'response=$.a.b'")
+    body = {"object": "chat.completion", "model": KEY}
+    Path("log.json").write_text(json.dumps({"a": {"b": body}}))
+    assert main(["figures", "log.json", "--format", "json"]) == 0
+    assert KEY not in capsys.readouterr().out
+    assert main(["figures", "in", "-o", "nowhere/out.json"]) == 2
+    assert "nowhere is not a folder" in capsys.readouterr().err
 
 
 def test_nothing_to_show(

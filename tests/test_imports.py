@@ -34,6 +34,7 @@ FLOORS = {
     "assertions": 7,
     "config": 7,
     "report": 7,
+    "output": 7,
     "cli": 8,
     "plugin": 8,
 }

@@ -87,6 +87,30 @@ def test_what_counts_as_a_token(delta: dict[str, Any]) -> None:
     assert (timing.first_chunk, timing.first_token) == (0.1, 0.4)
 
 
+def test_a_chunk_of_several_kinds() -> None:
+    both = chunk(tool_calls=[{}])
+    both["choices"] += chunk(reasoning="b")["choices"] + chunk(role="assistant")["choices"]
+    timed = ((0.1, chunk(audio={"id": "a"})), (0.2, both), (0.3, chunk(content="a")))
+    timing = figures_of(stream(*timed), "live").timing
+    assert [kind for _, kind in timing.marks] == ["other", "tool", "answer"]
+    assert (timing.first_token, timing.first_answer) == (0.2, 0.2)
+
+
+def test_a_first_chunk_without_a_name() -> None:
+    exchange = stream((0.1, {**chunk(role="assistant"), "model": ""}), (0.2, chunk(content="a")))
+    assert figures_of(exchange, "live").model == "m-1"
+
+
+def test_an_error_has_figures_too() -> None:
+    exchange = stream((0.5, chunk(content="a")))
+    assert exchange.response
+    exchange.response.status = 429
+    figures = figures_of(exchange, "live")
+    assert (figures.model, figures.is_stream, figures.status) == ("m", True, 429)
+    exchange.response = None
+    assert figures_of(exchange, "live").status == 0
+
+
 def test_stalls() -> None:
     times = [0.1, 0.2, 0.3, 0.4, 2.4, 2.5]
     timing = figures_of(stream(*((time, chunk(content="a")) for time in times)), "live").timing
@@ -155,7 +179,7 @@ def test_the_speed_that_the_server_says(members: dict[str, Any], speed: float | 
 
 def test_speeds_that_disagree() -> None:
     timed = ((0.5, chunk(content="a")), (1.5, {**chunk(USAGE, content="b"), "timings": {}}))
-    for theirs, disagree in ((20.0, False), (24.0, False), (26.0, True), (16.0, True)):
+    for theirs, disagree in ((20.0, False), (24.5, False), (26.0, True), (16.0, True)):
         timed[1][1]["timings"] = {"predicted_per_second": theirs}
         assert figures_of(stream(*timed), "live").speeds_disagree is disagree
 
@@ -243,6 +267,18 @@ def test_a_call_without_its_type_is_the_servers_fault() -> None:
     assert form({"tools": TOOLS}, choice) == Form(1, 1, 1)
     del choice["message"]["tool_calls"][0]["function"]["name"]
     assert form({"tools": TOOLS}, choice) == Form(1, 1, 0)
+
+
+def test_the_form_of_input_for_a_custom_tool() -> None:
+    grammar = {"syntax": "regex", "definition": "[a-z]+"}
+    custom = {"name": "f", "format": {"type": "grammar", "grammar": grammar}}
+    choice = calls("a")
+    (call,) = choice["message"]["tool_calls"]
+    call.update(type="custom", custom={"name": "f", "input": "A1"})
+    del call["function"]
+    assert form({"tools": [{"type": "custom", "custom": custom}]}, choice) == Form(1, 1, 0)
+    call["custom"]["input"] = "abc"
+    assert form({"tools": [{"type": "custom", "custom": custom}]}, choice) == Form(1, 1, 1)
 
 
 def test_calls_that_cannot_be_checked() -> None:

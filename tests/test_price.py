@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -103,6 +104,10 @@ def test_the_prices_and_indexes_of_a_project() -> None:
     assert (prices.quality("m"), prices.quality("m-1")) == (index, None)
     flex, plain = (Prices().listed(figures("gpt-5.4", tier=tier)) for tier in ("flex", ""))
     assert flex == plain
+    long = figures("gemini-2.5-pro", "generativelanguage.googleapis.com", tokens=Tokens(300_000, 1))
+    short = replace(long, tokens=Tokens(1, 1))
+    assert Prices().rates(long) != Prices().rates(short)
+    assert Prices().listed(long) == Prices().listed(short)
 
 
 def test_sums_say_what_is_not_known() -> None:

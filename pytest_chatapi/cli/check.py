@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_chatapi.cli import output
+from pytest_chatapi import output
 from pytest_chatapi.cli.arguments import Commands, add_format, whole_number
 from pytest_chatapi.config.baseline import DEFAULT_NAME, Baseline, compare, key_of
 from pytest_chatapi.config.checker import Checker, Globs

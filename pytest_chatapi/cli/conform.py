@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_chatapi.cli import output
+from pytest_chatapi import output
 from pytest_chatapi.cli.arguments import Commands, add_format, whole_number
 from pytest_chatapi.contract.profiles import PROFILES
 from pytest_chatapi.contract.wording import plural

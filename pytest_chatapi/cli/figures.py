@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from pytest_chatapi.cli import output
+from pytest_chatapi import output
 from pytest_chatapi.cli.arguments import Commands, add_format
 from pytest_chatapi.contract.wire import JSONObject
-from pytest_chatapi.contract.wording import without_secrets
+from pytest_chatapi.contract.wording import mask, without_secrets
 
 if TYPE_CHECKING:
     from pytest_chatapi.config.file import Configuration
@@ -124,7 +124,8 @@ def _reports(
                 skipped[checked.api] += 1
                 continue
             findings = frames.of(exchange, kept(checked.findings))
-            found.append(figures_of(exchange, "recorded", checked=checked, findings=findings))
+            one = figures_of(exchange, "recorded", checked=checked, findings=findings)
+            found.append(one.masked(mask))
     if found or skipped or unread or not reports:
         run = {"kind": "recordings", "skipped": skipped, "unread": unread}
         reports.insert(0, ("recordings", report_of(found, prices, run)))

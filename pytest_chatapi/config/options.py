@@ -535,6 +535,21 @@ RUN_SETTINGS: dict[str, Setting] = {
         flag="--chatapi-expected",
         metavar="FILE",
     ),
+    "budget": _setting(
+        TEXT,
+        None,
+        "what the run may spend on requests that it sends, such as 'total_tokens=200000 usd=1.50'",
+        flag="--chatapi-budget",
+        metavar="LIMITS",
+    ),
+    "report": _setting(
+        LINES,
+        (),
+        "write what the run took, and how fast models answered, to FILE, .json or .html",
+        in_ini=False,
+        flag="--chatapi-report",
+        metavar="FILE",
+    ),
     "auto": _setting(SWITCH, False, "record and replay every test, as if each had the marker"),
     "check_vcr": _setting(
         SWITCH, False, "check tests with pytest.mark.vcr too, which another recorder plays"

@@ -6,10 +6,10 @@ token, output speed), and the semantic conventions of OpenTelemetry (time to fir
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from pytest_chatapi.contract.ask import Ask, request_json
@@ -26,12 +26,14 @@ from pytest_chatapi.contract.wording import is_placeholder
 from pytest_chatapi.reading.arrivals import arrivals_of
 
 __all__ = [
+    "Brief",
     "Figures",
     "Form",
     "Mark",
     "Source",
     "Timing",
     "Tokens",
+    "brief_of",
     "figures_of",
     "timing_of",
     "tokens_of",
@@ -170,6 +172,14 @@ class Figures:
     response_id: str = ""
     finishes: tuple[str, ...] = ()
 
+    def masked(self, mask: Callable[[str], str]) -> Figures:
+        """The same, with what takes out secrets applied to names that a server may choose."""
+        names = ("model requested_model host tier organization project response_id").split()
+        changes: dict[str, Any] = {
+            name: mask(text) for name in names if (text := getattr(self, name))
+        }
+        return replace(self, **changes)
+
     @property
     def speeds_disagree(self) -> bool:
         """Whether the server's own speed and the measured one differ by more than a fifth."""
@@ -184,14 +194,12 @@ def figures_of(
     checked: CheckResult | None = None,
     findings: Iterable[JSONObject] | None = None,
     test: str = "",
-    timed: bool = True,
 ) -> Figures:
     """The figures of a chat completion, whole or streamed.
 
     Args:
         checked: what the check of this exchange returned; without it, it is checked here.
         findings: as `Figures` has them; ``None``: all that the check found.
-        timed: look when each chunk of a stream came, which takes about as long as a check.
     """
     request, response = exchange.request, exchange.response
     checked = check_exchange(exchange) if checked is None else checked
@@ -201,24 +209,25 @@ def figures_of(
     usage = answer.usage or _part(groq, "usage")
     tokens = tokens_of(usage)
     requested = _text(ask.model)
-    headers = response.headers if response is not None else {}
+    model = _text(answer.model) or _text(last.get("model")) or requested
+    host = _host(request.url) if request is not None else ""
+    status, headers = (response.status, response.headers) if response is not None else (0, {})
+    tier, usd = _text(last.get("service_tier")), _wire_usd(usage, headers)
     if findings is None:
         findings = [finding.to_json() for finding in checked.findings]
     return Figures(
         source,
-        _text(answer.model) or _text(last.get("model")) or requested,
+        model,
         requested,
-        _host(request.url) if request is not None else "",
+        host,
         answer.streamed,
-        response.status if response is not None else 0,
+        status,
         tokens,
         # Of a replay, the times are those of the recording.
-        timing_of(response, tokens, streamed=answer.streamed)
-        if timed and response is not None
-        else Timing(),
-        _text(last.get("service_tier")),
+        _UNTIMED if response is None else timing_of(response, tokens, streamed=answer.streamed),
+        tier,
         _server_speed(last, usage, tokens),
-        _wire_usd(usage, headers),
+        usd,
         test,
         _account(exchange, "openai-organization"),
         _account(exchange, "openai-project"),
@@ -226,6 +235,64 @@ def figures_of(
         tuple(findings),
         _text(last.get("id")),
         tuple([_text(choice.finish) for choice in answer.choices.values() if choice.finish]),
+    )
+
+
+_UNTIMED = Timing()
+
+
+class Brief(NamedTuple):
+    """What is added up of an exchange, tokens and cost, before it is made `Figures`: to take it
+    costs a test next to nothing, and times take about as long to find as a check.
+    """
+
+    source: Source
+    test: str
+    status: int = 0
+    url: str = ""
+    is_stream: bool = False
+    model: JSON = None
+    requested_model: JSON = None
+    tier: JSON = None
+    usage: JSONObject | None = None
+    cost_header: str = ""
+
+    def figures(self) -> Figures:
+        """Without times, form and findings."""
+        usage, requested = self.usage or {}, _text(self.requested_model)
+        usd = _wire_usd(usage, {_COST: self.cost_header} if self.cost_header else {})
+        return Figures(
+            self.source,
+            _text(self.model) or requested,
+            requested,
+            _host(self.url),
+            self.is_stream,
+            self.status,
+            tokens_of(usage),
+            _UNTIMED,
+            _text(self.tier),
+            None,
+            usd,
+            self.test,
+        )
+
+
+def brief_of(exchange: Exchange, source: Source, checked: CheckResult, test: str = "") -> Brief:
+    """As `figures_of`, with what is added up alone."""
+    request, response = exchange.request, exchange.response
+    answer = checked.answer or _none(request, response)
+    last = answer.last
+    return Brief(
+        source,
+        test,
+        response.status if response is not None else 0,
+        request.url if request is not None else "",
+        answer.streamed,
+        answer.model or last.get("model"),
+        answer.ask.model,
+        last.get("service_tier"),
+        answer.usage or _part(last.get("x_groq"), "usage"),
+        response.headers.get(_COST, "") if response is not None else "",
     )
 
 
@@ -432,27 +499,29 @@ def _timed_chunks(
 _TOKENS = frozenset({"reasoning", "answer", "tool"})
 
 
+_KINDS: tuple[Mark, ...] = ("other", "usage", "role", "reasoning", "tool", "answer")
+"""A chunk is of the last kind that one of its choices is of."""
+
+
 def _kind_of(chunk: JSONObject) -> Mark:
-    """What a chunk brings; of several kinds, what comes first in `Mark` after the reasoning."""
-    kind: Mark = "usage" if chunk.get("usage") else "other"
+    """What a chunk brings."""
+    kinds: list[Mark] = ["usage" if chunk.get("usage") else "other"]
     choices = chunk.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         delta = choice.get("delta") if isinstance(choice, dict) else None
-        if not isinstance(delta, dict):
-            continue
-        audio = delta.get("audio")
-        said = audio if isinstance(audio, dict) else {}
-        if any((delta.get("content"), delta.get("refusal"), said.get("data"))):
-            return "answer"
-        if delta.get("tool_calls") or delta.get("function_call"):
-            kind = "tool"
-        elif kind == "tool":
-            continue
-        elif any(delta.get(name) for name in ("reasoning", "reasoning_content", "thinking")):
-            kind = "reasoning"
-        elif kind != "reasoning" and delta.get("role"):
-            kind = "role"
-    return kind
+        if isinstance(delta, dict):
+            kinds.append(_kind_of_delta(delta))
+    return max(kinds, key=_KINDS.index)
+
+
+def _kind_of_delta(delta: JSONObject) -> Mark:
+    if delta.get("content") or delta.get("refusal") or _part(delta, "audio").get("data"):
+        return "answer"
+    if delta.get("tool_calls") or delta.get("function_call"):
+        return "tool"
+    if any(delta.get(name) for name in ("reasoning", "reasoning_content", "thinking")):
+        return "reasoning"
+    return "role" if delta.get("role") else "other"
 
 
 # -- what the server says ------------------------------------------------------------------------
@@ -472,6 +541,9 @@ def _server_speed(last: JSONObject, usage: JSON, tokens: Tokens) -> float | None
     return _number(1 / mean) if mean else None
 
 
+_COST = "x-litellm-response-cost"
+
+
 def _wire_usd(usage: JSONObject, headers: Mapping[str, str]) -> float | None:
     """What the response says that it cost: OpenRouter's ``cost``, xAI's ticks of 1e-10 USD, the
     header of LiteLLM. In the header 0 and None are of costs that it does not know.
@@ -483,7 +555,7 @@ def _wire_usd(usage: JSONObject, headers: Mapping[str, str]) -> float | None:
     if ticks is not None:
         return ticks / 1e10
     try:
-        return _number(float(headers.get("x-litellm-response-cost", ""))) or None
+        return _number(float(headers.get(_COST, ""))) or None
     except ValueError:
         return None
 

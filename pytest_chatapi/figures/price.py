@@ -225,4 +225,5 @@ def _listed(model: str, host: str, tier: str) -> Callable[[int], Rates] | None:
             rate("output_audio_mtok"),
         )
 
-    return rates
+    is_tiered = any(hasattr(value, "tiers") for value in vars(price).values())
+    return rates if is_tiered else partial(_constant, rates(0))  # made once, not for each exchange

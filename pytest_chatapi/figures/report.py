@@ -200,6 +200,7 @@ def report_of(
         "version": VERSION,
         "run": _run_row(every, run),
         "models": [_model_row(group, prices, scores) for group in by_model(every.exchanges)],
+        "accounts": _account_rows(every),
         "tests": [
             _test_row(group, (outcomes or {}).get(name), scores) for name, group in tests.items()
         ],
@@ -276,6 +277,19 @@ def _interval(values: Sequence[float]) -> JSONObject:
     middle = (mean * n + z2 / 2) / (n + z2)
     half = math.sqrt(z2 * (mean * (1 - mean) * n + z2 / 4)) / (n + z2)
     return {"n": n, "mean": mean, "low": max(0.0, middle - half), "high": min(1.0, middle + half)}
+
+
+def _account_rows(every: Group) -> list[JSONObject]:
+    """One row for each organization and project that is known."""
+    accounts: dict[tuple[str, str], Group] = {}
+    for one in every.exchanges:
+        names = one.figures.organization, one.figures.project
+        if any(names):
+            accounts.setdefault(names, Group("")).exchanges.append(one)
+    return [
+        {"organization": organization, "project": project, **group.sums()}
+        for (organization, project), group in accounts.items()
+    ]
 
 
 def _test_row(group: Group, outcome: str | None, scores: Sequence[Score]) -> JSONObject:

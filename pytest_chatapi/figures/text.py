@@ -25,6 +25,7 @@ def text_of(report: JSONObject) -> str:
     blocks = [
         _table([*models, run] if len(models) > 1 else models, _COSTS),
         _table([model for model in models if _has_form(model)], _FORM),
+        _table([_named(account) for account in report.get("accounts", ())], _COSTS, "account"),
         [line for note in _notes(report) for line in _wrapped(note)],
     ]
     return "\n".join("".join(f"{line}\n" for line in block) for block in blocks if block)
@@ -49,22 +50,29 @@ def _wrapped(note: str) -> list[str]:
 
 
 def _table(
-    models: Sequence[JSONObject], columns: Mapping[str, Callable[[JSONObject], str]]
+    models: Sequence[JSONObject],
+    columns: Mapping[str, Callable[[JSONObject], str]],
+    of: str = "model",
 ) -> list[str]:
-    """One line for each model, without the columns that are blank for all."""
+    """One line for each model or account, without the columns that are blank for all."""
     cells = {head: [cell(model) for model in models] for head, cell in columns.items()}
     cells = {head: column for head, column in cells.items() if any(column)}
     if not cells:
         return []
     widths = {head: max(map(len, (head, *column))) + 2 for head, column in cells.items()}
     names = [_plain(model["name"]) for model in models]
-    width = max(min(_WIDTH - sum(widths.values()), max(map(len, (*names, "model")))), _LEAST)
-    lines = [f"{'model':<{width}}" + "".join(f"{head:>{n}}" for head, n in widths.items())]
+    width = max(min(_WIDTH - sum(widths.values()), max(map(len, (*names, of)))), _LEAST)
+    lines = [f"{of:<{width}}" + "".join(f"{head:>{n}}" for head, n in widths.items())]
     for row, name in enumerate(names):
         shown = name if len(name) <= width else f"{name[: width - 3]}..."
         line = "".join(f"{cells[head][row]:>{n}}" for head, n in widths.items())
         lines.append(f"{shown:<{width}}{line}".rstrip())
     return lines
+
+
+def _named(account: JSONObject) -> JSONObject:
+    parts = (account["organization"], account["project"])
+    return {"name": ", ".join(part for part in parts if part), **account}
 
 
 def _count(name: str) -> Callable[[JSONObject], str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -22,11 +22,13 @@ from pytest_chatapi.recording.transport import AsyncRecordReplayTransport, Recor
 from pytest_chatapi.server import require_extra
 
 if TYPE_CHECKING:
+    from pytest_chatapi.contract.check import CheckResult
     from pytest_chatapi.faults import Fault, Plan
     from pytest_chatapi.faults.virtual_time import VirtualTime
     from pytest_chatapi.figures.measure import Figures
     from pytest_chatapi.figures.measure import Source as FiguresSource
-    from pytest_chatapi.figures.summary import Group
+    from pytest_chatapi.figures.price import Prices
+    from pytest_chatapi.figures.summary import Group, Priced
     from pytest_chatapi.mock.chat_mock import ChatMock
 
 __all__ = ["REPLAY_KEY", "ChatAPI", "Usage"]
@@ -54,16 +56,24 @@ class ChatAPI:
         recorder: what records and replays.
         settings: of this test.
         hosts: whose traffic is let through, by the settings or by ``vcr_config``.
+        prices: of models, looked up once a run.
+        scores: by the test, each with its name.
     """
 
     def __init__(
-        self, recorder: Recorder, settings: Settings, stack: ExitStack, hosts: Sequence[str]
+        self,
+        recorder: Recorder,
+        settings: Settings,
+        stack: ExitStack,
+        hosts: Sequence[str],
+        prices: Prices,
     ) -> None:
-        self.recorder, self.settings = recorder, settings
+        self.recorder, self.settings, self.prices = recorder, settings, prices
         self.hosts = frozenset(host.lower() for host in hosts)
         self._stack = stack
         self._clock: VirtualTime | None = None
         self._is_served = False
+        self.scores: list[tuple[str, float]] = []
 
     # -- traffic -------------------------------------------------------------------------------
 
@@ -80,34 +90,74 @@ class ChatAPI:
     @property
     def usage(self) -> Usage:
         """The token counts of all responses together."""
+        from pytest_chatapi.figures.measure import brief_of
         from pytest_chatapi.figures.price import UNKNOWN
         from pytest_chatapi.figures.summary import Group, Priced
 
-        group = Group("", [Priced(one, UNKNOWN) for one in self._figures(timed=False)])
+        briefs = [brief_of(one, self.source_of(one), c) for _, one, c in self._checked_chats()]
+        group = Group("", [Priced(one.figures(), UNKNOWN) for one in briefs])
         kinds = ("prompt", "completion", "total", "cached", "reasoning")
         return Usage(**{f"{kind}_tokens": group.tokens(kind) or 0 for kind in kinds})
 
     @property
     def figures(self) -> Group:
         """Tokens, seconds and cost of the chat completions so far, one by one and together."""
-        from pytest_chatapi.figures.price import Prices
-        from pytest_chatapi.figures.summary import Group, Priced
+        from pytest_chatapi.figures.summary import Group
 
-        file = self.settings.file
-        prices = Prices.of(file.values if file is not None else {})
-        return Group("", [Priced(one, prices.cost(one)) for one in self._figures(timed=True)])
+        return Group("", [one for _, one in self.numbered_figures()])
 
-    def _figures(self, *, timed: bool) -> Iterator[Figures]:
-        """The figures of each chat completion so far."""
-        from pytest_chatapi.figures.measure import figures_of
+    def numbered_figures(self) -> Iterator[tuple[int, Priced]]:
+        """The number of each chat completion among all exchanges, and its figures."""
+        from pytest_chatapi.figures.summary import Priced
 
-        replayed: FiguresSource = "mock" if self.recorder.answers is not None else "replayed"
+        for number, exchange, checked in self._checked_chats():
+            figures = self.figures_of(exchange, checked)
+            yield number, Priced(figures, self.prices.cost(figures))
+
+    def _checked_chats(self) -> Iterator[tuple[int, Exchange, CheckResult]]:
+        """Each chat completion so far, with its number and what its check returns."""
         checker = checker_of(self.settings)
-        for exchange in self.exchanges:
+        for number, exchange in enumerate(self.exchanges):
             checked = checker.check(exchange)
             if checked.kind == "chat":
-                source = "live" if exchange.live else replayed
-                yield figures_of(exchange, source, checked=checked, timed=timed)
+                yield number, exchange, checked
+
+    def source_of(self, exchange: Exchange) -> FiguresSource:
+        """Where an exchange of this test is from; what a fault has changed is as good as a mock."""
+        if exchange.live:
+            return "live"
+        return "mock" if self.recorder.answers is not None or exchange.fault else "replayed"
+
+    def figures_of(self, exchange: Exchange, checked: CheckResult, **more: Any) -> Figures:
+        """The figures of a chat completion of this test, without times that were made up.
+
+        Args:
+            more: as `figures.measure.figures_of` takes them.
+        """
+        from pytest_chatapi.figures.measure import Timing, figures_of
+
+        figures = figures_of(exchange, self.source_of(exchange), checked=checked, **more)
+        is_paced = figures.source == "replayed" and self.recorder.pace is not None
+        if figures.source == "mock" or is_paced:
+            return replace(figures, timing=Timing(unmeasured="its times are not a server's"))
+        return figures
+
+    def score(self, name: str, value: float) -> None:
+        """Note how good what the model said was, for the report of the run.
+
+        Args:
+            name: of what was scored, such as ``helpful``.
+            value: from 0 to 1; ``True`` and ``False`` are 1 and 0.
+
+        Raises:
+            SettingError: the name is empty, or the value is not one from 0 to 1.
+        """
+        __tracebackhide__ = True
+        if not isinstance(name, str) or not name.strip() or not name.isprintable():
+            raise SettingError(f"a score must have a name, not {name!r}")
+        if not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise SettingError(f"the score {name!r} must be a number from 0 to 1, not {value!r}")
+        self.scores.append((name, float(value)))
 
     @property
     def cassette(self) -> Path | None:

@@ -65,6 +65,8 @@ def require_writable(output: str | None) -> None:
     target, in_place = _target(output)
     if not in_place and not target.parent.is_dir():
         raise ReadError(output, "", f"cannot be written: {target.parent} is not a folder")
+    if not os.access(target if in_place else target.parent, os.W_OK):
+        raise ReadError(output, "", "cannot be written: permission denied")
 
 
 def _target(output: str) -> tuple[Path, bool]:
