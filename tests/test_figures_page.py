@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from figures_reports import FRAME, HOSTILE, finding, report
 
+import pytest_chatapi
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.figures.measure import Timing, Tokens
@@ -164,12 +165,17 @@ def test_models_have_spread_and_count(parsed: Parsed, usual: JSONObject) -> None
         "13,150",
         "$0.0109",
         "$0.2527",
-        "$0.20 / $0.80 3:1 $0.35, 7:2:1 $0.26own table",
+        "$0.20 / $0.80 3:1 $0.35 7:2:1 $0.26 own table",
     ]
     quality = "Quality: form per 1,000, and scores with their 95% interval"
     [row] = [row for row in parsed.tables[quality] if row[0] == "Qwen/Qwen3-8B"]
     assert row[1:] == ["900 n 20", "1,000 n 10", "50 n 20", "0 n 20", "50 n 20", row[-1]]
     assert re.fullmatch(r"0\.\d\d 0\.\d\d-0\.\d\d, n 20", row[-1])
+
+
+def test_a_chart_says_of_how_many_a_figure_is_unknown(parsed: Parsed) -> None:
+    assert "as these exchanges used them; unknown for 1 more" in parsed.text
+    assert parsed.text.count("; unknown for") == 1
 
 
 def test_what_is_unknown_is_said() -> None:
@@ -421,9 +427,7 @@ def test_the_bundle_is_what_the_lock_says() -> None:
     folder = ROOT / ".ci" / "charts"
     lock = json.loads((folder / "package-lock.json").read_text(encoding="utf-8"))["packages"]
     locked = {(path.rpartition("node_modules/")[2], of.get("version")) for path, of in lock.items()}
-    vendor = ROOT / "pytest_chatapi" / "pages" / "vendor"
-    if not vendor.is_dir():
-        pytest.skip("the tests run beside an installed package")
+    vendor = Path(pytest_chatapi.__file__).parent / "pages" / "vendor"
     licenses = (vendor / "charts.licenses.txt").read_text(encoding="utf-8")
     listed = re.findall(r"^(\S+) (\d+\.\d+\.\d+) \((ISC|BSD-3-Clause)\)$", licenses, re.MULTILINE)
     assert {"vega-lite", "vega-interpreter", "vega-view"} <= {name for name, *_ in listed}

@@ -346,14 +346,14 @@ def _panels(series: Sequence[Series]) -> Iterator[str]:
             for one in series
             if (found := one.row["scores"].get(name))
         ]
-        yield ranges(f"Score {name}", "mean, 95% interval", marks)
+        yield _compared(f"Score {name}", "mean, 95% interval", marks, series)
     if not scores:
         marks = [
             Mark(one.name, one.run, 0.0, rate, rate, _per_thousand(rate))
             for one in series
             if (rate := one.row["form"]["findings_per_1000"]) is not None
         ]
-        yield ranges("Findings per 1,000 exchanges", "", marks)
+        yield _compared("Findings per 1,000 exchanges", "", marks, series)
     for title, name, write, unit in (
         ("Output tokens per second", "tokens_per_second", _speed, "tokens/s"),
         ("Seconds to the first token", "ttft_seconds", _seconds, "s"),
@@ -371,20 +371,28 @@ def _panels(series: Sequence[Series]) -> Iterator[str]:
             if (found := one.row[name]) is not None
         ]
         if marks:
-            yield ranges(title, "median, 5th to 95th percentile", marks)
+            yield _compared(title, "median, 5th to 95th percentile", marks, series)
     marks = [
         Mark(one.name, one.run, 0.0, usd, usd, _usd(usd))
         for one in series
         if (usd := one.row["usd_per_million_tokens"]) is not None
     ]
     if marks:
-        yield ranges("USD per million tokens", "as these exchanges used them", marks)
+        title = "USD per million tokens"
+        yield _compared(title, "as these exchanges used them", marks, series)
+
+
+def _compared(title: str, note: str, marks: Sequence[Mark], series: Sequence[Series]) -> str:
+    left = len(series) - len(marks)
+    return ranges(title, f"{note}; unknown for {left} more" if left else note, marks)
 
 
 def _cost_cells(row: JSONObject) -> list[Cell]:
     usd = _money(row["usd"])
     if row["unpriced"]:
-        usd = Cell(f"{usd.html} <small>{row['unpriced']:,} at an unknown price</small>", usd.key)
+        usd = Cell(
+            f"{usd.html} <small class=wrap>{row['unpriced']:,} at an unknown price</small>", usd.key
+        )
     prompt = _count(row["prompt_tokens"])
     if row["unreported"]:
         note = f"<small>{row['unreported']:,} not reported</small>"
@@ -395,12 +403,19 @@ def _cost_cells(row: JSONObject) -> list[Cell]:
     listed = Cell(_dim("unknown"), None)
     if price is not None:
         shown = f"{_price(price['input'])} / {_price(price['output'])}"
-        blends = f"3:1 {_price(price['3:1'])}, 7:2:1 {_price(price['7:2:1'])}"
+        notes = (
+            f"3:1 {_price(price['3:1'])}",
+            f"7:2:1 {_price(price['7:2:1'])}",
+            text(price["source"]),
+        )
         listed = Cell(
-            f"{shown} <small>{blends}</small><small>{text(price['source'])}</small>", price["input"]
+            " ".join((shown, *(f"<small>{note}</small>" for note in notes))), price["input"]
         )
     return [
-        Cell(f"{row['exchanges']:,} <small>{_sources(row['sources'])}</small>", row["exchanges"]),
+        Cell(
+            f"{row['exchanges']:,} <small class=wrap>{_sources(row['sources'])}</small>",
+            row["exchanges"],
+        ),
         prompt,
         _count(row["completion_tokens"]),
         _count(row["cached_tokens"]),
@@ -880,6 +895,7 @@ thead th { padding: 0; border-bottom-color: var(--dim); overflow-wrap: break-wor
 th.n, td.n { text-align: right; }
 td.n { white-space: nowrap; }
 td small { color: var(--dim); opacity: 1; display: block; }
+td .wrap { white-space: normal; }
 tbody th { min-width: 9rem; overflow-wrap: anywhere; }
 #tests tbody th { min-width: 11rem; }
 td .run { white-space: nowrap; }
