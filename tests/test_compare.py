@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from inner_runs import run_here
 
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.contract.schemas import document
@@ -505,3 +506,32 @@ def test_numbers_that_are_none(value: object) -> None:
     assert comparison["limits"][0]["unknown"] == 3
     assert "not known in head" in text_of(comparison)
     assert "not known in head" in markdown_of(comparison)
+
+
+def test_two_runs_of_pytest(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytester.makepyfile(
+        """
+        import openai, pytest
+
+        @pytest.mark.parametrize("number", [1, 2])
+        def test_it(chatapi_mock, number):
+            chatapi_mock.reply("Hello!")
+            messages = [{"role": "user", "content": "Hi" + " there" * LENGTH}]
+            openai.OpenAI().chat.completions.create(model="gpt-5.2", messages=messages)
+        """.replace("LENGTH", "int(__import__('os').environ['LENGTH'])")
+    )
+    for length in ("1", "50"):
+        monkeypatch.setenv("LENGTH", length)
+        run_here(pytester, "--chatapi-report", f"{length}.json").assert_outcomes(passed=2)
+    limit = ("--max-change", "prompt_tokens=10%", "--max-change", "usd=0")
+    assert main(["compare", "1.json", "1.json", *limit]) == 0
+    capsys.readouterr()
+    assert main(["compare", "1.json", "50.json", *limit]) == 1
+    assert re.findall("^FAIL (.*): prompt_tokens", capsys.readouterr().out, re.MULTILINE) == [
+        "run",
+        "model gpt-5.2",
+        "test_two_runs_of_pytest.py::test_it[1]",
+        "test_two_runs_of_pytest.py::test_it[2]",
+    ]
