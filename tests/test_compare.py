@@ -475,7 +475,7 @@ def test_the_docs_name_each_figure() -> None:
         (["base.json", "none.json"], "none.json: cannot be read: No such file or directory"),
         (["base.json", "head.json", "--max-change", "tokens=1"], "did you mean total_tokens?"),
         (["base.json", "head.json", "-o", "none/x"], "none/x: cannot be written"),
-        (["base.json", "odd.json"], "odd.json: $.tests: is not as schemas/figures.json says"),
+        (["base.json", "odd.json"], "odd.json: $.tests[0].outcome: is not as schemas/figures.json"),
     ],
 )
 def test_what_cannot_be_compared(

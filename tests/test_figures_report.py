@@ -155,6 +155,10 @@ def test_a_report_of_nothing() -> None:
             '{"version": 2, "run": {}, "models": [], "tests": [], "exchanges": []}',
             "is a report of version 2, and this reads 1",
         ),
+        (
+            json.dumps({**report_of([], PRICES, RUN), "tests": [{"test": "t"}]}),
+            "is not as schemas/figures.json says: expected string or null",
+        ),
     ],
 )
 def test_what_is_not_a_report(tmp_path: Path, text: str, why: str) -> None:

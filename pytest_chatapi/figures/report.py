@@ -14,6 +14,7 @@ from dataclasses import asdict, fields
 from typing import Any, NamedTuple
 
 from pytest_chatapi import __version__
+from pytest_chatapi.contract.schemas import load
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.figures.measure import Figures, Form, Timing, Tokens
@@ -346,6 +347,11 @@ def read_report(path: str | os.PathLike[str]) -> JSONObject:
         raise ReadError(
             name, "", f"is a report of version {report['version']!r}, and this reads {VERSION}"
         )
+    violations, _ = load("figures").violations(report)
+    for steps, problem, _ in violations[:1]:
+        place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+        expected = f"expected {problem.expected}"
+        raise ReadError(name, f"${place}", f"is not as schemas/figures.json says: {expected}")
     return report
 
 
