@@ -185,11 +185,9 @@ def _held(one: JSONObject) -> str:
 
 def _about(side: JSONObject) -> str:
     run = side["run"]
-    counts = run["sources"].items() if isinstance(run.get("sources"), dict) else ()
-    sources = ", ".join(f"{count} {mask(name)}" for name, count in counts)
-    started = run.get("started")
+    sources = ", ".join(f"{count:,} {name}" for name, count in run["sources"].items())
     about = plural(run["exchanges"], "exchange") + (f" ({sources})" if sources else "")
-    return f"{about}, {mask(started)}" if isinstance(started, str) else about
+    return f"{about}, {mask(run['started'])}" if run["started"] else about
 
 
 def _others(comparison: JSONObject) -> Iterator[tuple[str, list[str]]]:
