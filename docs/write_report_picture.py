@@ -8,6 +8,7 @@ against two tiny models of llama-server; with a folder as argument the report st
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -81,7 +82,7 @@ def take_picture(page: Path, profile: Path) -> bytes:
         browser.value("document.documentElement.style.overflow = 'hidden'")
         browser.value("new Promise(done => requestAnimationFrame(() => setTimeout(done, 500)))")
         assert browser.requested == [page.as_uri()], browser.requested
-        return browser.picture()
+        return base64.b64decode(browser.call("Page.captureScreenshot")["data"])
 
 
 def main() -> None:

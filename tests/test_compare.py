@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 import yaml
+from inner_runs import run_here
 
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.contract.schemas import document
 from pytest_chatapi.contract.wire import JSONObject
-from pytest_chatapi.errors import ReadError, SettingError
+from pytest_chatapi.errors import SettingError
 from pytest_chatapi.figures.compare import FIGURES, compare, limit_of
 from pytest_chatapi.figures.compare_formats import markdown_of, text_of
 from pytest_chatapi.figures.measure import Figures, Timing, Tokens
@@ -407,7 +408,9 @@ def test_names_of_others_are_no_markup() -> None:
 def test_a_comment_is_not_too_long() -> None:
     names = [f"test_{number}[{'x' * 170}]" for number in range(900)]
     base, head = (report(*(sent(name, total) for name in names)) for total in (100, 120))
+    base["tests"][-1]["total_tokens"] = 9
     few = markdown_of(compared(base, head))
+    assert few.partition("`test_")[2].startswith("899")  # changed most
     assert few.count("| `test_") == 20
     assert "too long" not in few
     assert "\nand 880 more tests\n" in few
@@ -486,22 +489,43 @@ def test_what_cannot_be_compared(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("place", ["run", "models", "tests", "exchanges"])
-def test_rows_that_are_none(place: str) -> None:
-    broken = {**report(sent()), place: {} if place == "run" else [5]}
-    with pytest.raises(ReadError, match=rf"head.json: \$.{place}: is not as schemas"):
-        compared(report(sent()), broken)
-
-
-@pytest.mark.parametrize("value", [10**400, True, "9", [], {"median": "x"}, {}, float("nan")])
-def test_numbers_that_are_none(value: object) -> None:
-    head = report(sent())
-    names = ("total_tokens", "usd", "unreported", "sources", "started", "outcome", "scores")
-    spread = {"n": value, "median": 0.5, "p5": value}
+@pytest.mark.parametrize("value", [10**400, float("nan")])
+def test_numbers_that_cannot_be(value: float) -> None:
+    """The schema takes them."""
+    head = report(sent(ttft=0.5))
     for row in (head["run"], *head["models"], *head["tests"]):
-        row.update(dict.fromkeys(names, value))
-        row["ttft_seconds"] = spread
+        row["total_tokens"] = value
+    head["models"][0]["ttft_seconds"] = {"n": value, "median": value, "p5": value, "p95": value}
     comparison = compare(("a", report(sent())), ("b", head), [limit_of("total_tokens=5%")])
     assert comparison["limits"][0]["unknown"] == 3
     assert "not known in head" in text_of(comparison)
     assert "not known in head" in markdown_of(comparison)
+
+
+def test_two_runs_of_pytest(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytester.makepyfile(
+        """
+        import openai, pytest
+
+        @pytest.mark.parametrize("number", [1, 2])
+        def test_it(chatapi_mock, number):
+            chatapi_mock.reply("Hello!")
+            messages = [{"role": "user", "content": "Hi" + " there" * LENGTH}]
+            openai.OpenAI().chat.completions.create(model="gpt-5.2", messages=messages)
+        """.replace("LENGTH", "int(__import__('os').environ['LENGTH'])")
+    )
+    for length in ("1", "50"):
+        monkeypatch.setenv("LENGTH", length)
+        run_here(pytester, "--chatapi-report", f"{length}.json").assert_outcomes(passed=2)
+    limit = ("--max-change", "prompt_tokens=10%", "--max-change", "usd=0")
+    assert main(["compare", "1.json", "1.json", *limit]) == 0
+    capsys.readouterr()
+    assert main(["compare", "1.json", "50.json", *limit]) == 1
+    assert re.findall("^FAIL (.*): prompt_tokens", capsys.readouterr().out, re.MULTILINE) == [
+        "run",
+        "model gpt-5.2",
+        "test_two_runs_of_pytest.py::test_it[1]",
+        "test_two_runs_of_pytest.py::test_it[2]",
+    ]

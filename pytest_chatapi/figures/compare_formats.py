@@ -62,7 +62,7 @@ _MAIN = {
 
 def _shown(comparison: JSONObject) -> list[list[JSONObject]]:
     """The changes worth showing, by what they are of: run, models, then tests, first those that do
-    not keep to a limit.
+    not keep to a limit, then those whose tokens changed most.
     """
     groups = []
     for _, changes in groupby(comparison["changes"], key=lambda c: (c["scope"], c["name"])):
@@ -72,9 +72,13 @@ def _shown(comparison: JSONObject) -> list[list[JSONObject]]:
     if comparison["models"]["compared"] == 1 and not _has_others(comparison["models"]):
         # Of one model, the sums are those of the run.
         groups = [own for own in groups if own and (own[0]["scope"] != "run" or _fails(own))]
-    order = ("run", "model", "test")
-    groups = [own for own in groups if own]
-    return sorted(groups, key=lambda own: (order.index(own[0]["scope"]), not _fails(own)))
+    return sorted((own for own in groups if own), key=_rank)
+
+
+def _rank(own: Sequence[JSONObject]) -> tuple[int, bool, float]:
+    tokens = (one["change"] or 0 for one in own if one["figure"] == "total_tokens")
+    weight = abs(next(tokens, 0)) if own[0]["scope"] == "test" else 0
+    return (("run", "model", "test").index(own[0]["scope"]), not _fails(own), -weight)
 
 
 def _says_something(one: JSONObject, first_token: JSONObject | None) -> bool:
@@ -181,11 +185,9 @@ def _held(one: JSONObject) -> str:
 
 def _about(side: JSONObject) -> str:
     run = side["run"]
-    counts = run["sources"].items() if isinstance(run.get("sources"), dict) else ()
-    sources = ", ".join(f"{count} {mask(name)}" for name, count in counts)
-    started = run.get("started")
+    sources = ", ".join(f"{count:,} {name}" for name, count in run["sources"].items())
     about = plural(run["exchanges"], "exchange") + (f" ({sources})" if sources else "")
-    return f"{about}, {mask(started)}" if isinstance(started, str) else about
+    return f"{about}, {mask(run['started'])}" if run["started"] else about
 
 
 def _others(comparison: JSONObject) -> Iterator[tuple[str, list[str]]]:
