@@ -30,10 +30,12 @@ FLOORS = {
     "fuzz": 7,
     "server": 7,
     "conformance": 7,
+    "pages": 3,
     "figures": 3,
     "assertions": 7,
     "config": 7,
     "report": 7,
+    "output": 7,
     "cli": 8,
     "plugin": 8,
 }
