@@ -230,6 +230,20 @@ def test_clients_start_without_certificates(chatapi_fuzz: Any) -> None:
     assert os.environ["SSL_CERT_DIR"] == before
 
 
+class _ListsDeltas(Reader):
+    def delta(self, mine: dict[str, Any], delta: dict[str, Any]) -> None:
+        super().delta(mine, delta)
+        mine.setdefault("texts", []).append(delta.get("content"))
+
+    def result(self) -> Any:
+        return super().result()["choices"][0]["texts"]
+
+
+def test_results_that_list_the_chunks_are_explained(chatapi_fuzz: Any) -> None:
+    message = failure_of(chatapi_fuzz, consumer_of(_ListsDeltas, _TEXT), replies=["Hello"])
+    assert "  hint            both are the same text in other pieces: return it joined" in message
+
+
 def test_without_random_deliveries(chatapi_fuzz: Any) -> None:
     chatapi_fuzz(lambda: _answer(_WHOLE), replies="Hello", examples=0)
 

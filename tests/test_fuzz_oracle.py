@@ -74,6 +74,9 @@ def test_a_problem_is_named_by_the_kind_of_delivery() -> None:
     assert problem("html", hello, hello) == "took an illegal delivery for the response"
     assert problem("html", hello, Outcome("")) == "took a part of the response for the whole"
     assert problem("html", Outcome(), Outcome()) == ""
+    page = "<html><body><h1>Bad Gateway</h1></body></html>"
+    assert problem("html", hello, Outcome({"text": page})).startswith("took an illegal delivery")
+    assert problem("html", hello, Outcome(f"no JSON: {page}")) == ""
     assert problem("calls_share_index", hello, hello) == ""
 
 

@@ -106,12 +106,22 @@ def _difference(failure: Failure) -> list[str]:
     """Where two results differ, of which a reader would have to compare every member."""
     if failure.plain.error is not None or failure.outcome.error is not None:
         return []
+    if _joined(failure.plain.value) == _joined(failure.outcome.value) != "":
+        hint = "  hint            both are the same text in other pieces: return it joined"
+        return _wrapped(hint, " " * 18)
     place, plain, other = difference(failure.plain.value, failure.outcome.value)
     if not place:
         return []
-    # What differs may be far into a long text.
     texts = [mask(shortened(repr(value), 100)) for value in (plain, other)]
     return _wrapped(f"  differs         {place}: plain {texts[0]}, this {texts[1]}", " " * 18)
+
+
+def _joined(value: object) -> str:
+    """The text of a list of deltas; empty if it is none."""
+    if not isinstance(value, list | tuple):
+        return ""
+    texts = [item for item in value if item is not None]
+    return "".join(texts) if all(isinstance(item, str) for item in texts) else ""
 
 
 def _others(failure: Failure, others: Sequence[Failure]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import mask, shortened
-from pytest_chatapi.fuzz.deliveries import UNKNOWN, Delivery
+from pytest_chatapi.fuzz.deliveries import UNKNOWN, WEB_PAGE, Delivery
 
 __all__ = [
     "Outcome",
@@ -59,6 +59,9 @@ def problem_of(
             return "" if illegal.may_recover else "took an illegal delivery for the response"
         if is_part(outcome.value, plain.value):
             return "took a part of the response for the whole"
+        # An error message would say more than the page.
+        if any(text.strip() == WEB_PAGE for text in _texts(outcome.value)):
+            return "took an illegal delivery for the response"
         if illegal.name == "calls_share_index" and _is_mixed_of(outcome.value, plain.value):
             return "took an illegal delivery for the response"
         return ""
