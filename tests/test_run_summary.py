@@ -104,6 +104,7 @@ def test_a_tally_crosses_processes() -> None:
         [one(timing=FAST, findings=({"code": "S03"},), wire_usd=0.5), one("mock")],
         Counter(files=1),
         [Score("t", "good", 0.5)],
+        [one()],
     )
     assert Tally.from_json(json.loads(json.dumps(tally.to_json()))) == tally
 
@@ -130,7 +131,7 @@ def test_properties_of_a_test() -> None:
     }
 
 
-def test_the_last_try_of_a_test_counts(request: pytest.FixtureRequest) -> None:
+def test_the_last_try_counts_and_earlier_ones_are_told(request: pytest.FixtureRequest) -> None:
     # Of an earlier one, plugins that run a test again report no teardown, or another.
     run = Run()
     for count in (3, 2):
@@ -138,9 +139,17 @@ def test_the_last_try_of_a_test_counts(request: pytest.FixtureRequest) -> None:
         report.chatapi_tally = Tally("t", [one()] * count).to_json()  # type: ignore[attr-defined]
         run.pytest_runtest_logreport(report)
     assert len(run.tallies["t"].figures) == 2
-    run.tallies[request.node.nodeid] = Tally("t")
+    run.tallies[request.node.nodeid] = Tally("t", [one(), one("replayed")], earlier=[one()])
     run.pytest_runtest_setup(request.node)
     assert run.tallies.keys() == {"t"}
+    # What earlier tries sent live was paid for.
+    (paid,) = run.paid.values()
+    assert paid == [one(), one()]
+    figures = RunFigures([Tally("t", [one()], earlier=paid)], PRICES)
+    assert list(figures.lines(is_verbose=False)) == [
+        "1 live: 1,204 tokens, 1.2040 USD spent",
+        "2 live in earlier tries of tests: 2,408 tokens, 2.4080 USD spent",
+    ]
 
 
 # -- runs ----------------------------------------------------------------------------------------

@@ -158,7 +158,8 @@ class Checks:
         run = self._item.config.stash[RUN]
         nodeid = self._item.nodeid
         frames = run.frames if run.report_files else None
-        run.tallies[nodeid] = tally_of(self.handle, nodeid, self._results, frames)
+        tally = run.tallies[nodeid] = tally_of(self.handle, nodeid, self._results, frames)
+        tally.earlier = run.paid.pop(nodeid, [])
 
     def _end_phase(self) -> None:
         recorder = self._recorder

@@ -14,6 +14,7 @@ from pytest_chatapi.recording import clock
 
 if TYPE_CHECKING:
     from pytest_chatapi.figures.frames import Frames
+    from pytest_chatapi.figures.measure import Figures
     from pytest_chatapi.figures.price import Prices
     from pytest_chatapi.plugin.tally import Tally
 
@@ -45,6 +46,7 @@ class Run:
         since: when the run began: the same moment for all its workers.
         failed: ids of the tests that failed, also if only a report says so.
         tallies: what each test sent, by node id; of its last try.
+        paid: what a test sent live in earlier tries, by node id, while it runs again.
         file_settings: what the file of settings says.
         report_files: where the figures of the run are written.
         has_properties: tests have properties, for ``--junitxml``.
@@ -54,6 +56,7 @@ class Run:
         self.since = since or clock.now()
         self.failed: set[str] = set()
         self.tallies: dict[str, Tally] = {}
+        self.paid: dict[str, list[Figures]] = {}
         self.file_settings: Mapping[str, Any] = {}
         self.report_files: Sequence[str] = ()
         self.has_properties = False
@@ -77,7 +80,8 @@ class Run:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        self.tallies.pop(item.nodeid, None)  # of an earlier try
+        if (tally := self.tallies.pop(item.nodeid, None)) is not None:  # of an earlier try
+            self.paid[item.nodeid] = tally.paid
         refusal = item.stash.get(REFUSED, "")
         if refusal:
             pytest.fail(refusal, pytrace=False)
@@ -210,7 +214,7 @@ class WorkerReports:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        if call.when == "teardown" and (tally := self._run.tallies.pop(item.nodeid, None)):
+        if call.when == "teardown" and (tally := self._run.tallies.get(item.nodeid)):
             setattr(report, self.ATTRIBUTE, tally.to_json())
         return report
 

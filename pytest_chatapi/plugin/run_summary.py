@@ -22,7 +22,7 @@ class RunFigures:
     """
 
     def __init__(self, tallies: Iterable[Tally], prices: Prices) -> None:
-        self.tallies = list(tallies)
+        self.tallies, self.prices = list(tallies), prices
         self.exchanges = [
             Priced(one, prices.cost(one)) for tally in self.tallies for one in tally.figures
         ]
@@ -33,6 +33,9 @@ class RunFigures:
         live, replayed, mocked = (self._of(name) for name in ("live", "replayed", "mock"))
         if live.exchanges:
             yield _told(live, "live", "spent", is_verbose=True)
+        if earlier := [one for tally in self.tallies for one in tally.earlier]:
+            group = Group("", [Priced(one, self.prices.cost(one)) for one in earlier])
+            yield _told(group, "live in earlier tries of tests", "spent", is_verbose=True)
         parts = []
         if replayed.exchanges:
             parts.append(_told(replayed, "replayed", "saved", is_verbose=is_verbose))

@@ -37,15 +37,17 @@ class Tally:
         test: its node id, without secrets.
         exchanges: its chat completions.
         others: how many exchanges of each other API.
+        earlier: what earlier tries of the test sent live: paid for, but not part of its figures.
     """
 
     test: str
     exchanges: list[Figures | Brief] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     scores: list[Score] = field(default_factory=list)
+    earlier: list[Figures] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.exchanges or self.others or self.scores)
+        return bool(self.exchanges or self.others or self.scores or self.earlier)
 
     @property
     def figures(self) -> list[Figures]:
@@ -56,9 +58,10 @@ class Tally:
         """What a worker of pytest-xdist sends."""
         return {
             "test": self.test,
-            "exchanges": [row_of(Priced(one, _price_of(one))) for one in self.figures],
+            "exchanges": _rows_of(self.figures),
             "others": dict(self.others),
             "scores": [list(score) for score in self.scores],
+            "earlier": _rows_of(self.earlier),
         }
 
     @classmethod
@@ -68,7 +71,17 @@ class Tally:
             [figures_of_row(row) for row in data["exchanges"]],
             Counter(data["others"]),
             [Score(*score) for score in data["scores"]],
+            [figures_of_row(row) for row in data["earlier"]],
         )
+
+    @property
+    def paid(self) -> list[Figures]:
+        """What all tries so far have sent live."""
+        return [*self.earlier, *(one for one in self.figures if one.source == "live")]
+
+
+def _rows_of(exchanges: Sequence[Figures]) -> list[JSONObject]:
+    return [row_of(Priced(one, _price_of(one))) for one in exchanges]
 
 
 def _price_of(figures: Figures) -> Cost:
