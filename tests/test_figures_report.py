@@ -159,6 +159,10 @@ def test_a_report_of_nothing() -> None:
             json.dumps({**report_of([], PRICES, RUN), "tests": [{"test": "t"}]}),
             "is not as schemas/figures.json says: expected string or null",
         ),
+        (
+            json.dumps({**report_of([], PRICES, RUN), "streams": [{"exchange": 0, "marks": []}]}),
+            "there is no exchange 0",
+        ),
     ],
 )
 def test_what_is_not_a_report(tmp_path: Path, text: str, why: str) -> None:
@@ -317,12 +321,12 @@ def test_the_text() -> None:
     report = report_of(exchanges, prices, run, scores=scores)
     assert text_of(report) == (
         """\
-model                        calls  prompt  output     USD  USD/M    TTFT  tok/s
-m                                2   2,000     200  0.0056   2.55  0.25 s     40
-unpriced?[2J                     1       7
-xxxxxxxxxxxxxxxxxxxxxxxx...      1
-silent                           1
-total                            5   2,007     200  0.0056
+model                       calls  prompt  output      USD  USD/M    TTFT  tok/s
+m                               2   2,000     200   0.0056   2.55  0.25 s     40
+unpriced?[2J                    1       7
+xxxxxxxxxxxxxxxxxxxxxxx...      1
+silent                          1
+total                           5  2,007+    200+  0.0056+
 
 model                 valid calls  cut  refused  findings  index
 m                             2/3    1        1         1   61.5
@@ -331,6 +335,7 @@ m                             2/3    1        1         1   61.5
 spent 0.0028 USD, saved 0.0028 USD (spent live, saved by replay)
 1 response reported no usage
 1 response at an unknown price: unpriced?[2J; give it in [tool.chatapi.prices]
+a sum with + is of what is known
 1 stream without tok/s: no times
 tok/s of 1 stream: the first chunk is counted as one token, as its own count is
   not reported

@@ -352,6 +352,10 @@ def read_report(path: str | os.PathLike[str]) -> JSONObject:
         place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
         expected = f"expected {problem.expected}"
         raise ReadError(name, f"${place}", f"is not as schemas/figures.json says: {expected}")
+    for number, stream in enumerate(report["streams"]):
+        if stream["exchange"] >= len(report["exchanges"]):
+            place = f"$.streams[{number}].exchange"
+            raise ReadError(name, place, f"there is no exchange {stream['exchange']}")
     return report
 
 
