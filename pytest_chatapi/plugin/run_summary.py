@@ -36,6 +36,8 @@ class RunFigures:
         if earlier := [one for tally in self.tallies for one in tally.earlier]:
             group = Group("", [Priced(one, self.prices.cost(one)) for one in earlier])
             yield _told(group, "live in earlier tries of tests", "spent", is_verbose=True)
+        if uncounted := sum((tally.uncounted for tally in self.tallies), Counter[str]()):
+            yield f"live, but not counted, of other APIs: {_listed(uncounted)}"
         parts = []
         if replayed.exchanges:
             parts.append(_told(replayed, "replayed", "saved", is_verbose=is_verbose))
@@ -46,8 +48,7 @@ class RunFigures:
         if is_verbose:
             yield from self._by_model()
             if self.others:
-                kinds = ", ".join(f"{count:,} {name}" for name, count in self.others.most_common())
-                yield f"not counted, of other APIs: {kinds}"
+                yield f"not counted, of other APIs: {_listed(self.others)}"
         yield from _slowest(self.exchanges)
         yield from _disagreements(self.exchanges)
 
@@ -67,6 +68,10 @@ class RunFigures:
             if speed := group.spread(lambda one: one.timing.tokens_per_second):
                 parts.append(f"{speed['median']:.0f} tokens/s")
             yield f"  {group.name}: {', '.join(parts)}"
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.most_common())
 
 
 def _told(group: Group, source: str, verb: str, *, is_verbose: bool) -> str:
@@ -118,7 +123,7 @@ def _disagreements(exchanges: Sequence[Priced]) -> Iterator[str]:
 
 
 def properties_of(tally: Tally, prices: Prices) -> Iterator[tuple[str, object]]:
-    """What ``--junitxml`` has of a test: only what is known, and nothing without traffic."""
+    """What ``--junitxml`` has of a test: what is known, and how many responses are not in it."""
     if figures := tally.figures:
         group = Group("", [Priced(one, prices.cost(one)) for one in figures])
         yield "chatapi_calls", len(group.exchanges)
@@ -129,6 +134,10 @@ def properties_of(tally: Tally, prices: Prices) -> Iterator[tuple[str, object]]:
                 yield f"chatapi_{kind}_tokens", tokens
         if group.usd is not None:
             yield "chatapi_usd", f"{group.usd:.6f}"
+        if group.unreported:
+            yield "chatapi_unreported", group.unreported
+        if group.unpriced:
+            yield "chatapi_unpriced", group.unpriced
         if first := _worst_first_token(figures):
             yield "chatapi_ttft_seconds", f"{first:.3f}"
     for score in tally.scores:

@@ -19,6 +19,7 @@ from pytest_chatapi.figures.measure import Brief, Figures, brief_of
 from pytest_chatapi.figures.price import Cost
 from pytest_chatapi.figures.report import Score, figures_of_row, row_of
 from pytest_chatapi.figures.summary import Priced
+from pytest_chatapi.plugin.budget import uncounted_api
 from pytest_chatapi.plugin.handle import ChatAPI
 from pytest_chatapi.plugin.policy import checker_of
 from pytest_chatapi.redaction.redactor import Redactor
@@ -37,6 +38,7 @@ class Tally:
         test: its node id, without secrets.
         exchanges: its chat completions.
         others: how many exchanges of each other API.
+        uncounted: of these, live ones that cost something nobody counts.
         earlier: what earlier tries of the test sent live: paid for, but not part of its figures.
     """
 
@@ -45,6 +47,7 @@ class Tally:
     others: Counter[str] = field(default_factory=Counter)
     scores: list[Score] = field(default_factory=list)
     earlier: list[Figures] = field(default_factory=list)
+    uncounted: Counter[str] = field(default_factory=Counter)
 
     def __bool__(self) -> bool:
         return bool(self.exchanges or self.others or self.scores or self.earlier)
@@ -62,6 +65,7 @@ class Tally:
             "others": dict(self.others),
             "scores": [list(score) for score in self.scores],
             "earlier": _rows_of(self.earlier),
+            "uncounted": dict(self.uncounted),
         }
 
     @classmethod
@@ -72,6 +76,7 @@ class Tally:
             Counter(data["others"]),
             [Score(*score) for score in data["scores"]],
             [figures_of_row(row) for row in data["earlier"]],
+            Counter(data["uncounted"]),
         )
 
     @property
@@ -108,6 +113,8 @@ def tally_of(handle: ChatAPI, nodeid: str, checked: Checked, frames: Frames | No
         source = handle.source_of(exchange)
         if api != "chat":
             tally.others[api] += 1
+            if source == "live" and uncounted_api(exchange):
+                tally.uncounted[api] += 1
         elif source == "mock" and frames is None:  # only their number counts
             tally.exchanges.append(Brief(source, test))
         else:
