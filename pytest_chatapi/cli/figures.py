@@ -78,7 +78,7 @@ def _reports(
     from pytest_chatapi.errors import ReadError
     from pytest_chatapi.figures.frames import Frames
     from pytest_chatapi.figures.measure import Figures, figures_of
-    from pytest_chatapi.figures.report import read_report, report_of
+    from pytest_chatapi.figures.report import EXCLUDED, OTHER_ENDING, read_report, report_of
     from pytest_chatapi.reading.find import find
     from pytest_chatapi.reading.mapping import Mapping
     from pytest_chatapi.reading.reader import NotARecording, read_file
@@ -102,10 +102,10 @@ def _reports(
     def passed_over(path: os.PathLike[str], why: str) -> None:
         unread.append({"file": os.fspath(path), "why": why})
 
-    for path in find(paths, failed, lambda path: passed_over(path, "has another ending")):
+    for path in find(paths, failed, lambda path: passed_over(path, OTHER_ENDING)):
         name = str(path)
         if name not in paths and is_excluded(path):
-            passed_over(path, "is excluded")
+            passed_over(path, EXCLUDED)
             continue
         if _is_report(name):
             try:

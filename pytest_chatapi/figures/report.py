@@ -22,6 +22,8 @@ from pytest_chatapi.figures.price import Cost, Prices
 from pytest_chatapi.figures.summary import TOKENS, Group, Priced, by_model
 
 __all__ = [
+    "EXCLUDED",
+    "OTHER_ENDING",
     "VERSION",
     "Score",
     "figures_of_row",
@@ -35,6 +37,9 @@ __all__ = [
 
 VERSION = 1
 """Of the form."""
+
+OTHER_ENDING, EXCLUDED = "has another ending", "is excluded"
+"""Why a file was not meant to be read; in ``unread`` beside those that could not be."""
 
 _STREAMS = 3
 """How many streams of a model are kept chunk by chunk: the slowest."""

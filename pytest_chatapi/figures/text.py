@@ -154,7 +154,7 @@ def _has_form(model: JSONObject) -> bool:
 def _notes(report: JSONObject) -> Iterator[str]:
     run, models, rows = report["run"], report["models"], report["exchanges"]
     sources = ", ".join(f"{count:,} {source}" for source, count in run["sources"].items())
-    failed = sum((row["status"] or 0) >= 400 for row in rows)
+    failed = sum(row["status"] != 200 for row in rows)
     if rows:
         yield (
             f"{plural(len(rows), 'exchange')} of {plural(len(models), 'model')}"
