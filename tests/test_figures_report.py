@@ -17,7 +17,7 @@ from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.figures.frames import Frames
 from pytest_chatapi.figures.measure import Figures, Form, Timing, Tokens
-from pytest_chatapi.figures.price import Prices, Rates
+from pytest_chatapi.figures.price import UNKNOWN, Prices, Rates
 from pytest_chatapi.figures.report import (
     Score,
     figures_of_row,
@@ -90,6 +90,15 @@ ANY_FIGURES = st.builds(
 def test_a_row_is_read_back(one: Figures) -> None:
     row = json.loads(json.dumps(row_of(Priced(one, PRICES.cost(one)))))
     assert figures_of_row(row) == one
+
+
+def test_what_is_not_known_is_null() -> None:
+    row = row_of(Priced(figures(tokens=Tokens(), is_stream=True), UNKNOWN))
+    known = "source model requested_model host stream status form findings attributes"
+    texts = "test organization project tier unmeasured"  # empty
+    assert {name for name, value in row.items() if value is not None} == {
+        *f"{known} {texts}".split()
+    }
 
 
 def test_a_report() -> None:

@@ -105,9 +105,9 @@ class Timing:
     first_answer: float | None = None
     tokens_per_second: float | None = None
     unmeasured: str = ""
-    token_chunks: int = 0
+    token_chunks: int | None = None
     tokens_per_chunk: float | None = None
-    stalls: int = 0
+    stalls: int | None = None
     longest_gap: float | None = None
     first_chunk_tokens: int | None = None
     marks: tuple[tuple[float, Mark], ...] = ()

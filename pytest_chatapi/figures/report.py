@@ -115,7 +115,7 @@ def row_of(priced: Priced) -> JSONObject:
     row["status"] = figures.status or None
     row.update((f"{kind}_tokens", getattr(tokens, kind)) for kind in TOKENS)
     row.update((name, getattr(timing, attribute)) for name, attribute in _TIMES.items())
-    row["usd"], row["usd_source"] = cost
+    row["usd"], row["usd_source"] = cost.usd, cost.source or None
     row["form"] = asdict(figures.form)
     row["findings"] = list(figures.findings)
     row["attributes"] = _attributes(figures)
@@ -126,7 +126,7 @@ def row_of(priced: Priced) -> JSONObject:
 
 def priced_of_row(row: JSONObject) -> Priced:
     """The figures that `row_of` made a row of, at what they cost then."""
-    return Priced(figures_of_row(row), Cost(row["usd"], row["usd_source"]))
+    return Priced(figures_of_row(row), Cost(row["usd"], row["usd_source"] or ""))
 
 
 def figures_of_row(row: JSONObject) -> Figures:
