@@ -343,8 +343,8 @@ m                             2/3    1        1         1   61.5
 5 exchanges of 4 models: 4 live, 1 replayed; 1 failed
 spent 0.0028 USD, saved 0.0028 USD (spent live, saved by replay)
 1 response reported no usage
-1 response at an unknown price: unpriced?[2J; give it in [tool.chatapi.prices]
-a sum with + is of what is known
+1 response at an unknown price: unpriced?[2J; set it in [tool.chatapi.prices]
++ marks sums that leave out what is not known
 1 stream without tok/s: no times
 tok/s of 1 stream: the first chunk is counted as one token, as its own count is
   not reported
@@ -369,7 +369,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[4].split() == ["lit", "0/1", "3"]
     assert lines[6:8] == [
         "2 exchanges of 1 model",
-        "2 responses at an unknown price: lit; give it in [tool.chatapi.prices]",
+        "2 responses at an unknown price: lit; set it in [tool.chatapi.prices]",
     ]
     assert all(len(line) <= 80 for line in lines)
     assert main(["figures", str(EXAMPLE), "--format", "json"]) == 0

@@ -171,10 +171,10 @@ def _notes(report: JSONObject) -> Iterator[str]:
         unpriced = [model["name"] for model in models if model["unpriced"]]
         yield (
             f"{plural(run['unpriced'], 'response')} at an unknown price: {_listed(unpriced)}; "
-            "give it in [tool.chatapi.prices]"
+            "set it in [tool.chatapi.prices]"
         )
     if (run["unreported"] and run["total_tokens"]) or (run["unpriced"] and run["usd"] is not None):
-        yield "a sum with + is of what is known"
+        yield "+ marks sums that leave out what is not known"
     yield from _notes_on_time(rows, models)
     for model in models:
         for name, score in model["scores"].items():

@@ -196,7 +196,7 @@ def shown(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
-# Of `OTHER_APIS`, those that no model answers, and what is not known to be an API of a model.
+# Rows of `OTHER_APIS` that have no model behind them, and what may have none.
 _FREE = frozenset(
     "assistants,containers,conversations,files,moderations,organization,telemetry,uploads,"
     "vector stores,unknown".split(",")

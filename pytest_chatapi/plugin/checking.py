@@ -325,7 +325,7 @@ class Checks:
         group = Group("", list(priced.values()))
         limits = limits_of(self._item)
         found = list(breaches(limits, group, others, list(priced)))
-        # What is replayed takes as much each time: no news.
+        # A replay takes the same each time, so it is not worth a line.
         is_live = any(one.figures.source == "live" for one in group.exchanges)
         near = near_end(limits, group) if is_live and not found else ()
         properties = self._item.user_properties

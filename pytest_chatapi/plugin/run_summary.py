@@ -32,15 +32,15 @@ class RunFigures:
         """What is worth a line; nothing if nothing happened."""
         live, replayed, mocked = (self._of(name) for name in ("live", "replayed", "mock"))
         if live.exchanges:
-            yield _told(live, "live", "spent", is_verbose=True)
+            yield _source_line(live, "live", "spent", is_verbose=True)
         if earlier := [one for tally in self.tallies for one in tally.earlier]:
             group = Group("", [Priced(one, self.prices.cost(one)) for one in earlier])
-            yield _told(group, "live in earlier tries of tests", "spent", is_verbose=True)
+            yield _source_line(group, "live in earlier tries of tests", "spent", is_verbose=True)
         if uncounted := sum((tally.uncounted for tally in self.tallies), Counter[str]()):
             yield f"live, but not counted, of other APIs: {_listed(uncounted)}"
         parts = []
         if replayed.exchanges:
-            parts.append(_told(replayed, "replayed", "saved", is_verbose=is_verbose))
+            parts.append(_source_line(replayed, "replayed", "saved", is_verbose=is_verbose))
         if mocked.exchanges:
             parts.append(f"{len(mocked.exchanges):,} mocked")
         if parts:
@@ -74,7 +74,7 @@ def _listed(counts: Counter[str]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counts.most_common())
 
 
-def _told(group: Group, source: str, verb: str, *, is_verbose: bool) -> str:
+def _source_line(group: Group, source: str, verb: str, *, is_verbose: bool) -> str:
     """One source in words: ``3 live: 1,204 tokens, 0.0042 USD spent``.
 
     Args:

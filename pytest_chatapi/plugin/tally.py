@@ -139,7 +139,7 @@ def _found(
     def plain(body: JSON) -> JSON:
         return redactor.text(body.decode("utf-8", "replace")) if isinstance(body, bytes) else body
 
-    # Before a frame is cut: a part of a key looks harmless.
+    # Redact before a frame is shortened: a part of a key does not look like one.
     shown = Exchange(
         Request(request.method, "", {}, plain(request.body)) if request is not None else None,
         Response(response.status, {}, plain(response.content)) if response is not None else None,
