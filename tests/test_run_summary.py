@@ -274,7 +274,8 @@ def test_findings_are_in_the_report_without_secrets(
 @pytest.mark.chatapi
 @pytest.mark.parametrize("key", [{secret!r}, {own!r}])
 def test_a(chatapi, chatapi_client, key):
-    chatapi_client.post("/chat/completions?api-key=" + key, json=ask("ODD " + key))
+    chatapi_client.post("/chat/completions?api-key=" + key, json=ask("ODD " + key, model=key))
+    assert key not in repr(chatapi.figures.exchanges)
     cut = "y" * 190 + key  # frames are
     chatapi_client.post("/chat/completions", json=ask(cut, stream=True, response_format=key))
     chatapi.score("from " + key, 1)

@@ -125,8 +125,7 @@ def tally_of(handle: ChatAPI, nodeid: str, checked: Checked, frames: Frames | No
             rows: Sequence[JSONObject] = ()
             if frames is not None and findings:
                 rows = _found(exchange, findings, frames, redactor)
-            figures = handle.figures_of(exchange, result, findings=rows, test=test)
-            tally.exchanges.append(figures.masked(lambda text: mask(redactor.text(text))))
+            tally.exchanges.append(handle.figures_of(exchange, result, findings=rows, test=test))
     return tally
 
 
