@@ -363,7 +363,9 @@ def test_a():
     result.stdout.fnmatch_lines(
         ["report not written: reports/a.json: cannot be written: No such file or directory"]
     )
-    assert not run("", "--chatapi-report=a.json", "--collect-only").ret
+    result = run("", "--chatapi-report=a.json", "--collect-only")
+    assert not result.ret
+    result.stdout.no_fnmatch_line("report: *")
     assert not (pytester.path / "a.json").exists()
 
 

@@ -61,7 +61,7 @@ class Run:
         self.report_files: Sequence[str] = ()
         self.has_properties = False
         self._outcomes: dict[str, str] = {}
-        self._problems: list[str] = []
+        self._reported: list[str] = []  # where, or why not
         self._properties: dict[str, list[tuple[str, object]]] = {}
 
     @cached_property
@@ -123,8 +123,9 @@ class Run:
         if self.report_files and not session.config.option.collectonly:
             from pytest_chatapi.plugin.run_report import write_report
 
-            self._problems = list(write_report(self, self._outcomes))
-            if self._problems and session.exitstatus == pytest.ExitCode.OK:
+            problems = list(write_report(self, self._outcomes))
+            self._reported = problems or [f"report: {file}" for file in self.report_files]
+            if problems and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
         # Now that the plugins that write files have what they need, and before pytest shows it.
         terminal = session.config.pluginmanager.getplugin("terminalreporter")
@@ -151,7 +152,7 @@ class Run:
             if budget is not None:
                 lines += budget.lines(one.figures for one in figures.exchanges)
         lines += self._recorded(is_quiet=is_quiet)
-        lines += self._problems or [f"report: {file}" for file in self.report_files]
+        lines += self._reported
         if lines:
             terminalreporter.write_sep("-", "chat completions")
             for text in lines:
