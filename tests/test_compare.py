@@ -382,6 +382,8 @@ def test_what_a_reader_sees_first_and_what_not_at_all() -> None:
     assert "n 1, p5-p95 0.100 -> 0.200\n" not in seen
     assert "within the spread" not in seen.replace("interval", "").partition("scores.")[0]
     assert "first_answer_seconds" in "\n".join(text(one(100, 0.1, 0.1), one(100, 0.2, 0.3)))
+    # A change that is smaller than what is shown of the figure.
+    assert "_seconds" not in "\n".join(text(one(100, 0.1, 0.1), one(100, 0.10004, 0.10004)))
 
 
 @pytest.mark.parametrize(
