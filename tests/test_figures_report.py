@@ -408,6 +408,10 @@ def test_settings_recordings_reports_and_others(
     }
     assert main(["figures", "in/run.json", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["run"]["started"] == RUN["started"]
+    sorted_report = json.loads(Path("in/run.json").read_text())
+    Path("sorted.json").write_text(json.dumps(sorted_report, sort_keys=True))
+    assert main(["figures", "sorted.json", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == sorted_report
     # A file that is named is read, and an error if it is nothing known.
     assert main(["figures", "in/old/b.yaml", "in/notes.json", "--format", "json"]) == 2
     captured = capsys.readouterr()
