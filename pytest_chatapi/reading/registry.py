@@ -158,6 +158,7 @@ def exchange_of(
     exchange = format.exchange(value, origin) if format and format.exchange else None
     if exchange is None:
         raise NotAnExchange('not an exchange: it has neither "request" nor "response"')
+    exchange.row = value
     return exchange
 
 

@@ -1,0 +1,199 @@
+"""One row of a log, checked: what it is, and what was found in it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import blake2b
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from pytest_chatapi.config.checker import Checker
+from pytest_chatapi.contract.exchange import Exchange
+from pytest_chatapi.contract.findings import Finding
+from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.wording import mask, shortened
+from pytest_chatapi.errors import ReadError
+
+__all__ = ["UNREAD", "CheckedRow", "checked", "row_hash", "time_of", "unread"]
+
+UNREAD = "unread"
+"""The code under which a row counts that could not be read."""
+
+_LIMIT = 80
+"""Characters of a name that are kept."""
+
+
+class CheckedRow(NamedTuple):
+    """A row after its check.
+
+    Attributes:
+        id: what the log calls it; empty without.
+        time: seconds since 1970; ``None`` where nothing tells.
+        provider: the host that was called, else what the log calls the provider; empty without.
+        model: as requested, else as the response has it; empty without.
+        findings: those that the settings keep.
+        skipped: why it was not checked (see `Report.skipped`); empty if it was.
+        problem: why it could not be read; empty if it was.
+        is_assembled: see `Exchange.assembled`: rules about the wire were not exercised.
+        is_stream: the chunks of a stream were checked.
+    """
+
+    id: str
+    time: float | None
+    provider: str
+    model: str
+    findings: list[Finding]
+    skipped: str = ""
+    problem: str = ""
+    is_assembled: bool = False
+    is_stream: bool = False
+
+
+def checked(exchange: Exchange, checker: Checker) -> CheckedRow:
+    """Check one exchange of a log.
+
+    Raises:
+        ReadError: a body that is read from disk is gone.
+    """
+    result = checker.check(exchange)
+    row = exchange.row if isinstance(exchange.row, dict) else {}
+    if isinstance(inner := row.get("standard_logging_object"), dict):
+        row = inner  # of LiteLLM
+    model = result.answer.model if result.answer is not None else None
+    return CheckedRow(
+        _first_text(row.get(name) for name in _IDS),
+        _time(row, exchange),
+        _provider(row, exchange),
+        _model(row, exchange) or _first_text([model]),
+        result.findings,
+        result.api if result.kind is None else "",
+        "",
+        exchange.assembled,
+        result.answer is not None and result.answer.streamed,
+    )
+
+
+def unread(error: ReadError, name: str = "") -> CheckedRow:
+    """A row that could not be read.
+
+    Args:
+        name: what the log calls it.
+    """
+    return CheckedRow(name, None, "", "", [], problem=mask(error.reason))
+
+
+def row_hash(text: bytes) -> str:
+    """16 hexadecimal digits of a row's text: they name and draw it, wherever it is."""
+    return blake2b(text, digest_size=8).hexdigest()
+
+
+_IDS = ("id", "request_id", "custom_id", "span_id", "spanId")
+_TIMES = (
+    "time",
+    "startTime",
+    "start_time",
+    "startedDateTime",
+    "request_created_at",
+    "timestamp",
+    "@timestamp",
+    "ts",
+    "created_at",
+    "createdAt",
+    "recorded_at",
+    "date",
+    "startTimeUnixNano",
+    "start_time_unix_nano",
+    "timeUnixNano",
+)  # fmt: skip
+_PROVIDERS = ("provider", "custom_llm_provider", "provider_name", "providerName")
+_CREATED = re.compile(rb'"created"\s*:\s*(\d{9,10})\b')
+_LOOKED_AT = 4096
+
+
+def _first_text(values: Iterable[JSON]) -> str:
+    for value in values:
+        if isinstance(value, str) and value:
+            return mask(shortened(value, _LIMIT))
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)[:_LIMIT]
+    return ""
+
+
+def _time(row: JSONObject, exchange: Exchange) -> float | None:
+    for name in _TIMES:
+        if row.get(name) is not None and (seconds := time_of(row[name])) is not None:
+            return seconds
+    response = exchange.response
+    if response is None:
+        return None
+    if isinstance(response.body, dict):
+        return time_of(response.body.get("created"))
+    if isinstance(response.body, (bytes, str)):
+        head = response.body[:_LOOKED_AT]
+        data = head if isinstance(head, bytes) else head.encode("utf-8", "replace")
+        match = _CREATED.search(data)
+        return float(match[1]) if match else None
+    return None
+
+
+_FIRST, _LAST = 946_684_800, 4_102_444_800  # the years 2000 and 2100
+
+
+def time_of(value: JSON) -> float | None:
+    """Seconds since 1970 out of a number of them (or of milli-, micro- or nanoseconds), the same
+    as text, or a date and time by ISO 8601, in UTC unless it says otherwise.
+
+    ``None`` for anything else, and outside of this century.
+    """
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, str):
+        if not re.fullmatch(r"\d{9,20}(?:\.\d{1,9})?", value):
+            return _iso(value)
+        value = float(value)
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    for scale in (1, 1_000, 1_000_000, 1_000_000_000):
+        if _FIRST <= value / scale < _LAST:
+            return value / scale
+    return None
+
+
+@lru_cache(256)
+def _iso(text: str) -> float | None:
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return seconds if _FIRST <= seconds < _LAST else None
+
+
+def _provider(row: JSONObject, exchange: Exchange) -> str:
+    if row.get("provider"):
+        return _first_text([row["provider"]])
+    request = exchange.request
+    return (_host(request.url) if request else "") or _first_text(map(row.get, _PROVIDERS))
+
+
+@lru_cache(256)
+def _host(url: str) -> str:
+    """Host and port of a URL, without its credentials."""
+    try:
+        parts = urlsplit(url)
+        name = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or ""
+    except ValueError:
+        return ""
+    return mask(name[:_LIMIT])
+
+
+def _model(row: JSONObject, exchange: Exchange) -> str:
+    if isinstance(row.get("model"), str):
+        return _first_text([row["model"]])
+    request = exchange.request
+    body = request.body if request is not None else None
+    return _first_text([body.get("model")]) if isinstance(body, dict) else ""
