@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_chatapi.cli import output
+from pytest_chatapi.cli import output, rates
 from pytest_chatapi.cli.arguments import Commands, add_format, whole_number
 from pytest_chatapi.config.baseline import DEFAULT_NAME, Baseline, compare, key_of
 from pytest_chatapi.config.checker import Checker, Globs
@@ -40,9 +40,6 @@ _OPTIONS = {name: row for name, row in ROWS.items() if row.option}
 # Below this many bytes of input, starting processes costs more than it saves.
 _WORTH_PROCESSES = 32 * 1024 * 1024
 
-# Fewer files are checked before anybody could read a progress bar.
-_WORTH_PROGRESS = 21
-
 
 def add_to(commands: Commands) -> None:
     """Add the command to those of ``chatapi``."""
@@ -58,7 +55,7 @@ def add_to(commands: Commands) -> None:
     check.add_argument(
         "paths", nargs="*", metavar="PATH", help="a file, folder or glob pattern, or - for stdin"
     )
-    add_format(check, FORMATS)
+    add_format(check, [*FORMATS, "parquet"])
     check.add_argument("-o", "--output", metavar="FILE", help="write the report to FILE")
     for row in _OPTIONS.values():
         _add_option(check, row)
@@ -79,6 +76,7 @@ def add_to(commands: Commands) -> None:
         help="do not fail for a path in which nothing was checked; for lists of changed files",
     )
     check.add_argument("--statistics", action="store_true", help="count findings by rule")
+    rates.add_options(check)
     where = check.add_mutually_exclusive_group()
     where.add_argument(
         "--config",
@@ -205,12 +203,14 @@ def _run(arguments: argparse.Namespace) -> int:
         return 0
     if not arguments.paths:
         arguments.refuse("the following arguments are required: PATH")
+    if rates.are_wanted(arguments):
+        return rates.run(arguments, _about(settings))
     report = Report()
     known_before = _baseline(arguments, settings)
     known = None if arguments.write_baseline else known_before
     checker = settings.checker()
     paths, tasks = _tasks(arguments, settings, checker, known, report.unreadable)
-    progress = _Progress(len(tasks))
+    progress = output.Progress(len(tasks))
     named_by: dict[str, list[_Path]] = {}
     for path in paths:
         for file in path.files:
@@ -247,6 +247,26 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     _print(report, arguments, strict)
     return 2 if report.unreadable else int(bool(failing))
+
+
+# Settings that change nothing about what is found in a row.
+_NOT_OF_ROWS = {"strict", "baseline", "exclude"}
+
+
+def _about(settings: _Settings) -> rates.Run:
+    """What rates need to know of the settings."""
+    values = {"file": settings.file.values, "options": settings.options}
+    return rates.Run(
+        settings.checker(),
+        settings.excluded(),
+        settings.get("map"),
+        settings.get("strict"),
+        {
+            where: {name: value for name, value in of.items() if name not in _NOT_OF_ROWS}
+            for where, of in values.items()
+        },
+        _relative,
+    )
 
 
 class _Path:
@@ -488,25 +508,3 @@ def _print(report: Report, arguments: argparse.Namespace, strict: bool) -> None:
     output.show(text, arguments.output)
     if arguments.statistics and arguments.format != "text":
         print(statistics_text(report), file=sys.stderr)
-
-
-class _Progress:
-    """A bar on standard error, shown only if both streams are terminals."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._done = 0
-        self._shown = total >= _WORTH_PROGRESS and sys.stderr.isatty() and sys.stdout.isatty()
-
-    def step(self) -> None:
-        self._done += 1
-        if self._shown:
-            filled = self._done * 30 // self._total
-            bar = "=" * filled + " " * (30 - filled)
-            sys.stderr.write(f"\r[{bar}] {self._done}/{self._total} files")
-            sys.stderr.flush()
-
-    def clear(self) -> None:
-        if self._shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from pytest_chatapi.config.file import Configuration
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.errors import ReadError, SettingError
 from pytest_chatapi.logs.rows import UNREAD, CheckedRow, checked, row_hash, unread
-from pytest_chatapi.reading.columns import Row, exchanges_of_row, rows_of
+from pytest_chatapi.reading.columns import exchanges_of_row, rows_of
 from pytest_chatapi.reading.format import RecordedFile
 from pytest_chatapi.reading.mapping import Mapping
 
@@ -86,11 +85,7 @@ def _checked(
                 errors.append(error)
         results += map(unread, errors)
         for one in results:
-            yield row.id or one.id or _hash(row), one
-
-
-def _hash(row: Row) -> str:
-    return row_hash(row.text if row.text is not None else json.dumps(row.value).encode())
+            yield row.id or one.id or row_hash(row.as_text()), one
 
 
 def _records(one: CheckedRow) -> list[JSONObject]:

@@ -12,13 +12,14 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from pytest_chatapi.config.checker import Checker
+from pytest_chatapi.contract.check import CheckResult
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import mask, shortened
 from pytest_chatapi.errors import ReadError
 
-__all__ = ["UNREAD", "CheckedRow", "checked", "row_hash", "time_of", "unread"]
+__all__ = ["UNREAD", "CheckedRow", "checked", "row_hash", "time_of", "time_of_exchange", "unread"]
 
 UNREAD = "unread"
 """The code under which a row counts that could not be read."""
@@ -38,8 +39,9 @@ class CheckedRow(NamedTuple):
         findings: those that the settings keep.
         skipped: why it was not checked (see `Report.skipped`); empty if it was.
         problem: why it could not be read; empty if it was.
-        is_assembled: see `Exchange.assembled`: rules about the wire were not exercised.
-        is_stream: the chunks of a stream were checked.
+        families: the letters of the rules that it exercised: those about streams are exercised by
+            none but a stream, those about the wire by nothing that a log assembled.
+        is_assembled: see `Exchange.assembled`.
     """
 
     id: str
@@ -49,8 +51,8 @@ class CheckedRow(NamedTuple):
     findings: list[Finding]
     skipped: str = ""
     problem: str = ""
+    families: str = ""
     is_assembled: bool = False
-    is_stream: bool = False
 
 
 def checked(exchange: Exchange, checker: Checker) -> CheckedRow:
@@ -60,21 +62,35 @@ def checked(exchange: Exchange, checker: Checker) -> CheckedRow:
         ReadError: a body that is read from disk is gone.
     """
     result = checker.check(exchange)
-    row = exchange.row if isinstance(exchange.row, dict) else {}
-    if isinstance(inner := row.get("standard_logging_object"), dict):
-        row = inner  # of LiteLLM
+    row = _row(exchange)
     model = result.answer.model if result.answer is not None else None
     return CheckedRow(
         _first_text(row.get(name) for name in _IDS),
-        _time(row, exchange),
+        time_of_exchange(exchange),
         _provider(row, exchange),
         _model(row, exchange) or _first_text([model]),
         result.findings,
         result.api if result.kind is None else "",
         "",
+        _families(exchange, result),
         exchange.assembled,
-        result.answer is not None and result.answer.streamed,
     )
+
+
+def _families(exchange: Exchange, result: CheckResult) -> str:
+    """See `CheckedRow.families`; in the order of the alphabet."""
+    request, response = exchange.request, exchange.response
+    has_request = request is not None and request.body is not None
+    letters = {"Q"} if has_request else set()
+    if response is not None and result.answer is not None:
+        letters |= set("CJLSU") | ({"K"} if has_request else set())
+    elif response is not None and response.status < 400:
+        letters |= set("DS")
+    if response is not None and not exchange.assembled:
+        letters |= {"H"} | ({"X"} if response.status >= 400 else set())
+        if result.answer is not None and result.answer.streamed:
+            letters |= {"T"} if response.chunks is not None else {"E", "T"}
+    return "".join(sorted({*letters, *(finding.code[0] for finding in result.findings)}))
 
 
 def unread(error: ReadError, name: str = "") -> CheckedRow:
@@ -123,7 +139,18 @@ def _first_text(values: Iterable[JSON]) -> str:
     return ""
 
 
-def _time(row: JSONObject, exchange: Exchange) -> float | None:
+def _row(exchange: Exchange) -> JSONObject:
+    row = exchange.row if isinstance(exchange.row, dict) else {}
+    inner = row.get("standard_logging_object")  # of LiteLLM
+    return inner if isinstance(inner, dict) else row
+
+
+def time_of_exchange(exchange: Exchange) -> float | None:
+    """When an exchange was logged, in seconds since 1970, else when its response was ``created``.
+
+    ``None`` where nothing tells.
+    """
+    row = _row(exchange)
     for name in _TIMES:
         if row.get(name) is not None and (seconds := time_of(row[name])) is not None:
             return seconds

@@ -6,6 +6,7 @@ wrote as text into a column stays a text: the formats and the mapping parse it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -44,6 +45,10 @@ class Row(NamedTuple):
     text: bytes | None
     value: JSON
     is_nested: bool
+
+    def as_text(self) -> bytes:
+        """The row as text, from which its name and its draw in a sample are made."""
+        return self.text if self.text is not None else json.dumps(self.value).encode()
 
 
 def rows_of(batch: pa.RecordBatch) -> Iterator[Row]:

@@ -43,12 +43,14 @@ class RecordedFile:
         path: where it can be read again; ``None`` for stdin and pipes.
         on_error: called for each damaged part, after which reading goes on.
         mapping: where the exchanges are in JSON that no format knows.
+        takes: whether to read a line of JSON, or a row of a table, by its text; ``None`` reads all.
     """
 
     name: str
     path: str | None
     on_error: OnError
     mapping: Mapping | None = None
+    takes: Callable[[bytes], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

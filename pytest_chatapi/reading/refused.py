@@ -267,7 +267,6 @@ _TEXTS = (
         rb"|.{4}(?:\x4d\x3c\x2b\x1a|\x1a\x2b\x3c\x4d)",
         "a packet capture (pcap): record with a proxy that decrypts, and save as HAR",
     ),
-    (rb"PAR1", "a Parquet file: export the rows as JSON Lines"),
     (
         rb"(?:<\?xml[^>]*>\s*)?<(?:jmeterTestPlan|testResults)\b",
         "a file of JMeter: record through a proxy, and save as HAR",

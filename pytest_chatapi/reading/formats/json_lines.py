@@ -113,7 +113,7 @@ def _value(line: bytes) -> JSON:
 
 def _lines(file: RecordedFile, lines: Iterable[_Line]) -> Iterator[Exchange]:
     for number, line in _resolved(file, lines):
-        if not line.strip():
+        if not line.strip() or not (file.takes is None or file.takes(line)):
             continue
         try:
             exchange = exchange_of(loads_line(line, file.name, number), Origin(line, file.path))
@@ -170,13 +170,14 @@ def _mapped(
             yield from exchanges_of_mapped(file, mapping, document)
         return
     for number, line in _resolved(file, lines.all()):
-        if line.strip():
-            try:
-                value = loads_line(line, file.name, number)
-            except ReadError as error:
-                file.on_error(error)
-            else:
-                yield from exchanges_of_mapped(file, mapping, value, number)
+        if not line.strip() or not (file.takes is None or file.takes(line)):
+            continue
+        try:
+            value = loads_line(line, file.name, number)
+        except ReadError as error:
+            file.on_error(error)
+        else:
+            yield from exchanges_of_mapped(file, mapping, value, number)
 
 
 def _is_mapped_below(mapping: Mapping, lines: _Lookahead) -> bool:
