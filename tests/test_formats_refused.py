@@ -182,13 +182,13 @@ def test_requests_alone(name: str, value: Any, write: Any) -> None:
     [
         (
             {"resourceSpans": [{"scopeSpans": []}]},
-            "spans of OpenTelemetry, not read: their attributes hold messages, not the "
-            "response as it was sent",
+            "spans of OpenTelemetry, not read: none has gen_ai.output.messages, so there is no "
+            "response",
         ),
         (
             {"name": "chat", "attributes": {"gen_ai.request.model": "m"}},
-            "spans of OpenTelemetry, not read: their attributes hold messages, not the "
-            "response as it was sent",
+            "spans of OpenTelemetry, not read: none has gen_ai.output.messages, so there is no "
+            "response",
         ),
         (
             {"type": "Point", "metric": "http_reqs", "data": {"value": 1}},

@@ -288,6 +288,10 @@ def test_urls(run: Run) -> None:
             "--write-baseline and --sample cannot be combined",
         ),
         (["--rates", "--address", "x"], "--address needs --engine dask or --engine ray"),
+        (
+            ["--engine", "ray", "--address", "127.0.0.1:1"],
+            "--engine ray: no cluster at 127.0.0.1:1: Connection refused\n",
+        ),
         (["--sample", "0%"], "--sample: '0%' is not a part: use 1% or 0.01"),
         (["--since", "now"], "--since: 'now' is not a date or time: use 2026-11-03 or "),
         (["--max-rate", "U02"], "'U02' is not a rate: use 0.1%, or U02=0.1% for one rule"),

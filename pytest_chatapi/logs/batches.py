@@ -36,7 +36,7 @@ def finding_schema() -> pa.Schema:
             *((name, pa.string()) for name in _TEXTS),
             ("chunk", pa.int64()),
             *((name, pa.string()) for name in _MORE_TEXTS),
-            ("time", pa.timestamp("ms", tz="UTC")),
+            ("time", pa.timestamp("us", tz="UTC")),
         ]
     )
 
@@ -102,7 +102,7 @@ def _as_row(name: str, one: CheckedRow, finding: JSONObject) -> dict[str, Any]:
         **{key: value for key, value in finding.items() if key != "source"},
         "provider": one.provider or None,
         "model": one.model or None,
-        "time": None if one.time is None else int(one.time * 1000),
+        "time": None if one.time is None else round(one.time * 1_000_000),
     }
 
 

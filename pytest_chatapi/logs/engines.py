@@ -6,6 +6,8 @@ is done again by the engine, and what it had counted is in no result.
 
 from __future__ import annotations
 
+import re
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from importlib import import_module
@@ -37,6 +39,7 @@ def results(
         SettingError: the engine is not installed, or not reachable.
     """
     if engine:
+        _require_reachable(engine, address)
         return ENGINES[engine](tasks, check, address)
     if jobs < 2:
         return ((task, check(task)) for task in tasks)
@@ -107,6 +110,22 @@ def _ray(tasks: Sequence[FileTask], check: _Check, address: str | None) -> _Resu
     finally:
         if is_ours:
             ray.shutdown()
+
+
+_HOST = re.compile(r"(?:\w+://)?\[?([\w.:-]+?)\]?:(\d{1,5})")
+_PATIENCE = 10.0  # seconds
+
+
+def _require_reachable(engine: str, address: str | None) -> None:
+    """Look whether somebody listens: Ray would try for minutes."""
+    match = _HOST.fullmatch(address or "")
+    if match is None:
+        return
+    try:
+        socket.create_connection((match[1], int(match[2])), _PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        reason = _first(error).partition("] ")[2] or _first(error)
+        raise SettingError(f"--engine {engine}: no cluster at {address}: {reason}") from None
 
 
 def _imported(name: str, engine: str, package: str) -> Any:

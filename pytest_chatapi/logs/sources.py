@@ -29,6 +29,7 @@ def expanded(url: str) -> tuple[list[str], int]:
     """
     system, path = _system(url)
     try:
+        system.invalidate_cache()  # a process that looks twice is to see what is new
         if any(sign in path for sign in "*?["):
             names = [name for name in system.glob(path) if not system.isdir(name)]
             if not names:

@@ -20,7 +20,7 @@ from pytest_chatapi.reading.format import NOWHERE, Origin, RecordedFile
 from pytest_chatapi.reading.json_text import loads_line
 from pytest_chatapi.reading.mapping import Mapping, exchanges_of_mapped
 from pytest_chatapi.reading.refused import refuse
-from pytest_chatapi.reading.registry import NotAnExchange, exchange_of, format_of
+from pytest_chatapi.reading.registry import NotAnExchange, exchanges_of, format_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,6 +73,7 @@ def rows_of(batch: pa.RecordBatch) -> Iterator[Row]:
 def _is_text(kind: pa.DataType) -> bool:
     from pyarrow import types
 
+    kind = getattr(kind, "storage_type", kind)  # as DuckDB has its type JSON
     return any(
         is_one(kind)
         for is_one in (
@@ -126,7 +127,7 @@ def exchanges_of_row(file: RecordedFile, row: Row, index: int) -> Iterator[Excha
             exchanges = exchanges_of_mapped(file, mapping, value, index)
         else:
             origin = NOWHERE if row.text is None else Origin(row.text)
-            exchanges = iter([_exchange(file, value, origin)])
+            exchanges = iter(_exchanges(file, value, origin))
         for exchange in exchanges:
             exchange.assembled = exchange.assembled or row.is_nested
             yield exchange
@@ -136,8 +137,8 @@ def exchanges_of_row(file: RecordedFile, row: Row, index: int) -> Iterator[Excha
         file.on_error(ReadError(file.name, f"line {index + 1}", str(error)))
 
 
-def _exchange(file: RecordedFile, value: JSON, origin: Origin) -> Exchange:
+def _exchanges(file: RecordedFile, value: JSON, origin: Origin) -> list[Exchange]:
     format = format_of(value)
     if format is None or format.bare:
         refuse(file.name, value)  # as in a file, where a tool is known before a mere shape
-    return exchange_of(value, origin, format)
+    return exchanges_of(value, origin)

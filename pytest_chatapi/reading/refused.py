@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.reading.parts import printable
-from pytest_chatapi.reading.registry import NotARecording, format_of, not_a_recording
+from pytest_chatapi.reading.registry import NotARecording, format_of, items_of, not_a_recording
 
 __all__ = ["refuse", "refuse_text", "unknown_json"]
 
@@ -48,7 +48,7 @@ def refuse(name: str, value: JSON) -> None:
     if not isinstance(first, dict):
         return
     format = format_of(first)
-    if format is not None and not format.bare:
+    if (format is not None and not format.bare) or items_of(first, bare=False) is not None:
         return
     for tool in _KNOWN:
         if tool.matches(first):
@@ -218,7 +218,7 @@ _KNOWN = (
     _Tool(
         "spans of OpenTelemetry",
         _is_spans,
-        why=", not read: their attributes hold messages, not the response as it was sent",
+        why=", not read: none has gen_ai.output.messages, so there is no response",
     ),
     _Tool(
         "measurements of k6",

@@ -22,7 +22,7 @@ from pytest_chatapi.reading.registry import (
     CONFLICT,
     NotAnExchange,
     damaged,
-    exchange_of,
+    exchanges_of,
     format_of,
     items_of,
 )
@@ -79,7 +79,8 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
             return _of_document(file, first, text)
     if chunks.is_chunk(first):
         return iter([chunks.exchange_of_lines(file, lines.all())])
-    if format_of(first) is None and not _is_recognised(lines):
+    is_known = format_of(first) is not None or items_of(first, bare=False) is not None
+    if not is_known and not _is_recognised(lines):
         raise unknown_json(file.name, first)
     return _lines(file, lines.all())
 
@@ -116,14 +117,15 @@ def _lines(file: RecordedFile, lines: Iterable[_Line]) -> Iterator[Exchange]:
         if not line.strip() or not (file.takes is None or file.takes(line)):
             continue
         try:
-            exchange = exchange_of(loads_line(line, file.name, number), Origin(line, file.path))
+            found = exchanges_of(loads_line(line, file.name, number), Origin(line, file.path))
         except ReadError as error:
             file.on_error(error)
         except (BodyProblem, NotAnExchange) as error:
             file.on_error(ReadError(file.name, f"line {number + 1}", str(error)))
         else:
-            exchange.source = Source(file.name, number, number + 1)
-            yield exchange
+            for exchange in found:
+                exchange.source = Source(file.name, number, number + 1)
+                yield exchange
 
 
 _CONFLICT_LINE = re.compile(rb"(?:<{7}|\|{7}|>{7})(?: |\s*\Z)|={7}\s*\Z")
