@@ -155,6 +155,23 @@ def test_parquet_is_checked_without_rates_too(run: Run) -> None:
     )
 
 
+def test_a_table_of_something_else(run: Run) -> None:
+    Path("logs").mkdir()
+    pq.write_table(pa.table({"price": [1, 2], "name": ["a", "b"]}), "logs/prices.parquet")
+    reason = "not a recording in a known format; its keys are price, name: --map says where"
+    for options in ([], ["--rates"]):
+        status, _, err = run("logs/prices.parquet", *options)
+        assert (status, err.startswith(f"chatapi: logs/prices.parquet: {reason}")) == (2, True)
+    Path("logs/log.jsonl").write_text(text_of(ROWS))
+    status, out, _ = run("logs", "--max-rate", "50%")
+    assert status == 0
+    assert "1 file skipped: not an HTTP recording" in out
+    helicone = {"request_id": "h", "request_body": "{}", "response_body": "{}"}
+    pq.write_table(pa.Table.from_pylist([helicone] * 3), "logs/helicone.parquet")
+    _, _, err = run("logs/helicone.parquet", "--rates")
+    assert err.startswith("chatapi: logs/helicone.parquet: requests of Helicone, not read direct")
+
+
 @pytest.mark.parametrize("end", [-1, -300])
 def test_zstd_that_is_cut_off(run: Run, end: int) -> None:
     with pa.CompressedOutputStream("log.jsonl.zst", "zstd") as file:

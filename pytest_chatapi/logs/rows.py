@@ -32,7 +32,7 @@ class CheckedRow(NamedTuple):
     """A row after its check.
 
     Attributes:
-        id: what the log calls it; empty without.
+        id: what the log calls it; empty without, and for a checked row without findings.
         time: seconds since 1970; ``None`` where nothing tells.
         provider: the host that was called, else what the log calls the provider; empty without.
         model: as requested, else as the response has it; empty without.
@@ -63,9 +63,10 @@ def checked(exchange: Exchange, checker: Checker) -> CheckedRow:
     """
     result = checker.check(exchange)
     row = _row(exchange)
+    is_shown = bool(result.findings) or result.kind is None  # else nobody asks for its name
     model = result.answer.model if result.answer is not None else None
     return CheckedRow(
-        _first_text(row.get(name) for name in _IDS),
+        _first_text(row.get(name) for name in _IDS) if is_shown else "",
         time_of_exchange(exchange),
         _provider(row, exchange),
         _model(row, exchange) or _first_text([model]),

@@ -7,7 +7,7 @@ wrote as text into a column stays a text: the formats and the mapping parse it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,13 +19,14 @@ from pytest_chatapi.reading.bodies import BodyProblem
 from pytest_chatapi.reading.format import NOWHERE, Origin, RecordedFile
 from pytest_chatapi.reading.json_text import loads_line
 from pytest_chatapi.reading.mapping import Mapping, exchanges_of_mapped
-from pytest_chatapi.reading.refused import refuse
-from pytest_chatapi.reading.registry import NotAnExchange, exchanges_of, format_of
+from pytest_chatapi.reading.refused import refuse, unknown_json
+from pytest_chatapi.reading.registry import NotAnExchange, exchanges_of, format_of, items_of
+from pytest_chatapi.reading.shapes import parsed
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ROW_ID", "Row", "exchanges_of_row", "rows_of"]
+__all__ = ["ROW_ID", "Row", "exchanges_of_row", "require_known", "rows_of"]
 
 ROW_ID = "row_id"
 """The column that names a row, and is no part of it."""
@@ -132,9 +133,26 @@ def exchanges_of_row(file: RecordedFile, row: Row, index: int) -> Iterator[Excha
             exchange.assembled = exchange.assembled or row.is_nested
             yield exchange
     except ReadError as error:
-        file.on_error(error)
+        # What a file says of itself, a row says of a row.
+        file.on_error(ReadError(file.name, error.place or f"line {index + 1}", error.reason))
     except (BodyProblem, NotAnExchange) as error:
         file.on_error(ReadError(file.name, f"line {index + 1}", str(error)))
+
+
+def require_known(name: str, rows: Iterable[Row]) -> None:
+    """Look whether one of the first rows is an exchange, as is done with lines.
+
+    Raises:
+        NotARecording: none is, so it is a table of something else.
+    """
+    values = [row.value if row.text is None else parsed(_text(row.text)) for row in rows]
+    for value in values:
+        if format_of(value) is not None or items_of(value, bare=False) is not None:
+            refuse(name, value)
+            return
+    if values:
+        refuse(name, values[0])
+        raise unknown_json(name, values[0])
 
 
 def _exchanges(file: RecordedFile, value: JSON, origin: Origin) -> list[Exchange]:

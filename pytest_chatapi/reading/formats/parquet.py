@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from itertools import islice
 from typing import BinaryIO
 
 from pytest_chatapi.contract.exchange import Exchange, Source
 from pytest_chatapi.errors import ReadError
-from pytest_chatapi.reading.columns import exchanges_of_row, rows_of
+from pytest_chatapi.reading.columns import exchanges_of_row, require_known, rows_of
 from pytest_chatapi.reading.format import RecordedFile, TextFormat
+from pytest_chatapi.reading.formats.json_lines import LOOKED_AT
 from pytest_chatapi.reading.registry import NotARecording
 
 _ROWS = 256
@@ -27,6 +29,8 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
             table = pq.ParquetFile(stream)
             index = 0
             for batch in table.iter_batches(batch_size=_ROWS):
+                if not index and file.mapping is None:
+                    require_known(file.name, islice(rows_of(batch), LOOKED_AT))
                 for row in rows_of(batch):
                     if file.takes is None or file.takes(row.as_text()):
                         for exchange in exchanges_of_row(file, row, index):
