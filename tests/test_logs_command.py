@@ -80,7 +80,26 @@ def test_the_report(run: Run) -> None:
         "explain: chatapi rules U02; allow: --max-rate U02=10%",
     ]
     assert "not exercised by any row: stream life cycle, event-stream framing" in out
-    assert out.count("log.jsonl:") == 3
+    at = lines.index("  example  $.usage.total_tokens: the total is 1 too high")
+    assert all(line.startswith("           log.jsonl:") for line in lines[at + 1 : at + 4])
+
+
+def test_places_stay_in_one_piece(run: Run) -> None:
+    """Of a document, with the number of the interaction, since nothing has its line."""
+    folder = "a-folder/" + "-with-a-long-name" * 5
+    Path(folder).mkdir(parents=True)
+    Path(f"{folder}/log.json").write_text(json.dumps([ROWS[0], ROWS[120]], indent=1))
+    _, out, _ = run("--rates", "a-folder")
+    assert f"           {folder}/log.json, interaction 1 chatcmpl-120\n" in out
+    assert "explain: chatapi rules U02\n" in out  # nobody would allow for a rate so high
+
+
+def test_what_is_not_shown_is_counted(run: Run) -> None:
+    rows = [litellm(at, is_wrong=True, model=f"m-{at}", id=f"id-{at}") for at in range(30)]
+    Path("log.jsonl").write_text(text_of(rows))
+    _, out, _ = run("--max-rate", "1%", "log.jsonl")
+    assert "           and 25 more (--format json has all)\n" in out
+    assert "  and 10 more (--format json has all)\n" in out
 
 
 def test_limits_decide_the_status(run: Run) -> None:
@@ -103,7 +122,8 @@ def test_what_cannot_be_read_is_a_finding(run: Run) -> None:
     status, out, err = run("--rates", "log.jsonl")
     assert (status, err) == (2, "")
     assert "error unread unread-row: 1 of 101 rows, 1.0% (0.17% to 5.4%)" in out
-    assert "  example  log.jsonl, line 101, column 8: not valid JSON" in out
+    assert "  example  not valid JSON" in out
+    assert "           log.jsonl, line 101, column 8\n" in out
     assert run("--max-rate", "unread=5%", "log.jsonl")[0] == 0
 
 

@@ -93,7 +93,10 @@ def rates_of_file(task: FileTask) -> FilePart:
                     rates.left_out[reason] += 1
                     continue
             place = exchange.source
-            where = f"{task.name}:{place.line}" if place and place.line else task.name
+            where = task.name
+            if place is not None:
+                line = f":{place.line}" if place.line else f", interaction {place.index}"
+                where += line
             try:
                 row = checked(exchange, task.checker)
             except ReadError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,8 @@ __all__ = ["Outcome", "as_json", "as_text", "percent", "write_parquet"]
 
 _MOST_MODELS = 5
 _MOST_NOTES = 6
-_MOST_CHANGES = 20
+_MOST_CHANGES = _MOST_LIMITS = 20
+_VERDICTS = ("above", "not exercised", "undecided", "within")
 
 
 @dataclass
@@ -102,11 +104,10 @@ def _examples(examples: Sequence[Example]) -> Iterator[str]:
     for one in examples:
         what = f"{one.path}: {one.message}" if one.path else one.message
         same.setdefault(what, []).append(" ".join(filter(None, (one.place, one.id))))
-    label = "example" if len(examples) == 1 else "examples"
     for what, places in same.items():
-        where = ", ".join(filter(None, places))
-        yield from _row(label, f"{where}: {what}" if where else what)
-        label = ""
+        yield from _row("example", what)
+        for place in filter(None, places):
+            yield f"{'':<11}{place}"  # however long, to be found and copied
 
 
 def _rate(rate: Rate) -> str:
@@ -125,7 +126,13 @@ def _moment(time: float) -> str:
 
 def _row(label: str, text: str) -> list[str]:
     """A labelled line, wrapped; a place in it stays in one piece."""
-    return filled(f"  {label:<8} {text}", 11).splitlines()
+    return textwrap.wrap(
+        f"  {label:<8} {text}",
+        80,
+        subsequent_indent=" " * 11,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _changes(changes: Sequence[Change]) -> Iterator[str]:
@@ -145,7 +152,8 @@ def _limits(outcome: Outcome, paint: Paint) -> Iterator[str]:
     shown = [verdict for verdict in outcome.verdicts if verdict.limit is not None]
     if shown:
         yield "limits:"
-    for verdict in shown:
+    shown.sort(key=lambda verdict: _VERDICTS.index(verdict.says))
+    for verdict in shown[:_MOST_LIMITS]:
         assert verdict.limit is not None
         head = f"  {verdict.code} at most {verdict.limit * 100:g}%"
         where = f" at {_where(verdict.group)}" if any(verdict.group) else ""
@@ -164,6 +172,8 @@ def _limits(outcome: Outcome, paint: Paint) -> Iterator[str]:
         lines = filled(text, 4)
         word = verdict.says
         yield from lines.replace(f": {word}", f": {paint(style, word)}", 1).splitlines()
+    if len(shown) > _MOST_LIMITS:
+        yield f"  and {len(shown) - _MOST_LIMITS:,} more (--format json has all)"
 
 
 def _remarks(outcome: Outcome) -> list[str]:
@@ -219,8 +229,10 @@ def _next_step(outcome: Outcome) -> list[str]:
         return []
     code = outcome.failing[0].code
     highest = max(v.rate.interval[1] for v in outcome.failing if v.code == code)
-    allowed = f"allow: --max-rate {code}={percent(highest)}"
-    return [allowed if code == UNREAD else f"explain: chatapi rules {code}; {allowed}"]
+    steps = [] if code == UNREAD else [f"explain: chatapi rules {code}"]
+    if highest < 0.5:
+        steps.append(f"allow: --max-rate {code}={percent(highest)}")
+    return ["; ".join(steps)] if steps else []
 
 
 # -- for machines --------------------------------------------------------------------------------
