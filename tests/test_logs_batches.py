@@ -95,6 +95,13 @@ def test_each_row_is_named_dated_and_attributed() -> None:
     ]
 
 
+def test_the_arguments_of_a_callback_have_the_row_inside() -> None:
+    columns = ("row_id", "code", "provider", "model", "time")
+    whole = {"model": "alias", "standard_logging_object": LITELLM}
+    expected = found(texts([json.dumps(LITELLM)]), *columns)
+    assert found(texts([json.dumps(whole)]), *columns) == expected
+
+
 def test_a_row_that_is_not_checked_is_a_row() -> None:
     rows = found(texts(TEXTS[-6:]), "code", "name", "level", "message")
     reason = 'not an exchange: it has neither "request" nor "response"'

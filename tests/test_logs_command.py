@@ -79,9 +79,22 @@ def test_the_report(run: Run) -> None:
         "240 rows checked in 1 file, 2026-11-01 to 2026-11-10: 1 rate too high",
         "explain: chatapi rules U02; allow: --max-rate U02=10%",
     ]
-    assert "not exercised by any row: stream life cycle, event-stream framing" in out
+    at = lines.index("not exercised by any row: stream life cycle, event-stream framing, errors,")
+    assert lines[at + 1] == "  headers"
     at = lines.index("  example  $.usage.total_tokens: the total is 1 too high")
     assert all(line.startswith("           log.jsonl:") for line in lines[at + 1 : at + 4])
+
+
+def test_notes_are_counted_unless_selected(run: Run) -> None:
+    asked = {"startTime": None, "model_parameters": {"max_tokens": 5}}
+    response = {**ANSWER, "created": None}
+    Path("log.jsonl").write_text(text_of([litellm(1, response=response, **asked)]))
+    _, out, _ = run("--rates", "log.jsonl")
+    assert "notes: Q13 deprecated-parameter (1); list: --select Q13\n" in out
+    assert "1 row without a time, so of no day\n" in out
+    _, out, _ = run("--rates", "--select", "Q13", "log.jsonl")
+    assert out.startswith("note Q13 deprecated-parameter: 1 of 1 row, 100% (21% to 100%)\n")
+    assert "notes:" not in out
 
 
 def test_places_stay_in_one_piece(run: Run) -> None:
@@ -317,6 +330,7 @@ def test_urls(run: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["memory://logs"], "memory://logs: add --rates, which reads URLs\n"),
         (["--format", "parquet"], "--format parquet is for rates: add --rates"),
         (["--rates", "--format", "parquet"], "--format parquet needs a file: add --output FILE"),
         (["--rates", "--format", "junit"], "--rates has no format junit: use text, json, parquet"),

@@ -138,6 +138,9 @@ def test_without_a_limit_any_error_is_too_much() -> None:
     # A limit of its own holds at any level, the others are still too much.
     verdicts = Limits(["T08=2%"]).verdicts(rates)
     assert [(v.code, v.says) for v in verdicts] == [("T08", "within"), ("U02", "above")]
+    assert [v.says for v in Limits(["U06=2%"]).verdicts(rates_of([row(0, ("U06", "note"))]))] == [
+        "above"
+    ]
     assert Limits(["u=1%"]).verdicts(rates)[0].says == "within"
     assert Limits(["1%", "U=0.01"]).of("U02") == 0.01
 
@@ -200,6 +203,27 @@ def test_a_change_at_millions_of_rows_a_day() -> None:
     assert [day for day, _, _ in days_of_change(days)] == ["5"]
 
 
+def test_the_risk_is_that_of_the_whole_log() -> None:
+    """What is unlikely in one model is not in one of twenty; what cannot be chance is, in any."""
+    rates = Rates()
+    for day, found in enumerate([0, 8]):
+        for at in range(100):
+            rates.count(row(at, *([("U02", "error")] if at < found else []), day=day))  # type: ignore[arg-type]
+    assert [change.day for change in changes_of(rates)] == ["2026-11-02"]
+    for model in range(20):
+        for day in range(2):
+            rates.count(row(0, ("U02", "error"), day=day, model=f"m{model}"))
+    assert changes_of(rates) == []
+
+
+def test_notes_have_no_changes() -> None:
+    rates = Rates()
+    for day in range(2):
+        for at in range(100):
+            rates.count(row(at, *([("U02", "note")] if day else []), day=day))  # type: ignore[arg-type]
+    assert changes_of(rates) == []
+
+
 def test_another_mix_of_models_is_no_change() -> None:
     rates = Rates()
     for day, (good, bad) in enumerate([(900, 100)] * 5 + [(100, 900)] * 5):
@@ -224,6 +248,9 @@ def test_another_mix_of_models_is_no_change() -> None:
         ("2026-11-01T00:00:00Z", START),
         ("2026-11-01 01:00:00+01:00", START),
         ("2026-11-01", START),
+        ("2026-11-01 00:00:00.000000 UTC", START),
+        ("2026-11-01T00:00:00.123456789Z", START + 0.123456),
+        ("Sun, 01 Nov 2026 00:00:00 GMT", START),
         ("2026-11-01T00:00:00", START),
         (0, None),
         (True, None),

@@ -70,6 +70,8 @@ def are_wanted(arguments: argparse.Namespace) -> bool:
     if not arguments.rates and not named:
         if arguments.format == "parquet":
             raise SettingError("--format parquet is for rates: add --rates")
+        if url := next((path for path in arguments.paths if "://" in path), None):
+            raise SettingError(f"{url}: add --rates, which reads URLs")
         return False
     reason = _flag(named[0]) if named and not arguments.rates else "--rates"
     for name in _NOT_WITH:
@@ -132,7 +134,8 @@ def run(arguments: argparse.Namespace, about: Run) -> int:
         output.show(as_json(outcome), arguments.output)
     else:
         is_coloured = output.wants_colour(arguments.output)
-        output.show(as_text(outcome, coloured_text if is_coloured else plain), arguments.output)
+        paint = coloured_text if is_coloured else plain
+        output.show(as_text(outcome, paint, notes=bool(arguments.select)), arguments.output)
     for line in unreadable_lines(outcome.errors):
         print(f"chatapi: {line}", file=sys.stderr)
     if outcome.errors or any(verdict.code == UNREAD for verdict in outcome.failing):

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
@@ -173,7 +174,7 @@ _FIRST, _LAST = 946_684_800, 4_102_444_800  # the years 2000 and 2100
 
 def time_of(value: JSON) -> float | None:
     """Seconds since 1970 out of a number of them (or of milli-, micro- or nanoseconds), the same
-    as text, or a date and time by ISO 8601, in UTC unless it says otherwise.
+    as text, or a date and time by ISO 8601 or RFC 5322, in UTC unless it says otherwise.
 
     ``None`` for anything else, and outside of this century.
     """
@@ -193,10 +194,14 @@ def time_of(value: JSON) -> float | None:
 
 @lru_cache(256)
 def _iso(text: str) -> float | None:
+    text = text.strip()
     try:
-        moment = datetime.fromisoformat(text.strip())
+        moment = datetime.fromisoformat(text.removesuffix("UTC").rstrip())  # as of BigQuery
     except ValueError:
-        return None
+        try:
+            moment = parsedate_to_datetime(text)
+        except (ValueError, TypeError, IndexError):
+            return None
     seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     return seconds if _FIRST <= seconds < _LAST else None
 

@@ -64,18 +64,24 @@ def percent(value: float) -> str:
 # -- text ----------------------------------------------------------------------------------------
 
 
-def as_text(outcome: Outcome, paint: Paint = plain) -> str:
-    """The report for a terminal of 80 columns."""
+def as_text(outcome: Outcome, paint: Paint = plain, *, notes: bool = False) -> str:
+    """The report for a terminal of 80 columns.
+
+    Args:
+        notes: show notes in full, instead of only counting them.
+    """
     rates = outcome.rates
     blocks = [
         "\n".join(_finding(rates, code, paint))
         for code in rates.codes()
-        if rates.level(code) != "note"
+        if notes or rates.level(code) != "note"
     ]
     for lines in (_changes(outcome.changes), _limits(outcome, paint)):
         if block := "\n".join(lines):
             blocks.append(block)
-    blocks.append("\n".join([*_remarks(outcome), _summary(outcome, paint), *_next_step(outcome)]))
+    blocks.append(
+        "\n".join([*_remarks(outcome, notes), _summary(outcome, paint), *_next_step(outcome)])
+    )
     return "\n\n".join(blocks) + "\n"
 
 
@@ -176,21 +182,24 @@ def _limits(outcome: Outcome, paint: Paint) -> Iterator[str]:
         yield f"  and {len(shown) - _MOST_LIMITS:,} more (--format json has all)"
 
 
-def _remarks(outcome: Outcome) -> list[str]:
+def _remarks(outcome: Outcome, with_notes: bool) -> list[str]:
     """What was not checked, or only in part."""
     rates = outcome.rates
     report = Report(skipped=rates.skipped, unread=outcome.unread, assembled=rates.assembled)
     lines = remarks(report)
     notes = [code for code in rates.codes() if rates.level(code) == "note"]
-    if notes:
+    if notes and not with_notes:
         counts = [(rates.all_found(code).rows, code) for code in notes]
         most = sorted(counts, reverse=True)[:_MOST_NOTES]
         listing = ", ".join(f"{code} {name_of(code)} ({n:,})" for n, code in most)
         more = len(counts) - len(most)
         listing += f" and {plural(more, 'other code')}" if more else ""
-        lines.append(f"notes: {listing}")
+        lines.append(f"notes: {listing}; list: --select {most[0][1]}")
     if rates.rows and (idle := _not_exercised(rates)):
         lines.append(f"not exercised by any row: {idle}")
+    undated = sum(counts.total() for group, counts in rates.checked.items() if not group.day)
+    if undated:
+        lines.append(f"{plural(undated, 'row')} without a time, so of no day")
     for reason, count in sorted(rates.left_out.items()):
         lines.append(f"{plural(count, 'row')} left out: {reason}")
     if outcome.resumed:
