@@ -185,6 +185,56 @@ def loaded(path: Path, imports: str, load: str) -> tuple[float, float]:
     return statistics.median(v[0] for v in values), statistics.median(v[1] for v in values)
 
 
+# Tests in turns with and without their figures, so that both see the same machine.
+ACCOUNTED = """
+import time
+from statistics import median
+
+import pytest
+from pytest_chatapi.plugin.checking import Checks
+from pytest_chatapi.plugin.run_summary import RunFigures
+from pytest_chatapi.plugin.stash import RUN
+
+note, took = Checks._note_figures, {True: [], False: []}
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item):
+    counts = len(took[True]) <= len(took[False])
+    Checks._note_figures = note if counts else lambda self: None
+    started = time.process_time_ns()
+    result = yield
+    took[counts].append(time.process_time_ns() - started)
+    return result
+
+def pytest_sessionfinish(session):
+    run = session.config.stash[RUN]
+    for _ in range(2):  # the first imports the lists of prices, once a run
+        started = time.process_time_ns()
+        list(RunFigures(run.tallies.values(), run.prices).lines(is_verbose=False))
+        end = (time.process_time_ns() - started) / len(run.tallies)
+    print("took", median(took[True]) + end, median(took[False]))
+"""
+
+TEST = """
+import pytest
+
+@pytest.mark.chatapi(cassette={path!r}, allow_playback_repeats=True)
+@pytest.mark.parametrize("number", range(800))
+def test_a(chatapi_client, number):
+    assert chatapi_client.post("/chat/completions", json={body!r}).status_code == 200
+"""
+
+
+def accounted(folder: Path, path: Path) -> tuple[float, float]:
+    """CPU seconds of a replayed test with its figures, and without."""
+    (folder / "conftest.py").write_text(ACCOUNTED)
+    (folder / "test_a.py").write_text(TEST.format(path=str(path), body=ask(0)))
+    command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", str(folder)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    _, counted, bare = next(line for line in out.splitlines() if "took " in line).rsplit(" ", 2)
+    return float(counted) / 1e9, float(bare) / 1e9
+
+
 def rows() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder, stub_server.running() as server:
         at = Path(folder)
@@ -225,6 +275,10 @@ def rows() -> Iterator[Row]:
         yield Row("vcrpy, its default match, to httpx alone", how, default / alone)
         how = f"{body * 1e3:.1f} ms vs {alone * 1e6:.0f} us a request"
         yield Row("vcrpy, matching bodies, to httpx alone", how, body / alone)
+        counted, plain = accounted(at, own_one)
+        how = f"{counted * 1e3:.3f} vs {plain * 1e3:.3f} ms a test"
+        share = (counted / plain - 1) * 100
+        yield Row("figures of each test of a run, to none", how, share, most=1, unit="%")
         four, own_four = cassette(at / "4.yaml", 4), own_cassette(at / "o4.yaml", 4)
         fast = median(lambda: typical_ours(own_four), 15)
         slow = median(lambda: typical_theirs(four), 15)

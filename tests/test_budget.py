@@ -9,6 +9,7 @@ import pytest
 from pytest_chatapi.figures.measure import Figures, Timing, Tokens
 from pytest_chatapi.figures.price import Cost
 from pytest_chatapi.figures.summary import Group, Priced
+from pytest_chatapi.plugin import budget
 from pytest_chatapi.plugin.budget import breaches
 
 TEST = """
@@ -47,7 +48,11 @@ def one(usd: float | None = 0.25, status: int = 200, **figures: Any) -> Priced:
         ),
         ({"completion_tokens": 20}, [one()], []),
         ({"usd": 0.5}, [one(), one()], []),
-        ({"usd": 0.4}, [one(), one()], ["usd: 0.500000, over the budget of 0.4"]),
+        (
+            {"usd": 0.4},
+            [one(), one()],
+            ["usd: 0.500000, over the budget of 0.4, broken by exchange 1"],
+        ),
         ({"ttft": 0.5}, [one()], []),
         (
             {"ttft": 0.4},
@@ -75,7 +80,7 @@ def one(usd: float | None = 0.25, status: int = 200, **figures: Any) -> Priced:
             [one(None)],
             [
                 "usd: the cost of 1 response is not known, so the budget of 1 may be exceeded; "
-                "install genai-prices, or allow it: allow_unknown=True"
+                "allow it: allow_unknown=True"
             ],
         ),
         (
@@ -89,8 +94,29 @@ def one(usd: float | None = 0.25, status: int = 200, **figures: Any) -> Priced:
         ({"ttft": 1, "usd": 1, "allow_unknown": True}, [one(None, timing=Timing())], []),
     ],
 )
-def test_breaches(limits: dict[str, Any], exchanges: list[Priced], broken: list[str]) -> None:
+def test_breaches(
+    monkeypatch: pytest.MonkeyPatch,
+    limits: dict[str, Any],
+    exchanges: list[Priced],
+    broken: list[str],
+) -> None:
+    monkeypatch.setattr(budget, "find_spec", lambda name: True)
     assert list(breaches(limits, Group("", exchanges))) == broken
+
+
+def test_what_cannot_be_counted_breaks_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = Group("", [one(None)])
+    monkeypatch.setattr(budget, "find_spec", lambda name: None)
+    assert list(breaches({"usd": 1, "calls": 1}, group, ["embeddings", "embeddings"])) == [
+        "usd: the cost of 1 response is not known and 2 requests to other APIs (embeddings) cannot "
+        "be counted, so the budget of 1 may be exceeded; pip install 'pytest-chatapi[cost]', or "
+        "allow it: allow_unknown=True"
+    ]
+    assert list(breaches({"usd": 1, "allow_unknown": True}, group, ["embeddings"])) == []
+    # A number of its own, where other requests were sent between.
+    assert list(breaches({"total_tokens": 29}, group, [], [7])) == [
+        "total_tokens: 30, over the budget of 29, broken by exchange 7"
+    ]
 
 
 def run(pytester: pytest.Pytester, text: str) -> pytest.RunResult:
@@ -101,6 +127,7 @@ def run(pytester: pytest.Pytester, text: str) -> pytest.RunResult:
 
 
 def test_a_test_over_its_budget_fails_with_the_figures(pytester: pytest.Pytester) -> None:
+    pytester.makefile(".toml", chatapi="[prices.'gpt-*']\ninput = 1\noutput = 1")
     result = run(
         pytester,
         """
@@ -116,9 +143,18 @@ class TestIt:
         ask()
         assert chatapi.figures.tokens("total") == chatapi.usage.total_tokens
         assert [one.figures.source for one in chatapi.figures.exchanges] == ["mock"]
+        assert [one.cost.source for one in chatapi.figures.exchanges] == ["own table"]
+
+    @pytest.mark.chatapi_budget(usd=1, total_tokens=9)
+    def test_other(self, chatapi_mock):
+        chatapi_mock.embeddings()
+        openai.OpenAI().embeddings.create(model="text-embedding-3-small", input="Hi")
 """,
     )
-    result.assert_outcomes(passed=1, failed=1)
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(
+        ["  total_tokens: 1 request to other APIs (embeddings) cannot be counted, so the budget*"]
+    )
     result.stdout.fnmatch_lines(["over budget", "  calls: 2, over the budget of 1"])
 
 

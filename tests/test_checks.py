@@ -14,10 +14,13 @@ from pytest_chatapi.config.options import Settings
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.errors import WriteError
 from pytest_chatapi.faults import Plan, rate_limit, tool_id_empty
+from pytest_chatapi.plugin import run as plugin_run
 from pytest_chatapi.plugin.checking import Checks
 from pytest_chatapi.plugin.config_fixture import config_scope, config_so_far
 from pytest_chatapi.plugin.policy import Checked, fail_for_findings, findings_of
+from pytest_chatapi.plugin.stash import RUN
 from pytest_chatapi.recording.miss import Miss, describe
+from pytest_chatapi.redaction.redactor import Redactor
 
 REQUEST = Request(
     "POST",
@@ -51,6 +54,7 @@ class Recorder:
         self.finished = self.saved = 0
         self.written = self.unwritten = 0
         self.refuses = False
+        self.redactor = Redactor()
 
     def finish(self) -> None:
         self.finished += 1
@@ -71,9 +75,12 @@ class Recorder:
 class Item:
     nodeid = "test_it.py::test_a"
     path = Path("/home/me/test_it.py")
-    config = SimpleNamespace(invocation_params=SimpleNamespace(dir=Path("/home/me")))
 
     def __init__(self, is_xfail: bool) -> None:
+        self.config = SimpleNamespace(
+            invocation_params=SimpleNamespace(dir=Path("/home/me")), stash=pytest.Stash()
+        )
+        self.config.stash[RUN] = plugin_run.Run()
         self.user_properties: list[tuple[str, str]] = []
         self.sections: list[str] = []
         self._is_xfail = is_xfail
@@ -101,6 +108,9 @@ class Run:
             recorder=self.recorder,
             settings=Settings(**{"profile": None, **settings}),
             mock=None if unused is None else SimpleNamespace(unused=unused),
+            exchanges=self.recorder.exchanges,
+            scores=(),
+            source_of=lambda exchange: "mock",
         )
         self.checks = Checks(cast(Any, handle), cast(Any, self.item), scenario)
 

@@ -103,7 +103,7 @@ def test_values_are_those_of_the_rows() -> None:
     }
     assert list(FILE_KEYS) == [
         *("profile", "ignore", "strict", "map", "select", "as-of", "profiles"),
-        *("per-file-ignores", "exclude", "baseline"),
+        *("per-file-ignores", "exclude", "prices", "quality-index", "baseline"),
     ]
     assert all(row.in_file for row in ROWS.values() if row.option)
 
@@ -145,6 +145,17 @@ def test_values_are_those_of_the_rows() -> None:
             "4: per-file-ignores: unknown rule 'S99'",
         ),
         ("per-file-ignores = {'a' = 3}", "1: per-file-ignores: 'a' must be a list of strings"),
+        ("prices = 5", "1: prices must be a table such as "),
+        (
+            "[prices.'m-*']\ninput = 1\noutput = 2\n[prices.x]\ninput = 1",
+            "4: prices: the price of 'x' must be a table with input and output, in USD per million "
+            "tokens, and may have cached, cache_write, audio_in, audio_out",
+        ),
+        (
+            "quality-index = {'m' = {value = 60}}",
+            "1: quality-index: the quality index of 'm' must be a table with value, a number, and "
+            "source, whose figure it is",
+        ),
         ("strict = true\nignore = [\n", " not valid TOML: Invalid value (at end of document)"),
         ("strict = true\nignore == 3", "2:9: not valid TOML: Invalid value"),
     ],
@@ -296,6 +307,9 @@ def test_the_settings_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
         "[tool.chatapi.per-file-ignores]",
         '"tests/a*" = ["U", "K09"]',
         '"tests/b*" = "S10"',
+        '[tool.chatapi.prices."m-*"]',
+        "input = 0.5",
+        "output = 1.5",
     )
     arguments = ("--show-settings", "--ignore", "K", "--as-of", "2026-02-01")
     assert check(capsys, *arguments) == (
@@ -311,6 +325,8 @@ def test_the_settings_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
   per-file-ignores  tests/a*: U, K09 (pyproject.toml:6)
                     tests/b*: S10 (pyproject.toml:7)
   exclude           none (default)
+  prices            m-*: input 0.5, output 1.5 (pyproject.toml:8)
+  quality-index     none (default)
   baseline          none (default)
 """,
         "",

@@ -113,6 +113,7 @@ SKIPPED = len(SETS["resilience"]) - len(SURVIVED)
         ("mock", 8, 0),
         ("faults", 2 + len(SURVIVED), SKIPPED),
         ("server", 1, 0),
+        ("figures", 2, 0),
         ("recipes", 2, 0),
         ("move-from", 2, 0),
         ("faq", 2, 0),

@@ -29,11 +29,13 @@ FLOORS = {
     "mock": 6,
     "server": 7,
     "conformance": 7,
+    "pages": 3,
     "figures": 3,
     "assertions": 7,
     "config": 7,
     "logs": 7,
     "report": 7,
+    "output": 7,
     "cli": 8,
     "plugin": 8,
 }

@@ -22,8 +22,9 @@ from pytest_chatapi.plugin.guard import guarded_test
 from pytest_chatapi.plugin.handle import ChatAPI
 from pytest_chatapi.plugin.opening import open_test
 from pytest_chatapi.plugin.other_recorders import _exchanges, _played
+from pytest_chatapi.plugin.run import Run
 from pytest_chatapi.plugin.scenarios import WrongScenarios, scenarios_of
-from pytest_chatapi.plugin.stash import CHECKS
+from pytest_chatapi.plugin.stash import CHECKS, RUN
 
 CASSETTE = """interactions:
 - request:
@@ -51,7 +52,9 @@ def item(tmp_path: Path) -> Any:
         getini=lambda name: False,
         getoption=lambda name, default=None: default,
         invocation_params=SimpleNamespace(dir=tmp_path),
+        stash=pytest.Stash(),
     )
+    config.stash[RUN] = Run()
     return SimpleNamespace(
         nodeid="test_it.py::test_a",
         name="test_a",

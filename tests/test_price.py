@@ -1,15 +1,14 @@
-"""Prices, sums over exchanges, and the command `chatapi figures`."""
+"""Prices, and sums over exchanges."""
 
 from __future__ import annotations
 
-import json
+import math
 import sys
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from pytest_chatapi.cli.main import main
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.figures.measure import Figures, Timing, Tokens
 from pytest_chatapi.figures.price import Cost, Prices, Rates, own_rates
@@ -21,8 +20,7 @@ RATES = Rates(2.0, 8.0, cached=0.5, cache_write=2.5, audio_in=40.0, audio_out=80
 def figures(model: str = "m", host: str = "api.openai.com", **more: Any) -> Figures:
     tokens = more.pop("tokens", Tokens(1000, 100, 1100))
     timing = more.pop("timing", Timing())
-    url = f"https://{host}/v1/chat/completions"
-    return Figures("live", model, model, url, False, 200, tokens, timing, **more)
+    return Figures("live", model, model, host, False, 200, tokens, timing, **more)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +78,14 @@ def test_without_the_list_prices_are_unknown(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    "value", [5, {"input": 1}, {"input": 1, "output": 2, "outputs": 3}, {"input": 1, "output": -1}]
+    "value",
+    [
+        5,
+        {"input": 1},
+        {"input": 1, "output": 2, "outputs": 3},
+        {"input": 1, "output": -1},
+        {"input": 1, "output": math.inf},
+    ],
 )
 def test_a_table_of_prices_that_is_wrong(value: object) -> None:
     with pytest.raises(SettingError, match="the price of 'm'"):
@@ -88,11 +93,30 @@ def test_a_table_of_prices_that_is_wrong(value: object) -> None:
     assert own_rates("m", {"input": 1, "output": 2}) == Rates(1, 2)
 
 
+def test_the_prices_and_indexes_of_a_project() -> None:
+    table = {"input": 2, "output": 8, "cached": 0.5}
+    index = {"value": 60, "source": "ours"}
+    prices = Prices.of({"prices": {"m*": table}, "quality_index": {"m": index}})
+    listed = {"input": 2, "output": 8, "cached": 0.5, "cache_write": None, "source": "own table"}
+    # (3 * 2 + 8) / 4, (7 * 0.5 + 2 * 2 + 8) / 10
+    assert prices.listed(figures("m-1")) == {**listed, "3:1": 3.5, "7:2:1": 1.55}
+    assert prices.listed(figures("x", "h")) is None
+    assert (prices.quality("m"), prices.quality("m-1")) == (index, None)
+    flex, plain = (Prices().listed(figures("gpt-5.4", tier=tier)) for tier in ("flex", ""))
+    assert flex == plain
+    long = figures("gemini-2.5-pro", "generativelanguage.googleapis.com", tokens=Tokens(300_000, 1))
+    short = replace(long, tokens=Tokens(1, 1))
+    assert Prices().rates(long) != Prices().rates(short)
+    assert Prices().listed(long) == Prices().listed(short)
+
+
 def test_sums_say_what_is_not_known() -> None:
     prices = Prices({"m": Rates(1, 1)})
     several = [figures(timing=Timing(first_token=first)) for first in (0.1, 0.2, 0.3, 0.4, 5.0)]
-    (group, other) = by_model([*several, figures(tokens=Tokens()), figures("x", "h")], prices)
+    every = [*several, figures(tokens=Tokens()), figures("x", "h")]
+    (group, other) = by_model(Priced(one, prices.cost(one)) for one in every)
     assert group.to_json() == {
+        **group.to_json(),
         "name": "m",
         "exchanges": 6,
         "sources": {"live": 6},
@@ -112,18 +136,3 @@ def test_sums_say_what_is_not_known() -> None:
     }
     assert (other.usd, other.unpriced) == (None, 1)
     assert Group("", [Priced(figures(tokens=Tokens()), Cost(None, ""))]).usd_per_million is None
-
-
-def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    example = str(Path(__file__).resolve().parent.parent / "docs" / "example")
-    assert main(["figures", example]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split() == ["lit", "2", "42", "104", "0.02", "s"]
-    assert lines[3:] == ["2 responses at an unknown price", "2 exchanges of 1 model"]
-    assert all(len(line) <= 80 for line in lines)
-    assert main(["figures", example, "--format", "json"]) == 0
-    (model,) = json.loads(capsys.readouterr().out)["models"]
-    assert (model["name"], model["total_tokens"], model["usd"]) == ("lit", 146, None)
-    (tmp_path / "notes.txt").write_text("nothing")
-    assert main(["figures", str(tmp_path)]) == 2
-    assert "holds no chat completions" in capsys.readouterr().err

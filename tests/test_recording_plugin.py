@@ -203,6 +203,7 @@ def test_a(chatapi_client, record_property):
         [
             "-* chat completions -*",
             "test_it.py::test_a: exchange 0: POST *: S03 *",
+            "1 replayed: 21 tokens",
             "=* 1 passed *",
         ],
         consecutive=True,
@@ -252,6 +253,7 @@ def test_what_was_recorded_is_summed_up(run: Any) -> None:
     result.stdout.fnmatch_lines(
         [
             "-* chat completions -*",
+            "2 live: 42 tokens, at an unknown price",
             "2 recorded, cassettes/test_it/of.many.yaml",
             "=* 2 passed*",
         ],
@@ -273,7 +275,10 @@ def test_what_was_recorded_is_summed_up(run: Any) -> None:
         ],
         consecutive=True,
     )
-    run("").stdout.no_fnmatch_line("* chat completions *")
+    run("").stdout.fnmatch_lines(
+        ["-* chat completions -*", "12 replayed: 252 tokens", "=* 6 passed*"], consecutive=True
+    )
+    run("", "-q").stdout.no_fnmatch_line("* chat completions *")
     result = run("", "--record-mode=rewrite", "-q")
     result.stdout.no_fnmatch_line("*recorded*")
 

@@ -15,6 +15,9 @@ import sdk_types
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
+from pytest_chatapi.figures.price import Prices
+from pytest_chatapi.figures.report import report_of
+
 FOLDER = Path(__file__).resolve().parent.parent / "schemas"
 SCHEMAS: dict[str, dict[str, Any]] = {
     path.stem: loaded
@@ -66,8 +69,8 @@ def resolve(name: str, node: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def test_all_schemas_are_there() -> None:
     assert set(SCHEMAS) == set(
-        "chunk completion_deleted completion_list conformance error logprobs message_list model "
-        "model_deleted model_list moderation request response usage".split()
+        "chunk completion_deleted completion_list conformance error figures logprobs message_list "
+        "model model_deleted model_list moderation request response usage".split()
     )
 
 
@@ -83,7 +86,7 @@ def test_schema_is_valid_and_named(name: str) -> None:
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_only_keywords_of_the_dialect(name: str) -> None:
-    allowed = ANNOTATIONS | SHAPE | OURS | (VALUES if name == "request" else set())
+    allowed = ANNOTATIONS | SHAPE | OURS | (VALUES if name in ("request", "figures") else set())
     used = {(p, k) for n, p, node in NODES if n == name for k in node}
     assert {(path, key) for path, key in used if key not in allowed} == set()
 
@@ -475,6 +478,7 @@ REPORT: dict[str, Any] = {
 }
 
 LEGAL.append(("conformance", REPORT))
+LEGAL.append(("figures", report_of([], Prices(), {"kind": "pytest"})))
 
 # Schema, document, and where jsonschema sees what is wrong.
 ILLEGAL: list[tuple[str, Any, str]] = [
@@ -530,6 +534,7 @@ ILLEGAL: list[tuple[str, Any, str]] = [
     ("request", ask(audio={"voice": {"id": "v", "x": 1}, "format": "wav"}), "$.audio.voice"),
     ("request", ask(user=None), "$.user"),
     ("conformance", {**REPORT, "version": 2}, "$.version"),
+    ("figures", {**LEGAL[-1][1], "version": 2}, "$.version"),
 ]
 
 

@@ -109,6 +109,7 @@ def test_ini_options() -> None:
         "chatapi_api_key_env": ("string", ""),
         "chatapi_declare": ("linelist", []),
         "chatapi_expected": ("string", ""),
+        "chatapi_budget": ("string", ""),
         "chatapi_auto": ("bool", False),
         "chatapi_check_vcr": ("bool", False),
         "chatapi_disable_recording": ("bool", False),
@@ -121,7 +122,8 @@ def test_flags() -> None:
     flags = declared().flags
     for name, row in ROWS.items():
         if row.flag:
-            assert flags[row.flag].pop("help") == f"{row.help} (ini: chatapi_{name})"
+            ini = f" (ini: chatapi_{name})" if row.ini else ""
+            assert flags[row.flag].pop("help") == f"{row.help}{ini}"
     assert flags == {
         "--chatapi-profile": {"metavar": "NAME"},
         "--chatapi-ignore": {"metavar": "CODE[:PATH]", "action": "append"},
@@ -135,6 +137,8 @@ def test_flags() -> None:
         "--chatapi-api-key-env": {"metavar": "NAME"},
         "--chatapi-declare": {"metavar": "CAPABILITY=no", "action": "append"},
         "--chatapi-expected": {"metavar": "FILE"},
+        "--chatapi-budget": {"metavar": "LIMITS"},
+        "--chatapi-report": {"metavar": "FILE", "action": "append"},
         "--chatapi-orphans": {"action": "store_true", "default": False},
         "--chatapi-orphans=fail": {"action": "store_true", "default": False},
         "--record-mode": {"choices": ("none", "once", "new_episodes", "all", "rewrite")},

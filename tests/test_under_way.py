@@ -31,10 +31,14 @@ class Owner:
     replay_speed: float = 0
     redactor: Redactor = field(default_factory=lambda: Redactor(environ={}))
     dropped: list[Any] = field(default_factory=list)
+    ended: list[Any] = field(default_factory=list)
     overruns: list[Playback] = field(default_factory=list)
 
     def drop(self, take: Take, error: BaseException | None) -> None:
         self.dropped.append((take, error))
+
+    def spent(self, exchange: Exchange, error: BaseException | None = None) -> None:
+        self.ended.append((exchange.response is not None, error))
 
     def overrun(self, playback: Playback, reader: str = "") -> None:
         self.overruns.append(playback)
@@ -176,12 +180,15 @@ def test_a_take_without_a_response_does_not_end() -> None:
     take.unanswered(error)
     take.unanswered()
     assert owner.dropped == [(take, error), (take, None)]
+    assert owner.ended == [(False, error), (False, None)]
 
 
 def test_live_traffic_is_not_recorded() -> None:
     owner = Owner(cassette=None)
     take = taken(b"one", owner=owner)
     take.ended()
+    take.closed()
+    assert owner.ended == [(True, None)]  # once, with the response
     assert take.interaction is None
     assert take.exchange.response is not None
     assert take.exchange.response.content == b"one"

@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_chatapi.cli import output, rates
+from pytest_chatapi import output
+from pytest_chatapi.cli import rates
 from pytest_chatapi.cli.arguments import Commands, add_format, whole_number
 from pytest_chatapi.config.baseline import DEFAULT_NAME, Baseline, compare, key_of
 from pytest_chatapi.config.checker import Checker, Globs
@@ -491,6 +492,8 @@ def _listed(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, str):
         return value
+    if isinstance(value, dict) and value:
+        return ", ".join(f"{name} {part}" for name, part in value.items())
     return ", ".join(value) if isinstance(value, list | tuple) and value else "none"
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_chatapi.cli import output
+from pytest_chatapi import output
 from pytest_chatapi.cli.arguments import Commands, add_format, whole_number
 from pytest_chatapi.contract.profiles import PROFILES
 from pytest_chatapi.contract.wording import plural
@@ -175,8 +175,7 @@ def _matrix(arguments: argparse.Namespace) -> int:
 
     output.require_writable(arguments.output)
     paths: list[Path] = arguments.reports
-    stems = [path.stem for path in paths]
-    names = [path.stem if stems.count(path.stem) == 1 else str(path) for path in paths]
+    names = output.short_names(paths)
     runs = [(name, read_report(path)) for name, path in zip(names, paths, strict=True)]
     output.show(page(runs), arguments.output)
     return 0

@@ -1,21 +1,25 @@
-"""The command ``chatapi figures``: what recorded exchanges took and cost, by model."""
+"""The command ``chatapi figures``: what exchanges took and cost, by model."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from pytest_chatapi import output
 from pytest_chatapi.cli.arguments import Commands, add_format
 from pytest_chatapi.contract.wire import JSONObject
-from pytest_chatapi.contract.wording import plural, without_secrets
+from pytest_chatapi.contract.wording import mask, without_secrets
 
 if TYPE_CHECKING:
-    from pytest_chatapi.figures.measure import Figures
-    from pytest_chatapi.figures.summary import Group
+    from pytest_chatapi.config.file import Configuration
+    from pytest_chatapi.errors import ReadError
+    from pytest_chatapi.figures.price import Prices
 
 __all__ = ["add_to"]
 
@@ -26,86 +30,146 @@ def add_to(commands: Commands) -> None:
         "figures",
         help="tokens, speed and cost of recordings",
         description="Show what recorded exchanges took and cost: tokens as reported, seconds as "
-        "recorded, cost by the response or by list price (extra `cost`). What is not known is "
-        "left blank.",
+        "recorded, cost by the response, by [tool.chatapi.prices] or by list price (extra "
+        "`cost`). What is not known is left blank.",
+        epilog="exit status: 0, or 2 for unreadable input and where there are no chat completions",
     )
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="a recording, or a folder of them")
-    add_format(parser, ("text", "json"))
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a recording, a report of figures in JSON, a folder or glob pattern, or - for stdin",
+    )
+    add_format(parser, _FORMATS)
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the report to FILE")
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from pytest_chatapi.contract.endpoint import checked_row_of
+    from pytest_chatapi.config.file import find
     from pytest_chatapi.errors import ReadError
-    from pytest_chatapi.figures.measure import figures_of
     from pytest_chatapi.figures.price import Prices
-    from pytest_chatapi.figures.summary import by_model
-    from pytest_chatapi.reading.find import find
-    from pytest_chatapi.reading.reader import read_file
-    from pytest_chatapi.reading.registry import NotARecording
+    from pytest_chatapi.report import unreadable_lines
 
+    output.require_writable(arguments.output)
+    settings = find(os.getcwd())
+    prices = Prices.of(settings.values)
     errors: list[ReadError] = []
+    reports = _reports(arguments.paths, settings, prices, errors)
+    is_empty = not any(report["exchanges"] for _, report in reports)
+    if is_empty and not errors:
+        errors.append(ReadError(arguments.paths[0], "", "holds no chat completions"))
+    output.show(_FORMATS[arguments.format](reports, prices), arguments.output)
+    for line in unreadable_lines(errors):
+        print(f"chatapi: {without_secrets(line)}", file=sys.stderr)
+    return 2 if errors else 0
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+_IS_REPORT = re.compile(rb'\s*\{\s*"version"\s*:[^,]*,\s*"run"\s*:')
+
+
+def _reports(
+    paths: Sequence[str], settings: Configuration, prices: Prices, errors: list[ReadError]
+) -> list[tuple[str, JSONObject]]:
+    """The name and content of each report that is named, after one of all recordings."""
+    from pytest_chatapi.config.checker import Checker, Globs
+    from pytest_chatapi.errors import ReadError
+    from pytest_chatapi.figures.frames import Frames
+    from pytest_chatapi.figures.measure import Figures, figures_of
+    from pytest_chatapi.figures.report import read_report, report_of
+    from pytest_chatapi.reading.find import find
+    from pytest_chatapi.reading.mapping import Mapping
+    from pytest_chatapi.reading.reader import NotARecording, read_file
+
+    values = settings.values
+    checker, frames = Checker(settings, ignore=values.get("ignore", ())), Frames()
+    is_excluded = Globs(values.get("exclude", ()), settings.folder)
+    mapping = Mapping(values["map"]) if values.get("map") else None
     found: list[Figures] = []
     skipped: Counter[str] = Counter()
-    for file in find(arguments.paths, errors.append):
-        for exchange in read_file(file, errors.append):
-            row = checked_row_of(exchange)
-            if row.name != "chat":
-                skipped[row.name] += 1
-            else:
-                found.append(figures_of(exchange, "recorded"))
-    errors = [one for one in errors if not isinstance(one, NotARecording)]
-    if not found and not errors:
-        errors.append(ReadError(arguments.paths[0], "", "holds no chat completions"))
-    groups = by_model(found, Prices())
-    if arguments.format == "json":
-        data = {"version": 1, "models": [group.to_json() for group in groups]}
-        sys.stdout.write(json.dumps(data, indent=2) + "\n")
-    elif found:
-        sys.stdout.write(_text(groups, found, skipped))
-    for error in errors:
-        print(f"chatapi: {without_secrets(str(error))}", file=sys.stderr)
-    return 2 if errors or not found else 0
+    unread: list[JSONObject] = []
+    reports: list[tuple[str, JSONObject]] = []
+
+    def failed(error: ReadError) -> None:
+        is_other = isinstance(error, NotARecording) and error.file not in paths
+        if not is_other:
+            errors.append(error)
+        place = f"{error.place}: " if error.place else ""
+        unread.append({"file": error.file, "why": without_secrets(place + error.reason)})
+
+    def passed_over(path: os.PathLike[str], why: str) -> None:
+        unread.append({"file": os.fspath(path), "why": why})
+
+    for path in find(paths, failed, lambda path: passed_over(path, "has another ending")):
+        name = str(path)
+        if name not in paths and is_excluded(path):
+            passed_over(path, "is excluded")
+            continue
+        if _is_report(name):
+            try:
+                reports.append((name, read_report(name)))
+            except ReadError as error:
+                failed(error)
+            continue
+        kept = checker.keeper(name)
+        for exchange in read_file(name, failed, mapping=mapping):
+            try:
+                checked = checker.check(exchange)
+            except ReadError as error:  # a large body is read from disk during the check
+                failed(error)
+                continue
+            if checked.kind != "chat":
+                skipped[checked.api] += 1
+                continue
+            findings = frames.of(exchange, kept(checked.findings))
+            one = figures_of(exchange, "recorded", checked=checked, findings=findings)
+            found.append(one.masked(mask))
+    if found or skipped or unread or not reports:
+        run = {"kind": "recordings", "skipped": skipped, "unread": unread}
+        reports.insert(0, ("recordings", report_of(found, prices, run)))
+    return reports
 
 
-def _text(groups: Sequence[Group], found: Sequence[Figures], skipped: Counter[str]) -> str:
-    lines = [
-        f"{'model':<26}{'calls':>6}{'prompt':>10}{'completion':>11}{'USD':>9}"
-        f"{'first token':>12}{'tok/s':>6}"
-    ]
-    for group in groups:
-        data = group.to_json()
-        lines.append(
-            f"{group.name[:25]:<26}{len(group.exchanges):>6}{_whole(data['prompt_tokens']):>10}"
-            f"{_whole(data['completion_tokens']):>11}{_usd(group.usd):>9}"
-            f"{_seconds(data['ttft_seconds']):>12}{_speed(data['tokens_per_second']):>6}".rstrip()
-        )
-    lines.append("")
-    unreported = sum(group.unreported for group in groups)
-    if unreported:
-        lines.append(f"{plural(unreported, 'response')} reported no usage")
-    unpriced = sum(group.unpriced for group in groups)
-    if unpriced:
-        lines.append(f"{plural(unpriced, 'response')} at an unknown price")
-    if skipped:
-        total = sum(skipped.values())
-        kinds = ", ".join(f"{count} {name}" for name, count in skipped.most_common())
-        lines.append(f"{plural(total, 'exchange')} skipped: {kinds}")
-    lines.append(f"{plural(len(found), 'exchange')} of {plural(len(groups), 'model')}")
-    return "\n".join(lines) + "\n"
+def _is_report(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return _IS_REPORT.match(file.read(200)) is not None
+    except OSError:
+        return False
 
 
-def _whole(count: int | None) -> str:
-    return "" if count is None else f"{count:,}"
+# -- formats -------------------------------------------------------------------------------------
+
+_Reports = Sequence[tuple[str, JSONObject]]
 
 
-def _usd(usd: float | None) -> str:
-    return "" if usd is None else f"{usd:.4f}" if usd >= 0.0001 or not usd else "<0.0001"
+def _one(reports: _Reports, prices: Prices) -> JSONObject:
+    from pytest_chatapi.figures.report import merged
+
+    return reports[0][1] if len(reports) == 1 else merged([report for _, report in reports], prices)
 
 
-def _seconds(spread: JSONObject | None) -> str:
-    return "" if spread is None else f"{spread['median']:.2f} s"
+def _json(reports: _Reports, prices: Prices) -> str:
+    return json.dumps(_one(reports, prices), indent=2) + "\n"
 
 
-def _speed(spread: JSONObject | None) -> str:
-    return "" if spread is None else f"{spread['median']:.0f}"
+def _text(reports: _Reports, prices: Prices) -> str:
+    from pytest_chatapi.figures.text import text_of
+
+    return text_of(_one(reports, prices))
+
+
+def _html(reports: _Reports, prices: Prices) -> str:
+    from pytest_chatapi.figures.page import page
+
+    names = output.short_names([name for name, _ in reports])
+    return page([(name, report) for name, (_, report) in zip(names, reports, strict=True)])
+
+
+_FORMATS: dict[str, Callable[[_Reports, Prices], str]] = {
+    "text": _text,
+    "json": _json,
+    "html": _html,
+}

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-_COMMANDS = ("check", "rules", "faults", "serve", "conform", "figures")
+_COMMANDS = ("check", "rules", "faults", "serve", "conform", "figures", "compare")
 
 
 def _parser(name: str = "") -> argparse.ArgumentParser:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_chatapi.cli import output
+from pytest_chatapi import output
 from pytest_chatapi.config.checker import Checker
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import without_secrets

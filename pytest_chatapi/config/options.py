@@ -139,6 +139,8 @@ FOLDERS = Kind("a list of paths", _texts, "paths")
 DAY = Kind("a date such as 2026-01-31", _day, None)
 HOST_PROFILES = Kind('a table such as {"*.example.com" = "compatible"}', _table, None)
 FILE_CODES = Kind('a table such as {"tests/bad_*.yaml" = ["S10"]}', _table, None)
+MODEL_PRICES = Kind('a table such as {"my-*" = {input = 0.5, output = 1.5}}', _table, None)
+MODEL_INDEXES = Kind('a table such as {"my-*" = {value = 60, source = "..."}}', _table, None)
 FUNCTION = Kind("a function of a body", _function, None)
 
 
@@ -183,6 +185,20 @@ def _check_host_profiles(table: Mapping[str, object]) -> None:
 def _check_file_codes(table: Mapping[str, object]) -> None:
     for pattern, codes in table.items():
         _check_rules(LINES.checked(repr(pattern), codes))
+
+
+def _check_prices(table: Mapping[str, object]) -> None:
+    from pytest_chatapi.figures.price import own_rates
+
+    for pattern, rates in table.items():
+        own_rates(pattern, rates)
+
+
+def _check_indexes(table: Mapping[str, object]) -> None:
+    from pytest_chatapi.figures.price import own_index
+
+    for pattern, index in table.items():
+        own_index(pattern, index)
 
 
 def _check_matchers(names: Sequence[str]) -> None:
@@ -471,6 +487,22 @@ RUN_SETTINGS: dict[str, Setting] = {
         in_file=True,
         metavar="GLOB",
     ),
+    "prices": _setting(
+        MODEL_PRICES,
+        {},
+        "models, with *, and what each costs in USD per million tokens",
+        in_ini=False,
+        in_file=True,
+        check=_check_prices,
+    ),
+    "quality_index": _setting(
+        MODEL_INDEXES,
+        {},
+        "models, with *, and the quality index that somebody published for each, with its source",
+        in_ini=False,
+        in_file=True,
+        check=_check_indexes,
+    ),
     "baseline": _setting(
         TEXT,
         None,
@@ -501,6 +533,21 @@ RUN_SETTINGS: dict[str, Setting] = {
         None,
         "file with the known failures of the server that conformance checks",
         flag="--chatapi-expected",
+        metavar="FILE",
+    ),
+    "budget": _setting(
+        TEXT,
+        None,
+        "what the run may spend on requests that it sends, such as 'total_tokens=200000 usd=1.50'",
+        flag="--chatapi-budget",
+        metavar="LIMITS",
+    ),
+    "report": _setting(
+        LINES,
+        (),
+        "write what the run took, and how fast models answered, to FILE, .json or .html",
+        in_ini=False,
+        flag="--chatapi-report",
         metavar="FILE",
     ),
     "auto": _setting(SWITCH, False, "record and replay every test, as if each had the marker"),

@@ -6,8 +6,6 @@ to them. So a link can be shared, and nothing that a server sent can run.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Sequence
 from html import escape
 from urllib.parse import quote
@@ -15,7 +13,8 @@ from urllib.parse import quote
 from pytest_chatapi.conformance.probe import CAPABILITIES, Verdict
 from pytest_chatapi.conformance.report import is_stale, rate_of
 from pytest_chatapi.contract.wire import JSONObject
-from pytest_chatapi.contract.wording import mask
+from pytest_chatapi.pages.frame import frame
+from pytest_chatapi.pages.words import text
 
 __all__ = ["page"]
 
@@ -45,8 +44,6 @@ def page(runs: Sequence[tuple[str, JSONObject]]) -> str:
     Args:
         runs: names, and reports as `report_of` returns them.
     """
-    digest = base64.b64encode(hashlib.sha256(_CSS.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     title = "Chat Completions conformance: " + ", ".join(name for name, _ in runs)
     legend = "".join(
         f"<li>{_verdict(verdict)} {escape(meaning)}</li>" for verdict, meaning in _MEANINGS.items()
@@ -56,26 +53,16 @@ def page(runs: Sequence[tuple[str, JSONObject]]) -> str:
         for number, (name, report) in enumerate(runs)
         for check in report["checks"]
     )
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{_text(title)}</title>\n<style>{_CSS}</style>\n</head>\n<body>\n<main>\n"
-        "<h1>Chat Completions conformance</h1>\n"
+    body = (
+        "<main>\n<h1>Chat Completions conformance</h1>\n"
         "<p>Select a verdict to see the request, as a <code>curl</code> command, and the response."
         "</p>\n"
         f"<details><summary>What the verdicts mean</summary><ul>{legend}</ul></details>\n"
         '<p><label><input type="checkbox" id="hide"> hide what passes everywhere</label></p>\n'
         f'<div class="matrix"><table>\n{_head(runs)}{_body(runs)}</table></div>\n'
-        f"</main>\n{details}</body>\n</html>\n"
+        f"</main>\n{details}"
     )
-
-
-def _text(text: str) -> str:
-    """Text for HTML, with control characters and changes of writing direction escaped."""
-    lines = (line if line.isprintable() else mask(line) for line in text.split("\n"))
-    return escape("\n".join(lines))
+    return frame(title, body, style=_STYLE)
 
 
 def _verdict(verdict: Verdict) -> str:
@@ -91,10 +78,10 @@ def _head(runs: Sequence[tuple[str, JSONObject]]) -> str:
     for name, report in runs:
         server = report["server"]
         lines = [
-            f"<strong>{_text(name)}</strong>",
-            _text(report["summary"]["badge"]),
-            f"{_text(server['model'])} at {_text(server['url'])}",
-            f"contract of {_text(report['contract'])}, {_text(report['tool'])}",
+            f"<strong>{text(name)}</strong>",
+            text(report["summary"]["badge"]),
+            f"{text(server['model'])} at {text(server['url'])}",
+            f"contract of {text(report['contract'])}, {text(report['tool'])}",
         ]
         cells.append(f'<th scope="col">{"<br>".join(lines)}</th>')
     return f'<thead><tr><th scope="col">check</th>{"".join(cells)}</tr></thead>\n'
@@ -115,7 +102,7 @@ def _body(runs: Sequence[tuple[str, JSONObject]]) -> str:
     for capability in (*CAPABILITIES, *unknown):
         if capability not in rows:
             continue
-        title = _text(CAPABILITIES.get(capability, capability))
+        title = text(CAPABILITIES.get(capability, capability))
         parts.append(
             f'<tbody><tr class="group"><th scope="rowgroup" colspan="{len(runs) + 1}">{title}</th>'
             "</tr>\n"
@@ -124,9 +111,9 @@ def _body(runs: Sequence[tuple[str, JSONObject]]) -> str:
             every = [check for of_run in by_run.values() for check in of_run]
             is_clean = len(by_run) == len(runs) and all(c["verdict"] == "pass" for c in every)
             cells = "".join(_cell(number, by_run.get(number, [])) for number in range(len(runs)))
-            shown = _text(name).replace(".", ".<wbr>").replace("-", "-<wbr>")
+            shown = text(name).replace(".", ".<wbr>").replace("-", "-<wbr>")
             parts.append(
-                f'<tr{" class=clean" if is_clean else ""}><th scope="row" title="{_text(what)}">'
+                f'<tr{" class=clean" if is_clean else ""}><th scope="row" title="{text(what)}">'
                 f"{shown}</th>{cells}</tr>\n"
             )
         parts.append("</tbody>\n")
@@ -164,8 +151,8 @@ def _details(number: int, name: str, report: JSONObject, check: JSONObject) -> s
         f'<section class="detail" id="{_anchor("d", number, check)}">'
         f'<a class="away" href="{back}" tabindex="-1" aria-hidden="true"></a><div class="panel">'
         f'<a class="close" href="{back}">close</a>'
-        f"<h2>{_text(check['id'])}</h2><p>{_verdict(Verdict(check['verdict']))} {_text(name)}</p>"
-        f"<p>{_text(check['title'])}</p>"
+        f"<h2>{text(check['id'])}</h2><p>{_verdict(Verdict(check['verdict']))} {text(name)}</p>"
+        f"<p>{text(check['title'])}</p>"
     ]
     rows = [(label, check[label]) for label in ("reason", "expected", "got") if check[label]]
     if check["known"]:
@@ -181,9 +168,9 @@ def _details(number: int, name: str, report: JSONObject, check: JSONObject) -> s
             place += f" in chunk {finding['chunk']}"
         head = f"{finding['level']} {finding['code']} {finding['name']}: {finding['message']}"
         rows = [("at", place), ("expected", finding["expected"]), ("got", finding["got"])]
-        parts.append(f"<h3>{_text(head)}</h3>{_list(rows)}")
+        parts.append(f"<h3>{text(head)}</h3>{_list(rows)}")
     if check["also"]:
-        parts.append(f"<p>Reported by other checks: {_text(', '.join(check['also']))}</p>")
+        parts.append(f"<p>Reported by other checks: {text(', '.join(check['also']))}</p>")
     for at, index in enumerate(check["exchange"], start=1):
         parts.append(_exchange(report["exchanges"][index], at, len(check["exchange"])))
     parts.append("</div></section>\n")
@@ -191,7 +178,7 @@ def _details(number: int, name: str, report: JSONObject, check: JSONObject) -> s
 
 
 def _list(rows: Sequence[tuple[str, str]]) -> str:
-    items = "".join(f"<dt>{_text(label)}</dt><dd>{_text(text)}</dd>" for label, text in rows)
+    items = "".join(f"<dt>{text(label)}</dt><dd>{text(value)}</dd>" for label, value in rows)
     return f"<dl>{items}</dl>" if items else ""
 
 
@@ -200,40 +187,16 @@ def _exchange(exchange: JSONObject, at: int, count: int) -> str:
     head = [f"HTTP {status}"] if status is not None else ["no response"]
     head += [f"{name}: {value}" for name, value in exchange["headers"].items()]
     rest = "\n..." if exchange["cut"] else ""
-    problem = f"<p>{_text(exchange['problem'])}</p>" if exchange["problem"] else ""
+    problem = f"<p>{text(exchange['problem'])}</p>" if exchange["problem"] else ""
     title = "Request" if count == 1 else f"Request {at} of {count}"
     return (
-        f"<h3>{title}</h3><pre>{_text(exchange['curl'])}</pre><h3>Response</h3>{problem}"
-        f"<pre>{_text(chr(10).join(head))}\n\n{_text(exchange['body'])}{rest}</pre>"
+        f"<h3>{title}</h3><pre>{text(exchange['curl'])}</pre><h3>Response</h3>{problem}"
+        f"<pre>{text(chr(10).join(head))}\n\n{text(exchange['body'])}{rest}</pre>"
     )
 
 
-_CSS = """
-:root { color-scheme: light dark; --back: #fff; --text: #1b1f24; --dim: #57606a; --line: #d0d7de;
-  --group: #f3f5f7; --pass: #116329; --pass-back: #e3f5e6; --fail: #a40e26; --fail-back: #ffe5e7;
-  --loose: #7a4b00; --loose-back: #fff2d1; --no: #3d4650; --no-back: #eceff2; }
-@media (prefers-color-scheme: dark) {
-  :root { --back: #0d1117; --text: #e6edf3; --dim: #9aa5b1; --line: #30363d; --group: #161b22;
-    --pass: #7ee2a0; --pass-back: #0f2f1b; --fail: #ffaba8; --fail-back: #4b1113;
-    --loose: #f2cc60; --loose-back: #3a2a06; --no: #c2cbd4; --no-back: #21262d; }
-}
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--back); color: var(--text); font: 15px/1.45 system-ui,
-  sans-serif; }
-main { padding: 1rem; }
-h1 { font-size: 1.4rem; margin: 0 0 .5rem; }
-h2 { font-size: 1.15rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
-h3 { font-size: 1rem; margin: 1rem 0 .25rem; overflow-wrap: anywhere; }
-p, ul { margin: .4rem 0; }
-ul { padding: 0; list-style: none; }
-li { margin: .3rem 0; }
-a { color: inherit; }
+_STYLE = """
 .matrix { overflow-x: auto; border: 1px solid var(--line); max-width: max-content; }
-table { border-collapse: separate; border-spacing: 0; }
-th, td { border-bottom: 1px solid var(--line); border-right: 1px solid var(--line);
-  padding: .2rem .4rem; text-align: left; vertical-align: top; font-weight: normal; }
-thead th { background: var(--group); font-size: .85rem; overflow-wrap: anywhere;
-  vertical-align: bottom; }
 thead strong { font-size: 1rem; }
 tbody th[scope=row], thead th:first-child { position: sticky; left: 0; background: var(--back);
   width: 17rem; min-width: 15rem; font-family: ui-monospace, monospace; font-size: .85rem; }
@@ -251,7 +214,7 @@ td .v { flex: 1 1 40%; min-width: max-content; }
   border-width: 2px; }
 .v.non-strict, .v.not-exercised { color: var(--loose); background: var(--loose-back); }
 a.v:hover, a.v:focus-visible, a.v:target { outline: 2px solid var(--text); outline-offset: 1px; }
-small, .none { color: inherit; opacity: .85; font-size: .8em; font-weight: normal; }
+.none { opacity: .85; font-size: .8em; }
 body:has(#hide:checked) .clean { display: none; }
 .detail { display: none; }
 .detail:target { display: block; }
@@ -259,20 +222,13 @@ body:has(#hide:checked) .clean { display: none; }
 .panel { position: fixed; top: 0; right: 0; bottom: 0; width: min(48rem, 100%); overflow-y: auto;
   padding: 1rem; background: var(--back); border-left: 1px solid var(--line); z-index: 4; }
 .close { float: right; padding: .2rem .6rem; border: 1px solid var(--line); border-radius: .3rem; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem .8rem; margin: .4rem 0; }
-dt { color: var(--dim); }
-dd { margin: 0; overflow-wrap: anywhere; }
-pre { margin: 0; padding: .5rem; background: var(--group); border: 1px solid var(--line);
-  white-space: pre-wrap; overflow-wrap: anywhere; font-size: .8rem; }
 @media (min-width: 60rem) {
   .matrix { overflow: auto; max-height: 92vh; }
   thead th { position: sticky; top: 0; z-index: 1; }
   td { min-width: 16rem; }
 }
 @media (max-width: 40rem) {
-  main { padding: .6rem; }
   tbody th[scope=row], thead th:first-child { width: 9rem; min-width: 9rem; }
   td .v { flex-basis: 100%; }
-  dl { grid-template-columns: 1fr; }
 }
 """

@@ -71,11 +71,16 @@ def check_chat(ledger: Ledger, exchange: Exchange, keep: bool) -> Answer | None:
     body = None if response is None else check_status(ledger, response)
     if response is None or body is None:
         return None
+    answer: Answer | None
     if response.chunks is not None:
-        return check_chunks(ledger, ask, response, keep)
-    if exchange.assembled and is_logged_message(response.body):
-        return check_logged_message(ledger, ask, response.body)
-    return _check_body(ledger, ask, body, response.status, keep)
+        answer = check_chunks(ledger, ask, response, keep)
+    elif exchange.assembled and is_logged_message(response.body):
+        answer = check_logged_message(ledger, ask, response.body)
+    else:
+        answer = _check_body(ledger, ask, body, response.status, keep)
+    if answer is not None:
+        answer.ask = ask
+    return answer
 
 
 def check_status(ledger: Ledger, response: Response) -> Body | None:
@@ -175,7 +180,7 @@ def check_completion(ledger: Ledger, ask: Ask, body: JSONObject) -> Answer:
     """Runs all rules about a ``chat.completion`` except its schema."""
     shape.check_frame(ledger, body)
     answer = Answer(streamed=False)
-    answer.model = body.get("model")
+    answer.model, answer.last = body.get("model"), body
     usage = body.get("usage")
     answer.usage = usage if isinstance(usage, dict) else None
     if echoes := ask.echoes:

@@ -7,7 +7,7 @@ it: memory stays flat with the length of a stream.
 
 from __future__ import annotations
 
-from pytest_chatapi.contract.ask import KINDS, ToolKey
+from pytest_chatapi.contract.ask import KINDS, Ask, ToolKey
 from pytest_chatapi.contract.markup import LONGEST_MARKUP, TOOL_MARKUP, Leaks, may_leak
 from pytest_chatapi.contract.wire import JSON, JSONObject
 
@@ -279,9 +279,22 @@ class Answer:
         usage_chunk: number of the chunk that had it.
         whole: it came to its end, so what it lacks is missing, and not merely still to come.
         frame: id, created, model and the like of the first chunk, for `as_completion`.
+        last: the body, or the last chunk: what servers add to the contract is in it.
+        ask: the request.
     """
 
-    __slots__ = ("choices", "echo", "frame", "model", "streamed", "usage", "usage_chunk", "whole")
+    __slots__ = (
+        "ask",
+        "choices",
+        "echo",
+        "frame",
+        "last",
+        "model",
+        "streamed",
+        "usage",
+        "usage_chunk",
+        "whole",
+    )
 
     def __init__(self, streamed: bool) -> None:
         self.streamed = streamed
@@ -292,6 +305,8 @@ class Answer:
         self.model: JSON = None
         self.whole = True
         self.frame: JSONObject = {}
+        self.last: JSONObject = {}
+        self.ask = Ask.UNKNOWN
 
 
 def read_message(choice: Choice, message: JSONObject) -> None:

@@ -38,6 +38,7 @@ def check_logged_message(ledger: Ledger, ask: Ask, body: JSON) -> Answer:
         body: ``{message, usage}``; ``usage`` may be absent.
     """
     answer = Answer(streamed=False)
+    answer.last = body
     choice = answer.choices[0] = Choice(
         0, "$.choices[0].message", Text(True, ask.stops), Text(True)
     )

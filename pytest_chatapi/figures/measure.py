@@ -6,25 +6,50 @@ token, output speed), and the semantic conventions of OpenTelemetry (time to fir
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
-from pytest_chatapi.contract.ask import request_json
-from pytest_chatapi.contract.exchange import Exchange, Response
-from pytest_chatapi.contract.sse import decode_sse, looks_like_sse
+from pytest_chatapi.contract.ask import Ask, request_json
+from pytest_chatapi.contract.assemble import Answer
+from pytest_chatapi.contract.check import CheckResult, check_exchange
+from pytest_chatapi.contract.exchange import Exchange, Request, Response
+from pytest_chatapi.contract.findings import Finding
+from pytest_chatapi.contract.parse import loads_bytes
+from pytest_chatapi.contract.rules.structured import is_to_be_json
+from pytest_chatapi.contract.rules.tools import has_whole_calls
+from pytest_chatapi.contract.sse import decode_sse
 from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.wording import is_placeholder
 from pytest_chatapi.reading.arrivals import arrivals_of
 
-__all__ = ["Figures", "Source", "Timing", "Tokens", "figures_of", "timing_of", "tokens_of"]
+__all__ = [
+    "Brief",
+    "Figures",
+    "Form",
+    "Mark",
+    "Source",
+    "Timing",
+    "Tokens",
+    "brief_of",
+    "figures_of",
+    "timing_of",
+    "tokens_of",
+]
 
 Source = Literal["live", "recorded", "replayed", "mock"]
 """Where an exchange, and so its timing, is from."""
 
+Mark = Literal["role", "reasoning", "answer", "tool", "usage", "other"]
+"""What a chunk brings."""
+
 SHORTEST_WINDOW = 0.05
 """Seconds between the first and the last token chunk from which a speed can be measured."""
+
+_TOO_MANY = 2**53
+"""From here on a number cannot be true, and floats are no longer exact."""
 
 _STALL = 4.0
 """How many times the median gap a gap between token chunks must be to count as a stall."""
@@ -69,6 +94,9 @@ class Timing:
         tokens_per_chunk: mean, where the completion's tokens are known.
         stalls: gaps between token chunks that are several times the usual one.
         longest_gap: between two token chunks.
+        first_chunk_tokens: of the first chunk with a token, where it says so; ``None``: it is
+            taken to have one.
+        marks: when each chunk of a stream came, and of what kind it is.
     """
 
     total: float | None = None
@@ -81,6 +109,30 @@ class Timing:
     tokens_per_chunk: float | None = None
     stalls: int = 0
     longest_gap: float | None = None
+    first_chunk_tokens: int | None = None
+    marks: tuple[tuple[float, Mark], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How well-formed what a model said is, as far as the traffic shows it.
+
+    Attributes:
+        answers: the choices.
+        tool_calls, valid_tool_calls: all of them, and those whose name and arguments are as the
+            request declares its tools.
+        json, valid_json: choices that the request wants as JSON, and those that are as it wants.
+        cut: choices that ended at the limit of tokens.
+        refused: choices with a refusal, or blocked by a content filter.
+    """
+
+    answers: int = 0
+    tool_calls: int = 0
+    valid_tool_calls: int = 0
+    json: int = 0
+    valid_json: int = 0
+    cut: int = 0
+    refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +141,22 @@ class Figures:
 
     Attributes:
         model: that answered, else the one that was asked for; ``""`` where neither is known.
+        host: with the port, if there is one.
+        status: 0 where there is no response.
         tier: of service, as the response names it.
         server_tokens_per_second: the server's own figure, where it sends one.
+        wire_usd: the cost, where the response says it.
+        test: node id; ``""`` outside of a test.
+        organization, project: that it was billed to; ``""`` where they are not known.
+        findings: as `Finding.to_json` returns them; a few have a ``frame``, without secrets.
+        response_id: ``""`` where there is none.
+        finishes: the ``finish_reason`` of each choice that has one.
     """
 
     source: Source
     model: str
     requested_model: str
-    url: str
+    host: str
     is_stream: bool
     status: int
     tokens: Tokens
@@ -104,6 +164,21 @@ class Figures:
     tier: str = ""
     server_tokens_per_second: float | None = None
     wire_usd: float | None = None
+    test: str = ""
+    organization: str = ""
+    project: str = ""
+    form: Form = Form()
+    findings: tuple[JSONObject, ...] = ()
+    response_id: str = ""
+    finishes: tuple[str, ...] = ()
+
+    def masked(self, mask: Callable[[str], str]) -> Figures:
+        """The same, with what takes out secrets applied to names that a server may choose."""
+        names = ("model requested_model host tier organization project response_id").split()
+        changes: dict[str, Any] = {
+            name: mask(text) for name in names if (text := getattr(self, name))
+        }
+        return replace(self, **changes)
 
     @property
     def speeds_disagree(self) -> bool:
@@ -112,32 +187,186 @@ class Figures:
         return ours is not None and theirs is not None and abs(ours - theirs) > theirs / 5
 
 
-def figures_of(exchange: Exchange, source: Source) -> Figures:
-    """The figures of a chat completion, whole or streamed."""
+def figures_of(
+    exchange: Exchange,
+    source: Source,
+    *,
+    checked: CheckResult | None = None,
+    findings: Iterable[JSONObject] | None = None,
+    test: str = "",
+) -> Figures:
+    """The figures of a chat completion, whole or streamed.
+
+    Args:
+        checked: what the check of this exchange returned; without it, it is checked here.
+        findings: as `Figures` has them; ``None``: all that the check found.
+    """
     request, response = exchange.request, exchange.response
-    asked, _ = request_json(request)
-    asked = asked if isinstance(asked, dict) else {}
-    requested = asked.get("model")
-    chunks = list(_chunks(response)) if response is not None else []
-    usage = _last(chunks, "usage")
+    checked = check_exchange(exchange) if checked is None else checked
+    answer = checked.answer or _none(request, response)
+    last, ask = answer.last, answer.ask
+    groq = last.get("x_groq")
+    usage = answer.usage or _part(groq, "usage")
     tokens = tokens_of(usage)
-    is_stream = response is not None and _is_stream(response)
-    # Of a replay, the times are those of the recording.
-    timing = timing_of(response, tokens) if response is not None else Timing()
-    model, tier = _last(chunks, "model"), _last(chunks, "service_tier")
+    requested = _text(ask.model)
+    model = _text(answer.model) or _text(last.get("model")) or requested
+    host = _host(request.url) if request is not None else ""
+    status, headers = (response.status, response.headers) if response is not None else (0, {})
+    tier, usd = _text(last.get("service_tier")), _wire_usd(usage, headers)
+    if findings is None:
+        findings = [finding.to_json() for finding in checked.findings]
     return Figures(
         source,
-        model if isinstance(model, str) else requested if isinstance(requested, str) else "",
-        requested if isinstance(requested, str) else "",
-        request.url if request is not None else "",
-        is_stream,
-        response.status if response is not None else 0,
+        model,
+        requested,
+        host,
+        answer.streamed,
+        status,
         tokens,
-        timing,
-        tier if isinstance(tier, str) else "",
-        _server_speed(chunks, tokens),
-        _wire_usd(usage),
+        # Of a replay, the times are those of the recording.
+        _UNTIMED if response is None else timing_of(response, tokens, streamed=answer.streamed),
+        tier,
+        _server_speed(last, usage, tokens),
+        usd,
+        test,
+        _account(exchange, "openai-organization"),
+        _account(exchange, "openai-project"),
+        _form(answer, checked.findings) if answer.choices else Form(),
+        tuple(findings),
+        _text(last.get("id")),
+        tuple([_text(choice.finish) for choice in answer.choices.values() if choice.finish]),
     )
+
+
+_UNTIMED = Timing()
+
+
+class Brief(NamedTuple):
+    """What is added up of an exchange, tokens and cost, before it is made `Figures`: to take it
+    costs a test next to nothing, and times take about as long to find as a check.
+    """
+
+    source: Source
+    test: str
+    status: int = 0
+    url: str = ""
+    is_stream: bool = False
+    model: JSON = None
+    requested_model: JSON = None
+    tier: JSON = None
+    usage: JSONObject | None = None
+    cost_header: str = ""
+
+    def figures(self) -> Figures:
+        """Without times, form and findings."""
+        usage, requested = self.usage or {}, _text(self.requested_model)
+        usd = _wire_usd(usage, {_COST: self.cost_header} if self.cost_header else {})
+        return Figures(
+            self.source,
+            _text(self.model) or requested,
+            requested,
+            _host(self.url),
+            self.is_stream,
+            self.status,
+            tokens_of(usage),
+            _UNTIMED,
+            _text(self.tier),
+            None,
+            usd,
+            self.test,
+        )
+
+
+def brief_of(exchange: Exchange, source: Source, checked: CheckResult, test: str = "") -> Brief:
+    """As `figures_of`, with what is added up alone."""
+    request, response = exchange.request, exchange.response
+    answer = checked.answer or _none(request, response)
+    last = answer.last
+    return Brief(
+        source,
+        test,
+        response.status if response is not None else 0,
+        request.url if request is not None else "",
+        answer.streamed,
+        answer.model or last.get("model"),
+        answer.ask.model,
+        last.get("service_tier"),
+        answer.usage or _part(last.get("x_groq"), "usage"),
+        response.headers.get(_COST, "") if response is not None else "",
+    )
+
+
+def _none(request: Request | None, response: Response | None) -> Answer:
+    """What stands for the answer where there is none."""
+    kind = response.headers.get("content-type", "") if response is not None else ""
+    answer = Answer(streamed="event-stream" in kind)
+    answer.ask = Ask(request_json(request)[0])
+    return answer
+
+
+def _text(value: JSON) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
+
+
+def _account(exchange: Exchange, header: str) -> str:
+    """The organization or project: enough of it to tell one from another, as it is a secret."""
+    for side in (exchange.response, exchange.request):
+        name = side.headers.get(header, "") if side is not None else ""
+        if name and not is_placeholder(name):
+            return f"{name[:4]}...{name[-4:]}" if len(name) > 12 else name
+    return ""
+
+
+# -- form ----------------------------------------------------------------------------------------
+
+_OF_CALLS = frozenset({"C01", "C02", "C03", "C09", "C10", "K15"})
+_OF_JSON = frozenset({"J01", "J02", "J03"})
+_OF_THE_FRAME = ("id", "type")
+"""Cases of C01: what the server puts around a call, whatever the model says."""
+
+
+def _form(answer: Answer, findings: Iterable[Finding]) -> Form:
+    """How well-formed an answer is, by the findings of its check."""
+    ask, choices = answer.ask, answer.choices.values()
+    refused = sum(one.refusal.any or one.finish == "content_filter" for one in choices)
+    calls = [
+        call.path
+        for choice in choices
+        if choice.called and has_whole_calls(answer, choice)
+        for call in choice.all_calls
+    ]
+    texts = (
+        [f"{one.path}.content" for one in choices if is_to_be_json(ask, answer, one)]
+        if ask.format is not None
+        else []
+    )
+    return Form(
+        len(answer.choices),
+        *(_judged(calls, findings, _OF_CALLS) if calls else (0, 0)),
+        *(_judged(texts, findings, _OF_JSON) if texts else (0, 0)),
+        sum(one.finish == "length" for one in choices),
+        refused,
+    )
+
+
+def _judged(
+    paths: Sequence[str], findings: Iterable[Finding], codes: frozenset[str]
+) -> tuple[int, int]:
+    """How many of these places could be checked, and how many are without a finding."""
+    broken, unchecked = set[str](), set[str]()
+    for finding in findings:
+        if finding.code in codes and finding.case not in _OF_THE_FRAME:
+            kind = unchecked if finding.case == "unchecked" else broken
+            kind.update(path for path in paths if f"{finding.path}.".startswith(f"{path}."))
+    count = len(paths) - len(unchecked - broken)
+    return count, count - len(broken)
 
 
 # -- tokens --------------------------------------------------------------------------------------
@@ -169,14 +398,14 @@ def tokens_of(usage: JSON) -> Tokens:
     )
 
 
-def _part(usage: JSONObject, name: str) -> JSONObject:
-    part = usage.get(name)
+def _part(whole: JSON, name: str) -> JSONObject:
+    part = whole.get(name) if isinstance(whole, dict) else None
     return part if isinstance(part, dict) else {}
 
 
 def _count(part: JSONObject, name: str) -> int | None:
     count = part.get(name)
-    return count if type(count) is int and count >= 0 else None
+    return count if type(count) is int and 0 <= count < _TOO_MANY else None
 
 
 def _first(*counts: int | None) -> int | None:
@@ -186,7 +415,7 @@ def _first(*counts: int | None) -> int | None:
 # -- seconds -------------------------------------------------------------------------------------
 
 
-def timing_of(response: Response, tokens: Tokens) -> Timing:
+def timing_of(response: Response, tokens: Tokens, *, streamed: bool) -> Timing:
     """When the chunks of a response arrived, and what follows from it."""
     times = response.times
     pieces = response.pieces if isinstance(response.pieces, list | tuple) else None
@@ -194,30 +423,30 @@ def timing_of(response: Response, tokens: Tokens) -> Timing:
         pieces, times = known
     if not times or (pieces is not None and len(pieces) != len(times)):
         return Timing(unmeasured="the times of arrival were not recorded")
-    if not _is_stream(response):
+    if not streamed:
         return Timing(times[-1], times[0], unmeasured="the response was not streamed")
     if pieces is None:
         return Timing(times[-1], unmeasured="the pieces of the stream were not recorded")
-    first_chunk: float | None = None
-    first_answer: float | None = None
+    marks: list[tuple[float, Mark]] = []
     arrivals: list[float] = []
+    first_answer: float | None = None
     first_count: int | None = None
     for time, chunk in _timed_chunks(pieces, times):
-        first_chunk = time if first_chunk is None else first_chunk
         kind = _kind_of(chunk)
-        if not kind:
+        marks.append((time, kind))
+        if kind not in _TOKENS:
             continue
         if not arrivals:
             first_count = tokens_of(chunk.get("usage")).completion
         arrivals.append(time)
-        if first_answer is None and kind == "answer":
+        if first_answer is None and kind != "reasoning":
             first_answer = time
     speed, why = _speed(arrivals, tokens.completion, first_count)
     gaps = [later - earlier for earlier, later in pairwise(arrivals)]
     usual = sorted(gaps)[len(gaps) // 2] if gaps else 0.0
     return Timing(
         times[-1],
-        first_chunk,
+        marks[0][0] if marks else None,
         arrivals[0] if arrivals else None,
         first_answer,
         speed,
@@ -226,6 +455,8 @@ def timing_of(response: Response, tokens: Tokens) -> Timing:
         tokens.completion / len(arrivals) if arrivals and tokens.completion is not None else None,
         sum(gap > max(_STALL * usual, _LEAST_STALL) for gap in gaps),
         max(gaps) if gaps else None,
+        first_count,
+        tuple(marks),
     )
 
 
@@ -257,102 +488,78 @@ def _timed_chunks(
             yield piece
 
     for data, _, _ in decode_sse(arriving()):
-        chunk = _json(data)
+        try:
+            chunk = loads_bytes(data)
+        except ValueError:
+            continue
         if isinstance(chunk, dict):
             yield now, chunk
 
 
-def _kind_of(chunk: JSONObject) -> Literal["", "reasoning", "answer"]:
-    """Whether a chunk has a token, and of what."""
-    kind: Literal["", "reasoning", "answer"] = ""
+_TOKENS = frozenset({"reasoning", "answer", "tool"})
+
+
+_KINDS: tuple[Mark, ...] = ("other", "usage", "role", "reasoning", "tool", "answer")
+"""A chunk is of the last kind that one of its choices is of."""
+
+
+def _kind_of(chunk: JSONObject) -> Mark:
+    """What a chunk brings."""
+    kinds: list[Mark] = ["usage" if chunk.get("usage") else "other"]
     choices = chunk.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         delta = choice.get("delta") if isinstance(choice, dict) else None
-        if not isinstance(delta, dict):
-            continue
-        if any(delta.get(name) for name in ("content", "refusal", "audio", "function_call")):
-            return "answer"
-        if delta.get("tool_calls"):
-            return "answer"
-        if any(delta.get(name) for name in ("reasoning", "reasoning_content", "thinking")):
-            kind = "reasoning"
-    return kind
+        if isinstance(delta, dict):
+            kinds.append(_kind_of_delta(delta))
+    return max(kinds, key=_KINDS.index)
+
+
+def _kind_of_delta(delta: JSONObject) -> Mark:
+    if delta.get("content") or delta.get("refusal") or _part(delta, "audio").get("data"):
+        return "answer"
+    if delta.get("tool_calls") or delta.get("function_call"):
+        return "tool"
+    if any(delta.get(name) for name in ("reasoning", "reasoning_content", "thinking")):
+        return "reasoning"
+    return "role" if delta.get("role") else "other"
 
 
 # -- what the server says ------------------------------------------------------------------------
 
 
-def _server_speed(chunks: Sequence[JSONObject], tokens: Tokens) -> float | None:
-    """Output tokens per second by the server: llama.cpp's ``timings``, Groq's ``x_groq`` or usage,
-    vLLM's ``metrics``.
+def _server_speed(last: JSONObject, usage: JSON, tokens: Tokens) -> float | None:
+    """Output tokens per second by the server: llama.cpp's ``timings``, Groq's usage, vLLM's
+    ``metrics``.
     """
-    timings = _last(chunks, "timings")
-    if isinstance(timings, dict):
+    if timings := _part(last, "timings"):
         return _number(timings.get("predicted_per_second"))
-    usage = _last(chunks, "usage")
-    groq = _last(chunks, "x_groq")
-    for part in (usage, groq.get("usage") if isinstance(groq, dict) else None):
-        if isinstance(part, dict):
-            seconds = _number(part.get("completion_time"))
-            count = tokens_of(part).completion
-            if seconds and count:
-                return count / seconds
-    metrics = _last(chunks, "metrics")
-    if isinstance(metrics, dict):
-        mean = _number(metrics.get("mean_time_per_output_token"))
-        return 1 / mean if mean else None
-    return None
+    for part in (usage, _part(last.get("x_groq"), "usage")):
+        seconds = _number(part.get("completion_time")) if part else None
+        if seconds and tokens.completion:
+            return _number(tokens.completion / seconds)
+    mean = _number(_part(last, "metrics").get("mean_time_per_output_token"))
+    return _number(1 / mean) if mean else None
 
 
-def _wire_usd(usage: JSON) -> float | None:
-    """What the response says that it cost: OpenRouter's ``cost``, xAI's ticks of 1e-10 USD."""
-    if not isinstance(usage, dict):
-        return None
+_COST = "x-litellm-response-cost"
+
+
+def _wire_usd(usage: JSONObject, headers: Mapping[str, str]) -> float | None:
+    """What the response says that it cost: OpenRouter's ``cost``, xAI's ticks of 1e-10 USD, the
+    header of LiteLLM. In the header 0 and None are of costs that it does not know.
+    """
     cost = _number(usage.get("cost"))
+    if cost is not None:
+        return cost
     ticks = _number(usage.get("cost_in_usd_ticks"))
-    return cost if cost is not None else ticks / 1e10 if ticks is not None else None
+    if ticks is not None:
+        return ticks / 1e10
+    try:
+        return _number(float(headers.get(_COST, ""))) or None
+    except ValueError:
+        return None
 
 
 def _number(value: JSON) -> float | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and value >= 0 else None
-
-
-# -- reading -------------------------------------------------------------------------------------
-
-
-def _is_stream(response: Response) -> bool:
-    if response.chunks is not None:
-        return True
-    kind = response.headers.get("content-type", "")
-    return "event-stream" in kind or looks_like_sse(response.content[:512])
-
-
-def _chunks(response: Response) -> Iterator[JSONObject]:
-    """The chunks of a stream, or the one object of a whole response."""
-    if response.chunks is not None:
-        yield from (chunk for chunk in _listed(response.chunks) if isinstance(chunk, dict))
-        return
-    if _is_stream(response):
-        pieces: Iterable[bytes] = [response.content]
-        values: Iterable[JSON] = (_json(data) for data, _, _ in decode_sse(pieces))
-    else:
-        values = [response.body if isinstance(response.body, dict) else _json(response.content)]
-    yield from (value for value in values if isinstance(value, dict))
-
-
-def _listed(chunks: Iterable[JSON]) -> Iterable[JSON]:
-    # A stream that can be read only once is left to who reads it.
-    return chunks if isinstance(chunks, list | tuple) else ()
-
-
-def _last(chunks: Sequence[JSONObject], name: str) -> JSON:
-    """The last value of a member that is not null."""
-    return next((c[name] for c in reversed(chunks) if c.get(name) is not None), None)
-
-
-def _json(data: bytes) -> JSON:
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        return None
+    return float(value) if is_number and 0 <= value < _TOO_MANY else None  # NaN is not

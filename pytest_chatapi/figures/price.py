@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache, partial
+from math import inf
 from typing import Any, Literal, NamedTuple
-from urllib.parse import urlsplit
 
+from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.figures.measure import Figures, Tokens
 
-__all__ = ["Cost", "Prices", "Rates"]
+__all__ = ["UNKNOWN", "Cost", "Prices", "Rates"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +75,30 @@ class Cost(NamedTuple):
     source: Literal["", "response", "own table", "genai-prices"]
 
 
+UNKNOWN = Cost(None, "")
+
+
 class Prices:
-    """The prices of models.
+    """The prices of models, and what a project's settings say of their quality.
 
     Args:
         own: a pattern for names of models (``my-*``) to what they cost; comes before all lists.
+        indexes: a pattern to ``value`` and ``source`` of a quality index.
     """
 
-    def __init__(self, own: Mapping[str, Rates] | None = None) -> None:
-        self._own = dict(own or {})
+    def __init__(
+        self,
+        own: Mapping[str, Rates] | None = None,
+        indexes: Mapping[str, JSONObject] | None = None,
+    ) -> None:
+        self._own, self._indexes = dict(own or {}), dict(indexes or {})
         self._rates_of = cache(self._find)  # a search takes longer than a replayed request
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Prices:
+        """By the settings of a file, which are validated."""
+        own = {name: own_rates(name, table) for name, table in settings.get("prices", {}).items()}
+        return cls(own, settings.get("quality_index"))
 
     def cost(self, figures: Figures) -> Cost:
         """What an exchange cost: the response's own word comes first."""
@@ -97,12 +112,32 @@ class Prices:
         self, figures: Figures
     ) -> tuple[Rates | None, Literal["", "own table", "genai-prices"]]:
         """The list price of the model of an exchange, and whose list that is."""
-        host = urlsplit(figures.url).hostname or ""
         for name in dict.fromkeys((figures.model, figures.requested_model)):
-            price, source = self._rates_of(name, host, figures.tier)
+            price, source = self._rates_of(name, figures.host, figures.tier)
             if price is not None:
                 return price(figures.tokens.prompt or 0), source
         return None, ""
+
+    def listed(self, figures: Figures) -> JSONObject | None:
+        """The list price of the model of an exchange, at the usual tier and for a short prompt."""
+        rates, source = self.rates(replace(figures, tier="", tokens=Tokens()))
+        if rates is None:
+            return None
+        return {
+            "input": rates.input,
+            "output": rates.output,
+            "cached": rates.cached,
+            "cache_write": rates.cache_write,
+            "3:1": rates.blend(0, 3, 1),
+            "7:2:1": rates.blend(7, 2, 1),
+            "source": source,
+        }
+
+    def quality(self, model: str) -> JSONObject | None:
+        """The quality index of a model in the settings."""
+        return next(
+            (dict(i) for name, i in self._indexes.items() if fnmatch.fnmatchcase(model, name)), None
+        )
 
     def _find(
         self, model: str, host: str, tier: str
@@ -131,9 +166,25 @@ def own_rates(name: str, value: object) -> Rates:
             f"tokens, and may have {', '.join(names[2:])}"
         )
     for part, rate in value.items():
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or rate < 0:
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < inf:
             raise SettingError(f"the price of {name!r}: {part} must be a number of at least 0")
     return Rates(**value)
+
+
+def own_index(name: str, value: object) -> None:
+    """Validate an entry of a project's table of quality indexes.
+
+    Raises:
+        SettingError: it is wrong.
+    """
+    value = value if isinstance(value, Mapping) else {}
+    number, source = value.get("value"), value.get("source")
+    is_number = isinstance(number, int | float) and not isinstance(number, bool)
+    if value.keys() != {"value", "source"} or not is_number or not isinstance(source, str):
+        raise SettingError(
+            f"the quality index of {name!r} must be a table with value, a number, and source, "
+            "whose figure it is"
+        )
 
 
 def _listed(model: str, host: str, tier: str) -> Callable[[int], Rates] | None:
@@ -174,4 +225,5 @@ def _listed(model: str, host: str, tier: str) -> Callable[[int], Rates] | None:
             rate("output_audio_mtok"),
         )
 
-    return rates
+    is_tiered = any(hasattr(value, "tiers") for value in vars(price).values())
+    return rates if is_tiered else partial(_constant, rates(0))  # made once, not for each exchange

@@ -5,13 +5,16 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from pytest_chatapi.contract.wire import JSONObject
-from pytest_chatapi.figures.measure import Figures
-from pytest_chatapi.figures.price import Cost, Prices
+from pytest_chatapi.figures.measure import Figures, Form, Tokens
+from pytest_chatapi.figures.price import Cost
 
-__all__ = ["Group", "Priced", "by_model"]
+__all__ = ["TOKENS", "Group", "Priced", "by_model"]
+
+TOKENS = tuple(one.name for one in fields(Tokens))
+"""The kinds of tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,22 +85,51 @@ class Group:
             "p95": _percentile(known, 0.95),
         }
 
-    def to_json(self) -> JSONObject:
+    def sums(self) -> JSONObject:
+        """What adds up."""
         return {
-            "name": self.name,
             "exchanges": len(self.exchanges),
             "sources": dict(Counter(one.figures.source for one in self.exchanges)),
-            **{
-                f"{kind}_tokens": self.tokens(kind)
-                for kind in ("prompt", "completion", "total", "cached", "cache_write", "reasoning")
-            },
+            **{f"{kind}_tokens": self.tokens(kind) for kind in TOKENS},
             "unreported": self.unreported,
             "usd": self.usd,
             "unpriced": self.unpriced,
+        }
+
+    def form(self) -> JSONObject:
+        """The sums of `Form`, of errors and of warnings, and their shares per 1,000."""
+        counts = {
+            field.name: sum(getattr(one.figures.form, field.name) for one in self.exchanges)
+            for field in fields(Form)
+        }
+        counts["findings"] = sum(
+            finding["level"] != "note" for one in self.exchanges for finding in one.figures.findings
+        )
+        of = {
+            "valid_tool_calls": counts["tool_calls"],
+            "valid_json": counts["json"],
+            "cut": counts["answers"],
+            "refused": counts["answers"],
+            "findings": len(self.exchanges),
+        }
+        return {
+            **counts,
+            **{f"{n}_per_1000": counts[n] / all * 1000 if all else None for n, all in of.items()},
+        }
+
+    def to_json(self) -> JSONObject:
+        return {
+            "name": self.name,
+            **self.sums(),
             "usd_per_million_tokens": self.usd_per_million,
             "ttft_seconds": self.spread(lambda f: f.timing.first_token),
+            "first_answer_seconds": self.spread(lambda f: f.timing.first_answer),
             "tokens_per_second": self.spread(lambda f: f.timing.tokens_per_second),
+            "server_tokens_per_second": self.spread(lambda f: f.server_tokens_per_second),
+            "tokens_per_chunk": self.spread(lambda f: f.timing.tokens_per_chunk),
             "seconds": self.spread(lambda f: f.timing.total),
+            "speeds_disagree": sum(one.figures.speeds_disagree for one in self.exchanges),
+            "form": self.form(),
         }
 
 
@@ -106,11 +138,10 @@ def _percentile(known: Sequence[float], share: float) -> float:
     return known[min(round(share * (len(known) - 1)), len(known) - 1)]
 
 
-def by_model(exchanges: Iterable[Figures], prices: Prices) -> list[Group]:
-    """One group for each model, the dearest in tokens first."""
+def by_model(exchanges: Iterable[Priced]) -> list[Group]:
+    """One group for each model, the one with the most tokens first."""
     groups: dict[str, Group] = {}
-    for figures in exchanges:
-        name = figures.model or "unknown model"
-        group = groups.setdefault(name, Group(name))
-        group.exchanges.append(Priced(figures, prices.cost(figures)))
+    for one in exchanges:
+        name = one.figures.model or "unknown model"
+        groups.setdefault(name, Group(name)).exchanges.append(one)
     return sorted(groups.values(), key=lambda group: -(group.tokens("total") or 0))

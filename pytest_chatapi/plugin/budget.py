@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
-from pytest_chatapi.contract.wording import did_you_mean, plural
-from pytest_chatapi.figures.measure import Figures
-from pytest_chatapi.figures.summary import Group
+from pytest_chatapi.config.limits import LIMITS, SWITCH, TOKENS, check_limit
+from pytest_chatapi.contract.apis import CHAT, UNKNOWN
+from pytest_chatapi.contract.ask import request_json
+from pytest_chatapi.contract.body_tests import asks_chat
+from pytest_chatapi.contract.endpoint import row_of
+from pytest_chatapi.contract.exchange import Exchange
+from pytest_chatapi.contract.wording import plural
+from pytest_chatapi.figures.summary import Group, Priced
 
-__all__ = ["LIMITS", "MARKER", "breaches", "limits_of", "refusal_of"]
+__all__ = [
+    "MARKER",
+    "NEAR",
+    "breaches",
+    "limits_of",
+    "near_end",
+    "refusal_of",
+    "shown",
+    "uncounted_api",
+    "used_by",
+    "used_up",
+]
 
 MARKER = "chatapi_budget"
 
-_TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
-LIMITS = ("calls", *_TOKENS, "usd", "ttft", "min_tokens_per_second")
-_SWITCH = "allow_unknown"
+NEAR = 0.8
+"""The share of a limit from which the end of the run tells of it."""
 
 
 def limits_of(item: pytest.Item) -> dict[str, Any]:
@@ -31,14 +47,7 @@ def limits_of(item: pytest.Item) -> dict[str, Any]:
         if marker.args:
             raise ValueError(f"{MARKER} takes keyword arguments: {', '.join(LIMITS)}")
         for name, value in marker.kwargs.items():
-            if name == _SWITCH:
-                if not isinstance(value, bool):
-                    raise ValueError(f"{MARKER}: {_SWITCH} must be true or false, not {value!r}")
-            elif name not in LIMITS:
-                near = did_you_mean(name, (*LIMITS, _SWITCH))
-                raise ValueError(f"{MARKER} has no limit {name!r}{near}")
-            elif isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-                raise ValueError(f"{MARKER}: {name} must be a number of at least 0, not {value!r}")
+            check_limit(MARKER, name, value)
             limits.setdefault(name, value)
     return limits
 
@@ -61,77 +70,109 @@ def refusal_of(item: pytest.Item, *, is_measured: bool) -> str:
     )
 
 
-def breaches(limits: dict[str, Any], group: Group) -> Iterator[str]:
+def breaches(
+    limits: Mapping[str, Any],
+    group: Group,
+    others: Sequence[str] = (),
+    numbers: Sequence[int] | None = None,
+) -> Iterator[str]:
     """What exceeds its limit, one message for each.
 
     Args:
-        group: the exchanges of the test, in order.
+        group: the chat completions of the test, in order.
+        others: the API of each request that costs something too.
+        numbers: of the exchanges of `group`, if there were others between them.
     """
-    allows_unknown = limits.get(_SWITCH, False)
+    numbers = range(len(group.exchanges)) if numbers is None else numbers
     calls = limits.get("calls")
     if calls is not None and len(group.exchanges) > calls:
-        yield f"calls: {len(group.exchanges)}, over the budget of {_number(calls)}"
-    for name in _TOKENS:
+        yield f"calls: {len(group.exchanges)}, over the budget of {shown(calls)}"
+    for name in TOKENS:
         if name in limits:
-            yield from _tokens(name, limits[name], group, allows_unknown=allows_unknown)
+            yield from _sum(name, limits, group, others, numbers)
     if "usd" in limits:
-        yield from _usd(limits["usd"], group, allows_unknown=allows_unknown)
-    for number, one in enumerate(group.exchanges):
+        yield from _sum("usd", limits, group, others, numbers)
+    for number, one in zip(numbers, group.exchanges, strict=True):
         timing = one.figures.timing
         first, most = timing.first_token, limits.get("ttft")
         if most is not None and first is not None and first > most:
             yield (
                 f"ttft: {first:.2f} s to the first token of exchange {number}, over the budget of "
-                f"{_number(most)} s"
+                f"{shown(most)} s"
             )
         speed = timing.tokens_per_second
         least = limits.get("min_tokens_per_second")
         if least is not None and speed is not None and speed < least:
             yield (
                 f"min_tokens_per_second: {speed:.1f} tokens/s in exchange {number}, under the "
-                f"budget of {_number(least)}"
+                f"budget of {shown(least)}"
             )
     yield from _unmeasured(limits, group)
 
 
-def _tokens(name: str, most: float, group: Group, *, allows_unknown: bool) -> Iterator[str]:
-    kind = name.removesuffix("_tokens")
-    used = group.tokens(kind) or 0
-    if used > most:
-        number = _breaking(most, group, lambda one: getattr(one.tokens, kind))
-        yield f"{name}: {used:,}, over the budget of {_number(most)}, broken by exchange {number}"
-    elif group.unreported and not allows_unknown:
+def _sum(
+    name: str,
+    limits: Mapping[str, Any],
+    group: Group,
+    others: Sequence[str],
+    numbers: Sequence[int],
+) -> Iterator[str]:
+    """Whether the tokens or the cost of all exchanges exceed their limit, or may."""
+    most, used, unknown = limits[name], 0.0, 0
+    for number, one in zip(numbers, group.exchanges, strict=True):
+        taken = used_by(name, one)
+        unknown += taken is None and 200 <= one.figures.status < 300
+        used += taken or 0
+        if used > most:
+            total = sum(used_by(name, other) or 0 for other in group.exchanges)
+            yield (
+                f"{name}: {f'{total:.6f}' if name == 'usd' else f'{total:,}'}, over the budget of "
+                f"{shown(most)}, broken by exchange {number}"
+            )
+            return
+    if limits.get(SWITCH):
+        return
+    why, remedy = [], ""
+    if unknown and name == "usd":
+        why.append(f"the cost of {plural(unknown, 'response')} is not known")
+        remedy = "" if find_spec("genai_prices") else "pip install 'pytest-chatapi[cost]', or "
+    elif unknown:
+        why.append(f"{plural(unknown, 'response')} reported no usage")
+    if others:
+        kinds = ", ".join(dict.fromkeys(others))
+        why.append(f"{plural(len(others), 'request')} to other APIs ({kinds}) cannot be counted")
+    if why:
         yield (
-            f"{name}: {plural(group.unreported, 'response')} reported no usage, so the budget of "
-            f"{_number(most)} may be exceeded; allow it: {_SWITCH}=True"
+            f"{name}: {' and '.join(why)}, so the budget of {shown(most)} may be exceeded; "
+            f"{remedy}allow it: {SWITCH}=True"
         )
 
 
-def _usd(most: float, group: Group, *, allows_unknown: bool) -> Iterator[str]:
-    spent = group.usd or 0.0
-    if spent > most:
-        yield f"usd: {spent:.6f}, over the budget of {_number(most)}"
-    unknown = group.unpriced + group.unreported
-    if spent <= most and unknown and not allows_unknown:
-        yield (
-            f"usd: the cost of {plural(unknown, 'response')} is not known, so the budget of "
-            f"{_number(most)} may be exceeded; install genai-prices, or allow it: {_SWITCH}=True"
-        )
+def near_end(limits: Mapping[str, Any], group: Group) -> Iterator[str]:
+    """The limits on tokens and cost that are kept, but nearly used up."""
+    for name in (*TOKENS, "usd"):
+        used = sum(used_by(name, one) or 0 for one in group.exchanges)
+        if name in limits and used and used >= limits[name] * NEAR:
+            yield used_up(name, used, limits[name])
 
 
-def _breaking(most: float, group: Group, count: Callable[[Figures], int | None]) -> int:
-    """The number of the exchange by which a sum came to be more than allowed."""
-    total = 0
-    for number, one in enumerate(group.exchanges):
-        total += count(one.figures) or 0
-        if total > most:
-            return number
-    return len(group.exchanges) - 1
+def used_up(name: str, used: float, most: float) -> str:
+    """How much of a limit is used up, in words."""
+    share = f" ({used / most:.0%})" if most else ""
+    return f"{name} {shown(used)} of {shown(most)}{share}"
 
 
-def _unmeasured(limits: dict[str, Any], group: Group) -> Iterator[str]:
+def used_by(name: str, one: Priced) -> float | int | None:
+    """What an exchange took of a limit on tokens or USD; ``None`` where that is not known."""
+    if name == "usd":
+        return one.cost.usd
+    count: int | None = getattr(one.figures.tokens, name.removesuffix("_tokens"))
+    return count
+
+
+def _unmeasured(limits: Mapping[str, Any], group: Group) -> Iterator[str]:
     """Limits on time that nothing was measured for: they must not pass unseen."""
-    if limits.get(_SWITCH):
+    if limits.get(SWITCH):
         return
     timings = [one.figures.timing for one in group.exchanges]
     for name, known in (
@@ -141,8 +182,33 @@ def _unmeasured(limits: dict[str, Any], group: Group) -> Iterator[str]:
         if name in limits and all(value is None for value in known):
             reasons = {timing.unmeasured for timing in timings} - {""}
             why = f": {', '.join(sorted(reasons))}" if reasons else ""
-            yield f"{name}: nothing could be measured{why}; allow it: {_SWITCH}=True"
+            yield f"{name}: nothing could be measured{why}; allow it: {SWITCH}=True"
 
 
-def _number(value: float) -> str:
+def shown(value: float) -> str:
+    """A number as messages show it."""
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+# Of `OTHER_APIS`, those that no model answers, and what is not known to be an API of a model.
+_FREE = frozenset(
+    "assistants,containers,conversations,files,moderations,organization,telemetry,uploads,"
+    "vector stores,unknown".split(",")
+)
+
+
+def uncounted_api(exchange: Exchange) -> str | None:
+    """The name of the API of a request that costs something nobody counts.
+
+    Returns:
+        ``""`` for a chat completion, which is counted; ``None`` for what costs nothing.
+    """
+    row, request = row_of(exchange), exchange.request
+    if row is CHAT:
+        return ""
+    if row.check is not None or request is None or request.method not in ("POST", "PUT"):
+        return None
+    if row is UNKNOWN:  # perhaps a server with paths of its own
+        asked, _ = request_json(request)
+        return "" if isinstance(asked, dict) and asks_chat(asked) else None
+    return None if row.name in _FREE else row.name

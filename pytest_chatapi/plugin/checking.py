@@ -14,8 +14,10 @@ from pytest_chatapi.contract.wording import plural, without_secrets
 from pytest_chatapi.errors import ChatAPIError
 from pytest_chatapi.plugin.handle import ChatAPI
 from pytest_chatapi.plugin.place import how_to_record, shown_place
-from pytest_chatapi.plugin.policy import Checked, fail_for_findings, failure_of, findings_of
-from pytest_chatapi.plugin.run import KNOWN, NOT_RECORDED, RECORDED
+from pytest_chatapi.plugin.policy import Checked, checker_of, fail_for_findings, failure_of
+from pytest_chatapi.plugin.run import KNOWN, NEAR, NOT_RECORDED, RECORDED
+from pytest_chatapi.plugin.stash import RUN, RUN_BUDGET
+from pytest_chatapi.plugin.tally import tally_of
 from pytest_chatapi.plugin.unanswered import instead_of, remember_unanswered
 from pytest_chatapi.recording.cassette import Entry
 from pytest_chatapi.recording.expiry import is_older
@@ -23,6 +25,7 @@ from pytest_chatapi.recording.matching import streams
 from pytest_chatapi.recording.miss import describe
 
 if TYPE_CHECKING:
+    from pytest_chatapi.contract.check import CheckResult
     from pytest_chatapi.faults import Fault
 
 __all__ = ["Checks"]
@@ -45,6 +48,7 @@ class Checks:
         self._passed = False
         self._has_ended_phase = False
         self._checked = 0  # exchanges
+        self._results: dict[int, tuple[CheckResult, list[Finding]]] = {}
         self._reported = 0  # misses
         self._is_refused = False  # what was recorded could not be written
 
@@ -123,6 +127,7 @@ class Checks:
                 self._save()
         finally:
             self._note_recordings()
+            self._note_figures()
 
     # -- what is checked -------------------------------------------------------------------------
 
@@ -145,6 +150,13 @@ class Checks:
                 f"{recorder.cassette.name} is also the cassette of {others}, whose file "
                 "name is the same; each test replays its own recordings"
             )
+
+    def _note_figures(self) -> None:
+        """Leave to `Run` what the test sent."""
+        run = self._item.config.stash[RUN]
+        nodeid = self._item.nodeid
+        frames = run.frames if run.report_files else None
+        run.tallies[nodeid] = tally_of(self.handle, nodeid, self._results, frames)
 
     def _end_phase(self) -> None:
         recorder = self._recorder
@@ -206,7 +218,7 @@ class Checks:
             Checked(
                 at,
                 _title(exchange),
-                self._without_known(exchange),
+                self._without_known(at, exchange),
                 self._story_of(exchange),
                 cassette.path if cassette is not None and exchange.source is not None else None,
                 bool(exchange.fault),
@@ -214,12 +226,15 @@ class Checks:
             for at, exchange in enumerate(new, first)
         ]
 
-    def _without_known(self, exchange: Exchange) -> list[Finding]:
+    def _without_known(self, at: int, exchange: Exchange) -> list[Finding]:
         """The findings of an exchange without those that the baseline has of its cassette.
 
         Their number is up to the check of the whole cassette: a test may play a recording twice.
         """
-        findings = findings_of(exchange, self._settings)
+        checker = checker_of(self._settings)
+        result = checker.check(exchange)
+        findings = checker.keeper(*self._settings.files)(result.findings)
+        self._results[at] = result, findings
         baseline = self._settings.baseline
         if baseline is None or self._recorder.cassette is None or not findings:
             return findings
@@ -270,7 +285,9 @@ class Checks:
         """
         is_expected = self._item.get_closest_marker("xfail") is not None
         if is_expected and misses:
-            self._warn(f"xfail because a recording is missing\n{misses[0]}")
+            is_over = self._recorder.misses[0].is_over_budget
+            why = "the budget of the run is used up" if is_over else "a recording is missing"
+            self._warn(f"xfail because {why}\n{misses[0]}")
         if self._settings.record_on_failure or (is_expected and not misses):
             refusal = self._refusal_to_save()
             return [refusal] if refusal else []
@@ -292,11 +309,28 @@ class Checks:
             self._warn(text)
 
     def _check_budget(self) -> None:
-        if self._item.get_closest_marker("chatapi_budget") is None:
+        run = self._item.config.stash.get(RUN_BUDGET, None)
+        is_timed = run is not None and bool(run.times)
+        if self._item.get_closest_marker("chatapi_budget") is None and not is_timed:
             return
-        from pytest_chatapi.plugin.budget import breaches, limits_of
+        from pytest_chatapi.figures.summary import Group
+        from pytest_chatapi.plugin.budget import breaches, limits_of, near_end, uncounted_api
 
-        found = list(breaches(limits_of(self._item), self.handle.figures))
+        priced = dict(self.handle.numbered_figures())
+        others = [api for one in self._recorder.exchanges if (api := uncounted_api(one))]
+        group = Group("", list(priced.values()))
+        limits = limits_of(self._item)
+        found = list(breaches(limits, group, others, list(priced)))
+        # What is replayed takes as much each time: no news.
+        is_live = any(one.figures.source == "live" for one in group.exchanges)
+        near = near_end(limits, group) if is_live and not found else ()
+        properties = self._item.user_properties
+        properties[:] = [p for p in properties if p[0] != NEAR]
+        properties.extend((NEAR, text) for text in near)
+        if run is not None and is_timed:
+            live = {n: one for n, one in priced.items() if one.figures.source == "live"}
+            group = Group("", list(live.values()))
+            found += [f"{text} of the run" for text in breaches(run.times, group, (), list(live))]
         if found:
             pytest.fail("over budget\n  " + "\n  ".join(found), pytrace=False)
 

@@ -90,8 +90,8 @@ def _value(request: pytest.FixtureRequest, name: str) -> Any:
 
 @pytest.fixture
 def chatapi(_chatapi_recording: ChatAPI) -> ChatAPI:
-    """What this test sends and receives: ``.exchanges``, ``.usage``, ``.findings``,
-    ``.transport``, ``.async_transport``, ``.base_url``, ``.cassette``.
+    """What this test sends and receives: ``.exchanges``, ``.usage``, ``.findings``, ``.figures``,
+    ``.score()``, ``.transport``, ``.async_transport``, ``.base_url``, ``.cassette``.
     """
     return _chatapi_recording
 

@@ -5,28 +5,30 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import pytest
 
 from pytest_chatapi.config.options import Settings
-from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.errors import SettingError
-from pytest_chatapi.plugin.policy import findings_of
+from pytest_chatapi.plugin.policy import checker_of, findings_of
 from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.recording.transport import AsyncRecordReplayTransport, RecordReplayTransport
 from pytest_chatapi.server import require_extra
 
 if TYPE_CHECKING:
+    from pytest_chatapi.contract.check import CheckResult
     from pytest_chatapi.faults import Fault, Plan
     from pytest_chatapi.faults.virtual_time import VirtualTime
+    from pytest_chatapi.figures.measure import Figures
     from pytest_chatapi.figures.measure import Source as FiguresSource
-    from pytest_chatapi.figures.summary import Group
+    from pytest_chatapi.figures.price import Prices
+    from pytest_chatapi.figures.summary import Group, Priced
     from pytest_chatapi.mock.chat_mock import ChatMock
 
 __all__ = ["REPLAY_KEY", "ChatAPI", "Usage"]
@@ -54,16 +56,24 @@ class ChatAPI:
         recorder: what records and replays.
         settings: of this test.
         hosts: whose traffic is let through, by the settings or by ``vcr_config``.
+        prices: of models, looked up once a run.
+        scores: by the test, each with its name.
     """
 
     def __init__(
-        self, recorder: Recorder, settings: Settings, stack: ExitStack, hosts: Sequence[str]
+        self,
+        recorder: Recorder,
+        settings: Settings,
+        stack: ExitStack,
+        hosts: Sequence[str],
+        prices: Prices,
     ) -> None:
-        self.recorder, self.settings = recorder, settings
+        self.recorder, self.settings, self.prices = recorder, settings, prices
         self.hosts = frozenset(host.lower() for host in hosts)
         self._stack = stack
         self._clock: VirtualTime | None = None
         self._is_served = False
+        self.scores: list[tuple[str, float]] = []
 
     # -- traffic -------------------------------------------------------------------------------
 
@@ -80,29 +90,74 @@ class ChatAPI:
     @property
     def usage(self) -> Usage:
         """The token counts of all responses together."""
-        sums = dict.fromkeys(Usage.__dataclass_fields__, 0)
-        for exchange in self.exchanges:
-            for name, count in _token_counts(exchange):
-                if name in sums:
-                    sums[name] += count
-        return Usage(**sums)
+        from pytest_chatapi.figures.measure import brief_of
+        from pytest_chatapi.figures.price import UNKNOWN
+        from pytest_chatapi.figures.summary import Group, Priced
+
+        briefs = [brief_of(one, self.source_of(one), c) for _, one, c in self._checked_chats()]
+        group = Group("", [Priced(one.figures(), UNKNOWN) for one in briefs])
+        kinds = ("prompt", "completion", "total", "cached", "reasoning")
+        return Usage(**{f"{kind}_tokens": group.tokens(kind) or 0 for kind in kinds})
 
     @property
     def figures(self) -> Group:
         """Tokens, seconds and cost of the chat completions so far, one by one and together."""
-        from pytest_chatapi.contract.endpoint import checked_row_of
-        from pytest_chatapi.figures.measure import figures_of
-        from pytest_chatapi.figures.price import Prices
-        from pytest_chatapi.figures.summary import Group, Priced
+        from pytest_chatapi.figures.summary import Group
 
-        group, prices = Group(""), Prices()
-        is_mock = self.recorder.answers is not None
-        for exchange in self.exchanges:
-            if checked_row_of(exchange).name == "chat":
-                source: FiguresSource = "mock" if is_mock else "replayed"
-                figures = figures_of(exchange, "live" if exchange.live else source)
-                group.exchanges.append(Priced(figures, prices.cost(figures)))
-        return group
+        return Group("", [one for _, one in self.numbered_figures()])
+
+    def numbered_figures(self) -> Iterator[tuple[int, Priced]]:
+        """The number of each chat completion among all exchanges, and its figures."""
+        from pytest_chatapi.figures.summary import Priced
+
+        for number, exchange, checked in self._checked_chats():
+            figures = self.figures_of(exchange, checked)
+            yield number, Priced(figures, self.prices.cost(figures))
+
+    def _checked_chats(self) -> Iterator[tuple[int, Exchange, CheckResult]]:
+        """Each chat completion so far, with its number and what its check returns."""
+        checker = checker_of(self.settings)
+        for number, exchange in enumerate(self.exchanges):
+            checked = checker.check(exchange)
+            if checked.kind == "chat":
+                yield number, exchange, checked
+
+    def source_of(self, exchange: Exchange) -> FiguresSource:
+        """Where an exchange of this test is from; what a fault has changed is as good as a mock."""
+        if exchange.live:
+            return "live"
+        return "mock" if self.recorder.answers is not None or exchange.fault else "replayed"
+
+    def figures_of(self, exchange: Exchange, checked: CheckResult, **more: Any) -> Figures:
+        """The figures of a chat completion of this test, without times that were made up.
+
+        Args:
+            more: as `figures.measure.figures_of` takes them.
+        """
+        from pytest_chatapi.figures.measure import Timing, figures_of
+
+        figures = figures_of(exchange, self.source_of(exchange), checked=checked, **more)
+        is_paced = figures.source == "replayed" and self.recorder.pace is not None
+        if figures.source == "mock" or is_paced:
+            return replace(figures, timing=Timing(unmeasured="its times are not a server's"))
+        return figures
+
+    def score(self, name: str, value: float) -> None:
+        """Note how good what the model said was, for the report of the run.
+
+        Args:
+            name: of what was scored, such as ``helpful``.
+            value: from 0 to 1; ``True`` and ``False`` are 1 and 0.
+
+        Raises:
+            SettingError: the name is empty, or the value is not one from 0 to 1.
+        """
+        __tracebackhide__ = True
+        if not isinstance(name, str) or not name.strip() or not name.isprintable():
+            raise SettingError(f"a score must have a name, not {name!r}")
+        if not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise SettingError(f"the score {name!r} must be a number from 0 to 1, not {value!r}")
+        self.scores.append((name, float(value)))
 
     @property
     def cassette(self) -> Path | None:
@@ -251,19 +306,6 @@ class ChatAPI:
                 yield server.url
             finally:
                 self.recorder.ports.discard(port)
-
-
-def _token_counts(exchange: Exchange) -> Iterator[tuple[str, int]]:
-    """Name and number of each token count of a response, those of its details included."""
-    answer = check_exchange(exchange).answer
-    usage = answer.usage if answer is not None else None
-    if not isinstance(usage, dict):
-        return
-    details = (usage.get("prompt_tokens_details"), usage.get("completion_tokens_details"))
-    for counts in (usage, *details):
-        for name, count in counts.items() if isinstance(counts, dict) else ():
-            if type(count) is int:
-                yield name, count
 
 
 def _require_server() -> None:

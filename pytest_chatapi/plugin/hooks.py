@@ -19,10 +19,19 @@ from pytest_chatapi.plugin.ini_and_flags import (
     check_switches,
     is_any_set,
     is_on,
+    value_of_run,
 )
 from pytest_chatapi.plugin.recorded import TwoRecorders, is_recorded
-from pytest_chatapi.plugin.run import Run
-from pytest_chatapi.plugin.stash import CHECKS, CONFIGURATION, GUARD, IS_RECORDED, REFUSED, RUN
+from pytest_chatapi.plugin.run import Run, WorkerReports
+from pytest_chatapi.plugin.stash import (
+    CHECKS,
+    CONFIGURATION,
+    GUARD,
+    IS_RECORDED,
+    REFUSED,
+    RUN,
+    RUN_BUDGET,
+)
 
 # -- the run -------------------------------------------------------------------------------------
 
@@ -56,8 +65,18 @@ def pytest_configure(config: pytest.Config) -> None:
     worker = getattr(config, "workerinput", {})
     run = config.stash[RUN] = Run(worker.get("chatapi_since", ""))
     config.pluginmanager.register(run, "chatapi-run")
+    run.report_files = value_of_run(config, "report") or ()
+    if hasattr(config, "workerinput"):
+        config.pluginmanager.register(WorkerReports(run), "chatapi-worker")
+    else:
+        run.has_properties = bool(config.getoption("xmlpath", None))
+        if run.report_files:
+            from pytest_chatapi.plugin.run_report import check_files
+
+            check_files(run.report_files)
     check_switches(config)
     config.stash[CONFIGURATION] = _file_of_settings(config)
+    run.file_settings = config.stash[CONFIGURATION].values
     if config.getini("chatapi_baseline") or config.stash[CONFIGURATION].values.get("baseline"):
         from pytest_chatapi.plugin.settings import read_baseline
 
@@ -66,6 +85,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_chatapi.plugin.settings import settings_of_run
 
         settings_of_run(config)  # a wrong setting fails once, before any test
+    if value_of_run(config, "budget"):
+        from pytest_chatapi.plugin.run_budget import open_budget
+
+        config.stash[RUN_BUDGET] = open_budget(config)
     if config.getoption("--chatapi-cassettes") or config.getini("chatapi_cassettes"):
         from pytest_chatapi.plugin.collection import CassetteCollector
 
@@ -100,6 +123,8 @@ class _Node(Protocol):
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: _Node) -> None:
     node.workerinput["chatapi_since"] = node.config.stash[RUN].since
+    if (budget := node.config.stash.get(RUN_BUDGET, None)) is not None:
+        node.workerinput["chatapi_budget"] = str(budget.path)
 
 
 # -- collection ----------------------------------------------------------------------------------

@@ -43,7 +43,8 @@ def add_shared_flags(parser: pytest.Parser) -> None:
 
 
 def _add_flag(group: pytest.OptionGroup, name: str, row: Setting) -> None:
-    arguments: dict[str, Any] = {"help": f"{row.help} (ini: chatapi_{name})"}
+    ini = f" (ini: chatapi_{name})" if row.ini is not None else ""
+    arguments: dict[str, Any] = {"help": f"{row.help}{ini}"}
     if row.ini == "bool":
         arguments |= {"action": "store_true", "default": _unset(name, row)}
     elif row.kind.choices:

@@ -25,6 +25,7 @@ from pytest_chatapi.plugin.place import (
     shown_place,
 )
 from pytest_chatapi.plugin.policy import checker_of
+from pytest_chatapi.plugin.stash import RUN, RUN_BUDGET
 from pytest_chatapi.plugin.unanswered import instead_of, unanswered_of
 from pytest_chatapi.recording.intercept import intercepted
 from pytest_chatapi.recording.miss import Miss, describe
@@ -76,6 +77,9 @@ def open_test(
     if recorder.sends:
         drop_early_key(item)
     recorder.on_miss = partial(_fail_for_miss, item, settings, recorder)
+    budget = item.config.stash.get(RUN_BUDGET, None)
+    if budget is not None:
+        recorder.budget = budget.of_test(item.nodeid)
     hosts = [*settings.ignore_hosts, *_ignored_hosts(vcr_config)]
     with (
         intercepted(recorder, ignore_hosts=hosts, on_second=partial(_refuse_vcrpy, item)),
@@ -83,7 +87,7 @@ def open_test(
         recorded_base_url(item, recorder, hosts),
         ExitStack() as stack,
     ):
-        handle = ChatAPI(recorder, settings, stack, hosts)
+        handle = ChatAPI(recorder, settings, stack, hosts, item.config.stash[RUN].prices)
         if has_mock or (settings.virtual_time and not recorder.sends):
             handle.make_time_virtual()
         if scenario:
@@ -148,7 +152,7 @@ def _fail_for_miss(
     item: pytest.Item, settings: Settings, recorder: Recorder, miss: Miss
 ) -> NoReturn:
     miss.sent_from = shown_place(item.config, miss.sent_from)
-    if miss.routes is None:
+    if miss.routes is None and not miss.is_over_budget:
         mode = "rewrite" if recorder.cassette is not None and recorder.cassette.exists else "once"
         miss.remedy = how_to_record(item, mode, settings)
         unanswered = unanswered_of(item)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_chatapi.plugin.stash import REFUSED
+from pytest_chatapi.plugin.stash import REFUSED, RUN_BUDGET
 from pytest_chatapi.recording import clock
 
-__all__ = ["KNOWN", "NOTE", "NOT_RECORDED", "RECORDED", "Run"]
+if TYPE_CHECKING:
+    from pytest_chatapi.figures.frames import Frames
+    from pytest_chatapi.figures.price import Prices
+    from pytest_chatapi.plugin.tally import Tally
+
+__all__ = ["KNOWN", "NEAR", "NOTE", "NOT_RECORDED", "RECORDED", "Run", "WorkerReports"]
 
 # Names of properties of a test, which a worker of pytest-xdist reports with it.
 NOTE = "chatapi"
@@ -25,6 +32,9 @@ NOT_RECORDED = "chatapi_not_recorded"
 KNOWN = "chatapi_known"
 """How many findings: the baseline knows them."""
 
+NEAR = "chatapi_budget"
+"""A limit of the test's own budget that is nearly used up, in words."""
+
 _LISTED = 3
 
 
@@ -34,29 +44,84 @@ class Run:
     Attributes:
         since: when the run began: the same moment for all its workers.
         failed: ids of the tests that failed, also if only a report says so.
+        tallies: what each test sent, by node id; of its last try.
+        file_settings: what the file of settings says.
+        report_files: where the figures of the run are written.
+        has_properties: tests have properties, for ``--junitxml``.
     """
 
     def __init__(self, since: str = "") -> None:
         self.since = since or clock.now()
         self.failed: set[str] = set()
+        self.tallies: dict[str, Tally] = {}
+        self.file_settings: Mapping[str, Any] = {}
+        self.report_files: Sequence[str] = ()
+        self.has_properties = False
+        self._outcomes: dict[str, str] = {}
+        self._problems: list[str] = []
         self._properties: dict[str, list[tuple[str, object]]] = {}
+
+    @cached_property
+    def prices(self) -> Prices:
+        """Of models; each is looked up once."""
+        from pytest_chatapi.figures.price import Prices
+
+        return Prices.of(self.file_settings)
+
+    @cached_property
+    def frames(self) -> Frames:
+        """Of findings, for the report; a few a rule."""
+        from pytest_chatapi.figures.frames import Frames
+
+        return Frames()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        self.tallies.pop(item.nodeid, None)  # of an earlier try
         refusal = item.stash.get(REFUSED, "")
         if refusal:
             pytest.fail(refusal, pytrace=False)
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
             self.failed.add(report.nodeid)
+        if self.report_files:
+            self._note_outcome(report)
         if report.when == "teardown":
+            self._take_tally(report)
             properties = [item for item in report.user_properties if item[0].startswith(NOTE)]
             if properties:  # those of an earlier try of a test come again with the next
                 self._properties[report.nodeid] = properties
 
+    def _note_outcome(self, report: pytest.TestReport) -> None:
+        outcome: str = report.outcome
+        if hasattr(report, "wasxfail"):
+            outcome = "xfailed" if report.skipped else "xpassed"
+        elif report.failed and report.when != "call":
+            outcome = "error"
+        if report.when == "setup" or outcome != "passed":
+            self._outcomes[report.nodeid] = outcome
+
+    def _take_tally(self, report: pytest.TestReport) -> None:
+        data = getattr(report, WorkerReports.ATTRIBUTE, None)
+        if data is not None:
+            from pytest_chatapi.plugin.tally import Tally
+
+            self.tallies[report.nodeid] = Tally.from_json(data)
+        if self.has_properties and (tally := self.tallies.get(report.nodeid)):
+            from pytest_chatapi.plugin.run_summary import properties_of
+
+            report.user_properties.extend(properties_of(tally, self.prices))
+
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.report_files and not session.config.option.collectonly:
+            from pytest_chatapi.plugin.run_report import write_report
+
+            self._problems = list(write_report(self, self._outcomes))
+            if self._problems and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
         # Now that the plugins that write files have what they need, and before pytest shows it.
         terminal = session.config.pluginmanager.getplugin("terminalreporter")
         if terminal is None or not session.config.get_terminal_writer().hasmarkup:
@@ -71,11 +136,33 @@ class Run:
             for name, value in properties
             if name == NOTE
         ]
-        lines += self._recorded(is_quiet=terminalreporter.verbosity < 0)
+        is_quiet = terminalreporter.verbosity < 0
+        budget = terminalreporter.config.stash.get(RUN_BUDGET, None)
+        if (self.tallies or budget is not None) and not is_quiet:
+            from pytest_chatapi.plugin.run_summary import RunFigures
+
+            figures = RunFigures(self.tallies.values(), self.prices)
+            lines += figures.lines(is_verbose=terminalreporter.verbosity > 0)
+            lines += self._near_budget()
+            if budget is not None:
+                lines += budget.lines(one.figures for one in figures.exchanges)
+        lines += self._recorded(is_quiet=is_quiet)
+        lines += self._problems or [f"report: {file}" for file in self.report_files]
         if lines:
             terminalreporter.write_sep("-", "chat completions")
             for text in lines:
                 terminalreporter.write_line(text)
+
+    def _near_budget(self) -> Iterator[str]:
+        near = [
+            f"budget of {nodeid}: {value}"
+            for nodeid, properties in self._properties.items()
+            for name, value in properties
+            if name == NEAR
+        ]
+        yield from near[:_LISTED]
+        if near[_LISTED:]:
+            yield f"{len(near) - _LISTED:,} more budgets of tests are nearly used up"
 
     def _recorded(self, *, is_quiet: bool) -> Iterator[str]:
         """What the run recorded, what it did not because tests did not pass, and what is known."""
@@ -104,6 +191,28 @@ class Run:
             yield "  to record anyway: chatapi_record_on_failure = true"
         if known:
             yield f"{plural(known, 'known finding')} in the baseline"
+
+
+class WorkerReports:
+    """Adds what a test sent to its report, on a worker of pytest-xdist.
+
+    Args:
+        run: of the worker.
+    """
+
+    ATTRIBUTE = "chatapi_tally"
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if call.when == "teardown" and (tally := self._run.tallies.pop(item.nodeid, None)):
+            setattr(report, self.ATTRIBUTE, tally.to_json())
+        return report
 
 
 def _paint(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pytest_chatapi.config.file import Configuration
     from pytest_chatapi.plugin.checking import Checks
     from pytest_chatapi.plugin.run import Run
+    from pytest_chatapi.plugin.run_budget import RunBudget
 
 __all__ = [
     "BASELINE",
@@ -23,6 +24,7 @@ __all__ = [
     "IS_RECORDED",
     "REFUSED",
     "RUN",
+    "RUN_BUDGET",
 ]
 
 CONFIGURATION: pytest.StashKey[Configuration] = pytest.StashKey()
@@ -33,6 +35,9 @@ BASELINE: pytest.StashKey[Baseline] = pytest.StashKey()
 
 RUN: pytest.StashKey[Run] = pytest.StashKey()
 """Of the configuration: what the tests of one run have in common."""
+
+RUN_BUDGET: pytest.StashKey[RunBudget] = pytest.StashKey()
+"""Of the configuration: what the run may spend. Absent without a budget."""
 
 IS_RECORDED: pytest.StashKey[bool] = pytest.StashKey()
 """Of a test: it is recorded and replayed. Absent if not."""

@@ -5,7 +5,7 @@ Neither is imported: which of the two a request belongs to is decided at run tim
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -34,14 +34,15 @@ class _Headers(Protocol):
 class HTTPRequest(Protocol):
     """A request of either family, from a sync or an async client."""
 
+    extensions: Any
+    """A mapping of names, such as ``timeout`` and ``trace``, to what they are."""
+
     @property
     def method(self) -> str: ...
     @property
     def url(self) -> _URL: ...
     @property
     def headers(self) -> _Headers: ...
-    @property
-    def extensions(self) -> Mapping[str, Any]: ...
     def read(self) -> bytes: ...
     async def aread(self) -> bytes: ...
 

@@ -59,7 +59,8 @@ def intercepted(
         for name in HTTP_FAMILIES:
             family: Any = importlib.import_module(name)
             stack.enter_context(_httpx(family, recorder, passes))
-        if recorder.cassette is not None or recorder.answers is not None:
+        watched = (recorder.cassette, recorder.answers, recorder.budget)
+        if any(one is not None for one in watched):
             stack.enter_context(_others(recorder, passes, on_second))
         yield
 

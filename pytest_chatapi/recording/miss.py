@@ -36,6 +36,7 @@ class Miss:
         differences: (path, recorded, sent), all that differ.
         remedy: the command or setting that helps, filled in by `on_miss` of a recorder.
         answered: the nearest recording was replayed anyway.
+        is_over_budget: it was not sent, as that would exceed a budget.
         sent_from: ``FILE:LINE`` of the user's code that sent it; empty if not known.
         routes: of a mock, each with why it does not match; ``None`` for a recorder.
     """
@@ -46,6 +47,7 @@ class Miss:
     differences: list[Difference] = field(default_factory=list)
     remedy: str = ""
     answered: bool = False
+    is_over_budget: bool = False
     routes: list[str] | None = None
     sent_from: str = ""
 
@@ -161,7 +163,7 @@ def describe(miss: Miss) -> str:
     """The message of a miss, as lines for a terminal of 80 columns."""
     is_mocked = miss.routes is not None
     head = "no reply for" if is_mocked else "no recording for"
-    head = "different body in" if miss.answered else head
+    head = "different body in" if miss.answered else "not sent" if miss.is_over_budget else head
     lines = _row(head, miss.request)
     if miss.sent_from:
         lines += _row("  sent from", miss.sent_from)
@@ -181,7 +183,8 @@ def describe(miss: Miss) -> str:
         names = json.dumps(DEFAULT_MATCH_ON)
         lines += _row("  compare", f"match_on={names}, or record it again")
     if miss.remedy:  # in one line, however long: it is there to be pasted
-        lines.append(f"  {'reply' if is_mocked else 'record it':<9} {miss.remedy}")
+        label = "to go on" if miss.is_over_budget else "reply" if is_mocked else "record it"
+        lines.append(f"  {label:<9} {miss.remedy}")
     return "\n".join(lines)
 
 

@@ -28,7 +28,7 @@ from pytest_chatapi.recording.sender import sender
 from pytest_chatapi.recording.under_way import Playback, Take
 from pytest_chatapi.redaction.redactor import Redactor
 
-__all__ = ["Answers", "FaultLike", "PaceLike", "PlanLike", "Recorder"]
+__all__ = ["Answers", "BudgetLike", "FaultLike", "PaceLike", "PlanLike", "Recorder"]
 
 
 def _raise(miss: Miss) -> NoReturn:
@@ -87,6 +87,21 @@ class PlanLike(Protocol):
         """The fault was applied."""
 
 
+class BudgetLike(Protocol):
+    """Decides whether a request may still be sent to a server."""
+
+    def admit(self, exchange: Exchange) -> tuple[str, str] | None:
+        """Why it may not, and what to do about it; ``None`` if it may, which then counts."""
+
+    def spent(self, exchange: Exchange, number: int, error: BaseException | None) -> None:
+        """Count an exchange that has ended.
+
+        Args:
+            number: among those of its test.
+            error: why there is no response.
+        """
+
+
 _Response = tuple[Interaction | None, Source | None, Callable[[], None] | None]
 """A response, where it comes from, and what makes it the next one again."""
 
@@ -115,6 +130,7 @@ class Recorder:
         answers: a mock, in place of cassette and network.
         pace: of responses that come from a cassette or a mock; that of a reply wins.
         faults: what goes wrong with responses that come from a cassette or a mock.
+        budget: of what is sent to servers.
         exchanges: what was really sent and received, in the order of sending.
         misses: the requests that got no response, whether or not the client noticed.
         warnings: requests that got a recording although they differ, as text.
@@ -146,6 +162,7 @@ class Recorder:
     answers: Answers | None = None
     pace: PaceLike | None = None
     faults: PlanLike | None = None
+    budget: BudgetLike | None = None
     exchanges: list[Exchange] = field(default_factory=list)
     misses: list[Miss] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -242,6 +259,10 @@ class Recorder:
                 self.passed_hosts.add((urlsplit(url).hostname or "").lower())
             elif not self.sends:
                 self._lose(self._miss(request), exchange)
+            if self.budget is not None and (refusal := self.budget.admit(exchange)):
+                reason, remedy = refusal
+                miss = Miss(self._title(request), reason, remedy=remedy, is_over_budget=True)
+                self._lose(miss, exchange)
             exchange.live = True
             self.exchanges.append(exchange)
             take = Take(self, exchange, pairs)
@@ -335,6 +356,12 @@ class Recorder:
     def of_forks(self) -> str:
         """A request that a forked process has sent since the last call, or ``""``."""
         return self._fork_note.take()
+
+    def spent(self, exchange: Exchange, error: BaseException | None = None) -> None:
+        """Count what an exchange took that was sent and has ended."""
+        if self.budget is not None:
+            numbers = (n for n, other in enumerate(self.exchanges) if other is exchange)
+            self.budget.spent(exchange, next(numbers, 0), error)
 
     def drop(self, take: Take, error: BaseException | None) -> None:
         """Forget a take that becomes no recording."""

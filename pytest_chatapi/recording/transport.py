@@ -84,7 +84,8 @@ def handle(
             _raise_failure(family, begun, request)
         return _response(family, begun, _Replay, request, started)
     try:
-        response = send(request)
+        with _noting_when_sent(request, begun):
+            response = send(request)
     except BaseException as error:
         begun.unanswered(error)
         raise
@@ -106,7 +107,8 @@ async def ahandle(
             _raise_failure(family, begun, request)
         return _response(family, begun, _AsyncReplay, request, started)
     try:
-        response = await send(request)
+        with _noting_when_sent(request, begun, is_async=True):
+            response = await send(request)
     except BaseException as error:
         begun.unanswered(error)
         raise
@@ -142,6 +144,35 @@ def is_sending(recorder: Recorder) -> bool:
 
 
 # -- recording ---------------------------------------------------------------------------------
+
+_SENT = ("http11.send_request_body.complete", "http2.send_request_body.complete")
+
+
+@contextlib.contextmanager
+def _noting_when_sent(
+    request: HTTPRequest, take: Take, *, is_async: bool = False
+) -> Iterator[None]:
+    """Tell a take when the last byte of its request was written, so that no time of a model has
+    the opening of a connection in it.
+    """
+    extensions = request.extensions
+    own = extensions.get("trace")
+
+    def trace(name: str, info: Any) -> Any:
+        if name in _SENT:
+            take.sent()
+        return own(name, info) if own is not None else None
+
+    async def async_trace(name: str, info: Any) -> None:
+        noted = trace(name, info)
+        if noted is not None:
+            await noted
+
+    request.extensions = {**extensions, "trace": async_trace if is_async else trace}
+    try:
+        yield
+    finally:
+        request.extensions = extensions
 
 
 def _teed(family: Family, response: HTTPResponse, take: Take, stream: type) -> HTTPResponse:

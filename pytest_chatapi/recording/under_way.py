@@ -46,6 +46,9 @@ class Keeper(Protocol):
     def drop(self, take: Take, error: BaseException | None) -> None:
         """Forget a take that becomes no recording."""
 
+    def spent(self, exchange: Exchange, error: BaseException | None = None) -> None:
+        """Count what an exchange took that has ended."""
+
 
 class Take:
     """One exchange on its way to the server and back, while the client already reads it.
@@ -88,6 +91,10 @@ class Take:
         self.times: list[float] = []
         self.interaction: Interaction | None = None
 
+    def sent(self) -> None:
+        """The last byte of the request was written: times count from now."""
+        self._started = clock.elapsed()
+
     def responded(self, status: int, reason: str, headers: Iterable[tuple[str, str]]) -> None:
         """Note the head of the response."""
         self._status, self._reason = status, reason
@@ -124,6 +131,7 @@ class Take:
 
     def unanswered(self, error: BaseException | None = None) -> None:
         """No response came, so there is nothing to record and nothing to replay later."""
+        self._keeper.spent(self.exchange, error)
         self._keeper.drop(self, error)
 
     def _close(self, cut: Literal["server", "client"] | None) -> None:
@@ -137,6 +145,7 @@ class Take:
         self.exchange.response = Response(
             self._status, headers, pieces=tuple(pieces), cut=cut, times=tuple(times)
         )
+        self._keeper.spent(self.exchange)
         if self._keeper.cassette is None:
             self._keeper.drop(self, None)
             return

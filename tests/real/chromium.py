@@ -103,8 +103,10 @@ class Page:
         self.wait("Page.loadEventFired")
 
     def value(self, expression: str) -> Any:
-        """The value of an expression in the page."""
-        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        """The value of an expression in the page, or what its promise comes to."""
+        result = self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
@@ -118,9 +120,36 @@ class Page:
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
-    def picture(self) -> bytes:
-        """What is to be seen, as PNG."""
-        return base64.b64decode(self.call("Page.captureScreenshot")["data"])
+    def press(self, key: str, code: int) -> None:
+        """Press a key of the keyboard, by its name and its Windows key code."""
+        text = {"text": "\r"} if key == "Enter" else {}
+        for kind in ("keyDown", "keyUp"):
+            self.call(
+                "Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **text
+            )
+
+    def keep(self, name: str, *, whole: bool = False) -> None:
+        """Write what is to be seen to a folder, for people to look at: ``CHATAPI_TEST_PICTURES``.
+
+        Args:
+            whole: the page to its end, not only what fits the window.
+        """
+        if folder := os.environ.get("CHATAPI_TEST_PICTURES"):
+            picture = self.call("Page.captureScreenshot", captureBeyondViewport=whole)["data"]
+            Path(folder, f"{name}.png").write_bytes(base64.b64decode(picture))
+
+
+def contrast(one: str, other: str) -> float:
+    """Of two colours in the form ``rgb(...)``, from 1 to 21 (WCAG 2.2)."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    """Of ``rgb(...)``, from 0 to 1 (WCAG 2.2)."""
+    parts = [int(part) / 255 for part in colour.strip("rgb()").split(",")]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import real_servers
+from chromium import Page, Unavailable, chromium
 
 HERE = Path(__file__).parent
 LOGS: dict[str, Path] = {}
@@ -64,3 +65,12 @@ llama, aimock, litserve = (server(name) for name in ("llama", "aimock", "litserv
 clients_python, openai2_python, cassetter_python, engines_python = (
     interpreter(name) for name in ("clients", "openai2", "cassetter", "engines")
 )
+
+
+@pytest.fixture(scope="module", name="browser")
+def running_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    try:
+        with chromium(tmp_path_factory.mktemp("profile")) as opened:
+            yield opened
+    except Unavailable as missing:
+        pytest.skip(str(missing))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chromium import Page, Unavailable, chromium
+from chromium import Page, contrast, luminance
 from conformance_reports import FEW, hostile, reported
 
 from pytest_chatapi.conformance.page import page
@@ -16,15 +14,6 @@ from pytest_chatapi.conformance.probe import Verdict
 VISIBLE = "(e => e !== null && e.getClientRects().length > 0)(document.querySelector('{}'))"
 FAILED = '[id="c1-tools.required.whole"]'
 PANEL = '[id="d1-tools.required.whole"] .panel'
-
-
-@pytest.fixture(scope="module", name="browser")
-def running_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    try:
-        with chromium(tmp_path_factory.mktemp("profile")) as opened:
-            yield opened
-    except Unavailable as missing:
-        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="module", name="file")
@@ -47,7 +36,7 @@ def test_a_verdict_opens_what_was_sent(browser: Page, file: Path, width: int, da
     assert not browser.value(VISIBLE.format(PANEL))
     browser.click(FAILED)
     assert browser.value(VISIBLE.format(PANEL))
-    keep(browser, f"{width}-{'dark' if dark else 'light'}")
+    browser.keep(f"matrix-{width}-{'dark' if dark else 'light'}")
     text = browser.value(f"document.querySelector('{PANEL}').innerText")
     assert "curl -isN http://127.0.0.1:1/v1/chat/completions" in text
     assert '<script>document.title=\\"ran\\"</script>' in text
@@ -64,12 +53,6 @@ def test_a_verdict_opens_what_was_sent(browser: Page, file: Path, width: int, da
     assert browser.messages == []
 
 
-def keep(browser: Page, name: str) -> None:
-    """Write what is to be seen to a folder, for people to look at: ``CHATAPI_TEST_PICTURES``."""
-    if folder := os.environ.get("CHATAPI_TEST_PICTURES"):
-        Path(folder, f"matrix-{name}.png").write_bytes(browser.picture())
-
-
 @pytest.mark.parametrize("dark", [False, True])
 def test_verdicts_are_readable(browser: Page, file: Path, dark: bool) -> None:
     """With a contrast of 4.5 to 1, and each by a word of its own."""
@@ -81,17 +64,9 @@ def test_verdicts_are_readable(browser: Page, file: Path, dark: bool) -> None:
     words = {name: word.strip() for name, word, _, _ in verdicts}
     assert len(set(words.values())) == len(words) == len(Verdict)
     for name, _, front, back in verdicts:
-        light, dark_ = sorted((luminance(front), luminance(back)), reverse=True)
-        assert (light + 0.05) / (dark_ + 0.05) >= 4.5, name
+        assert contrast(front, back) >= 4.5, name
     body = browser.value("getComputedStyle(document.body).backgroundColor")
     assert (luminance(body) < 0.5) is dark
-
-
-def luminance(colour: str) -> float:
-    """Of ``rgb(...)``, from 0 to 1 (WCAG 2.2)."""
-    parts = [int(part) / 255 for part in colour.strip("rgb()").split(",")]
-    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-    return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def test_rows_that_pass_everywhere_can_be_hidden(browser: Page, file: Path) -> None:

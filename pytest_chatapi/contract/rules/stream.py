@@ -164,6 +164,7 @@ class StreamFold:
         course, ledger = self.course, self.ledger
         number = course.number
         course.number = number + 1
+        course.answer.last = chunk
         choices = chunk.get("choices")
         is_list = type(choices) is list
         if is_list and (self._is_azure or not choices) and self._is_filter_chunk(chunk, number):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from pytest_chatapi.contract.ask import Ask
-from pytest_chatapi.contract.assemble import Choice
+from pytest_chatapi.contract.assemble import Answer, Choice
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.parse import is_beginning, loads
 from pytest_chatapi.contract.rules.facts import ChoiceFacts
@@ -15,7 +15,7 @@ from pytest_chatapi.contract.userschema import NotJudged, mismatch
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import Shown
 
-__all__ = ["check_structured"]
+__all__ = ["check_structured", "is_to_be_json"]
 
 _FENCE = re.compile(r"\s*```")
 _UNREAD = object()
@@ -23,19 +23,24 @@ _UNREAD = object()
 
 def check_structured(ledger: Ledger, facts: ChoiceFacts) -> None:
     """J01 to J03 for one choice, whose text has to be kept."""
-    ask, answer, choice = facts.ask, facts.answer, facts.choice
-    if ask.format not in ("json_object", "json_schema") or not answer.whole or choice.parts:
+    ask, choice = facts.ask, facts.choice
+    if not is_to_be_json(ask, facts.answer, choice):
         return
-    if choice.finish in ("length", "content_filter") or choice.refusal.any or choice.called:
-        return
-    if not choice.content.any:
-        if choice.audio or choice.finish == "tool_calls":  # C08
-            return
-        if ask.format == "json_schema" and not ask.strict and ledger.has(_NO_MESSAGE):
-            return  # as much of a warning as J02 would be
-    if answer.streamed and not choice.finish:
-        return  # it may be incomplete, which is T05
+    is_lax = ask.format == "json_schema" and not ask.strict
+    if not choice.content.any and is_lax and ledger.has(_NO_MESSAGE):
+        return  # as much of a warning as J02 would be
     ledger.run(CHECKS, StructuredText(facts))
+
+
+def is_to_be_json(ask: Ask, answer: Answer, choice: Choice) -> bool:
+    """Whether the content of a choice is complete, and the request wants it as JSON."""
+    if ask.format not in ("json_object", "json_schema") or not answer.whole or choice.parts:
+        return False
+    if choice.finish in ("length", "content_filter") or choice.refusal.any or choice.called:
+        return False
+    if not choice.content.any and (choice.audio or choice.finish == "tool_calls"):  # C08
+        return False
+    return bool(choice.finish) or not answer.streamed  # else it may be incomplete, which is T05
 
 
 class StructuredText:

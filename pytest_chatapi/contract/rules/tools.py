@@ -6,7 +6,7 @@ from collections import Counter
 from json import JSONDecoder
 
 from pytest_chatapi.contract.ask import KIND_WORDS, Ask, ToolKey
-from pytest_chatapi.contract.assemble import Call, Choice
+from pytest_chatapi.contract.assemble import Answer, Call, Choice
 from pytest_chatapi.contract.grammar import GrammarTrouble, matches
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.parse import loads
@@ -16,7 +16,7 @@ from pytest_chatapi.contract.userschema import NotJudged, mismatch
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.contract.wording import ABSENT, Shown, listed, show
 
-__all__ = ["check_calls"]
+__all__ = ["check_calls", "has_whole_calls"]
 
 
 def check_calls(ledger: Ledger, facts: ChoiceFacts) -> None:
@@ -29,6 +29,13 @@ def check_calls(ledger: Ledger, facts: ChoiceFacts) -> None:
     if choice.function_call is not None:
         ledger.run(ARGUMENT_CHECKS, CallFacts(facts, choice.function_call))
     ledger.run(CHOICE_CHECKS, facts)
+
+
+def has_whole_calls(answer: Answer, choice: Choice) -> bool:
+    """Whether the arguments of a choice's calls should be complete."""
+    if not answer.whole or choice.finish in ("length", "content_filter"):
+        return False
+    return bool(choice.finish) or not answer.streamed
 
 
 _UNREAD = object()
@@ -55,10 +62,7 @@ class CallFacts:
         self.broken: str | None = None
         key = call.key
         self.tool = None if key is None else facts.ask.tools.get(key)
-        finish = facts.choice.finish
-        if call.contradicts or not facts.answer.whole or finish in ("length", "content_filter"):
-            return
-        if facts.answer.streamed and not finish:
+        if call.contradicts or not has_whole_calls(facts.answer, facts.choice):
             return
         self.text = call.text
         if call.kind != "custom" and self.text is not None:

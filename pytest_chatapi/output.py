@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from pytest_chatapi.errors import ReadError
 
-__all__ = ["Progress", "require_writable", "show", "wants_colour", "write"]
+__all__ = ["Progress", "require_writable", "short_names", "show", "wants_colour", "write"]
 
 
 def show(text: str, output: str | None) -> None:
@@ -22,6 +23,15 @@ def show(text: str, output: str | None) -> None:
         sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
     else:
         write(output, text)
+
+
+def short_names(files: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """Names of files for a report: without folder and ending, where that tells them apart."""
+    stems = [Path(file).stem for file in files]
+    return [
+        stem if stems.count(stem) == 1 else os.fspath(file)
+        for stem, file in zip(stems, files, strict=True)
+    ]
 
 
 def write(output: str, text: str) -> None:
@@ -55,6 +65,8 @@ def require_writable(output: str | None) -> None:
     target, in_place = _target(output)
     if not in_place and not target.parent.is_dir():
         raise ReadError(output, "", f"cannot be written: {target.parent} is not a folder")
+    if not os.access(target if in_place else target.parent, os.W_OK):
+        raise ReadError(output, "", "cannot be written: permission denied")
 
 
 def _target(output: str) -> tuple[Path, bool]:

@@ -1,0 +1,1 @@
+"""HTML reports as one file that fetches nothing."""
