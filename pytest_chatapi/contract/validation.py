@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
-from pytest_chatapi.contract.plain_validation import surely_fits
+from pytest_chatapi.contract.plain_validation import Fits, compiled
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import plural
 
@@ -150,6 +150,7 @@ class Node:
         self._shallow = _without_containers(schema)
         self._verdicts: dict[Hashable, _Verdict] = {}
         self._known_verdicts: dict[Hashable, _Verdict] = {}  # of objects without unknown keys
+        self._fits: Fits | None = None
         self._validator: Callable[[JSON], Iterator[Any]] | None = None
 
     def violations(self, value: JSON) -> tuple[list[SchemaViolation], list[Path]]:
@@ -332,7 +333,10 @@ class Node:
         return _Verdict(tuple(self._problems(value)), (), children)
 
     def _problems(self, value: JSON) -> Iterator[Problem]:
-        if surely_fits(self._shallow, value):
+        if self._fits is None:
+            self._fits = compiled(self._shallow)
+            assert self._fits is not None, "our schemas have a keyword that is not plain"
+        if self._fits(value):
             return
         if self._validator is None:
             self._validator = _validator_class()(self._shallow).iter_errors
