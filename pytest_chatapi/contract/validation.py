@@ -39,6 +39,8 @@ _TYPES = {
 _CONTAINERS = {"object", "array"}
 # Keywords whose verdict depends on the value and not only on its type.
 _VALUE_KEYWORDS = frozenset("enum const minimum maximum minLength maxLength pattern".split())
+# Those of them that name few values, so that each may have a shape of its own.
+_NAMING_KEYWORDS = frozenset({"enum", "const", "anyOf"})
 
 
 class Problem(NamedTuple):
@@ -140,7 +142,12 @@ class Node:
         self._only = {kind: _only(self.branches, name) for kind, name in _TYPES.items()}
         nodes = self.properties.items()
         self._deep = {k: node for k, node in nodes if node.branches or node.types & _CONTAINERS}
-        self._valued = tuple(k for k, sub in properties.items() if _looks_at_value(sub))
+        valued = {k: sub for k, sub in properties.items() if _looks_at_value(sub)}
+        self._valued = tuple(k for k, sub in valued.items() if _NAMING_KEYWORDS & sub.keys())
+        # Numbers and texts within bounds, any of which is as good as another.
+        self._within: dict[str, Fits | None] = {
+            k: compiled(sub) for k, sub in valued.items() if k not in self._valued
+        }
         self._is_bounded = any(
             not {"minItems", "maxItems"}.isdisjoint(each)
             for each in (schema, *schema.get("anyOf", ()))
@@ -196,6 +203,10 @@ class Node:
             shape = (*value, *map(type, value.values()), *map(value.get, self._valued))
         else:
             shape = (*value, *map(type, value.values()))
+        if self._within:
+            for key, fits in self._within.items():
+                if key in value and not (fits and fits(value[key])):
+                    shape = (*shape, key, value[key])
         try:
             verdict = self._verdicts.get(shape)
         except TypeError:  # a container where a plain value is expected

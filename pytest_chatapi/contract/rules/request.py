@@ -4,6 +4,8 @@ in `refused`.
 
 from __future__ import annotations
 
+import re
+
 from pytest_chatapi.contract.ask import KIND_WORDS, KINDS, Ask, ToolKey
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules import shape
@@ -49,7 +51,7 @@ def check_request(
     ledger.ceiling = "note" if refused else None
     _check_contract(ledger, ask, body, why_not, url, live)
     ledger.ceiling = None
-    if isinstance(body, dict) and why_not is None and _may_have_odd_leaves(sent):
+    if isinstance(body, dict) and why_not is None and _may_have_odd_leaves(body, sent):
         leaves = _odd_leaves(body)
         if leaves:
             ledger.report(secret_in_request, leaves)
@@ -257,13 +259,46 @@ MODEL_CHECKS = checks(model_capability, model_shutdown)
 _LOOKED_INTO = (str, dict, list, float)
 
 
-def _may_have_odd_leaves(sent: JSON) -> bool:
-    """Whether `_odd_leaves` may find something. In text, all numbers are JSON's own, and what
-    is not written plainly is escaped.
+def _may_have_odd_leaves(body: JSONObject, sent: JSON) -> bool:
+    """Whether `_odd_leaves` may find something, told in a third of its time.
+
+    In text, all numbers are JSON's own, and what is not written plainly is escaped.
     """
     if isinstance(sent, bytes):
-        return b"sk-" in sent or b"\\u" in sent
-    return not isinstance(sent, str) or "sk-" in sent or "\\u" in sent
+        return b"sk-" in sent or (
+            b"\\u" in sent and _ESCAPED.search(sent.decode("latin-1")) is not None
+        )
+    if not isinstance(sent, str):
+        return _has_odd_leaves(body)
+    return "sk-" in sent or ("\\u" in sent and _ESCAPED.search(sent) is not None)
+
+
+# One of the letters of `sk-` as JSON may escape it.
+_ESCAPED = re.compile(r"\\u00(?:73|6[bB]|2[dD])")
+
+
+def _has_odd_leaves(body: JSONObject) -> bool:
+    texts: list[str] = []
+    waiting: list[JSON] = [body]
+    for value in waiting:
+        if isinstance(value, dict):
+            texts += map(str, value)
+            value = value.values()
+        for member in value:
+            kind = type(member)
+            if kind is str:
+                texts.append(member)
+            elif kind is dict or kind is list:
+                waiting.append(member)
+            elif kind is float:
+                if member - member != 0:
+                    return True
+            elif kind not in _WITHOUT_A_KEY:  # an object of Python
+                return True
+    return "sk-" in "\n".join(texts)
+
+
+_WITHOUT_A_KEY = frozenset({int, bool, type(None)})
 
 
 def _odd_leaves(body: JSONObject) -> list[tuple[str, JSON]]:
