@@ -28,7 +28,11 @@ from pytest_chatapi.cli.main import main as chatapi
 
 JSONObject = dict[str, Any]
 URL = "https://api.openai.com/v1/chat/completions"
-MODELS = {"gpt-4o": "gpt-4o-2024-08-06", "gpt-4.1": "gpt-4.1-2025-04-14", "gpt-4o-mini": ""}
+MODELS = {
+    "gpt-4o": "gpt-4o-2024-08-06",  # its day of shutdown is a note
+    "gpt-5.2": "gpt-5.2-2025-12-11",
+    "gpt-5.4": "gpt-5.4-2026-03-05",
+}
 KINDS = ("string", "integer", "number", "boolean")
 SCHEMAS = 100  # applications behind one gateway have that many, in a thousand rows
 CHUNKS = 150
@@ -61,11 +65,10 @@ def asked(rng: random.Random, **extra: Any) -> JSONObject:
     options = some(
         rng,
         temperature=round(rng.random(), 1),
-        max_tokens=rng.choice([1024, 2048]),
         top_p=0.9,
         user=f"user-{rng.randint(1, 999)}",
-        seed=rng.randint(1, 99),
         presence_penalty=0,
+        **{rng.choice(["max_tokens", "max_completion_tokens"]): rng.choice([1024, 2048])},
     )
     return {"model": rng.choice([*MODELS]), "messages": messages, **options, **extra}
 
@@ -87,12 +90,11 @@ def usage(rng: random.Random) -> JSONObject:
 
 
 def frame(rng: random.Random, request: JSONObject, kind: str) -> JSONObject:
-    model = MODELS[request["model"]] or "gpt-4o-mini-2024-07-18"
     return {
         "id": f"chatcmpl-{rng.getrandbits(120):x}",
         "object": kind,
         "created": 1_790_000_000 + rng.randint(0, 99_999),
-        "model": model,
+        "model": MODELS[request["model"]],
         **some(rng, service_tier="default", system_fingerprint=f"fp_{rng.getrandbits(40):010x}"),
     }
 

@@ -220,12 +220,10 @@ def _nothing(value: JSON) -> bool:
 
 
 def _all(tests: list[Fits]) -> Fits | None:
-    if len(tests) < 2:
-        return tests[0] if tests else None
-    if len(tests) == 2:
-        first, second = tests
-        return lambda value: first(value) and second(value)
-    return lambda value: all(test(value) for test in tests)
+    if not tests:
+        return None
+    first, rest = tests[0], _all(tests[1:])
+    return first if rest is None else lambda value: first(value) and rest(value)
 
 
 def _any(tests: list[Fits]) -> Fits:

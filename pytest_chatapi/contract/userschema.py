@@ -22,7 +22,7 @@ from pytest_chatapi.contract.budget import (
 )
 from pytest_chatapi.contract.patterns import has_match, is_quick
 from pytest_chatapi.contract.plain_validation import Fits, compiled
-from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.wire import JSON, JSONObject, fingerprint
 from pytest_chatapi.contract.wording import shortened, show, show_member
 
 __all__ = [
@@ -57,7 +57,7 @@ class _Schema:
 
 # Least recently used first out.
 _LIMIT = 256
-_schemas: OrderedDict[str, _Schema] = OrderedDict()
+_schemas: OrderedDict[bytes, _Schema] = OrderedDict()
 
 
 def mismatch(schema: JSONObject, value: JSON) -> tuple[str, str] | None:
@@ -121,7 +121,7 @@ def first_error(schema: JSONObject, value: JSON) -> tuple[str, str] | None:
 
 def _remembered(schema: JSONObject) -> _Schema:
     try:
-        key = repr(schema)  # several times as fast as JSON
+        key = _key(schema)
         remembered = _schemas.get(key)
         if remembered is None:
             json.dumps(schema)
@@ -134,6 +134,13 @@ def _remembered(schema: JSONObject) -> _Schema:
     if len(_schemas) > _LIMIT:
         _schemas.popitem(last=False)
     return remembered
+
+
+def _key(schema: JSONObject) -> bytes:
+    try:
+        return fingerprint(schema)
+    except ValueError:  # such as a text of a class of its own
+        return json.dumps(schema).encode()
 
 
 def _surely_fits(fits: Fits, value: JSON) -> bool:

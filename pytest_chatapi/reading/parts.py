@@ -14,7 +14,7 @@ __all__ = ["from_base64", "header_pairs", "headers_of", "printable", "status_of"
 
 def headers_of(headers: JSON) -> dict[str, str]:
     """`header_pairs`, folded to one value for each name in lower case."""
-    return fold_headers(header_pairs(headers))
+    return fold_headers(header_pairs(headers) if headers else None)
 
 
 def header_pairs(headers: JSON) -> list[tuple[str, str]]:
