@@ -34,8 +34,14 @@ def bounded(steps: int = STEPS) -> Iterator[None]:
     Raises:
         NotJudged: it is used up.
     """
-    with contextlib.nullcontext() if _budget.left is not None else budgeted(steps):
+    if _budget.left is not None:
         yield
+        return
+    _budget.left = steps
+    try:
+        yield
+    finally:
+        _budget.left = None
 
 
 @contextlib.contextmanager

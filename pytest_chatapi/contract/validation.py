@@ -239,11 +239,12 @@ class Node:
         node = self.items
         if node is None or (node._plain_kinds and node._plain_kinds.issuperset(map(type, value))):
             return
+        walk = node._walk_union if node.branches else node._walk
         for index, item in enumerate(value):
             if node._is_object and type(item) is dict:
                 node._walk_object(item, (*path, index), violations, unknown)
             else:
-                node._walk(item, (*path, index), violations, unknown)
+                walk(item, (*path, index), violations, unknown)
 
     def _walk_union(
         self, value: JSON, path: Path, violations: list[SchemaViolation], unknown: list[Path]

@@ -25,4 +25,4 @@ def fingerprint(value: JSON) -> bytes:
     Raises:
         ValueError: there is something in it that JSON does not have, or it is nested too deeply.
     """
-    return marshal.dumps(value, 2)
+    return marshal.dumps(value, 2)  # later versions write what is the same object once
