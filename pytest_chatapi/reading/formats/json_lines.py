@@ -142,7 +142,7 @@ def _resolved(file: RecordedFile, lines: Iterable[_Line]) -> Iterator[_Line]:
     mine, shares = file.share
     is_reported = False
     for number, line in lines:
-        if not _CONFLICT_LINE.match(line):
+        if line[:1] == b"{" or not _CONFLICT_LINE.match(line):
             if number % shares == mine:
                 yield number, line
         elif not is_reported:
