@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_chatapi.contract.plain_validation import compiled
 from pytest_chatapi.contract.schemas import document, resolved
-from pytest_chatapi.contract.userschema import SchemaTrouble, first_error
+from pytest_chatapi.contract.userschema import NotJudged, SchemaTrouble, first_error
 from pytest_chatapi.contract.validation import _validator_class
 
 SCHEMAS = Path(__file__).resolve().parent.parent / "schemas"
@@ -139,6 +139,25 @@ def test_values_are_equal_only_within_their_type() -> None:
     assert not surely_fits({"type": "number"}, True)
     assert not surely_fits({"minimum": 0}, float("nan"))
     assert not surely_fits({"pattern": "(a+)+$"}, "a" * 5000)  # `re` may backtrack
+
+
+class Text(str):
+    """As libraries have them for their constants."""
+
+
+def test_what_is_not_settled_here_is_left_to_jsonschema() -> None:
+    many = dict.fromkeys(map(str, range(200_000)), 1)
+    assert first_error({"type": "object", "properties": {}}, many) is None
+    with pytest.raises(NotJudged, match="endless recursion"):
+        first_error({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, 1)
+    for kind in (Text("string"), "string"):
+        assert first_error({"type": kind}, "a") is None
+        assert first_error({"type": kind}, 1) == ("", "1 is not of type 'string'")
+
+
+def test_equal_schemas_of_different_types_are_told_apart() -> None:
+    for value in (1, True, 1.0, 0, False):
+        assert (first_error({"enum": [value]}, True) is None) is (value is True)
 
 
 @pytest.mark.parametrize("name", [path.stem for path in SCHEMAS.glob("*.json")])
