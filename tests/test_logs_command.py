@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from traffic import ANSWER
 
+from pytest_chatapi.cli import rates as rates_module
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.logs import files as files_module
 
@@ -186,6 +187,24 @@ def test_parquet_is_checked_without_rates_too(run: Run) -> None:
         2,
         "chatapi: log.parquet: damaged Parquet data: Parque",
     )
+
+
+def test_shares_of_a_file_add_up_to_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = text_of([*ROWS, 5])
+    Path("log.jsonl").write_text(text)
+    pq.write_table(pa.table({"line": text.splitlines()}), "log.parquet", row_group_size=50)
+    Path("log.json").write_text(json.dumps(ROWS, indent=1))
+    for name in ("log.jsonl", "log.parquet", "log.json"):
+        whole = as_json(run, "--rates", "--jobs", "1", name)
+        assert whole["rows"] == 240
+        with monkeypatch.context() as patch:
+            patch.setattr(rates_module, "_WORTH_SHARES", 1000)
+            assert as_json(run, "--rates", "--jobs", "3", "--state", "state", name) == whole, name
+    assert len(Path("state").read_text().splitlines()) == 3
+    Path("cut.jsonl.gz").write_bytes(gzip.compress(text.encode())[:-9])
+    monkeypatch.setattr(rates_module, "_WORTH_SHARES", 10)
+    _, _, err = run("--rates", "--jobs", "2", "cut.jsonl.gz")
+    assert err == "chatapi: cut.jsonl.gz: the gzip data is cut off\n"
 
 
 def test_a_table_of_something_else(run: Run) -> None:

@@ -165,16 +165,17 @@ def _outcome(arguments: argparse.Namespace, about: Run) -> Outcome:
                 outcome.resumed += 1
                 continue
         waiting.append(task)
-    progress = output.Progress(len(tasks))
+    progress = output.Progress(len(waiting))
     jobs = arguments.jobs or _jobs(waiting)
-    done: Iterable[tuple[FileTask, FilePart]] = results(
-        waiting,
+    shared = [share for task in waiting for share in _shares(task, jobs)]
+    done = results(
+        shared,
         rates_of_file,
         engine=arguments.engine or "",
         address=arguments.address,
-        jobs=min(jobs, len(waiting)),
+        jobs=min(jobs, len(shared)),
     )
-    for task, part in done:
+    for task, part in _whole_files(done):
         outcome.rates.add(part.rates)
         outcome.errors += part.errors
         outcome.unread[part.unread] += bool(part.unread)
@@ -253,6 +254,28 @@ def _files(path: str, about: Run, outcome: Outcome) -> Iterator[tuple[str, bool]
     outcome.unread["with another ending"] += sum(not about.excluded(file) for file in other)
 
 
+def _shares(task: FileTask, jobs: int) -> list[FileTask]:
+    """The task; a large file in shares, one for each process."""
+    is_large = os.path.isfile(task.path) and os.path.getsize(task.path) > _WORTH_SHARES
+    if not is_large:
+        return [task]
+    return [task._replace(share=(share, jobs)) for share in range(jobs)]
+
+
+def _whole_files(
+    done: Iterable[tuple[FileTask, FilePart]],
+) -> Iterator[tuple[FileTask, FilePart]]:
+    """The result of each file, once all of its shares are done."""
+    from pytest_chatapi.logs.files import joined
+
+    parts: dict[str, list[FilePart]] = {}
+    for task, part in done:
+        of_file = parts.setdefault(task.path, [])
+        of_file.append(part)
+        if len(of_file) == task.share[1]:
+            yield task, joined(parts.pop(task.path))
+
+
 def _moment(option: str, text: str | None) -> float | None:
     from pytest_chatapi.logs.rows import time_of
 
@@ -266,6 +289,9 @@ def _moment(option: str, text: str | None) -> float | None:
 
 # Below this many bytes, starting processes costs more than it saves.
 _WORTH_PROCESSES = 32 * 1024 * 1024
+
+# And below this many bytes of a file, so does sharing its rows.
+_WORTH_SHARES = 16 * 1024 * 1024
 
 
 def _jobs(tasks: Iterable[FileTask]) -> int:

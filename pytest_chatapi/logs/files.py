@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from pytest_chatapi.logs.sources import is_url, opened
 from pytest_chatapi.reading.mapping import Mapping
 from pytest_chatapi.reading.reader import NotARecording, read_file
 
-__all__ = ["FilePart", "FileTask", "State", "rates_of_file"]
+__all__ = ["FilePart", "FileTask", "State", "joined", "rates_of_file"]
 
 
 class FileTask(NamedTuple):
@@ -32,6 +32,7 @@ class FileTask(NamedTuple):
         mapping: see `reading.mapping`.
         sample: the part of the rows to read, from 0 to 1.
         since, until: the time of the rows to check, in seconds since 1970; the second is excluded.
+        share: of the rows, see `RecordedFile`.
     """
 
     path: str
@@ -42,6 +43,7 @@ class FileTask(NamedTuple):
     sample: float = 1.0
     since: float | None = None
     until: float | None = None
+    share: tuple[int, int] = (0, 1)
 
 
 class FilePart(NamedTuple):
@@ -84,6 +86,7 @@ def rates_of_file(task: FileTask) -> FilePart:
             report,
             name=task.name,
             mapping=None if task.mapping is None else Mapping(task.mapping),
+            share=task.share,
             takes=takes if task.sample < 1 else None,
         )
         for exchange in exchanges:
@@ -110,6 +113,17 @@ def rates_of_file(task: FileTask) -> FilePart:
     if other is not None and not task.is_named:
         return FilePart(Rates(), [], other.kind)
     return FilePart(rates, [ReadError(e.file, e.place, mask(e.reason)) for e in errors])
+
+
+def joined(parts: Sequence[FilePart]) -> FilePart:
+    """The result of a file, of those of all its shares."""
+    rates = Rates()
+    errors: dict[str, ReadError] = {}
+    for part in parts:
+        rates.add(part.rates)
+        errors |= {str(error): error for error in part.errors}  # each share has met them
+    rates.files = parts[0].rates.files
+    return FilePart(rates, list(errors.values()), parts[0].unread)
 
 
 NOT_DRAWN = "not in the sample"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from itertools import islice
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pytest_chatapi.contract.exchange import Exchange, Source
 from pytest_chatapi.errors import ReadError
-from pytest_chatapi.reading.columns import exchanges_of_row, require_known, rows_of
+from pytest_chatapi.reading.columns import Row, exchanges_of_row, require_known, rows_of
 from pytest_chatapi.reading.format import RecordedFile, TextFormat
 from pytest_chatapi.reading.formats.json_lines import LOOKED_AT
 from pytest_chatapi.reading.registry import NotARecording
@@ -27,21 +27,33 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
     with _opened(file, blocks) as stream:
         try:
             table = pq.ParquetFile(stream)
-            index = 0
-            for batch in table.iter_batches(batch_size=_ROWS):
-                if not index and file.mapping is None:
-                    require_known(file.name, islice(rows_of(batch), LOOKED_AT))
-                for row in rows_of(batch):
-                    if file.takes is None or file.takes(row.as_text()):
-                        for exchange in exchanges_of_row(file, row, index):
-                            exchange.source = Source(file.name, index, index + 1)
-                            yield exchange
-                    index += 1
+            if file.mapping is None:
+                for head in islice(table.iter_batches(batch_size=LOOKED_AT), 1):
+                    require_known(file.name, rows_of(head))
+            for index, row in _rows(table, file.share):
+                if file.takes is None or file.takes(row.as_text()):
+                    for exchange in exchanges_of_row(file, row, index):
+                        exchange.source = Source(file.name, index, index + 1)
+                        yield exchange
         except (OSError, ValueError) as error:  # pyarrow's own errors are of these
             if isinstance(error, ReadError):
                 raise
             reason = f"damaged Parquet data: {str(error).splitlines()[0]}"
             raise ReadError(file.name, "", reason) from None
+
+
+def _rows(table: Any, share: tuple[int, int]) -> Iterator[tuple[int, Row]]:
+    """The rows of a share, which has each n-th row group, with their numbers in the table."""
+    mine, shares = share
+    first = 0
+    for group in range(table.num_row_groups):
+        index = first
+        first += table.metadata.row_group(group).num_rows
+        if group % shares == mine:
+            for batch in table.iter_batches(batch_size=_ROWS, row_groups=[group]):
+                for row in rows_of(batch):
+                    yield index, row
+                    index += 1
 
 
 def _opened(file: RecordedFile, blocks: Iterator[bytes]) -> BinaryIO:
@@ -61,4 +73,5 @@ FORMAT = TextFormat(
     suffixes=(".parquet",),
     begins=lambda text, complete: text.startswith(b"PAR1"),
     exchanges=_exchanges,
+    has_lines=True,
 )
