@@ -9,7 +9,8 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import date, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from pytest_chatapi.contract.catalogue import rules
@@ -166,10 +167,14 @@ class Rates:
     def _add(
         self, row: CheckedRow, group: Group, code: str, level: str, place: str, *shown: str
     ) -> None:
-        example = Example(row_hash((row.id or place).encode()), row.id, place, *shown)
-        one = Found(1, row.time, row.time, [example])
-        kept = self.found.setdefault((code, level, group), Found())
-        kept.add(one)
+        order = row_hash((row.id or place).encode())
+        kept = self.found.get((code, level, group))
+        if kept is None:
+            kept = self.found[code, level, group] = Found()
+        elif len(kept.examples) == EXAMPLES and order > kept.examples[-1].order:
+            kept.add(Found(1, row.time, row.time))  # most rows of a log
+            return
+        kept.add(Found(1, row.time, row.time, [Example(order, row.id, place, *shown)]))
 
     def add(self, other: Rates) -> None:
         """Add the counts of another part."""
@@ -309,7 +314,12 @@ def _worst(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 def day_of(time: float | None) -> str:
     """The day in UTC; empty for ``None``."""
-    return "" if time is None else datetime.fromtimestamp(time, UTC).date().isoformat()
+    return "" if time is None else _day(int(time // 86400))
+
+
+@lru_cache(4096)
+def _day(number: int) -> str:
+    return (date(1970, 1, 1) + timedelta(number)).isoformat()
 
 
 def name_of(code: str) -> str:

@@ -81,18 +81,23 @@ def checked(exchange: Exchange, checker: Checker) -> CheckedRow:
 
 def _families(exchange: Exchange, result: CheckResult) -> str:
     """See `CheckedRow.families`; in the order of the alphabet."""
-    request, response = exchange.request, exchange.response
-    has_request = request is not None and request.body is not None
-    letters = {"Q"} if has_request else set()
-    if response is not None and result.answer is not None:
-        letters |= set("CJLSU") | ({"K"} if has_request else set())
-    elif response is not None and response.status < 400:
-        letters |= set("DS")
-    if response is not None and not exchange.assembled:
-        letters |= {"H"} | ({"X"} if response.status >= 400 else set())
-        if result.answer is not None and result.answer.streamed:
-            letters |= {"T"} if response.chunks is not None else {"E", "T"}
-    return "".join(sorted({*letters, *(finding.code[0] for finding in result.findings)}))
+    request, response, answer = exchange.request, exchange.response, result.answer
+    shown = "Q" if request is not None and request.body is not None else ""
+    if response is not None:
+        if answer is not None:
+            shown += "CJLSUK" if shown else "CJLSU"
+        elif response.status < 400:
+            shown += "DS"
+        if not exchange.assembled:
+            shown += "HX" if response.status >= 400 else "H"
+            if answer is not None and answer.streamed:
+                shown += "T" if response.chunks is not None else "ET"
+    return _sorted(shown + "".join([finding.code[0] for finding in result.findings]))
+
+
+@lru_cache(4096)
+def _sorted(letters: str) -> str:
+    return "".join(sorted(set(letters)))
 
 
 def unread(error: ReadError, name: str = "") -> CheckedRow:
