@@ -130,6 +130,22 @@ def test_columns_instead_of_text(quoted: bool) -> None:
     assert found(batch, "row_id", "code") == [("o1", "U02"), ("o2", "U02")]
 
 
+def test_what_structs_lack_is_not_reported() -> None:
+    """Of a row that lacks a member, a struct has null for it, and so is no proof of either."""
+    body = {name: value for name, value in WRONG.items() if name != "object"}
+    rows = [{"row_id": "a", **PLAIN, "response": {"body": body}}, {"row_id": "b", **PLAIN}]
+    batch = pa.RecordBatch.from_pylist(rows)
+    assert found(batch, "row_id", "code", "profile") == [
+        ("a", "U02", "compatible"),
+        ("b", "U02", "compatible"),
+    ]
+
+
+def test_the_column_names_a_row_before_its_own_id() -> None:
+    batch = pa.record_batch({"row_id": ["mine"], "line": [json.dumps(LANGFUSE)]})
+    assert found(batch, "row_id") == [("mine",)]
+
+
 def test_mapped_columns() -> None:
     batch = pa.record_batch(
         {

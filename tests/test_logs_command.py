@@ -131,6 +131,13 @@ def test_limits_decide_the_status(run: Run) -> None:
     assert "U02 at most 5% at vllm-prod:8000 gpt-5.2: undecided, 240 rows are too" in out
 
 
+def test_warnings_fail_if_strict(run: Run) -> None:
+    choice = {**ANSWER["choices"][0], "finish_reason": "done"}
+    Path("log.jsonl").write_text(text_of([litellm(0, response={**ANSWER, "choices": [choice]})]))
+    assert run("--rates", "log.jsonl")[0] == 0
+    assert run("--rates", "--strict", "log.jsonl")[0] == 1
+
+
 def test_what_cannot_be_read_is_a_finding(run: Run) -> None:
     Path("log.jsonl").write_text(text_of(ROWS[:100]) + '{"id": "cut\n')
     status, out, err = run("--rates", "log.jsonl")
@@ -205,6 +212,8 @@ def test_shares_of_a_file_add_up_to_it(run: Run, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(rates_module, "_WORTH_SHARES", 10)
     _, _, err = run("--rates", "--jobs", "2", "cut.jsonl.gz")
     assert err == "chatapi: cut.jsonl.gz: the gzip data is cut off\n"
+    run("--state", "none", "cut.jsonl.gz")
+    assert not Path("none").exists()  # so that it is read again once it is whole
 
 
 def test_a_table_of_something_else(run: Run) -> None:
