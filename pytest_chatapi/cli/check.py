@@ -40,6 +40,9 @@ _OPTIONS = {name: row for name, row in ROWS.items() if row.option}
 # Below this many bytes of input, starting processes costs more than it saves.
 _WORTH_PROCESSES = 32 * 1024 * 1024
 
+# And below this many bytes of a file, so does sharing its lines.
+_WORTH_SHARES = 16 * 1024 * 1024
+
 # Fewer files are checked before anybody could read a progress bar.
 _WORTH_PROGRESS = 21
 
@@ -187,6 +190,7 @@ class _Task(NamedTuple):
         notes: the report shows each note.
         mapping: where exchanges are in JSON of an unknown format, see `reading.mapping`.
         known: the entries of the baseline for this file.
+        share: of its lines, see `RecordedFile`.
     """
 
     path: str
@@ -196,6 +200,16 @@ class _Task(NamedTuple):
     notes: bool
     mapping: str | None
     known: Mapping[str, int]
+    share: tuple[int, int] = (0, 1)
+
+
+class _Part(NamedTuple):
+    """The report of a file, or of a share of its lines with the number of findings of each
+    `key_of`.
+    """
+
+    report: Report
+    counts: Counter[str]
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -347,24 +361,34 @@ def _relative(path: str) -> str:
 
 
 def _results(tasks: list[_Task], jobs: int | None) -> Iterator[Report]:
+    """Yield the report of each file, in order."""
+    sizes = [os.path.getsize(task.path) if os.path.isfile(task.path) else 0 for task in tasks]
     if jobs is None:
-        size = sum(os.path.getsize(task.path) for task in tasks if os.path.isfile(task.path))
-        jobs = (os.cpu_count() or 1) if size > _WORTH_PROCESSES else 1
-    jobs = min(jobs, len(tasks))
-    return map(_check_file, tasks) if jobs < 2 else _in_processes(tasks, jobs)
+        jobs = (os.cpu_count() or 1) if sum(sizes) > _WORTH_PROCESSES else 1
+    shared = [
+        [task._replace(share=(share, jobs)) for share in range(jobs)]
+        if size > _WORTH_SHARES
+        else [task]
+        for task, size in zip(tasks, sizes, strict=True)
+    ]
+    every = [task for of_file in shared for task in of_file]
+    jobs = min(jobs, len(every))
+    parts = map(_check_file, every) if jobs < 2 else _in_processes(every, jobs)
+    for of_file in shared:
+        of_shares = [next(parts) for _ in of_file]
+        yield of_shares[0].report if len(of_shares) == 1 else _whole(of_file[0], of_shares)
 
 
-def _in_processes(tasks: list[_Task], jobs: int) -> Iterator[Report]:
+def _in_processes(tasks: list[_Task], jobs: int) -> Iterator[_Part]:
     from concurrent.futures import ProcessPoolExecutor
 
     with ProcessPoolExecutor(jobs) as pool:
         yield from pool.map(_check_file, tasks, chunksize=max(1, len(tasks) // (jobs * 8)))
 
 
-def _check_file(task: _Task) -> Report:
+def _check_file(task: _Task) -> _Part:
     from pytest_chatapi.contract.titles import title_of
-    from pytest_chatapi.reading.lines import with_lines
-    from pytest_chatapi.reading.reader import NotARecording, read_file
+    from pytest_chatapi.reading.reader import read_file
 
     report = Report(files=1)
     errors = report.unreadable
@@ -372,7 +396,9 @@ def _check_file(task: _Task) -> Report:
     counts: Counter[str] = Counter()  # what `ignore` leaves out, too, is still there
     name = None if task.path == "-" else _relative(task.path)
     mapping = _mapping(task.mapping)
-    for exchange in read_file(task.path, errors.append, name=name, mapping=mapping):
+    for exchange in read_file(
+        task.path, errors.append, name=name, mapping=mapping, share=task.share
+    ):
         try:
             result = task.checker.check(exchange)
         except ReadError as error:  # a large body is read from disk during the check
@@ -387,6 +413,27 @@ def _check_file(task: _Task) -> Report:
             counts.update(map(key_of, result.findings))
         if task.titles and exchange.source is not None:
             report.cases.append((exchange.source.file, exchange.source.index, title_of(exchange)))
+    part = _Part(report, counts)
+    return part if task.share[1] > 1 else _Part(_whole(task, [part]), counts)
+
+
+def _whole(task: _Task, parts: list[_Part]) -> Report:
+    """The report of a file, of the parts that its shares come to."""
+    from pytest_chatapi.reading.lines import with_lines
+    from pytest_chatapi.reading.reader import NotARecording
+
+    report, counts = parts[0]
+    for part in parts[1:]:
+        report.add(part.report)
+        counts += part.counts
+    if len(parts) > 1:
+        report.files = 1
+        report.findings.sort(key=_position)
+        report.cases.sort(key=lambda case: case[1])
+        # What is wrong with the file as a whole, each share has met.
+        unique = {str(error): error for error in report.unreadable}
+        report.unreadable = sorted(unique.values(), key=lambda e: (len(e.place), e.place))
+    errors = report.unreadable
     other = next((error for error in errors if isinstance(error, NotARecording)), None)
     if other is not None and not task.named:
         # A folder may hold other files, too.
@@ -394,10 +441,14 @@ def _check_file(task: _Task) -> Report:
     if not report.exchanges and not report.skipped and not errors:
         return Report(unread=Counter(["without an exchange"]))
     if task.known:
-        _leave_out_known(report, task, name or task.path, counts)
-    if mapping is None:  # with one, only the mapping tells where they are
+        _leave_out_known(report, task, _relative(task.path), counts)
+    if task.mapping is None:  # with one, only the mapping tells where they are
         report.findings = with_lines(report.findings, task.path, notes=task.notes)
     return report
+
+
+def _position(finding: Finding) -> int:
+    return 0 if finding.source is None else finding.source.index
 
 
 def _leave_out_known(report: Report, task: _Task, name: str, counts: Counter[str]) -> None:
