@@ -27,6 +27,7 @@ FLOORS = {
     "recording": 4,
     "faults": 5,
     "mock": 6,
+    "fuzz": 7,
     "server": 7,
     "conformance": 7,
     "pages": 3,

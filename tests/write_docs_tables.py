@@ -15,6 +15,7 @@ from pytest_chatapi.config.options import RUN_SETTINGS, SETTINGS, Setting
 from pytest_chatapi.conformance.probe import checks
 from pytest_chatapi.contract.catalogue import rules as catalogue
 from pytest_chatapi.contract.explanation import page
+from pytest_chatapi.fuzz import deliveries
 from pytest_chatapi.mock.builders import builders_table
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -89,6 +90,7 @@ TABLES = {
     "probes": ("conform.md", probes_table),
     "builders": ("mock.md", builders_table),
     "faults": ("faults.md", faults.table),
+    "deliveries": ("fuzz.md", deliveries.table),
     "check-settings": ("pytest.md", partial(settings_table, only_checks=True)),
     "settings": ("record-and-replay.md", settings_table),
     "file-settings": ("configuration.md", file_settings_table),

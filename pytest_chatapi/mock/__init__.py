@@ -26,6 +26,7 @@ from pytest_chatapi.mock.builders import (
 )
 from pytest_chatapi.mock.embeddings import embeddings
 from pytest_chatapi.mock.replies import Reply
+from pytest_chatapi.mock.wire_form import wire
 
 if TYPE_CHECKING:
     from pytest_chatapi.mock.chat_mock import ChatMock
@@ -46,6 +47,7 @@ __all__ = [
     "text",
     "tool_call",
     "tool_calls",
+    "wire",
 ]
 
 

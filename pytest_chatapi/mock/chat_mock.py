@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import traceback
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Never, TypeGuard
 from urllib.parse import unquote, urlsplit
 
@@ -382,6 +383,8 @@ class ChatMock:
             return self._embedded(reply, routed)
         if isinstance(reply, dict):
             return self._json(routed.request, 200, reply)
+        if isinstance(reply, Interaction):
+            return replace(reply, request=routed.request)
         if _is_response(reply):
             return _passed_on(routed.request, reply)
         raise SettingError(f"a reply function must return a reply, not {type(reply).__name__}")

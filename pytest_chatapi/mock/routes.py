@@ -24,6 +24,7 @@ from pytest_chatapi.mock.builders import BUILDERS
 from pytest_chatapi.mock.embeddings import Embeddings
 from pytest_chatapi.mock.pace import pace_of, with_pace
 from pytest_chatapi.mock.replies import Reply
+from pytest_chatapi.recording.interaction import Interaction
 
 if TYPE_CHECKING:
     from pytest_chatapi.faults.fault import Fault
@@ -369,7 +370,7 @@ def _instead_of_regex(lookups: Mapping[str, object]) -> str:
 def _checked(reply: object) -> object:
     __tracebackhide__ = True
     if (
-        isinstance(reply, str | dict | Reply | Embeddings)
+        isinstance(reply, str | dict | Reply | Embeddings | Interaction)
         or callable(reply)
         or is_fault(reply)
         or hasattr(reply, "status_code")

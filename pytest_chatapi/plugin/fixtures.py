@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from pytest_chatapi.mock.chat_mock import ChatMock
     from pytest_chatapi.plugin.bound_assertions import ChatContract
+    from pytest_chatapi.plugin.fuzzing import Fuzz
     from pytest_chatapi.plugin.handle import ChatAPI
 
 
@@ -54,7 +55,7 @@ def _chatapi_recording(request: pytest.FixtureRequest) -> Iterator[ChatAPI]:
     from pytest_chatapi.plugin.settings import settings_at_run
 
     item = request.node
-    has_mock = "chatapi_mock" in request.fixturenames
+    has_mock = not {"chatapi_mock", "chatapi_fuzz"}.isdisjoint(request.fixturenames)
     scenario = scenario_of(item)
     # What a mock or a fault makes is valid by construction or wrong on purpose.
     policy = "off" if has_mock or scenario else "error"
@@ -109,6 +110,17 @@ def chatapi_mock(_chatapi_recording: ChatAPI) -> ChatMock:
             pytrace=False,
         )
     return mock
+
+
+@pytest.fixture
+def chatapi_fuzz(_chatapi_recording: ChatAPI, request: pytest.FixtureRequest) -> Fuzz:
+    """Tests the code that reads responses: ``chatapi_fuzz(consumer)`` calls a function that sends
+    requests, and expects the same result for each legal delivery of a response, and an error for
+    each illegal one.
+    """
+    from pytest_chatapi.plugin.fuzzing import Fuzz
+
+    return Fuzz(_chatapi_recording, request)
 
 
 @pytest.fixture

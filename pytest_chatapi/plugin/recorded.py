@@ -10,7 +10,7 @@ __all__ = ["FIXTURES", "TwoRecorders", "is_recorded"]
 
 # The fixtures that need a recorder, by name: an idle plugin does not look into them.
 FIXTURES = frozenset(
-    "chatapi chatapi_mock chatapi_server chatapi_client chatapi_async_client "
+    "chatapi chatapi_mock chatapi_fuzz chatapi_server chatapi_client chatapi_async_client "
     "openai_client async_openai_client".split()
 )
 _HOME = "pytest_chatapi.plugin.fixtures"

@@ -1,0 +1,227 @@
+"""What is shown of a case in which a consumer is wrong: outcomes, bytes, and a test to paste."""
+
+from __future__ import annotations
+
+import ast
+import pprint
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_chatapi.errors import ChatAPIError
+from pytest_chatapi.fuzz.cases import OWN, Case
+from pytest_chatapi.fuzz.deliveries import CATALOGUE
+from pytest_chatapi.fuzz.oracle import Outcome
+from pytest_chatapi.recording.cassette import prepared, write
+from pytest_chatapi.recording.interaction import Interaction
+from pytest_chatapi.redaction.redactor import Redactor
+
+__all__ = ["Failure", "described", "write_cassette"]
+
+_WIDTH = 80
+_FEW = 8
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A case in which the consumer is wrong.
+
+    Attributes:
+        problem: what is wrong, to follow on "the consumer".
+        plain: what the consumer made of the plain delivery of the same response.
+    """
+
+    case: Case
+    problem: str
+    plain: Outcome
+    outcome: Outcome
+
+
+def described(
+    failure: Failure,
+    sent: Sequence[Interaction],
+    plain_sent: Sequence[Interaction],
+    others: Sequence[Failure] = (),
+    *,
+    consumer: str = "consumer()",
+    cassette: str = "",
+    notes: Sequence[str] = (),
+) -> str:
+    """The message of a failed test, in 80 columns.
+
+    Args:
+        sent, plain_sent: the responses of the case, and of its plain delivery.
+        others: further cases that are wrong.
+        consumer: the call of the code under test.
+        cassette: path of the recording of it.
+    """
+    lines = _wrapped(f"chatapi_fuzz: the consumer {failure.problem}", "  ")
+    lines += ["", *_deliveries(failure.case)]
+    if failure.case.steps:
+        lines += _wrapped(f"  plain delivery  {failure.plain}", " " * 18)
+        lines += _wrapped(f"  this delivery   {failure.outcome}", " " * 18)
+    else:
+        lines += _wrapped(f"  it              {failure.outcome}", " " * 18)
+    lines += ["", "What is on the wire, as a test that needs no Hypothesis:", ""]
+    lines += _test(failure, sent, plain_sent, consumer)
+    if cassette:
+        lines += ["", "As a recording:", f"  {cassette}"]
+    lines += _others(failure, others)
+    names = [step.name for step in failure.case.steps if step.name != "compact"]
+    if names:
+        remedy = " or ".join(f"skip=[{name!r}]" for name in reversed(names))
+        lines += ["", *_wrapped(f"To try the others without it: {remedy}", "  ")]
+    for note in notes:
+        lines += ["", *_wrapped(note, "")]
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    lines = textwrap.wrap(
+        text, _WIDTH, subsequent_indent=indent, break_on_hyphens=False, drop_whitespace=True
+    )
+    return lines or [text]
+
+
+def _deliveries(case: Case) -> Iterator[str]:
+    said = case.said
+    what = said.kind if said.kind.startswith(OWN) else f"{said.kind}: {said.text!r}"
+    yield from _wrapped(f"  response        {what}", " " * 18)
+    for step in case.steps:
+        row = CATALOGUE[step.name]
+        where = f", response {case.turn + 1}" if row.kind == "illegal" and case.turn else ""
+        yield from _wrapped(f"  {row.kind:<15} {step}{where}: {row.title}", " " * 18)
+
+
+def _others(failure: Failure, others: Sequence[Failure]) -> Iterator[str]:
+    """The names of the other deliveries that are read wrong, by kind."""
+    own = failure.case.steps[-1].name if failure.case.steps else ""
+    groups: dict[str, dict[str, None]] = {}
+    for other in others:
+        if other.case.steps and (name := other.case.steps[-1].name) != own:
+            groups.setdefault(CATALOGUE[name].kind, {})[name] = None
+    if groups:
+        yield from ("", "It is wrong with these deliveries too:")
+    for kind, names in groups.items():
+        shown = list(names)[:_FEW]
+        more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+        yield from _wrapped(f"  {kind:<15} {', '.join(shown)}{more}", " " * 18)
+
+
+# -- the test ------------------------------------------------------------------------------
+
+
+def _test(
+    failure: Failure, sent: Sequence[Interaction], plain: Sequence[Interaction], consumer: str
+) -> Iterator[str]:
+    case = failure.case
+    is_loud = case.illegal is not None
+    yield from ("import pytest", "") if is_loud else ()
+    yield from ("from pytest_chatapi.mock import wire", "", "")
+    name = case.steps[-1].name if case.steps else f"reads_{case.said.kind}"
+    yield f"def test_{re.sub('[^0-9a-z]+', '_', name)}(chatapi_mock):"
+    body: list[str] = []
+    expected = _literal(failure.plain)
+    if case.steps and not is_loud and expected is None and failure.plain.error is None:
+        body += [*_script(plain), f"expected = {consumer}"]
+        expected = "expected"
+    body += _script(sent)
+    if is_loud:
+        body += ["with pytest.raises(Exception):", f"    {consumer}"]
+    elif not case.steps and case.said.kind == "refusal":
+        body += [f"assert {case.said.text!a} in repr({consumer})"]
+    elif expected is None or not case.steps:
+        body += [f"{consumer}  # must not raise"]
+    else:
+        body += _equality(consumer, expected)
+    yield from (f"    {line}" for line in body)
+
+
+def _equality(consumer: str, expected: str) -> list[str]:
+    line = f"assert {consumer} == {expected}"
+    if len(line) <= _WIDTH - 4 and "\n" not in line:
+        return [line]
+    return [f"assert {consumer} == (", *(f"    {part}" for part in expected.split("\n")), ")"]
+
+
+def _literal(outcome: Outcome) -> str | None:
+    """A result as an expression that a test can have; ``None`` where it has no such form."""
+    if outcome.error is not None:
+        return None
+    try:
+        text = pprint.pformat(outcome.value, width=_WIDTH - 8, sort_dicts=False)
+        is_same = bool(ast.literal_eval(text) == outcome.value)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+    return text if is_same else None
+
+
+def _script(sent: Sequence[Interaction]) -> list[str]:
+    """Code that makes the mock send these responses."""
+    if len(sent) == 1:
+        return ["chatapi_mock.reply(", *(f"    {line}" for line in _wire(sent[0])), ")"]
+    lines = ["chatapi_mock.script(", "    ["]
+    for response in sent:
+        lines += [f"        {line}" for line in _wire(response)]
+    return [*lines, "    ]", ")"]
+
+
+def _wire(response: Interaction) -> Iterator[str]:
+    yield "wire("
+    for piece in response.pieces:
+        lines: list[str] = []
+        for part in filter(None, _RUN.split(piece)):
+            plus = "+ " if lines else ""
+            if _RUN.fullmatch(part):
+                lines.append(f"{plus}b'a' * {len(part)}")
+            else:
+                first, *rest = _literals(repr(part))
+                lines += [plus + first, *rest]
+        yield from (f"    {line}" for line in lines[:-1])
+        yield f"    {lines[-1]},"
+    if response.status != 200:
+        yield f"    status={response.status},"
+    content_type = next((v for n, v in response.headers if n == "content-type"), "")
+    if not content_type.startswith("text/event-stream"):
+        yield f"    content_type={content_type!r},"
+    if response.cut:
+        yield "    cut=True,"
+    yield "),"
+
+
+_RUN = re.compile(b"(a{500,})")  # of `long_event`
+_ATOM = re.compile(r"\\(?:x..|u....|U........|.)|[^\\]", re.DOTALL)
+
+
+def _literals(literal: str) -> Iterator[str]:
+    """A literal of a str or of bytes, as several that fit into the width."""
+    prefix = "b" if literal[0] == "b" else ""
+    quote, inner = literal[len(prefix)], literal[len(prefix) + 1 : -1]
+    width = _WIDTH - 18 - len(prefix)
+    line = ""
+    for atom in _ATOM.findall(inner):
+        if len(line) + len(atom) > width:
+            yield f"{prefix}{quote}{line}{quote}"
+            line = ""
+        line += atom
+        if atom == "\\n":
+            yield f"{prefix}{quote}{line}{quote}"
+            line = ""
+    if line or not inner:
+        yield f"{prefix}{quote}{line}{quote}"
+
+
+# -- the cassette ----------------------------------------------------------------------------
+
+
+def write_cassette(path: Path, sent: Iterable[Interaction]) -> bool:
+    """Write the responses of a case as a recording; return whether that was possible."""
+    try:
+        path.unlink(missing_ok=True)
+        ready = prepared(path, path.name, list(sent), Redactor())
+        write(path, path.name, ready)
+    except (ChatAPIError, OSError):
+        return False
+    return not ready.refused

@@ -1,0 +1,274 @@
+"""What the fixture ``chatapi_fuzz`` gives: runs a consumer on deliveries of what a model says."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_chatapi.contract.ask import Ask, request_json
+from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.contract.wording import did_you_mean
+from pytest_chatapi.errors import ChatAPIError, SettingError
+from pytest_chatapi.fuzz.cases import OWN, Case, Deliverer, Said
+from pytest_chatapi.fuzz.counterexample import Failure, described, write_cassette
+from pytest_chatapi.fuzz.deliveries import CATALOGUE
+from pytest_chatapi.fuzz.oracle import Outcome
+from pytest_chatapi.fuzz.replies import HARD, kinds, reply_of
+from pytest_chatapi.fuzz.shrink import shrunk
+from pytest_chatapi.mock.builders import reply_that_fits
+from pytest_chatapi.mock.replies import Reply
+from pytest_chatapi.plugin.handle import ChatAPI
+from pytest_chatapi.plugin.place import shown_path
+
+if TYPE_CHECKING:
+    from pytest_chatapi.fuzz.search import Search
+
+__all__ = ["Fuzz"]
+
+
+class Fuzz:
+    """Calls the code under test with deliveries of what a model says; see `__call__`."""
+
+    def __init__(self, handle: ChatAPI, request: pytest.FixtureRequest) -> None:
+        self._handle, self._request = handle, request
+
+    def __call__(
+        self,
+        consumer: Callable[[], Any],
+        *,
+        examples: int = 100,
+        replies: Sequence[Reply | str] | None = None,
+        illegal: bool = True,
+        seed: int | None = None,
+        tolerated: bool = False,
+        same: Callable[[Any, Any], bool] | None = None,
+        debatable: bool = False,
+        skip: Collection[str] = (),
+    ) -> None:
+        """Fail the test if the consumer reads a legal delivery wrong, or believes an illegal one.
+
+        Args:
+            consumer: sends its requests with any client that a mock intercepts, and returns what it
+                understood; a function, or a coroutine function.
+            examples: how many random deliveries follow on the fixed list of all.
+            replies: what the model says; ``None``: whatever fits the consumer's request.
+            illegal: try illegal deliveries too.
+            seed: of the random deliveries.
+            tolerated: try what many servers do though it is not documented.
+            same: compares two results; ``None``: they have to be equal.
+            debatable: fail for what the reference leaves open too, which is only reported else.
+            skip: names of deliveries to leave out, such as those that a client library is known
+                to read wrong.
+
+        Raises:
+            SettingError: Hypothesis is not installed, or an argument is wrong.
+        """
+        __tracebackhide__ = True
+        from pytest_chatapi.fuzz.strategies import cases  # noqa: F401 - says what is missing
+
+        names = {"illegal": illegal, "tolerated": tolerated, "debatable": debatable}
+        allowed = ["legal", *(name for name, is_on in names.items() if is_on)]
+        own = None if replies is None else [_reply(reply) for reply in replies]
+        for name in skip:
+            if name not in CATALOGUE:
+                raise SettingError(f"skip: no delivery {name!r}{did_you_mean(name, CATALOGUE)}")
+        search = partial(self._message, consumer, own, allowed, examples, seed, same, skip)
+        with pytest.MonkeyPatch.context() as patch:
+            if not self._handle.hosts:
+                # Nothing is sent, and a client that is made anew for each call would read the
+                # machine's certificates each time: most of the time of a run. Those in a folder
+                # are not read before they are needed.
+                patch.delenv("SSL_CERT_FILE", raising=False)
+                patch.setenv("SSL_CERT_DIR", str(Path(__file__).parent))
+            if not _is_in_loop():
+                message = search()
+            else:  # coroutines of the consumer need a loop of their own
+                with ThreadPoolExecutor(1) as pool:
+                    message = pool.submit(search).result()
+        if message:
+            pytest.fail(message, pytrace=False)
+
+    def _message(
+        self,
+        consumer: Callable[[], Any],
+        own: Sequence[Reply] | None,
+        allowed: Sequence[str],
+        examples: int,
+        seed: int | None,
+        same: Callable[[Any, Any], bool] | None,
+        skip: Collection[str],
+    ) -> str:
+        """What is wrong with the consumer; empty if nothing was found."""
+        from pytest_chatapi.fuzz.search import Search
+
+        deliverer = Deliverer(own)
+        with asyncio.Runner() as runner:
+
+            def run(case: Case) -> tuple[Outcome, bool]:
+                deliverer.begin(case)
+                outcome = _outcome(consumer, runner)
+                self._handle.recorder.exchanges.clear()
+                if deliverer.problem:
+                    raise SettingError(deliverer.problem)
+                return outcome, deliverer.changed
+
+            ask = self._first_request(consumer, runner)
+            self._mock.reply(deliverer)
+            said = _said(ask, own)
+            turns = 1
+            outcomes = []
+            for what in said:
+                outcomes.append(run(Case(what))[0])
+                turns = max(turns, len(deliverer.asked))
+            if all(outcome.error is None and outcome.value is None for outcome in outcomes):
+                raise SettingError(
+                    "the consumer returns None: return what it understood of the response"
+                )
+            _require_comparable(outcomes[0], run(Case(said[0]))[0], same)
+            test = self._request.node.nodeid
+            search = Search(run, ask, said, own, turns, allowed, same, skip)
+            search.fixed()
+            notes = self._debatable(search) if "debatable" not in allowed else []
+            failure = min(search.failures, key=_size, default=None)
+            if failure is None:
+                failure = search.random(examples, seed=seed, name=test)
+            elif failure.case.steps:
+                only = failure.case.steps[-1].name
+                failure = (
+                    search.random(min(examples, 50), seed=seed or 0, name=test, only=only)
+                    or failure
+                )
+            if failure is None:
+                return ""
+            if not failure.problem.startswith("lost"):
+                failure = shrunk(failure, search.judged)
+            run(failure.case.plain)
+            plain_sent = deliverer.sent
+            run(failure.case)
+            path = self._cassette()
+            is_written = write_cassette(path, deliverer.sent)
+            return described(
+                failure,
+                deliverer.sent,
+                plain_sent,
+                search.failures,
+                consumer=_call(consumer),
+                cassette=shown_path(self._request.config, path) if is_written else "",
+                notes=notes,
+            )
+
+    def _debatable(self, search: Search) -> list[str]:
+        """What the consumer reads differently though the reference leaves it open."""
+        failures = search.wrong_in(["debatable"])
+        titles = dict.fromkeys(CATALOGUE[f.case.steps[-1].name].title for f in failures)
+        if not titles:
+            return []
+        note = f"Debatable, so not failed without debatable=True: {'; '.join(titles)}"
+        self._request.node.add_report_section("call", "chatapi_fuzz", note)
+        return [note]
+
+    def _cassette(self) -> Path:
+        """Where a counterexample is recorded: in pytest's cache, if there is one."""
+        name = re.sub(r"[^\w.-]+", "_", self._request.node.nodeid)[-100:] + ".yaml"
+        cache = getattr(self._request.config, "cache", None)
+        if cache is not None:
+            return Path(cache.mkdir("chatapi_fuzz")) / name
+        temporary: pytest.TempPathFactory = self._request.getfixturevalue("tmp_path_factory")
+        return temporary.mktemp("chatapi_fuzz") / name
+
+    @property
+    def _mock(self) -> Any:
+        mock = self._handle.mock
+        if mock is None:
+            raise SettingError("chatapi_fuzz has to be an argument of the test")
+        return mock
+
+    def _first_request(self, consumer: Callable[[], Any], runner: asyncio.Runner) -> Ask:
+        """What the consumer asks for, first of all."""
+        bodies: list[Ask] = []
+
+        def reply(request: Request) -> Reply:
+            ask = Ask(request_json(request)[0])
+            bodies.append(ask)
+            return reply_that_fits(ask)
+
+        route = self._mock.reply(reply)
+        route.reply_count = 1  # an error says that it is not requested, so the mock need not
+        outcome = _outcome(consumer, runner)
+        self._handle.recorder.exchanges.clear()
+        if not bodies:
+            for _, message in self._mock.refused[:1]:
+                raise SettingError(f"the API refused the request of the consumer: {message}")
+            if outcome.error is not None:
+                raise outcome.error
+            raise SettingError("the consumer sent no request of a chat completion")
+        return bodies[0]
+
+
+def _size(failure: Failure) -> tuple[bool, int]:
+    """What is easier to understand comes first: the plain delivery, then few steps."""
+    return bool(failure.case.steps), len(failure.case.steps)
+
+
+def _require_comparable(
+    one: Outcome, other: Outcome, same: Callable[[Any, Any], bool] | None
+) -> None:
+    if one.error is not None or other.error is not None:
+        return
+    if not (same(one.value, other.value) if same is not None else one.value == other.value):
+        raise SettingError(
+            f"the consumer {one}, and for the same response it {other}: return what can be "
+            "compared, or pass same="
+        )
+
+
+def _is_in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _call(consumer: Callable[[], Any]) -> str:
+    name = getattr(consumer, "__name__", "")
+    call = f"{name if name.isidentifier() else 'consumer'}()"
+    return f"asyncio.run({call})" if inspect.iscoroutinefunction(consumer) else call
+
+
+def _reply(reply: Reply | str) -> Reply:
+    from pytest_chatapi.mock.builders import text
+
+    return text(reply) if isinstance(reply, str) else reply
+
+
+def _said(ask: Ask, own: Sequence[Reply] | None) -> list[Said]:
+    """What the model may say, the plainest first."""
+    if own is not None:
+        return [Said(f"{OWN}{at}", "") for at in range(len(own))]
+    said = []
+    for kind in kinds(ask):
+        text = f"No: {HARD}" if kind == "refusal" else HARD
+        reply_of(kind, ask, text)
+        said.append(Said(kind, text))
+    return said
+
+
+def _outcome(consumer: Callable[[], Any], runner: asyncio.Runner) -> Outcome:
+    try:
+        result = consumer()
+        if inspect.iscoroutine(result):
+            result = runner.run(result)
+        return Outcome(result)
+    except ChatAPIError:
+        raise
+    except Exception as error:
+        return Outcome(error=error.with_traceback(None))

@@ -1,0 +1,118 @@
+"""What counts as a success that was cut, and what tells that something is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fuzz_readers import BODY, TWO
+
+from pytest_chatapi.contract.ask import Ask
+from pytest_chatapi.fuzz.cases import Said, draft_of, fixed_cases, said_reply
+from pytest_chatapi.fuzz.deliveries import CATALOGUE, Step, apply
+from pytest_chatapi.fuzz.oracle import Outcome, is_part, lost_refusal, problem_of
+
+
+@dataclass
+class Read:
+    text: str
+    finish: str | None = "stop"
+    failed: bool = False
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "expected"),
+    [
+        ("", "Hello", True),
+        ("Hel", "Hello", True),
+        ("Hel\ufffd", "Hello", True),
+        ("Heo", "Hello", True),
+        ("error", "Hello", False),
+        ("Hello, world", "Hello", False),
+        (b"He", b"Hello", True),
+        (("Hel", None), ("Hello", "stop"), True),
+        (("Hel", "error"), ("Hello", "stop"), False),
+        (["a"], ["a", "b"], True),
+        (["a", "b", "c"], ["a", "b"], False),
+        ({"city": "O"}, {"city": "Oslo", "days": 1}, True),
+        ({"error": "cut"}, {"city": "Oslo"}, False),
+        ({"error": "cut", "text": ""}, {"error": None, "text": "Hello"}, False),
+        ({"error": "", "text": ""}, {"error": None, "text": "Hello"}, True),
+        (Read("Hel", None), Read("Hello"), True),
+        (Read("Hel", None, True), Read("Hello"), False),
+        (SimpleNamespace(text="He"), SimpleNamespace(text="Hello"), True),
+        (SimpleNamespace(text="He"), Read("Hello"), False),
+        (3, 5, True),
+        (7, 5, False),
+        (1, 0, False),
+        (-1, 5, False),
+        (0, None, True),
+        (500, None, False),
+        (False, True, False),
+        ({"a"}, {"a", "b"}, True),
+        ({"c"}, {"a", "b"}, False),
+    ],
+)
+def test_parts_of_a_result(part: Any, whole: Any, expected: bool) -> None:
+    assert is_part(part, whole) is expected
+
+
+def test_a_problem_is_named_by_the_kind_of_delivery() -> None:
+    def problem(name: str, plain: Outcome, outcome: Outcome) -> str:
+        return problem_of([CATALOGUE["compact"], CATALOGUE[name]], plain, outcome)
+
+    hello, error = Outcome("Hello"), Outcome(error=ValueError("cut"))
+    assert problem("no_space", hello, hello) == ""
+    assert problem("no_space", hello, Outcome("Hell")) == "reads a legal delivery differently"
+    assert problem("ping", hello, error) == "could not read a tolerated delivery"
+    assert problem("no_space", error, Outcome(error=ValueError("other"))) == ""
+    assert problem("no_space", error, hello) == "reads a legal delivery differently"
+    assert problem("html", hello, error) == problem("html", hello, Outcome()) == ""
+    assert problem("html", hello, hello) == "took an illegal delivery for the response"
+    assert problem("html", hello, Outcome("")) == "took a part of the response for the whole"
+    assert problem("html", Outcome(), Outcome()) == ""
+    assert problem("calls_share_index", hello, hello) == ""
+
+
+def test_a_refusal_is_lost_where_nothing_tells_of_it() -> None:
+    read = {"content": "Hello", "refusal": None, "finish": "stop"}
+    empty = {**read, "content": ""}
+    assert lost_refusal(empty, read, is_structured=False)
+    assert not lost_refusal({**empty, "refusal": "No."}, read, is_structured=False)
+    assert not lost_refusal("", "Hello", is_structured=False)
+    assert lost_refusal("", "Hello", is_structured=True)
+    assert not lost_refusal(None, "Hello", is_structured=True)
+
+
+def test_the_fixed_list_has_each_delivery() -> None:
+    asks = [Ask(BODY), Ask(TWO), Ask({key: BODY[key] for key in ("model", "messages", "tools")})]
+    kinds = ("legal", "tolerated", "debatable", "illegal")
+    effective: set[str] = set()
+    for ask in asks:
+        said = [Said("text"), Said("calls")] if ask.tools else [Said("text")]
+        for case in fixed_cases(ask.stream, said, allowed=kinds):
+            draft = draft_of(said_reply(case.said, ask, None), ask)
+            if apply(draft, case.steps):
+                effective |= {step.name for step in case.steps}
+    assert effective == set(CATALOGUE)
+
+
+def test_a_delivery_is_the_same_each_time() -> None:
+    ask = Ask(BODY)
+    steps = (Step("newlines", (("style", "\r"),)), Step("pieces", (("at", (3, 9)),)))
+    bodies = []
+    for _ in range(2):
+        draft = draft_of(said_reply(Said("calls"), ask, None), ask)
+        apply(draft, steps)
+        bodies.append(draft.pieces)
+    assert bodies[0] == bodies[1]
+    assert [len(piece) for piece in bodies[0][:2]] == [3, 6]
+
+
+def test_what_is_unterminated_is_the_last() -> None:
+    ask = Ask(BODY)
+    draft = draft_of(said_reply(Said("text"), ask, None), ask)
+    assert apply(draft, (Step("comment", (("at", 99),)), Step("done_unterminated")))
+    assert draft.body.endswith(b"data: [DONE]")
