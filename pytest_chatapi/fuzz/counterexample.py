@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import pprint
 import re
 import textwrap
@@ -10,9 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_chatapi.contract.wording import show
 from pytest_chatapi.errors import ChatAPIError
 from pytest_chatapi.fuzz.cases import OWN, Case
 from pytest_chatapi.fuzz.deliveries import CATALOGUE
+from pytest_chatapi.fuzz.loops import SentBack
 from pytest_chatapi.fuzz.oracle import Outcome
 from pytest_chatapi.recording.cassette import prepared, write
 from pytest_chatapi.recording.interaction import Interaction
@@ -59,7 +62,10 @@ def described(
     """
     lines = _wrapped(f"chatapi_fuzz: the consumer {failure.problem}", "  ")
     lines += ["", *_deliveries(failure.case)]
-    if failure.case.steps:
+    if failure.outcome.sent_back is not None and failure.case.illegal is None:
+        lines += _sent_back(failure.outcome.sent_back)
+        lines += _wrapped(f"  result          {failure.outcome}", " " * 18)
+    elif failure.case.steps:
         lines += _wrapped(f"  plain delivery  {failure.plain}", " " * 18)
         lines += _wrapped(f"  this delivery   {failure.outcome}", " " * 18)
     else:
@@ -87,12 +93,22 @@ def _wrapped(text: str, indent: str) -> list[str]:
 
 def _deliveries(case: Case) -> Iterator[str]:
     said = case.said
-    what = said.kind if said.kind.startswith(OWN) else f"{said.kind}: {said.text!r}"
+    kinds = ", then ".join([said.kind, *said.then])
+    what = said.kind if said.kind.startswith(OWN) else f"{kinds}: {said.text!r}"
     yield from _wrapped(f"  response        {what}", " " * 18)
     for step in case.steps:
         row = CATALOGUE[step.name]
         where = f", response {case.turn + 1}" if row.kind == "illegal" and case.turn else ""
         yield from _wrapped(f"  {row.kind:<15} {step}{where}: {row.title}", " " * 18)
+
+
+def _sent_back(sent_back: SentBack) -> Iterator[str]:
+    yield from _wrapped(f"  request {sent_back.request + 1:<7} {sent_back.detail}", " " * 18)
+    for at, message in enumerate(sent_back.messages[:_FEW]):
+        label = "it sent" if not at else ""
+        yield from _wrapped(f"  {label:<15} {show(message, 300)}", " " * 18)
+    if len(sent_back.messages) > _FEW:
+        yield f"{'':<18}... and {len(sent_back.messages) - _FEW} more"
 
 
 def _others(failure: Failure, others: Sequence[Failure]) -> Iterator[str]:
@@ -118,12 +134,21 @@ def _test(
 ) -> Iterator[str]:
     case = failure.case
     is_loud = case.illegal is not None
-    yield from ("import pytest", "") if is_loud else ()
+    sent_back = None if is_loud else failure.outcome.sent_back
+    modules = {"asyncio": consumer.startswith("asyncio.")}
+    modules["json"] = sent_back is not None and bool(sent_back.calls)
+    modules["pytest"] = is_loud
+    imports = [f"import {name}" for name, is_used in modules.items() if is_used]
+    yield from (*imports, "") if imports else ()
     yield from ("from pytest_chatapi.mock import wire", "", "")
     name = case.steps[-1].name if case.steps else f"reads_{case.said.kind}"
+    name = name if sent_back is None else "tool_loop"
     yield f"def test_{re.sub('[^0-9a-z]+', '_', name)}(chatapi_mock):"
+    if sent_back is not None:
+        yield from (f"    {line}" for line in _loop(sent_back, sent, consumer))
+        return
     body: list[str] = []
-    expected = _literal(failure.plain)
+    expected = _expected(failure.plain)
     if case.steps and not is_loud and expected is None and failure.plain.error is None:
         body += [*_script(plain), f"expected = {consumer}"]
         expected = "expected"
@@ -139,6 +164,38 @@ def _test(
     yield from (f"    {line}" for line in body)
 
 
+def _loop(sent_back: SentBack, sent: Sequence[Interaction], consumer: str) -> Iterator[str]:
+    """Code that runs a tool loop to its end, and looks at what was sent back."""
+    number = sent_back.request
+    has_end = bool(number and sent_back.calls) or sent_back.is_open
+    scripted = sent if sent_back.is_open else sent[: max(number, 1)]
+    yield "chatapi_mock.script("
+    yield "    ["
+    for response in scripted:
+        yield from (f"        {line}" for line in _wire(response))
+    if has_end:
+        yield '        "Done.",'
+    yield from ("    ]", ")", consumer)
+    if sent_back.is_open or not has_end:
+        yield f"assert len(chatapi_mock.requests) == {len(scripted) + has_end}"
+        return
+    yield f'messages = json.loads(chatapi_mock.requests[{number}].body)["messages"]'
+    yield 'calls = [c for m in messages for c in m.get("tool_calls") or ()]'
+    yield 'answered = [m["tool_call_id"] for m in messages if m["role"] == "tool"]'
+    ids = [call["id"] for call in sent_back.calls]
+    yield from _equality('sorted(c["id"] for c in calls)', _literal(sorted(ids)))
+    yield 'assert sorted(answered) == sorted(c["id"] for c in calls)'
+    changed = next((c for c in sent_back.calls if c["id"] == sent_back.changed), None)
+    if changed is None:
+        return
+    kind, at = changed["type"], ids.index(changed["id"])
+    yield f'called = calls[{at}]["{kind}"]'
+    yield from _equality('called["name"]', _literal(changed[kind]["name"]))
+    if kind == "function":
+        arguments = json.loads(changed[kind]["arguments"])
+        yield from _equality('json.loads(called["arguments"])', _literal(arguments))
+
+
 def _equality(consumer: str, expected: str) -> list[str]:
     line = f"assert {consumer} == {expected}"
     if len(line) <= _WIDTH - 4 and "\n" not in line:
@@ -146,16 +203,20 @@ def _equality(consumer: str, expected: str) -> list[str]:
     return [f"assert {consumer} == (", *(f"    {part}" for part in expected.split("\n")), ")"]
 
 
-def _literal(outcome: Outcome) -> str | None:
+def _expected(outcome: Outcome) -> str | None:
     """A result as an expression that a test can have; ``None`` where it has no such form."""
     if outcome.error is not None:
         return None
     try:
-        text = pprint.pformat(outcome.value, width=_WIDTH - 8, sort_dicts=False)
+        text = _literal(outcome.value)
         is_same = bool(ast.literal_eval(text) == outcome.value)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return None
     return text if is_same else None
+
+
+def _literal(value: object) -> str:
+    return pprint.pformat(value, width=_WIDTH - 10, sort_dicts=False)
 
 
 def _script(sent: Sequence[Interaction]) -> list[str]:

@@ -10,16 +10,22 @@ from typing import Any
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import mask, shortened
 from pytest_chatapi.fuzz.deliveries import Delivery
+from pytest_chatapi.fuzz.loops import SentBack
 
 __all__ = ["Outcome", "is_part", "lost_call", "lost_refusal", "lost_usage", "problem_of"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a consumer returned, or the exception that it raised."""
+    """What a consumer returned, or the exception that it raised.
+
+    Attributes:
+        sent_back: what is wrong with its further requests.
+    """
 
     value: Any = None
     error: BaseException | None = None
+    sent_back: SentBack | None = None
 
     def __str__(self) -> str:
         if self.error is None:

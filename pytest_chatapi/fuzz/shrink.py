@@ -41,6 +41,8 @@ def _smaller(case: Case) -> Iterator[Case]:
     """Simpler cases, the simplest first."""
     said = case.said
     names = {step.name for step in case.steps}
+    for at in range(len(said.then)):
+        yield replace(case, said=said._replace(then=said.then[:at] + said.then[at + 1 :]))
     if not said.kind.startswith(OWN):
         for text in _SIMPLE:
             if len(text) < len(said.text):

@@ -42,7 +42,9 @@ def _said(fitting: Sequence[Said]) -> st.SearchStrategy[Said]:
     def varied(said: Said) -> st.SearchStrategy[Said]:
         if said.kind.startswith(OWN):
             return st.just(said)
-        return st.builds(Said, st.just(said.kind), texts(), st.integers(0, 3))
+        then = st.lists(st.sampled_from(["call", "calls", "text and calls"]), max_size=3)
+        further = then.map(tuple) if said.then else st.just(())
+        return st.builds(Said, st.just(said.kind), texts(), st.integers(0, 3), further)
 
     return st.sampled_from(fitting).flatmap(varied)
 

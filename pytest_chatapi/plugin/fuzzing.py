@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
+import sys
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ from pytest_chatapi.errors import ChatAPIError, SettingError
 from pytest_chatapi.fuzz.cases import OWN, Case, Deliverer, Said
 from pytest_chatapi.fuzz.counterexample import Failure, described, write_cassette
 from pytest_chatapi.fuzz.deliveries import CATALOGUE
+from pytest_chatapi.fuzz.loops import SentBack, Turn, endless, left_open, wrong_follow_up
 from pytest_chatapi.fuzz.oracle import Outcome
 from pytest_chatapi.fuzz.replies import HARD, kinds, reply_of
 from pytest_chatapi.fuzz.shrink import shrunk
@@ -32,6 +35,22 @@ if TYPE_CHECKING:
     from pytest_chatapi.fuzz.search import Search
 
 __all__ = ["Fuzz"]
+
+
+_MOST_REQUESTS = 50
+
+
+class Stopped(BaseException):
+    """The consumer sends too many requests; no `except Exception` of it gets in the way."""
+
+
+class _Bounded(list[Request]):
+    """The requests of one run."""
+
+    def append(self, request: Request) -> None:
+        if len(self) == _MOST_REQUESTS:
+            raise Stopped(f"after {_MOST_REQUESTS} requests")
+        super().append(request)
 
 
 class Fuzz:
@@ -110,17 +129,17 @@ class Fuzz:
         from pytest_chatapi.fuzz.search import Search
 
         deliverer = Deliverer(own)
-        with asyncio.Runner() as runner:
+        with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
 
             def run(case: Case) -> tuple[Outcome, bool]:
                 deliverer.begin(case)
-                outcome = _outcome(consumer, runner)
-                self._handle.recorder.exchanges.clear()
+                outcome = self._outcome(consumer, runner, patch)
                 if deliverer.problem:
                     raise SettingError(deliverer.problem)
-                return outcome, deliverer.changed
+                sent_back = self._sent_back(outcome, deliverer)
+                return replace(outcome, sent_back=sent_back), deliverer.changed
 
-            ask = self._first_request(consumer, runner)
+            ask = self._first_request(consumer, runner, patch)
             self._mock.reply(deliverer)
             said = _said(ask, own)
             turns = 1
@@ -128,6 +147,10 @@ class Fuzz:
             for what in said:
                 outcomes.append(run(Case(what))[0])
                 turns = max(turns, len(deliverer.asked))
+            called = [what for what in said if what.kind == "call"]
+            if turns > 1 and own is None:
+                several = "calls" if any(what.kind == "calls" for what in said) else "call"
+                said += [what._replace(then=(several,)) for what in called]
             if all(outcome.error is None and outcome.value is None for outcome in outcomes):
                 raise SettingError(
                     "the consumer returns None: return what it understood of the response"
@@ -148,7 +171,7 @@ class Fuzz:
                 )
             if failure is None:
                 return ""
-            if not failure.problem.startswith("lost"):
+            if not failure.problem.startswith("lost the") or failure.outcome.sent_back:
                 failure = shrunk(failure, search.judged)
             run(failure.case.plain)
             plain_sent = deliverer.sent
@@ -164,6 +187,24 @@ class Fuzz:
                 cassette=shown_path(self._request.config, path) if is_written else "",
                 notes=notes,
             )
+
+    def _sent_back(self, outcome: Outcome, deliverer: Deliverer) -> SentBack | None:
+        """What is wrong with the further requests of a run."""
+        refusals = {request.body: message for request, message in self._mock.refused}
+        turns: dict[object, Turn] = {}
+        for request in self._mock.requests:
+            body = request_json(request)[0]
+            if request.body in turns or not isinstance(body, dict) or "messages" not in body:
+                continue
+            answered = request.body in deliverer.asked
+            said = deliverer.said[deliverer.asked.index(request.body)] if answered else None
+            turns[request.body] = Turn(body, said, refusals.get(request.body, ""))
+        known = list(turns.values())
+        if wrong := wrong_follow_up(known):
+            return wrong
+        if isinstance(outcome.error, Stopped):
+            return endless(known, _MOST_REQUESTS)
+        return left_open(known, outcome.value)
 
     def _debatable(self, search: Search) -> list[str]:
         """What the consumer reads differently though the reference leaves it open."""
@@ -191,7 +232,27 @@ class Fuzz:
             raise SettingError("chatapi_fuzz has to be an argument of the test")
         return mock
 
-    def _first_request(self, consumer: Callable[[], Any], runner: asyncio.Runner) -> Ask:
+    def _outcome(
+        self, consumer: Callable[[], Any], runner: asyncio.Runner, patch: pytest.MonkeyPatch
+    ) -> Outcome:
+        """What the consumer makes of its responses; the mock has its requests then."""
+        patch.setattr(self._mock, "requests", _Bounded())
+        patch.setattr(self._mock, "refused", [])
+        try:
+            result = consumer()
+            if inspect.iscoroutine(result):
+                result = runner.run(result)
+            return Outcome(result)
+        except ChatAPIError:
+            raise
+        except (Exception, Stopped) as error:
+            return Outcome(error=error.with_traceback(None))
+        finally:
+            self._handle.recorder.exchanges.clear()
+
+    def _first_request(
+        self, consumer: Callable[[], Any], runner: asyncio.Runner, patch: pytest.MonkeyPatch
+    ) -> Ask:
         """What the consumer asks for, first of all."""
         bodies: list[Ask] = []
 
@@ -202,8 +263,7 @@ class Fuzz:
 
         route = self._mock.reply(reply)
         route.reply_count = 1  # an error says that it is not requested, so the mock need not
-        outcome = _outcome(consumer, runner)
-        self._handle.recorder.exchanges.clear()
+        outcome = self._outcome(consumer, runner, patch)
         if not bodies:
             for _, message in self._mock.refused[:1]:
                 raise SettingError(f"the API refused the request of the consumer: {message}")
@@ -231,6 +291,9 @@ def _require_comparable(
 
 
 def _is_in_loop() -> bool:
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_run():
+        return True
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -260,15 +323,3 @@ def _said(ask: Ask, own: Sequence[Reply] | None) -> list[Said]:
         reply_of(kind, ask, text)
         said.append(Said(kind, text))
     return said
-
-
-def _outcome(consumer: Callable[[], Any], runner: asyncio.Runner) -> Outcome:
-    try:
-        result = consumer()
-        if inspect.iscoroutine(result):
-            result = runner.run(result)
-        return Outcome(result)
-    except ChatAPIError:
-        raise
-    except Exception as error:
-        return Outcome(error=error.with_traceback(None))
