@@ -71,6 +71,7 @@ def test_a_problem_is_named_by_the_kind_of_delivery() -> None:
     assert problem("no_space", error, hello) == "reads a legal delivery differently"
     assert problem("html", hello, error) == problem("html", hello, Outcome()) == ""
     assert problem("html", hello, hello) == "took an illegal delivery for the response"
+    assert problem("html", hello, Outcome("Hello", requests=1)) == ""  # it asked again
     assert problem("html", hello, Outcome("")) == "took a part of the response for the whole"
     assert problem("html", Outcome(), Outcome()) == ""
     assert problem("calls_share_index", hello, hello) == ""

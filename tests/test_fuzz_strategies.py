@@ -29,6 +29,7 @@ BODIES: list[dict[str, Any]] = [
     {**_PLAIN, "stream": True, "response_format": _FORMAT},
     {**_PLAIN, "response_format": _FORMAT},
     {**_PLAIN, "logprobs": True, "n": 2},
+    {**_PLAIN, "stream": True, "max_completion_tokens": 5},
     {**_PLAIN, "tools": BODY["tools"], "tool_choice": "required"},
 ]
 _ASIDE = {"S10", "Q17"}

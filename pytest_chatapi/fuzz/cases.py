@@ -17,12 +17,26 @@ from pytest_chatapi.fuzz.replies import HARD, completion_for, fitting, kinds, re
 from pytest_chatapi.mock.replies import Reply
 from pytest_chatapi.recording.interaction import Interaction
 
-__all__ = ["OWN", "Case", "Deliverer", "Said", "cases_of", "draft_of", "fixed_cases", "said_reply"]
+__all__ = [
+    "FEWER_CHUNKS",
+    "OWN",
+    "Case",
+    "Deliverer",
+    "Said",
+    "cases_of",
+    "draft_of",
+    "fixed_cases",
+    "said_reply",
+]
 
 _MOST_TURNS = 50
 
 OWN = "reply "
 """How the kind of a reply of the test's own begins; its index follows."""
+
+
+FEWER_CHUNKS = ("compact", "whole_texts", "role_with_content", "finish_with_content")
+"""Deliveries that make a counterexample easier to read."""
 
 
 class Said(NamedTuple):
@@ -116,8 +130,9 @@ class Deliverer:
         reply = said_reply(self.case.said, ask, self.own, turn)
         if turn == 0 or self.own is None:
             return reply
+        reply = fitting(reply, ask.body)
         is_over = turn >= len(self.own) and any(calls_of(completion_for(reply, ask.body, turn)))
-        return fitting(None if is_over else reply, ask.body)
+        return fitting(None, ask.body) if is_over else reply
 
 
 def said_reply(said: Said, ask: Ask, own: Sequence[Reply] | None, turn: int = 0) -> Reply:

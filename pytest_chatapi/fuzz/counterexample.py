@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pytest_chatapi.contract.wording import show
 from pytest_chatapi.errors import ChatAPIError
-from pytest_chatapi.fuzz.cases import OWN, Case
+from pytest_chatapi.fuzz.cases import FEWER_CHUNKS, OWN, Case
 from pytest_chatapi.fuzz.deliveries import CATALOGUE
 from pytest_chatapi.fuzz.loops import SentBack
 from pytest_chatapi.fuzz.oracle import Outcome
@@ -75,13 +75,23 @@ def described(
     if cassette:
         lines += ["", "As a recording:", f"  {cassette}"]
     lines += _others(failure, others)
-    names = [step.name for step in failure.case.steps if step.name != "compact"]
+    names = _to_skip(failure.case)
+    if failure.problem == "lost the refusal":
+        names = ["refusal"]
     if names:
         remedy = " or ".join(f"skip=[{name!r}]" for name in reversed(names))
         lines += ["", *_wrapped(f"To try the others without it: {remedy}", "  ")]
     for note in notes:
         lines += ["", *_wrapped(note, "")]
     return "\n".join(lines)
+
+
+def _to_skip(case: Case) -> list[str]:
+    """The deliveries without which the others can be tried."""
+    if case.illegal is not None:
+        return [case.illegal.name]
+    names = [step.name for step in case.steps]
+    return [name for name in names if name not in FEWER_CHUNKS] or names
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
@@ -116,7 +126,9 @@ def _others(failure: Failure, others: Sequence[Failure]) -> Iterator[str]:
     own = failure.case.steps[-1].name if failure.case.steps else ""
     groups: dict[str, dict[str, None]] = {}
     for other in others:
-        if other.case.steps and (name := other.case.steps[-1].name) != own:
+        if other is not failure and not other.case.steps:
+            groups.setdefault("plain", {})[f"{other.problem} ({other.case.said.kind})"] = None
+        elif other.case.steps and (name := other.case.steps[-1].name) != own:
             groups.setdefault(CATALOGUE[name].kind, {})[name] = None
     if groups:
         yield from ("", "It is wrong with these deliveries too:")
@@ -137,9 +149,9 @@ def _test(
     sent_back = None if is_loud else failure.outcome.sent_back
     modules = {"asyncio": consumer.startswith("asyncio.")}
     modules["json"] = sent_back is not None and bool(sent_back.calls)
-    modules["pytest"] = is_loud
     imports = [f"import {name}" for name, is_used in modules.items() if is_used]
     yield from (*imports, "") if imports else ()
+    yield from ("import pytest", "") if is_loud else ()
     yield from ("from pytest_chatapi.mock import wire", "", "")
     name = case.steps[-1].name if case.steps else f"reads_{case.said.kind}"
     name = name if sent_back is None else "tool_loop"

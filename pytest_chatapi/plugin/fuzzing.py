@@ -17,14 +17,14 @@ import pytest
 
 from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.exchange import Request
-from pytest_chatapi.contract.wording import did_you_mean
+from pytest_chatapi.contract.wording import did_you_mean, listed
 from pytest_chatapi.errors import ChatAPIError, SettingError
 from pytest_chatapi.fuzz.cases import OWN, Case, Deliverer, Said
 from pytest_chatapi.fuzz.counterexample import Failure, described, write_cassette
 from pytest_chatapi.fuzz.deliveries import CATALOGUE
 from pytest_chatapi.fuzz.loops import SentBack, Turn, endless, left_open, wrong_follow_up
 from pytest_chatapi.fuzz.oracle import Outcome
-from pytest_chatapi.fuzz.replies import HARD, kinds, reply_of
+from pytest_chatapi.fuzz.replies import HARD, KINDS, kinds, reply_of
 from pytest_chatapi.fuzz.shrink import shrunk
 from pytest_chatapi.mock.builders import reply_that_fits
 from pytest_chatapi.mock.replies import Reply
@@ -85,7 +85,7 @@ class Fuzz:
             same: compares two results; ``None``: they have to be equal.
             debatable: fail for what the reference leaves open too, which is only reported else.
             skip: names of deliveries to leave out, such as those that a client library is known
-                to read wrong.
+                to read wrong; also kinds of responses, such as ``refusal``.
 
         Raises:
             SettingError: Hypothesis is not installed, or an argument is wrong.
@@ -97,7 +97,7 @@ class Fuzz:
         allowed = ["legal", *(name for name, is_on in names.items() if is_on)]
         own = None if replies is None else [_reply(reply) for reply in replies]
         for name in skip:
-            if name not in CATALOGUE:
+            if name not in CATALOGUE and name not in KINDS:
                 raise SettingError(f"skip: no delivery {name!r}{did_you_mean(name, CATALOGUE)}")
         search = partial(self._message, consumer, own, allowed, examples, seed, same, skip)
         with pytest.MonkeyPatch.context() as patch:
@@ -136,12 +136,16 @@ class Fuzz:
                 outcome = self._outcome(consumer, runner, patch)
                 if deliverer.problem:
                     raise SettingError(deliverer.problem)
-                sent_back = self._sent_back(outcome, deliverer)
-                return replace(outcome, sent_back=sent_back), deliverer.changed
+                outcome = replace(
+                    outcome,
+                    sent_back=self._sent_back(outcome, deliverer),
+                    requests=len(deliverer.asked),
+                )
+                return outcome, deliverer.changed
 
             ask = self._first_request(consumer, runner, patch)
+            said = _said(ask, own, skip)
             self._mock.reply(deliverer)
-            said = _said(ask, own)
             turns = 1
             outcomes = []
             for what in said:
@@ -274,8 +278,8 @@ class Fuzz:
 
 
 def _size(failure: Failure) -> tuple[bool, int]:
-    """What is easier to understand comes first: the plain delivery, then few steps."""
-    return bool(failure.case.steps), len(failure.case.steps)
+    """What is easier to understand comes first: few steps, and what a result lacks last."""
+    return failure.problem.startswith("lost"), len(failure.case.steps)
 
 
 def _require_comparable(
@@ -313,13 +317,16 @@ def _reply(reply: Reply | str) -> Reply:
     return text(reply) if isinstance(reply, str) else reply
 
 
-def _said(ask: Ask, own: Sequence[Reply] | None) -> list[Said]:
+def _said(ask: Ask, own: Sequence[Reply] | None, skip: Collection[str]) -> list[Said]:
     """What the model may say, the plainest first."""
     if own is not None:
         return [Said(f"{OWN}{at}", "") for at in range(len(own))]
     said = []
     for kind in kinds(ask):
         text = f"No: {HARD}" if kind == "refusal" else HARD
-        reply_of(kind, ask, text)
-        said.append(Said(kind, text))
+        if kind not in skip:
+            reply_of(kind, ask, text)
+            said.append(Said(kind, text))
+    if not said:
+        raise SettingError(f"skip: leaves no response: the request allows {listed(kinds(ask))}")
     return said
