@@ -39,10 +39,12 @@ def failure_of(fuzz: Any, consumer: Any, **options: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("body", "examples"), [(BODY, 10), (TWO, 5), (_TEXT, 5)], ids=["tools", "n", "text"]
+    ("body", "replies"),
+    [(BODY, None), (TWO, ["Zoë"]), (_TEXT, ["Zoë"])],
+    ids=["tools", "n", "text"],
 )
-def test_a_right_reader_passes(chatapi_fuzz: Any, body: dict[str, Any], examples: int) -> None:
-    chatapi_fuzz(consumer_of(Reader, body), examples=examples)
+def test_a_right_reader_passes(chatapi_fuzz: Any, body: dict[str, Any], replies: Any) -> None:
+    chatapi_fuzz(consumer_of(Reader, body), examples=5, replies=replies)
 
 
 @pytest.mark.slow
@@ -62,7 +64,11 @@ def _is_found(fuzz: Any, name: str, **options: Any) -> None:
 
 @pytest.mark.parametrize("name", _SOME)
 def test_a_wrong_reader_is_found(chatapi_fuzz: Any, name: str) -> None:
-    _is_found(chatapi_fuzz, name, examples=3)
+    if name == "IgnoresRefusal":
+        _is_found(chatapi_fuzz, name, examples=3, illegal=False, replies=None)
+    else:
+        calls = tool_calls(tool_call("get_weather"), tool_call("get_traffic"), content="Zoë")
+        _is_found(chatapi_fuzz, name, examples=3, replies=[calls])
 
 
 @pytest.mark.slow
@@ -187,7 +193,8 @@ class _EndsWhereTheConnectionBreaks(Reader):
 
 
 def test_a_lost_connection_has_to_be_noticed(chatapi_fuzz: Any) -> None:
-    message = failure_of(chatapi_fuzz, consumer_of(_EndsWhereTheConnectionBreaks, _TEXT))
+    consumer = consumer_of(_EndsWhereTheConnectionBreaks, _TEXT)
+    message = failure_of(chatapi_fuzz, consumer, replies=["Hello"], examples=3)
     assert "illegal         connection_lost(" in message
     assert "            cut=True,\n" in message
 
@@ -301,7 +308,7 @@ def _texts(fuzz: Any, **options: Any) -> list[Any]:
     said = []
 
     def consume() -> Any:
-        said.append(_answer({**_WHOLE, "tools": BODY["tools"][:1]}))
+        said.append(_answer({key: _WHOLE[key] for key in ("model", "messages")}))
         return said[-1]
 
     fuzz(consume, examples=5, illegal=False, **options)

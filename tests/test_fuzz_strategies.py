@@ -40,7 +40,7 @@ def codes(exchange: Exchange) -> set[str]:
     return {finding.code for finding in check_exchange(exchange, "documented").findings} - _ASIDE
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(st.sampled_from(BODIES).flatmap(strategies.exchanges))
 def test_each_legal_exchange_has_no_finding(exchange: Exchange) -> None:
     assert codes(exchange) == set()

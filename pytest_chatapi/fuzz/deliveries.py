@@ -686,7 +686,7 @@ def arguments_cut(draft: Draft, kept: int) -> bool:
     return False
 
 
-@_delivery("illegal", "chunks", may_recover=True)
+@_delivery("illegal", "chunks", may_recover=True, after=["compact"])
 def calls_share_index(draft: Draft) -> bool:
     """Two calls have the same `index`."""
     calls = _fragments_of_calls(draft)
