@@ -30,10 +30,13 @@ from table import ROOT, Row, median
 
 sys.path.insert(0, str(ROOT / "tests"))
 
+import figures_reports
 import stub_server
 from traffic import ANSWER
 
 from pytest_chatapi import RecordReplayTransport, Request
+from pytest_chatapi.figures.page import page
+from pytest_chatapi.figures.report import figures_of_row, report_of
 from pytest_chatapi.recording.cassette import prepared, write
 from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.redaction.redactor import Redactor
@@ -235,6 +238,16 @@ def accounted(folder: Path, path: Path) -> tuple[float, float]:
     return float(counted) / 1e9, float(bare) / 1e9
 
 
+def reported(count: int) -> tuple[float, int]:
+    """CPU seconds to write a report of so many exchanges, as JSON and as a page; its bytes."""
+    exchanges = [figures_of_row(row) for row in figures_reports.report(count)["exchanges"]]
+    started = time.process_time()
+    report = report_of(exchanges, figures_reports.PRICES, {"kind": "pytest"})
+    json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
+    written = page([("run", report)])
+    return time.process_time() - started, len(written.encode())
+
+
 def rows() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder, stub_server.running() as server:
         at = Path(folder)
@@ -279,6 +292,9 @@ def rows() -> Iterator[Row]:
         how = f"{counted * 1e3:.3f} vs {plain * 1e3:.3f} ms a test"
         share = (counted / plain - 1) * 100
         yield Row("figures of each test of a run, to none", how, share, most=1, unit="%")
+        seconds, size = reported(10_000)
+        how = f"10,000 exchanges, a page of {size / 1e6:.2f} MB"
+        yield Row("report of a run, as JSON and as a page", how, seconds, most=3, unit="s")
         four, own_four = cassette(at / "4.yaml", 4), own_cassette(at / "o4.yaml", 4)
         fast = median(lambda: typical_ours(own_four), 15)
         slow = median(lambda: typical_theirs(four), 15)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pytest_chatapi.errors import ReadError
 
-__all__ = ["require_writable", "short_names", "show", "wants_colour", "write"]
+__all__ = ["Progress", "require_writable", "short_names", "show", "wants_colour", "write"]
 
 
 def show(text: str, output: str | None) -> None:
@@ -85,3 +85,29 @@ def wants_colour(output: str | None) -> bool:
     if output is not None or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+
+
+# Fewer files are checked before anybody could read a progress bar.
+_WORTH_PROGRESS = 21
+
+
+class Progress:
+    """A bar on standard error, shown only if both streams are terminals."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._shown = total >= _WORTH_PROGRESS and sys.stderr.isatty() and sys.stdout.isatty()
+
+    def step(self) -> None:
+        self._done += 1
+        if self._shown:
+            filled = self._done * 30 // self._total
+            bar = "=" * filled + " " * (30 - filled)
+            sys.stderr.write(f"\r[{bar}] {self._done}/{self._total} files")
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()

@@ -431,6 +431,15 @@ class DropsFirstArguments(Reader):
 
 
 @_wrong()
+class MixesCallsOfOneIndex(Reader):
+    def result(self) -> dict[str, Any]:
+        for choice in self.choices.values():
+            for call in choice["calls"].values():
+                call["arguments"] = json.dumps(call["arguments"])  # is not read as JSON
+        return super().result()
+
+
+@_wrong()
 class ReadsArgumentsOfEachFragment(Reader):
     def call(self, calls: dict[Any, Any], call: dict[str, Any]) -> None:
         if call["function"].get("arguments"):

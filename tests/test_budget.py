@@ -34,7 +34,7 @@ def one(usd: float | None = 0.25, status: int = 200, **figures: Any) -> Priced:
     ("limits", "exchanges", "broken"),
     [
         ({"calls": 2}, [one(), one()], []),
-        ({"calls": 1}, [one(), one()], ["calls: 2, over the budget of 1"]),
+        ({"calls": 1}, [one(), one()], ["calls: 2, over the budget of 1, broken by exchange 1"]),
         ({"total_tokens": 60}, [one(), one()], []),
         (
             {"total_tokens": 59},
@@ -70,8 +70,8 @@ def one(usd: float | None = 0.25, status: int = 200, **figures: Any) -> Priced:
             {"total_tokens": 100},
             [one(tokens=Tokens())],
             [
-                "total_tokens: 1 response reported no usage, so the budget of 100 may be exceeded; "
-                "allow it: allow_unknown=True"
+                "total_tokens: 1 response reported no usage (exchange 0, m), so the budget of 100 "
+                "may be exceeded; allow it: allow_unknown=True"
             ],
         ),
         ({"total_tokens": 100}, [one(tokens=Tokens(), status=429)], []),
@@ -79,8 +79,8 @@ def one(usd: float | None = 0.25, status: int = 200, **figures: Any) -> Priced:
             {"usd": 1},
             [one(None)],
             [
-                "usd: the cost of 1 response is not known, so the budget of 1 may be exceeded; "
-                "allow it: allow_unknown=True"
+                "usd: the cost of 1 response is not known (exchange 0, m), so the budget of 1 may "
+                "be exceeded; allow it: allow_unknown=True"
             ],
         ),
         (
@@ -108,9 +108,9 @@ def test_what_cannot_be_counted_breaks_a_budget(monkeypatch: pytest.MonkeyPatch)
     group = Group("", [one(None)])
     monkeypatch.setattr(budget, "find_spec", lambda name: None)
     assert list(breaches({"usd": 1, "calls": 1}, group, ["embeddings", "embeddings"])) == [
-        "usd: the cost of 1 response is not known and 2 requests to other APIs (embeddings) cannot "
-        "be counted, so the budget of 1 may be exceeded; pip install 'pytest-chatapi[cost]', or "
-        "allow it: allow_unknown=True"
+        "usd: the cost of 1 response is not known (exchange 0, m) and 2 requests to other APIs "
+        "(embeddings) cannot be counted, so the budget of 1 may be exceeded; pip install "
+        "'pytest-chatapi[cost]', or allow it: allow_unknown=True"
     ]
     assert list(breaches({"usd": 1, "allow_unknown": True}, group, ["embeddings"])) == []
     # A number of its own, where other requests were sent between.
@@ -149,13 +149,23 @@ class TestIt:
     def test_other(self, chatapi_mock):
         chatapi_mock.embeddings()
         openai.OpenAI().embeddings.create(model="text-embedding-3-small", input="Hi")
+
+    @pytest.fixture
+    def late(self, chatapi_mock):
+        yield
+        chatapi_mock.reply("Hello!")
+        ask()
+
+    @pytest.mark.chatapi_budget(calls=0)
+    def test_passes_before_its_fixture_asks(self, late): pass
 """,
     )
-    result.assert_outcomes(passed=1, failed=2)
+    result.assert_outcomes(passed=2, failed=2, errors=1)
     result.stdout.fnmatch_lines(
         ["  total_tokens: 1 request to other APIs (embeddings) cannot be counted, so the budget*"]
     )
-    result.stdout.fnmatch_lines(["over budget", "  calls: 2, over the budget of 1"])
+    result.stdout.fnmatch_lines(["over budget", "  calls: 2, over the budget of 1, *"])
+    result.stdout.fnmatch_lines(["  calls: 1, over the budget of 0, broken by exchange 0"])
 
 
 @pytest.mark.parametrize(

@@ -589,6 +589,37 @@ def test_strict(capsys: pytest.CaptureFixture[str], good: str) -> None:
     assert run(capsys, "check", "--strict", good)[0] == 0
 
 
+def test_jobs_share_the_lines_of_a_large_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is in the file: the report is that of one process."""
+    shares: list[tuple[int, int]] = []
+
+    def in_processes(tasks: list[Any], jobs: int) -> Any:
+        shares.extend(task.share for task in tasks)
+        return map(check_module._check_file, tasks)
+
+    monkeypatch.setattr(check_module, "_in_processes", in_processes)
+    lines = [line(answer(20 + i % 3)) for i in range(11)]
+    lines[3:3] = ["<<<<<<< a", "{", "=======", "", "{", ">>>>>>> b", "{"]
+    files = [
+        write("lines.jsonl", *lines),
+        write("bare.jsonl", *[json.dumps(answer(30 + i)) for i in range(3)]),
+        write("document.json", json.dumps(answer(30), indent=1)),
+        write("broken.json", '{"request":\n{'),
+        write("other.json", "[1]"),
+    ]
+    known = ["--baseline", "known.json", files[1]]
+    run(capsys, "check", "--write-baseline", *known)
+    for arguments in (files, ["--format", "junit", *files], ["--format", "json", *files], known):
+        monkeypatch.setattr(check_module, "_WORTH_SHARES", 1 << 60)
+        alone = run(capsys, "check", "--jobs", "3", *arguments)
+        shares.clear()
+        monkeypatch.setattr(check_module, "_WORTH_SHARES", 0)
+        assert run(capsys, "check", "--jobs", "3", *arguments) == alone
+        assert shares[:3] == [(0, 3), (1, 3), (2, 3)]
+
+
 @pytest.mark.parametrize("form", ["text", "json", "junit"])
 def test_jobs(capsys: pytest.CaptureFixture[str], form: str) -> None:
     names = [write(f"{i}.jsonl", line(answer(20 + i)), line()) for i in range(5)]

@@ -22,7 +22,7 @@ from pytest_chatapi.figures.compare import FIGURES, compare, limit_of
 from pytest_chatapi.figures.compare_formats import markdown_of, text_of
 from pytest_chatapi.figures.measure import Figures, Timing, Tokens
 from pytest_chatapi.figures.price import Prices, Rates
-from pytest_chatapi.figures.report import Score, report_of
+from pytest_chatapi.figures.report import EXCLUDED, OTHER_ENDING, Score, report_of
 
 FINDING = {"code": "S10", "name": "a", "level": "error", "path": "$", "message": "m"}
 
@@ -31,7 +31,7 @@ def sent(test: str = "test_a", total: int | None = 110, **more: Any) -> Figures:
     """An exchange of a test, with 10 tokens of output."""
     tokens = Tokens() if total is None else Tokens(total - 10, 10, total)
     timing = Timing(first_token=more.pop("ttft", None), tokens_per_second=more.pop("speed", None))
-    model, status = more.pop("model", "mini"), 200
+    model, status = more.pop("model", "mini"), more.pop("status", 200)
     return Figures(
         "live", model, model, "localhost", True, status, tokens, timing, test=test, **more
     )
@@ -218,6 +218,9 @@ def test_what_does_not_apply_passes_unless_nothing_is_left() -> None:
     assert comparison["problems"] == []
     assert comparison["limits"][0]["compared"] == comparison["limits"][0]["absent"] == 1
     assert "test:ttft_seconds=1: 1 compared, 1 in neither\n" in text_of(comparison)
+    # All responses of a test are errors: there is nothing to report.
+    refused = report(sent("test_a"), sent("test_b", total=None, status=500))
+    assert problems(refused, refused, "test:total_tokens=1", "test:usd=1") == []
     none = report(sent())
     nothing = "nothing to compare for {}: no figure in both reports"
     for limit in ("ttft_seconds=1", "run:ttft_seconds=1", "scores.polite=1"):
@@ -235,6 +238,8 @@ def test_a_report_with_gaps_fails_every_limit() -> None:
         "head.json is not complete: 1 file could not be read for it"
     ]
     assert problems(base, head) == []
+    head["run"]["unread"] = [{"file": "a.png", "why": why} for why in (OTHER_ENDING, EXCLUDED)]
+    assert problems(base, head, "exchanges=0") == []  # they were not meant to be read
 
 
 def test_spread_and_scores() -> None:
@@ -377,6 +382,8 @@ def test_what_a_reader_sees_first_and_what_not_at_all() -> None:
     assert "n 1, p5-p95 0.100 -> 0.200\n" not in seen
     assert "within the spread" not in seen.replace("interval", "").partition("scores.")[0]
     assert "first_answer_seconds" in "\n".join(text(one(100, 0.1, 0.1), one(100, 0.2, 0.3)))
+    # A change that is smaller than what is shown of the figure.
+    assert "_seconds" not in "\n".join(text(one(100, 0.1, 0.1), one(100, 0.10004, 0.10004)))
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from conformance_servers import HEADERS, MODEL, URL, Answered, Faulty, body_of, 
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.conformance import wire
 from pytest_chatapi.conformance.probe import Check, Probe, selected
+from pytest_chatapi.conformance.probe import checks as every_check
 from pytest_chatapi.conformance.run import Options, Run
 from pytest_chatapi.conformance.server import Server
 from pytest_chatapi.conformance.wire import Caps, Live
@@ -161,7 +162,7 @@ def test_a_server_that_does_not_play_gets_a_verdict(
     with server(behaviour) as (url, requests):
         status, checks, _ = conform(url, "--timeout", timeout)
     assert status == 1
-    assert len(checks) == len(list(selected([], [])))
+    assert len(checks) == len(list(selected(every_check(), [], [])))
     basic = checks["text.basic.whole"]
     assert basic["verdict"] == "fail"
     assert reason in json.dumps(basic)
@@ -252,7 +253,7 @@ def test_caps_hold_beside_other_checks() -> None:
         with httpx.Client(transport=Faulty(count)) as client:
             live = lambda name: Live(client, URL, HEADERS, 5.0, cap)  # noqa: B023, E731
             run = Run(live, Options(MODEL, concurrency=4), cap)
-            outcomes = list(run.results(list(selected(["transport", "errors"], []))))
+            outcomes = list(run.results(list(selected(every_check(), ["transport", "errors"], []))))
         reasons = {result.reason for result in outcomes}
         assert any(reason.startswith("the cap of ") for reason in reasons)
         assert len(sizes) == cap.sent_requests
@@ -335,7 +336,7 @@ def test_a_check_that_breaks_is_our_error_and_leaves_the_others() -> None:
     caps = Caps()
     with httpx.Client(transport=Faulty(None)) as client:
         run = Run(lambda name: Live(client, URL, HEADERS, 5.0, caps), Options(MODEL), caps)
-        result, next_one = run.results([broken, *selected(["transport.query"], [])])
+        result, next_one = run.results([broken, *selected(every_check(), ["transport.query"], [])])
     assert (result.verdict.value, result.reason) == (
         "harness-error",
         "this check cannot cope with the response, please report it: KeyError('content')",

@@ -395,7 +395,7 @@ def test_matrix_names_runs_by_their_files(
     ("change", "said"),
     [
         ("[", "r.json: is not JSON: Expecting value: line 1 column 2 (char 1)"),
-        ("[]", "r.json: is not a report of version 1: write one with chatapi conform server ... "),
+        ("[]", "r.json: is not a report of version 1: write one with chatapi conform ... "),
         ({"version": 2}, "r.json: is not a report of version 1: write one"),
         (
             {"profile": None},

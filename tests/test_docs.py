@@ -46,7 +46,7 @@ def test_example(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for folder in ("cassettes", "path/to/your/cassettes"):
+    for folder in ("cassettes", "path/to/your/cassettes", "logs"):
         shutil.copytree(bundled("cassettes"), tmp_path / folder)
     monkeypatch.chdir(tmp_path)
     if kind == "python":

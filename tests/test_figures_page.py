@@ -220,13 +220,21 @@ def test_failures_and_what_is_known_in_part_are_said() -> None:
     assert "Spentnothingno exchange was live" in Parsed(page([("run", given)])).text
 
 
+def test_a_count_that_few_responses_report_says_so() -> None:
+    given = report(4)
+    for number, one in enumerate(given["exchanges"]):
+        one["cached_tokens"] = None if number else 0
+    given["run"]["cached_tokens"] = 0
+    assert "Cached tokens0reported by 1 of 4" in Parsed(page([("run", given)])).text
+
+
 def test_a_report_of_nothing() -> None:
     given = report_of([], Prices({}), {"kind": "recordings", "unread": [{"file": "a", "why": "b"}]})
     parsed = Parsed(page([("run", given)]))
     for part in (
         "There are no exchanges.",
         "No exchange belongs to a test.",
-        "1 file could not be reada: b",
+        "1 file not reada: b",
         "Not measured in any exchange.",
     ):
         assert part in parsed.text

@@ -17,7 +17,7 @@ from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.figures.frames import Frames
 from pytest_chatapi.figures.measure import Figures, Form, Timing, Tokens
-from pytest_chatapi.figures.price import Prices, Rates
+from pytest_chatapi.figures.price import UNKNOWN, Prices, Rates
 from pytest_chatapi.figures.report import (
     Score,
     figures_of_row,
@@ -92,6 +92,15 @@ def test_a_row_is_read_back(one: Figures) -> None:
     assert figures_of_row(row) == one
 
 
+def test_what_is_not_known_is_null() -> None:
+    row = row_of(Priced(figures(tokens=Tokens(), is_stream=True), UNKNOWN))
+    known = "source model requested_model host stream status form findings attributes"
+    texts = "test organization project tier unmeasured"  # empty
+    assert {name for name, value in row.items() if value is not None} == {
+        *f"{known} {texts}".split()
+    }
+
+
 def test_a_report() -> None:
     slow = Timing(total=9.0, first_token=3.0, marks=((1.0, "role"), (3.0, "answer")))
     exchanges = [
@@ -158,6 +167,10 @@ def test_a_report_of_nothing() -> None:
         (
             json.dumps({**report_of([], PRICES, RUN), "tests": [{"test": "t"}]}),
             "is not as schemas/figures.json says: expected string or null",
+        ),
+        (
+            json.dumps({**report_of([], PRICES, RUN), "streams": [{"exchange": 0, "marks": []}]}),
+            "there is no exchange 0",
         ),
     ],
 )
@@ -317,12 +330,12 @@ def test_the_text() -> None:
     report = report_of(exchanges, prices, run, scores=scores)
     assert text_of(report) == (
         """\
-model                        calls  prompt  output     USD  USD/M    TTFT  tok/s
-m                                2   2,000     200  0.0056   2.55  0.25 s     40
-unpriced?[2J                     1       7
-xxxxxxxxxxxxxxxxxxxxxxxx...      1
-silent                           1
-total                            5   2,007     200  0.0056
+model                       calls  prompt  output      USD  USD/M    TTFT  tok/s
+m                               2   2,000     200   0.0056   2.55  0.25 s     40
+unpriced?[2J                    1       7
+xxxxxxxxxxxxxxxxxxxxxxx...      1
+silent                          1
+total                           5  2,007+    200+  0.0056+
 
 model                 valid calls  cut  refused  findings  index
 m                             2/3    1        1         1   61.5
@@ -330,7 +343,8 @@ m                             2/3    1        1         1   61.5
 5 exchanges of 4 models: 4 live, 1 replayed; 1 failed
 spent 0.0028 USD, saved 0.0028 USD (spent live, saved by replay)
 1 response reported no usage
-1 response at an unknown price: unpriced?[2J; give it in [tool.chatapi.prices]
+1 response at an unknown price: unpriced?[2J; set it in [tool.chatapi.prices]
++ marks sums that leave out what is not known
 1 stream without tok/s: no times
 tok/s of 1 stream: the first chunk is counted as one token, as its own count is
   not reported
@@ -355,7 +369,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[4].split() == ["lit", "0/1", "3"]
     assert lines[6:8] == [
         "2 exchanges of 1 model",
-        "2 responses at an unknown price: lit; give it in [tool.chatapi.prices]",
+        "2 responses at an unknown price: lit; set it in [tool.chatapi.prices]",
     ]
     assert all(len(line) <= 80 for line in lines)
     assert main(["figures", str(EXAMPLE), "--format", "json"]) == 0
@@ -394,6 +408,10 @@ def test_settings_recordings_reports_and_others(
     }
     assert main(["figures", "in/run.json", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["run"]["started"] == RUN["started"]
+    sorted_report = json.loads(Path("in/run.json").read_text())
+    Path("sorted.json").write_text(json.dumps(sorted_report, sort_keys=True))
+    assert main(["figures", "sorted.json", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == sorted_report
     # A file that is named is read, and an error if it is nothing known.
     assert main(["figures", "in/old/b.yaml", "in/notes.json", "--format", "json"]) == 2
     captured = capsys.readouterr()

@@ -253,6 +253,28 @@ def test_clients_start_without_certificates(chatapi_fuzz: Any) -> None:
     assert os.environ["SSL_CERT_DIR"] == before
 
 
+class _ListsDeltas(Reader):
+    def delta(self, mine: dict[str, Any], delta: dict[str, Any]) -> None:
+        super().delta(mine, delta)
+        mine.setdefault("texts", []).append(delta.get("content"))
+
+    def result(self) -> Any:
+        return super().result()["choices"][0]["texts"]
+
+
+def test_results_that_list_the_chunks_are_explained(chatapi_fuzz: Any) -> None:
+    message = failure_of(chatapi_fuzz, consumer_of(_ListsDeltas, _TEXT), replies=["Hello"])
+    assert "  hint            both are the same text in other pieces: return it joined" in message
+
+
+def test_without_random_deliveries(chatapi_fuzz: Any) -> None:
+    chatapi_fuzz(lambda: _answer(_WHOLE), replies="Hello", examples=0)
+
+
+def test_consumers_may_keep_members_that_they_do_not_know(chatapi_fuzz: Any) -> None:
+    chatapi_fuzz(lambda: _message(_WHOLE), replies=["Hello"], examples=0)
+
+
 def test_replies_narrow_what_is_said(chatapi_fuzz: Any) -> None:
     said = set()
 
@@ -284,6 +306,12 @@ def test_results_are_compared_by_same(chatapi_fuzz: Any) -> None:
         (lambda: _answer(_WHOLE) and None, {}, "the consumer returns None: return what it"),
         (lambda: 1, {"skip": ["compakt"]}, "skip: no delivery 'compakt': did you mean compact?"),
         (lambda: _answer(_WHOLE), {"skip": ["text", *KINDS]}, "skip: leaves no response: the req"),
+        (lambda: 1, {"skip": "compact"}, "skip: use a list of names, ['compact']"),
+        (lambda: 1, {"examples": -1}, "examples: -1 is less than 0"),
+        (lambda: 1, {"replies": [3]}, "replies: 3 is not a reply: use a text, or"),
+        (lambda: 1, {"replies": []}, "replies is empty: pass at least one"),
+        (42, {}, "the consumer is 42: pass a function without arguments"),
+        (lambda: (part for part in ["a"]), {}, "the consumer returned a generator, which has not"),
         (lambda: _answer({**_WHOLE, "n": 0}), {}, "refused the request of the consumer: Invalid"),
     ],
 )
@@ -291,6 +319,23 @@ def test_misuse_is_named(chatapi_fuzz: Any, consumer: Any, options: Any, why: st
     with pytest.raises(SettingError) as error:
         chatapi_fuzz(consumer, **options)
     assert why in str(error.value)
+
+
+_MISUSED = """
+def app():
+    raise KeyError("of the app")
+def test_misuse(chatapi_fuzz):
+    chatapi_fuzz(lambda: 1)
+def test_own_error(chatapi_fuzz):
+    chatapi_fuzz(app)
+"""
+
+
+def test_misuse_is_shown_at_the_line_of_the_test(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(_MISUSED)
+    output = run_here(pytester).stdout.str()
+    assert "fuzzing.py" not in output
+    assert '    raise KeyError("of the app")' in output
 
 
 def test_hypothesis_is_asked_for(chatapi_fuzz: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -407,6 +452,27 @@ def test_the_counterexample_can_be_pasted_and_replayed(
     result = run_here(pytester, "test_recorded.py")
     result.assert_outcomes(failed=1)
     assert ("assert not True" if illegal else why) in result.stdout.str()
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("StripsChunks", "  differs         choices[0].content: plain 'ab', this 'a b'\n"),
+        ("LosesUsage", "  the consumer    returned {'choices': "),
+        ("JoinsCallsByName", "  response        calls: 'Hi' in the arguments\n"),
+    ],
+)
+def test_the_pasted_test_fails_for_nobody_else(
+    chatapi_fuzz: Any, pytester: pytest.Pytester, name: str, shown: str
+) -> None:
+    reader, body = MUTANTS[name]
+    message = failure_of(chatapi_fuzz, consumer_of(reader, body), seed=1)
+    assert shown in message
+    pasted = message.partition("Hypothesis:\n")[2].partition("\nAs a recording:")[0]
+    for who, failed in ((name, 1), ("Reader", 0)):
+        app = f"import fuzz_readers as r\nconsume = r.consumer_of(r.{who}, {body})\n"
+        pytester.makepyfile(**{f"test_{who}": app + pasted})
+        run_here(pytester, f"test_{who}.py").assert_outcomes(failed=failed, passed=1 - failed)
 
 
 def test_a_long_event_is_shown_short(chatapi_fuzz: Any) -> None:

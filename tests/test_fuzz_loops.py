@@ -56,7 +56,7 @@ def test_a_wrong_loop_is_found_whatever_the_model_says(chatapi_fuzz: Any, name: 
 
 def test_the_model_calls_in_several_turns_and_comes_to_an_end(chatapi_fuzz: Any) -> None:
     message = _is_found(chatapi_fuzz, *WRONG["KeepsCallsOfEarlierTurns"], examples=1)
-    assert "  response        call, then calls: 'a'\n" in message
+    assert "  response        call, then calls: 'a' in the arguments\n" in message
     assert "  request 3       messages[1].tool_calls[0] and messages[3]" in message
 
 

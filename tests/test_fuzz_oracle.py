@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fuzz_readers import BODY, TWO
+from openai.types.chat import ChatCompletionMessage
 
 from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.contract.check import check_exchange
@@ -15,7 +16,7 @@ from pytest_chatapi.contract.exchange import Exchange, Request, Response, fold_h
 from pytest_chatapi.fuzz.cases import Said, draft_of, fixed_cases, said_reply
 from pytest_chatapi.fuzz.deliveries import CATALOGUE, Step, apply, delivered
 from pytest_chatapi.fuzz.draft import Draft
-from pytest_chatapi.fuzz.oracle import Outcome, is_part, lost_refusal, problem_of
+from pytest_chatapi.fuzz.oracle import Outcome, difference, is_part, lost_refusal, problem_of
 
 
 @dataclass
@@ -77,7 +78,48 @@ def test_a_problem_is_named_by_the_kind_of_delivery() -> None:
     assert problem("html", hello, Outcome("Hello", requests=1)) == ""  # it asked again
     assert problem("html", hello, Outcome("")) == "took a part of the response for the whole"
     assert problem("html", Outcome(), Outcome()) == ""
+    page = "<html><body><h1>Bad Gateway</h1></body></html>"
+    assert problem("html", hello, Outcome({"text": page})).startswith("took an illegal delivery")
+    assert problem("html", hello, Outcome(f"no JSON: {page}")) == ""
     assert problem("calls_share_index", hello, hello) == ""
+
+
+def test_calls_are_mixed_where_a_result_has_no_text_of_its_own() -> None:
+    def problem(value: Any) -> str:
+        return problem_of([CATALOGUE["calls_share_index"]], plain, Outcome(value))
+
+    plain = Outcome([{"id": "call_1", "text": "{1}"}, {"id": "call_2", "text": "{2}"}])
+    mixed = "took an illegal delivery for the response"
+    assert problem([{"id": "call_2", "text": "{1}{2}"}]) == mixed
+    assert problem([{"id": "call_2", "text": "{1}"}]) == mixed
+    assert problem([{"id": "call_2", "text": "two calls"}]) == ""
+    assert problem({"code": 2}) == ""
+
+
+def test_members_that_no_client_knows_may_be_kept() -> None:
+    def problem(plain: Any, value: Any) -> str:
+        return problem_of([CATALOGUE["unknown_members"]], Outcome(plain), Outcome(value))
+
+    chosen = {"message": {"content": "Hello"}}
+    kept = {"message": {"content": "Hello", "x_extra": {"content": "extra"}}, "x_note": None}
+    for model in (dict, SimpleNamespace, ChatCompletionMessage.model_construct):
+        assert problem(model(choices=[chosen]), model(choices=[kept], x_server={})) == ""
+        assert problem(model(text="Hello"), model(text="Helloextra")) != ""
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("a", "b", ("", "a", "b")),
+        ({"text": "a"}, ["a"], ("", {"text": "a"}, ["a"])),
+        ({"text": "a", "n": 1}, {"text": "a", "x_note": None}, ("n", 1, None)),
+        ({"calls": [{"id": "a"}]}, {"calls": [{"id": "b"}, {}]}, ("calls[0].id", "a", "b")),
+        ([Read("a")], [Read("b")], ("[0].text", "a", "b")),
+        (["a"], ["a", "b"], ("", ["a"], ["a", "b"])),
+    ],
+)
+def test_the_first_difference_of_two_results(one: Any, other: Any, expected: Any) -> None:
+    assert difference(one, other) == expected
 
 
 def test_a_refusal_is_lost_where_nothing_tells_of_it() -> None:

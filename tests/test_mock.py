@@ -26,6 +26,7 @@ from pytest_chatapi import (
     check,
     faults,
 )
+from pytest_chatapi.contract import parse
 from pytest_chatapi.faults import Plan
 from pytest_chatapi.faults.virtual_time import VirtualTime
 from pytest_chatapi.mock import ChatMock, Reply, chat_mock, choices, text, tool_call
@@ -884,10 +885,10 @@ def test_a_request_is_parsed_and_assigned_to_its_endpoint_once(
 
         return call
 
-    for owner, name in ((json.JSONDecoder, "raw_decode"), (chat_mock, "endpoint")):
+    for owner, name in ((parse, "_decode"), (chat_mock, "endpoint")):
         monkeypatch.setattr(owner, name, counted(name, getattr(owner, name)))
     body = json.dumps(ask("Hi")).encode()
-    for request, parsed in (
+    for request, is_parsed in (
         (Request("POST", URL, {}, body), 1),
         (Request("POST", URL, {}, body), 0),  # an equal body is known
         (Request("POST", URL, {}, json.dumps(ask("Hi", n=0)).encode()), 1),
@@ -895,7 +896,7 @@ def test_a_request_is_parsed_and_assigned_to_its_endpoint_once(
     ):
         counts.clear()
         assert mock.answer(request) is not None
-        assert counts == {"endpoint": 1, **({"raw_decode": 1} if parsed else {})}
+        assert counts == {"endpoint": 1, **({"_decode": 1} if is_parsed else {})}
 
 
 def test_what_imitators_accept(run: Run) -> None:

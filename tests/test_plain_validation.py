@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_chatapi.contract.plain_validation import surely_fits
+from pytest_chatapi.contract.plain_validation import compiled
+from pytest_chatapi.contract.schemas import document, resolved
+from pytest_chatapi.contract.userschema import NotJudged, SchemaTrouble, first_error
 from pytest_chatapi.contract.validation import _validator_class
 
 SCHEMAS = Path(__file__).resolve().parent.parent / "schemas"
@@ -32,7 +33,11 @@ LEAVES: dict[str, Any] = {
     "pattern": st.sampled_from(["a", "^b$", "c$"]),
     "minItems": st.integers(0, 2),
     "maxItems": st.integers(0, 2),
+    "minProperties": st.integers(0, 2),
     "maxProperties": st.integers(0, 2),
+    "exclusiveMinimum": st.integers(0, 2),
+    "exclusiveMaximum": st.integers(0, 2),
+    "$ref": st.sampled_from(["#/$defs/a", "#/$defs/b"]),
     "required": st.lists(st.sampled_from("abc"), unique=True),
     "additionalProperties": st.booleans(),
     "description": st.just("text"),
@@ -46,62 +51,116 @@ DIALECT = st.recursive(
             "propertyNames": inner,
             "properties": st.dictionaries(st.sampled_from("abc"), inner),
             "anyOf": st.lists(inner, min_size=1, max_size=2),
+            "allOf": st.lists(inner, min_size=1, max_size=2),
+            "items": inner,
+            "additionalProperties": inner | st.booleans(),
         },
     ),
     max_leaves=4,
 )
 
 
-@given(schema=DIALECT, value=VALUES)
-def test_it_never_takes_what_jsonschema_refuses(schema: Any, value: Any) -> None:
+def surely_fits(schema: Any, value: Any) -> bool:
+    fits = compiled(schema)
+    try:
+        return fits is not None and fits(value)
+    except RecursionError:
+        return False
+
+
+@given(schema=DIALECT, definition=DIALECT, value=VALUES)
+def test_it_never_takes_what_jsonschema_refuses(schema: Any, definition: Any, value: Any) -> None:
+    schema = {**schema, "$defs": {"a": definition, "b": {"items": {"$ref": "#/$defs/b"}}}}
+    fits = compiled(schema)
+    assert fits is not None
     if surely_fits(schema, value):
         assert _validator_class()(schema).is_valid(value)
 
 
-@pytest.mark.parametrize("keyword", ["not", "items", "multipleOf", "$ref", "uniqueItems"])
+ODD: dict[str, Any] = {
+    "type": "text",
+    "required": ["a", "a"],
+    "minLength": -1,
+    "minimum": "1",
+    "exclusiveMinimum": True,
+    "pattern": "(",
+    "anyOf": [],
+    "enum": "a",
+    "properties": [],
+    "items": [{}],
+    "title": 1,
+    "$defs": {"a": {"type": []}},
+    "$ref": "#/$defs/none",
+    "$schema": 1,
+}
+
+
+@pytest.mark.parametrize("keyword", ODD)
+def test_a_schema_that_is_not_valid_is_left_to_jsonschema(keyword: str) -> None:
+    """Whatever the value is: the schema may be used where the value does not get as far."""
+    assert compiled({keyword: ODD[keyword]}) is None
+    with pytest.raises(SchemaTrouble):
+        first_error({keyword: ODD[keyword]}, {"a": 1} if keyword != "pattern" else "a")
+
+
+@pytest.mark.parametrize("keyword", ["not", "multipleOf", "$id", "uniqueItems", "oneOf"])
 def test_what_is_not_known_is_not_sure(keyword: str) -> None:
-    assert not surely_fits({keyword: {}}, 1)
+    assert compiled({"properties": {"a": {keyword: {}}}}) is None
     assert surely_fits({"x-rule": {}}, 1)
+
+
+@pytest.mark.parametrize("reference", ["#", "#/properties/a", "#/$defs/a~1b", "other#/$defs/a"])
+def test_other_references_are_left_to_jsonschema(reference: str) -> None:
+    definitions = {"a": {}, "a/b": {}, "a~1b": {}}
+    schema = {"properties": {"a": {}, "b": {"$ref": reference}}, "$defs": definitions}
+    assert compiled(schema) is None
+
+
+def test_a_recursive_schema() -> None:
+    node = {
+        "type": "object",
+        "properties": {"next": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]}},
+        "required": ["next"],
+        "additionalProperties": False,
+    }
+    schema = {"$defs": {"node": node}, "$ref": "#/$defs/node"}
+    assert surely_fits(schema, {"next": {"next": None}})
+    assert not surely_fits(schema, {"next": {"next": 1}})
+    assert first_error({"$ref": "#/$defs/a", "$defs": {"a": {"type": "null"}}}, None) is None
+    assert not surely_fits({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, 1)
 
 
 def test_values_are_equal_only_within_their_type() -> None:
     assert surely_fits({"enum": [1, "a"]}, 1)
     assert not surely_fits({"enum": [1, "a"]}, True)
     assert not surely_fits({"const": 0}, False)
+    assert not surely_fits({"const": [1]}, [True])
     assert not surely_fits({"type": "integer"}, 1.0)
     assert not surely_fits({"type": "number"}, True)
     assert not surely_fits({"minimum": 0}, float("nan"))
+    assert not surely_fits({"pattern": "(a+)+$"}, "a" * 5000)  # `re` may backtrack
 
 
-def test_the_keywords_of_our_schemas_are_known() -> None:
+class Text(str):
+    """As libraries have them for their constants."""
+
+
+def test_what_is_not_settled_here_is_left_to_jsonschema() -> None:
+    many = dict.fromkeys(map(str, range(200_000)), 1)
+    assert first_error({"type": "object", "properties": {}}, many) is None
+    with pytest.raises(NotJudged, match="endless recursion"):
+        first_error({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, 1)
+    for kind in (Text("string"), "string"):
+        assert first_error({"type": kind}, "a") is None
+        assert first_error({"type": kind}, 1) == ("", "1 is not of type 'string'")
+
+
+def test_equal_schemas_of_different_types_are_told_apart() -> None:
+    for value in (1, True, 1.0, 0, False):
+        assert (first_error({"enum": [value]}, True) is None) is (value is True)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in SCHEMAS.glob("*.json")])
+def test_the_keywords_of_our_schemas_are_known(name: str) -> None:
     """Else a clean exchange would import jsonschema after all."""
-    used: set[str] = set()
-
-    def collect(schema: Any) -> None:
-        for keyword, part in schema.items():
-            used.add(keyword)
-            for inner in {"properties": list, "$defs": list}.get(keyword, lambda _: ())(
-                part.values() if isinstance(part, dict) else ()
-            ):
-                collect(inner)
-            for inner in part if keyword == "anyOf" else ():
-                collect(inner)
-
-    for path in SCHEMAS.glob("*.json"):
-        loaded = json.loads(path.read_text(encoding="utf-8"))
-        if "$schema" in loaded:
-            collect(loaded)
-    taken = {"$defs", "$ref", "items"}  # apart, before an object is validated
-    sample = {
-        "type": TYPES,
-        "enum": [1],
-        "const": 1,
-        "anyOf": [{}],
-        "pattern": "",
-        "properties": {},
-        "propertyNames": {},
-        "required": [],
-        "additionalProperties": True,
-    }
-    for keyword in used - taken:
-        assert surely_fits({keyword: sample.get(keyword, 1)}, 1), keyword
+    assert "$schema" not in document(name) or compiled(resolved(name)) is not None

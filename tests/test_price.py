@@ -115,6 +115,8 @@ def test_sums_say_what_is_not_known() -> None:
     several = [figures(timing=Timing(first_token=first)) for first in (0.1, 0.2, 0.3, 0.4, 5.0)]
     every = [*several, figures(tokens=Tokens()), figures("x", "h")]
     (group, other) = by_model(Priced(one, prices.cost(one)) for one in every)
+    assert repr(group) == "<6 exchanges, 5,500 tokens, 0.005500 USD>"
+    assert repr(other) == "<1 exchange, 1,100 tokens>"
     assert group.to_json() == {
         **group.to_json(),
         "name": "m",

@@ -775,6 +775,8 @@ def test_odd_requests(asked: Any, method: str, url: str, tmp_path: Path) -> None
         ([["A"], ["B", "1", "2"], ["C", "é"]], {"c": "é"}),
         ([{"name": "A"}, [":b", "c"]], {"a": ""}),
         ({"A": True, "B": "\udcff"}, {"a": "True", "b": "\\udcff"}),
+        ({":status": "200", "B": "1", "b": "2"}, {"b": "1, 2"}),
+        ({"A": "1", "B": "\udcff"}, {"a": "1", "b": "\\udcff"}),
     ],
 )
 def test_odd_headers(headers: Any, expected: Any, tmp_path: Path) -> None:

@@ -502,6 +502,7 @@ def test_response_headers() -> None:
         ("retry-after", "1"),
         ("retry-after-ms", "1000"),
         ("x-should-retry", "true"),
+        ("x-litellm-response-cost", "0.01"),
         ("location", "https://me:pw@h/v1?sig=abc"),
         ("content-encoding", "gzip"),
         ("content-length", "5"),
@@ -524,6 +525,7 @@ def test_response_headers() -> None:
         ("retry-after", "1"),
         ("retry-after-ms", "1000"),
         ("x-should-retry", "true"),
+        ("x-litellm-response-cost", "0.01"),
         ("location", "https://h/v1?sig=REDACTED"),
     ]
 

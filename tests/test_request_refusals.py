@@ -215,6 +215,29 @@ def test_numbers_that_json_does_not_have(value: float) -> None:
     assert found(body(temperature=0.5)) == []
 
 
+class Text(str):
+    """As libraries have them for their constants."""
+
+
+def test_a_key_in_a_text_of_a_class_of_its_own() -> None:
+    sent = body(metadata={"a": Text("sk-" + "aB3dE5gH7" * 4)})
+    assert [f.code for f in found(sent) if f.path == "$.metadata.a"] == ["Q16"]
+
+
+def test_bounds_are_told_apart() -> None:
+    """However often a number was within them."""
+    for value, problem in (
+        (1, None),
+        (3, "high"),
+        (-1, "low"),
+        (2, None),
+        (-2, "low"),
+        (4, "high"),
+    ):
+        messages = [finding.message for finding in found(body(temperature=value))]
+        assert messages == ([f"`temperature` is too {problem}"] if problem else [])
+
+
 def test_unknown_members_of_stream_options() -> None:
     sent = body(stream=True, stream_options={"include_usage": True, "continuous_usage_stats": True})
     message = "the reference does not list the parameter `stream_options.continuous_usage_stats`"

@@ -6,6 +6,7 @@ import json
 import os
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -13,13 +14,15 @@ import jsonschema
 import pytest
 
 from pytest_chatapi import output
+from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.figures.measure import Figures, Timing, Tokens
 from pytest_chatapi.figures.price import Prices, Rates
 from pytest_chatapi.figures.report import Score
 from pytest_chatapi.plugin.run import Run
 from pytest_chatapi.plugin.run_summary import RunFigures, properties_of
-from pytest_chatapi.plugin.tally import Tally
+from pytest_chatapi.plugin.tally import Tally, tally_of
+from pytest_chatapi.redaction.redactor import Redactor
 
 SCHEMA = json.loads((Path(__file__).parent.parent / "schemas" / "figures.json").read_text())
 PRICES = Prices({"m": Rates(1000.0, 1000.0)})
@@ -91,11 +94,25 @@ def test_what_is_worth_a_line(
 
 
 def test_other_apis_are_counted_on_request() -> None:
-    run = RunFigures(
-        [Tally("t", others=Counter(embeddings=2)), Tally("t", others=Counter(files=1))], PRICES
-    )
+    tallies = [Tally("t", others=Counter(embeddings=2)), Tally("t", others=Counter(files=1))]
+    run = RunFigures(tallies, PRICES)
     assert list(run.lines(is_verbose=False)) == []
     assert list(run.lines(is_verbose=True)) == ["not counted, of other APIs: 2 embeddings, 1 files"]
+
+
+def test_live_requests_to_other_apis_are_told_as_they_cost_something() -> None:
+    urls = [f"https://api.openai.com/v1/{path}" for path in ("embeddings", "files")]
+    handle: Any = SimpleNamespace(
+        recorder=SimpleNamespace(redactor=Redactor()),
+        scores=[],
+        exchanges=[Exchange(Request("POST", url), live=True) for url in (*urls, urls[0])],
+        source_of=lambda exchange: "live" if exchange.live else "replayed",
+    )
+    assert list(RunFigures([tally_of(handle, "t", {})], PRICES).lines(is_verbose=False)) == [
+        "live, but not counted, of other APIs: 2 embeddings"
+    ]
+    handle.exchanges[0].live = False
+    assert tally_of(handle, "t", {}).uncounted == {"embeddings": 1}
 
 
 def test_a_tally_crosses_processes() -> None:
@@ -104,6 +121,8 @@ def test_a_tally_crosses_processes() -> None:
         [one(timing=FAST, findings=({"code": "S03"},), wire_usd=0.5), one("mock")],
         Counter(files=1),
         [Score("t", "good", 0.5)],
+        [one()],
+        Counter(embeddings=1),
     )
     assert Tally.from_json(json.loads(json.dumps(tally.to_json()))) == tally
 
@@ -115,11 +134,20 @@ def test_properties_of_a_test() -> None:
         "chatapi_calls_mock": 1,
     }
     tally = Tally(
-        "t", [one(timing=FAST), one("replayed", timing=SLOW)], scores=[Score("", "good", 0.5)]
+        "t",
+        [
+            one(timing=FAST),
+            one(tokens=Tokens()),
+            one(model="x", tokens=Tokens(total=0)),
+            one("replayed", timing=SLOW),
+        ],
+        scores=[Score("", "good", 0.5)],
     )
     assert dict(properties_of(tally, PRICES)) == {
-        "chatapi_calls": 2,
-        "chatapi_calls_live": 1,
+        "chatapi_calls": 4,
+        "chatapi_unreported": 1,
+        "chatapi_unpriced": 1,
+        "chatapi_calls_live": 3,
         "chatapi_calls_replayed": 1,
         "chatapi_prompt_tokens": 2000,
         "chatapi_completion_tokens": 408,
@@ -130,7 +158,7 @@ def test_properties_of_a_test() -> None:
     }
 
 
-def test_the_last_try_of_a_test_counts(request: pytest.FixtureRequest) -> None:
+def test_the_last_try_counts_and_earlier_ones_are_told(request: pytest.FixtureRequest) -> None:
     # Of an earlier one, plugins that run a test again report no teardown, or another.
     run = Run()
     for count in (3, 2):
@@ -138,9 +166,17 @@ def test_the_last_try_of_a_test_counts(request: pytest.FixtureRequest) -> None:
         report.chatapi_tally = Tally("t", [one()] * count).to_json()  # type: ignore[attr-defined]
         run.pytest_runtest_logreport(report)
     assert len(run.tallies["t"].figures) == 2
-    run.tallies[request.node.nodeid] = Tally("t")
+    run.tallies[request.node.nodeid] = Tally("t", [one(), one("replayed")], earlier=[one()])
     run.pytest_runtest_setup(request.node)
     assert run.tallies.keys() == {"t"}
+    # What earlier tries sent live was paid for.
+    (paid,) = run.paid.values()
+    assert paid == [one(), one()]
+    figures = RunFigures([Tally("t", [one()], earlier=paid)], PRICES)
+    assert list(figures.lines(is_verbose=False)) == [
+        "1 live: 1,204 tokens, 1.2040 USD spent",
+        "2 live in earlier tries of tests: 2,408 tokens, 2.4080 USD spent",
+    ]
 
 
 # -- runs ----------------------------------------------------------------------------------------
@@ -238,7 +274,8 @@ def test_findings_are_in_the_report_without_secrets(
 @pytest.mark.chatapi
 @pytest.mark.parametrize("key", [{secret!r}, {own!r}])
 def test_a(chatapi, chatapi_client, key):
-    chatapi_client.post("/chat/completions?api-key=" + key, json=ask("ODD " + key))
+    chatapi_client.post("/chat/completions?api-key=" + key, json=ask("ODD " + key, model=key))
+    assert key not in repr(chatapi.figures.exchanges)
     cut = "y" * 190 + key  # frames are
     chatapi_client.post("/chat/completions", json=ask(cut, stream=True, response_format=key))
     chatapi.score("from " + key, 1)
@@ -326,7 +363,9 @@ def test_a():
     result.stdout.fnmatch_lines(
         ["report not written: reports/a.json: cannot be written: No such file or directory"]
     )
-    assert not run("", "--chatapi-report=a.json", "--collect-only").ret
+    result = run("", "--chatapi-report=a.json", "--collect-only")
+    assert not result.ret
+    result.stdout.no_fnmatch_line("report: *")
     assert not (pytester.path / "a.json").exists()
 
 

@@ -12,6 +12,7 @@ from pytest_chatapi import faults
 from pytest_chatapi.cli import rules
 from pytest_chatapi.config.file import FILE_KEYS
 from pytest_chatapi.config.options import RUN_SETTINGS, SETTINGS, Setting
+from pytest_chatapi.conformance.client import client_checks
 from pytest_chatapi.conformance.probe import checks
 from pytest_chatapi.contract.catalogue import rules as catalogue
 from pytest_chatapi.contract.explanation import page
@@ -86,7 +87,23 @@ def probes_table() -> str:
     return "\n".join(rows) + "\n"
 
 
+def cases_table() -> str:
+    """The cases of consumers in Markdown; those that differ in parameters share a row."""
+    modes: dict[str, list[str]] = {}
+    rows: dict[tuple[str, str], list[str]] = {}
+    for check in client_checks():
+        both = check.ids[1]
+        modes.setdefault(both, []).extend([check.mode] if check.id != both else [])
+        rows.setdefault((check.capability, check.title), []).append(both)
+    lines = ["| case | what is on the wire |", "|---|---|"]
+    for (_, title), names in rows.items():
+        cases = [", ".join([f"`{name}`", *modes[name]]) for name in dict.fromkeys(names)]
+        lines.append(f"| {'<br>'.join(cases)} | {title} |")
+    return "\n".join(lines) + "\n"
+
+
 TABLES = {
+    "cases": ("conform-client.md", cases_table),
     "probes": ("conform.md", probes_table),
     "builders": ("mock.md", builders_table),
     "faults": ("faults.md", faults.table),

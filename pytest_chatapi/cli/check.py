@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_chatapi import output
+from pytest_chatapi.cli import rates
 from pytest_chatapi.cli.arguments import Commands, add_format, whole_number
 from pytest_chatapi.config.baseline import DEFAULT_NAME, Baseline, compare, key_of
 from pytest_chatapi.config.checker import Checker, Globs
@@ -40,8 +41,8 @@ _OPTIONS = {name: row for name, row in ROWS.items() if row.option}
 # Below this many bytes of input, starting processes costs more than it saves.
 _WORTH_PROCESSES = 32 * 1024 * 1024
 
-# Fewer files are checked before anybody could read a progress bar.
-_WORTH_PROGRESS = 21
+# And below this many bytes of a file, so does sharing its lines.
+_WORTH_SHARES = 16 * 1024 * 1024
 
 
 def add_to(commands: Commands) -> None:
@@ -58,7 +59,7 @@ def add_to(commands: Commands) -> None:
     check.add_argument(
         "paths", nargs="*", metavar="PATH", help="a file, folder or glob pattern, or - for stdin"
     )
-    add_format(check, FORMATS)
+    add_format(check, [*FORMATS, "parquet"])
     check.add_argument("-o", "--output", metavar="FILE", help="write the report to FILE")
     for row in _OPTIONS.values():
         _add_option(check, row)
@@ -79,6 +80,7 @@ def add_to(commands: Commands) -> None:
         help="do not fail for a path in which nothing was checked; for lists of changed files",
     )
     check.add_argument("--statistics", action="store_true", help="count findings by rule")
+    rates.add_options(check)
     where = check.add_mutually_exclusive_group()
     where.add_argument(
         "--config",
@@ -187,6 +189,7 @@ class _Task(NamedTuple):
         notes: the report shows each note.
         mapping: where exchanges are in JSON of an unknown format, see `reading.mapping`.
         known: the entries of the baseline for this file.
+        share: of its lines, see `RecordedFile`.
     """
 
     path: str
@@ -196,6 +199,16 @@ class _Task(NamedTuple):
     notes: bool
     mapping: str | None
     known: Mapping[str, int]
+    share: tuple[int, int] = (0, 1)
+
+
+class _Part(NamedTuple):
+    """The report of a file, or of a share of its lines with the number of findings of each
+    `key_of`.
+    """
+
+    report: Report
+    counts: Counter[str]
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -205,12 +218,14 @@ def _run(arguments: argparse.Namespace) -> int:
         return 0
     if not arguments.paths:
         arguments.refuse("the following arguments are required: PATH")
+    if rates.are_wanted(arguments):
+        return rates.run(arguments, _about(settings))
     report = Report()
     known_before = _baseline(arguments, settings)
     known = None if arguments.write_baseline else known_before
     checker = settings.checker()
     paths, tasks = _tasks(arguments, settings, checker, known, report.unreadable)
-    progress = _Progress(len(tasks))
+    progress = output.Progress(len(tasks))
     named_by: dict[str, list[_Path]] = {}
     for path in paths:
         for file in path.files:
@@ -247,6 +262,26 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     _print(report, arguments, strict)
     return 2 if report.unreadable else int(bool(failing))
+
+
+# Settings that change nothing about what is found in a row.
+_NOT_OF_ROWS = {"strict", "baseline", "exclude"}
+
+
+def _about(settings: _Settings) -> rates.Run:
+    """What rates need to know of the settings."""
+    values = {"file": settings.file.values, "options": settings.options}
+    return rates.Run(
+        settings.checker(),
+        settings.excluded(),
+        settings.get("map"),
+        settings.get("strict"),
+        {
+            where: {name: value for name, value in of.items() if name not in _NOT_OF_ROWS}
+            for where, of in values.items()
+        },
+        _relative,
+    )
 
 
 class _Path:
@@ -347,24 +382,34 @@ def _relative(path: str) -> str:
 
 
 def _results(tasks: list[_Task], jobs: int | None) -> Iterator[Report]:
+    """Yield the report of each file, in order."""
+    sizes = [os.path.getsize(task.path) if os.path.isfile(task.path) else 0 for task in tasks]
     if jobs is None:
-        size = sum(os.path.getsize(task.path) for task in tasks if os.path.isfile(task.path))
-        jobs = (os.cpu_count() or 1) if size > _WORTH_PROCESSES else 1
-    jobs = min(jobs, len(tasks))
-    return map(_check_file, tasks) if jobs < 2 else _in_processes(tasks, jobs)
+        jobs = (os.cpu_count() or 1) if sum(sizes) > _WORTH_PROCESSES else 1
+    shared = [
+        [task._replace(share=(share, jobs)) for share in range(jobs)]
+        if size > _WORTH_SHARES
+        else [task]
+        for task, size in zip(tasks, sizes, strict=True)
+    ]
+    every = [task for of_file in shared for task in of_file]
+    jobs = min(jobs, len(every))
+    parts = map(_check_file, every) if jobs < 2 else _in_processes(every, jobs)
+    for of_file in shared:
+        of_shares = [next(parts) for _ in of_file]
+        yield of_shares[0].report if len(of_shares) == 1 else _whole(of_file[0], of_shares)
 
 
-def _in_processes(tasks: list[_Task], jobs: int) -> Iterator[Report]:
+def _in_processes(tasks: list[_Task], jobs: int) -> Iterator[_Part]:
     from concurrent.futures import ProcessPoolExecutor
 
     with ProcessPoolExecutor(jobs) as pool:
         yield from pool.map(_check_file, tasks, chunksize=max(1, len(tasks) // (jobs * 8)))
 
 
-def _check_file(task: _Task) -> Report:
+def _check_file(task: _Task) -> _Part:
     from pytest_chatapi.contract.titles import title_of
-    from pytest_chatapi.reading.lines import with_lines
-    from pytest_chatapi.reading.reader import NotARecording, read_file
+    from pytest_chatapi.reading.reader import read_file
 
     report = Report(files=1)
     errors = report.unreadable
@@ -372,7 +417,9 @@ def _check_file(task: _Task) -> Report:
     counts: Counter[str] = Counter()  # what `ignore` leaves out, too, is still there
     name = None if task.path == "-" else _relative(task.path)
     mapping = _mapping(task.mapping)
-    for exchange in read_file(task.path, errors.append, name=name, mapping=mapping):
+    for exchange in read_file(
+        task.path, errors.append, name=name, mapping=mapping, share=task.share
+    ):
         try:
             result = task.checker.check(exchange)
         except ReadError as error:  # a large body is read from disk during the check
@@ -387,6 +434,27 @@ def _check_file(task: _Task) -> Report:
             counts.update(map(key_of, result.findings))
         if task.titles and exchange.source is not None:
             report.cases.append((exchange.source.file, exchange.source.index, title_of(exchange)))
+    part = _Part(report, counts)
+    return part if task.share[1] > 1 else _Part(_whole(task, [part]), counts)
+
+
+def _whole(task: _Task, parts: list[_Part]) -> Report:
+    """The report of a file, of the parts that its shares come to."""
+    from pytest_chatapi.reading.lines import with_lines
+    from pytest_chatapi.reading.reader import NotARecording
+
+    report, counts = parts[0]
+    for part in parts[1:]:
+        report.add(part.report)
+        counts += part.counts
+    if len(parts) > 1:
+        report.files = 1
+        report.findings.sort(key=_position)
+        report.cases.sort(key=lambda case: case[1])
+        # What is wrong with the file as a whole, each share has met.
+        unique = {str(error): error for error in report.unreadable}
+        report.unreadable = sorted(unique.values(), key=lambda e: (len(e.place), e.place))
+    errors = report.unreadable
     other = next((error for error in errors if isinstance(error, NotARecording)), None)
     if other is not None and not task.named:
         # A folder may hold other files, too.
@@ -394,10 +462,14 @@ def _check_file(task: _Task) -> Report:
     if not report.exchanges and not report.skipped and not errors:
         return Report(unread=Counter(["without an exchange"]))
     if task.known:
-        _leave_out_known(report, task, name or task.path, counts)
-    if mapping is None:  # with one, only the mapping tells where they are
+        _leave_out_known(report, task, _relative(task.path), counts)
+    if task.mapping is None:  # with one, only the mapping tells where they are
         report.findings = with_lines(report.findings, task.path, notes=task.notes)
     return report
+
+
+def _position(finding: Finding) -> int:
+    return 0 if finding.source is None else finding.source.index
 
 
 def _leave_out_known(report: Report, task: _Task, name: str, counts: Counter[str]) -> None:
@@ -490,25 +562,3 @@ def _print(report: Report, arguments: argparse.Namespace, strict: bool) -> None:
     output.show(text, arguments.output)
     if arguments.statistics and arguments.format != "text":
         print(statistics_text(report), file=sys.stderr)
-
-
-class _Progress:
-    """A bar on standard error, shown only if both streams are terminals."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._done = 0
-        self._shown = total >= _WORTH_PROGRESS and sys.stderr.isatty() and sys.stdout.isatty()
-
-    def step(self) -> None:
-        self._done += 1
-        if self._shown:
-            filled = self._done * 30 // self._total
-            bar = "=" * filled + " " * (30 - filled)
-            sys.stderr.write(f"\r[{bar}] {self._done}/{self._total} files")
-            sys.stderr.flush()
-
-    def clear(self) -> None:
-        if self._shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()

@@ -38,7 +38,8 @@ def add_to(commands: Commands) -> None:
         "paths",
         nargs="+",
         metavar="PATH",
-        help="a recording, a report of figures in JSON, a folder or glob pattern, or - for stdin",
+        help="a recording, or - for one on stdin; a report of figures in JSON; a folder or glob "
+        "pattern",
     )
     add_format(parser, _FORMATS)
     parser.add_argument("-o", "--output", metavar="FILE", help="write the report to FILE")
@@ -68,6 +69,9 @@ def _run(arguments: argparse.Namespace) -> int:
 # -- reading -------------------------------------------------------------------------------------
 
 _IS_REPORT = re.compile(rb'\s*\{\s*"version"\s*:[^,]*,\s*"run"\s*:')
+_MAY_BE_REPORT = re.compile(
+    rb'\s*\{\s*"(?:accounts|exchanges|models|run|streams|tests|version)"\s*:'
+)
 
 
 def _reports(
@@ -78,7 +82,7 @@ def _reports(
     from pytest_chatapi.errors import ReadError
     from pytest_chatapi.figures.frames import Frames
     from pytest_chatapi.figures.measure import Figures, figures_of
-    from pytest_chatapi.figures.report import read_report, report_of
+    from pytest_chatapi.figures.report import EXCLUDED, OTHER_ENDING, read_report, report_of
     from pytest_chatapi.reading.find import find
     from pytest_chatapi.reading.mapping import Mapping
     from pytest_chatapi.reading.reader import NotARecording, read_file
@@ -102,10 +106,10 @@ def _reports(
     def passed_over(path: os.PathLike[str], why: str) -> None:
         unread.append({"file": os.fspath(path), "why": why})
 
-    for path in find(paths, failed, lambda path: passed_over(path, "has another ending")):
+    for path in find(paths, failed, lambda path: passed_over(path, OTHER_ENDING)):
         name = str(path)
         if name not in paths and is_excluded(path):
-            passed_over(path, "is excluded")
+            passed_over(path, EXCLUDED)
             continue
         if _is_report(name):
             try:
@@ -133,10 +137,18 @@ def _reports(
 
 
 def _is_report(path: str) -> bool:
+    from pytest_chatapi.figures.report import is_report
+
     try:
         with open(path, "rb") as file:
-            return _IS_REPORT.match(file.read(200)) is not None
-    except OSError:
+            start = file.read(200)
+            if _IS_REPORT.match(start):
+                return True
+            if not _MAY_BE_REPORT.match(start) or b'"interactions"' in start:
+                return False  # recordings are not read twice
+            file.seek(0)
+            return is_report(json.load(file))  # another tool has sorted it
+    except (OSError, ValueError, RecursionError):
         return False
 
 

@@ -136,7 +136,9 @@ class Checker:
         def kept(findings: list[Finding]) -> list[Finding]:
             if is_selected:
                 findings = [finding for finding in findings if is_selected(finding)]
-            return [f for f in findings if not is_ignored(f) and not is_ignored_here(f)]
+            if is_ignored or is_ignored_here:
+                findings = [f for f in findings if not is_ignored(f) and not is_ignored_here(f)]
+            return findings
 
         return kept
 

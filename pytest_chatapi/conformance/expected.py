@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_chatapi.conformance.probe import checks
+from pytest_chatapi.conformance.probe import Named
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import did_you_mean
 from pytest_chatapi.errors import SettingError
@@ -17,9 +17,12 @@ __all__ = ["mark", "read"]
 _TABLE = "failures"
 
 
-def read(path: Path) -> dict[str, str]:
+def read(path: Path, every: Sequence[Named]) -> dict[str, str]:
     """The reasons of known failures, by the id of the check. The id of a probe stands for its
     checks in both modes.
+
+    Args:
+        every: the checks that there are.
 
     Raises:
         SettingError: the file cannot be read, names a check that does not exist, or gives no
@@ -38,12 +41,11 @@ def read(path: Path) -> dict[str, str]:
     table = content.get(_TABLE)
     if not isinstance(table, dict):
         raise SettingError(f"{path}: has no table [{_TABLE}]")
-    every = checks()
     known: dict[str, str] = {}
     for name, reason in _flat(table):
-        named = [check.id for check in every if name in (check.id, check.probe.id)]
+        named = [check.ids[0] for check in every if name in check.ids]
         if not named:
-            names = [*(check.probe.id for check in every), *(check.id for check in every)]
+            names = dict.fromkeys(one for check in every for one in check.ids)
             raise SettingError(f"{path}: {name!r} is not a check{did_you_mean(name, names)}")
         if not isinstance(reason, str) or not reason.strip():
             raise SettingError(f'{path}: {name} has no reason: write "{name}" = "why it fails"')

@@ -14,6 +14,7 @@ from pytest_chatapi.conformance.report import (
     failing,
     failure_lines,
     is_stale,
+    name_of,
     text_of,
 )
 from pytest_chatapi.contract.schemas import document
@@ -23,6 +24,10 @@ from pytest_chatapi.errors import ReadError
 from pytest_chatapi.report import annotation_property, annotation_text, xml_text
 
 __all__ = ["FORMATS", "read_report"]
+
+
+_OF_CLIENT = {"command", "request", "wire", "wire_before", "wire_after"}
+"""Members of the exchanges of a consumer's report, in place of ``curl``."""
 
 
 def _json(report: JSONObject) -> str:
@@ -46,9 +51,15 @@ def read_report(path: Path) -> JSONObject:
         raise ReadError(str(path), "", f"is not JSON: {error}") from None
     version = report.get("version") if isinstance(report, dict) else None
     if version != VERSION or isinstance(version, bool):
-        remedy = "write one with chatapi conform server ... --format json -o FILE"
+        remedy = "write one with chatapi conform ... --format json -o FILE"
         raise ReadError(str(path), "", f"is not a report of version {VERSION}: {remedy}")
     problem = best_match(Draft202012Validator(document("conformance")).iter_errors(report))
+    wanted = _OF_CLIENT if "client" in report else {"curl"}
+    if problem is None and ("server" in report) is ("client" in report):
+        raise ReadError(str(path), "$", "has to have either server or client")
+    if problem is None and not all(wanted <= exchange.keys() for exchange in report["exchanges"]):
+        names = ", ".join(sorted(wanted))
+        raise ReadError(str(path), "$.exchanges[]", f"each has to have: {names}")
     if problem is None and all(
         0 <= index < len(report["exchanges"])
         for check in report["checks"]
@@ -124,7 +135,7 @@ def _github(report: JSONObject) -> str:
         text = "\n".join(failure_lines(check, report["exchanges"]))
         title = annotation_property(f"{check['id']}: {check['verdict']}")
         lines.append(f"::error title={title}::{annotation_text(text)}\n")
-    title = annotation_property(f"conformance of {report['server']['model']}")
+    title = annotation_property(f"conformance of {name_of(report)}")
     rest = [
         f"{check['id']}: {check['verdict']}: {check['reason']}"
         for check in report["checks"]
@@ -139,6 +150,6 @@ FORMATS: dict[str, Callable[[JSONObject], str]] = {
     "json": _json,
     "junit": _junit,
     "github": _github,
-    "html": lambda report: page([(report["server"]["model"], report)]),
+    "html": lambda report: page([(name_of(report), report)]),
     "badge": _badge,
 }

@@ -10,9 +10,16 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from urllib.parse import quote
 
-from pytest_chatapi.conformance.probe import CAPABILITIES, Verdict
-from pytest_chatapi.conformance.report import is_stale, rate_of
+from pytest_chatapi.conformance.probe import TITLES, Verdict
+from pytest_chatapi.conformance.report import (
+    is_stale,
+    labels_of,
+    made_by,
+    rate_of,
+    subject_of,
+)
 from pytest_chatapi.contract.wire import JSONObject
+from pytest_chatapi.contract.wording import plural
 from pytest_chatapi.pages.frame import frame
 from pytest_chatapi.pages.words import text
 
@@ -76,12 +83,11 @@ def _verdict(verdict: Verdict) -> str:
 def _head(runs: Sequence[tuple[str, JSONObject]]) -> str:
     cells = []
     for name, report in runs:
-        server = report["server"]
         lines = [
             f"<strong>{text(name)}</strong>",
             text(report["summary"]["badge"]),
-            f"{text(server['model'])} at {text(server['url'])}",
-            f"contract of {text(report['contract'])}, {text(report['tool'])}",
+            text(" ".join(subject_of(report))),
+            text(made_by(report)),
         ]
         cells.append(f'<th scope="col">{"<br>".join(lines)}</th>')
     return f'<thead><tr><th scope="col">check</th>{"".join(cells)}</tr></thead>\n'
@@ -98,11 +104,11 @@ def _body(runs: Sequence[tuple[str, JSONObject]]) -> str:
             _, by_run = of_capability.setdefault(name, (check["title"], {}))
             by_run.setdefault(number, []).append(check)
     parts = []
-    unknown = [name for name in rows if name not in CAPABILITIES]  # of another release
-    for capability in (*CAPABILITIES, *unknown):
+    unknown = [name for name in rows if name not in TITLES]  # of another release
+    for capability in (*TITLES, *unknown):
         if capability not in rows:
             continue
-        title = text(CAPABILITIES.get(capability, capability))
+        title = text(TITLES.get(capability, capability))
         parts.append(
             f'<tbody><tr class="group"><th scope="rowgroup" colspan="{len(runs) + 1}">{title}</th>'
             "</tr>\n"
@@ -154,7 +160,8 @@ def _details(number: int, name: str, report: JSONObject, check: JSONObject) -> s
         f"<h2>{text(check['id'])}</h2><p>{_verdict(Verdict(check['verdict']))} {text(name)}</p>"
         f"<p>{text(check['title'])}</p>"
     ]
-    rows = [(label, check[label]) for label in ("reason", "expected", "got") if check[label]]
+    labels = {"reason": "reason", **labels_of(check)}
+    rows = [(label, check[name]) for name, label in labels.items() if check[name]]
     if check["known"]:
         rows.append(("no longer a failure" if is_stale(check) else "known", check["known"]))
     rate = rate_of(check)
@@ -187,11 +194,30 @@ def _exchange(exchange: JSONObject, at: int, count: int) -> str:
     head = [f"HTTP {status}"] if status is not None else ["no response"]
     head += [f"{name}: {value}" for name, value in exchange["headers"].items()]
     rest = "\n..." if exchange["cut"] else ""
+    if "wire" in exchange:
+        return _delivered(exchange, at, count)
     problem = f"<p>{text(exchange['problem'])}</p>" if exchange["problem"] else ""
     title = "Request" if count == 1 else f"Request {at} of {count}"
     return (
         f"<h3>{title}</h3><pre>{text(exchange['curl'])}</pre><h3>Response</h3>{problem}"
         f"<pre>{text(chr(10).join(head))}\n\n{text(exchange['body'])}{rest}</pre>"
+    )
+
+
+def _delivered(exchange: JSONObject, at: int, count: int) -> str:
+    """What a consumer sent, and what it got from where that differs from the plain delivery."""
+    before, after = exchange["wire_before"], exchange["wire_after"]
+    lines = [f"HTTP {exchange['status']}"]
+    lines += [f"{name}: {value}" for name, value in exchange["headers"].items()]
+    lines += ["", *([f"... {plural(before, 'piece')} as in the plain delivery"] if before else [])]
+    lines += exchange["wire"]
+    lines += [f"... {plural(after, 'more piece')}"] if after else []
+    lines += [exchange["problem"]] if exchange["problem"] else []
+    again = f"<h3>Again</h3><pre>{text(exchange['command'])}</pre>" if at == count else ""
+    number = "" if count == 1 else f" {at} of {count}"
+    return (
+        f"<h3>The consumer's request{number}</h3><pre>{text(exchange['request'])}</pre>"
+        f"<h3>On the wire, each piece as bytes</h3><pre>{text(chr(10).join(lines))}</pre>{again}"
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from pytest_chatapi.errors import SettingError
 
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 __all__ = [
     "BOTH",
     "CAPABILITIES",
+    "DELIVERIES",
+    "TITLES",
     "Check",
     "Mode",
+    "Named",
     "Outcome",
     "Probe",
     "Verdict",
@@ -45,6 +48,19 @@ CAPABILITIES = {
     "errors": "Errors",
 }
 """Name of each capability, which begins the ids of its probes, to its title."""
+
+DELIVERIES = {
+    "plain": "Plain deliveries",
+    "chunks": "Legal: chunks",
+    "sse": "Legal: server-sent events",
+    "bytes": "Legal: pieces of bytes",
+    "tolerated": "Not documented, but common",
+    "debatable": "Left open by the reference",
+    "illegal": "Illegal: to be noticed",
+}
+"""The same for the checks of consumers."""
+
+TITLES = {**CAPABILITIES, **DELIVERIES}
 
 _MODULES = "transport", "text", "stream", "tools", "structured", "logprobs", "modalities", "errors"
 
@@ -152,6 +168,33 @@ class Check:
     def id(self) -> str:
         return self.probe.id if self.mode == "-" else f"{self.probe.id}.{self.mode}"
 
+    @property
+    def ids(self) -> tuple[str, str]:
+        """The id, and that of both modes."""
+        return self.id, self.probe.id
+
+    @property
+    def capability(self) -> str:
+        return self.probe.capability
+
+    @property
+    def codes(self) -> frozenset[str]:
+        return self.probe.codes
+
+
+class Named(Protocol):
+    """A check of a server or of a consumer, as options name it; see `Check`."""
+
+    @property
+    def ids(self) -> tuple[str, str]: ...
+    @property
+    def capability(self) -> str: ...
+    @property
+    def codes(self) -> frozenset[str]: ...
+
+
+_Named = TypeVar("_Named", bound=Named)
+
 
 _PROBES: dict[str, Probe] = {}
 
@@ -193,18 +236,17 @@ def checks() -> list[Check]:
     return [Check(one, mode) for one in probes for mode in one.modes]
 
 
-def selected(only: list[str], skip: list[str]) -> Iterator[Check]:
+def selected(every: Sequence[_Named], only: list[str], skip: list[str]) -> Iterator[_Named]:
     """The checks that are named, or not skipped: by id, capability, or code of a rule.
 
     Raises:
         SettingError: a name that is none of these.
     """
-    every = checks()
     for name in (*only, *skip):
         if not any(_is_named(check, name) for check in every):
             from pytest_chatapi.contract.wording import did_you_mean
 
-            known = [*CAPABILITIES, *(c.probe.id for c in every), *(c.id for c in every)]
+            known = dict.fromkeys(n for check in every for n in (check.capability, *check.ids))
             raise SettingError(f"{name!r} names no check{did_you_mean(name, known)}")
     for check in every:
         if only and not any(_is_named(check, name) for name in only):
@@ -213,8 +255,8 @@ def selected(only: list[str], skip: list[str]) -> Iterator[Check]:
             yield check
 
 
-def _is_named(check: Check, name: str) -> bool:
-    return name in (check.id, check.probe.id, check.probe.capability) or any(
+def _is_named(check: Named, name: str) -> bool:
+    return name in (*check.ids, check.capability) or any(
         code == name.upper() or (code.startswith(name.upper()) and len(name) == 1)
-        for code in check.probe.codes
+        for code in check.codes
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_chatapi import __version__
-from pytest_chatapi.conformance.probe import CAPABILITIES, Verdict
+from pytest_chatapi.conformance.probe import DELIVERIES, TITLES, Verdict
 from pytest_chatapi.conformance.rate import Rate
 from pytest_chatapi.conformance.run import Result
 from pytest_chatapi.conformance.wire import Call, Sent
@@ -25,14 +25,20 @@ from pytest_chatapi.report import Paint, plain
 __all__ = [
     "VERSION",
     "About",
+    "assembled",
     "curl",
     "failing",
     "failure_lines",
     "is_stale",
+    "labels_of",
+    "made_by",
+    "name_of",
     "rate_of",
     "report_of",
     "shown_headers",
+    "subject_of",
     "text_of",
+    "without_secrets_of",
 ]
 
 VERSION = 1
@@ -66,6 +72,8 @@ _FINDINGS = 4
 _LONGEST_LINE = 1000
 """Of a command. Only a prompt that is to be too long is longer."""
 _LONGEST_BODY = 4000
+_GLANCE = 100
+"""Characters of what a consumer made of a delivery that is not a failure."""
 _LONGEST_BODY_OF_A_PASS = 1000
 
 
@@ -115,24 +123,43 @@ def report_of(
     """
     exchanges: list[JSONObject] = []
     checks = [_check_json(result, about, redactor, exchanges) for result in results]
-    counts = Counter(check["verdict"] for check in checks)
-    requests = sum(check["requests"] for check in checks)
-    summary: JSONObject = {
-        "checks": len(checks),
-        "requests": requests + sum(map(len, (measured or {}).values())),
-        **{verdict.value: counts[verdict.value] for verdict in Verdict},
-    }
-    summary["badge"] = badge_of(summary)
-    report: JSONObject = {
-        "version": VERSION,
-        "tool": f"pytest-chatapi {__version__}",
+    subject = {
         "server": {"url": about.url, "model": about.model, "declared": list(about.declared)},
         "contract": about.contract,
         "profile": about.profile,
+    }
+    more = sum(map(len, (measured or {}).values()))
+    return without_secrets_of(redactor, assembled(subject, checks, exchanges, more))
+
+
+def assembled(
+    subject: JSONObject, checks: list[JSONObject], exchanges: list[JSONObject], more: int
+) -> JSONObject:
+    """A report of checks.
+
+    Args:
+        subject: the members about what was checked.
+        more: requests beside those of the checks.
+    """
+    counts = Counter(check["verdict"] for check in checks)
+    summary: JSONObject = {
+        "checks": len(checks),
+        "requests": sum(check["requests"] for check in checks) + more,
+        **{verdict.value: counts[verdict.value] for verdict in Verdict},
+    }
+    summary["badge"] = badge_of(summary)
+    return {
+        "version": VERSION,
+        "tool": f"pytest-chatapi {__version__}",
+        **subject,
         "checks": checks,
         "summary": summary,
         "exchanges": exchanges,
     }
+
+
+def without_secrets_of(redactor: Redactor, report: JSONObject) -> JSONObject:
+    """The report without the secrets that the redactor knows."""
     cleaned: JSONObject = _clean(report, redactor)
     return cleaned
 
@@ -284,14 +311,12 @@ def failing(report: JSONObject) -> list[JSONObject]:
 
 def text_of(report: JSONObject, paint: Paint = plain) -> str:
     """A table by capability that fits 80 columns, then each failure, then other reasons, folded."""
-    server = report["server"]
-    profile = f", profile {report['profile']}" if report["profile"] else ""
     lines = [
-        paint("bold", mask(f"{server['url']}  model {server['model']}")),
-        f"{report['tool']}, contract of {report['contract']}{profile}",
+        *(paint("bold", mask(line)) for line in _wrapped("  ".join(subject_of(report)), "  ")),
+        made_by(report),
         "",
     ]
-    for capability, title in CAPABILITIES.items():
+    for capability, title in TITLES.items():
         checks = [c for c in report["checks"] if c["capability"] == capability]
         if checks:
             is_repeated = any(check["rate"] is not None for check in checks)
@@ -306,6 +331,37 @@ def text_of(report: JSONObject, paint: Paint = plain) -> str:
     lines += _folded(report["checks"], paint)
     lines.append(_summary(report, paint))
     return "\n".join(lines) + "\n"
+
+
+def subject_of(report: JSONObject) -> tuple[str, str]:
+    """What was checked, and more about it."""
+    if "client" in report:
+        client = report["client"]
+        kept = "; kept alive" if client["keep_alive"] else ""
+        return client["command"], f"({client['form']}: {', '.join(client['said'])}{kept})"
+    server = report["server"]
+    return server["url"], f"model {server['model']}"
+
+
+def name_of(report: JSONObject) -> str:
+    """The shortest name of what was checked."""
+    command: str = report["client"]["command"] if "client" in report else report["server"]["model"]
+    return command
+
+
+def made_by(report: JSONObject) -> str:
+    """What wrote the report, and by which contract."""
+    if "client" in report:
+        return str(report["tool"])
+    profile = f", profile {report['profile']}" if report["profile"] else ""
+    return f"{report['tool']}, contract of {report['contract']}{profile}"
+
+
+def labels_of(check: JSONObject) -> dict[str, str]:
+    """The members with what was expected and what came, and how a check's reader calls them."""
+    if check["capability"] in DELIVERIES:
+        return {"expected": "plain", "got": "here"}
+    return {"expected": "expected", "got": "got"}
 
 
 def _is_shown(check: JSONObject) -> bool:
@@ -364,10 +420,12 @@ def failure_lines(
     if is_stale(check):
         return lines
     lines += _row("checks", check["title"])
-    for name in ("expected", "got"):
-        lines += _row(name, check[name]) if check[name] else []
+    for name, label in labels_of(check).items():
+        lines += _row(label, check[name]) if check[name] else []
     lines += _findings(check["findings"], paint)
-    if check["exchange"]:
+    if check["exchange"] and "wire" in exchanges[check["exchange"][-1]]:
+        lines += _delivered([exchanges[index] for index in check["exchange"]])
+    elif check["exchange"]:
         last = exchanges[check["exchange"][-1]]
         chunks = [f["chunk"] for f in check["findings"] if f["chunk"] is not None]
         count = len(check["exchange"])
@@ -377,6 +435,32 @@ def failure_lines(
             left_out = f"... {rest:,} more characters, as --format json has them"
             lines.append(f"    {line[:_LONGEST_LINE]}{left_out if rest > 0 else ''}")
         lines += _received(last, min(chunks, default=0))
+    return lines
+
+
+def _delivered(exchanges: Sequence[JSONObject]) -> list[str]:
+    """What a consumer got, from where it differs from the plain delivery, and how to repeat it."""
+    lines = []
+    for number, exchange in enumerate(exchanges, start=1):
+        if len(exchanges) > 1 and not (exchange["wire"] or exchange["problem"]):
+            continue  # as in the plain delivery
+        which = f" in response {number} of {len(exchanges)}" if len(exchanges) > 1 else ""
+        lines.append(f"  on the wire{which}")
+        if exchange["status"] != 200:
+            lines.append(f"    status {exchange['status']}")
+        if before := exchange["wire_before"]:
+            lines.append(f"    ... {plural(before, 'piece')} as in the plain delivery")
+        for piece in exchange["wire"][:_FRAMES]:
+            width = _WIDTH - 4
+            # Chunks begin alike.
+            text = piece if len(piece) <= 2 * width else f"{piece[:40]} ... {piece[-107:]}"
+            text = mask(text)
+            lines += [f"    {text[at : at + width]}" for at in range(0, len(text), width)]
+        if rest := exchange["wire_after"] + len(exchange["wire"][_FRAMES:]):
+            lines.append(f"    ... and {plural(rest, 'more piece')}")
+        if exchange["problem"]:
+            lines.append(f"    {exchange['problem']}")
+    lines += ["  again", *(f"    {line}" for line in exchanges[-1]["command"].split("\n"))]
     return lines
 
 
@@ -439,7 +523,9 @@ def _folded(checks: Sequence[JSONObject], paint: Paint) -> list[str]:
             title, reason = "known failures *", f"{reason} (known: {check['known']})"
         else:
             title = _WORDS[verdict]
-            if check["expected"] or check["got"]:
+            if check["got"] and check["capability"] in DELIVERIES:
+                reason += f": {check['got'][:_GLANCE]}"
+            elif check["expected"] or check["got"]:
                 reason += f" (expected {check['expected']}; got {check['got']})"
         same = reason.split(" (and ")[0]
         groups.setdefault(title, {}).setdefault(same, {})[check["id"]] = reason

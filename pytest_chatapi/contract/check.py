@@ -71,14 +71,12 @@ def check_exchange(
     result = CheckResult(row.name, row.name)
     # What a log assembled shows neither headers nor framing, nor how an error or stream came.
     without = "ETXH" if exchange.assembled else ""
-    ledger = Ledger(_profile(profile, exchange), parse_date(as_of), without)
+    ledger = Ledger(_profile(profile, exchange), parse_date(as_of), without, exchange.source)
     result.answer = row.check(ledger, exchange, keep)
     findings = ledger.findings()
     if exchange.assembled:
         findings = [finding for finding in findings if is_in_logs(finding, exchange)]
     result.findings = _selected(findings, ignore, select)
-    if exchange.source is not None:
-        result.findings = [finding.at(exchange.source) for finding in result.findings]
     return result
 
 

@@ -204,6 +204,8 @@ class Exchange:
             recorded``, ``fault``, or ``unanswered`` with the reason; else empty.
         sent_from: ``FILE:LINE`` of the user's code that sent it in this process; else empty.
         fault: the fault that was injected into the response, as text; empty without one.
+        row: the parsed row, entry or interaction that it was read from, where it has one: what else
+            a log knows of it (when, by which provider) is in there.
     """
 
     request: Request | None = None
@@ -214,3 +216,4 @@ class Exchange:
     lacks: str = ""
     sent_from: str = field(default="", compare=False)
     fault: str = field(default="", compare=False)
+    row: JSON = field(default=None, compare=False, repr=False)

@@ -8,6 +8,7 @@ from datetime import date
 from typing import ParamSpec, TypeAlias, TypeVar
 
 from pytest_chatapi.contract.catalogue import rules
+from pytest_chatapi.contract.exchange import Source
 from pytest_chatapi.contract.findings import LEVELS, Finding, Level
 from pytest_chatapi.contract.profiles import Profile
 from pytest_chatapi.contract.rules.registry import Check, Violation, Violations, code_of
@@ -33,14 +34,22 @@ class Ledger:
         as_of: the day whose contract applies; ``None``: today's.
         ceiling: further findings have at most this level; ``None``: that of the profile.
         without: the families whose rules are off, as their letters.
+        source: where the exchange was read from.
     """
 
-    def __init__(self, profile: Profile, as_of: date | None = None, without: str = "") -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        as_of: date | None = None,
+        without: str = "",
+        source: Source | None = None,
+    ) -> None:
         self.profile = profile
         self.prefix = ""
         self.as_of = as_of
         self.ceiling: Level | None = None
         self.without = without
+        self.source = source
         self._day = as_of.isoformat() if as_of else "9999-12-31"
         self._findings: dict[_Key, Finding] = {}
         self._repeats: dict[_Key, int] = {}
@@ -123,6 +132,7 @@ class Ledger:
             message=mask(message),
             chunk=chunk,
             case=case,
+            source=self.source,
         )
 
     def findings(self) -> list[Finding]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import ABSENT, without_secrets
@@ -45,15 +46,17 @@ def _short(text: str) -> str:
 _decoder = json.JSONDecoder(
     object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite
 )
-_SPACE = " \t\n\r"
+_scan: Callable[[str, int], tuple[JSON, int]] = _decoder.scan_once  # type: ignore[attr-defined]
 
 
 def _decode(text: str) -> JSON:
     """As `JSONDecoder.decode`, which always searches for white space around the value."""
-    if text[:1] > " ":
-        value, end = _decoder.raw_decode(text)
-        if end == len(text) or not text[end:].strip(_SPACE):
+    try:
+        value, end = _scan(text, 0)
+        if end == len(text):
             return value
+    except StopIteration:  # it begins with white space, or is not JSON
+        pass
     return _decoder.decode(text)
 
 

@@ -1,75 +1,296 @@
-"""Tells without jsonschema that a value fits: importing that takes longer than most checks.
+"""Tells without jsonschema that a value fits: importing that takes longer than most checks, and
+it takes 50 times as long to validate.
 
-Only the keywords of our own schemas are known. Whatever is in doubt is left to jsonschema, and so
-is everything that does not fit, since it knows what to say about it.
+A schema is compiled to functions, if it has only the keywords below and each is as JSON Schema
+2020-12 wants it. Whatever is in doubt is left to jsonschema, and so is everything that does not
+fit, since it knows what to say about it.
 """
 
 from __future__ import annotations
 
+import operator
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
+from pytest_chatapi.contract.budget import spend
+from pytest_chatapi.contract.patterns import is_quick
 from pytest_chatapi.contract.wire import JSON
 
-__all__ = ["surely_fits"]
+__all__ = ["Fits", "compiled"]
 
-_TYPES: dict[type, tuple[str, ...]] = {
-    type(None): ("null",),
-    bool: ("boolean",),
-    int: ("integer", "number"),
-    float: ("number",),
-    str: ("string",),
-    list: ("array",),
-    dict: ("object",),
-}
-_NUMBERS = frozenset({"minimum", "maximum"})
-_IGNORED = frozenset("$schema $id title description default deprecated examples format".split())
+Fits: TypeAlias = Callable[[JSON], bool]
+"""Whether a value fits for sure; false also where that is not known.
+
+Raises:
+    NotJudged: the budget of the block is used up.
+    RecursionError: the value, or the schema's references to itself, are too deep.
+"""
 
 
-def surely_fits(schema: Any, value: JSON) -> bool:
-    """Whether a value fits a schema for sure; false also where that is not known.
+def compiled(schema: Any) -> Fits | None:
+    """What tells that a value fits this schema; ``None`` where that takes jsonschema.
 
-    An ``integer`` has to be an int: JSON Schema would take 5.0.
+    An ``integer`` has to be an int, although JSON Schema would take 5.0.
     """
-    return all(_fits(keyword, wanted, value, schema) for keyword, wanted in schema.items())
+    try:
+        return _Compiler(schema).fits(schema) or _anything
+    except (_Unsure, RecursionError):
+        return None
 
 
-def _fits(keyword: str, wanted: Any, value: JSON, schema: Any) -> bool:
-    kind = type(value)
-    if keyword[:2] == "x-" or keyword in _IGNORED:
-        return True
-    if keyword == "type":
-        return any(t == wanted if isinstance(wanted, str) else t in wanted for t in _TYPES[kind])
-    if keyword == "enum":
-        return any(type(one) is kind and one == value for one in wanted)
-    if keyword == "const":
-        return type(wanted) is kind and bool(wanted == value)
-    if keyword == "anyOf":
-        return any(surely_fits(branch, value) for branch in wanted)
-    if keyword in _NUMBERS:
-        if kind not in (int, float):
-            return True
-        return bool(value >= wanted if keyword == "minimum" else value <= wanted)
-    if keyword in ("minLength", "maxLength", "pattern"):
-        if kind is not str:
-            return True
-        if keyword == "pattern":
-            return re.search(wanted, value) is not None
-        return bool(len(value) >= wanted if keyword == "minLength" else len(value) <= wanted)
-    if keyword in ("minItems", "maxItems"):
-        if kind is not list:
-            return True
-        return bool(len(value) >= wanted if keyword == "minItems" else len(value) <= wanted)
-    if keyword == "maxProperties":
-        return kind is not dict or len(value) <= wanted
-    if keyword == "propertyNames":
-        return kind is not dict or all(surely_fits(wanted, name) for name in value)
-    if keyword == "required":
-        return kind is not dict or all(name in value for name in wanted)
-    if keyword == "properties":
-        return kind is not dict or all(
-            surely_fits(wanted[name], member) for name, member in value.items() if name in wanted
-        )
-    if keyword == "additionalProperties" and isinstance(wanted, bool):
-        return wanted or kind is not dict or value.keys() <= schema.get("properties", {}).keys()
+class _Unsure(Exception):
+    """The schema is invalid, or has more than the keywords below."""
+
+
+_TYPES: dict[str, frozenset[type]] = {
+    "null": frozenset({type(None)}),
+    "boolean": frozenset({bool}),
+    "integer": frozenset({int}),
+    "number": frozenset({int, float}),
+    "string": frozenset({str}),
+    "array": frozenset({list}),
+    "object": frozenset({dict}),
+}
+_PLAIN = frozenset({type(None), bool, int, float, str})
+_NUMBERS = {
+    "minimum": operator.ge,
+    "maximum": operator.le,
+    "exclusiveMinimum": operator.gt,
+    "exclusiveMaximum": operator.lt,
+}
+_SIZES: dict[str, tuple[type, Callable[[Any, Any], bool]]] = {
+    "minLength": (str, operator.ge),
+    "maxLength": (str, operator.le),
+    "minItems": (list, operator.ge),
+    "maxItems": (list, operator.le),
+    "minProperties": (dict, operator.ge),
+    "maxProperties": (dict, operator.le),
+}
+_OF_OBJECTS = frozenset({"properties", "required", "additionalProperties", "propertyNames"})
+# What says nothing about values, but has to be of this type.
+_ANNOTATIONS: dict[str, Any] = {
+    "$comment": str,
+    "contentEncoding": str,
+    "contentMediaType": str,
+    "default": object,
+    "deprecated": bool,
+    "description": str,
+    "examples": list,
+    "format": str,
+    "readOnly": bool,
+    "title": str,
+    "writeOnly": bool,
+}
+_DIALECTS = (
+    "http://json-schema.org/draft-07/schema",
+    "http://json-schema.org/draft-07/schema#",
+    "https://json-schema.org/draft/2020-12/schema",
+)
+# All others that mean something; any further name is an annotation.
+_TOO_MUCH = frozenset(
+    "$anchor $dynamicAnchor $dynamicRef $id $recursiveAnchor $recursiveRef $vocabulary contains "
+    "contentSchema dependencies dependentRequired dependentSchemas else if maxContains "
+    "minContains multipleOf not oneOf patternProperties prefixItems then unevaluatedItems "
+    "unevaluatedProperties uniqueItems".split()
+)
+
+
+class _Compiler:
+    def __init__(self, root: Any) -> None:
+        self._root = root
+        self._definitions: dict[str, Fits | None] = {}  # by reference
+
+    def fits(self, schema: Any) -> Fits | None:
+        """What tells that a value fits; ``None`` where any value does.
+
+        Raises:
+            _Unsure: see `compiled`.
+        """
+        if schema is True:
+            return None
+        if schema is False:
+            return _nothing
+        if type(schema) is not dict:
+            raise _Unsure
+        tests = []
+        for keyword, wanted in schema.items():
+            if keyword not in _OF_OBJECTS:
+                test = self._test(keyword, wanted, schema)
+                if test is not None:
+                    tests.append(test)
+        if not _OF_OBJECTS.isdisjoint(schema):
+            tests.append(self._of_object(schema))
+        return _all(tests)
+
+    def _test(self, keyword: str, wanted: Any, schema: Any) -> Fits | None:
+        """What a keyword asks for; ``None`` for nothing."""
+        if keyword == "type":
+            return _typed(wanted)
+        if keyword == "enum":
+            return _one_of(_list(wanted))
+        if keyword == "const":
+            return _one_of([wanted])
+        if keyword == "items":
+            return self._of_items(wanted)
+        if keyword == "anyOf":
+            return _any([self.fits(branch) or _anything for branch in _list(wanted, 1)])
+        if keyword == "allOf":
+            return _all([self.fits(branch) or _anything for branch in _list(wanted, 1)])
+        if keyword == "$ref":
+            return self._referenced(wanted)
+        if keyword in ("$defs", "definitions"):
+            self._define(keyword, wanted, schema)
+        elif keyword in _NUMBERS:
+            return _bounded(wanted, _NUMBERS[keyword])
+        elif keyword in _SIZES:
+            return _sized(wanted, *_SIZES[keyword])
+        elif keyword == "pattern":
+            return _matching(wanted)
+        elif keyword == "$schema":
+            if wanted not in _DIALECTS:
+                raise _Unsure
+        elif keyword in _TOO_MUCH or not isinstance(wanted, _ANNOTATIONS.get(keyword, object)):
+            raise _Unsure
+        return None
+
+    def _of_items(self, schema: Any) -> Fits | None:
+        fits = self.fits(schema)
+        if fits is None:
+            return None
+
+        def items(value: JSON) -> bool:
+            if type(value) is not list:
+                return True
+            spend(1 + len(value))
+            return all(map(fits, value))
+
+        return items
+
+    def _of_object(self, schema: Any) -> Fits:
+        members = {
+            name: self.fits(sub) for name, sub in _dict(schema.get("properties", {})).items()
+        }
+        others = self.fits(schema.get("additionalProperties", True))
+        names = self.fits(schema.get("propertyNames", True))
+        required = frozenset(_texts(schema.get("required", [])))
+
+        def has_members(value: JSON) -> bool:
+            if type(value) is not dict:
+                return True
+            spend(1 + len(value))
+            if not required <= value.keys():
+                return False
+            for name, member in value.items():
+                fits = members.get(name, others)
+                if fits is not None and not fits(member):
+                    return False
+            return names is None or all(map(names, value))
+
+        return has_members
+
+    def _define(self, keyword: str, definitions: Any, schema: Any) -> None:
+        for name, definition in _dict(definitions).items():
+            fits = self.fits(definition)
+            if schema is self._root:
+                self._definitions[f"#/{keyword}/{name}"] = fits
+
+    def _referenced(self, reference: Any) -> Fits:
+        """What looks the definition up when it is needed: it may refer to itself."""
+        home, _, name = _text(reference).rpartition("/")
+        if home not in ("#/$defs", "#/definitions") or not {"%", "~"}.isdisjoint(name):
+            raise _Unsure
+        if name not in _dict(self._root.get(home[2:])):
+            raise _Unsure
+        known = self._definitions
+
+        def fits_definition(value: JSON) -> bool:
+            fits = known[reference]
+            return fits is None or fits(value)
+
+        return fits_definition
+
+
+def _anything(value: JSON) -> bool:
+    return True
+
+
+def _nothing(value: JSON) -> bool:
     return False
+
+
+def _all(tests: list[Fits]) -> Fits | None:
+    if not tests:
+        return None
+    first, rest = tests[0], _all(tests[1:])
+    return first if rest is None else lambda value: first(value) and rest(value)
+
+
+def _any(tests: list[Fits]) -> Fits:
+    def fits_any(value: JSON) -> bool:
+        return any(test(value) for test in tests)
+
+    return fits_any
+
+
+def _typed(wanted: Any) -> Fits:
+    names = [wanted] if isinstance(wanted, str) else _texts(wanted, 1)
+    if not _TYPES.keys() >= set(names):
+        raise _Unsure
+    kinds = frozenset().union(*(_TYPES[name] for name in names))
+    return lambda value: type(value) in kinds
+
+
+def _one_of(values: list[Any]) -> Fits:
+    # 1, 1.0 and true are equal in Python.
+    allowed = {(type(value), value) for value in values if type(value) in _PLAIN}
+    return lambda value: type(value) in _PLAIN and (type(value), value) in allowed
+
+
+def _bounded(bound: Any, holds: Callable[[Any, Any], bool]) -> Fits:
+    if type(bound) not in (int, float):
+        raise _Unsure
+    return lambda value: type(value) not in (int, float) or holds(value, bound)
+
+
+def _sized(bound: Any, kind: Any, holds: Callable[[Any, Any], bool]) -> Fits:
+    if type(bound) is not int or bound < 0:
+        raise _Unsure
+    return lambda value: type(value) is not kind or holds(len(value), bound)
+
+
+def _matching(pattern: Any) -> Fits:
+    try:
+        search = re.compile(_text(pattern)).search
+    except (re.error, OverflowError):
+        raise _Unsure from None
+
+    def matches(value: JSON) -> bool:
+        return type(value) is not str or (is_quick(pattern, value) and search(value) is not None)
+
+    return matches
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise _Unsure
+    return value
+
+
+def _texts(value: Any, least: int = 0) -> list[str]:
+    texts = [_text(item) for item in _list(value, least)]
+    if len(set(texts)) < len(texts):
+        raise _Unsure
+    return texts
+
+
+def _list(value: Any, least: int = 0) -> list[Any]:
+    if type(value) is not list or len(value) < least:
+        raise _Unsure
+    return value
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise _Unsure
+    return value

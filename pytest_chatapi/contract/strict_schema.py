@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pytest_chatapi.contract.validation import Path
-from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.wire import JSON, JSONObject, fingerprint
 from pytest_chatapi.contract.wording import ABSENT, Shown, listed
 
 __all__ = ["StrictProblem", "strict_problems", "strict_schemas"]
 
-# Schemas without a problem, as text: a suite sends the same few all the time.
-_accepted: set[str] = set()
+# Fingerprints of schemas without a problem: a suite sends the same few all the time.
+_accepted: set[bytes] = set()
 _MOST_ACCEPTED = 256
 _LONGEST_ACCEPTED = 100_000
 
@@ -91,8 +91,11 @@ def _schema_in(
 
 def strict_problems(schema: JSONObject) -> Iterator[StrictProblem]:
     """What the service refuses in one schema: its root, each schema in it, then its size."""
-    text = _text(schema)
-    if text in _accepted:
+    try:
+        key = fingerprint(schema)
+    except ValueError:
+        key = b""
+    if key in _accepted:
         return
     root = _root_problem(schema)
     if root is not None:
@@ -104,17 +107,10 @@ def strict_problems(schema: JSONObject) -> Iterator[StrictProblem]:
         for problem in problems:
             is_accepted = False
             yield problem
-    if is_accepted and len(text) <= _LONGEST_ACCEPTED:
+    if is_accepted and 0 < len(key) <= _LONGEST_ACCEPTED:
         if len(_accepted) >= _MOST_ACCEPTED:
             _accepted.clear()
-        _accepted.add(text)
-
-
-def _text(schema: JSONObject) -> str:
-    try:
-        return repr(schema)  # several times as fast as JSON
-    except RecursionError:
-        return " " * (_LONGEST_ACCEPTED + 1)  # never remembered
+        _accepted.add(key)
 
 
 def _root_problem(schema: JSONObject) -> StrictProblem | None:
@@ -212,7 +208,7 @@ class _Walk:
             path, characters = self._long_enum
             what = f"characters of an enum with more than {LONG_ENUM} values"
             refusal = (
-                f"In context={_context(path)}, expected at most {MOST_CHARACTERS_OF_A_LONG_ENUM} "
+                f"{_context(path)}, expected at most {MOST_CHARACTERS_OF_A_LONG_ENUM} "
                 f"characters in an enum with more than {LONG_ENUM} values, but received "
                 f"{characters}."
             )
@@ -235,7 +231,6 @@ def _is_object(schema: JSONObject) -> bool:
 
 
 def _problems_of(path: Path, schema: JSONObject, *, is_object: bool) -> Iterator[StrictProblem]:
-    context = f"In context={_context(path)}"
     for keyword in _UNSUPPORTED:
         # `uniqueItems: false` and the like say nothing, but are refused too.
         if keyword in schema:
@@ -244,7 +239,7 @@ def _problems_of(path: Path, schema: JSONObject, *, is_object: bool) -> Iterator
                 "a keyword of the supported subset",
                 Shown(keyword),
                 f"strict: `{keyword}` is not supported",
-                f"{context}, '{keyword}' is not permitted.",
+                f"{_context(path)}, '{keyword}' is not permitted.",
             )
     if schema.keys().isdisjoint(_TYPED):
         yield StrictProblem(
@@ -252,7 +247,7 @@ def _problems_of(path: Path, schema: JSONObject, *, is_object: bool) -> Iterator
             "a schema with a type",
             schema,
             "strict: the schema has no type",
-            f"{context}, schema must have a 'type' key.",
+            f"{_context(path)}, schema must have a 'type' key.",
         )
     if schema.get("type") == "array" and not isinstance(schema.get("items"), dict):
         yield StrictProblem(
@@ -260,30 +255,33 @@ def _problems_of(path: Path, schema: JSONObject, *, is_object: bool) -> Iterator
             "a schema of the items",
             schema.get("items", ABSENT),
             "strict: the array has no `items`",
-            f"{context}, array schema missing items.",
+            f"{_context(path)}, array schema missing items.",
         )
     if is_object:
-        yield from _object_problems(path, schema, context)
+        yield from _object_problems(path, schema)
 
 
-def _object_problems(path: Path, schema: JSONObject, context: str) -> Iterator[StrictProblem]:
+def _object_problems(path: Path, schema: JSONObject) -> Iterator[StrictProblem]:
     if schema.get("additionalProperties") is not False:
         yield StrictProblem(
             (*path, "additionalProperties"),
             "false",
             schema.get("additionalProperties", ABSENT),
             "strict: the object allows further properties",
-            f"{context}, 'additionalProperties' is required to be supplied and to be false.",
+            f"{_context(path)}, 'additionalProperties' is required to be supplied and to be false.",
         )
     properties, required = schema.get("properties"), schema.get("required")
     names = properties if isinstance(properties, dict) else {}
     listed_names = required if isinstance(required, list) else []
     known = {name for name in listed_names if isinstance(name, str)}
-    refusal = (
-        f"{context}, 'required' is required to be supplied and to be an array including every "
-        "key in properties."
-    )
     missing = [name for name in names if name not in known]
+    extra = [name for name in listed_names if isinstance(name, str) and name not in names]
+    if not missing and not extra:
+        return
+    refusal = (
+        f"{_context(path)}, 'required' is required to be supplied and to be an array including "
+        "every key in properties."
+    )
     if missing:
         what = "the property" if len(missing) == 1 else "the properties"
         verb = "is" if len(missing) == 1 else "are"
@@ -294,8 +292,7 @@ def _object_problems(path: Path, schema: JSONObject, context: str) -> Iterator[S
             f"strict: {what} {listed(missing, 4)} {verb} not required",
             f"{refusal} Missing '{missing[0]}'.",
         )
-    extra = [name for name in listed_names if isinstance(name, str) and name not in names]
-    if extra and not missing:
+    else:
         yield StrictProblem(
             (*path, "required"),
             "only properties of the object",
@@ -337,5 +334,5 @@ def _resolved(root: JSONObject, reference: str) -> tuple[Path, JSON] | None:
 
 
 def _context(path: Path) -> str:
-    """A place as the service writes it: ``()``, ``('properties', 'a')``, as Python does."""
-    return repr(tuple(str(step) for step in path))
+    """A place as the service writes it: ``In context=('properties', 'a')``."""
+    return f"In context={tuple(map(str, path))!r}"

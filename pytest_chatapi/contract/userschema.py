@@ -6,17 +6,23 @@ fetched, and a value that cannot be validated in a bounded number of steps is le
 
 from __future__ import annotations
 
-import contextlib
 import json
-import re
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any
 
-from pytest_chatapi.contract.grammar import GrammarTrouble, matches
-from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.budget import (
+    STEPS,
+    NotJudged,
+    SchemaTrouble,
+    bounded,
+    budgeted,
+    spend,
+)
+from pytest_chatapi.contract.patterns import has_match, is_quick
+from pytest_chatapi.contract.plain_validation import Fits, compiled
+from pytest_chatapi.contract.wire import JSON, JSONObject, fingerprint
 from pytest_chatapi.contract.wording import shortened, show, show_member
 
 __all__ = [
@@ -30,29 +36,28 @@ __all__ = [
     "validator_of",
 ]
 
-STEPS = 100_000
-"""Keywords that are applied to values before a value is given up; well under two seconds."""
-
 _ERROR = 10
 """Steps that an error counts for, in each keyword that passes it on."""
 
-_QUICK_STEPS = 10_000_000
-"""Steps that `re` may take on one text."""
 
-_STEPS_OF_RE = 2048
-"""As many of them count for one of ours."""
+class _Schema:
+    """A schema as it is remembered.
 
-# Compiled schemas that are kept, least recently used first out.
+    Attributes:
+        fits: tells without jsonschema that a value fits; ``None`` where that cannot be told.
+        validator: of jsonschema, made for the first value that `fits` does not settle.
+    """
+
+    __slots__ = ("fits", "validator")
+
+    def __init__(self, fits: Fits | None) -> None:
+        self.fits = fits
+        self.validator: Any = None
+
+
+# Least recently used first out.
 _LIMIT = 256
-_validators: OrderedDict[str, Any] = OrderedDict()
-
-
-class SchemaTrouble(Exception):
-    """The schema itself cannot be used."""
-
-
-class NotJudged(SchemaTrouble):
-    """The value cannot be validated in a bounded number of steps; says why, as a clause."""
+_schemas: OrderedDict[bytes, _Schema] = OrderedDict()
 
 
 def mismatch(schema: JSONObject, value: JSON) -> tuple[str, str] | None:
@@ -76,12 +81,15 @@ def first_error(schema: JSONObject, value: JSON) -> tuple[str, str] | None:
         SchemaTrouble: the schema is not valid, or a reference in it leads nowhere.
         NotJudged: it takes too many steps to tell.
     """
+    remembered = _remembered(schema)
+    if remembered.fits is not None and _surely_fits(remembered.fits, value):
+        return None
     from jsonschema.exceptions import best_match
 
     errors: list[Any] = []
     try:
         with bounded():
-            validator = _compiled(schema)
+            validator = _validator(remembered, schema)
             try:
                 for error in validator.iter_errors(value):
                     errors.append(error)  # what was found before it raises counts
@@ -111,6 +119,54 @@ def first_error(schema: JSONObject, value: JSON) -> tuple[str, str] | None:
     return ("" if place == "$" else f" at {place}"), message
 
 
+def _remembered(schema: JSONObject) -> _Schema:
+    try:
+        key = _key(schema)
+        remembered = _schemas.get(key)
+        if remembered is None:
+            json.dumps(schema)
+    except (ValueError, TypeError, RecursionError):
+        raise SchemaTrouble("not JSON") from None
+    if remembered is not None:
+        _schemas.move_to_end(key)
+        return remembered
+    remembered = _schemas[key] = _Schema(compiled(schema))
+    if len(_schemas) > _LIMIT:
+        _schemas.popitem(last=False)
+    return remembered
+
+
+def _key(schema: JSONObject) -> bytes:
+    try:
+        return fingerprint(schema)
+    except ValueError:  # such as a text of a class of its own
+        return json.dumps(schema).encode()
+
+
+def _surely_fits(fits: Fits, value: JSON) -> bool:
+    try:
+        with bounded():
+            return fits(value)
+    except (NotJudged, RecursionError):
+        return False
+
+
+def _validator(remembered: _Schema, schema: JSONObject) -> Any:
+    if remembered.validator is None:
+        from jsonschema import Draft202012Validator
+        from jsonschema.exceptions import best_match
+
+        meta = _validator_class()(
+            Draft202012Validator.META_SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER
+        )
+        with budgeted(STEPS):  # of its own, since this is done once
+            error = best_match(meta.iter_errors(schema))
+        if error is not None:
+            raise SchemaTrouble(error.message)
+        remembered.validator = validator_of(schema)
+    return remembered.validator
+
+
 def validator_of(schema: JSON) -> Any:
     """A validator of jsonschema that counts its steps; see `bounded`."""
     from referencing import Registry
@@ -118,66 +174,7 @@ def validator_of(schema: JSON) -> Any:
     return _validator_class()(schema, registry=Registry())
 
 
-def _compiled(schema: JSONObject) -> Any:
-    try:
-        key = json.dumps(schema, sort_keys=True)
-    except (ValueError, TypeError, RecursionError):
-        raise SchemaTrouble("not JSON") from None
-    if key in _validators:
-        _validators.move_to_end(key)
-        return _validators[key]
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
-
-    meta = _validator_class()(
-        Draft202012Validator.META_SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER
-    )
-    with _budgeted(STEPS):  # of its own, since this is done once
-        error = best_match(meta.iter_errors(schema))
-    if error is not None:
-        raise SchemaTrouble(error.message)
-    validator = validator_of(schema)
-    _validators[key] = validator
-    if len(_validators) > _LIMIT:
-        _validators.popitem(last=False)
-    return validator
-
-
-# -- steps ---------------------------------------------------------------------------------------
-
-
-class _Budget(threading.local):
-    left: int | None = None
-
-
-_budget = _Budget()
-
-
-@contextlib.contextmanager
-def bounded(steps: int = STEPS) -> Iterator[None]:
-    """A block whose validations share a budget of steps; that of an outer block holds.
-
-    Raises:
-        NotJudged: it is used up.
-    """
-    with contextlib.nullcontext() if _budget.left is not None else _budgeted(steps):
-        yield
-
-
-@contextlib.contextmanager
-def _budgeted(steps: int) -> Iterator[None]:
-    before, _budget.left = _budget.left, steps
-    try:
-        yield
-    finally:
-        _budget.left = before
-
-
-def _spend(steps: int) -> None:
-    if _budget.left is not None:
-        _budget.left -= steps
-        if _budget.left < 0:
-            raise NotJudged("it takes too many steps")
+# -- keywords that count their steps ----------------------------------------------------------
 
 
 _Keyword = Callable[[Any, Any, Any, Any], Any]
@@ -214,9 +211,9 @@ def _evolve(self: Any, **changes: Any) -> Any:
 def _counted(keyword: _Keyword) -> _Keyword:
     def count(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
         # A message about a large value, or a comparison with one, takes its time too.
-        _spend(1 + (len(instance) >> 6 if isinstance(instance, str | list | dict) else 0))
+        spend(1 + (len(instance) >> 6 if isinstance(instance, str | list | dict) else 0))
         for error in keyword(validator, value, instance, schema) or ():
-            _spend(_ERROR)
+            spend(_ERROR)
             yield error
 
     return count
@@ -235,7 +232,7 @@ def _pattern(validator: Any, pattern: Any, instance: Any, schema: Any) -> Iterat
 def _pattern_properties(validator: Any, patterns: Any, instance: Any, schema: Any) -> Iterator[Any]:
     for pattern, inner in patterns.items() if isinstance(instance, dict) else ():
         for name, value in instance.items():
-            _spend(1)
+            spend(1)
             if has_match(pattern, name):
                 yield from validator.descend(value, inner, path=name, schema_path=pattern)
 
@@ -273,7 +270,7 @@ def _unique(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator
     if wanted and isinstance(instance, list):
         seen = set()
         for item in instance:
-            _spend(1)
+            spend(1)
             seen.add(_same_text(item))
         if len(seen) < len(instance):
             yield ValidationError(f"{instance!r} has non-unique elements")
@@ -300,8 +297,8 @@ def _unevaluated(keyword: _Keyword) -> _Keyword:
     def check(validator: Any, inner: Any, instance: Any, schema: Any) -> Any:
         for pattern in _patterns_in(schema) if isinstance(instance, dict) else ():
             for name in instance:
-                _spend(1)
-                if not _is_quick(pattern, name):
+                spend(1)
+                if not is_quick(pattern, name):
                     raise NotJudged(f"the pattern {show(pattern)} may take too many steps")
         return keyword(validator, inner, instance, schema)
 
@@ -325,72 +322,3 @@ _OWN: dict[str, _Keyword] = {
     "additionalProperties": _additional,
     "uniqueItems": _unique,
 }
-
-
-# -- patterns ------------------------------------------------------------------------------------
-
-
-def has_match(pattern: str, text: str) -> bool:
-    """Whether a pattern matches somewhere in a text, as `re.search` tells, in bounded time.
-
-    Raises:
-        re.error: it is not a regular expression.
-        NotJudged: that cannot be told.
-    """
-    if _is_quick(pattern, text):
-        _spend(_most_steps(pattern, text) // _STEPS_OF_RE)
-        return re.search(pattern, text) is not None
-    re.compile(pattern)
-    try:
-        return matches(f"(?s:.*)(?:{pattern})(?s:.*)", text)
-    except GrammarTrouble as trouble:
-        raise NotJudged(f"the pattern {show(pattern)} may backtrack, and {trouble}") from None
-
-
-def _is_quick(pattern: str, text: str) -> bool:
-    """Whether `re` takes few steps for sure, however it backtracks."""
-    return _most_steps(pattern, text) <= _QUICK_STEPS
-
-
-def _most_steps(pattern: str, text: str) -> int:
-    cost = _cost(pattern)
-    steps: int = cost.ways * (len(text) + 1) ** cost.loops
-    return 4 ** len(text) * steps if cost.is_nested else steps
-
-
-class _Cost(NamedTuple):
-    """How much an expression can backtrack.
-
-    Attributes:
-        loops: parts that may match any number of characters; the search for the beginning is one.
-        ways: through the alternatives and optional parts.
-        is_nested: a group is repeated, so that there may be any number of ways.
-    """
-
-    loops: int
-    ways: int
-    is_nested: bool
-
-
-_ESCAPED_OR_SET = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
-_OPENING = re.compile(r"\((?:\?(?:[:=!>]|<[=!]|P?<\w+>|[a-wyzA-Z]*(?:-[a-zA-Z]+)?[:)]))?")
-_LOOP = re.compile(r"[*+]|\{\d*,\d*\}")
-_NESTED = re.compile(r"\)(?:[*+]|\{\d*,?\d*\})")
-_UNCLEAR = re.compile(r"\(\?(?:#|[a-zA-Z]*x)")
-"""A comment, or white space that counts for nothing, may hide a repetition."""
-
-
-@lru_cache(256)
-def _cost(pattern: str) -> _Cost:
-    plain = _OPENING.sub("(", _ESCAPED_OR_SET.sub("x", pattern))
-    is_nested = _NESTED.search(plain) is not None or _UNCLEAR.search(pattern) is not None
-    is_anchored = pattern.startswith("^") and "|" not in plain
-    ways, open_groups = 2 ** plain.count("?"), [1]
-    for char in plain:
-        if char == "(":
-            open_groups.append(1)
-        elif char == "|":
-            open_groups[-1] += 1
-        elif char == ")" and len(open_groups) > 1:
-            ways *= open_groups.pop()
-    return _Cost(len(_LOOP.findall(plain)) + (not is_anchored), ways * open_groups[0], is_nested)

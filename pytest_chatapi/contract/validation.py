@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
-from pytest_chatapi.contract.plain_validation import surely_fits
+from pytest_chatapi.contract.plain_validation import Fits, compiled
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import plural
 
@@ -39,6 +39,8 @@ _TYPES = {
 _CONTAINERS = {"object", "array"}
 # Keywords whose verdict depends on the value and not only on its type.
 _VALUE_KEYWORDS = frozenset("enum const minimum maximum minLength maxLength pattern".split())
+# Those of them that name few values, so that each may have a shape of its own.
+_NAMING_KEYWORDS = frozenset({"enum", "const", "anyOf"})
 
 
 class Problem(NamedTuple):
@@ -140,7 +142,12 @@ class Node:
         self._only = {kind: _only(self.branches, name) for kind, name in _TYPES.items()}
         nodes = self.properties.items()
         self._deep = {k: node for k, node in nodes if node.branches or node.types & _CONTAINERS}
-        self._valued = tuple(k for k, sub in properties.items() if _looks_at_value(sub))
+        valued = {k: sub for k, sub in properties.items() if _looks_at_value(sub)}
+        self._valued = tuple(k for k, sub in valued.items() if _NAMING_KEYWORDS & sub.keys())
+        # Numbers and texts within bounds, any of which is as good as another.
+        self._within: dict[str, Fits | None] = {
+            k: compiled(sub) for k, sub in valued.items() if k not in self._valued
+        }
         self._is_bounded = any(
             not {"minItems", "maxItems"}.isdisjoint(each)
             for each in (schema, *schema.get("anyOf", ()))
@@ -150,6 +157,7 @@ class Node:
         self._shallow = _without_containers(schema)
         self._verdicts: dict[Hashable, _Verdict] = {}
         self._known_verdicts: dict[Hashable, _Verdict] = {}  # of objects without unknown keys
+        self._fits: Fits | None = None
         self._validator: Callable[[JSON], Iterator[Any]] | None = None
 
     def violations(self, value: JSON) -> tuple[list[SchemaViolation], list[Path]]:
@@ -195,6 +203,10 @@ class Node:
             shape = (*value, *map(type, value.values()), *map(value.get, self._valued))
         else:
             shape = (*value, *map(type, value.values()))
+        if self._within:
+            for key, fits in self._within.items():
+                if key in value and not (fits and fits(value[key])):
+                    shape = (*shape, key, value[key])
         try:
             verdict = self._verdicts.get(shape)
         except TypeError:  # a container where a plain value is expected
@@ -227,11 +239,12 @@ class Node:
         node = self.items
         if node is None or (node._plain_kinds and node._plain_kinds.issuperset(map(type, value))):
             return
+        walk = node._walk_union if node.branches else node._walk
         for index, item in enumerate(value):
             if node._is_object and type(item) is dict:
                 node._walk_object(item, (*path, index), violations, unknown)
             else:
-                node._walk(item, (*path, index), violations, unknown)
+                walk(item, (*path, index), violations, unknown)
 
     def _walk_union(
         self, value: JSON, path: Path, violations: list[SchemaViolation], unknown: list[Path]
@@ -332,7 +345,10 @@ class Node:
         return _Verdict(tuple(self._problems(value)), (), children)
 
     def _problems(self, value: JSON) -> Iterator[Problem]:
-        if surely_fits(self._shallow, value):
+        if self._fits is None:
+            self._fits = compiled(self._shallow)
+            assert self._fits is not None, "our schemas have a keyword that is not plain"
+        if self._fits(value):
             return
         if self._validator is None:
             self._validator = _validator_class()(self._shallow).iter_errors

@@ -33,8 +33,8 @@ __all__ = [
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-# `json.dumps` would make an encoder for each text.
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+# `json.dumps` would make an encoder for each value.
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
 class _Absent:
@@ -122,7 +122,8 @@ def show(value: JSON, limit: int = 80) -> str:
         value = value if len(value) <= limit else value[: limit - 3] + "..."
         return mask(_encode(value))
     try:
-        text = json.dumps(_pruned(value, 4), ensure_ascii=False, default=str)
+        is_short = type(value) is int and -(10**15) < value < 10**15
+        text = str(value) if is_short else _encode(_pruned(value, 4))
     except (ValueError, RecursionError):
         text = type(value).__name__
     text = mask(text)
@@ -131,7 +132,7 @@ def show(value: JSON, limit: int = 80) -> str:
 
 def show_member(path: str, value: JSON) -> str:
     """As `show`, for the value at a path: a name such as ``password`` makes it secret."""
-    if isinstance(value, str) and (name := _MEMBER.search(path)):
+    if isinstance(value, str) and (name := _MEMBER.search(path)) and _says_secret(name[1]):
         masked = _redactor().text(json.dumps({name[1]: value[:_MASKED]}))
         if "REDACTED" in masked:
             try:
@@ -139,6 +140,12 @@ def show_member(path: str, value: JSON) -> str:
             except (ValueError, KeyError):
                 value = "REDACTED"
     return show(value)
+
+
+def _says_secret(name: str) -> bool:
+    from pytest_chatapi.redaction.members import may_be_secret
+
+    return may_be_secret({name})
 
 
 _MEMBER = re.compile(r"[.](\w[\w-]*)\Z")

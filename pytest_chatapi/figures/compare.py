@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import did_you_mean, mask, plural, show
 from pytest_chatapi.errors import SettingError
+from pytest_chatapi.figures.report import EXCLUDED, OTHER_ENDING
 
 __all__ = ["FIGURES", "Limit", "compare", "exceeded", "limit_of", "place"]
 
@@ -349,7 +350,8 @@ def _problem(
     limit: Limit, base: _Value, head: _Value, count: dict[str, int], allow_unknown: bool
 ) -> str:
     """What is wrong with a figure under a limit, or ``""``."""
-    same_gap = allow_unknown and base.gap == head.gap
+    # Without a gap in either, nothing was answered that could be counted.
+    same_gap = base.gap == head.gap and (allow_unknown or not base.gap)
     if base.number is not None and head.number is not None and (same_gap or not _gaps(base, head)):
         count["compared"] += 1
         if limit.allows(base.number, head.number):
@@ -412,8 +414,9 @@ def _problems(
         if not count["compared"] and not count["unknown"]:
             yield f"nothing to compare for {limit.text}: no figure in both reports", None
     for name, report in reports if counts else ():
-        if unread := report["run"].get("unread"):
-            files = plural(len(unread), "file")
+        whys = [one["why"] for one in report["run"].get("unread", ())]
+        if unread := sum(why not in (OTHER_ENDING, EXCLUDED) for why in whys):
+            files = plural(unread, "file")
             yield f"{mask(name)} is not complete: {files} could not be read for it", None
 
 

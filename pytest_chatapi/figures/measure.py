@@ -7,7 +7,7 @@ token, output speed), and the semantic conventions of OpenTelemetry (time to fir
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -105,9 +105,9 @@ class Timing:
     first_answer: float | None = None
     tokens_per_second: float | None = None
     unmeasured: str = ""
-    token_chunks: int = 0
+    token_chunks: int | None = None
     tokens_per_chunk: float | None = None
-    stalls: int = 0
+    stalls: int | None = None
     longest_gap: float | None = None
     first_chunk_tokens: int | None = None
     marks: tuple[tuple[float, Mark], ...] = ()
@@ -168,7 +168,7 @@ class Figures:
     organization: str = ""
     project: str = ""
     form: Form = Form()
-    findings: tuple[JSONObject, ...] = ()
+    findings: tuple[JSONObject, ...] = field(default=(), repr=False)
     response_id: str = ""
     finishes: tuple[str, ...] = ()
 

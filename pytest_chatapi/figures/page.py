@@ -229,8 +229,11 @@ def _tiles(report: JSONObject) -> Iterator[tuple[str, str, str]]:
     yield "Tokens", _count(about["total_tokens"]).html, "; ".join(notes)
     cached = about["cached_tokens"]
     prompt = about["prompt_tokens"]
-    share = f"{cached / prompt:.0%} of the prompts" if cached and prompt else ""
-    yield "Cached tokens", _count(cached).html, share
+    notes = [f"{cached / prompt:.0%} of the prompts"] if cached and prompt else []
+    reporting = [one["cached_tokens"] is not None for one in exchanges if one["status"] == 200]
+    if cached is not None and not all(reporting):
+        notes.append(f"reported by {sum(reporting):,} of {len(reporting):,}")
+    yield "Cached tokens", _count(cached).html, "; ".join(notes)
     for label, source, usd in (
         ("Spent", "live", about["spent_usd"]),
         ("Saved by replay", "replayed", about["saved_usd"]),
@@ -275,9 +278,7 @@ def _left_out(about: JSONObject) -> str:
         more = len(about["unread"]) - _LISTED
         files += f"<li>{more:,} more</li>" if more > 0 else ""
         count = plural(len(about["unread"]), "file")
-        lines.append(
-            f"<details><summary>{count} could not be read</summary><ul>{files}</ul></details>"
-        )
+        lines.append(f"<details><summary>{count} not read</summary><ul>{files}</ul></details>")
     return "".join(f'<div class="note">{line}</div>' for line in lines)
 
 

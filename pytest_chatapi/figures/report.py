@@ -22,6 +22,8 @@ from pytest_chatapi.figures.price import Cost, Prices
 from pytest_chatapi.figures.summary import TOKENS, Group, Priced, by_model
 
 __all__ = [
+    "EXCLUDED",
+    "OTHER_ENDING",
     "VERSION",
     "Score",
     "figures_of_row",
@@ -35,6 +37,9 @@ __all__ = [
 
 VERSION = 1
 """Of the form."""
+
+OTHER_ENDING, EXCLUDED = "has another ending", "is excluded"
+"""Why a file was not meant to be read; in ``unread`` beside those that could not be."""
 
 _STREAMS = 3
 """How many streams of a model are kept chunk by chunk: the slowest."""
@@ -110,7 +115,7 @@ def row_of(priced: Priced) -> JSONObject:
     row["status"] = figures.status or None
     row.update((f"{kind}_tokens", getattr(tokens, kind)) for kind in TOKENS)
     row.update((name, getattr(timing, attribute)) for name, attribute in _TIMES.items())
-    row["usd"], row["usd_source"] = cost
+    row["usd"], row["usd_source"] = cost.usd, cost.source or None
     row["form"] = asdict(figures.form)
     row["findings"] = list(figures.findings)
     row["attributes"] = _attributes(figures)
@@ -121,7 +126,7 @@ def row_of(priced: Priced) -> JSONObject:
 
 def priced_of_row(row: JSONObject) -> Priced:
     """The figures that `row_of` made a row of, at what they cost then."""
-    return Priced(figures_of_row(row), Cost(row["usd"], row["usd_source"]))
+    return Priced(figures_of_row(row), Cost(row["usd"], row["usd_source"] or ""))
 
 
 def figures_of_row(row: JSONObject) -> Figures:
@@ -352,6 +357,10 @@ def read_report(path: str | os.PathLike[str]) -> JSONObject:
         place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
         expected = f"expected {problem.expected}"
         raise ReadError(name, f"${place}", f"is not as schemas/figures.json says: {expected}")
+    for number, stream in enumerate(report["streams"]):
+        if stream["exchange"] >= len(report["exchanges"]):
+            place = f"$.streams[{number}].exchange"
+            raise ReadError(name, place, f"there is no exchange {stream['exchange']}")
     return report
 
 

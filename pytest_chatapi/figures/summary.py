@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 
 from pytest_chatapi.contract.wire import JSONObject
+from pytest_chatapi.contract.wording import plural
 from pytest_chatapi.figures.measure import Figures, Form, Tokens
 from pytest_chatapi.figures.price import Cost
 
@@ -25,12 +26,18 @@ class Priced:
     cost: Cost
 
 
-@dataclass
+@dataclass(repr=False)
 class Group:
     """The exchanges of one model, of one test, or of a run."""
 
     name: str
     exchanges: list[Priced] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        tokens, usd = self.tokens("total"), self.usd
+        known = [] if tokens is None else [plural(tokens, "token")]
+        known += [] if usd is None else [f"{usd:.6f} USD"]
+        return f"<{', '.join([plural(len(self.exchanges), 'exchange'), *known])}>"
 
     def tokens(self, kind: str) -> int | None:
         """The sum of a count over the exchanges that report it; ``None`` where none does.

@@ -79,6 +79,17 @@ def _count(name: str) -> Callable[[JSONObject], str]:
     return lambda model: "" if model[name] is None else f"{model[name]:,}"
 
 
+def _tokens(name: str) -> Callable[[JSONObject], str]:
+    count = _count(name)
+    return lambda model: count(model) + "+" * bool(count(model) and model["unreported"])
+
+
+def _cost(model: JSONObject) -> str:
+    if model["usd"] is None or not (model["unreported"] or model["unpriced"]):
+        return _usd(model["usd"])
+    return f"{model['usd']:,.4f}+"
+
+
 def _median(name: str, form: str) -> Callable[[JSONObject], str]:
     def cell(model: JSONObject) -> str:
         spread = model.get(name)  # a run has none
@@ -98,9 +109,9 @@ def _per_million(model: JSONObject) -> str:
 
 _COSTS: dict[str, Callable[[JSONObject], str]] = {
     "calls": _count("exchanges"),
-    "prompt": _count("prompt_tokens"),
-    "output": _count("completion_tokens"),
-    "USD": lambda model: _usd(model["usd"]),
+    "prompt": _tokens("prompt_tokens"),
+    "output": _tokens("completion_tokens"),
+    "USD": _cost,
     "USD/M": _per_million,
     "TTFT": _median("ttft_seconds", "{:.2f} s"),
     "tok/s": _median("tokens_per_second", "{:,.0f}"),
@@ -143,7 +154,7 @@ def _has_form(model: JSONObject) -> bool:
 def _notes(report: JSONObject) -> Iterator[str]:
     run, models, rows = report["run"], report["models"], report["exchanges"]
     sources = ", ".join(f"{count:,} {source}" for source, count in run["sources"].items())
-    failed = sum((row["status"] or 0) >= 400 for row in rows)
+    failed = sum(row["status"] != 200 for row in rows)
     if rows:
         yield (
             f"{plural(len(rows), 'exchange')} of {plural(len(models), 'model')}"
@@ -160,8 +171,10 @@ def _notes(report: JSONObject) -> Iterator[str]:
         unpriced = [model["name"] for model in models if model["unpriced"]]
         yield (
             f"{plural(run['unpriced'], 'response')} at an unknown price: {_listed(unpriced)}; "
-            "give it in [tool.chatapi.prices]"
+            "set it in [tool.chatapi.prices]"
         )
+    if (run["unreported"] and run["total_tokens"]) or (run["unpriced"] and run["usd"] is not None):
+        yield "+ marks sums that leave out what is not known"
     yield from _notes_on_time(rows, models)
     for model in models:
         for name, score in model["scores"].items():

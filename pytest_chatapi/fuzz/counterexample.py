@@ -7,16 +7,16 @@ import json
 import pprint
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_chatapi.contract.wording import show
+from pytest_chatapi.contract.wording import mask, shortened, show
 from pytest_chatapi.errors import ChatAPIError
 from pytest_chatapi.fuzz.cases import FEWER_CHUNKS, OWN, Case
 from pytest_chatapi.fuzz.deliveries import CATALOGUE
 from pytest_chatapi.fuzz.loops import SentBack
-from pytest_chatapi.fuzz.oracle import Outcome
+from pytest_chatapi.fuzz.oracle import Outcome, difference
 from pytest_chatapi.recording.cassette import prepared, write
 from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.redaction.redactor import Redactor
@@ -25,6 +25,9 @@ __all__ = ["Failure", "described", "write_cassette"]
 
 _WIDTH = 80
 _FEW = 8
+# Chunks larger than those of the plain delivery. It may be that one which the consumer reads wrong,
+# so the test does not expect what the consumer made of it.
+_LARGER_CHUNKS = ("compact", "whole_texts")
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,9 @@ def described(
     elif failure.case.steps:
         lines += _wrapped(f"  plain delivery  {failure.plain}", " " * 18)
         lines += _wrapped(f"  this delivery   {failure.outcome}", " " * 18)
+        lines += _difference(failure)
     else:
-        lines += _wrapped(f"  it              {failure.outcome}", " " * 18)
+        lines += _wrapped(f"  the consumer    {failure.outcome}", " " * 18)
     lines += ["", "What is on the wire, as a test that needs no Hypothesis:", ""]
     lines += _test(failure, sent, plain_sent, consumer)
     if cassette:
@@ -103,8 +107,9 @@ def _wrapped(text: str, indent: str) -> list[str]:
 
 def _deliveries(case: Case) -> Iterator[str]:
     said = case.said
-    kinds = ", then ".join([said.kind, *said.then])
-    what = said.kind if said.kind.startswith(OWN) else f"{kinds}: {said.text!r}"
+    what = ", then ".join([said.kind, *said.then])
+    if not said.kind.startswith(OWN):
+        what += f": {said.text!r}" + (" in the arguments" if "call" in said.kind else "")
     yield from _wrapped(f"  response        {what}", " " * 18)
     for step in case.steps:
         row = CATALOGUE[step.name]
@@ -119,6 +124,28 @@ def _sent_back(sent_back: SentBack) -> Iterator[str]:
         yield from _wrapped(f"  {label:<15} {show(message, 300)}", " " * 18)
     if len(sent_back.messages) > _FEW:
         yield f"{'':<18}... and {len(sent_back.messages) - _FEW} more"
+
+
+def _difference(failure: Failure) -> list[str]:
+    """Where two results differ, of which a reader would have to compare every member."""
+    if failure.plain.error is not None or failure.outcome.error is not None:
+        return []
+    if _joined(failure.plain.value) == _joined(failure.outcome.value) != "":
+        hint = "  hint            both are the same text in other pieces: return it joined"
+        return _wrapped(hint, " " * 18)
+    place, plain, other = difference(failure.plain.value, failure.outcome.value)
+    if not place:
+        return []
+    texts = [mask(shortened(repr(value), 100)) for value in (plain, other)]
+    return _wrapped(f"  differs         {place}: plain {texts[0]}, this {texts[1]}", " " * 18)
+
+
+def _joined(value: object) -> str:
+    """The text of a list of deltas; empty if it is none."""
+    if not isinstance(value, list | tuple):
+        return ""
+    texts = [item for item in value if item is not None]
+    return "".join(texts) if all(isinstance(item, str) for item in texts) else ""
 
 
 def _others(failure: Failure, others: Sequence[Failure]) -> Iterator[str]:
@@ -161,6 +188,8 @@ def _test(
         return
     body: list[str] = []
     expected = _expected(failure.plain)
+    if name in _LARGER_CHUNKS and failure.outcome.error is None:
+        expected = None
     if case.steps and not is_loud and expected is None and failure.plain.error is None:
         body += [*_script(plain), f"expected = {consumer}"]
         expected = "expected"
@@ -169,6 +198,13 @@ def _test(
         body += ["with pytest.raises(Exception):", f"    {consumer}"]
     elif not case.steps and case.said.kind == "refusal":
         body += [f"assert {case.said.text!a} in repr({consumer})"]
+    elif failure.problem == "lost a tool call":
+        body += [f"assert {_lost_id(failure, sent)!r} in repr({consumer})"]
+    elif failure.problem == "lost the usage":
+        result = failure.outcome.value
+        keys = result if isinstance(result, Mapping) else ()
+        key = next((key for key in keys if str(key).lower() == "usage"), None)
+        body += [f"assert {consumer}{'.usage' if key is None else f'[{key!r}]'}"]
     elif expected is None or not case.steps:
         body += [f"{consumer}  # must not raise"]
     else:
@@ -206,6 +242,13 @@ def _loop(sent_back: SentBack, sent: Sequence[Interaction], consumer: str) -> It
     if kind == "function":
         arguments = json.loads(changed[kind]["arguments"])
         yield from _equality('json.loads(called["arguments"])', _literal(arguments))
+
+
+def _lost_id(failure: Failure, sent: Sequence[Interaction]) -> str:
+    """The id of a call that was sent and is not in the result."""
+    body, result = b"".join(sent[0].pieces).decode(), repr(failure.outcome.value)
+    ids: list[str] = re.findall(r'"(call_\w+)"', body)
+    return next(id_ for id_ in ids if id_ not in result)
 
 
 def _equality(consumer: str, expected: str) -> list[str]:

@@ -293,6 +293,10 @@ def content_null(draft: Draft, at: int) -> object:
     return _insert(draft, at, {"content": None})
 
 
+UNKNOWN = frozenset({"x_server", "x_note", "x_extra"})
+"""The members of `unknown_members`: SDKs keep them, which is not wrong."""
+
+
 @_delivery("legal", "chunks", form="both")
 def unknown_members(draft: Draft) -> None:
     """Members come that no client knows."""
@@ -648,10 +652,13 @@ def error_document(draft: Draft) -> None:
     _replace_body(draft, "application/json", draft.dump(_ERROR))
 
 
+WEB_PAGE = "<html><body><h1>Bad Gateway</h1></body></html>"
+
+
 @_delivery("illegal", "events", form="both", fixed=[{}])
 def html(draft: Draft) -> None:
     """The body is a web page, under 200."""
-    _replace_body(draft, "text/html", b"<html><body><h1>Bad Gateway</h1></body></html>\n")
+    _replace_body(draft, "text/html", WEB_PAGE.encode() + b"\n")
 
 
 @_delivery(

@@ -81,6 +81,13 @@ class Judge:
         problem = problem_of(rows, plain, outcome, self.same)
         return Failure(case, problem, plain, outcome) if problem else None
 
+    def plain_failure(self, said: Said) -> Failure | None:
+        """What is wrong with the plain delivery of what the model may say."""
+        failure = self.judged(Case(said))
+        if failure is not None:
+            return failure
+        return self._lost_refusal() if said.kind == "refusal" else self._lost(said)
+
     def _lost_refusal(self) -> Failure | None:
         """Whether a refusal looks like a response that says nothing."""
         first, refused = self.said[0], Said("refusal", "I cannot help with that.")
@@ -117,11 +124,7 @@ class Judge:
     def fixed(self) -> None:
         """Try the fixed list; all that is wrong in it goes to `failures`."""
         for what in self.said:
-            case = Case(what)
-            failure = self.judged(case)
-            if failure is None:
-                failure = self._lost_refusal() if what.kind == "refusal" else self._lost(what)
-            if failure is not None:
+            if failure := self.plain_failure(what):
                 self.failures.append(failure)
         self.failures += self.wrong_in(self.allowed)
 

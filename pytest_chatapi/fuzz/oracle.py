@@ -9,10 +9,18 @@ from typing import Any
 
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import mask, shortened
-from pytest_chatapi.fuzz.deliveries import Delivery
+from pytest_chatapi.fuzz.deliveries import UNKNOWN, WEB_PAGE, Delivery
 from pytest_chatapi.fuzz.loops import SentBack
 
-__all__ = ["Outcome", "is_part", "lost_call", "lost_refusal", "lost_usage", "problem_of"]
+__all__ = [
+    "Outcome",
+    "difference",
+    "is_part",
+    "lost_call",
+    "lost_refusal",
+    "lost_usage",
+    "problem_of",
+]
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,11 @@ def problem_of(
             return "took an illegal delivery for the response"
         if is_part(outcome.value, plain.value):
             return "took a part of the response for the whole"
+        # An error message would say more than the page.
+        if any(text.strip() == WEB_PAGE for text in _texts(outcome.value)):
+            return "took an illegal delivery for the response"
+        if illegal.name == "calls_share_index" and _is_mixed_of(outcome.value, plain.value):
+            return "took an illegal delivery for the response"
         return ""
     kind = next((row.kind for row in rows if row.kind != "legal"), "legal")
     if outcome.error is not None:
@@ -73,7 +86,73 @@ def problem_of(
 
 
 def _equal(one: Any, other: Any, same: Callable[[Any, Any], bool] | None) -> bool:
-    return bool(same(one, other) if same is not None else one == other)
+    if same is not None:
+        return bool(same(one, other))
+    return bool(one == other) or _known(one) == _known(other)
+
+
+def _known(value: Any) -> Any:
+    """A result without the members that `unknown_members` adds: many consumers keep them."""
+    members = _members(value)
+    if members is not None:
+        # Pydantic's set of names has theirs too.
+        dropped = {*UNKNOWN, "__pydantic_fields_set__"}
+        return type(value), {
+            key: _known(item) for key, item in members.items() if key not in dropped
+        }
+    if isinstance(value, list | tuple):
+        return type(value), [_known(item) for item in value]
+    return value
+
+
+def difference(one: Any, other: Any, path: str = "") -> tuple[str, Any, Any]:
+    """Where two results differ first, as ``choices[0].text``, and what is there in each of them."""
+    if type(one) is type(other):
+        mine, theirs = _members(one), _members(other)
+        if mine is not None and theirs is not None:
+            for key in {**mine, **theirs}:
+                if key in UNKNOWN or str(key).startswith("__"):
+                    continue
+                if _known(mine.get(key)) != _known(theirs.get(key)):
+                    place = f"{path}.{key}".lstrip(".")
+                    return difference(mine.get(key), theirs.get(key), place)
+        elif isinstance(one, list | tuple):
+            for at, (item, its) in enumerate(zip(one, other, strict=False)):
+                if _known(item) != _known(its):
+                    return difference(item, its, f"{path}[{at}]")
+    return path, one, other
+
+
+def _is_mixed_of(value: Any, plain: Any) -> bool:
+    """Whether all texts of a result are among those of the plain one, or joined of these."""
+    known = sorted(filter(None, _words(plain)), key=len, reverse=True)
+
+    def is_joined(text: str) -> bool:
+        while text:
+            start = next(filter(text.startswith, known), "")
+            if not start:
+                return False
+            text = text[len(start) :]
+        return True
+
+    return all(map(is_joined, _words(value)))
+
+
+def _words(value: Any) -> set[str]:
+    """All texts and flags in a result, and the names of its members."""
+    names: set[str] = set()
+
+    def add(value: Any) -> None:
+        members = _members(value)
+        if members is not None:
+            names.update(map(str, members))
+            value = list(members.values())
+        if isinstance(value, list | tuple):
+            for item in value:
+                add(item)
+
+    add(value)
+    return {*names, *_texts(value)}
 
 
 def is_part(part: Any, whole: Any) -> bool:

@@ -63,6 +63,8 @@ class Search(Judge):
             name: of the test, under which Hypothesis keeps what it found.
             only: a delivery that has to be in them.
         """
+        if not examples:
+            return None
 
         def test(case: Case) -> None:
             if failure := self.judged(case):

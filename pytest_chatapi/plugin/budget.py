@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -14,7 +15,7 @@ from pytest_chatapi.contract.ask import request_json
 from pytest_chatapi.contract.body_tests import asks_chat
 from pytest_chatapi.contract.endpoint import row_of
 from pytest_chatapi.contract.exchange import Exchange
-from pytest_chatapi.contract.wording import plural
+from pytest_chatapi.contract.wording import mask, plural
 from pytest_chatapi.figures.summary import Group, Priced
 
 __all__ = [
@@ -86,7 +87,11 @@ def breaches(
     numbers = range(len(group.exchanges)) if numbers is None else numbers
     calls = limits.get("calls")
     if calls is not None and len(group.exchanges) > calls:
-        yield f"calls: {len(group.exchanges)}, over the budget of {shown(calls)}"
+        first_over = numbers[math.floor(calls)]
+        yield (
+            f"calls: {len(group.exchanges)}, over the budget of {shown(calls)}, broken by exchange "
+            f"{first_over}"
+        )
     for name in TOKENS:
         if name in limits:
             yield from _sum(name, limits, group, others, numbers)
@@ -118,10 +123,11 @@ def _sum(
     numbers: Sequence[int],
 ) -> Iterator[str]:
     """Whether the tokens or the cost of all exchanges exceed their limit, or may."""
-    most, used, unknown = limits[name], 0.0, 0
+    most, used, unknown = limits[name], 0.0, list[str]()
     for number, one in zip(numbers, group.exchanges, strict=True):
         taken = used_by(name, one)
-        unknown += taken is None and 200 <= one.figures.status < 300
+        if taken is None and 200 <= one.figures.status < 300:
+            unknown.append(f"exchange {number}, {mask(one.figures.model) or 'unknown model'}")
         used += taken or 0
         if used > most:
             total = sum(used_by(name, other) or 0 for other in group.exchanges)
@@ -134,10 +140,10 @@ def _sum(
         return
     why, remedy = [], ""
     if unknown and name == "usd":
-        why.append(f"the cost of {plural(unknown, 'response')} is not known")
+        why.append(f"the cost of {plural(len(unknown), 'response')} is not known ({unknown[0]})")
         remedy = "" if find_spec("genai_prices") else "pip install 'pytest-chatapi[cost]', or "
     elif unknown:
-        why.append(f"{plural(unknown, 'response')} reported no usage")
+        why.append(f"{plural(len(unknown), 'response')} reported no usage ({unknown[0]})")
     if others:
         kinds = ", ".join(dict.fromkeys(others))
         why.append(f"{plural(len(others), 'request')} to other APIs ({kinds}) cannot be counted")
@@ -190,7 +196,7 @@ def shown(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
-# Of `OTHER_APIS`, those that no model answers, and what is not known to be an API of a model.
+# Rows of `OTHER_APIS` that have no model behind them, and what may have none.
 _FREE = frozenset(
     "assistants,containers,conversations,files,moderations,organization,telemetry,uploads,"
     "vector stores,unknown".split(",")

@@ -47,7 +47,7 @@ class Checks:
         self._scenario = scenario
         self._passed = False
         self._has_ended_phase = False
-        self._checked = 0  # exchanges
+        self._checked = self._budgeted = 0  # exchanges
         self._results: dict[int, tuple[CheckResult, list[Finding]]] = {}
         self._reported = 0  # misses
         self._is_refused = False  # what was recorded could not be written
@@ -124,6 +124,8 @@ class Checks:
                 self._fail_for_misses()
                 self._fail_for_findings()
                 self._check_unplayed("teardown")
+                if len(self._recorder.exchanges) > self._budgeted:
+                    self._check_budget()
                 self._save()
         finally:
             self._note_recordings()
@@ -156,7 +158,8 @@ class Checks:
         run = self._item.config.stash[RUN]
         nodeid = self._item.nodeid
         frames = run.frames if run.report_files else None
-        run.tallies[nodeid] = tally_of(self.handle, nodeid, self._results, frames)
+        tally = run.tallies[nodeid] = tally_of(self.handle, nodeid, self._results, frames)
+        tally.earlier = run.paid.pop(nodeid, [])
 
     def _end_phase(self) -> None:
         recorder = self._recorder
@@ -316,12 +319,13 @@ class Checks:
         from pytest_chatapi.figures.summary import Group
         from pytest_chatapi.plugin.budget import breaches, limits_of, near_end, uncounted_api
 
+        self._budgeted = len(self._recorder.exchanges)
         priced = dict(self.handle.numbered_figures())
         others = [api for one in self._recorder.exchanges if (api := uncounted_api(one))]
         group = Group("", list(priced.values()))
         limits = limits_of(self._item)
         found = list(breaches(limits, group, others, list(priced)))
-        # What is replayed takes as much each time: no news.
+        # A replay takes the same each time, so it is not worth a line.
         is_live = any(one.figures.source == "live" for one in group.exchanges)
         near = near_end(limits, group) if is_live and not found else ()
         properties = self._item.user_properties

@@ -80,7 +80,7 @@ def _settings_of(config: pytest.Config) -> _Asked:
         settings.base_url,
         value_of_run(config, "api_key_env") or "OPENAI_API_KEY",
         options,
-        read(config.invocation_params.dir / file) if file else {},
+        read(config.invocation_params.dir / file, checks()) if file else {},
     )
 
 

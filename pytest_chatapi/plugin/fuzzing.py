@@ -17,14 +17,14 @@ import pytest
 
 from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.exchange import Request
-from pytest_chatapi.contract.wording import did_you_mean, listed
+from pytest_chatapi.contract.wording import did_you_mean, listed, shortened
 from pytest_chatapi.errors import ChatAPIError, SettingError
 from pytest_chatapi.fuzz.cases import OWN, Case, Deliverer, Said
 from pytest_chatapi.fuzz.counterexample import Failure, described, write_cassette
 from pytest_chatapi.fuzz.deliveries import CATALOGUE
 from pytest_chatapi.fuzz.loops import SentBack, Turn, endless, left_open, wrong_follow_up
 from pytest_chatapi.fuzz.oracle import Outcome
-from pytest_chatapi.fuzz.replies import HARD, KINDS, kinds, reply_of
+from pytest_chatapi.fuzz.replies import HARD, KINDS, endings, kinds, reply_of
 from pytest_chatapi.fuzz.shrink import shrunk
 from pytest_chatapi.mock.builders import reply_that_fits
 from pytest_chatapi.mock.replies import Reply
@@ -91,15 +91,21 @@ class Fuzz:
             SettingError: Hypothesis is not installed, or an argument is wrong.
         """
         __tracebackhide__ = True
-        from pytest_chatapi.fuzz.strategies import cases  # noqa: F401 - says what is missing
+        try:
+            _require_hypothesis()
+            _check(consumer, examples, skip)
+            names = {"illegal": illegal, "tolerated": tolerated, "debatable": debatable}
+            allowed = ["legal", *(name for name, is_on in names.items() if is_on)]
+            own = None if replies is None else _replies(replies)
+            search = partial(self._message, consumer, own, allowed, examples, seed, same, skip)
+            message = self._searched(search)
+        except SettingError as error:
+            raise error.with_traceback(None) from None  # of which only the call is of interest
+        if message:
+            pytest.fail(message, pytrace=False)
 
-        names = {"illegal": illegal, "tolerated": tolerated, "debatable": debatable}
-        allowed = ["legal", *(name for name, is_on in names.items() if is_on)]
-        own = None if replies is None else [_reply(reply) for reply in replies]
-        for name in skip:
-            if name not in CATALOGUE and name not in KINDS:
-                raise SettingError(f"skip: no delivery {name!r}{did_you_mean(name, CATALOGUE)}")
-        search = partial(self._message, consumer, own, allowed, examples, seed, same, skip)
+    def _searched(self, search: Callable[[], str]) -> str:
+        __tracebackhide__ = True
         with pytest.MonkeyPatch.context() as patch:
             if not self._handle.hosts:
                 # Nothing is sent, and a client that is made anew for each call would read the
@@ -108,12 +114,9 @@ class Fuzz:
                 patch.delenv("SSL_CERT_FILE", raising=False)
                 patch.setenv("SSL_CERT_DIR", str(Path(__file__).parent))
             if not _is_in_loop():
-                message = search()
-            else:  # coroutines of the consumer need a loop of their own
-                with ThreadPoolExecutor(1) as pool:
-                    message = pool.submit(search).result()
-        if message:
-            pytest.fail(message, pytrace=False)
+                return search()
+            with ThreadPoolExecutor(1) as pool:  # coroutines of the consumer need their own loop
+                return pool.submit(search).result()
 
     def _message(
         self,
@@ -126,6 +129,7 @@ class Fuzz:
         skip: Collection[str],
     ) -> str:
         """What is wrong with the consumer; empty if nothing was found."""
+        __tracebackhide__ = True
         from pytest_chatapi.fuzz.search import Search
 
         deliverer = Deliverer(own)
@@ -134,6 +138,8 @@ class Fuzz:
             def run(case: Case) -> tuple[Outcome, bool]:
                 deliverer.begin(case)
                 outcome = self._outcome(consumer, runner, patch)
+                if outcome.error is not None:
+                    outcome.error.with_traceback(None)  # which keeps all that the consumer made
                 if deliverer.problem:
                     raise SettingError(deliverer.problem)
                 outcome = replace(
@@ -175,7 +181,7 @@ class Fuzz:
                 )
             if failure is None:
                 return ""
-            if not failure.problem.startswith("lost the") or failure.outcome.sent_back:
+            if not failure.problem.startswith("lost"):
                 failure = shrunk(failure, search.judged)
             run(failure.case.plain)
             plain_sent = deliverer.sent
@@ -240,17 +246,23 @@ class Fuzz:
         self, consumer: Callable[[], Any], runner: asyncio.Runner, patch: pytest.MonkeyPatch
     ) -> Outcome:
         """What the consumer makes of its responses; the mock has its requests then."""
+        __tracebackhide__ = True
         patch.setattr(self._mock, "requests", _Bounded())
         patch.setattr(self._mock, "refused", [])
         try:
             result = consumer()
             if inspect.iscoroutine(result):
                 result = runner.run(result)
+            if inspect.isgenerator(result) or inspect.isasyncgen(result):
+                raise SettingError(
+                    "the consumer returned a generator, which has not read the response yet: "
+                    "return what it yields, joined"
+                )
             return Outcome(result)
         except ChatAPIError:
             raise
         except (Exception, Stopped) as error:
-            return Outcome(error=error.with_traceback(None))
+            return Outcome(error=error)
         finally:
             self._handle.recorder.exchanges.clear()
 
@@ -258,6 +270,7 @@ class Fuzz:
         self, consumer: Callable[[], Any], runner: asyncio.Runner, patch: pytest.MonkeyPatch
     ) -> Ask:
         """What the consumer asks for, first of all."""
+        __tracebackhide__ = True
         bodies: list[Ask] = []
 
         def reply(request: Request) -> Reply:
@@ -278,8 +291,8 @@ class Fuzz:
 
 
 def _size(failure: Failure) -> tuple[bool, int]:
-    """What is easier to understand comes first: few steps, and what a result lacks last."""
-    return failure.problem.startswith("lost"), len(failure.case.steps)
+    """What is easier to understand comes first: few steps, and a refusal, which is long, last."""
+    return failure.problem == "lost the refusal", len(failure.case.steps)
 
 
 def _require_comparable(
@@ -311,10 +324,38 @@ def _call(consumer: Callable[[], Any]) -> str:
     return f"asyncio.run({call})" if inspect.iscoroutinefunction(consumer) else call
 
 
-def _reply(reply: Reply | str) -> Reply:
+def _require_hypothesis() -> None:
+    from pytest_chatapi.fuzz.strategies import cases  # noqa: F401 - says what is missing
+
+
+def _check(consumer: object, examples: int, skip: Collection[str]) -> None:
+    if not callable(consumer):
+        raise SettingError(
+            f"the consumer is {shortened(repr(consumer), 60)}: pass a function without arguments"
+        )
+    if examples < 0:
+        raise SettingError(f"examples: {examples} is less than 0")
+    if isinstance(skip, str):
+        raise SettingError(f"skip: use a list of names, [{skip!r}]")
+    for name in skip:
+        if name not in CATALOGUE and name not in KINDS:
+            raise SettingError(f"skip: no delivery {name!r}{did_you_mean(name, CATALOGUE)}")
+
+
+def _replies(replies: Sequence[Reply | str]) -> list[Reply]:
     from pytest_chatapi.mock.builders import text
 
-    return text(reply) if isinstance(reply, str) else reply
+    if isinstance(replies, str):
+        replies = [replies]
+    if not replies:
+        raise SettingError("replies is empty: pass at least one, or leave it out")
+    for reply in replies:
+        if not isinstance(reply, Reply | str):
+            raise SettingError(
+                f"replies: {shortened(repr(reply), 60)} is not a reply: use a text, or "
+                "`tool_call`, `refusal` and the others of pytest_chatapi.mock"
+            )
+    return [text(reply) if isinstance(reply, str) else reply for reply in replies]
 
 
 def _said(ask: Ask, own: Sequence[Reply] | None, skip: Collection[str]) -> list[Said]:
@@ -322,7 +363,7 @@ def _said(ask: Ask, own: Sequence[Reply] | None, skip: Collection[str]) -> list[
     if own is not None:
         return [Said(f"{OWN}{at}", "") for at in range(len(own))]
     said = []
-    for kind in kinds(ask):
+    for kind in [*kinds(ask), *endings(ask)]:
         text = f"No: {HARD}" if kind == "refusal" else HARD
         if kind not in skip:
             reply_of(kind, ask, text)

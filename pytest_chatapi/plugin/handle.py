@@ -15,6 +15,7 @@ import pytest
 from pytest_chatapi.config.options import Settings
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import Finding
+from pytest_chatapi.contract.wording import mask
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.plugin.policy import checker_of, findings_of
 from pytest_chatapi.recording.recorder import Recorder
@@ -129,7 +130,7 @@ class ChatAPI:
         return "mock" if self.recorder.answers is not None or exchange.fault else "replayed"
 
     def figures_of(self, exchange: Exchange, checked: CheckResult, **more: Any) -> Figures:
-        """The figures of a chat completion of this test, without times that were made up.
+        """The figures of a chat completion of this test, without secrets and made-up times.
 
         Args:
             more: as `figures.measure.figures_of` takes them.
@@ -137,6 +138,7 @@ class ChatAPI:
         from pytest_chatapi.figures.measure import Timing, figures_of
 
         figures = figures_of(exchange, self.source_of(exchange), checked=checked, **more)
+        figures = figures.masked(lambda text: mask(self.recorder.redactor.text(text)))
         is_paced = figures.source == "replayed" and self.recorder.pace is not None
         if figures.source == "mock" or is_paced:
             return replace(figures, timing=Timing(unmeasured="its times are not a server's"))

@@ -14,6 +14,7 @@ from pytest_chatapi.recording import clock
 
 if TYPE_CHECKING:
     from pytest_chatapi.figures.frames import Frames
+    from pytest_chatapi.figures.measure import Figures
     from pytest_chatapi.figures.price import Prices
     from pytest_chatapi.plugin.tally import Tally
 
@@ -45,6 +46,7 @@ class Run:
         since: when the run began: the same moment for all its workers.
         failed: ids of the tests that failed, also if only a report says so.
         tallies: what each test sent, by node id; of its last try.
+        paid: what a test sent live in earlier tries, by node id, while it runs again.
         file_settings: what the file of settings says.
         report_files: where the figures of the run are written.
         has_properties: tests have properties, for ``--junitxml``.
@@ -54,11 +56,12 @@ class Run:
         self.since = since or clock.now()
         self.failed: set[str] = set()
         self.tallies: dict[str, Tally] = {}
+        self.paid: dict[str, list[Figures]] = {}
         self.file_settings: Mapping[str, Any] = {}
         self.report_files: Sequence[str] = ()
         self.has_properties = False
         self._outcomes: dict[str, str] = {}
-        self._problems: list[str] = []
+        self._reported: list[str] = []  # where, or why not
         self._properties: dict[str, list[tuple[str, object]]] = {}
 
     @cached_property
@@ -77,7 +80,8 @@ class Run:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        self.tallies.pop(item.nodeid, None)  # of an earlier try
+        if (tally := self.tallies.pop(item.nodeid, None)) is not None:  # of an earlier try
+            self.paid[item.nodeid] = tally.paid
         refusal = item.stash.get(REFUSED, "")
         if refusal:
             pytest.fail(refusal, pytrace=False)
@@ -119,8 +123,9 @@ class Run:
         if self.report_files and not session.config.option.collectonly:
             from pytest_chatapi.plugin.run_report import write_report
 
-            self._problems = list(write_report(self, self._outcomes))
-            if self._problems and session.exitstatus == pytest.ExitCode.OK:
+            problems = list(write_report(self, self._outcomes))
+            self._reported = problems or [f"report: {file}" for file in self.report_files]
+            if problems and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
         # Now that the plugins that write files have what they need, and before pytest shows it.
         terminal = session.config.pluginmanager.getplugin("terminalreporter")
@@ -147,7 +152,7 @@ class Run:
             if budget is not None:
                 lines += budget.lines(one.figures for one in figures.exchanges)
         lines += self._recorded(is_quiet=is_quiet)
-        lines += self._problems or [f"report: {file}" for file in self.report_files]
+        lines += self._reported
         if lines:
             terminalreporter.write_sep("-", "chat completions")
             for text in lines:
@@ -210,7 +215,7 @@ class WorkerReports:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        if call.when == "teardown" and (tally := self._run.tallies.pop(item.nodeid, None)):
+        if call.when == "teardown" and (tally := self._run.tallies.get(item.nodeid)):
             setattr(report, self.ATTRIBUTE, tally.to_json())
         return report
 

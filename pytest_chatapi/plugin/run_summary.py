@@ -22,7 +22,7 @@ class RunFigures:
     """
 
     def __init__(self, tallies: Iterable[Tally], prices: Prices) -> None:
-        self.tallies = list(tallies)
+        self.tallies, self.prices = list(tallies), prices
         self.exchanges = [
             Priced(one, prices.cost(one)) for tally in self.tallies for one in tally.figures
         ]
@@ -32,10 +32,15 @@ class RunFigures:
         """What is worth a line; nothing if nothing happened."""
         live, replayed, mocked = (self._of(name) for name in ("live", "replayed", "mock"))
         if live.exchanges:
-            yield _told(live, "live", "spent", is_verbose=True)
+            yield _source_line(live, "live", "spent", is_verbose=True)
+        if earlier := [one for tally in self.tallies for one in tally.earlier]:
+            group = Group("", [Priced(one, self.prices.cost(one)) for one in earlier])
+            yield _source_line(group, "live in earlier tries of tests", "spent", is_verbose=True)
+        if uncounted := sum((tally.uncounted for tally in self.tallies), Counter[str]()):
+            yield f"live, but not counted, of other APIs: {_listed(uncounted)}"
         parts = []
         if replayed.exchanges:
-            parts.append(_told(replayed, "replayed", "saved", is_verbose=is_verbose))
+            parts.append(_source_line(replayed, "replayed", "saved", is_verbose=is_verbose))
         if mocked.exchanges:
             parts.append(f"{len(mocked.exchanges):,} mocked")
         if parts:
@@ -43,8 +48,7 @@ class RunFigures:
         if is_verbose:
             yield from self._by_model()
             if self.others:
-                kinds = ", ".join(f"{count:,} {name}" for name, count in self.others.most_common())
-                yield f"not counted, of other APIs: {kinds}"
+                yield f"not counted, of other APIs: {_listed(self.others)}"
         yield from _slowest(self.exchanges)
         yield from _disagreements(self.exchanges)
 
@@ -66,7 +70,11 @@ class RunFigures:
             yield f"  {group.name}: {', '.join(parts)}"
 
 
-def _told(group: Group, source: str, verb: str, *, is_verbose: bool) -> str:
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.most_common())
+
+
+def _source_line(group: Group, source: str, verb: str, *, is_verbose: bool) -> str:
     """One source in words: ``3 live: 1,204 tokens, 0.0042 USD spent``.
 
     Args:
@@ -115,7 +123,7 @@ def _disagreements(exchanges: Sequence[Priced]) -> Iterator[str]:
 
 
 def properties_of(tally: Tally, prices: Prices) -> Iterator[tuple[str, object]]:
-    """What ``--junitxml`` has of a test: only what is known, and nothing without traffic."""
+    """What ``--junitxml`` has of a test: what is known, and how many responses are not in it."""
     if figures := tally.figures:
         group = Group("", [Priced(one, prices.cost(one)) for one in figures])
         yield "chatapi_calls", len(group.exchanges)
@@ -126,6 +134,10 @@ def properties_of(tally: Tally, prices: Prices) -> Iterator[tuple[str, object]]:
                 yield f"chatapi_{kind}_tokens", tokens
         if group.usd is not None:
             yield "chatapi_usd", f"{group.usd:.6f}"
+        if group.unreported:
+            yield "chatapi_unreported", group.unreported
+        if group.unpriced:
+            yield "chatapi_unpriced", group.unpriced
         if first := _worst_first_token(figures):
             yield "chatapi_ttft_seconds", f"{first:.3f}"
     for score in tally.scores:

@@ -19,6 +19,7 @@ from pytest_chatapi.figures.measure import Brief, Figures, brief_of
 from pytest_chatapi.figures.price import Cost
 from pytest_chatapi.figures.report import Score, figures_of_row, row_of
 from pytest_chatapi.figures.summary import Priced
+from pytest_chatapi.plugin.budget import uncounted_api
 from pytest_chatapi.plugin.handle import ChatAPI
 from pytest_chatapi.plugin.policy import checker_of
 from pytest_chatapi.redaction.redactor import Redactor
@@ -37,15 +38,19 @@ class Tally:
         test: its node id, without secrets.
         exchanges: its chat completions.
         others: how many exchanges of each other API.
+        uncounted: of these, live ones that cost something nobody counts.
+        earlier: what earlier tries of the test sent live: paid for, but not part of its figures.
     """
 
     test: str
     exchanges: list[Figures | Brief] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     scores: list[Score] = field(default_factory=list)
+    earlier: list[Figures] = field(default_factory=list)
+    uncounted: Counter[str] = field(default_factory=Counter)
 
     def __bool__(self) -> bool:
-        return bool(self.exchanges or self.others or self.scores)
+        return bool(self.exchanges or self.others or self.scores or self.earlier)
 
     @property
     def figures(self) -> list[Figures]:
@@ -56,9 +61,11 @@ class Tally:
         """What a worker of pytest-xdist sends."""
         return {
             "test": self.test,
-            "exchanges": [row_of(Priced(one, _price_of(one))) for one in self.figures],
+            "exchanges": _rows_of(self.figures),
             "others": dict(self.others),
             "scores": [list(score) for score in self.scores],
+            "earlier": _rows_of(self.earlier),
+            "uncounted": dict(self.uncounted),
         }
 
     @classmethod
@@ -68,7 +75,18 @@ class Tally:
             [figures_of_row(row) for row in data["exchanges"]],
             Counter(data["others"]),
             [Score(*score) for score in data["scores"]],
+            [figures_of_row(row) for row in data["earlier"]],
+            Counter(data["uncounted"]),
         )
+
+    @property
+    def paid(self) -> list[Figures]:
+        """What all tries so far have sent live."""
+        return [*self.earlier, *(one for one in self.figures if one.source == "live")]
+
+
+def _rows_of(exchanges: Sequence[Figures]) -> list[JSONObject]:
+    return [row_of(Priced(one, _price_of(one))) for one in exchanges]
 
 
 def _price_of(figures: Figures) -> Cost:
@@ -95,6 +113,8 @@ def tally_of(handle: ChatAPI, nodeid: str, checked: Checked, frames: Frames | No
         source = handle.source_of(exchange)
         if api != "chat":
             tally.others[api] += 1
+            if source == "live" and uncounted_api(exchange):
+                tally.uncounted[api] += 1
         elif source == "mock" and frames is None:  # only their number counts
             tally.exchanges.append(Brief(source, test))
         else:
@@ -105,8 +125,7 @@ def tally_of(handle: ChatAPI, nodeid: str, checked: Checked, frames: Frames | No
             rows: Sequence[JSONObject] = ()
             if frames is not None and findings:
                 rows = _found(exchange, findings, frames, redactor)
-            figures = handle.figures_of(exchange, result, findings=rows, test=test)
-            tally.exchanges.append(figures.masked(lambda text: mask(redactor.text(text))))
+            tally.exchanges.append(handle.figures_of(exchange, result, findings=rows, test=test))
     return tally
 
 
@@ -119,7 +138,7 @@ def _found(
     def plain(body: JSON) -> JSON:
         return redactor.text(body.decode("utf-8", "replace")) if isinstance(body, bytes) else body
 
-    # Before a frame is cut: a part of a key looks harmless.
+    # Redact before a frame is shortened: a part of a key does not look like one.
     shown = Exchange(
         Request(request.method, "", {}, plain(request.body)) if request is not None else None,
         Response(response.status, {}, plain(response.content)) if response is not None else None,

@@ -50,6 +50,7 @@ _STEP = 8 * 1024
 """Compressed bytes handled at a time: what follows a gzip member in them is copied."""
 
 GZIP = b"\x1f\x8b\x08"
+_ZSTD = b"\x28\xb5\x2f\xfd"
 _REASONS: dict[type[OSError], str] = {
     FileNotFoundError: "no such file or folder",
     PermissionError: "permission denied",
@@ -82,6 +83,11 @@ def blocks_of(file: BinaryIO, name: str) -> Iterator[bytes]:
     head = next(blocks)
     if head.startswith(GZIP):
         blocks = _peeked(_unzipped(_chain(head, blocks), name))
+        head = next(blocks)
+    elif head.startswith(_ZSTD):
+        from pytest_chatapi.reading.zstd import unpacked
+
+        blocks = _peeked(_bounded(unpacked(_chain(head, blocks), name), name))
         head = next(blocks)
     encoding = _utf16(head)
     if encoding:
@@ -193,21 +199,26 @@ def _gunzip(blocks: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
 
 
 def _unzipped(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
-    unzipped_size = 0
     try:
-        for data, zipped_size in _gunzip(blocks):
-            unzipped_size += len(data)
-            if unzipped_size > MAX_STREAM and unzipped_size > zipped_size * MAX_RATIO:
-                reason = (
-                    f"decompresses to more than {mib(MAX_STREAM)}, over {MAX_RATIO} times its "
-                    "size; if that is expected, decompress it first"
-                )
-                raise ReadError(name, "", reason)
-            yield data
+        yield from _bounded(_gunzip(blocks), name)
     except zlib.error as error:
         raise ReadError(name, "", f"damaged gzip data: {zlib_reason(error)}") from None
     except EOFError:
         raise ReadError(name, "", "the gzip data is cut off") from None
+
+
+def _bounded(blocks: Iterable[tuple[bytes, int]], name: str) -> Iterator[bytes]:
+    """Decompressed blocks, each of which comes with the number of bytes read so far."""
+    unzipped_size = 0
+    for data, zipped_size in blocks:
+        unzipped_size += len(data)
+        if unzipped_size > MAX_STREAM and unzipped_size > zipped_size * MAX_RATIO:
+            reason = (
+                f"decompresses to more than {mib(MAX_STREAM)}, over {MAX_RATIO} times its "
+                "size; if that is expected, decompress it first"
+            )
+            raise ReadError(name, "", reason)
+        yield data
 
 
 def zlib_reason(error: zlib.error) -> str:

@@ -27,13 +27,15 @@ def _ignore(path: Path) -> None:
 
 
 def suffixes() -> tuple[str, ...]:
-    """Those of the files that are read when a folder is named, each also with ``.gz``."""
+    """Those of the files that are read when a folder is named, each also with ``.gz`` or
+    ``.zst``.
+    """
     return tuple(suffix for format in registered().every() for suffix in format.suffixes)
 
 
 def is_recording(name: str) -> bool:
     """Whether a file is read when its folder is named, by the end of its name."""
-    name = name.lower().removesuffix(".gz")
+    name = name.lower().removesuffix(".gz").removesuffix(".zst")
     return name.endswith(suffixes())
 
 

@@ -43,12 +43,17 @@ class RecordedFile:
         path: where it can be read again; ``None`` for stdin and pipes.
         on_error: called for each damaged part, after which reading goes on.
         mapping: where the exchanges are in JSON that no format knows.
+        share: its number, from 0, and how many there are. It has every so-manieth line of JSON
+            Lines; what is not in lines is in the first share.
+        takes: whether to read a line of JSON, or a row of a table, by its text; ``None`` reads all.
     """
 
     name: str
     path: str | None
     on_error: OnError
     mapping: Mapping | None = None
+    share: tuple[int, int] = (0, 1)
+    takes: Callable[[bytes], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +103,13 @@ class TextFormat(Format):
             and in UTF-8. It raises a `ReadError` where reading cannot go on.
         values: the parsed documents of a text, for a syntax that carries a `ValueFormat`.
             Arguments: name of the file, text as bytes.
+        has_lines: it may have an exchange a line, of which it takes its share of a file.
     """
 
     begins: Callable[[bytes, bool], bool | None]
     exchanges: Callable[[RecordedFile, Iterator[bytes]], Iterator[Exchange]]
     values: Callable[[str, bytes], Iterator[JSON]] | None = None
+    has_lines: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

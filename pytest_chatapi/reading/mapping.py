@@ -33,8 +33,18 @@ MEMBERS = (
     "headers",
     "request_headers",
     "response_headers",
+    "exchange",
+    "id",
+    "time",
+    "provider",
+    "model",
 )
-"""What can be mapped; ``headers`` are those of the response."""
+"""What can be mapped; ``headers`` are those of the response, ``exchange`` is one in a known format,
+and the last four say of a log's row which it is, when, by whom and of which model.
+"""
+
+_OF_ROW = ("id", "time", "provider", "model")
+_ALL = ("request", "response", "exchange")
 
 _EXAMPLE = "request=$.input,response=$.output"
 _PART = re.compile(r"""(?:\['[^']*'\]|\["[^"]*"\]|[^,])+""")
@@ -70,8 +80,10 @@ class Mapping:
             if member in self._paths:
                 raise SettingError(f"{member!r} is mapped twice")
             self._paths[member] = JsonPath(path)
-        if not self._paths.keys() & {"request", "response"}:
+        if self._paths.keys().isdisjoint(_ALL):
             raise SettingError(f"map request, response or both, such as {_EXAMPLE}; got {text!r}")
+        if "exchange" in self._paths and (more := self._paths.keys() - {"exchange", *_OF_ROW}):
+            raise SettingError(f"exchange holds all of it: leave out {', '.join(sorted(more))}")
         looped = [path.steps for path in self._paths.values() if None in path.steps]
         common = [
             steps[0]
@@ -96,7 +108,7 @@ class Mapping:
             {name: mapped for name, mapped in item.items() if mapped is not None}
             for item in self._items(value)
         ]
-        has_any = [not item.keys().isdisjoint(("request", "response")) for item in every]
+        has_any = [not item.keys().isdisjoint(_ALL) for item in every]
         if not any(has_any):
             return []
         return [item if has else {} for item, has in zip(every, has_any, strict=True)]
@@ -178,6 +190,7 @@ def exchanges_of_mapped(
             if not members:
                 raise NotAnExchange(f"{mapping.text!r} finds neither request nor response")
             exchange = _exchange(members)
+            exchange.row = _row(exchange.row, members, value if len(found) == 1 else None)
         except (BodyProblem, NotAnExchange) as error:
             where = place or (f"interaction {index}" if len(found) > 1 else "")
             file.on_error(ReadError(file.name, where, str(error)))
@@ -186,6 +199,17 @@ def exchanges_of_mapped(
                 Source(file.name, index) if line is None else Source(file.name, line, line + 1)
             )
             yield exchange
+
+
+def _row(read: JSON, members: JSONObject, around: JSON) -> JSONObject:
+    """What the log says of an exchange beside it; what is mapped comes first.
+
+    Args:
+        read: the row that the exchange itself was read from, if there was one.
+        around: the value in which the members were found, if there is nothing else in it.
+    """
+    known = read if isinstance(read, dict) else around if isinstance(around, dict) else {}
+    return {**known, **{name: members[name] for name in _OF_ROW if name in members}}
 
 
 def _source(file: RecordedFile, index: int, line: int | None) -> Source:
@@ -229,6 +253,10 @@ def _is_labelled(value: JSON) -> bool:
 
 
 def _exchange(members: JSONObject) -> Exchange:
+    if "exchange" in members:
+        value = members["exchange"]
+        text = value.encode("utf-8", "replace") if isinstance(value, str) else b""
+        return exchange_of(_unquoted(value), Origin(text))
     response_headers = members.get("response_headers", members.get("headers"))
     has_wire = "status" in members or response_headers is not None
     request = _request(members.get("request"))

@@ -14,7 +14,20 @@ __all__ = ["from_base64", "header_pairs", "headers_of", "printable", "status_of"
 
 def headers_of(headers: JSON) -> dict[str, str]:
     """`header_pairs`, folded to one value for each name in lower case."""
+    if not headers:
+        return fold_headers(None)
+    if type(headers) is dict and _are_plain(headers):
+        return fold_headers([*headers.items()])
     return fold_headers(header_pairs(headers))
+
+
+def _are_plain(headers: JSONObject) -> bool:
+    """Whether `header_pairs` would take each member as it is."""
+    try:
+        names, values = "".join(headers), "".join(headers.values())
+    except TypeError:
+        return False
+    return ":" not in names and names.isascii() and values.isascii()
 
 
 def header_pairs(headers: JSON) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from pytest_chatapi.contract.exchange import Exchange
@@ -80,6 +80,8 @@ def read_file(
     *,
     name: str | None = None,
     mapping: Mapping | None = None,
+    share: tuple[int, int] = (0, 1),
+    takes: Callable[[bytes], bool] | None = None,
 ) -> Iterator[Exchange]:
     """The exchanges of one file; a damaged line or interaction does not end the reading.
 
@@ -89,17 +91,19 @@ def read_file(
             unknown format it gets a `NotARecording`.
         name: what to call the file in `Source` and in errors.
         mapping: where the exchanges are in JSON that no format knows.
+        share: see `RecordedFile`.
+        takes: whether to read a line of JSON, or a row of a table, by its text; ``None`` reads all.
     """
     if not isinstance(path, (str, os.PathLike)):
-        file = RecordedFile(name or _name_of(path), None, on_error, mapping)
+        file = RecordedFile(name or _name_of(path), None, on_error, mapping, share, takes)
         blocks = blocks_of(path, file.name)
     elif os.fspath(path) == "-":
-        file = RecordedFile(name or "<stdin>", None, on_error, mapping)
+        file = RecordedFile(name or "<stdin>", None, on_error, mapping, share, takes)
         blocks = blocks_of(sys.stdin.buffer, file.name)
     else:
         real = os.fspath(path)
         where = real if os.path.isfile(real) else None
-        file = RecordedFile(name or real, where, on_error, mapping)
+        file = RecordedFile(name or real, where, on_error, mapping, share, takes)
         blocks = blocks_of_path(real, file.name)
     try:
         yield from _exchanges(file, blocks)
@@ -131,6 +135,8 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
             format = format_of_text(head, not block or len(head) >= BLOCK)
         elif not block:
             raise NotARecording(file.name, "", "is empty", "empty")
+    if file.share[0] and not format.has_lines:
+        return iter(())
     return format.exchanges(file, itertools.chain([head], blocks))
 
 

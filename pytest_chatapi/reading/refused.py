@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.reading.parts import printable
-from pytest_chatapi.reading.registry import NotARecording, format_of, not_a_recording
+from pytest_chatapi.reading.registry import NotARecording, format_of, items_of, not_a_recording
 
 __all__ = ["refuse", "refuse_text", "unknown_json"]
 
@@ -48,7 +48,7 @@ def refuse(name: str, value: JSON) -> None:
     if not isinstance(first, dict):
         return
     format = format_of(first)
-    if format is not None and not format.bare:
+    if (format is not None and not format.bare) or items_of(first, bare=False) is not None:
         return
     for tool in _KNOWN:
         if tool.matches(first):
@@ -218,7 +218,7 @@ _KNOWN = (
     _Tool(
         "spans of OpenTelemetry",
         _is_spans,
-        why=", not read: their attributes hold messages, not the response as it was sent",
+        why=", not read: none has gen_ai.output.messages, so there is no response",
     ),
     _Tool(
         "measurements of k6",
@@ -267,7 +267,6 @@ _TEXTS = (
         rb"|.{4}(?:\x4d\x3c\x2b\x1a|\x1a\x2b\x3c\x4d)",
         "a packet capture (pcap): record with a proxy that decrypts, and save as HAR",
     ),
-    (rb"PAR1", "a Parquet file: export the rows as JSON Lines"),
     (
         rb"(?:<\?xml[^>]*>\s*)?<(?:jmeterTestPlan|testResults)\b",
         "a file of JMeter: record through a proxy, and save as HAR",

@@ -34,6 +34,7 @@ __all__ = [
     "conflict",
     "damaged",
     "exchange_of",
+    "exchanges_of",
     "format_of",
     "format_of_text",
     "items_of",
@@ -158,7 +159,21 @@ def exchange_of(
     exchange = format.exchange(value, origin) if format and format.exchange else None
     if exchange is None:
         raise NotAnExchange('not an exchange: it has neither "request" nor "response"')
+    exchange.row = value
     return exchange
+
+
+def exchanges_of(value: JSON, origin: Origin = NOWHERE) -> list[Exchange]:
+    """`exchange_of` a line or row, or of each of its items, if it is a document of its own.
+
+    Raises:
+        NotAnExchange, BodyProblem: see `exchange_of`.
+    """
+    format = format_of(value)
+    found = items_of(value, bare=False) if format is None else None
+    if found is None:
+        return [exchange_of(value, origin, format)]
+    return [exchange_of(item, NOWHERE, found[0]) for item in found[1]]
 
 
 def body_of(part: JSONObject, side: Side) -> JSON:

@@ -94,8 +94,8 @@ WIRE_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encodi
 KEPT_OF_REQUESTS = frozenset({"content-type", "accept", "openai-beta"})
 KEPT_OF_RESPONSES = frozenset(
     "content-type date location openai-model openai-organization openai-processing-ms "
-    "openai-version retry-after retry-after-ms www-authenticate x-request-id "
-    "x-should-retry".split()
+    "openai-version retry-after retry-after-ms www-authenticate x-litellm-response-cost "
+    "x-request-id x-should-retry".split()
 )
 MASKED_HEADERS = {
     "x-request-id": f"req_{REDACTED}",

@@ -62,8 +62,8 @@ def interpreter(name: str) -> Any:
 
 
 llama, aimock, litserve = (server(name) for name in ("llama", "aimock", "litserve"))
-clients_python, openai2_python, cassetter_python = (
-    interpreter(name) for name in ("clients", "openai2", "cassetter")
+clients_python, openai2_python, cassetter_python, engines_python = (
+    interpreter(name) for name in ("clients", "openai2", "cassetter", "engines")
 )
 
 

@@ -99,38 +99,57 @@ def test_as_pytest_on_two_workers(aimock: str, tmp_path: Path) -> None:
     assert KEY not in printed
 
 
-@pytest.mark.skipif(not (ROOT / "action.yml").is_file(), reason="the action is not here")
-def test_the_action(aimock: str, tmp_path: Path) -> None:
+def run_action(given: dict[str, str], folder: Path) -> tuple[str, str, Path]:
+    """What the action prints, its summary, and the folder with what it leaves; it fails."""
     action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
     install, check = action["runs"]["steps"]
     assert "pip" in install["run"]
-    (tmp_path / "chatapi").symlink_to(Path(sys.executable).parent.parent)  # what it installs
-    given = {"url": aimock, "model": MODEL, "args": "--only transport.models --only text.n"}
+    (folder / "chatapi").symlink_to(Path(sys.executable).parent.parent)  # what it installs
     values = {name: row.get("default", "") for name, row in action["inputs"].items()} | given
     variables = {
         variable: values[text.removeprefix("${{ inputs.").removesuffix(" }}")]
         for variable, text in check["env"].items()
     }
-    summary = tmp_path / "summary.md"
+    summary = folder / "summary.md"
     done = subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", check["run"]],
         env={
             **environment(),
             **variables,
-            "RUNNER_TEMP": str(tmp_path),
+            "RUNNER_TEMP": str(folder),
             "GITHUB_STEP_SUMMARY": str(summary),
         },
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 1, done.stderr
-    assert "::error title=text.n.whole" in done.stdout
-    output = tmp_path / values["output"]
+    output = folder / values["output"]
+    assert (output / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    report = json.loads((output / "report.json").read_text(encoding="utf-8"))
+    assert (output / "badge.txt").read_text() == f"{report['summary']['badge']}\n"
+    return done.stdout + done.stderr, summary.read_text(encoding="utf-8"), output
+
+
+@pytest.mark.skipif(not (ROOT / "action.yml").is_file(), reason="the action is not here")
+def test_the_action(aimock: str, tmp_path: Path) -> None:
+    given = {"url": aimock, "model": MODEL, "args": "--only transport.models --only text.n"}
+    printed, summary, output = run_action(given, tmp_path)
+    assert "::error title=text.n.whole" in printed
     report = json.loads((output / "report.json").read_text(encoding="utf-8"))
     assert len(report["checks"]) == 3
-    assert (output / "badge.txt").read_text() == f"{report['summary']['badge']}\n"
-    assert (output / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
-    assert "FAIL text.n.whole" in summary.read_text(encoding="utf-8")
-    assert KEY not in done.stdout + done.stderr
+    assert "FAIL text.n.whole" in summary
+    assert KEY not in printed
+
+
+@pytest.mark.skipif(not (ROOT / "action.yml").is_file(), reason="the action is not here")
+def test_the_action_with_a_consumer(tmp_path: Path) -> None:
+    program = ROOT / "tests" / "consumer_program.py"
+    given = {
+        "client": f"{sys.executable} {program} needs-space",
+        "args": "--keep-alive --only sse.no-space --only sse.comment",
+    }
+    printed, summary, _ = run_action(given, tmp_path)
+    assert "::error title=sse.no-space" in printed
+    assert "1 of 2 checks passed, 1 failed" in summary

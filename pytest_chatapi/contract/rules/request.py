@@ -4,6 +4,10 @@ in `refused`.
 
 from __future__ import annotations
 
+import marshal
+import math
+import re
+
 from pytest_chatapi.contract.ask import KIND_WORDS, KINDS, Ask, ToolKey
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules import shape
@@ -49,7 +53,7 @@ def check_request(
     ledger.ceiling = "note" if refused else None
     _check_contract(ledger, ask, body, why_not, url, live)
     ledger.ceiling = None
-    if isinstance(body, dict) and why_not is None and _may_have_odd_leaves(sent):
+    if isinstance(body, dict) and why_not is None and _may_have_odd_leaves(body, sent):
         leaves = _odd_leaves(body)
         if leaves:
             ledger.report(secret_in_request, leaves)
@@ -257,13 +261,34 @@ MODEL_CHECKS = checks(model_capability, model_shutdown)
 _LOOKED_INTO = (str, dict, list, float)
 
 
-def _may_have_odd_leaves(sent: JSON) -> bool:
-    """Whether `_odd_leaves` may find something. In text, all numbers are JSON's own, and what
-    is not written plainly is escaped.
+def _may_have_odd_leaves(body: JSONObject, sent: JSON) -> bool:
+    """Whether `_odd_leaves` may find something, told in a fraction of its time.
+
+    In text, all numbers are JSON's own, and what is not written plainly is escaped.
     """
     if isinstance(sent, bytes):
-        return b"sk-" in sent or b"\\u" in sent
-    return not isinstance(sent, str) or "sk-" in sent or "\\u" in sent
+        return b"sk-" in sent or (
+            b"\\u" in sent and _ESCAPED.search(sent.decode("latin-1")) is not None
+        )
+    if not isinstance(sent, str):
+        return _has_odd_leaves(body)
+    return "sk-" in sent or ("\\u" in sent and _ESCAPED.search(sent) is not None)
+
+
+# One of the letters of `sk-` as JSON may escape it.
+_ESCAPED = re.compile(r"\\u00(?:73|6[bB]|2[dD])")
+
+
+def _has_odd_leaves(body: JSONObject) -> bool:
+    try:
+        data = marshal.dumps(body)
+    except ValueError:  # an object of Python
+        return True
+    return any(mark in data for mark in _ODD)
+
+
+# As marshal writes them. (Two kinds of NaN: a calculation may give a negative one.)
+_ODD = (b"sk-", *(marshal.dumps(x)[-8:] for x in (math.inf, -math.inf, math.nan, -math.nan)))
 
 
 def _odd_leaves(body: JSONObject) -> list[tuple[str, JSON]]:

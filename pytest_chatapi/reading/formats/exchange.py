@@ -151,7 +151,10 @@ def _request(part: JSON, value: JSONObject) -> Request | None:
 
 
 def _url(part: JSONObject, *keys: str) -> str:
-    return next((printable(part[key]) for key in keys if part.get(key)), "")
+    for key in keys:
+        if part.get(key):
+            return printable(part[key])
+    return ""
 
 
 def _own_request(part: JSONObject) -> JSON:

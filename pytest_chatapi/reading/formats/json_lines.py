@@ -22,7 +22,7 @@ from pytest_chatapi.reading.registry import (
     CONFLICT,
     NotAnExchange,
     damaged,
-    exchange_of,
+    exchanges_of,
     format_of,
     items_of,
 )
@@ -61,6 +61,12 @@ class _Lookahead:
 
 def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange]:
     lines = _Lookahead(blocks, file.name)
+    has_lines, exchanges = _told(file, lines)
+    return exchanges if has_lines or not file.share[0] else iter(())
+
+
+def _told(file: RecordedFile, lines: _Lookahead) -> tuple[bool, Iterator[Exchange]]:
+    """Whether there is an exchange a line, and the exchanges."""
     number, text = next(lines.filled())
     if file.mapping is not None:
         return _mapped(file, file.mapping, lines, number, text)
@@ -69,19 +75,20 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
     except ReadError:
         first = _recognised_below(lines) if text[:1] == b"{" else None
         if first is None:
-            return _document(file, lines.all())
+            return False, _document(file, lines.all())
     else:
         refuse(file.name, first)
         format = format_of(first)
         if format is not None and not format.bare:
-            return _lines(file, lines.all())
+            return True, _lines(file, lines.all())
         if next(lines.filled(), None) is None:
-            return _of_document(file, first, text)
+            return False, _of_document(file, first, text)
     if chunks.is_chunk(first):
-        return iter([chunks.exchange_of_lines(file, lines.all())])
-    if format_of(first) is None and not _is_recognised(lines):
+        return False, iter([chunks.exchange_of_lines(file, lines.all())])
+    is_known = format_of(first) is not None or items_of(first, bare=False) is not None
+    if not is_known and not _is_recognised(lines):
         raise unknown_json(file.name, first)
-    return _lines(file, lines.all())
+    return True, _lines(file, lines.all())
 
 
 def _recognised_below(lines: _Lookahead) -> JSON:
@@ -113,28 +120,33 @@ def _value(line: bytes) -> JSON:
 
 def _lines(file: RecordedFile, lines: Iterable[_Line]) -> Iterator[Exchange]:
     for number, line in _resolved(file, lines):
-        if not line.strip():
+        if not line.strip() or not (file.takes is None or file.takes(line)):
             continue
         try:
-            exchange = exchange_of(loads_line(line, file.name, number), Origin(line, file.path))
+            found = exchanges_of(loads_line(line, file.name, number), Origin(line, file.path))
         except ReadError as error:
             file.on_error(error)
         except (BodyProblem, NotAnExchange) as error:
             file.on_error(ReadError(file.name, f"line {number + 1}", str(error)))
         else:
-            exchange.source = Source(file.name, number, number + 1)
-            yield exchange
+            for exchange in found:
+                exchange.source = Source(file.name, number, number + 1)
+                yield exchange
 
 
 _CONFLICT_LINE = re.compile(rb"(?:<{7}|\|{7}|>{7})(?: |\s*\Z)|={7}\s*\Z")
 
 
 def _resolved(file: RecordedFile, lines: Iterable[_Line]) -> Iterator[_Line]:
-    """The lines without the markers of a merge conflict, the first of which is reported."""
+    """The lines of this share, without the markers of a merge conflict, the first of which is
+    reported.
+    """
+    mine, shares = file.share
     is_reported = False
     for number, line in lines:
-        if not _CONFLICT_LINE.match(line):
-            yield number, line
+        if line[:1] == b"{" or not _CONFLICT_LINE.match(line):
+            if number % shares == mine:
+                yield number, line
         elif not is_reported:
             is_reported = True
             file.on_error(ReadError(file.name, f"line {number + 1}", CONFLICT))
@@ -155,8 +167,8 @@ def _of_document(file: RecordedFile, document: JSON, text: bytes) -> Iterator[Ex
 
 def _mapped(
     file: RecordedFile, mapping: Mapping, lines: _Lookahead, number: int, text: bytes
-) -> Iterator[Exchange]:
-    """The exchanges where `mapping` finds them; those of a known format where it finds none."""
+) -> tuple[bool, Iterator[Exchange]]:
+    """As `_told`, with the exchanges where `mapping` finds them, else those of a known format."""
     first: JSON = None
     with suppress(ReadError):
         first = loads_line(text, file.name, number)
@@ -164,19 +176,30 @@ def _mapped(
         has_lines = text[:1] == b"{" and _is_mapped_below(mapping, lines)
     else:
         has_lines = next(lines.filled(), None) is not None
-    if not has_lines:
-        data = join(_with_newlines(lines.all()), file.name, file.path)
-        for document in _values(file.name, data):
-            yield from exchanges_of_mapped(file, mapping, document)
-        return
-    for number, line in _resolved(file, lines.all()):
-        if line.strip():
-            try:
-                value = loads_line(line, file.name, number)
-            except ReadError as error:
-                file.on_error(error)
-            else:
-                yield from exchanges_of_mapped(file, mapping, value, number)
+    of_what = _mapped_lines if has_lines else _mapped_document
+    return has_lines, of_what(file, mapping, lines.all())
+
+
+def _mapped_document(
+    file: RecordedFile, mapping: Mapping, lines: Iterable[_Line]
+) -> Iterator[Exchange]:
+    data = join(_with_newlines(lines), file.name, file.path)
+    for document in _values(file.name, data):
+        yield from exchanges_of_mapped(file, mapping, document)
+
+
+def _mapped_lines(
+    file: RecordedFile, mapping: Mapping, lines: Iterable[_Line]
+) -> Iterator[Exchange]:
+    for number, line in _resolved(file, lines):
+        if not line.strip() or not (file.takes is None or file.takes(line)):
+            continue
+        try:
+            value = loads_line(line, file.name, number)
+        except ReadError as error:
+            file.on_error(error)
+        else:
+            yield from exchanges_of_mapped(file, mapping, value, number)
 
 
 def _is_mapped_below(mapping: Mapping, lines: _Lookahead) -> bool:
@@ -210,4 +233,5 @@ FORMAT = TextFormat(
     begins=_begins,
     exchanges=_exchanges,
     values=_values,
+    has_lines=True,
 )

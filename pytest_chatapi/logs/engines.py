@@ -1,0 +1,145 @@
+"""Who checks the files of a log: processes of this machine, or a cluster that is already there.
+
+A file is a task, and its result depends on the file alone. So a task that was lost with its worker
+is done again by the engine, and what it had counted is in no result.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from importlib import import_module
+from typing import Any
+
+from pytest_chatapi.errors import SettingError
+from pytest_chatapi.logs.files import FilePart, FileTask
+
+__all__ = ["ENGINES", "results"]
+
+_Check = Callable[[FileTask], FilePart]
+_Results = Iterator[tuple[FileTask, FilePart]]
+
+_WAITING = 4
+"""Tasks for each worker that are handed out ahead, so that none is idle and few are in memory."""
+
+
+def results(
+    tasks: Sequence[FileTask], check: _Check, *, engine: str, address: str | None, jobs: int
+) -> _Results:
+    """The result of each task, as they are done.
+
+    Args:
+        engine: one of `ENGINES`; empty for this machine.
+        address: of the cluster; ``None`` for what the engine starts by itself.
+        jobs: number of processes on this machine.
+
+    Raises:
+        SettingError: the engine is not installed, or not reachable.
+    """
+    if engine:
+        _require_reachable(engine, address)
+        return ENGINES[engine](tasks, check, address)
+    if jobs < 2:
+        return ((task, check(task)) for task in tasks)
+    return _in_processes(tasks, check, jobs)
+
+
+def _in_processes(tasks: Sequence[FileTask], check: _Check, jobs: int) -> _Results:
+    with ProcessPoolExecutor(jobs) as pool:
+        waiting = iter(tasks)
+        under_way: dict[Any, FileTask] = {}
+        while True:
+            while len(under_way) < jobs * _WAITING and (task := next(waiting, None)) is not None:
+                under_way[pool.submit(check, task)] = task
+            if not under_way:
+                return
+            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                yield under_way.pop(future), future.result()
+
+
+def _dask(tasks: Sequence[FileTask], check: _Check, address: str | None) -> _Results:
+    distributed = _imported("distributed", "dask", "'dask[distributed]'")
+    try:
+        client = distributed.Client(address) if address else distributed.Client()
+    except (OSError, ValueError, TimeoutError) as error:
+        raise SettingError(f"--engine dask: no cluster at {address}: {_first(error)}") from None
+    with client:
+        waiting = iter(tasks)
+        under_way: dict[Any, FileTask] = {}
+        done = distributed.as_completed()
+
+        def submit() -> None:
+            task = next(waiting, None)
+            if task is not None:
+                # `pure` would take the result of an equal task that is still in memory.
+                future = client.submit(check, task, pure=False)
+                under_way[future.key] = task
+                done.add(future)
+
+        for _ in range(max(1, len(client.ncores())) * _WAITING * 4):
+            submit()
+        for future in done:
+            yield under_way.pop(future.key), future.result()
+            submit()
+
+
+def _ray(tasks: Sequence[FileTask], check: _Check, address: str | None) -> _Results:
+    ray = _imported("ray", "ray", "ray")
+    is_ours = not ray.is_initialized()
+    try:
+        if is_ours:
+            ray.init(address=address, log_to_driver=False, logging_level="error")
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise SettingError(f"--engine ray: no cluster at {address}: {_first(error)}") from None
+    try:
+        # Only a lost worker is tried again: what a check raises, it would raise again.
+        remote = ray.remote(max_retries=-1)(check)
+        waiting = iter(tasks)
+        under_way: dict[Any, FileTask] = {}
+        most = max(1, int(ray.cluster_resources().get("CPU", 1))) * _WAITING
+        while True:
+            while len(under_way) < most and (task := next(waiting, None)) is not None:
+                under_way[remote.remote(task)] = task
+            if not under_way:
+                return
+            done, _ = ray.wait(list(under_way), num_returns=1)
+            for reference in done:
+                yield under_way.pop(reference), ray.get(reference)
+    finally:
+        if is_ours:
+            ray.shutdown()
+
+
+_HOST = re.compile(r"(?:\w+://)?\[?([\w.:-]+?)\]?:(\d{1,5})")
+_PATIENCE = 10.0  # seconds
+
+
+def _require_reachable(engine: str, address: str | None) -> None:
+    """Look whether somebody listens: Ray would try for minutes."""
+    match = _HOST.fullmatch(address or "")
+    if match is None:
+        return
+    try:
+        socket.create_connection((match[1], int(match[2])), _PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        reason = _first(error).partition("] ")[2] or _first(error)
+        raise SettingError(f"--engine {engine}: no cluster at {address}: {reason}") from None
+
+
+def _imported(name: str, engine: str, package: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError:
+        raise SettingError(f"--engine {engine}: pip install {package}") from None
+
+
+def _first(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+ENGINES: dict[str, Callable[[Sequence[FileTask], _Check, str | None], _Results]] = {
+    "dask": _dask,
+    "ray": _ray,
+}

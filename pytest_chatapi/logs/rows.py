@@ -1,0 +1,237 @@
+"""One row of a log, checked: what it is, and what was found in it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from hashlib import blake2b
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from pytest_chatapi.config.checker import Checker
+from pytest_chatapi.contract.check import CheckResult
+from pytest_chatapi.contract.exchange import Exchange
+from pytest_chatapi.contract.findings import Finding
+from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.wording import mask, shortened
+from pytest_chatapi.errors import ReadError
+
+__all__ = ["UNREAD", "CheckedRow", "checked", "row_hash", "time_of", "time_of_exchange", "unread"]
+
+UNREAD = "unread"
+"""The code under which a row counts that could not be read."""
+
+_LIMIT = 80
+"""Characters of a name that are kept."""
+
+
+class CheckedRow(NamedTuple):
+    """A row after its check.
+
+    Attributes:
+        id: what the log calls it; empty without, and for a checked row without findings.
+        time: seconds since 1970; ``None`` where nothing tells.
+        provider: the host that was called, else what the log calls the provider; empty without.
+        model: as requested, else as the response has it; empty without.
+        findings: those that the settings keep.
+        skipped: why it was not checked (see `Report.skipped`); empty if it was.
+        problem: why it could not be read; empty if it was.
+        families: the letters of the rules that it exercised: those about streams are exercised by
+            none but a stream, those about the wire by nothing that a log assembled.
+        is_assembled: see `Exchange.assembled`.
+    """
+
+    id: str
+    time: float | None
+    provider: str
+    model: str
+    findings: list[Finding]
+    skipped: str = ""
+    problem: str = ""
+    families: str = ""
+    is_assembled: bool = False
+
+
+def checked(exchange: Exchange, checker: Checker) -> CheckedRow:
+    """Check one exchange of a log.
+
+    Raises:
+        ReadError: a body that is read from disk is gone.
+    """
+    result = checker.check(exchange)
+    row = _row(exchange)
+    is_shown = bool(result.findings) or result.kind is None  # else nobody asks for its name
+    model = result.answer.model if result.answer is not None else None
+    return CheckedRow(
+        _first_text(row.get(name) for name in _IDS) if is_shown else "",
+        time_of_exchange(exchange),
+        _provider(row, exchange),
+        _model(row, exchange) or _first_text([model]),
+        result.findings,
+        result.api if result.kind is None else "",
+        "",
+        _families(exchange, result),
+        exchange.assembled,
+    )
+
+
+def _families(exchange: Exchange, result: CheckResult) -> str:
+    """See `CheckedRow.families`; in the order of the alphabet."""
+    request, response, answer = exchange.request, exchange.response, result.answer
+    shown = "Q" if request is not None and request.body is not None else ""
+    if response is not None:
+        if answer is not None:
+            shown += "CJLSUK" if shown else "CJLSU"
+        elif response.status < 400:
+            shown += "DS"
+        if not exchange.assembled:
+            shown += "HX" if response.status >= 400 else "H"
+            if answer is not None and answer.streamed:
+                shown += "T" if response.chunks is not None else "ET"
+    return _sorted(shown + "".join([finding.code[0] for finding in result.findings]))
+
+
+@lru_cache(4096)
+def _sorted(letters: str) -> str:
+    return "".join(sorted(set(letters)))
+
+
+def unread(error: ReadError, name: str = "") -> CheckedRow:
+    """A row that could not be read.
+
+    Args:
+        name: what the log calls it.
+    """
+    return CheckedRow(name, None, "", "", [], problem=mask(error.reason))
+
+
+def row_hash(text: bytes) -> str:
+    """16 hexadecimal digits of a row's text: they name and draw it, wherever it is."""
+    return blake2b(text, digest_size=8).hexdigest()
+
+
+_IDS = ("id", "request_id", "custom_id", "span_id", "spanId")
+_TIMES = (
+    "time",
+    "startTime",
+    "start_time",
+    "startedDateTime",
+    "request_created_at",
+    "timestamp",
+    "@timestamp",
+    "ts",
+    "created_at",
+    "createdAt",
+    "recorded_at",
+    "date",
+    "startTimeUnixNano",
+    "start_time_unix_nano",
+    "timeUnixNano",
+)  # fmt: skip
+_PROVIDERS = ("provider", "custom_llm_provider", "provider_name", "providerName")
+_CREATED = re.compile(rb'"created"\s*:\s*(\d{9,10})\b')
+_LOOKED_AT = 4096
+
+
+def _first_text(values: Iterable[JSON]) -> str:
+    for value in values:
+        if isinstance(value, str) and value:
+            return mask(shortened(value, _LIMIT))
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)[:_LIMIT]
+    return ""
+
+
+def _row(exchange: Exchange) -> JSONObject:
+    row = exchange.row if isinstance(exchange.row, dict) else {}
+    inner = row.get("standard_logging_object")  # of LiteLLM
+    return inner if isinstance(inner, dict) else row
+
+
+def time_of_exchange(exchange: Exchange) -> float | None:
+    """When an exchange was logged, in seconds since 1970, else when its response was ``created``.
+
+    ``None`` where nothing tells.
+    """
+    row = _row(exchange)
+    for name in _TIMES:
+        if row.get(name) is not None and (seconds := time_of(row[name])) is not None:
+            return seconds
+    response = exchange.response
+    if response is None:
+        return None
+    if isinstance(response.body, dict):
+        return time_of(response.body.get("created"))
+    if isinstance(response.body, (bytes, str)):
+        head = response.body[:_LOOKED_AT]
+        data = head if isinstance(head, bytes) else head.encode("utf-8", "replace")
+        match = _CREATED.search(data)
+        return float(match[1]) if match else None
+    return None
+
+
+_FIRST, _LAST = 946_684_800, 4_102_444_800  # the years 2000 and 2100
+
+
+def time_of(value: JSON) -> float | None:
+    """Seconds since 1970 out of a number of them (or of milli-, micro- or nanoseconds), the same
+    as text, or a date and time by ISO 8601 or RFC 5322, in UTC unless it says otherwise.
+
+    ``None`` for anything else, and outside of this century.
+    """
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, str):
+        if not re.fullmatch(r"\d{9,20}(?:\.\d{1,9})?", value):
+            return _iso(value)
+        value = float(value)
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    for scale in (1, 1_000, 1_000_000, 1_000_000_000):
+        if _FIRST <= value / scale < _LAST:
+            return value / scale
+    return None
+
+
+@lru_cache(256)
+def _iso(text: str) -> float | None:
+    text = text.strip()
+    try:
+        moment = datetime.fromisoformat(text.removesuffix("UTC").rstrip())  # as of BigQuery
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(text)
+        except (ValueError, TypeError, IndexError):
+            return None
+    seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return seconds if _FIRST <= seconds < _LAST else None
+
+
+def _provider(row: JSONObject, exchange: Exchange) -> str:
+    if row.get("provider"):
+        return _first_text([row["provider"]])
+    request = exchange.request
+    return (_host(request.url) if request else "") or _first_text(map(row.get, _PROVIDERS))
+
+
+@lru_cache(256)
+def _host(url: str) -> str:
+    """Host and port of a URL, without its credentials."""
+    try:
+        parts = urlsplit(url)
+        name = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or ""
+    except ValueError:
+        return ""
+    return mask(name[:_LIMIT])
+
+
+def _model(row: JSONObject, exchange: Exchange) -> str:
+    if isinstance(row.get("model"), str):
+        return _first_text([row["model"]])
+    request = exchange.request
+    body = request.body if request is not None else None
+    return _first_text([body.get("model")]) if isinstance(body, dict) else ""

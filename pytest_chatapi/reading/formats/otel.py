@@ -1,0 +1,241 @@
+"""Spans and events of OpenTelemetry's conventions for GenAI, if their content was recorded.
+
+They have messages as parts, in a form of their own for all APIs. Of what a model answered, the text
+and the calls can be checked, also against the request; of other APIs than chat completions nothing.
+Sources: https://opentelemetry.io/docs/specs/semconv/gen-ai/ and, for whole documents of the
+collector's file exporter, OTLP/JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from pytest_chatapi.contract.exchange import Exchange, Request, Response
+from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.reading.format import Origin, ValueFormat
+from pytest_chatapi.reading.formats.exchange import CHAT_PATH
+from pytest_chatapi.reading.parts import printable
+from pytest_chatapi.reading.shapes import chat_request, parsed
+
+_INPUT, _OUTPUT = "gen_ai.input.messages", "gen_ai.output.messages"
+
+# Providers of an API of their own, by the beginning of their name, and its path.
+_OTHER = {
+    "anthropic": "/v1/messages",
+    "aws.bedrock": "/model/m/converse",
+    "cohere": "/v2/chat",
+    "gcp": "/models/m:generateContent",
+    "gemini": "/models/m:generateContent",
+    "vertex": "/models/m:generateContent",
+}
+_PARAMETERS = {
+    "model": "model",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "max_tokens": "max_tokens",
+    "frequency_penalty": "frequency_penalty",
+    "presence_penalty": "presence_penalty",
+    "seed": "seed",
+    "stop_sequences": "stop",
+    "choice.count": "n",
+}
+_FINISH = {"tool_call": "tool_calls", "": "stop", None: "stop"}
+
+
+def _items(document: JSON) -> list[JSON] | None:
+    """The spans and events of a document in OTLP that are of GenAI, each with plain attributes."""
+    if not isinstance(document, dict):
+        return None
+    found: list[JSON] = []
+    for outer, middle, inner in (
+        ("resourceSpans", "scopeSpans", "spans"),
+        ("resourceLogs", "scopeLogs", "logRecords"),
+    ):
+        for resource in _objects(document.get(outer)):
+            for scope in _objects(resource.get(middle)):
+                for one in _objects(scope.get(inner)):
+                    flat = {**one, "attributes": _pairs(one.get("attributes"))}
+                    found += (
+                        [flat] if any(k.startswith("gen_ai.") for k in flat["attributes"]) else []
+                    )
+                    found += [
+                        {**flat, **event, "attributes": flat["attributes"] | attributes}
+                        for event in _objects(one.get("events"))
+                        if _OUTPUT in (attributes := _pairs(event.get("attributes")))
+                    ]
+    has_any = any(isinstance(one, dict) and _matches(one) for one in found)
+    return found if has_any else None
+
+
+def _objects(value: JSON) -> list[JSONObject]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _pairs(value: JSON) -> JSONObject:
+    return {printable(item.get("key")): _value(item.get("value")) for item in _objects(value)}
+
+
+def _value(value: JSON) -> JSON:
+    """What an ``AnyValue`` of OTLP holds."""
+    if not isinstance(value, dict):
+        return value
+    if "arrayValue" in value:
+        return [_value(item) for item in _objects(_at(value["arrayValue"], "values"))]
+    if "kvlistValue" in value:
+        return _pairs(_at(value["kvlistValue"], "values"))
+    if "intValue" in value:  # 64 bits, so a text
+        text = printable(value["intValue"])
+        return int(text) if re.fullmatch(r"-?\d{1,19}", text) else None
+    return next(
+        (value[name] for name in ("stringValue", "doubleValue", "boolValue") if name in value), None
+    )
+
+
+def _at(value: JSON, name: str) -> JSON:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _attributes(value: JSONObject) -> JSONObject:
+    """Those of a span or event; the members themselves, where they are columns of a table."""
+    attributes = value.get("attributes")
+    if isinstance(attributes, list):
+        return _pairs(attributes)
+    return attributes if isinstance(attributes, dict) else value
+
+
+def _matches(value: JSONObject) -> bool:
+    attributes = _attributes(value)
+    return attributes.get(_OUTPUT) is not None or attributes.get(_INPUT) is not None
+
+
+def _exchange(value: JSONObject, origin: Origin) -> Exchange:
+    attributes = _attributes(value)
+    provider = printable(attributes.get("gen_ai.provider.name") or attributes.get("gen_ai.system"))
+    path = next((path for name, path in _OTHER.items() if provider.startswith(name)), CHAT_PATH)
+    if attributes.get("openai.api.type") == "responses":
+        path = "/v1/responses"
+    operation = attributes.get("gen_ai.operation.name", "chat")
+    if operation != "chat" or not _matches(value):  # an agent, a tool: telemetry
+        path = "/v1/traces"
+    if path != CHAT_PATH:
+        return Exchange(Request(url=path))
+    request = Request(url=_url(attributes), body=_body(attributes))
+    messages = _objects(parsed(attributes.get(_OUTPUT)))
+    if not messages:
+        return Exchange(request, None, assembled=True)
+    return Exchange(request, Response(body=_answer(attributes, messages)), assembled=True)
+
+
+def _url(attributes: JSONObject) -> str:
+    host, port = printable(attributes.get("server.address")), attributes.get("server.port")
+    if not host:
+        return CHAT_PATH
+    return f"https://{host}{'' if port in (None, 443) else f':{printable(port)}'}{CHAT_PATH}"
+
+
+def _body(attributes: JSONObject) -> JSON:
+    """The request; ``None`` where its messages have parts that cannot be put into one."""
+    messages: list[JSON] = []
+    instructions = parsed(attributes.get("gen_ai.system_instructions"))
+    if instructions:
+        messages.append({"role": "system", "content": _text(_objects(instructions))})
+    for message in _objects(parsed(attributes.get(_INPUT))):
+        parts = _objects(message.get("parts"))
+        kinds = {printable(part.get("type")) for part in parts}
+        if not kinds <= {"text", "tool_call", "tool_call_response", "reasoning"}:
+            return None
+        results = [part for part in parts if part.get("type") == "tool_call_response"]
+        messages += [
+            {"role": "tool", "tool_call_id": part.get("id"), "content": _as_text(_result(part))}
+            for part in results
+        ]
+        if not results:
+            messages.append(_message(message))
+    if len(messages) < 1:
+        return None
+    members: JSONObject = {
+        name: attributes[f"gen_ai.request.{ours}"]
+        for ours, name in _PARAMETERS.items()
+        if attributes.get(f"gen_ai.request.{ours}") is not None
+    }
+    tools = _objects(parsed(attributes.get("gen_ai.tool.definitions")))
+    if tools:
+        members["tools"] = [_tool(tool) for tool in tools]
+    return chat_request(members, messages, {"model": attributes.get("gen_ai.response.model")})
+
+
+def _result(part: JSONObject) -> JSON:
+    return part.get("response", part.get("result"))
+
+
+def _tool(tool: JSONObject) -> JSONObject:
+    if "function" in tool:
+        return tool
+    kept = {name: tool[name] for name in ("name", "description", "parameters") if name in tool}
+    return {"type": "function", "function": kept}
+
+
+def _answer(attributes: JSONObject, messages: list[JSONObject]) -> JSONObject:
+    """A message with its usage; a completion, if there are several."""
+    counts = [attributes.get(f"gen_ai.usage.{kind}_tokens") for kind in ("input", "output")]
+    usage = None
+    if all(type(count) is int and count > 0 for count in counts):
+        prompt, completion = counts
+        usage = {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,  # type: ignore[operator]
+        }
+    if len(messages) == 1:
+        return {"message": _message(messages[0]), "usage": usage}
+    choices = [
+        {"index": index, "message": _message(one), "finish_reason": _finish(one)}
+        for index, one in enumerate(messages)
+    ]
+    return {"object": "chat.completion", "choices": choices, **({"usage": usage} if usage else {})}
+
+
+def _finish(message: JSONObject) -> JSON:
+    reason = message.get("finish_reason")
+    return _FINISH.get(reason, reason) if isinstance(reason, str | None) else reason
+
+
+def _message(message: JSONObject) -> JSONObject:
+    """A message as chat completions have it."""
+    parts = _objects(message.get("parts"))
+    calls = [
+        {
+            "id": part.get("id"),
+            "type": "function",
+            "function": {"name": part.get("name"), "arguments": _as_text(part.get("arguments"))},
+        }
+        for part in parts
+        if part.get("type") == "tool_call"
+    ]
+    texts = [part for part in parts if part.get("type") == "text"]
+    content = _text(texts) if texts or not calls else None
+    return {
+        "role": message.get("role"),
+        "content": content,
+        **({"tool_calls": calls} if calls else {}),
+    }
+
+
+def _text(parts: list[JSONObject]) -> str:
+    return "".join(printable(part.get("content")) for part in parts)
+
+
+def _as_text(value: JSON) -> str:
+    """Arguments and results as text: instrumentations parse what is JSON."""
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value)
+
+
+FORMAT = ValueFormat(
+    name="OpenTelemetry",
+    precedence=56,
+    traces=re.compile(rb'"gen_ai\.(?:input|output)\.messages"'),
+    items=_items,
+    matches=_matches,
+    exchange=_exchange,
+)

@@ -1,0 +1,180 @@
+"""Spans and events of OpenTelemetry's GenAI conventions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from read_files import verdict
+
+from pytest_chatapi.logs import check_batch
+
+TOOL = {
+    "type": "function",
+    "name": "weather",
+    "parameters": {
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+    },
+}
+CALL = {"type": "tool_call", "id": "call_1", "name": "weather", "arguments": {"city": "Oslo"}}
+ASKED = {"role": "user", "parts": [{"type": "text", "content": "How is it in Oslo?"}]}
+
+
+def attributes(*parts: Any, finish: str = "tool_call", **more: Any) -> dict[str, Any]:
+    return {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-5.2",
+        "gen_ai.response.model": "gpt-5.2",
+        "gen_ai.usage.input_tokens": 9,
+        "gen_ai.usage.output_tokens": 4,
+        "gen_ai.input.messages": [ASKED],
+        "gen_ai.output.messages": [
+            {"role": "assistant", "parts": list(parts), "finish_reason": finish}
+        ],
+        "gen_ai.tool.definitions": [TOOL],
+        "server.address": "vllm-prod",
+        "server.port": 8000,
+        **{f"gen_ai.{name}": value for name, value in more.items()},
+    }
+
+
+def text(content: str) -> dict[str, str]:
+    return {"type": "text", "content": content}
+
+
+def any_value(value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {"kvlistValue": {"values": pairs(value)}}
+    if isinstance(value, list):
+        return {"arrayValue": {"values": [any_value(item) for item in value]}}
+    kind = {str: "stringValue", bool: "boolValue", int: "intValue", float: "doubleValue"}
+    return {kind[type(value)]: str(value) if type(value) is int else value}
+
+
+def pairs(value: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"key": key, "value": any_value(item)} for key, item in value.items()]
+
+
+def otlp(*spans: Any, signal: str = "spans") -> dict[str, Any]:
+    records = [{**span, "attributes": pairs(span["attributes"])} for span in spans]
+    if signal == "spans":
+        return {"resourceSpans": [{"scopeSpans": [{"spans": records}]}]}
+    return {"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}
+
+
+GOOD = attributes(CALL)
+WRONG = attributes({**CALL, "arguments": {"town": "Oslo"}})  # not what the tool takes
+LEAK = attributes(text("Hello<|im_end|>"), finish="stop")
+AGENT = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "a"}
+FAULTS = [(GOOD, []), (WRONG, ["C10"]), (LEAK, ["S19"])]
+
+
+def write(tmp_path: Path, *values: Any) -> Path:
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps(value) + "\n" for value in values))
+    return path
+
+
+@pytest.mark.parametrize(("told", "codes"), FAULTS)
+def test_spans_and_events(told: dict[str, Any], codes: list[str], tmp_path: Path) -> None:
+    quoted = {k: json.dumps(v) if isinstance(v, list) else v for k, v in told.items()}
+    span = {"name": "chat", "startTimeUnixNano": "1793491200000000000"}
+    for value in (
+        {**span, "attributes": told},
+        {**span, "attributes": quoted},  # the SDK has no lists of objects in spans
+        otlp({**span, "attributes": told}),
+        otlp({**span, "attributes": quoted}, signal="logs"),
+        told,  # columns of a table
+    ):
+        assert verdict(write(tmp_path, value)) == ([codes], 0, [])
+
+
+def test_each_line_of_the_collector_has_many(tmp_path: Path) -> None:
+    spans = [{"attributes": one} for one in (GOOD, AGENT, WRONG)]
+    document = otlp(*spans)
+    assert verdict(write(tmp_path, document)) == ([[], ["C10"]], 1, [])
+    assert verdict(write(tmp_path, document, document)) == ([[], ["C10"]] * 2, 2, [])
+    batch = pa.record_batch({"line": [json.dumps(document)]})
+    assert [row["code"] for row in check_batch(batch).to_pylist()] == ["skipped", "C10"]
+
+
+def test_where_and_when_it_was(tmp_path: Path) -> None:
+    span = {"startTimeUnixNano": "1793491200000000000", "spanId": "s1", "attributes": LEAK}
+    (row,) = check_batch(pa.record_batch({"line": [json.dumps(otlp(span))]})).to_pylist()
+    assert [row[name] for name in ("row_id", "provider", "model")] == [
+        "s1",
+        "vllm-prod:8000",
+        "gpt-5.2",
+    ]
+    assert row["time"].isoformat() == "2026-11-01T00:00:00+00:00"
+
+
+def test_a_conversation_is_the_request(tmp_path: Path) -> None:
+    """What a tool returned, instructions and parameters are part of it."""
+    result = {"type": "tool_call_response", "id": "call_1", "response": {"degrees": 3}}
+    told = attributes(
+        text("3 degrees"),
+        finish="stop",
+        **{
+            "input.messages": [
+                ASKED,
+                {"role": "assistant", "parts": [CALL]},
+                {"role": "tool", "parts": [result]},
+            ],
+            "system_instructions": [text("Be brief.")],
+            "request.max_tokens": 10,
+            "request.stop_sequences": ["degrees"],
+        },
+    )
+    assert verdict(write(tmp_path, {"attributes": told})) == ([["K04"]], 0, [])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"gen_ai.provider.name": "anthropic"},
+        {"gen_ai.provider.name": "aws.bedrock"},
+        {"gen_ai.provider.name": "gcp.vertex_ai"},
+        {"gen_ai.provider.name": "cohere"},
+        {"openai.api.type": "responses"},
+        {"gen_ai.operation.name": "execute_tool"},
+    ],
+)
+def test_other_apis_are_skipped(more: dict[str, str], tmp_path: Path) -> None:
+    assert verdict(write(tmp_path, {"attributes": LEAK | more})) == ([], 1, [])
+
+
+def test_parts_that_no_request_has_are_left_alone(tmp_path: Path) -> None:
+    image = {"role": "user", "parts": [{"type": "uri", "uri": "https://h/i.png"}]}
+    told = attributes(text("Hello<|im_end|>"), finish="stop", **{"input.messages": [image]})
+    assert verdict(write(tmp_path, {"attributes": told})) == ([["S19"]], 0, [])
+
+
+def test_several_choices(tmp_path: Path) -> None:
+    one = {"role": "assistant", "parts": [text("Hi")], "finish_reason": "stop"}
+    other = {**one, "parts": [text("Hi<|im_end|>")]}
+    told = GOOD | {"gen_ai.output.messages": [one, other], "gen_ai.request.choice.count": 2}
+    assert verdict(write(tmp_path, {"attributes": told})) == ([["S19"]], 0, [])
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"gen_ai.output.messages": "cut ["},
+        {"gen_ai.output.messages": [5, {"parts": 5}]},
+        {"gen_ai.input.messages": [{"parts": [{"type": ["x"]}]}]},
+        {"gen_ai.usage.input_tokens": "9"},
+        {"gen_ai.tool.definitions": [{"type": 5}]},
+        {"gen_ai.output.messages": [{"role": "assistant", "parts": [], "finish_reason": [1]}] * 2},
+        {"server.port": {"a": 1}},
+    ],
+)
+def test_odd_values_are_no_traceback(odd: dict[str, Any], tmp_path: Path) -> None:
+    verdict(write(tmp_path, {"attributes": GOOD | odd}))
+    verdict(write(tmp_path, otlp({"attributes": GOOD | odd})))

@@ -1,0 +1,383 @@
+"""`chatapi check --rates`: logs of many exchanges on the command line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from traffic import ANSWER
+
+from pytest_chatapi.cli import rates as rates_module
+from pytest_chatapi.cli.main import main
+from pytest_chatapi.logs import files as files_module
+
+START = 1793491200
+Run = Callable[..., tuple[int, str, str]]
+
+
+def litellm(at: int, *, is_wrong: bool = False, **more: Any) -> dict[str, Any]:
+    """A row of LiteLLM's StandardLoggingPayload, an hour after the one before."""
+    usage = {**ANSWER["usage"]}
+    usage["total_tokens"] += is_wrong
+    return {
+        "id": f"chatcmpl-{at}",
+        "call_type": "acompletion",
+        "status": "success",
+        "api_base": "http://vllm-prod:8000/v1",
+        "model": ANSWER["model"],
+        "startTime": START + at * 3600.0,
+        "messages": [{"role": "user", "content": "Hi"}],
+        "model_parameters": {},
+        "response": {**ANSWER, "id": f"chatcmpl-{at}", "usage": usage},
+        **more,
+    }
+
+
+def text_of(rows: list[Any]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+# Ten days, and from the sixth on each eighth row is wrong.
+ROWS = [litellm(at, is_wrong=at >= 120 and at % 8 == 0) for at in range(240)]
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        status = main(["check", "--isolated", *map(str, arguments)])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+def as_json(run: Run, *arguments: object) -> Any:
+    _, out, _ = run("--format", "json", *arguments)
+    return json.loads(out)
+
+
+def test_the_report(run: Run) -> None:
+    Path("log.jsonl").write_text(text_of(ROWS))
+    status, out, err = run("--rates", "log.jsonl")
+    lines = out.splitlines()
+    assert (status, err) == (1, "")
+    assert max(map(len, lines)) <= 80
+    assert lines[:3] == [
+        "error U02 usage-total: 15 of 240 rows, 6.2% (3.8% to 10%)",
+        "  seen     2026-11-06 00:00 to 2026-11-10 16:00 UTC",
+        "  by       vllm-prod:8000 gpt-5.2: 15 of 240 rows, 6.2% (3.8% to 10%)",
+    ]
+    assert "  U02 at vllm-prod:8000 (gpt-5.2) went from 0% to 12% on 2026-11-06" in lines
+    assert lines[-2:] == [
+        "240 rows checked in 1 file, 2026-11-01 to 2026-11-10: 1 rate too high",
+        "explain: chatapi rules U02; allow: --max-rate U02=10%",
+    ]
+    at = lines.index("not exercised by any row: stream life cycle, event-stream framing, errors,")
+    assert lines[at + 1] == "  headers"
+    at = lines.index("  example  $.usage.total_tokens: the total is 1 too high")
+    assert all(line.startswith("           log.jsonl:") for line in lines[at + 1 : at + 4])
+
+
+def test_notes_are_counted_unless_selected(run: Run) -> None:
+    asked = {"startTime": None, "model_parameters": {"max_tokens": 5}}
+    response = {**ANSWER, "created": None}
+    Path("log.jsonl").write_text(text_of([litellm(1, response=response, **asked)]))
+    _, out, _ = run("--rates", "log.jsonl")
+    assert "notes: Q13 deprecated-parameter (1); list: --select Q13\n" in out
+    assert "1 row without a time, so of no day\n" in out
+    _, out, _ = run("--rates", "--select", "Q13", "log.jsonl")
+    assert out.startswith("note Q13 deprecated-parameter: 1 of 1 row, 100% (21% to 100%)\n")
+    assert "notes:" not in out
+
+
+def test_places_stay_in_one_piece(run: Run) -> None:
+    """Of a document, with the number of the interaction, since nothing has its line."""
+    folder = "a-folder/" + "-with-a-long-name" * 5
+    Path(folder).mkdir(parents=True)
+    Path(f"{folder}/log.json").write_text(json.dumps([ROWS[0], ROWS[120]], indent=1))
+    _, out, _ = run("--rates", "a-folder")
+    assert f"           {folder}/log.json, interaction 1 chatcmpl-120\n" in out
+    assert "explain: chatapi rules U02\n" in out  # nobody would allow for a rate so high
+
+
+def test_what_is_not_shown_is_counted(run: Run) -> None:
+    rows = [litellm(at, is_wrong=True, model=f"m-{at}", id=f"id-{at}") for at in range(30)]
+    Path("log.jsonl").write_text(text_of(rows))
+    _, out, _ = run("--max-rate", "1%", "log.jsonl")
+    assert "           and 25 more (--format json has all)\n" in out
+    assert "  and 10 more (--format json has all)\n" in out
+
+
+def test_limits_decide_the_status(run: Run) -> None:
+    Path("log.jsonl").write_text(text_of(ROWS))
+    for options, expected in (
+        (["--max-rate", "20%"], 0),
+        (["--max-rate", "U02=20%"], 0),
+        (["--max-rate", "T08=20%"], 1),
+        (["--max-rate", "1%"], 1),
+        (["--max-rate", "1%", "--max-rate", "usage-total=0.2"], 0),
+        (["--max-rate", "5%"], 0),  # 6.2%, but so few rows may have that by chance
+    ):
+        status, out, _ = run("log.jsonl", *options)
+        assert status == expected, out
+    assert "U02 at most 5% at vllm-prod:8000 gpt-5.2: undecided, 240 rows are too" in out
+
+
+def test_warnings_fail_if_strict(run: Run) -> None:
+    choice = {**ANSWER["choices"][0], "finish_reason": "done"}
+    Path("log.jsonl").write_text(text_of([litellm(0, response={**ANSWER, "choices": [choice]})]))
+    assert run("--rates", "log.jsonl")[0] == 0
+    assert run("--rates", "--strict", "log.jsonl")[0] == 1
+
+
+def test_what_cannot_be_read_is_a_finding(run: Run) -> None:
+    Path("log.jsonl").write_text(text_of(ROWS[:100]) + '{"id": "cut\n')
+    status, out, err = run("--rates", "log.jsonl")
+    assert (status, err) == (2, "")
+    assert "error unread unread-row: 1 of 101 rows, 1.0% (0.17% to 5.4%)" in out
+    assert "  example  not valid JSON" in out
+    assert "           log.jsonl, line 101, column 8\n" in out
+    assert run("--max-rate", "unread=5%", "log.jsonl")[0] == 0
+
+
+def test_every_container_has_the_same_rates(run: Run) -> None:
+    text = text_of(ROWS)
+    Path("a").mkdir()
+    Path("a/log.jsonl").write_text(text)
+    expected = as_json(run, "--rates", "a")
+    examples = [row.pop("examples") for row in expected["findings"]]
+    assert examples[0][0].keys() == {"id", "place", "path", "got", "message"}
+    Path("b").mkdir()
+    Path("b/log.jsonl.gz").write_bytes(gzip.compress(text.encode()))
+    Path("c").mkdir()
+    with pa.CompressedOutputStream("c/log.jsonl.zst", "zstd") as file:
+        file.write(text[: len(text) // 2].encode())
+        file.write(text[len(text) // 2 :].encode())
+    Path("d").mkdir()
+    pq.write_table(pa.table({"line": text.splitlines()}), "d/text.parquet", row_group_size=7)
+    texts = ("response", "model_parameters")
+    columns = [{**row, **{name: json.dumps(row[name]) for name in texts}} for row in ROWS]
+    Path("e").mkdir()
+    pq.write_table(pa.Table.from_pylist(columns), "e/columns.parquet")
+    Path("f").mkdir()
+    for at in range(0, 240, 50):
+        Path(f"f/{at}.jsonl").write_text(text_of(ROWS[at : at + 50]))
+    for folder in "bcdef":
+        found = as_json(run, "--rates", "--jobs", 2 if folder == "f" else 1, folder)
+        for row in [*found["findings"], *found["series"]]:
+            row["examples"] = None
+        assert found["rows"] == 240, folder
+        for name in ("findings", "changes"):
+            assert [{**row, "examples": None} for row in expected[name]] == [
+                {**row, "examples": None} for row in found[name]
+            ], folder
+
+
+def test_parquet_is_checked_without_rates_too(run: Run) -> None:
+    pq.write_table(pa.table({"line": text_of(ROWS[120:130]).splitlines()}), "log.parquet")
+    found = as_json(run, "log.parquet")
+    assert [(f["code"], f["source"]["index"]) for f in found["findings"]] == [
+        ("U02", 0),
+        ("U02", 8),
+    ]
+    Path("log.parquet").write_bytes(Path("log.parquet").read_bytes()[:-9])
+    status, _, err = run("log.parquet")
+    assert (status, err.splitlines()[0][:50]) == (
+        2,
+        "chatapi: log.parquet: damaged Parquet data: Parque",
+    )
+
+
+def test_shares_of_a_file_add_up_to_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = text_of([*ROWS, 5])
+    Path("log.jsonl").write_text(text)
+    pq.write_table(pa.table({"line": text.splitlines()}), "log.parquet", row_group_size=50)
+    Path("log.json").write_text(json.dumps(ROWS, indent=1))
+    for name in ("log.jsonl", "log.parquet", "log.json"):
+        whole = as_json(run, "--rates", "--jobs", "1", name)
+        assert whole["rows"] == 240
+        with monkeypatch.context() as patch:
+            patch.setattr(rates_module, "_WORTH_SHARES", 1000)
+            assert as_json(run, "--rates", "--jobs", "3", "--state", "state", name) == whole, name
+    assert len(Path("state").read_text().splitlines()) == 3
+    Path("cut.jsonl.gz").write_bytes(gzip.compress(text.encode())[:-9])
+    monkeypatch.setattr(rates_module, "_WORTH_SHARES", 10)
+    _, _, err = run("--rates", "--jobs", "2", "cut.jsonl.gz")
+    assert err == "chatapi: cut.jsonl.gz: the gzip data is cut off\n"
+    run("--state", "none", "cut.jsonl.gz")
+    assert not Path("none").exists()  # so that it is read again once it is whole
+
+
+def test_a_table_of_something_else(run: Run) -> None:
+    Path("logs").mkdir()
+    pq.write_table(pa.table({"price": [1, 2], "name": ["a", "b"]}), "logs/prices.parquet")
+    reason = "not a recording in a known format; its keys are price, name: --map says where"
+    for options in ([], ["--rates"]):
+        status, _, err = run("logs/prices.parquet", *options)
+        assert (status, err.startswith(f"chatapi: logs/prices.parquet: {reason}")) == (2, True)
+    Path("logs/log.jsonl").write_text(text_of(ROWS))
+    status, out, _ = run("logs", "--max-rate", "50%")
+    assert status == 0
+    assert "1 file skipped: not an HTTP recording" in out
+    helicone = {"request_id": "h", "request_body": "{}", "response_body": "{}"}
+    pq.write_table(pa.Table.from_pylist([helicone] * 3), "logs/helicone.parquet")
+    _, _, err = run("logs/helicone.parquet", "--rates")
+    assert err.startswith("chatapi: logs/helicone.parquet: requests of Helicone, not read direct")
+
+
+@pytest.mark.parametrize("end", [-1, -300])
+def test_zstd_that_is_cut_off(run: Run, end: int) -> None:
+    with pa.CompressedOutputStream("log.jsonl.zst", "zstd") as file:
+        file.write(text_of(ROWS).encode())
+    Path("log.jsonl.zst").write_bytes(Path("log.jsonl.zst").read_bytes()[:end])
+    for options in ([], ["--rates"]):
+        status, _, err = run("log.jsonl.zst", *options)
+        assert (status, err) == (2, "chatapi: log.jsonl.zst: the zstd data is cut off\n")
+
+
+def test_a_sample_is_the_same_however_the_log_is_split(run: Run) -> None:
+    Path("a.jsonl").write_text(text_of(ROWS))
+    whole = as_json(run, "--sample", "25%", "a.jsonl")
+    assert 30 < whole["rows"] < 90
+    assert whole["left_out"] == {"not in the sample": 240 - whole["rows"]}
+    Path("parts").mkdir()
+    for at in range(3):
+        Path(f"parts/{at}.jsonl").write_text(text_of(ROWS[at::3]))
+    parts = as_json(run, "--sample", "0.25", "parts")
+    for data in (whole, parts):
+        for row in [*data["findings"], *data["series"]]:
+            for example in row["examples"]:
+                del example["place"]
+    assert {**parts, "files": 1} == whole
+
+
+def test_a_part_of_the_time(run: Run) -> None:
+    Path("log.jsonl").write_text(text_of([*ROWS, litellm(0, startTime=None, response={"x": 1})]))
+    found = as_json(run, "--since", "2026-11-02", "--until", "2026-11-03T06:00Z", "log.jsonl")
+    assert found["rows"] == 30
+    assert found["left_out"] == {"from --until on": 186, "before --since": 24, "without a time": 1}
+    status, _, err = run("--since", "2027-01-01", "log.jsonl")
+    assert (status, err) == (2, "chatapi: log.jsonl: nothing was checked\n")
+
+
+def test_a_mapping_says_when_and_who(run: Run) -> None:
+    row = {"in": {"model": "m", "messages": ROWS[0]["messages"]}, "out": ROWS[120]["response"]}
+    Path("log.jsonl").write_text(text_of([{**row, "at": "2026-11-03T00:00Z", "by": "us"}]))
+    mapping = "request=$.in,response=$.out,time=$.at,provider=$.by,id=$.out.id"
+    (series, *_) = as_json(run, "--rates", "--map", mapping, "log.jsonl")["series"]
+    assert (series["provider"], series["model"], series["day"]) == ("us", "m", "2026-11-03")
+    assert series["examples"][0]["id"] == "chatcmpl-120"
+
+
+def test_the_table(run: Run) -> None:
+    Path("log.jsonl").write_text(text_of(ROWS))
+    assert run("--rates", "--format", "parquet", "-o", "rates.parquet", "log.jsonl")[0] == 1
+    rows = [row for row in pq.read_table("rates.parquet").to_pylist() if row["code"] == "U02"]
+    assert [(row["day"][-2:], row["found"], row["rows"]) for row in rows[4:6]] == [
+        ("05", 0, 24),
+        ("06", 3, 24),
+    ]
+    assert rows[5]["first"].isoformat() == "2026-11-06T00:00:00+00:00"
+
+
+def test_what_was_done_is_not_done_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("logs").mkdir()
+    for at in range(4):
+        Path(f"logs/{at}.jsonl").write_text(text_of(ROWS[at * 60 : at * 60 + 60]))
+    read: list[str] = []
+    read_file = files_module.read_file
+
+    def noted(path: Any, *rest: Any, **more: Any) -> Any:
+        read.append(Path(path).stem)
+        if len(read) == killed_at:
+            raise KeyboardInterrupt
+        return read_file(path, *rest, **more)
+
+    monkeypatch.setattr(files_module, "read_file", noted)
+    killed_at = 3
+    assert run("--state", "state", "logs")[0] == 130
+    killed_at = 0
+    read.clear()
+    resumed = as_json(run, "--state", "state", "logs")
+    assert read == ["2", "3"]
+    read.clear()
+    assert as_json(run, "--state", "state", "logs") == resumed == as_json(run, "--rates", "logs")
+    assert read == ["0", "1", "2", "3"]  # those of the run without a state
+    read.clear()
+    Path("logs/1.jsonl").write_text(text_of(ROWS[60:119]))
+    with Path("state").open("ab") as file:
+        file.write(b'{"chatapi-rates": 1, "fi')  # a run that was killed while it wrote
+    assert as_json(run, "--state", "state", "logs")["rows"] == 239
+    assert as_json(run, "--state", "state", "logs")["rows"] == 239
+    assert read == ["1"]
+    assert as_json(run, "--state", "state", "--profile", "compatible", "logs")["rows"] == 239
+    assert read == ["1", "0", "1", "2", "3"]
+
+
+def test_a_state_that_is_none(run: Run) -> None:
+    Path("log.jsonl").write_text(text_of(ROWS))
+    status, _, err = run("--state", "log.jsonl", "log.jsonl")
+    message = "chatapi: --state: log.jsonl is not a file of chatapi check --state\n"
+    assert (status, err) == (2, message)
+    assert Path("log.jsonl").read_text() == text_of(ROWS)
+
+
+def test_urls(run: Run) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/logs/a.jsonl", text_of(ROWS[:120]).encode())
+    memory.pipe("/logs/b.jsonl.gz", gzip.compress(text_of(ROWS[120:]).encode()))
+    memory.pipe("/logs/readme.bin", b"x")
+    found = as_json(run, "--rates", "--state", "state", "memory://logs")
+    assert (found["rows"], found["unread_files"]) == (240, {"with another ending": 1})
+    assert found["findings"][0]["examples"][0]["place"].startswith("memory://")
+    assert as_json(run, "--state", "state", "memory://logs/*.jsonl*")["rows"] == 240
+    assert len(Path("state").read_text().splitlines()) == 2
+    memory.pipe("/logs/t.parquet", b"PAR1")
+    for url, reason in (
+        ("memory://logs/t.parquet", "damaged Parquet data: Parquet file size is 4 bytes, "),
+        ("memory://none", "no such file or folder"),
+        ("memory://logs/*.har", "no file matches"),
+        ("nosuch://x/y", "Protocol not known: nosuch"),
+    ):
+        status, _, err = run("--rates", url)
+        assert (status, err.splitlines()[0][: len(url) + 11 + len(reason)]) == (
+            2,
+            f"chatapi: {url}: {reason}",
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["memory://logs"], "memory://logs: add --rates, which reads URLs\n"),
+        (["--format", "parquet"], "--format parquet is for rates: add --rates"),
+        (["--rates", "--format", "parquet"], "--format parquet needs a file: add --output FILE"),
+        (["--rates", "--format", "junit"], "--rates has no format junit: use text, json, parquet"),
+        (
+            ["--sample", "1%", "--write-baseline"],
+            "--write-baseline and --sample cannot be combined",
+        ),
+        (["--rates", "--address", "x"], "--address needs --engine dask or --engine ray"),
+        (
+            ["--engine", "ray", "--address", "127.0.0.1:1"],
+            "--engine ray: no cluster at 127.0.0.1:1: Connection refused\n",
+        ),
+        (["--sample", "0%"], "--sample: '0%' is not a part: use 1% or 0.01"),
+        (["--since", "now"], "--since: 'now' is not a date or time: use 2026-11-03 or "),
+        (["--max-rate", "U02"], "'U02' is not a rate: use 0.1%, or U02=0.1% for one rule"),
+    ],
+)
+def test_bad_usage(run: Run, options: list[str], message: str) -> None:
+    Path("log.jsonl").write_text(text_of(ROWS[:1]))
+    status, out, err = run("log.jsonl", *options)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"chatapi: {message}")
