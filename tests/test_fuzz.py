@@ -140,8 +140,10 @@ def _read_with_trio() -> Any:
     return trio.run(_read_async)
 
 
-@pytest.mark.parametrize("run", [asyncio.run, anyio.run, trio.run])
-@pytest.mark.parametrize("consumer", [_read_async, _read_with_trio])
+@pytest.mark.parametrize(
+    ("run", "consumer"),
+    [(asyncio.run, _read_async), (anyio.run, _read_async), (trio.run, _read_with_trio)],
+)
 def test_consumers_in_a_running_loop(chatapi_fuzz: Any, run: Any, consumer: Any) -> None:
     if run is asyncio.run:
         run(_in_a_loop(chatapi_fuzz, consumer))
@@ -457,8 +459,13 @@ def test_the_counterexample_can_be_pasted_and_replayed(
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
-        ("StripsChunks", "  differs         choices[0].content: plain 'ab', this 'a b'\n"),
-        ("LosesUsage", "  the consumer    returned {'choices': "),
+        pytest.param(
+            *("StripsChunks", "  differs         choices[0].content: plain 'ab', this 'a b'\n"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "LosesUsage", "  the consumer    returned {'choices': ", marks=pytest.mark.slow
+        ),
         ("JoinsCallsByName", "  response        calls: 'Hi' in the arguments\n"),
     ],
 )

@@ -55,6 +55,8 @@ def test_a_wrong_loop_is_found_whatever_the_model_says(chatapi_fuzz: Any, name: 
 
 
 def test_the_model_calls_in_several_turns_and_comes_to_an_end(chatapi_fuzz: Any) -> None:
+    message = _is_found(chatapi_fuzz, *WRONG["AnswersTwice"], **_QUICK)
+    assert "  response        replies[0]\n" in message
     message = _is_found(chatapi_fuzz, *WRONG["KeepsCallsOfEarlierTurns"], examples=1)
     assert "  response        call, then calls: 'a' in the arguments\n" in message
     assert "  request 3       messages[1].tool_calls[0] and messages[3]" in message
@@ -71,7 +73,9 @@ consumer = LOOP
 """
 
 
-@pytest.mark.parametrize("name", ["MixesCalls", "GoesOnOnceOnly"])
+@pytest.mark.parametrize(
+    "name", ["MixesCalls", pytest.param("GoesOnOnceOnly", marks=pytest.mark.slow)]
+)
 def test_the_counterexample_tells_right_from_wrong(pytester: pytest.Pytester, name: str) -> None:
     pytester.makepyfile(_FUZZED.replace("NAME", repr(name)))
     output = run_here(pytester).stdout.str()

@@ -108,7 +108,9 @@ def _wrapped(text: str, indent: str) -> list[str]:
 def _deliveries(case: Case) -> Iterator[str]:
     said = case.said
     what = ", then ".join([said.kind, *said.then])
-    if not said.kind.startswith(OWN):
+    if said.kind.startswith(OWN):
+        what = f"replies[{said.kind.removeprefix(OWN)}]"
+    else:
         what += f": {said.text!r}" + (" in the arguments" if "call" in said.kind else "")
     yield from _wrapped(f"  response        {what}", " " * 18)
     for step in case.steps:
@@ -158,7 +160,7 @@ def _others(failure: Failure, others: Sequence[Failure]) -> Iterator[str]:
         elif other.case.steps and (name := other.case.steps[-1].name) != own:
             groups.setdefault(CATALOGUE[name].kind, {})[name] = None
     if groups:
-        yield from ("", "It is wrong with these deliveries too:")
+        yield from ("", "It also fails on these:")
     for kind, names in groups.items():
         shown = list(names)[:_FEW]
         more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""

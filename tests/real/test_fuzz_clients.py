@@ -95,7 +95,7 @@ def _require(environment: str, version: str) -> None:
 
 def _failures(message: str) -> set[str]:
     """The names in a message: of the delivery that is shown, and of the others."""
-    shown, _, others = message.partition("\nIt is wrong with these deliveries too:\n")
+    shown, _, others = message.partition("\nIt also fails on these:\n")
     names = re.findall(r"^  (?:legal|illegal) +(\w+)", shown, re.MULTILINE)[-1:]
     others = others.partition("\n\n")[0]
     names += re.findall(r"lost the \w+|(?<!\w)[a-z]+(?:_[a-z]+)*(?=,|\n|\Z)", others)
