@@ -25,10 +25,14 @@ def test_any(chatapi_fuzz, monkeypatch):
 """
 
 _EVENTS = {"event_without_data", "byte_order_mark"}  # of `SSEDecoder`, in openai and in httpx-sse
+_SHARED = "calls_share_index"  # both calls become one, such as `get_weatherget_traffic`
 KNOWN = {
     ("clients", "openai_iteration"): ("openai 3.57.0", _EVENTS),
     ("clients", "openai_async"): ("openai 3.57.0", _EVENTS),
-    ("clients", "openai_stream"): ("openai 3.57.0", {*_EVENTS, "ends_early", "arguments_cut"}),
+    ("clients", "openai_stream"): (
+        "openai 3.57.0",
+        {*_EVENTS, "ends_early", "arguments_cut", _SHARED},
+    ),
     ("clients", "openai_whole"): ("openai 3.57.0", set()),
     ("openai2", "openai_iteration"): ("openai 2.54.0", _EVENTS),
     ("openai2", "openai_stream"): ("openai 2.54.0", {*_EVENTS, "ends_early", "arguments_cut"}),
@@ -40,9 +44,12 @@ KNOWN = {
         "litellm 1.110.2",
         # `compact`: refusals of several chunks are lost, and that of one is not.
         {*_EVENTS, "compact", "ends_early", "error_document", "html", "only_done", "nothing"}
-        | {"lost the refusal"},
+        | {"lost the refusal", _SHARED},
     ),
-    ("clients", "pydantic_ai_stream"): ("pydantic-ai-slim 2.68.0", {*_EVENTS, "ends_early"}),
+    ("clients", "pydantic_ai_stream"): (
+        "pydantic-ai-slim 2.68.0",
+        {*_EVENTS, "ends_early", _SHARED},
+    ),
     ("clients", "httpx_sse_stream"): ("httpx-sse 0.4.3", _EVENTS),
     ("clients", "twelve_lines"): (
         "httpx 0.28.1",
