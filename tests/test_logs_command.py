@@ -116,6 +116,14 @@ def test_what_is_not_shown_is_counted(run: Run) -> None:
     assert "  and 10 more (--format json has all)\n" in out
 
 
+def test_the_page(run: Run) -> None:
+    Path("log.jsonl").write_text(text_of(ROWS))
+    status, out, err = run("--max-rate", "U02=20%", "--format", "html", "log.jsonl", "-o", "a.html")
+    assert (status, out, err) == (0, "", "")
+    assert "<title>Findings in logs: 2026-11-01 to 2026-11-10</title>" in Path("a.html").read_text()
+    assert run("--rates", "--format", "html", "log.jsonl")[1].startswith("<!doctype html>")
+
+
 def test_limits_decide_the_status(run: Run) -> None:
     Path("log.jsonl").write_text(text_of(ROWS))
     for options, expected in (
@@ -361,7 +369,7 @@ def test_urls(run: Run) -> None:
         (["memory://logs"], "memory://logs: add --rates, which reads URLs\n"),
         (["--format", "parquet"], "--format parquet is for rates: add --rates"),
         (["--rates", "--format", "parquet"], "--format parquet needs a file: add --output FILE"),
-        (["--rates", "--format", "junit"], "--rates has no format junit: use text, json, parquet"),
+        (["--rates", "--format", "junit"], "--rates has no format junit: use text, json, html, "),
         (
             ["--sample", "1%", "--write-baseline"],
             "--write-baseline and --sample cannot be combined",
