@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from traffic import ANSWER
 
 from pytest_chatapi.cli import rates as rates_module
 from pytest_chatapi.cli.main import main
+from pytest_chatapi.logs import engines
 from pytest_chatapi.logs import files as files_module
 
 START = 1793491200
@@ -389,3 +393,33 @@ def test_bad_usage(run: Run, options: list[str], message: str) -> None:
     status, out, err = run("log.jsonl", *options)
     assert (status, out) == (2, "")
     assert err.startswith(f"chatapi: {message}")
+
+
+@pytest.mark.parametrize(
+    ("engine", "greeting", "reason"),
+    [
+        ("dask", b"", "timed out"),
+        ("dask", b"HTTP/1.1 400 Bad Request", "something else than Dask listens there"),
+        ("ray", b"SSH-2.0-OpenSSH", "something else than Ray listens there"),
+    ],
+)
+def test_what_is_not_a_cluster_is_not_waited_for(
+    run: Run, monkeypatch: pytest.MonkeyPatch, engine: str, greeting: bytes, reason: str
+) -> None:
+    monkeypatch.setattr(engines, "_PATIENCE", 0.5 if greeting else 0.01)
+    Path("log.jsonl").write_text(text_of(ROWS[:1]))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+
+        def greet() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(ConnectionError):
+                connection.sendall(greeting)
+                connection.recv(1)  # until the other side closes it
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        status, out, err = run("log.jsonl", "--engine", engine, "--address", address)
+        thread.join()
+    assert (status, out) == (2, "")
+    assert err == f"chatapi: --engine {engine}: no cluster at {address}: {reason}\n"
