@@ -9,8 +9,8 @@ what was measured as well: a second call goes on where the first one ended. A ro
 of disk.
 
 CPU is that of all processes, in user and system mode; memory the sum of their resident sets, twice
-a second. The peers read the same bytes: `json.loads` as in `bench_logs`, and DuckDB, which counts
-rows by provider and model.
+a second, in which Arrow comes with the first compressed file. The peers read the same bytes:
+`json.loads` as in `bench_logs`, and DuckDB, which counts rows by provider and model.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from io import BufferedReader
-from itertools import accumulate, islice
+from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +40,7 @@ from table import ROOT, Row
 
 sys.path.insert(0, str(ROOT))
 
+from pytest_chatapi.contract.wording import plural
 from pytest_chatapi.logs.rates import Rate
 
 FIRST_DAY = datetime(2026, 11, 1, tzinfo=UTC)
@@ -296,9 +297,15 @@ def files_of(folder: Path) -> list[Path]:
     return [folder / name for name in truth["files"]]
 
 
-def sizes(rows: int) -> dict[int, slice]:
-    """The files of each part of the log that is measured: a hundredth, a tenth and all."""
-    return {rows // 100: slice(1), rows // 10: slice(10), rows: slice(None)}
+def sizes(folder: Path) -> dict[int, slice]:
+    """The files of each part of the log that is measured: one, ten and all, by the rows in them."""
+    rows, files = rows_of(folder), len(files_of(folder))
+    return {rows // files: slice(1), rows // files * 10: slice(10), rows: slice(None)}
+
+
+def rows_of(folder: Path) -> int:
+    rows: int = json.loads((folder / "planted.json").read_text())["rows"]
+    return rows
 
 
 def resident(root: int) -> int:
@@ -394,13 +401,64 @@ def python(code: str, arguments: list[str]) -> JSONObject:
     return watched([sys.executable, "-c", code, *arguments])
 
 
+_DASK = """
+import sys
+from distributed import LocalCluster
+from pytest_chatapi.cli.main import main
+if __name__ == "__main__":
+    workers, *options = sys.argv[1:]
+    with LocalCluster(
+        n_workers=int(workers), threads_per_worker=1, dashboard_address=None
+    ) as cluster:
+        status = main([*options, "--engine", "dask", "--address", cluster.scheduler_address])
+    sys.exit(status)
+"""
+
+
+def curve(folder: Path) -> Iterator[Row]:
+    """The same rows, as one file and as eight, by one and by two workers."""
+    whole = files_of(folder)[0]
+    pieces = folder / "pieces"
+    if not pieces.exists():
+        pieces.mkdir()
+        with whole.open("rb") as rows:
+            lines = rows.readlines()
+        for at in range(8):
+            part = lines[at * len(lines) // 8 : (at + 1) * len(lines) // 8]
+            (pieces / f"{at}.jsonl").write_bytes(b"".join(part))
+    kept = folder / "curve.json"
+    found: dict[str, JSONObject] = json.loads(kept.read_text()) if kept.exists() else {}
+    options = ["check", "--isolated", "--max-rate", "100%", "--format", "json", "--output"]
+    reports = set()
+    for what, path in (("one file", whole), ("8 files", pieces), ("8 files, Dask", pieces)):
+        for workers in (1, 2):
+            name = f"{what}, {plural(workers, 'worker')}"
+            report = folder / "curve" / f"{name}.json"
+            report.parent.mkdir(exist_ok=True)
+            if name not in found:
+                command = [*options, str(report), str(path)]
+                if "Dask" in what:
+                    found[name] = python(_DASK, [str(workers), *command])
+                else:
+                    found[name] = python(_CHECK, [*command, "--jobs", str(workers)])
+                kept.write_text(json.dumps(found))
+            one, alone = found[name], found[f"{what}, 1 worker"]
+            rates = json.loads(report.read_text())
+            reports.add(json.dumps([rates["rows"], [f["found"] for f in rates["findings"]]]))
+            detail = f"{one['wall']:.0f} s, {one['cpu']:.1f} s of CPU: "
+            detail += f"{one['cpu'] / one['wall']:.2f} processors; load {one['load']:.1f}"
+            yield Row(f"{name}, CPU to 1 worker", detail, one["cpu"] / alone["cpu"], unit="x")
+    yield Row(
+        "reports that differ", "rows and findings", float(len(reports) - 1), 0, unit="reports"
+    )
+
+
 def measured(folder: Path, jobs: int) -> dict[str, JSONObject]:
     """What was measured, by name; kept in the folder."""
     kept = folder / "measured.json"
     found: dict[str, JSONObject] = json.loads(kept.read_text()) if kept.exists() else {}
     files = files_of(folder)
-    rows = json.loads((folder / "planted.json").read_text())["rows"]
-    for size, part in reversed(sizes(rows).items()):
+    for size, part in reversed(sizes(folder).items()):
         names = [str(file) for file in files[part]]
         for name, run in (
             ("check", partial(check, folder, files[part], jobs)),
@@ -496,28 +554,26 @@ def is_inside(value: float, rate: Rate) -> bool:
 
 
 def cost(folder: Path, jobs: int) -> Iterator[Row]:
-    rows = json.loads((folder / "planted.json").read_text())["rows"]
     found = measured(folder, jobs)
     first = 0.0
-    for size, part in sizes(rows).items():
+    peaks = []
+    for size, part in sizes(folder).items():
         check, loads, duckdb = (found[f"{n} {size}"] for n in ("check", "json.loads", "DuckDB"))
-        bytes_ = sum(file.stat().st_size for file in files_of(folder)[part])
-        detail = f"{bytes_ / 1e6:,.0f} MB on disk; {check['cpu']:,.1f} s of CPU, "
-        detail += f"{size / check['cpu']:,.0f} rows a second of it; {check['wall']:,.0f} s in all"
-        first = first or check["cpu"] / size
-        yield Row(f"{size:,} rows, CPU a row to the smallest", detail, check["cpu"] / size / first)
-        detail = f"{check['cpu']:,.1f} vs {loads['cpu']:,.1f} s"
-        yield Row(f"{size:,} rows, to `json.loads`", detail, check["cpu"] / loads["cpu"], 4)
-        detail = f"{check['cpu']:,.1f} vs {duckdb['cpu']:,.1f} s"
-        yield Row(f"{size:,} rows, to DuckDB", detail, check["cpu"] / duckdb["cpu"])
+        mb = sum(file.stat().st_size for file in files_of(folder)[part]) / 1e6
+        a_row = check["cpu"] / size
+        first = first or a_row
+        peaks.append(max(check["memory"]) / 1e6)
+        detail = f"{mb:,.0f} MB; {check['cpu']:,.0f} s of CPU in {check['wall']:,.0f} s, "
+        detail += f"load {check['load']:.0f}; {1 / a_row:,.0f} rows a second of CPU"
+        yield Row(f"{size:,} rows: CPU a row, to the smallest", detail, a_row / first, 1.1)
+        for name, peer, most in (("`json.loads`", loads, 4), ("DuckDB", duckdb, None)):
+            detail = f"{check['cpu']:,.0f} vs {peer['cpu']:,.1f} s of CPU"
+            yield Row(f"{size:,} rows, to {name}", detail, check["cpu"] / peer["cpu"], most)
     tenths = [size / 1e6 for size in check["memory"]]
-    detail = ", ".join(f"{size:,.0f}" for size in tenths) + " MB in each tenth of the run"
-    yield Row(
-        f"{rows:,} rows, peak memory, last to second tenth", detail, tenths[-1] / tenths[1], 1.1
-    )
-    peaks = [max(found[f"check {size}"]["memory"]) / 1e6 for size in sizes(rows)]
-    detail = f"{peaks[0]:,.0f}, {peaks[1]:,.0f} and {peaks[2]:,.0f} MB"
-    yield Row("peak memory, 100 times the rows", detail, peaks[2] / peaks[0])
+    detail = "MB in each tenth of the run: " + ", ".join(f"{size:,.0f}" for size in tenths)
+    yield Row("memory, last tenth of the run to its middle", detail, tenths[-1] / tenths[4], 1.1)
+    detail = " and ".join(f"{peak:,.0f}" for peak in peaks) + " MB"
+    yield Row("peak memory, all rows to a tenth of them", detail, peaks[2] / peaks[1])
 
 
 def main() -> int:
@@ -529,9 +585,7 @@ def main() -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     if not (options.folder / "planted.json").exists():
         generate(options.folder, options.rows)
-    rows = (
-        row for rows in (cost(options.folder, options.jobs), right(options.folder)) for row in rows
-    )
+    rows = chain(cost(options.folder, options.jobs), right(options.folder), curve(options.folder))
     return table.show(rows, "bench-logs-many", options)
 
 
