@@ -37,7 +37,8 @@ def add_options(check: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--rates",
         action="store_true",
-        help="show how often each finding is in the rows, by provider, model and day",
+        help="show how often each finding is in the rows, by provider, model and day; as a page "
+        "with --format html",
     )
     group.add_argument(
         "--max-rate",
