@@ -125,7 +125,19 @@ def test_the_page(run: Run) -> None:
     status, out, err = run("--max-rate", "U02=20%", "--format", "html", "log.jsonl", "-o", "a.html")
     assert (status, out, err) == (0, "", "")
     assert "<title>Findings in logs: 2026-11-01 to 2026-11-10</title>" in Path("a.html").read_text()
-    assert run("--rates", "--format", "html", "log.jsonl")[1].startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("form", ["text", "json", "html"])
+def test_no_report_has_a_secret(run: Run, form: str) -> None:
+    """In the id, model, provider and finding of a row, and in the name of its file."""
+    key = "sk-proj-" + "aB3dE5gH7jK9mN1p" * 3
+    names = {"id": key, "model": key, "api_base": f"http://user:{key}@host/v1?api_key={key}"}
+    response = {**ANSWER, "id": key, "object": key, "usage": {"prompt_tokens": key}}
+    file = f"log-{key}.jsonl"
+    Path(file).write_text(text_of([litellm(1, response=response, **names), {"id": key, "x": 1}]))
+    _, out, err = run("--rates", "--format", form, file)
+    assert "S03" in out
+    assert key[8:] not in out + err
 
 
 def test_limits_decide_the_status(run: Run) -> None:
