@@ -419,13 +419,15 @@ def test_what_is_not_a_cluster_is_not_waited_for(
     run: Run, monkeypatch: pytest.MonkeyPatch, engine: str, greeting: bytes, reason: str
 ) -> None:
     monkeypatch.setattr(engines, "_PATIENCE", 0.5 if greeting else 0.01)
+    monkeypatch.setitem(engines.ENGINES, engine, lambda *_: iter(()))
     Path("log.jsonl").write_text(text_of(ROWS[:1]))
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
 
         def greet() -> None:
             connection, _ = server.accept()
-            with connection, suppress(ConnectionError):
+            connection.settimeout(5)
+            with connection, suppress(OSError):
                 connection.sendall(greeting)
                 connection.recv(1)  # until the other side closes it
 
