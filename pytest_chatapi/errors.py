@@ -47,7 +47,10 @@ class ReadError(ChatAPIError, ValueError):
         file: the path as the user gave it, or ``<stdin>``.
         place: where in the file (``line 3, column 7``, ``interaction 2``), or ``""``.
         reason: what is wrong, in one line, with the remedy if there is one.
+        ends_file: whatever follows in the file was not read, or none of it was.
     """
+
+    ends_file = False
 
     def __init__(self, file: str, place: str, reason: str) -> None:
         self.file = file

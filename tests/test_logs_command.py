@@ -170,6 +170,32 @@ def test_what_cannot_be_read_is_a_finding(run: Run) -> None:
     assert "  example  not valid JSON" in out
     assert "           log.jsonl, line 101, column 8\n" in out
     assert run("--max-rate", "unread=5%", "log.jsonl")[0] == 0
+    assert run("--max-rate", "5%", "log.jsonl")[0] == 2  # a limit for rules
+
+
+def test_a_file_that_cannot_be_read_is_more_than_a_row(run: Run) -> None:
+    """No limit lets it pass, although the place of the damage is known."""
+    Path("log.jsonl").write_text(text_of(ROWS[:100]))
+    Path("cut.json").write_text(json.dumps(ROWS)[:-100])
+    status, out, err = run("--max-rate", "unread=5%", "log.jsonl", "cut.json")
+    assert (status, err[:29]) == (2, "chatapi: cut.json: line 1, co")
+    assert "unread at most 5%: within, 0%" in out
+
+
+def test_each_path_that_was_named_has_rows(run: Run) -> None:
+    Path("log.jsonl").write_text(text_of(ROWS[:100]))
+    Path("empty").mkdir()
+    status, out, err = run("--rates", "log.jsonl", "empty")
+    assert (status, err) == (2, "chatapi: empty: nothing was checked\n")
+    assert "100 rows checked in 1 file" in out
+    assert run("--rates", "--allow-unchecked", "log.jsonl", "empty")[0] == 0
+    Path("later.jsonl").write_text(text_of(ROWS[100:110]))
+    assert run("--until", "2026-11-05", "log.jsonl", "later.jsonl")[0] == 0  # none was asked for
+
+
+def test_a_file_that_is_named_twice_is_read_once(run: Run) -> None:
+    Path("log.jsonl").write_text(text_of(ROWS[:100]))
+    assert as_json(run, "--rates", "log.jsonl", Path("log.jsonl").absolute(), ".")["rows"] == 100
 
 
 def test_every_container_has_the_same_rates(run: Run) -> None:
@@ -221,7 +247,7 @@ def test_parquet_is_checked_without_rates_too(run: Run) -> None:
 
 
 def test_shares_of_a_file_add_up_to_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = text_of([*ROWS, 5])
+    text = text_of([*ROWS, 5]) + "<<<<<<< HEAD\n"
     Path("log.jsonl").write_text(text)
     pq.write_table(pa.table({"line": text.splitlines()}), "log.parquet", row_group_size=50)
     Path("log.json").write_text(json.dumps(ROWS, indent=1))

@@ -258,6 +258,8 @@ def test_another_mix_of_models_is_no_change() -> None:
         ("yesterday", None),
         (None, None),
         ([1793491200], None),
+        (10**400, None),
+        ("Mon, 99999999999999999999 Jan 2026 00:00:00 +0000", None),
     ],
 )
 def test_times(value: Any, seconds: float | None) -> None:

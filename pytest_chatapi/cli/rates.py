@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pytest_chatapi import output
 from pytest_chatapi.config.checker import Checker
 from pytest_chatapi.contract.wire import JSONObject
-from pytest_chatapi.contract.wording import without_secrets
+from pytest_chatapi.contract.wording import mask, without_secrets
 from pytest_chatapi.errors import ReadError, SettingError
 
 if TYPE_CHECKING:
@@ -125,6 +125,10 @@ def run(arguments: argparse.Namespace, about: Run) -> int:
     limits = Limits(arguments.max_rate)
     output.require_writable(arguments.output)
     outcome = _outcome(arguments, about)
+    # The URL of an object may be signed.
+    outcome.errors = [
+        ReadError(without_secrets(e.file), e.place, mask(e.reason)) for e in outcome.errors
+    ]
     outcome.verdicts = limits.verdicts(outcome.rates, "warning" if about.strict else "error")
     outcome.changes = changes_of(outcome.rates)
     if not outcome.rates.rows and not outcome.errors:
@@ -155,7 +159,8 @@ def _outcome(arguments: argparse.Namespace, about: Run) -> Outcome:
     from pytest_chatapi.logs.shown import Outcome
 
     outcome = Outcome(Rates())
-    tasks = _tasks(arguments, about, outcome)
+    named, tasks = _tasks(arguments, about, outcome)
+    with_rows: set[str] = set()
     state = None
     if arguments.state:
         drawn = [arguments.sample, arguments.since, arguments.until]
@@ -168,6 +173,8 @@ def _outcome(arguments: argparse.Namespace, about: Run) -> Outcome:
             if known is not None:
                 outcome.rates.add(known)
                 outcome.resumed += 1
+                if _has_rows(known):
+                    with_rows.add(task.path)
                 continue
         waiting.append(task)
     progress = output.Progress(len(waiting))
@@ -182,15 +189,28 @@ def _outcome(arguments: argparse.Namespace, about: Run) -> Outcome:
     )
     for task, part in _whole_files(done):
         outcome.rates.add(part.rates)
+        if part.errors or _has_rows(part.rates):
+            with_rows.add(task.path)
         outcome.errors += part.errors
         outcome.unread[part.unread] += bool(part.unread)
         if state is not None and task.path in versions and not part.errors and not part.unread:
             state.keep(task.path, versions[task.path], part.rates)
         progress.step()
     progress.clear()
+    if not arguments.allow_unchecked:
+        outcome.errors += [
+            ReadError(path, "", "nothing was checked")
+            for path, files in named.items()
+            if with_rows.isdisjoint(files)
+        ]
     outcome.unread = +outcome.unread
     outcome.errors.sort(key=lambda error: (error.file, error.place))
     return outcome
+
+
+def _has_rows(rates: Rates) -> bool:
+    """Whether rows were checked, cannot be read, or were not asked for."""
+    return bool(rates.rows or rates.unread or rates.left_out)
 
 
 def _known(
@@ -206,8 +226,12 @@ def _known(
     return state.known(task.path, versions[task.path])
 
 
-def _tasks(arguments: argparse.Namespace, about: Run, outcome: Outcome) -> list[FileTask]:
-    """A task for each file; what cannot be found is noted in `outcome`."""
+def _tasks(
+    arguments: argparse.Namespace, about: Run, outcome: Outcome
+) -> tuple[dict[str, list[str]], list[FileTask]]:
+    """The files of each path, and a task for each file; what cannot be found is noted in
+    `outcome`.
+    """
     from pytest_chatapi.logs.files import FileTask
     from pytest_chatapi.logs.limits import as_rate
 
@@ -218,13 +242,22 @@ def _tasks(arguments: argparse.Namespace, about: Run, outcome: Outcome) -> list[
             raise SettingError(f"--sample: {arguments.sample!r} is not a part: use 1% or 0.01")
     since, until = _moment("--since", arguments.since), _moment("--until", arguments.until)
     files: dict[str, bool] = {}
-    for path in map(os.fspath, arguments.paths):
+    named: dict[str, list[str]] = {}
+    spelled: dict[str, str] = {}  # a file may be named in two ways
+    for path in dict.fromkeys(map(os.fspath, arguments.paths)):
+        errors = len(outcome.errors)
+        of_path = []
         try:
-            for file, is_named in _files(path, about, outcome):
+            for found, is_named in _files(path, about, outcome):
+                is_local = os.path.isfile(found)
+                file = spelled.setdefault(os.path.abspath(found), found) if is_local else found
                 files[file] = is_named or files.get(file, False)
+                of_path.append(file)
         except ReadError as error:
             outcome.errors.append(error)
-    return [
+        if len(outcome.errors) == errors:
+            named[path] = of_path
+    return named, [
         FileTask(
             file,
             "<stdin>" if file == "-" else without_secrets(about.shown_name(file)),

@@ -67,7 +67,7 @@ def rates_of_file(task: FileTask) -> FilePart:
     not_drawn = 0
 
     def report(error: ReadError) -> None:
-        if error.place and not isinstance(error, NotARecording):
+        if error.place and not error.ends_file and not isinstance(error, NotARecording):
             rates.count(unread(error), f"{task.name}, {error.place}")
         else:
             errors.append(error)

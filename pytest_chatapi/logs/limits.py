@@ -38,7 +38,7 @@ class Limits:
     """The highest rates that are allowed; without any, a single finding is too much.
 
     Args:
-        texts: each ``RATE`` for all findings, or ``CODE=RATE``; a rule's name, a family's letter
+        texts: each ``RATE`` for all rules, or ``CODE=RATE``; a rule's name, a family's letter
             and ``unread`` are codes, too. The rate is ``0.1%`` or ``0.001``. The most specific
             applies.
 
@@ -60,7 +60,7 @@ class Limits:
 
     def of(self, code: str) -> float | None:
         """The limit of a code; ``None`` where there is none."""
-        for key in (code, code[0], ""):
+        for key in (code,) if code == UNREAD else (code, code[0], ""):
             if key in self._limits:
                 return self._limits[key]
         return None

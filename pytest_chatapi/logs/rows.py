@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -189,7 +188,7 @@ def time_of(value: JSON) -> float | None:
         if not re.fullmatch(r"\d{9,20}(?:\.\d{1,9})?", value):
             return _iso(value)
         value = float(value)
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
+    if not isinstance(value, (int, float)) or not 0 < value < _LAST * 1_000_000_000:
         return None
     for scale in (1, 1_000, 1_000_000, 1_000_000_000):
         if _FIRST <= value / scale < _LAST:
@@ -205,7 +204,7 @@ def _iso(text: str) -> float | None:
     except ValueError:
         try:
             moment = parsedate_to_datetime(text)
-        except (ValueError, TypeError, IndexError):
+        except (ValueError, TypeError, IndexError, OverflowError):
             return None
     seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     return seconds if _FIRST <= seconds < _LAST else None

@@ -108,6 +108,7 @@ def read_file(
     try:
         yield from _exchanges(file, blocks)
     except ReadError as error:
+        error.ends_file = True
         on_error(error)
     except OSError as error:
         on_error(ReadError(file.name, "", os_reason(error)))

@@ -138,8 +138,8 @@ _CONFLICT_LINE = re.compile(rb"(?:<{7}|\|{7}|>{7})(?: |\s*\Z)|={7}\s*\Z")
 
 
 def _resolved(file: RecordedFile, lines: Iterable[_Line]) -> Iterator[_Line]:
-    """The lines of this share, without the markers of a merge conflict, the first of which is
-    reported.
+    """The lines of this share, without the markers of a merge conflict. The first one is reported,
+    by the first share, so that it is counted once.
     """
     mine, shares = file.share
     is_reported = False
@@ -147,7 +147,7 @@ def _resolved(file: RecordedFile, lines: Iterable[_Line]) -> Iterator[_Line]:
         if line[:1] == b"{" or not _CONFLICT_LINE.match(line):
             if number % shares == mine:
                 yield number, line
-        elif not is_reported:
+        elif not is_reported and mine == 0:
             is_reported = True
             file.on_error(ReadError(file.name, f"line {number + 1}", CONFLICT))
 
