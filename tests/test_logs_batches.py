@@ -130,6 +130,26 @@ def test_columns_instead_of_text(quoted: bool) -> None:
     assert found(batch, "row_id", "code") == [("o1", "U02"), ("o2", "U02")]
 
 
+def test_columns_as_pandas_writes_them() -> None:
+    """With nanoseconds, categories, and days outside of Python's calendar."""
+    row = {**LANGFUSE, "output": json.dumps(WRONG)}
+    columns = {name: pa.array([value]) for name, value in row.items()}
+    columns["output"] = pa.array([row["output"]]).dictionary_encode()
+    for stamp, kind, day in (
+        (1793491200123456789, pa.timestamp("ns", "UTC"), "2026-11-01"),
+        (2**62, pa.timestamp("s"), "2025-06-15"),  # that of the response instead
+    ):
+        columns["startTime"] = pa.array([stamp], kind)
+        ((code, time),) = found(pa.record_batch(columns), "code", "time")
+        assert (code, str(time.date())) == ("U02", day)
+    line = pa.array([json.dumps(row)])
+    for batch in (
+        pa.record_batch({"line": line.dictionary_encode()}),
+        pa.RecordBatch.from_arrays([line, line], ["line", "line"]),
+    ):
+        assert found(batch, "code") == [("U02",)]
+
+
 def test_what_structs_lack_is_not_reported() -> None:
     """Of a row that lacks a member, a struct has null for it, and so is no proof of either."""
     body = {name: value for name, value in WRONG.items() if name != "object"}

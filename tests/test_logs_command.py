@@ -423,6 +423,14 @@ def test_urls(run: Run) -> None:
         ),
         (["--sample", "0%"], "--sample: '0%' is not a part: use 1% or 0.01"),
         (["--since", "now"], "--since: 'now' is not a date or time: use 2026-11-03 or "),
+        (
+            ["--max-rate", "T=1%", "--max-rate", "U02=1%", "--select", "T,E,U02:$.x", "--ignore=U"],
+            "--max-rate U02: the settings for select and ignore leave U02 out\n",
+        ),
+        (
+            ["--max-rate", "1%", "--max-rate", "U02=1%", "--select", "T"],
+            "--max-rate U02: the settings for select and ignore leave U02 out\n",
+        ),
         (["--max-rate", "U02"], "'U02' is not a rate: use 0.1%, or U02=0.1% for one rule"),
     ],
 )

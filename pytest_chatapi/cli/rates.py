@@ -123,6 +123,10 @@ def run(arguments: argparse.Namespace, about: Run) -> int:
     from pytest_chatapi.report import coloured_text, plain, unreadable_lines
 
     limits = Limits(arguments.max_rate)
+    if code := next(filter(about.checker.leaves_out, limits.codes), None):
+        raise SettingError(
+            f"--max-rate {code}: the settings for select and ignore leave {code} out"
+        )
     output.require_writable(arguments.output)
     outcome = _outcome(arguments, about)
     # The URL of an object may be signed.

@@ -142,6 +142,11 @@ class Checker:
 
         return kept
 
+    def leaves_out(self, code: str) -> bool:
+        """Whether the settings leave out each finding of a rule or family, in any file."""
+        is_selected = not self._selected or self._selected.has_some(code)
+        return not is_selected or self._ignored.has_all(code)
+
     def ignored_in(self, *files: str | os.PathLike[str]) -> list[str]:
         """The findings that ``per-file-ignores`` leaves out of files."""
         return [

@@ -63,6 +63,14 @@ class selects:
             for code, path in self._codes
         )
 
+    def has_some(self, code: str) -> bool:
+        """Whether a finding of a rule or family may match."""
+        return any(code.startswith(known) or known.startswith(code) for known, _ in self._codes)
+
+    def has_all(self, code: str) -> bool:
+        """Whether each finding of a rule or family matches."""
+        return any(code.startswith(known) and path is None for known, path in self._codes)
+
 
 def _path_pattern(path: str) -> re.Pattern[str]:
     if not _PATH.fullmatch(path):

@@ -58,6 +58,11 @@ class Limits:
     def __bool__(self) -> bool:
         return bool(self._limits)
 
+    @property
+    def codes(self) -> list[str]:
+        """The rules and families that have a limit of their own."""
+        return [code for code in self._limits if code not in ("", UNREAD)]
+
     def of(self, code: str) -> float | None:
         """The limit of a code; ``None`` where there is none."""
         for key in (code,) if code == UNREAD else (code, code[0], ""):

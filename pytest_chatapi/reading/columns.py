@@ -56,25 +56,25 @@ def rows_of(batch: pa.RecordBatch) -> Iterator[Row]:
     """The rows of a batch, in their order."""
     from pyarrow import types
 
-    names = [name for name in batch.schema.names if name != ROW_ID]
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))  # a name may be there twice
     ids: list[Any] = [""] * batch.num_rows
-    if ROW_ID in batch.schema.names:
-        ids = [_text(value) for value in batch.column(ROW_ID).to_pylist()]
-    if len(names) == 1 and _is_text(batch.schema.field(names[0]).type):
-        for name, value in zip(ids, batch.column(names[0]).to_pylist(), strict=True):
+    if ROW_ID in columns:
+        ids = [_text(value) for value in columns.pop(ROW_ID).to_pylist()]
+    if len(columns) == 1 and _is_text((column := next(iter(columns.values()))).type):
+        for name, value in zip(ids, column.to_pylist(), strict=True):
             text = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
             yield Row(name, text or b"", None, False)
         return
-    is_nested = any(types.is_nested(batch.schema.field(name).type) for name in names)
-    columns = [_values(batch.column(name)) for name in names]
-    for name, *values in zip(ids, *columns, strict=True):
-        yield Row(name, None, dict(zip(names, values, strict=True)), is_nested)
+    is_nested = any(types.is_nested(column.type) for column in columns.values())
+    for name, *values in zip(ids, *map(_values, columns.values()), strict=True):
+        yield Row(name, None, dict(zip(columns, values, strict=True)), is_nested)
 
 
 def _is_text(kind: pa.DataType) -> bool:
     from pyarrow import types
 
     kind = getattr(kind, "storage_type", kind)  # as DuckDB has its type JSON
+    kind = kind.value_type if types.is_dictionary(kind) else kind  # as pandas has categories
     return any(
         is_one(kind)
         for is_one in (
@@ -88,8 +88,23 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _values(column: pa.Array) -> list[JSON]:
-    values = column.to_pylist(maps_as_pydicts="lossy")
+    from pyarrow import timestamp, types
+
+    if types.is_timestamp(column.type) and column.type.unit == "ns":
+        # Python's `datetime` has no nanoseconds; pandas writes them.
+        column = column.cast(timestamp("us", column.type.tz), safe=False)
+    try:
+        values = column.to_pylist(maps_as_pydicts="lossy")
+    except OverflowError:  # a time that Python's calendar does not have, or several
+        values = [_or_none(value) for value in column]
     return values if _is_text(column.type) else [_json(value) for value in values]
+
+
+def _or_none(value: pa.Scalar) -> Any:
+    try:
+        return value.as_py()
+    except OverflowError:
+        return None
 
 
 def _json(value: Any) -> JSON:
