@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -18,8 +20,13 @@ from traffic import ANSWER
 
 from pytest_chatapi.cli import rates as rates_module
 from pytest_chatapi.cli.main import main
+from pytest_chatapi.config.checker import Checker
+from pytest_chatapi.config.file import Configuration
+from pytest_chatapi.errors import SettingError
 from pytest_chatapi.logs import engines
 from pytest_chatapi.logs import files as files_module
+from pytest_chatapi.logs.files import FilePart, FileTask
+from pytest_chatapi.logs.rates import Rates
 
 START = 1793491200
 Run = Callable[..., tuple[int, str, str]]
@@ -370,14 +377,27 @@ def test_what_was_done_is_not_done_again(run: Run, monkeypatch: pytest.MonkeyPat
     assert read == ["1"]
     assert as_json(run, "--state", "state", "--profile", "compatible", "logs")["rows"] == 239
     assert read == ["1", "0", "1", "2", "3"]
+    read.clear()
+    about = Path("logs/0.jsonl").stat()
+    Path("logs/0.jsonl").write_text(text_of(ROWS[:60]).replace("chatcmpl-7", "chatcmpl-8"))
+    os.utime("logs/0.jsonl", ns=(about.st_atime_ns, about.st_mtime_ns))  # as `cp -p` does
+    Path("logs/1.jsonl").rename("logs/sk-proj-abcdefghijklmnopqrstuvwxyz012345.jsonl")
+    as_json(run, "--state", "state", "--profile", "compatible", "logs")
+    assert [name[:7] for name in read] == ["0", "sk-proj"]
+    lines = Path("state").read_text().splitlines()
+    assert "sk-proj-a" not in "".join(lines)
+    edited = [{**json.loads(line), "rates": {}} for line in lines if "file" in line]
+    Path("state").write_text(text_of(edited))
+    assert as_json(run, "--state", "state", "--profile", "compatible", "logs")["rows"] == 239
 
 
-def test_a_state_that_is_none(run: Run) -> None:
-    Path("log.jsonl").write_text(text_of(ROWS))
+@pytest.mark.parametrize("row", [ROWS[0], {"chatapi-rates": 1, "file": "log.jsonl"}])
+def test_a_state_that_is_none(run: Run, row: Any) -> None:
+    Path("log.jsonl").write_text(text_of([row]))
     status, _, err = run("--state", "log.jsonl", "log.jsonl")
     message = "chatapi: --state: log.jsonl is not a file of chatapi check --state\n"
     assert (status, err) == (2, message)
-    assert Path("log.jsonl").read_text() == text_of(ROWS)
+    assert Path("log.jsonl").read_text() == text_of([row])
 
 
 def test_urls(run: Run) -> None:
@@ -471,3 +491,28 @@ def test_what_is_not_a_cluster_is_not_waited_for(
         thread.join()
     assert (status, out) == (2, "")
     assert err == f"chatapi: --engine {engine}: no cluster at {address}: {reason}\n"
+
+
+def _counted(task: FileTask) -> FilePart:
+    """As a worker that the system kills: the first time for one task, each time for another."""
+    if task.name == "killed once" and Path(task.path).exists():
+        Path(task.path).unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if task.name == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return FilePart(Rates(files=1), [])
+
+
+def test_a_process_that_is_killed(tmp_path: Path) -> None:
+    """Its files are checked again; nothing is lost or counted twice."""
+    (tmp_path / "0").touch()
+    checker = Checker(Configuration())
+    names = ["killed once", "a", "b", "c"]
+    tasks = [
+        FileTask(str(tmp_path / str(at)), name, True, checker) for at, name in enumerate(names)
+    ]
+    done = engines.results(tasks, _counted, engine="", address=None, jobs=2)
+    assert sorted(task.name for task, _ in done) == sorted(names)
+    tasks[1] = tasks[1]._replace(name="killed")
+    with pytest.raises(SettingError, match=r"^a process was killed, .*: use fewer --jobs$"):
+        list(engines.results(tasks, _counted, engine="", address=None, jobs=2))

@@ -11,7 +11,9 @@ import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
+from itertools import islice
 from typing import Any
 
 from pytest_chatapi.errors import SettingError
@@ -37,7 +39,8 @@ def results(
         jobs: number of processes on this machine.
 
     Raises:
-        SettingError: the engine is not installed, or not reachable.
+        SettingError: the engine is not installed, or not reachable; or processes are killed, those
+            that replace a killed one too.
     """
     if engine:
         _require_reachable(engine, address)
@@ -48,16 +51,22 @@ def results(
 
 
 def _in_processes(tasks: Sequence[FileTask], check: _Check, jobs: int) -> _Results:
-    with ProcessPoolExecutor(jobs) as pool:
-        waiting = iter(tasks)
-        under_way: dict[Any, FileTask] = {}
-        while True:
-            while len(under_way) < jobs * _WAITING and (task := next(waiting, None)) is not None:
-                under_way[pool.submit(check, task)] = task
-            if not under_way:
-                return
-            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                yield under_way.pop(future), future.result()
+    left = dict(enumerate(tasks))
+    for is_last in (False, True):
+        try:
+            with ProcessPoolExecutor(jobs) as pool:
+                waiting = iter(list(left))
+                under_way: dict[Any, int] = {}
+                while left:
+                    for number in islice(waiting, jobs * _WAITING - len(under_way)):
+                        under_way[pool.submit(check, left[number])] = number
+                    for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                        part = future.result()
+                        yield left.pop(under_way.pop(future)), part
+        except BrokenProcessPool:
+            if is_last:
+                reason = "a process was killed, perhaps for lack of memory: use fewer --jobs"
+                raise SettingError(reason) from None
 
 
 def _dask(tasks: Sequence[FileTask], check: _Check, address: str | None) -> _Results:

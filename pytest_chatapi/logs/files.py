@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pytest_chatapi import __version__
 from pytest_chatapi.config.checker import Checker
 from pytest_chatapi.contract.wire import JSONObject
-from pytest_chatapi.contract.wording import mask
+from pytest_chatapi.contract.wording import mask, without_secrets
 from pytest_chatapi.errors import ReadError, SettingError
 from pytest_chatapi.logs.rates import Rates
 from pytest_chatapi.logs.rows import checked, row_hash, time_of_exchange, unread
@@ -152,14 +152,13 @@ class State:
     """
 
     _HEAD = "chatapi-rates"
+    _MEMBERS = (("file", str), ("version", str), ("settings", str), ("rates", dict))
 
     def __init__(self, path: str, settings: JSONObject) -> None:
         self._path = Path(path)
         text = json.dumps([__version__, settings], sort_keys=True, default=str)
         self._settings = row_hash(text.encode())
-        self._done: dict[str, JSONObject] = {}
-        for line in self._lines():
-            self._done[line["file"]] = line
+        self._done = {line["file"]: line for line in self._lines()}
 
     def _lines(self) -> Iterator[JSONObject]:
         try:
@@ -173,16 +172,23 @@ class State:
                 entry = None
                 if line.startswith(f'{{"{self._HEAD}"'.encode()):
                     continue  # the run was killed while it wrote this line
-            if not isinstance(entry, dict) or entry.get(self._HEAD) != 1:
+            if (
+                not isinstance(entry, dict)
+                or entry.get(self._HEAD) != 1
+                or any(not isinstance(entry.get(name), kind) for name, kind in self._MEMBERS)
+            ):
                 raise SettingError(f"--state: {self._path} is not a file of chatapi check --state")
             yield entry
 
     def known(self, path: str, version: str) -> Rates | None:
-        """The rates of a file, if it is still as it was when they were kept."""
-        entry = self._done.get(path)
+        """The rates of a file, if it is known to be as it was when they were kept."""
+        entry = self._done.get(without_secrets(path))
         if entry is None or (entry["settings"], entry["version"]) != (self._settings, version):
             return None
-        return Rates.from_json(entry["rates"])
+        try:
+            return Rates.from_json(entry["rates"]) if version else None
+        except (ValueError, TypeError, KeyError):
+            return None  # somebody has edited it
 
     def keep(self, path: str, version: str, rates: Rates) -> None:
         """Add the rates of a file.
@@ -195,7 +201,7 @@ class State:
         """
         entry = {
             self._HEAD: 1,
-            "file": path,
+            "file": without_secrets(path),  # the URL of an object may be signed
             "version": version,
             "settings": self._settings,
             "rates": rates.to_json(),

@@ -62,7 +62,8 @@ def opened(url: str) -> BinaryIO:
 
 
 def version_of(path: str) -> str:
-    """What changes when a file does: its size with its time or tag.
+    """What changes when a file does: its size with its times or tag; the time of its entry as well,
+    since `cp -p` and `rsync` set that of its content. Empty where there are neither.
 
     Raises:
         ReadError: there is no such file.
@@ -72,14 +73,15 @@ def version_of(path: str) -> str:
             about = os.stat(path)
         except OSError as error:
             raise ReadError(path, "", f"cannot be read: {error.strerror}") from None
-        return f"{about.st_size} {about.st_mtime_ns}"
+        return f"{about.st_size} {about.st_mtime_ns} {about.st_ctime_ns}"
     system, name = _system(path)
     try:
         info = system.info(name)
     except Exception as error:
         raise _unreachable(path, error) from None
     marks = ("ETag", "etag", "LastModified", "mtime", "updated", "last_modified", "created")
-    return f"{info.get('size')} {next((info[mark] for mark in marks if info.get(mark)), '')}"
+    changed = next((info[mark] for mark in marks if info.get(mark)), None)
+    return "" if changed is None else f"{info.get('size')} {changed}"
 
 
 def _system(url: str) -> tuple[Any, str]:
