@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_chatapi.contract.findings import Finding
 
 __all__ = [
+    "KILLED",
     "ChatAPIError",
     "ContractError",
     "ReadError",
@@ -30,6 +31,10 @@ __all__ = [
     "UnrecordedRequest",
     "WriteError",
 ]
+
+
+KILLED = "a process was killed, perhaps for lack of memory: use fewer --jobs"
+"""Message of the `SettingError` for ``--jobs``."""
 
 
 class ChatAPIError(Exception):

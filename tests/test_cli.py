@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from argparse import ArgumentTypeError
@@ -628,6 +629,20 @@ def test_jobs(capsys: pytest.CaptureFixture[str], form: str) -> None:
     assert alone[0] == 2
     assert "4.jsonl" in alone[1]
     assert run(capsys, "check", "--jobs", "2", "--format", form, *names, "bad.json") == alone
+
+
+def _killed(_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_is_killed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where memory runs out."""
+    monkeypatch.setattr(check_module, "_check_file", _killed)
+    names = [write(f"{i}.jsonl", line()) for i in range(2)]
+    message = "chatapi: a process was killed, perhaps for lack of memory: use fewer --jobs\n"
+    assert run(capsys, "check", "--jobs", "2", *names) == (2, "", message)
 
 
 @pytest.mark.parametrize(

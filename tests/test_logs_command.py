@@ -314,6 +314,10 @@ def test_a_sample_is_the_same_however_the_log_is_split(run: Run) -> None:
             for example in row["examples"]:
                 del example["place"]
     assert {**parts, "files": 1} == whole
+    Path("whole.json").write_text(json.dumps(ROWS))  # no rows that could be left unparsed
+    found = as_json(run, "--sample", "25%", "whole.json")
+    assert 30 < found["rows"] < 90
+    assert found["left_out"] == {"not in the sample": 240 - found["rows"]}
 
 
 def test_a_part_of_the_time(run: Run) -> None:

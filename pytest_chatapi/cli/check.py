@@ -20,7 +20,7 @@ from pytest_chatapi.config.file import FILE_KEYS, Configuration, find, read, sho
 from pytest_chatapi.config.options import ROWS, Setting
 from pytest_chatapi.contract.findings import Finding, at_least
 from pytest_chatapi.contract.wording import plural, without_secrets
-from pytest_chatapi.errors import ReadError
+from pytest_chatapi.errors import KILLED, ReadError, SettingError
 from pytest_chatapi.report import (
     FORMATS,
     Options,
@@ -402,9 +402,13 @@ def _results(tasks: list[_Task], jobs: int | None) -> Iterator[Report]:
 
 def _in_processes(tasks: list[_Task], jobs: int) -> Iterator[_Part]:
     from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
 
-    with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(_check_file, tasks, chunksize=max(1, len(tasks) // (jobs * 8)))
+    try:
+        with ProcessPoolExecutor(jobs) as pool:
+            yield from pool.map(_check_file, tasks, chunksize=max(1, len(tasks) // (jobs * 8)))
+    except BrokenProcessPool:
+        raise SettingError(KILLED) from None
 
 
 def _check_file(task: _Task) -> _Part:

@@ -16,7 +16,7 @@ from importlib import import_module
 from itertools import islice
 from typing import Any
 
-from pytest_chatapi.errors import SettingError
+from pytest_chatapi.errors import KILLED, SettingError
 from pytest_chatapi.logs.files import FilePart, FileTask
 
 __all__ = ["ENGINES", "results"]
@@ -65,8 +65,7 @@ def _in_processes(tasks: Sequence[FileTask], check: _Check, jobs: int) -> _Resul
                         yield left.pop(under_way.pop(future)), part
         except BrokenProcessPool:
             if is_last:
-                reason = "a process was killed, perhaps for lack of memory: use fewer --jobs"
-                raise SettingError(reason) from None
+                raise SettingError(KILLED) from None
 
 
 def _dask(tasks: Sequence[FileTask], check: _Check, address: str | None) -> _Results:

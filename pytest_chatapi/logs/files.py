@@ -65,6 +65,7 @@ def rates_of_file(task: FileTask) -> FilePart:
     rates = Rates(files=1)
     errors: list[ReadError] = []
     not_drawn = 0
+    has_takes = False  # the format leaves rows out itself
 
     def report(error: ReadError) -> None:
         if error.place and not error.ends_file and not isinstance(error, NotARecording):
@@ -72,11 +73,16 @@ def rates_of_file(task: FileTask) -> FilePart:
         else:
             errors.append(error)
 
-    def takes(text: bytes) -> bool:
+    def is_drawn(text: bytes) -> bool:
         nonlocal not_drawn
         drawn = int(row_hash(text), 16) < task.sample * 2**64
         not_drawn += not drawn
         return drawn
+
+    def takes(text: bytes) -> bool:
+        nonlocal has_takes
+        has_takes = True
+        return is_drawn(text)
 
     kept = task.checker.keeper(task.path)
     try:
@@ -90,16 +96,20 @@ def rates_of_file(task: FileTask) -> FilePart:
             takes=takes if task.sample < 1 else None,
         )
         for exchange in exchanges:
-            if task.since is not None or task.until is not None:
-                time = time_of_exchange(exchange)
-                if reason := _outside(time, task.since, task.until):
-                    rates.left_out[reason] += 1
-                    continue
             place = exchange.source
             where = task.name
             if place is not None:
                 line = f":{place.line}" if place.line else f", interaction {place.index}"
                 where += line
+            # As many of them as of rows, or their rates would count for more.
+            at = where.encode("utf-8", "surrogatepass")
+            if task.sample < 1 and not has_takes and not is_drawn(at):
+                continue
+            if task.since is not None or task.until is not None:
+                time = time_of_exchange(exchange)
+                if reason := _outside(time, task.since, task.until):
+                    rates.left_out[reason] += 1
+                    continue
             try:
                 row = checked(exchange, task.checker)
             except ReadError as error:
