@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from pytest_chatapi.contract.findings import Finding, Level
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.logs.changes import changes_of, days_of_change
-from pytest_chatapi.logs.limits import Limits
+from pytest_chatapi.logs.limits import ALL, Limits
 from pytest_chatapi.logs.rates import Group, Rate, Rates
 from pytest_chatapi.logs.rows import CheckedRow, time_of
+from pytest_chatapi.logs.shown import Outcome, as_text
 
 DAY = 86400.0
 START = 1793491200.0  # 2026-11-01
@@ -129,6 +130,18 @@ def test_a_provider_is_not_hidden_by_the_others() -> None:
     good = [row(at) for at in range(2000)]
     above = [v for v in Limits(["1%"]).verdicts(rates_of(bad + good)) if v.says == "above"]
     assert [verdict.group for verdict in above] == [Group("bad", "m")]
+
+
+def test_models_with_few_rows_each_are_not_undecided_for_ever() -> None:
+    rows = [
+        row(at, *([("U02", "error")] if at % 10 == 0 else []), model=f"m{at // 10}")  # type: ignore[arg-type]
+        for at in range(1000)
+    ]
+    *of_models, total = Limits(["U02=5%"]).verdicts(rates_of(rows))
+    assert {verdict.says for verdict in of_models} == {"undecided"}
+    assert total == ("U02", ALL, Rate(100, 1000), 0.05, "above")
+    assert "U02 at most 5% in all rows: above, 10%" in as_text(Outcome(Rates(), [total]))
+    assert len(Limits(["U02=10%"]).verdicts(rates_of(rows))) == 100
 
 
 def test_without_a_limit_any_error_is_too_much() -> None:

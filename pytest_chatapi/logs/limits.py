@@ -12,7 +12,10 @@ from pytest_chatapi.errors import SettingError
 from pytest_chatapi.logs.rates import Group, Rate, Rates
 from pytest_chatapi.logs.rows import UNREAD
 
-__all__ = ["Limits", "Verdict", "as_rate"]
+__all__ = ["ALL", "Limits", "Verdict", "as_rate"]
+
+ALL = Group("all", "all")
+"""All providers and models together."""
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 
@@ -21,7 +24,8 @@ class Verdict(NamedTuple):
     """Where the rate of a finding is in relation to its limit.
 
     Attributes:
-        group: the provider and model whose rate it is; empty where no row exercised the rule.
+        group: the provider and model whose rate it is, or `ALL`; empty where no row exercised the
+            rule.
         says: ``above``: the whole interval is above the limit, or there is no limit; ``within``:
             all of it is within; ``undecided``: the limit is inside of it, so that these rows are
             too few to tell; ``not exercised``: no row could have had the finding.
@@ -74,8 +78,9 @@ class Limits:
         """A verdict for each finding with its rate in the rows of each provider and model.
 
         A limit is exceeded where the whole interval of the rate is above it. So a few rows neither
-        fail for a finding that may be chance, nor hide one that cannot be. Where a rule is named
-        with a limit, there is a verdict for rows without findings, too. A family that no row
+        fail for a finding that may be chance, nor hide one that cannot be. The rate of all rows
+        has a verdict where it is above its limit and that of no model is for sure. Where a rule is
+        named with a limit, there is a verdict for rows without findings, too. A family that no row
         exercised has one as a whole.
 
         Args:
@@ -104,6 +109,11 @@ class Limits:
                         "within" if high <= limit else "undecided"
                     )
                     yield Verdict(code, group, rate, limit, says)
+            # Of many models with few rows each, only the total may tell.
+            total = sum(by_model.values(), Rate(0, 0))
+            is_told = any(limit is None or rate.interval[0] > limit for rate in by_model.values())
+            if limit is not None and not is_told and total.interval[0] > limit:
+                yield Verdict(code, ALL, total, limit, "above")
 
 
 def as_rate(text: str) -> float | None:

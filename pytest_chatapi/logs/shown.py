@@ -14,7 +14,7 @@ from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import plural
 from pytest_chatapi.errors import ReadError, SettingError
 from pytest_chatapi.logs.changes import Change
-from pytest_chatapi.logs.limits import Verdict
+from pytest_chatapi.logs.limits import ALL, Verdict
 from pytest_chatapi.logs.rates import Example, Found, Group, Rate, Rates, name_of
 from pytest_chatapi.logs.rows import UNREAD
 from pytest_chatapi.report import Paint, Report, filled, plain, remarks
@@ -176,6 +176,7 @@ def _limits(outcome: Outcome, paint: Paint) -> Iterator[str]:
         assert verdict.limit is not None
         head = f"  {verdict.code} at most {verdict.limit * 100:g}%"
         place = f" at {where(verdict.group)}" if any(verdict.group) else ""
+        place = " in all rows" if verdict.group == ALL else place
         if verdict.says == "not exercised":
             text = f"{head}: not exercised, no row could have it"
         else:
