@@ -200,6 +200,16 @@ def test_each_path_that_was_named_has_rows(run: Run) -> None:
     assert run("--until", "2026-11-05", "log.jsonl", "later.jsonl")[0] == 0  # none was asked for
 
 
+def test_rows_of_files_that_leave_a_rule_out_are_not_in_its_rate(
+    capsys: pytest.CaptureFixture[str], run: Run
+) -> None:
+    Path("chatapi.toml").write_text('[per-file-ignores]\n"old.jsonl" = ["usage-total", "T"]\n')
+    for name in ("old.jsonl", "new.jsonl"):
+        Path(name).write_text(text_of(ROWS))
+    main(["check", "--rates", "old.jsonl", "new.jsonl"])
+    assert "error U02 usage-total: 15 of 240 rows" in capsys.readouterr().out
+
+
 def test_a_file_that_is_named_twice_is_read_once(run: Run) -> None:
     Path("log.jsonl").write_text(text_of(ROWS[:100]))
     assert as_json(run, "--rates", "log.jsonl", Path("log.jsonl").absolute(), ".")["rows"] == 100

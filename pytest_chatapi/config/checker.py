@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_chatapi.config.file import Configuration
+from pytest_chatapi.contract.catalogue import rules
 from pytest_chatapi.contract.check import CheckResult, check_exchange
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import Finding
@@ -152,6 +153,11 @@ class Checker:
         return [
             code for _, globs, codes in self._ignored_in if any(map(globs, files)) for code in codes
         ]
+
+    def rules_ignored_in(self, *files: str | os.PathLike[str]) -> list[str]:
+        """The rules of which ``per-file-ignores`` leaves out each finding in files."""
+        ignored = selects(self.ignored_in(*files))
+        return list(filter(ignored.has_all, rules())) if ignored else []
 
     def idle_patterns(
         self, files: Sequence[str | os.PathLike[str]], findings: Sequence[Finding]

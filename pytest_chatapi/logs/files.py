@@ -85,6 +85,7 @@ def rates_of_file(task: FileTask) -> FilePart:
         return is_drawn(text)
 
     kept = task.checker.keeper(task.path)
+    ignored = "".join(f"-{code}" for code in task.checker.rules_ignored_in(task.path))
     try:
         source = opened(task.path) if is_url(task.path) else task.path
         exchanges = read_file(
@@ -114,7 +115,8 @@ def rates_of_file(task: FileTask) -> FilePart:
                 row = checked(exchange, task.checker)
             except ReadError as error:
                 row = unread(error)
-            rates.count(row._replace(findings=kept(row.findings)), where)
+            row = row._replace(findings=kept(row.findings), families=row.families + ignored)
+            rates.count(row, where)
     except ReadError as error:
         report(error)
     if not_drawn:

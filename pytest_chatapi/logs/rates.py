@@ -203,7 +203,7 @@ class Rates:
         if code == UNREAD:
             return {Group(): self.rows + self.skipped.total() + self.unread}
         rows = {
-            group: sum(n for families, n in counts.items() if code[0] in families)
+            group: sum(n for families, n in counts.items() if _could_have(families, code))
             for group, counts in self.checked.items()
         }
         return {group: n for group, n in rows.items() if n}
@@ -296,6 +296,12 @@ class Rates:
         rates.left_out.update(data["left_out"])
         rates.assembled, rates.files = data["assembled"], data["files"]
         return rates
+
+
+@lru_cache(4096)
+def _could_have(families: str, code: str) -> bool:
+    letters, *ignored = families.split("-")
+    return code[0] in letters and code not in ignored
 
 
 def _severity(level: str) -> int:

@@ -40,7 +40,8 @@ class CheckedRow(NamedTuple):
         skipped: why it was not checked (see `Report.skipped`); empty if it was.
         problem: why it could not be read; empty if it was.
         families: the letters of the rules that it exercised: those about streams are exercised by
-            none but a stream, those about the wire by nothing that a log assembled.
+            none but a stream, those about the wire by nothing that a log assembled. Then each rule
+            that is left out for the row's file, after a ``-``.
         is_assembled: see `Exchange.assembled`.
     """
 

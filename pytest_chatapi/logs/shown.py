@@ -230,7 +230,8 @@ def remarks_of(outcome: Outcome) -> list[str]:
 
 def _not_exercised(rates: Rates) -> str:
     """The families of rules that no row exercised."""
-    letters = set("".join(families for counts in rates.checked.values() for families in counts))
+    shown = {families for counts in rates.checked.values() for families in counts}
+    letters = set("".join(families.partition("-")[0] for families in shown))
     # Lists of models are no part of a log.
     idle = [name for letter, name in FAMILIES.items() if letter not in letters and letter != "D"]
     return ", ".join(idle)
