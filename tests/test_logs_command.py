@@ -200,6 +200,14 @@ def test_each_path_that_was_named_has_rows(run: Run) -> None:
     assert run("--until", "2026-11-05", "log.jsonl", "later.jsonl")[0] == 0  # none was asked for
 
 
+def test_rows_without_a_response_are_counted(run: Run) -> None:
+    Path("log.jsonl").write_text(text_of([ROWS[0], litellm(1, response=None)]))
+    _, out, _ = run("--rates", "log.jsonl")
+    assert "1 exchange without a response: only the request was checked\n" in out
+    for _ in range(2):
+        assert as_json(run, "--state", "state", "log.jsonl")["unanswered"] == 1
+
+
 def test_rows_of_files_that_leave_a_rule_out_are_not_in_its_rate(
     capsys: pytest.CaptureFixture[str], run: Run
 ) -> None:

@@ -126,7 +126,7 @@ class Rates:
         found: by code, level and group. A row counts for a code once, with its worst level.
         skipped: rows that were not checked, by the API that they are of, or what they lack.
         left_out: rows that were not asked for, by the reason.
-        assembled: see `Report.assembled`.
+        assembled, unanswered: see `Report`.
         files: number of files read.
     """
 
@@ -135,6 +135,7 @@ class Rates:
     skipped: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
     assembled: int = 0
+    unanswered: int = 0
     files: int = 0
 
     def count(self, row: CheckedRow, place: str = "") -> None:
@@ -152,6 +153,7 @@ class Rates:
         group = Group(row.provider, row.model, day_of(row.time))
         self.checked[group][row.families] += 1
         self.assembled += row.is_assembled
+        self.unanswered += row.is_unanswered
         for finding in _worst(row.findings):
             self._add(
                 row,
@@ -185,6 +187,7 @@ class Rates:
         self.skipped.update(other.skipped)
         self.left_out.update(other.left_out)
         self.assembled += other.assembled
+        self.unanswered += other.unanswered
         self.files += other.files
 
     # -- what they say ------------------------------------------------------------------
@@ -276,6 +279,7 @@ class Rates:
             "skipped": dict(sorted(self.skipped.items())),
             "left_out": dict(sorted(self.left_out.items())),
             "assembled": self.assembled,
+            "unanswered": self.unanswered,
             "files": self.files,
         }
 
@@ -295,6 +299,7 @@ class Rates:
         rates.skipped.update(data["skipped"])
         rates.left_out.update(data["left_out"])
         rates.assembled, rates.files = data["assembled"], data["files"]
+        rates.unanswered = data["unanswered"]
         return rates
 
 

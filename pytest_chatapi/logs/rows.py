@@ -43,6 +43,7 @@ class CheckedRow(NamedTuple):
             none but a stream, those about the wire by nothing that a log assembled. Then each rule
             that is left out for the row's file, after a ``-``.
         is_assembled: see `Exchange.assembled`.
+        is_unanswered: it has no response, so only its request was checked.
     """
 
     id: str
@@ -54,6 +55,7 @@ class CheckedRow(NamedTuple):
     problem: str = ""
     families: str = ""
     is_assembled: bool = False
+    is_unanswered: bool = False
 
 
 def checked(exchange: Exchange, checker: Checker) -> CheckedRow:
@@ -76,6 +78,7 @@ def checked(exchange: Exchange, checker: Checker) -> CheckedRow:
         "",
         _families(exchange, result),
         exchange.assembled,
+        exchange.response is None,
     )
 
 

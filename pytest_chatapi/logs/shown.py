@@ -213,7 +213,12 @@ def _remarks(outcome: Outcome, with_notes: bool) -> list[str]:
 def remarks_of(outcome: Outcome) -> list[str]:
     """What was not checked, or only in part: one line each."""
     rates = outcome.rates
-    report = Report(skipped=rates.skipped, unread=outcome.unread, assembled=rates.assembled)
+    report = Report(
+        skipped=rates.skipped,
+        unread=outcome.unread,
+        assembled=rates.assembled,
+        unanswered=rates.unanswered,
+    )
     lines = remarks(report)
     if rates.rows and (idle := _not_exercised(rates)):
         lines.append(f"not exercised by any row: {idle}")
@@ -280,6 +285,7 @@ def as_json(outcome: Outcome) -> str:
         "left_out": dict(rates.left_out.most_common()),
         "unread_files": dict(outcome.unread.most_common()),
         "assembled": rates.assembled,
+        "unanswered": rates.unanswered,
         "not_exercised": _not_exercised(rates).split(", ") if _not_exercised(rates) else [],
         "errors": [{"file": e.file, "place": e.place, "reason": e.reason} for e in outcome.errors],
         "findings": [_finding_json(rates, code) for code in rates.codes()],
