@@ -220,6 +220,7 @@ def test_rows_of_files_that_leave_a_rule_out_are_not_in_its_rate(
 
 def test_a_file_that_is_named_twice_is_read_once(run: Run) -> None:
     Path("log.jsonl").write_text(text_of(ROWS[:100]))
+    Path("today.jsonl").symlink_to("log.jsonl")
     assert as_json(run, "--rates", "log.jsonl", Path("log.jsonl").absolute(), ".")["rows"] == 100
 
 

@@ -247,14 +247,14 @@ def _tasks(
     since, until = _moment("--since", arguments.since), _moment("--until", arguments.until)
     files: dict[str, bool] = {}
     named: dict[str, list[str]] = {}
-    spelled: dict[str, str] = {}  # a file may be named in two ways
+    spelled: dict[str, str] = {}  # a file may be named in two ways, or linked to
     for path in dict.fromkeys(map(os.fspath, arguments.paths)):
         errors = len(outcome.errors)
         of_path = []
         try:
             for found, is_named in _files(path, about, outcome):
                 is_local = os.path.isfile(found)
-                file = spelled.setdefault(os.path.abspath(found), found) if is_local else found
+                file = spelled.setdefault(os.path.realpath(found), found) if is_local else found
                 files[file] = is_named or files.get(file, False)
                 of_path.append(file)
         except ReadError as error:

@@ -102,9 +102,8 @@ def rates_of_file(task: FileTask) -> FilePart:
             if place is not None:
                 line = f":{place.line}" if place.line else f", interaction {place.index}"
                 where += line
-            # As many of them as of rows, or their rates would count for more.
-            at = where.encode("utf-8", "surrogatepass")
-            if task.sample < 1 and not has_takes and not is_drawn(at):
+            # As many of them as of rows, or their findings would count for more.
+            if task.sample < 1 and not has_takes and not is_drawn(os.fsencode(where)):
                 continue
             if task.since is not None or task.until is not None:
                 time = time_of_exchange(exchange)
