@@ -194,7 +194,7 @@ def test_each_path_that_was_named_has_rows(run: Run) -> None:
     Path("empty").mkdir()
     status, out, err = run("--rates", "log.jsonl", "empty")
     assert (status, err) == (2, "chatapi: empty: nothing was checked\n")
-    assert "100 rows checked in 1 file" in out
+    assert "\nnot everything could be read: 1 error\n100 rows checked in 1 file" in out
     assert run("--rates", "--allow-unchecked", "log.jsonl", "empty")[0] == 0
     Path("later.jsonl").write_text(text_of(ROWS[100:110]))
     assert run("--until", "2026-11-05", "log.jsonl", "later.jsonl")[0] == 0  # none was asked for

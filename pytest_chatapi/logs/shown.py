@@ -199,6 +199,8 @@ def _limits(outcome: Outcome, paint: Paint) -> Iterator[str]:
 def _remarks(outcome: Outcome, with_notes: bool) -> list[str]:
     rates = outcome.rates
     lines = remarks_of(outcome)
+    if outcome.errors:  # which go to standard error, whereas this may go to a file
+        lines.append(f"not everything could be read: {plural(len(outcome.errors), 'error')}")
     notes = [code for code in rates.codes() if rates.level(code) == "note"]
     if notes and not with_notes:
         counts = [(rates.all_found(code).rows, code) for code in notes]
