@@ -342,7 +342,7 @@ def watched(command: list[str]) -> JSONObject:
         raise SystemExit(f"status {process.returncode}: {' '.join(command)[:500]}")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     tenths = [
-        max((size for at, size in samples if part <= at / wall * 10 < part + 1), default=0)
+        max((size for at, size in samples if part <= at / wall * 10 < part + 1), default=None)
         for part in range(10)
     ]
     return {"wall": wall, "cpu": cpu, "memory": tenths, "load": os.getloadavg()[1]}
@@ -529,7 +529,7 @@ def right(folder: Path) -> Iterator[Row]:
         what += f", {names[0][5:]} to {names[-1][5:]}" if len(names) < DAYS else ""
         detail = f"{found.found:,} of {found.rows:,} rows; planted {rate:.2%}, "
         detail += f"found {found.value:.4%} ({low:.4%} to {high:.4%})"
-        yield Row(what, detail, float(is_inside(rate, found)), least=1, unit="inside")
+        yield Row(what, detail, float(is_inside(rate, found)), unit="inside")
     detail = f"{inside} of {total} intervals of 95%, each of a model and a day"
     yield Row("planted rates inside, by day", detail, inside / total * 100, unit="%")
     wrong = sum(
@@ -562,15 +562,16 @@ def cost(folder: Path, jobs: int) -> Iterator[Row]:
         mb = sum(file.stat().st_size for file in files_of(folder)[part]) / 1e6
         a_row = check["cpu"] / size
         first = first or a_row
-        peaks.append(max(check["memory"]) / 1e6)
+        peaks.append(max(filter(None, check["memory"])) / 1e6)
         detail = f"{mb:,.0f} MB; {check['cpu']:,.0f} s of CPU in {check['wall']:,.0f} s, "
         detail += f"load {check['load']:.0f}; {1 / a_row:,.0f} rows a second of CPU"
         yield Row(f"{size:,} rows: CPU a row, to the smallest", detail, a_row / first, 1.1)
         for name, peer, most in (("`json.loads`", loads, 4), ("DuckDB", duckdb, None)):
             detail = f"{check['cpu']:,.0f} vs {peer['cpu']:,.1f} s of CPU"
             yield Row(f"{size:,} rows, to {name}", detail, check["cpu"] / peer["cpu"], most)
-    tenths = [size / 1e6 for size in check["memory"]]
-    detail = "MB in each tenth of the run: " + ", ".join(f"{size:,.0f}" for size in tenths)
+    tenths = check["memory"]
+    detail = ", ".join("?" if size is None else f"{size / 1e6:,.0f}" for size in tenths)
+    detail = f"MB in each tenth of the run: {detail}"
     yield Row("memory, last tenth of the run to its middle", detail, tenths[-1] / tenths[4], 1.1)
     detail = " and ".join(f"{peak:,.0f}" for peak in peaks) + " MB"
     yield Row("peak memory, all rows to a tenth of them", detail, peaks[2] / peaks[1])
