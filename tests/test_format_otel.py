@@ -104,6 +104,20 @@ def test_each_line_of_the_collector_has_many(tmp_path: Path) -> None:
     assert [row["code"] for row in check_batch(batch).to_pylist()] == ["skipped", "C10"]
 
 
+def test_spans_of_other_work_are_skipped(tmp_path: Path) -> None:
+    """However many come first; a line of the collector, or a span, of a web server is no damage."""
+    web = {"traceId": "a", "spanId": "b", "attributes": {"http.method": "GET"}}
+    chat = {**web, "attributes": attributes(text("Hi"), finish="stop")}
+    for first, second in ((otlp(web), otlp(chat)), (web, chat)):
+        path = write(tmp_path, *[first] * 30, second, first)
+        codes, skipped, errors = verdict(path)
+        assert (len(codes), skipped, errors) == (1, 31, [])
+        lines = path.read_text().splitlines()
+        found = check_batch(pa.record_batch({"line": lines})).to_pylist()
+        assert [row["name"] for row in found if row["code"] == "skipped"] == ["telemetry"] * 31
+        assert not [row for row in found if row["code"] == "unread"]
+
+
 def test_where_and_when_it_was(tmp_path: Path) -> None:
     span = {"startTimeUnixNano": "1793491200000000000", "spanId": "s1", "attributes": LEAK}
     (row,) = check_batch(pa.record_batch({"line": [json.dumps(otlp(span))]})).to_pylist()

@@ -21,7 +21,7 @@ from pytest_chatapi.reading.json_text import loads_line
 from pytest_chatapi.reading.mapping import Mapping, exchanges_of_mapped
 from pytest_chatapi.reading.refused import refuse, unknown_json
 from pytest_chatapi.reading.registry import NotAnExchange, exchanges_of, format_of, items_of
-from pytest_chatapi.reading.shapes import parsed
+from pytest_chatapi.reading.shapes import are_spans, parsed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -172,6 +172,6 @@ def require_known(name: str, rows: Iterable[Row]) -> None:
 
 def _exchanges(file: RecordedFile, value: JSON, origin: Origin) -> list[Exchange]:
     format = format_of(value)
-    if format is None or format.bare:
+    if (format is None or format.bare) and not are_spans(value):
         refuse(file.name, value)  # as in a file, where a tool is known before a mere shape
     return exchanges_of(value, origin)

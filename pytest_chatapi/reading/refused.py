@@ -13,6 +13,7 @@ from typing import NamedTuple
 from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.reading.parts import printable
 from pytest_chatapi.reading.registry import NotARecording, format_of, items_of, not_a_recording
+from pytest_chatapi.reading.shapes import are_spans
 
 __all__ = ["refuse", "refuse_text", "unknown_json"]
 
@@ -156,15 +157,6 @@ def _wiremock_net(value: Mapping[str, JSON]) -> dict[str, str]:
     return {"response": f".Response.{body}", "status": ".Response.StatusCode", "url": path}
 
 
-def _is_spans(value: Mapping[str, JSON]) -> bool:
-    if "resourceSpans" in value or "resourceLogs" in value:
-        return True
-    attributes = value.get("attributes")
-    return isinstance(attributes, dict) and any(
-        str(key).startswith(("gen_ai.", "llm.")) for key in attributes
-    )
-
-
 # Members of an interaction (pydantic-ai's recorders), and lists beside an empty one (cassetter's).
 _OF_WEBSOCKETS = {"direction", "ws_interactions"}
 _OF_GRPC = {"request_sample", "request_stream", "grpc_interactions"}
@@ -217,7 +209,7 @@ _KNOWN = (
     ),
     _Tool(
         "spans of OpenTelemetry",
-        _is_spans,
+        are_spans,
         why=", not read: none has gen_ai.output.messages, so there is no response",
     ),
     _Tool(

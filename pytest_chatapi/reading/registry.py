@@ -12,7 +12,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import NamedTuple
 
-from pytest_chatapi.contract.exchange import Exchange
+from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import ABSENT
 from pytest_chatapi.errors import ReadError
@@ -25,6 +25,7 @@ from pytest_chatapi.reading.format import (
     TextFormat,
     ValueFormat,
 )
+from pytest_chatapi.reading.shapes import are_spans
 
 __all__ = [
     "CONFLICT",
@@ -171,6 +172,8 @@ def exchanges_of(value: JSON, origin: Origin = NOWHERE) -> list[Exchange]:
     """
     format = format_of(value)
     found = items_of(value, bare=False) if format is None else None
+    if format is None and found is None and are_spans(value):
+        return [Exchange(Request(url="/v1/traces"))]  # of other work, between those of requests
     if found is None:
         return [exchange_of(value, origin, format)]
     return [exchange_of(item, NOWHERE, found[0]) for item in found[1]]

@@ -20,6 +20,7 @@ from pytest_chatapi.contract.wire import JSON, JSONObject
 
 __all__ = [
     "are_messages",
+    "are_spans",
     "chat_request",
     "is_chat_request",
     "is_chat_stream",
@@ -89,6 +90,19 @@ def is_chat_stream(value: JSON) -> bool:
 def is_error(value: JSON) -> bool:
     """Whether a value is the body of an error."""
     return isinstance(value, dict) and bool(value.get("error")) and "choices" not in value
+
+
+def are_spans(value: JSON) -> bool:
+    """Whether a value is telemetry of OpenTelemetry: a document in OTLP, or one span or event."""
+    if not isinstance(value, dict):
+        return False
+    if "resourceSpans" in value or "resourceLogs" in value:
+        return True
+    attributes = value.get("attributes")
+    return isinstance(attributes, dict) and (
+        {"traceId", "spanId"} <= value.keys()
+        or any(str(key).startswith(("gen_ai.", "llm.")) for key in attributes)
+    )
 
 
 def is_of_other_api(request: JSON, response: Response | None) -> bool:

@@ -26,6 +26,7 @@ from pytest_chatapi.reading.registry import (
     format_of,
     items_of,
 )
+from pytest_chatapi.reading.shapes import are_spans
 
 LOOKED_AT = 20
 """Lines that are looked at to tell JSON Lines from one document, or from no recording."""
@@ -77,6 +78,8 @@ def _told(file: RecordedFile, lines: _Lookahead) -> tuple[bool, Iterator[Exchang
         if first is None:
             return False, _document(file, lines.all())
     else:
+        if are_spans(first) and next(lines.filled(), None) is not None:
+            return True, _lines(file, lines.all())  # any of which may be about a model
         refuse(file.name, first)
         format = format_of(first)
         if format is not None and not format.bare:
