@@ -14,7 +14,7 @@ import anyio
 import httpx
 import pytest
 import trio
-from fuzz_readers import BODY, MUTANTS, TWO, Reader, consumer_of
+from fuzz_readers import BODY, MUTANTS, TWO, Reader, SkipsWhatItCannotParse, consumer_of
 from hypothesis import settings
 from hypothesis.database import InMemoryExampleDatabase
 from inner_runs import run_here
@@ -199,6 +199,22 @@ def test_a_lost_connection_has_to_be_noticed(chatapi_fuzz: Any) -> None:
     message = failure_of(chatapi_fuzz, consumer, replies=["Hello"], examples=3)
     assert "illegal         connection_lost(" in message
     assert "            cut=True,\n" in message
+
+
+class _OnlyTheFinish(SkipsWhatItCannotParse):
+    def result(self) -> Any:
+        return super().result()["choices"][0]["finish_reason"]
+
+
+def test_an_event_that_cannot_be_parsed_is_missed_where_it_says_something(
+    chatapi_fuzz: Any,
+) -> None:
+    consumer = consumer_of(SkipsWhatItCannotParse, _TEXT)
+    message = failure_of(chatapi_fuzz, consumer, replies=["Hi"], examples=1)
+    assert "illegal         event_broken(" in message
+    chatapi_fuzz(consumer, replies=["Hi"], examples=1, skip=["event_broken"])
+    # Of another consumer it cannot be told whether it noticed.
+    chatapi_fuzz(consumer_of(_OnlyTheFinish, _TEXT), replies=["Hi"], examples=5)
 
 
 def test_wire_is_sent_as_it_is(chatapi_mock: Any) -> None:
