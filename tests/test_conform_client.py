@@ -151,11 +151,15 @@ def test_tool_loops(ways: tuple[str, ...], said: dict[str, str], tmp_path: Path)
     for name, reason in said.items():
         assert by_id[name]["verdict"] == "fail"
         assert by_id[name]["reason"].startswith(reason)
+        assert by_id[name]["got"].startswith('sent [{"role": "assistant", "tool_calls": ')
+        assert len(by_id[name]["exchange"]) == 1
     if not said:
         assert verdicts(report) == dict.fromkeys(only, "pass")
         # The two responses of a call; a cut in the second cannot be in the arguments.
         assert by_id["plain.calls-again"]["requests"] == 3
         assert report["client"]["turns"] == 2
+        said_once = ["text", "call", "calls", "text and calls", "refusal"]
+        assert report["client"]["said"] == said_once
 
 
 def test_what_is_lost_from_the_plain_delivery_is_no_excuse(tmp_path: Path) -> None:

@@ -367,6 +367,9 @@ class Tried:
         sent = self._plain_sent[failure.case.said if failure is not None else said]
         self._requests = len(sent)
         if failure is not None:
+            wrong = failure.outcome.sent_back
+            if wrong is not None:  # the response before that request is enough
+                sent = sent[: wrong.request][-1:]
             return self._failed(check, [failure], Evidence(failure, sent, ()))
         if _is_silent(self._judge.plain[said]):
             return self._unexercised(check, "the consumer prints nothing for it")
