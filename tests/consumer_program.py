@@ -125,10 +125,11 @@ def consume_one(body: dict[str, Any]) -> Any:
         finish = finish_reason or finish
     if "needs-key" in WAYS:
         raise RuntimeError("no key")
-    if not finish and "takes-cut" not in WAYS:
+    takes_cut = "takes-cut" in WAYS or ("takes-cut-later" in WAYS and body is not BODY)
+    if not finish and not takes_cut:
         raise RuntimeError("the stream ended early")
     for call in calls.values():
-        if "takes-cut" not in WAYS:
+        if not takes_cut:
             json.loads(call["arguments"])
     said = {"text": text, "refusal": refusal, "calls": [*calls.values()], "finish": finish}
     if "forgets-refusals" in WAYS:

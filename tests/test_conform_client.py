@@ -162,6 +162,14 @@ def test_tool_loops(ways: tuple[str, ...], said: dict[str, str], tmp_path: Path)
         assert report["client"]["said"] == said_once
 
 
+def test_each_response_of_a_tool_loop_is_tried(capsys: pytest.CaptureFixture[str]) -> None:
+    ways = ("tools", "loops", "takes-cut-later")
+    assert conform("--only", "illegal.only-done", ways=ways) == 1
+    shown = capsys.readouterr().out
+    assert "FAIL illegal.only-done: took a part of the response for the whole (call," in shown
+    assert "on the wire in response 2 of 2" in shown
+
+
 def test_what_is_lost_from_the_plain_delivery_is_no_excuse(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     only = ("--only", "plain.text", "--only", "sse.comment")
