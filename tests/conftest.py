@@ -36,17 +36,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def register_profiles() -> None:
-    """Use the same examples in each run, however busy the machine is.
+    """Use the same examples in each run, however busy the machine is and whatever else it runs.
 
-    Others are tried with `--hypothesis-profile search`.
+    More and others are tried with `--hypothesis-profile search`.
     """
     from hypothesis import HealthCheck, settings
+    from hypothesis.internal.conjecture import providers
 
-    settings.register_profile(
-        "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    steady = settings(
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+        max_examples=50,
+        derandomize=True,
     )
-    settings.register_profile("search", settings.get_profile("steady"), derandomize=False)
+    settings.register_profile("steady", steady)
+    settings.register_profile("search", steady, max_examples=100, derandomize=False)
     settings.load_profile("steady")
+    # It tries constants of all modules that happen to be loaded too: others in each worker.
+    providers._get_local_constants = lambda: providers._local_constants
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
