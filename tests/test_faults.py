@@ -152,7 +152,9 @@ def test_without_times_none_are_invented(entry: Entry) -> None:
     assert changed is None or changed.times is None or entry.name == "stall"
 
 
-@pytest.mark.parametrize("name", ["parallel", "parallel-stream", "stream-usage"])
+@pytest.mark.parametrize(
+    "name", ["parallel", "parallel-stream", pytest.param("stream-usage", marks=pytest.mark.slow)]
+)
 def test_a_fault_meets_any_deviation_of_a_server(name: str) -> None:
     for first in SETS["compatible-servers"]:
         answer = applied(first, name)

@@ -519,13 +519,12 @@ def test_workers_fail_where_nothing_was_checked(
 ) -> None:
     monkeypatch.chdir(pytester.path)
     write("d/only.jsonl", *responses(2))
+    write("e/torn.jsonl", line(), "{")
     write("test_a.py", "def test_a(): pass")
-    arguments = ("-p", "xdist", "-n", "1", "--chatapi-cassettes", "d")
-    result = run_apart(pytester, *arguments)
+    folders = ("--chatapi-cassettes", "d", "--chatapi-cassettes", "e")
+    result = run_apart(pytester, "-p", "xdist", "-n", "1", *folders)
     assert result.ret == 1
     assert "nothing was checked in " in result.stdout.str()
-    write("d/torn.jsonl", line(), "{")
-    result = run_apart(pytester, *arguments)
     assert "1 file could not be read: see the errors above" in result.stdout.str()
 
 
