@@ -28,8 +28,8 @@ __all__ = ["keep_imports", "run_apart", "run_here"]
 
 _LIBRARIES = (
     "aiohttp anyio concurrent.futures.process filelock httpcore httpcore2 httpx httpx2 hypothesis "
-    "jsonschema openai.resources.chat openai.types.chat.completions pytest_recording.plugin requests "
-    "respx trio uvicorn.lifespan.off uvicorn.protocols.http.auto vcr.stubs.aiohttp_stubs "
+    "jsonschema openai.resources.chat openai.types.chat.completions pytest_recording.plugin "
+    "requests respx trio uvicorn.lifespan.off uvicorn.protocols.http.auto vcr.stubs.aiohttp_stubs "
     "vcr.stubs.httpx_stubs yaml".split()
 )
 
