@@ -51,7 +51,7 @@ def register_profiles() -> None:
         derandomize=True,
     )
     settings.register_profile("steady", steady)
-    settings.register_profile("search", steady, max_examples=100, derandomize=False)
+    settings.register_profile("search", steady, max_examples=300, derandomize=False)
     settings.load_profile("steady")
     # It tries constants of all modules that happen to be loaded too: others in each worker.
     providers._get_local_constants = lambda: providers._local_constants
