@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -35,6 +36,9 @@ BODY = {**_BODY, "tools": TOOLS, "stream_options": {"include_usage": True}}
 TWO = {**_BODY, "n": 2}
 
 
+_LINE_END = re.compile("\r\n|\r|\n")
+
+
 class Reader:
     """Reads a stream of Chat Completions; what a copy may get wrong is a method of its own."""
 
@@ -50,18 +54,14 @@ class Reader:
         pending, first, after_cr = "", True, False
         for piece in pieces:
             text = decoder.decode(piece)
-            if first and text:
+            if not text:
+                continue
+            if first:
                 text, first = text.removeprefix("\ufeff"), False
-            for letter in text:
-                if letter == "\n" and after_cr:
-                    after_cr = False
-                    continue
-                after_cr = letter == "\r"
-                if letter in "\r\n":
-                    yield pending
-                    pending = ""
-                else:
-                    pending += letter
+            text = text.removeprefix("\n") if after_cr else text
+            after_cr = text.endswith("\r")
+            *lines, pending = _LINE_END.split(pending + text)
+            yield from lines
 
     def events(self, lines: Iterable[str]) -> Iterator[tuple[str, str]]:
         kind, data = "", []

@@ -10,14 +10,17 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import anyio
 import httpx
 import pytest
+import trio
 from fuzz_readers import BODY, MUTANTS, TWO, Reader, consumer_of
 from hypothesis import settings
 from hypothesis.database import InMemoryExampleDatabase
 from inner_runs import run_here
 
 from pytest_chatapi.errors import SettingError
+from pytest_chatapi.fuzz.replies import KINDS
 from pytest_chatapi.mock import refusal, tool_call, tool_calls, wire
 
 _TEXT = {**TWO, "n": 1}
@@ -36,10 +39,12 @@ def failure_of(fuzz: Any, consumer: Any, **options: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("body", "examples"), [(BODY, 50), (TWO, 10), (_TEXT, 10)], ids=["tools", "n", "text"]
+    ("body", "replies"),
+    [(BODY, None), (TWO, ["Zoë"]), (_TEXT, ["Zoë"])],
+    ids=["tools", "n", "text"],
 )
-def test_a_right_reader_passes(chatapi_fuzz: Any, body: dict[str, Any], examples: int) -> None:
-    chatapi_fuzz(consumer_of(Reader, body), examples=examples)
+def test_a_right_reader_passes(chatapi_fuzz: Any, body: dict[str, Any], replies: Any) -> None:
+    chatapi_fuzz(consumer_of(Reader, body), examples=5, replies=replies)
 
 
 @pytest.mark.slow
@@ -48,9 +53,9 @@ def test_a_right_reader_passes_ten_thousand(chatapi_fuzz: Any, body: dict[str, A
     chatapi_fuzz(consumer_of(Reader, body), examples=10_000, seed=1)
 
 
-def _is_found(fuzz: Any, name: str, seed: int | None) -> None:
+def _is_found(fuzz: Any, name: str, **options: Any) -> None:
     reader, body = MUTANTS[name]
-    message = failure_of(fuzz, consumer_of(reader, body), seed=seed)
+    message = failure_of(fuzz, consumer_of(reader, body), **options)
     assert message.startswith("chatapi_fuzz: the consumer ")
     wire = message.partition("Hypothesis:")[2]
     # Lines of data are not events, and a `data:` may be in the text.
@@ -59,14 +64,18 @@ def _is_found(fuzz: Any, name: str, seed: int | None) -> None:
 
 @pytest.mark.parametrize("name", _SOME)
 def test_a_wrong_reader_is_found(chatapi_fuzz: Any, name: str) -> None:
-    _is_found(chatapi_fuzz, name, None)
+    if name == "IgnoresRefusal":
+        _is_found(chatapi_fuzz, name, examples=3, illegal=False, replies=None)
+    else:
+        calls = tool_calls(tool_call("get_weather"), tool_call("get_traffic"), content="Zoë")
+        _is_found(chatapi_fuzz, name, examples=3, replies=[calls])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("name", MUTANTS)
 def test_each_wrong_reader_is_found_with_any_seed(chatapi_fuzz: Any, name: str, seed: int) -> None:
-    _is_found(chatapi_fuzz, name, seed)
+    _is_found(chatapi_fuzz, name, seed=seed)
 
 
 # -- consumers -------------------------------------------------------------------------------
@@ -116,16 +125,30 @@ async def _read_async() -> Any:
             return Reader().read([piece async for piece in response.aiter_bytes()])
 
 
+_FEW: dict[str, Any] = {"replies": ["Hi"], "examples": 1, "illegal": False}
+
+
 def test_async_consumers(chatapi_fuzz: Any) -> None:
-    chatapi_fuzz(_read_async, examples=5)
+    chatapi_fuzz(_read_async, **_FEW)
 
 
-async def _in_a_loop(fuzz: Any) -> None:
-    fuzz(_read_async, examples=5)
+async def _in_a_loop(fuzz: Any, consumer: Any) -> None:
+    fuzz(consumer, **_FEW)
 
 
-def test_async_consumers_in_a_running_loop(chatapi_fuzz: Any) -> None:
-    asyncio.run(_in_a_loop(chatapi_fuzz))
+def _read_with_trio() -> Any:
+    return trio.run(_read_async)
+
+
+@pytest.mark.parametrize(
+    ("run", "consumer"),
+    [(asyncio.run, _read_async), (anyio.run, _read_async), (trio.run, _read_with_trio)],
+)
+def test_consumers_in_a_running_loop(chatapi_fuzz: Any, run: Any, consumer: Any) -> None:
+    if run is asyncio.run:
+        run(_in_a_loop(chatapi_fuzz, consumer))
+    else:
+        run(_in_a_loop, chatapi_fuzz, consumer)
 
 
 def _loop(url: str = "https://api.openai.com/v1/chat/completions") -> list[Any]:
@@ -172,7 +195,8 @@ class _EndsWhereTheConnectionBreaks(Reader):
 
 
 def test_a_lost_connection_has_to_be_noticed(chatapi_fuzz: Any) -> None:
-    message = failure_of(chatapi_fuzz, consumer_of(_EndsWhereTheConnectionBreaks, _TEXT))
+    consumer = consumer_of(_EndsWhereTheConnectionBreaks, _TEXT)
+    message = failure_of(chatapi_fuzz, consumer, replies=["Hello"], examples=3)
     assert "illegal         connection_lost(" in message
     assert "            cut=True,\n" in message
 
@@ -191,10 +215,10 @@ def test_wire_is_sent_as_it_is(chatapi_mock: Any) -> None:
 
 def test_what_is_tolerated_is_tried_if_wanted(chatapi_fuzz: Any) -> None:
     consumer = consumer_of(Reader, _TEXT)
-    message = failure_of(chatapi_fuzz, consumer, tolerated=True)
+    message = failure_of(chatapi_fuzz, consumer, tolerated=True, **_FEW)
     assert message.startswith("chatapi_fuzz: the consumer could not read a tolerated delivery")
     assert "tolerated       data_empty(" in message
-    chatapi_fuzz(consumer, tolerated=True, skip=["data_empty"], examples=5)
+    chatapi_fuzz(consumer, tolerated=True, skip=["data_empty"], **_FEW)
 
 
 class _InOrder(Reader):
@@ -209,11 +233,12 @@ def test_what_is_debatable_is_reported_and_fails_if_wanted(
 ) -> None:
     consumer = consumer_of(_InOrder, BODY)
     replies = [tool_calls(tool_call("get_weather"), tool_call("get_traffic"))]
-    chatapi_fuzz(consumer, replies=replies, examples=5)
+    chatapi_fuzz(consumer, **{**_FEW, "replies": replies})
     (section,) = [text for _, key, text in request.node._report_sections if key == "chatapi_fuzz"]
     assert section.endswith("The call with index 1 opens before the one with index 0")
     request.node._report_sections.clear()
-    message = failure_of(chatapi_fuzz, consumer, replies=replies, debatable=True)
+    options = {**_FEW, "replies": replies}
+    message = failure_of(chatapi_fuzz, consumer, debatable=True, **options)
     assert "debatable       calls_reversed" in message
 
 
@@ -272,8 +297,8 @@ def test_results_are_compared_by_same(chatapi_fuzz: Any) -> None:
         return consumer(), next(results)
 
     with pytest.raises(SettingError, match="for the same response it returned"):
-        chatapi_fuzz(consume, examples=5)
-    chatapi_fuzz(consume, examples=5, same=lambda one, other: one[0] == other[0])
+        chatapi_fuzz(consume, **_FEW)
+    chatapi_fuzz(consume, same=lambda one, other: one[0] == other[0], **_FEW)
 
 
 @pytest.mark.parametrize(
@@ -282,6 +307,7 @@ def test_results_are_compared_by_same(chatapi_fuzz: Any) -> None:
         (lambda: None, {}, "the consumer sent no request of a chat completion"),
         (lambda: _answer(_WHOLE) and None, {}, "the consumer returns None: return what it"),
         (lambda: 1, {"skip": ["compakt"]}, "skip: no delivery 'compakt': did you mean compact?"),
+        (lambda: _answer(_WHOLE), {"skip": ["text", *KINDS]}, "skip: leaves no response: the req"),
         (lambda: 1, {"skip": "compact"}, "skip: use a list of names, ['compact']"),
         (lambda: 1, {"examples": -1}, "examples: -1 is less than 0"),
         (lambda: 1, {"replies": [3]}, "replies: 3 is not a reply: use a text, or"),
@@ -329,7 +355,7 @@ def _texts(fuzz: Any, **options: Any) -> list[Any]:
     said = []
 
     def consume() -> Any:
-        said.append(_answer({**_WHOLE, "tools": BODY["tools"][:1]}))
+        said.append(_answer({key: _WHOLE[key] for key in ("model", "messages")}))
         return said[-1]
 
     fuzz(consume, examples=5, illegal=False, **options)
@@ -343,6 +369,7 @@ def test_a_seed_decides_what_is_tried(chatapi_fuzz: Any) -> None:
     assert _texts(chatapi_fuzz) == _texts(chatapi_fuzz)  # the profile of this suite is derandomized
 
 
+@pytest.mark.slow
 def test_what_was_found_is_tried_first_in_the_next_run(chatapi_fuzz: Any) -> None:
     def consume() -> str:
         text = str(_message({**_TEXT, "stream": False})["content"] or "refused")
@@ -432,8 +459,13 @@ def test_the_counterexample_can_be_pasted_and_replayed(
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
-        ("StripsChunks", "  differs         choices[0].content: plain 'ab', this 'a b'\n"),
-        ("LosesUsage", "  the consumer    returned {'choices': "),
+        pytest.param(
+            *("StripsChunks", "  differs         choices[0].content: plain 'ab', this 'a b'\n"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "LosesUsage", "  the consumer    returned {'choices': ", marks=pytest.mark.slow
+        ),
         ("JoinsCallsByName", "  response        calls: 'Hi' in the arguments\n"),
     ],
 )

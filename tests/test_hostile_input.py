@@ -26,7 +26,7 @@ from steps import work
 
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.errors import ReadError
-from pytest_chatapi.reading import bodies, files, yaml_events
+from pytest_chatapi.reading import bodies, files, json_text, yaml_events
 from pytest_chatapi.reading.reader import NotARecording, read, read_file
 from pytest_chatapi.reading.refused import unknown_json
 from pytest_chatapi.reading.registry import not_a_recording
@@ -355,6 +355,30 @@ def test_a_damaged_second_document_does_not_lose_the_first() -> None:
         "f: line 4, column 1: not valid YAML: "
         "while parsing a flow node, did not find expected node content"
     ]
+
+
+ODD_LINES = (
+    *(b'{"a": 1, "b": 2, "a": 3}', b"[NaN, -Infinity]", b"[1e999, -0, -0.0, 2.5e-324]"),
+    *(b"[123456789012345678901234567890]", b"[0.1e1, 3.0E+2, 9007199254740993.0]"),
+    *(b'["\\ud83d\\ude00", "\\u0000"]', b'["\\ud800"]', '["\u2028"]'.encode()),
+    *(b" [1]\r", b"[1]x", b"[01]", b"[1,]", b'["\t"]', b'["\xff"]', b"\xef\xbb\xbf[]", b"\x0c[]"),
+    *(b"[" * 300 + b"]" * 300, b"[" * 100_000, b"[" + b"1" * 4301 + b"]"),
+)
+
+
+def test_lines_are_read_alike_with_and_without_jiter(monkeypatch: pytest.MonkeyPatch) -> None:
+    def each() -> Iterator[str]:
+        for line in ODD_LINES:
+            try:
+                yield repr(json_text.loads_line(line, "f", 0))
+            except ReadError as error:
+                yield str(error)
+
+    assert json_text.from_json is not None, "openai has brought it"
+    with_jiter = list(each())
+    monkeypatch.setattr(json_text, "from_json", None)
+    assert list(each()) == with_jiter
+    assert with_jiter[:2] == ["{'a': 3, 'b': 2}", "[nan, -inf]"]
 
 
 def test_a_damaged_chunk_line_is_left_out(tmp_path: Path) -> None:

@@ -195,6 +195,6 @@ def test_a_line_that_the_reader_knew_is_kept_and_its_file_not_read_again(tmp_pat
     assert exchange.source is not None
     assert (exchange.source.index, exchange.source.line) == (1, 2)
     known = finding().at(exchange.source)
-    note = Finding(**{**{n: getattr(finding(), n) for n in Finding.__slots__}, "level": "note"})
+    note = Finding(**{**{n: getattr(finding(), n) for n in Finding._fields}, "level": "note"})
     path.unlink()
     assert with_lines([known, note], path, notes=False) == [known, note]

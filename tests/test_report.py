@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ PLAIN = Finding("U02", "usage-total", "error", "openai", "$.usage", "21", "20", 
 
 
 def of(level: Any, code: str = "U02", **changes: Any) -> Finding:
-    return replace(PLAIN, level=level, code=code, **changes)
+    return PLAIN._replace(level=level, code=code, **changes)
 
 
 # -- one finding -------------------------------------------------------------------------
@@ -122,13 +121,13 @@ def test_findings_that_differ_in_numbers_only_are_one() -> None:
     assert lines_of(*same[:2])[4].endswith("  a.yaml, interaction 1")
     # A path is not broken, even at a space.
     name = f"{'a b ' * 20}.yaml"
-    far = replace(same[0], source=Source(name, 2))
+    far = same[0]._replace(source=Source(name, 2))
     assert lines_of(*same[:2], far)[4:6] == [
         "  also     a.yaml, interaction 1",
         f"           {name}, interaction 2",
     ]
     # In the same place, the path tells them apart.
-    at_once = [replace(finding, source=Source("a.yaml", 0)) for finding in same[:2]]
+    at_once = [finding._replace(source=Source("a.yaml", 0)) for finding in same[:2]]
     assert lines_of(*at_once)[4] == "  also     $.a[1].b"
 
 
@@ -138,7 +137,7 @@ def test_findings_that_differ_in_numbers_only_are_one() -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_other_findings_are_not_folded(change: dict[str, Any]) -> None:
-    assert "also" not in "".join(lines_of(PLAIN, replace(PLAIN, **change)))
+    assert "also" not in "".join(lines_of(PLAIN, PLAIN._replace(**change)))
 
 
 def test_errors_come_first_and_notes_are_counted() -> None:

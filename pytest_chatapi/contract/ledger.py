@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date
 from typing import ParamSpec, TypeAlias, TypeVar
 
@@ -147,7 +146,7 @@ class Ledger:
             for count, noun in ((repeats, "chunk"), (places, "place")):
                 if count:
                     message = f"{finding.message} (and {plural(count, f'more {noun}')})"
-                    finding = replace(finding, message=message, repeats=repeats)
+                    finding = finding._replace(message=message, repeats=repeats)
             findings.append(finding)
         findings.sort(key=lambda finding: LEVELS.index(finding.level))
         return findings

@@ -11,6 +11,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from pytest_chatapi.contract.budget import spend
@@ -125,6 +126,10 @@ class _Compiler:
 
     def _test(self, keyword: str, wanted: Any, schema: Any) -> Fits | None:
         """What a keyword asks for; ``None`` for nothing."""
+        if keyword in _ANNOTATIONS:
+            if not isinstance(wanted, _ANNOTATIONS[keyword]):
+                raise _Unsure
+            return None
         if keyword == "type":
             return _typed(wanted)
         if keyword == "enum":
@@ -150,7 +155,7 @@ class _Compiler:
         elif keyword == "$schema":
             if wanted not in _DIALECTS:
                 raise _Unsure
-        elif keyword in _TOO_MUCH or not isinstance(wanted, _ANNOTATIONS.get(keyword, object)):
+        elif keyword in _TOO_MUCH:
             raise _Unsure
         return None
 
@@ -234,7 +239,11 @@ def _any(tests: list[Fits]) -> Fits:
 
 
 def _typed(wanted: Any) -> Fits:
-    names = [wanted] if isinstance(wanted, str) else _texts(wanted, 1)
+    return _of_types(wanted) if type(wanted) is str else _of_types(*_texts(wanted, 1))
+
+
+@lru_cache
+def _of_types(*names: str) -> Fits:
     if not _TYPES.keys() >= set(names):
         raise _Unsure
     kinds = frozenset().union(*(_TYPES[name] for name in names))

@@ -145,9 +145,9 @@ class Node:
         valued = {k: sub for k, sub in properties.items() if _looks_at_value(sub)}
         self._valued = tuple(k for k, sub in valued.items() if _NAMING_KEYWORDS & sub.keys())
         # Numbers and texts within bounds, any of which is as good as another.
-        self._within: dict[str, Fits | None] = {
-            k: compiled(sub) for k, sub in valued.items() if k not in self._valued
-        }
+        self._within: tuple[tuple[str, Fits | None], ...] = tuple(
+            (k, compiled(sub)) for k, sub in valued.items() if k not in self._valued
+        )
         self._is_bounded = any(
             not {"minItems", "maxItems"}.isdisjoint(each)
             for each in (schema, *schema.get("anyOf", ()))
@@ -198,15 +198,13 @@ class Node:
     def _walk_object(
         self, value: JSONObject, path: Path, violations: list[SchemaViolation], unknown: list[Path]
     ) -> None:
-        shape: tuple[Hashable, ...]
-        if self._valued:
-            shape = (*value, *map(type, value.values()), *map(value.get, self._valued))
-        else:
-            shape = (*value, *map(type, value.values()))
-        if self._within:
-            for key, fits in self._within.items():
-                if key in value and not (fits and fits(value[key])):
-                    shape = (*shape, key, value[key])
+        parts: list[Hashable] = [*value, *map(type, value.values())]
+        for key in self._valued:
+            parts.append(value.get(key))
+        for key, fits in self._within:
+            if key in value and not (fits and fits(value[key])):
+                parts += (key, value[key])
+        shape = tuple(parts)
         try:
             verdict = self._verdicts.get(shape)
         except TypeError:  # a container where a plain value is expected

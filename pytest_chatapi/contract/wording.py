@@ -119,8 +119,11 @@ def show(value: JSON, limit: int = 80) -> str:
         value = value[:_MASKED].decode("utf-8", "replace")
     if isinstance(value, str):
         value = without_secrets(value[:_MASKED])
-        value = value if len(value) <= limit else value[: limit - 3] + "..."
-        return mask(_encode(value))
+        is_whole = len(value) <= limit
+        text = _encode(value if is_whole else value[: limit - 3] + "...")
+        # With nothing but quotes around it, it is masked already.
+        is_plain = is_whole and len(text) == len(value) + 2 and text.isprintable()
+        return text if is_plain else mask(text)
     try:
         is_short = type(value) is int and -(10**15) < value < 10**15
         text = str(value) if is_short else _encode(_pruned(value, 4))
@@ -132,20 +135,23 @@ def show(value: JSON, limit: int = 80) -> str:
 
 def show_member(path: str, value: JSON) -> str:
     """As `show`, for the value at a path: a name such as ``password`` makes it secret."""
-    if isinstance(value, str) and (name := _MEMBER.search(path)) and _says_secret(name[1]):
-        masked = _redactor().text(json.dumps({name[1]: value[:_MASKED]}))
+    if isinstance(value, str) and (name := _secret_name(path)):
+        masked = _redactor().text(json.dumps({name: value[:_MASKED]}))
         if "REDACTED" in masked:
             try:
-                value = json.loads(masked)[name[1]]
+                value = json.loads(masked)[name]
             except (ValueError, KeyError):
                 value = "REDACTED"
     return show(value)
 
 
-def _says_secret(name: str) -> bool:
+@lru_cache(1024)
+def _secret_name(path: str) -> str:
+    """The name at the end of a path, if it may say that the value is secret."""
     from pytest_chatapi.redaction.members import may_be_secret
 
-    return may_be_secret({name})
+    name = _MEMBER.search(path)
+    return name[1] if name and may_be_secret({name[1]}) else ""
 
 
 _MEMBER = re.compile(r"[.](\w[\w-]*)\Z")

@@ -8,14 +8,26 @@ from typing import Any, NamedTuple
 
 from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.fuzz.deliveries import CATALOGUE, Delivery, Step, apply, delivered
 from pytest_chatapi.fuzz.draft import Draft
+from pytest_chatapi.fuzz.loops import calls_of
 from pytest_chatapi.fuzz.replies import HARD, completion_for, fitting, kinds, reply_of
 from pytest_chatapi.mock.replies import Reply
 from pytest_chatapi.recording.interaction import Interaction
 
-__all__ = ["OWN", "Case", "Deliverer", "Said", "cases_of", "draft_of", "fixed_cases", "said_reply"]
+__all__ = [
+    "FEWER_CHUNKS",
+    "OWN",
+    "Case",
+    "Deliverer",
+    "Said",
+    "cases_of",
+    "draft_of",
+    "fixed_cases",
+    "said_reply",
+]
 
 _MOST_TURNS = 50
 
@@ -23,12 +35,21 @@ OWN = "reply "
 """How the kind of a reply of the test's own begins; its index follows."""
 
 
+FEWER_CHUNKS = ("compact", "whole_texts", "role_with_content", "finish_with_content")
+"""Deliveries that make a counterexample easier to read."""
+
+
 class Said(NamedTuple):
-    """What the model says: a kind of `replies.kinds`, or `OWN` and an index."""
+    """What the model says: a kind of `replies.kinds`, or `OWN` and an index.
+
+    Attributes:
+        then: the kinds of its further responses in a tool loop, before it comes to an end.
+    """
 
     kind: str
     text: str = HARD
     number: int = 0
+    then: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,6 +87,7 @@ class Deliverer:
         own: the replies that a test allows; ``None``: any that fits.
         asked: the bodies of the requests of this run, each once: a repeated one is a retry, and
             gets the same response.
+        said: what the model said to each of them.
         sent: the response to each of them.
         changed: whether each delivery had something to change in some response.
     """
@@ -73,12 +95,13 @@ class Deliverer:
     own: Sequence[Reply] | None = None
     case: Case = field(default_factory=lambda: Case(Said("text", "Hello!")))
     asked: list[bytes | str | None] = field(default_factory=list)
+    said: list[JSONObject] = field(default_factory=list)
     sent: list[Interaction] = field(default_factory=list)
     changed: bool = False
     problem: str = ""
 
     def begin(self, case: Case) -> None:
-        self.case, self.asked, self.sent, self.changed = case, [], [], False
+        self.case, self.asked, self.said, self.sent, self.changed = case, [], [], [], False
         self.problem = ""
 
     def __call__(self, request: Request) -> Interaction:
@@ -99,12 +122,17 @@ class Deliverer:
             self.changed |= apply(draft, self.case.steps)
         response = delivered(request, draft)
         self.asked.append(body)
+        self.said.append(draft.completion)
         self.sent.append(response)
         return response
 
     def _reply(self, ask: Ask, turn: int) -> Reply:
         reply = said_reply(self.case.said, ask, self.own, turn)
-        return reply if turn == 0 or self.own is None else fitting(reply, ask.body)
+        if turn == 0 or self.own is None:
+            return reply
+        reply = fitting(reply, ask.body)
+        is_over = turn >= len(self.own) and any(calls_of(completion_for(reply, ask.body, turn)))
+        return fitting(None, ask.body) if is_over else reply
 
 
 def said_reply(said: Said, ask: Ask, own: Sequence[Reply] | None, turn: int = 0) -> Reply:
@@ -112,7 +140,11 @@ def said_reply(said: Said, ask: Ask, own: Sequence[Reply] | None, turn: int = 0)
     if own is not None:
         first = int(said.kind.removeprefix(OWN))
         return own[min(first + turn, len(own) - 1)]
-    kind = said.kind if turn == 0 else kinds(ask)[0]
+    kind = said.kind
+    if turn:
+        fitting_kinds = kinds(ask)
+        kind = said.then[turn - 1] if turn <= len(said.then) else ""
+        kind = kind if kind in fitting_kinds else fitting_kinds[0]
     return reply_of(kind, ask, said.text, said.number)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import pprint
 import re
 import textwrap
@@ -10,10 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_chatapi.contract.wording import mask, shortened
+from pytest_chatapi.contract.wording import mask, shortened, show
 from pytest_chatapi.errors import ChatAPIError
-from pytest_chatapi.fuzz.cases import OWN, Case
+from pytest_chatapi.fuzz.cases import FEWER_CHUNKS, OWN, Case
 from pytest_chatapi.fuzz.deliveries import CATALOGUE
+from pytest_chatapi.fuzz.loops import SentBack
 from pytest_chatapi.fuzz.oracle import Outcome, difference
 from pytest_chatapi.recording.cassette import prepared, write
 from pytest_chatapi.recording.interaction import Interaction
@@ -63,7 +65,10 @@ def described(
     """
     lines = _wrapped(f"chatapi_fuzz: the consumer {failure.problem}", "  ")
     lines += ["", *_deliveries(failure.case)]
-    if failure.case.steps:
+    if failure.outcome.sent_back is not None and failure.case.illegal is None:
+        lines += _sent_back(failure.outcome.sent_back)
+        lines += _wrapped(f"  result          {failure.outcome}", " " * 18)
+    elif failure.case.steps:
         lines += _wrapped(f"  plain delivery  {failure.plain}", " " * 18)
         lines += _wrapped(f"  this delivery   {failure.outcome}", " " * 18)
         lines += _difference(failure)
@@ -74,13 +79,23 @@ def described(
     if cassette:
         lines += ["", "As a recording:", f"  {cassette}"]
     lines += _others(failure, others)
-    names = [step.name for step in failure.case.steps if step.name != "compact"]
+    names = _to_skip(failure.case)
+    if failure.problem == "lost the refusal":
+        names = ["refusal"]
     if names:
         remedy = " or ".join(f"skip=[{name!r}]" for name in reversed(names))
         lines += ["", *_wrapped(f"To try the others without it: {remedy}", "  ")]
     for note in notes:
         lines += ["", *_wrapped(note, "")]
     return "\n".join(lines)
+
+
+def _to_skip(case: Case) -> list[str]:
+    """The deliveries without which the others can be tried."""
+    if case.illegal is not None:
+        return [case.illegal.name]
+    names = [step.name for step in case.steps]
+    return [name for name in names if name not in FEWER_CHUNKS] or names
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
@@ -92,14 +107,25 @@ def _wrapped(text: str, indent: str) -> list[str]:
 
 def _deliveries(case: Case) -> Iterator[str]:
     said = case.said
-    what = said.kind
-    if not said.kind.startswith(OWN):
+    what = ", then ".join([said.kind, *said.then])
+    if said.kind.startswith(OWN):
+        what = f"replies[{said.kind.removeprefix(OWN)}]"
+    else:
         what += f": {said.text!r}" + (" in the arguments" if "call" in said.kind else "")
     yield from _wrapped(f"  response        {what}", " " * 18)
     for step in case.steps:
         row = CATALOGUE[step.name]
         where = f", response {case.turn + 1}" if row.kind == "illegal" and case.turn else ""
         yield from _wrapped(f"  {row.kind:<15} {step}{where}: {row.title}", " " * 18)
+
+
+def _sent_back(sent_back: SentBack) -> Iterator[str]:
+    yield from _wrapped(f"  request {sent_back.request + 1:<7} {sent_back.detail}", " " * 18)
+    for at, message in enumerate(sent_back.messages[:_FEW]):
+        label = "it sent" if not at else ""
+        yield from _wrapped(f"  {label:<15} {show(message, 300)}", " " * 18)
+    if len(sent_back.messages) > _FEW:
+        yield f"{'':<18}... and {len(sent_back.messages) - _FEW} more"
 
 
 def _difference(failure: Failure) -> list[str]:
@@ -129,10 +155,12 @@ def _others(failure: Failure, others: Sequence[Failure]) -> Iterator[str]:
     own = failure.case.steps[-1].name if failure.case.steps else ""
     groups: dict[str, dict[str, None]] = {}
     for other in others:
-        if other.case.steps and (name := other.case.steps[-1].name) != own:
+        if other is not failure and not other.case.steps:
+            groups.setdefault("plain", {})[f"{other.problem} ({other.case.said.kind})"] = None
+        elif other.case.steps and (name := other.case.steps[-1].name) != own:
             groups.setdefault(CATALOGUE[name].kind, {})[name] = None
     if groups:
-        yield from ("", "It is wrong with these deliveries too:")
+        yield from ("", "It also fails on these:")
     for kind, names in groups.items():
         shown = list(names)[:_FEW]
         more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
@@ -147,12 +175,21 @@ def _test(
 ) -> Iterator[str]:
     case = failure.case
     is_loud = case.illegal is not None
+    sent_back = None if is_loud else failure.outcome.sent_back
+    modules = {"asyncio": consumer.startswith("asyncio.")}
+    modules["json"] = sent_back is not None and bool(sent_back.calls)
+    imports = [f"import {name}" for name, is_used in modules.items() if is_used]
+    yield from (*imports, "") if imports else ()
     yield from ("import pytest", "") if is_loud else ()
     yield from ("from pytest_chatapi.mock import wire", "", "")
     name = case.steps[-1].name if case.steps else f"reads_{case.said.kind}"
+    name = name if sent_back is None else "tool_loop"
     yield f"def test_{re.sub('[^0-9a-z]+', '_', name)}(chatapi_mock):"
+    if sent_back is not None:
+        yield from (f"    {line}" for line in _loop(sent_back, sent, consumer))
+        return
     body: list[str] = []
-    expected = _literal(failure.plain)
+    expected = _expected(failure.plain)
     if name in _LARGER_CHUNKS and failure.outcome.error is None:
         expected = None
     if case.steps and not is_loud and expected is None and failure.plain.error is None:
@@ -177,6 +214,38 @@ def _test(
     yield from (f"    {line}" for line in body)
 
 
+def _loop(sent_back: SentBack, sent: Sequence[Interaction], consumer: str) -> Iterator[str]:
+    """Code that runs a tool loop to its end, and looks at what was sent back."""
+    number = sent_back.request
+    has_end = bool(number and sent_back.calls) or sent_back.is_open
+    scripted = sent if sent_back.is_open else sent[: max(number, 1)]
+    yield "chatapi_mock.script("
+    yield "    ["
+    for response in scripted:
+        yield from (f"        {line}" for line in _wire(response))
+    if has_end:
+        yield '        "Done.",'
+    yield from ("    ]", ")", consumer)
+    if sent_back.is_open or not has_end:
+        yield f"assert len(chatapi_mock.requests) == {len(scripted) + has_end}"
+        return
+    yield f'messages = json.loads(chatapi_mock.requests[{number}].body)["messages"]'
+    yield 'calls = [c for m in messages for c in m.get("tool_calls") or ()]'
+    yield 'answered = [m["tool_call_id"] for m in messages if m["role"] == "tool"]'
+    ids = [call["id"] for call in sent_back.calls]
+    yield from _equality('sorted(c["id"] for c in calls)', _literal(sorted(ids)))
+    yield 'assert sorted(answered) == sorted(c["id"] for c in calls)'
+    changed = next((c for c in sent_back.calls if c["id"] == sent_back.changed), None)
+    if changed is None:
+        return
+    kind, at = changed["type"], ids.index(changed["id"])
+    yield f'called = calls[{at}]["{kind}"]'
+    yield from _equality('called["name"]', _literal(changed[kind]["name"]))
+    if kind == "function":
+        arguments = json.loads(changed[kind]["arguments"])
+        yield from _equality('json.loads(called["arguments"])', _literal(arguments))
+
+
 def _lost_id(failure: Failure, sent: Sequence[Interaction]) -> str:
     """The id of a call that was sent and is not in the result."""
     body, result = b"".join(sent[0].pieces).decode(), repr(failure.outcome.value)
@@ -191,16 +260,20 @@ def _equality(consumer: str, expected: str) -> list[str]:
     return [f"assert {consumer} == (", *(f"    {part}" for part in expected.split("\n")), ")"]
 
 
-def _literal(outcome: Outcome) -> str | None:
+def _expected(outcome: Outcome) -> str | None:
     """A result as an expression that a test can have; ``None`` where it has no such form."""
     if outcome.error is not None:
         return None
     try:
-        text = pprint.pformat(outcome.value, width=_WIDTH - 8, sort_dicts=False)
+        text = _literal(outcome.value)
         is_same = bool(ast.literal_eval(text) == outcome.value)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return None
     return text if is_same else None
+
+
+def _literal(value: object) -> str:
+    return pprint.pformat(value, width=_WIDTH - 10, sort_dicts=False)
 
 
 def _script(sent: Sequence[Interaction]) -> list[str]:

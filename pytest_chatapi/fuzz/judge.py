@@ -59,7 +59,13 @@ class Judge:
     def judged(self, case: Case) -> Failure | None:
         """What is wrong in a case; ``None`` if nothing is, or if there is nothing to see in it."""
         plain = self.plain_outcome(case.said)
+        if plain.sent_back is not None:
+            if case.steps:
+                return None  # the same again
+            return Failure(case, plain.sent_back.problem, plain, plain)
         if not case.steps:
+            if case.said.then:
+                return None  # a consumer may refuse to go on for long
             if plain.error is not None and case.said.kind in SUCCESSES:
                 return Failure(case, "could not read the plain delivery", plain, plain)
             return None
@@ -69,6 +75,8 @@ class Judge:
         outcome, changed = self.run(case)
         if not changed:
             return None
+        if outcome.sent_back is not None and illegal is None:
+            return Failure(case, outcome.sent_back.problem, plain, outcome)
         rows = [CATALOGUE[step.name] for step in case.steps]
         problem = problem_of(rows, plain, outcome, self.same)
         return Failure(case, problem, plain, outcome) if problem else None

@@ -10,6 +10,7 @@ from typing import Any
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import mask, shortened
 from pytest_chatapi.fuzz.deliveries import UNKNOWN, WEB_PAGE, Delivery
+from pytest_chatapi.fuzz.loops import SentBack
 
 __all__ = [
     "Outcome",
@@ -24,10 +25,17 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a consumer returned, or the exception that it raised."""
+    """What a consumer returned, or the exception that it raised.
+
+    Attributes:
+        sent_back: what is wrong with its further requests.
+        requests: how many different requests it sent.
+    """
 
     value: Any = None
     error: BaseException | None = None
+    sent_back: SentBack | None = None
+    requests: int = 0
 
     def __str__(self) -> str:
         if self.error is None:
@@ -56,7 +64,10 @@ def problem_of(
         if outcome.error is not None or plain.error is not None or outcome.value is None:
             return ""
         if _equal(plain.value, outcome.value, same):
-            return "" if illegal.may_recover else "took an illegal delivery for the response"
+            has_asked_again = outcome.requests > plain.requests
+            if illegal.may_recover or has_asked_again:
+                return ""
+            return "took an illegal delivery for the response"
         if is_part(outcome.value, plain.value):
             return "took a part of the response for the whole"
         # An error message would say more than the page.

@@ -16,13 +16,25 @@ from pytest_chatapi.mock.replies import Reply
 from pytest_chatapi.mock.schema_values import fitting_json
 from pytest_chatapi.mock.wire_form import compact
 
-__all__ = ["HARD", "SUCCESSES", "completion_for", "fitting", "kinds", "reply_of"]
+__all__ = [
+    "HARD",
+    "KINDS",
+    "SUCCESSES",
+    "completion_for",
+    "endings",
+    "fitting",
+    "kinds",
+    "reply_of",
+]
 
 HARD = ' Zoë: "日本" 🙂\u2028data: [DONE]\x85{}\\n\n\n id: 1  end '
 """A text that readers get wrong: each part of it looks like something else on the wire."""
 
 SUCCESSES = ("text", "structured", "call", "calls", "text and calls")
 """The kinds that a consumer must be able to read; the others it may refuse."""
+
+
+KINDS = (*SUCCESSES, "refusal", "length", "content_filter")
 
 
 def kinds(ask: Ask) -> list[str]:
@@ -39,6 +51,16 @@ def kinds(ask: Ask) -> list[str]:
                 found.append("text and calls")
     found.append("refusal")
     return found
+
+
+def endings(ask: Ask) -> list[str]:
+    """The kinds of text that ends before it is complete, as `finish_reason` says then.
+
+    Where JSON is wanted there are none: what ends early is not JSON.
+    """
+    if "text" not in kinds(ask):
+        return []
+    return [*(["length"] if ask.cap is not None else []), "content_filter"]
 
 
 def _tools(ask: Ask) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from pytest_chatapi.fuzz.cases import OWN, Case
+from pytest_chatapi.fuzz.cases import FEWER_CHUNKS, OWN, Case
 from pytest_chatapi.fuzz.counterexample import Failure
 from pytest_chatapi.fuzz.deliveries import Step
 
@@ -13,7 +13,6 @@ __all__ = ["shrunk"]
 
 _SIMPLE = ("a", "ab", "a b", "é")
 _MOST = 80
-_FEWER_CHUNKS = ("compact", "whole_texts", "role_with_content", "finish_with_content")
 
 
 def shrunk(failure: Failure, judged: Callable[[Case], Failure | None]) -> Failure:
@@ -41,15 +40,17 @@ def _smaller(case: Case) -> Iterator[Case]:
     """Simpler cases, the simplest first."""
     said = case.said
     names = {step.name for step in case.steps}
+    for at in range(len(said.then)):
+        yield replace(case, said=said._replace(then=said.then[:at] + said.then[at + 1 :]))
     if not said.kind.startswith(OWN):
         for text in _SIMPLE:
             if len(text) < len(said.text):
                 yield replace(case, said=said._replace(text=text))
     for at in range(len(case.steps) - 1):
-        if case.steps[at].name not in _FEWER_CHUNKS:
+        if case.steps[at].name not in FEWER_CHUNKS:
             yield replace(case, steps=(*case.steps[:at], *case.steps[at + 1 :]))
     if case.steps and "compact" not in names:
-        for name in _FEWER_CHUNKS:
+        for name in FEWER_CHUNKS:
             if name not in names:
                 yield replace(case, steps=(Step(name), *case.steps))
     if said.kind.startswith(OWN):

@@ -13,7 +13,7 @@ from pytest_chatapi.faults.fault import CATALOGUE as FAULTS
 from pytest_chatapi.fuzz.cases import OWN, Case, Said, draft_of
 from pytest_chatapi.fuzz.deliveries import CATALOGUE, Delivery, Places, Step, apply, delivered
 from pytest_chatapi.fuzz.draft import STAGES, Draft
-from pytest_chatapi.fuzz.replies import completion_for, kinds, reply_of
+from pytest_chatapi.fuzz.replies import completion_for, endings, kinds, reply_of
 
 try:
     from hypothesis import strategies as st
@@ -42,7 +42,9 @@ def _said(fitting: Sequence[Said]) -> st.SearchStrategy[Said]:
     def varied(said: Said) -> st.SearchStrategy[Said]:
         if said.kind.startswith(OWN):
             return st.just(said)
-        return st.builds(Said, st.just(said.kind), texts(), st.integers(0, 3))
+        then = st.lists(st.sampled_from(["call", "calls", "text and calls"]), max_size=3)
+        further = then.map(tuple) if said.then else st.just(())
+        return st.builds(Said, st.just(said.kind), texts(), st.integers(0, 3), further)
 
     return st.sampled_from(fitting).flatmap(varied)
 
@@ -146,7 +148,7 @@ def completions(body: JSONObject | None = None) -> st.SearchStrategy[JSONObject]
     """
     body = body or _PLAIN
     ask = Ask(body)
-    return _said([Said(kind) for kind in kinds(ask)]).map(
+    return _said([Said(kind) for kind in [*kinds(ask), *endings(ask)]]).map(
         lambda what: completion_for(reply_of(what.kind, ask, what.text, what.number), body, 0)
     )
 
@@ -176,7 +178,9 @@ def exchanges(
         )
         return Exchange(request, response)
 
-    return cases(ask, [Said(kind) for kind in kinds(ask)], start, allowed=allowed).map(exchange)
+    return cases(
+        ask, [Said(kind) for kind in [*kinds(ask), *endings(ask)]], start, allowed=allowed
+    ).map(exchange)
 
 
 def streams(

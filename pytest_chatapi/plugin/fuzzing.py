@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
+import sys
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +17,14 @@ import pytest
 
 from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.exchange import Request
-from pytest_chatapi.contract.wording import did_you_mean, shortened
+from pytest_chatapi.contract.wording import did_you_mean, listed, shortened
 from pytest_chatapi.errors import ChatAPIError, SettingError
 from pytest_chatapi.fuzz.cases import OWN, Case, Deliverer, Said
 from pytest_chatapi.fuzz.counterexample import Failure, described, write_cassette
 from pytest_chatapi.fuzz.deliveries import CATALOGUE
+from pytest_chatapi.fuzz.loops import SentBack, Turn, endless, left_open, wrong_follow_up
 from pytest_chatapi.fuzz.oracle import Outcome
-from pytest_chatapi.fuzz.replies import HARD, kinds, reply_of
+from pytest_chatapi.fuzz.replies import HARD, KINDS, endings, kinds, reply_of
 from pytest_chatapi.fuzz.shrink import shrunk
 from pytest_chatapi.mock.builders import reply_that_fits
 from pytest_chatapi.mock.replies import Reply
@@ -32,6 +35,22 @@ if TYPE_CHECKING:
     from pytest_chatapi.fuzz.search import Search
 
 __all__ = ["Fuzz"]
+
+
+_MOST_REQUESTS = 50
+
+
+class Stopped(BaseException):
+    """The consumer sends too many requests; no `except Exception` of it gets in the way."""
+
+
+class _Bounded(list[Request]):
+    """The requests of one run."""
+
+    def append(self, request: Request) -> None:
+        if len(self) == _MOST_REQUESTS:
+            raise Stopped(f"after {_MOST_REQUESTS} requests")
+        super().append(request)
 
 
 class Fuzz:
@@ -66,7 +85,7 @@ class Fuzz:
             same: compares two results; ``None``: they have to be equal.
             debatable: fail for what the reference leaves open too, which is only reported else.
             skip: names of deliveries to leave out, such as those that a client library is known
-                to read wrong.
+                to read wrong; also kinds of responses, such as ``refusal``.
 
         Raises:
             SettingError: Hypothesis is not installed, or an argument is wrong.
@@ -114,26 +133,34 @@ class Fuzz:
         from pytest_chatapi.fuzz.search import Search
 
         deliverer = Deliverer(own)
-        with asyncio.Runner() as runner:
+        with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
 
             def run(case: Case) -> tuple[Outcome, bool]:
                 deliverer.begin(case)
-                outcome = _outcome(consumer, runner)
+                outcome = self._outcome(consumer, runner, patch)
                 if outcome.error is not None:
                     outcome.error.with_traceback(None)  # which keeps all that the consumer made
-                self._handle.recorder.exchanges.clear()
                 if deliverer.problem:
                     raise SettingError(deliverer.problem)
+                outcome = replace(
+                    outcome,
+                    sent_back=self._sent_back(outcome, deliverer),
+                    requests=len(deliverer.asked),
+                )
                 return outcome, deliverer.changed
 
-            ask = self._first_request(consumer, runner)
+            ask = self._first_request(consumer, runner, patch)
+            said = _said(ask, own, skip)
             self._mock.reply(deliverer)
-            said = _said(ask, own)
             turns = 1
             outcomes = []
             for what in said:
                 outcomes.append(run(Case(what))[0])
                 turns = max(turns, len(deliverer.asked))
+            called = [what for what in said if what.kind == "call"]
+            if turns > 1 and own is None:
+                several = "calls" if any(what.kind == "calls" for what in said) else "call"
+                said += [what._replace(then=(several,)) for what in called]
             if all(outcome.error is None and outcome.value is None for outcome in outcomes):
                 raise SettingError(
                     "the consumer returns None: return what it understood of the response"
@@ -171,6 +198,24 @@ class Fuzz:
                 notes=notes,
             )
 
+    def _sent_back(self, outcome: Outcome, deliverer: Deliverer) -> SentBack | None:
+        """What is wrong with the further requests of a run."""
+        refusals = {request.body: message for request, message in self._mock.refused}
+        turns: dict[object, Turn] = {}
+        for request in self._mock.requests:
+            body = request_json(request)[0]
+            if request.body in turns or not isinstance(body, dict) or "messages" not in body:
+                continue
+            answered = request.body in deliverer.asked
+            said = deliverer.said[deliverer.asked.index(request.body)] if answered else None
+            turns[request.body] = Turn(body, said, refusals.get(request.body, ""))
+        known = list(turns.values())
+        if wrong := wrong_follow_up(known):
+            return wrong
+        if isinstance(outcome.error, Stopped):
+            return endless(known, _MOST_REQUESTS)
+        return left_open(known, outcome.value)
+
     def _debatable(self, search: Search) -> list[str]:
         """What the consumer reads differently though the reference leaves it open."""
         failures = search.wrong_in(["debatable"])
@@ -197,7 +242,33 @@ class Fuzz:
             raise SettingError("chatapi_fuzz has to be an argument of the test")
         return mock
 
-    def _first_request(self, consumer: Callable[[], Any], runner: asyncio.Runner) -> Ask:
+    def _outcome(
+        self, consumer: Callable[[], Any], runner: asyncio.Runner, patch: pytest.MonkeyPatch
+    ) -> Outcome:
+        """What the consumer makes of its responses; the mock has its requests then."""
+        __tracebackhide__ = True
+        patch.setattr(self._mock, "requests", _Bounded())
+        patch.setattr(self._mock, "refused", [])
+        try:
+            result = consumer()
+            if inspect.iscoroutine(result):
+                result = runner.run(result)
+            if inspect.isgenerator(result) or inspect.isasyncgen(result):
+                raise SettingError(
+                    "the consumer returned a generator, which has not read the response yet: "
+                    "return what it yields, joined"
+                )
+            return Outcome(result)
+        except ChatAPIError:
+            raise
+        except (Exception, Stopped) as error:
+            return Outcome(error=error)
+        finally:
+            self._handle.recorder.exchanges.clear()
+
+    def _first_request(
+        self, consumer: Callable[[], Any], runner: asyncio.Runner, patch: pytest.MonkeyPatch
+    ) -> Ask:
         """What the consumer asks for, first of all."""
         __tracebackhide__ = True
         bodies: list[Ask] = []
@@ -209,8 +280,7 @@ class Fuzz:
 
         route = self._mock.reply(reply)
         route.reply_count = 1  # an error says that it is not requested, so the mock need not
-        outcome = _outcome(consumer, runner)
-        self._handle.recorder.exchanges.clear()
+        outcome = self._outcome(consumer, runner, patch)
         if not bodies:
             for _, message in self._mock.refused[:1]:
                 raise SettingError(f"the API refused the request of the consumer: {message}")
@@ -221,8 +291,8 @@ class Fuzz:
 
 
 def _size(failure: Failure) -> tuple[bool, int]:
-    """What is easier to understand comes first: the plain delivery, then few steps."""
-    return bool(failure.case.steps), len(failure.case.steps)
+    """What is easier to understand comes first: few steps, and a refusal, which is long, last."""
+    return failure.problem == "lost the refusal", len(failure.case.steps)
 
 
 def _require_comparable(
@@ -238,6 +308,9 @@ def _require_comparable(
 
 
 def _is_in_loop() -> bool:
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_run():
+        return True
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -265,7 +338,7 @@ def _check(consumer: object, examples: int, skip: Collection[str]) -> None:
     if isinstance(skip, str):
         raise SettingError(f"skip: use a list of names, [{skip!r}]")
     for name in skip:
-        if name not in CATALOGUE:
+        if name not in CATALOGUE and name not in KINDS:
             raise SettingError(f"skip: no delivery {name!r}{did_you_mean(name, CATALOGUE)}")
 
 
@@ -285,31 +358,16 @@ def _replies(replies: Sequence[Reply | str]) -> list[Reply]:
     return [text(reply) if isinstance(reply, str) else reply for reply in replies]
 
 
-def _said(ask: Ask, own: Sequence[Reply] | None) -> list[Said]:
+def _said(ask: Ask, own: Sequence[Reply] | None, skip: Collection[str]) -> list[Said]:
     """What the model may say, the plainest first."""
     if own is not None:
         return [Said(f"{OWN}{at}", "") for at in range(len(own))]
     said = []
-    for kind in kinds(ask):
+    for kind in [*kinds(ask), *endings(ask)]:
         text = f"No: {HARD}" if kind == "refusal" else HARD
-        reply_of(kind, ask, text)
-        said.append(Said(kind, text))
+        if kind not in skip:
+            reply_of(kind, ask, text)
+            said.append(Said(kind, text))
+    if not said:
+        raise SettingError(f"skip: leaves no response: the request allows {listed(kinds(ask))}")
     return said
-
-
-def _outcome(consumer: Callable[[], Any], runner: asyncio.Runner) -> Outcome:
-    __tracebackhide__ = True
-    try:
-        result = consumer()
-        if inspect.iscoroutine(result):
-            result = runner.run(result)
-        if inspect.isgenerator(result) or inspect.isasyncgen(result):
-            raise SettingError(
-                "the consumer returned a generator, which has not read the response yet: "
-                "return what it yields, joined"
-            )
-        return Outcome(result)
-    except ChatAPIError:
-        raise
-    except Exception as error:
-        return Outcome(error=error)

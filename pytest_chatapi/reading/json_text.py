@@ -9,6 +9,11 @@ from pytest_chatapi.contract.wire import JSON
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading.places import TextProblem, line_and_column, undecodable
 
+try:  # OpenAI's SDK brings it
+    from jiter import from_json  # type: ignore[import-not-found,unused-ignore]
+except ImportError:
+    from_json = None  # type: ignore[assignment,unused-ignore]
+
 __all__ = ["JSONProblem", "loads", "loads_line"]
 
 _HUGE = re.compile(r"\d{4301}")
@@ -48,6 +53,13 @@ def loads_line(line: bytes, name: str, number: int) -> JSON:
     Raises:
         ReadError: whatever is wrong with it.
     """
+    if from_json is not None:
+        # What it reads it reads as `json` does, in less than half the time. It refuses lone
+        # surrogates, and does not say in the same words what is wrong.
+        try:
+            return from_json(line)
+        except ValueError:
+            pass
     try:
         return loads(line.decode())
     except UnicodeDecodeError as error:
