@@ -153,7 +153,11 @@ def test_without_times_none_are_invented(entry: Entry) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["parallel", "parallel-stream", pytest.param("stream-usage", marks=pytest.mark.slow)]
+    "name",
+    [
+        "parallel",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("parallel-stream", "stream-usage")),
+    ],
 )
 def test_a_fault_meets_any_deviation_of_a_server(name: str) -> None:
     for first in SETS["compatible-servers"]:

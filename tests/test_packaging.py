@@ -136,7 +136,8 @@ def test_the_wheel_of_the_sdist_is_the_wheel(wheel: Path, sdist: Path, tmp_path:
     assert contents[0] == contents[1]
 
 
-@pytest.mark.parametrize("kind", ["wheel", pytest.param("editable", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["wheel", "editable"])
 def test_each_install_finds_its_data(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

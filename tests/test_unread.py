@@ -514,6 +514,7 @@ def test_a_folder_that_the_command_names_has_something_to_check(
     assert is_empty == any("d" in argument.split("=")[-1:] for argument in arguments)
 
 
+@pytest.mark.slow  # two processes
 def test_workers_fail_where_nothing_was_checked(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
