@@ -33,6 +33,9 @@ _LIBRARIES = (
     "vcr.stubs.httpx_stubs yaml".split()
 )
 
+# Each plugin of pytest is registered, and looked through for fixtures, in each run.
+_UNUSED = "cacheprovider doctest legacypath pastebin setuponly setupplan stepwise".split()
+
 
 def keep_imports() -> None:
     """Import what inner runs use.
@@ -66,7 +69,8 @@ def run_here(pytester: pytest.Pytester, *flags: str) -> pytest.RunResult:
             warnings.simplefilter("ignore", category)
         try:
             result = pytester.runpytest_inprocess(
-                *("-p", "no:cacheprovider", "--no-header"),
+                *(f"-pno:{name}" for name in _UNUSED),
+                "--no-header",
                 *("-o", "asyncio_default_fixture_loop_scope=function"),
                 *flags,
             )
