@@ -473,11 +473,11 @@ def test_the_counterexample_can_be_pasted_and_replayed(
     assert "hypothesis" not in pasted
     recorded = _WITH_RECORDING.replace("CASSETTE", after.partition("\n")[0].strip())
     recorded = recorded.replace("ILLEGAL", str(illegal))
-    pytester.makepyfile(test_pasted="from app import answer\n" + pasted, test_again=recorded)
+    pytester.makepyfile(test_pasted="from app import answer\n" + pasted, test_replayed=recorded)
     result = run_here(pytester, "test_pasted.py")
     result.assert_outcomes(failed=1)
     assert why in result.stdout.str()
-    result = run_here(pytester, "test_again.py")
+    result = run_here(pytester, "test_replayed.py")
     result.assert_outcomes(failed=1)
     assert ("assert not True" if illegal else why) in result.stdout.str()
 
