@@ -36,6 +36,7 @@ MODELS = {
 KINDS = ("string", "integer", "number", "boolean")
 SCHEMAS = 100  # applications behind one gateway have that many, in a thousand rows
 CHUNKS = 150
+TEXT_SIZE = 1.0  # of all texts, as a factor
 
 
 # --- rows -------------------------------------------------------------------------------------
@@ -43,6 +44,7 @@ CHUNKS = 150
 
 def text(rng: random.Random, size: int) -> str:
     """About `size` characters, with quotes, newlines and an accent as real texts have them."""
+    size = max(10, int(size * TEXT_SIZE))
     words = rng.choices(WORDS, k=size // 5)
     words[len(words) // 2] = rng.choice(['"so",', "caf\u00e9", "**bold**", "x = 1;\n", "100%"])
     return " ".join(words)[:size]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from traffic import ANSWER
 
 from pytest_chatapi.cli import rates as rates_module
 from pytest_chatapi.cli.main import main
+from pytest_chatapi.logs import engines
 from pytest_chatapi.logs import files as files_module
 
 START = 1793491200
@@ -114,6 +118,26 @@ def test_what_is_not_shown_is_counted(run: Run) -> None:
     _, out, _ = run("--max-rate", "1%", "log.jsonl")
     assert "           and 25 more (--format json has all)\n" in out
     assert "  and 10 more (--format json has all)\n" in out
+
+
+def test_the_page(run: Run) -> None:
+    Path("log.jsonl").write_text(text_of(ROWS))
+    status, out, err = run("--max-rate", "U02=20%", "--format", "html", "log.jsonl", "-o", "a.html")
+    assert (status, out, err) == (0, "", "")
+    assert "<title>Findings in logs: 2026-11-01 to 2026-11-10</title>" in Path("a.html").read_text()
+
+
+@pytest.mark.parametrize("form", ["text", "json", "html"])
+def test_no_report_has_a_secret(run: Run, form: str) -> None:
+    """In the id, model, provider and finding of a row, and in the name of its file."""
+    key = "sk-proj-" + "aB3dE5gH7jK9mN1p" * 3
+    names = {"id": key, "model": key, "api_base": f"http://user:{key}@host/v1?api_key={key}"}
+    response = {**ANSWER, "id": key, "object": key, "usage": {"prompt_tokens": key}}
+    file = f"log-{key}.jsonl"
+    Path(file).write_text(text_of([litellm(1, response=response, **names), {"id": key, "x": 1}]))
+    _, out, err = run("--rates", "--format", form, file)
+    assert "S03" in out
+    assert key[8:] not in out + err
 
 
 def test_limits_decide_the_status(run: Run) -> None:
@@ -361,7 +385,7 @@ def test_urls(run: Run) -> None:
         (["memory://logs"], "memory://logs: add --rates, which reads URLs\n"),
         (["--format", "parquet"], "--format parquet is for rates: add --rates"),
         (["--rates", "--format", "parquet"], "--format parquet needs a file: add --output FILE"),
-        (["--rates", "--format", "junit"], "--rates has no format junit: use text, json, parquet"),
+        (["--rates", "--format", "junit"], "--rates has no format junit: use text, json, html, "),
         (
             ["--sample", "1%", "--write-baseline"],
             "--write-baseline and --sample cannot be combined",
@@ -381,3 +405,35 @@ def test_bad_usage(run: Run, options: list[str], message: str) -> None:
     status, out, err = run("log.jsonl", *options)
     assert (status, out) == (2, "")
     assert err.startswith(f"chatapi: {message}")
+
+
+@pytest.mark.parametrize(
+    ("engine", "greeting", "reason"),
+    [
+        ("dask", b"", "timed out"),
+        ("dask", b"HTTP/1.1 400 Bad Request", "something else than Dask listens there"),
+        ("ray", b"SSH-2.0-OpenSSH", "something else than Ray listens there"),
+    ],
+)
+def test_what_is_not_a_cluster_is_not_waited_for(
+    run: Run, monkeypatch: pytest.MonkeyPatch, engine: str, greeting: bytes, reason: str
+) -> None:
+    monkeypatch.setattr(engines, "_PATIENCE", 0.5 if greeting else 0.01)
+    monkeypatch.setitem(engines.ENGINES, engine, lambda *_: iter(()))
+    Path("log.jsonl").write_text(text_of(ROWS[:1]))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+
+        def greet() -> None:
+            connection, _ = server.accept()
+            connection.settimeout(5)
+            with connection, suppress(OSError):
+                connection.sendall(greeting)
+                connection.recv(1)  # until the other side closes it
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        status, out, err = run("log.jsonl", "--engine", engine, "--address", address)
+        thread.join()
+    assert (status, out) == (2, "")
+    assert err == f"chatapi: --engine {engine}: no cluster at {address}: {reason}\n"

@@ -59,7 +59,7 @@ def add_to(commands: Commands) -> None:
     check.add_argument(
         "paths", nargs="*", metavar="PATH", help="a file, folder or glob pattern, or - for stdin"
     )
-    add_format(check, [*FORMATS, "parquet"])
+    add_format(check, [*FORMATS, "html", "parquet"])
     check.add_argument("-o", "--output", metavar="FILE", help="write the report to FILE")
     for row in _OPTIONS.values():
         _add_option(check, row)

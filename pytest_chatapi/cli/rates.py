@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "Run", "add_options", "are_wanted", "run"]
 
-FORMATS = ("text", "json", "parquet")
+FORMATS = ("text", "json", "html", "parquet")
 """Those of the rates."""
 
 _OPTIONS = ("max_rate", "sample", "since", "until", "state", "engine", "address")
@@ -37,7 +37,8 @@ def add_options(check: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--rates",
         action="store_true",
-        help="show how often each finding is in the rows, by provider, model and day",
+        help="show how often each finding is in the rows, by provider, model and day; as a page "
+        "with --format html",
     )
     group.add_argument(
         "--max-rate",
@@ -68,8 +69,8 @@ def are_wanted(arguments: argparse.Namespace) -> bool:
     """
     named = [name for name in _OPTIONS if getattr(arguments, name)]
     if not arguments.rates and not named:
-        if arguments.format == "parquet":
-            raise SettingError("--format parquet is for rates: add --rates")
+        if arguments.format in ("html", "parquet"):
+            raise SettingError(f"--format {arguments.format} is for rates: add --rates")
         if url := next((path for path in arguments.paths if "://" in path), None):
             raise SettingError(f"{url}: add --rates, which reads URLs")
         return False
@@ -132,6 +133,10 @@ def run(arguments: argparse.Namespace, about: Run) -> int:
         write_parquet(outcome, arguments.output)
     elif arguments.format == "json":
         output.show(as_json(outcome), arguments.output)
+    elif arguments.format == "html":
+        from pytest_chatapi.logs.page import page
+
+        output.show(page(outcome), arguments.output)
     else:
         is_coloured = output.wants_colour(arguments.output)
         paint = coloured_text if is_coloured else plain

@@ -25,6 +25,7 @@ from pytest_chatapi.figures.plots import (
     ranges,
     timeline,
 )
+from pytest_chatapi.pages.cards import CARDS, dim, level_of, page_of, tiles
 from pytest_chatapi.pages.frame import frame
 from pytest_chatapi.pages.tables import Cell, Column, table
 from pytest_chatapi.pages.words import text
@@ -72,17 +73,10 @@ def page(reports: Sequence[tuple[str, JSONObject]]) -> str:
         ("findings", "Findings by rule", _findings(reports)),
         ("tests", "Tests by cost", _tests(reports)),
     ]
-    links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title, _ in sections)
-    body = "".join(
-        f'<section id="{name}" class="card"><h2>{title}</h2>\n{content}</section>\n'
-        for name, title, content in sections
-    )
     title = "Tokens, cost and speed"
     return frame(
         f"{title}: {', '.join(name for name, _ in reports)}",
-        f"<main>\n<header><h1>{title}</h1>\n<nav><ul>{links}</ul></nav></header>\n"
-        "<noscript><p>The charts are drawn by a script. The tables have the same figures."
-        f"</p></noscript>\n{_totals(reports)}{body}{_DEFINITIONS}</main>\n",
+        page_of(title, sections, _totals(reports), _DEFINITIONS),
         style=_STYLE,
         is_scripted=True,
     )
@@ -118,7 +112,7 @@ def _sign(run: int, name: str) -> str:
 
 
 def _count(count: int | None, unknown: str = "not reported") -> Cell:
-    return Cell(_dim(unknown) if count is None else f"{count:,}", count)
+    return Cell(dim(unknown) if count is None else f"{count:,}", count)
 
 
 def _usd(usd: float | None) -> str:
@@ -142,7 +136,7 @@ def _sources(counts: JSONObject) -> str:
 
 
 def _money(usd: float | None) -> Cell:
-    return Cell(_dim("unknown") if usd is None else _usd(usd), usd)
+    return Cell(dim("unknown") if usd is None else _usd(usd), usd)
 
 
 def _seconds(seconds: float) -> str:
@@ -169,18 +163,14 @@ def _per_thousand(value: float) -> str:
 def _spread(spread: JSONObject | None, write: Callable[[float], str]) -> Cell:
     """A median with the 5th and 95th percentile, and the number of values."""
     if spread is None:
-        return Cell(_dim("not measured"), None)
+        return Cell(dim("not measured"), None)
     low, middle, high = (write(spread[name]) for name in ("p5", "median", "p95"))
     return Cell(f"{middle} <small>{low}-{high}, n {spread['n']:,}</small>", spread["median"])
 
 
-def _dim(words: str) -> str:
-    return f'<span class="dim">{words}</span>'
-
-
 def _test_name(test: str) -> str:
     if not test:
-        return _dim("outside of a test")
+        return dim("outside of a test")
     return f"<code>{text(test).replace('/', '/<wbr>').replace('::', '::<wbr>')}</code>"
 
 
@@ -193,15 +183,10 @@ def _totals(reports: Sequence[tuple[str, JSONObject]]) -> str:
         about = report["run"]
         started = f", started {_moment(about['started'])}" if about["started"] else ""
         of = "recordings" if about["kind"] == "recordings" else "a run of pytest"
-        tiles = "".join(
-            f"<div><dt>{label}</dt><dd><b>{value}</b>{f'<small>{note}</small>' if note else ''}"
-            "</dd></div>"
-            for label, value, note in _tiles(report)
-        )
         parts.append(
             f'<section class="card"><h2>{_sign(run, name)} '
             f"<small>{of}{started}, {text(about['tool'])}</small></h2>"
-            f'<dl class="tiles">{tiles}</dl>{_left_out(about)}</section>\n'
+            f"{tiles(_tiles(report))}{_left_out(about)}</section>\n"
         )
     return "".join(parts)
 
@@ -255,7 +240,7 @@ def _tiles(report: JSONObject) -> Iterator[tuple[str, str, str]]:
         if known:
             yield label, f"{write(statistics.median(known))} {unit}", f"median of {len(known):,}"
         else:
-            yield label, _dim("not measured"), ""
+            yield label, dim("not measured"), ""
     if tests := report["tests"]:
         outcomes = Counter(one["outcome"] for one in tests)
         known_outcomes = [f"{n:,} {text(name)}" for name, n in outcomes.most_common() if name]
@@ -401,7 +386,7 @@ def _cost_cells(row: JSONObject) -> list[Cell]:
             f"{prompt.html} {note}" if prompt.key is not None else prompt.html, prompt.key
         )
     price = row["list_price"]
-    listed = Cell(_dim("unknown"), None)
+    listed = Cell(dim("unknown"), None)
     if price is not None:
         shown = f"{_price(price['input'])} / {_price(price['output'])}"
         notes = (
@@ -440,7 +425,7 @@ def _speed_table(first: Sequence[Column], rows: Sequence[tuple[list[Cell], JSONO
     timed = [(heads, row) for heads, row in rows if any(row[name] for name in _TIMES)]
     left = len(rows) - len(timed)
     if not timed:
-        return f"<h3>Speed</h3><p>{_dim('No times are known.')}</p>\n"
+        return f"<h3>Speed</h3><p>{dim('No times are known.')}</p>\n"
     return table(
         "Speed: median, 5th to 95th percentile, number of measurements",
         [
@@ -481,20 +466,20 @@ def _quality_cells(
     ):
         rate = form[f"{name}_per_1000"]
         if rate is None:
-            yield Cell(_dim(none), None)
+            yield Cell(dim(none), None)
         else:
             yield Cell(f"{_per_thousand(rate)} <small>n {of:,}</small>", rate)
     for name in scores:
         score = row["scores"].get(name)
         if score is None:
-            yield Cell(_dim("no score"), None)
+            yield Cell(dim("no score"), None)
         else:
             low, mean, high = (_share(score[part]) for part in ("low", "mean", "high"))
             yield Cell(f"{mean} <small>{low}-{high}, n {score['n']:,}</small>", score["mean"])
     if any(one.row["quality_index"] for one in series):
         index = row["quality_index"]
         if index is None:
-            yield Cell(_dim("unknown"), None)
+            yield Cell(dim("unknown"), None)
         else:
             yield Cell(f"{index['value']:g} <small>{text(index['source'])}</small>", index["value"])
 
@@ -514,7 +499,7 @@ def _accounts(reports: Sequence[tuple[str, JSONObject]]) -> str:
         usd = [one["usd"] for one in exchanges if one["usd"] is not None]
         rows.append(
             [
-                *(Cell(text(name) or _dim("none"), name) for name in names),
+                *(Cell(text(name) or dim("none"), name) for name in names),
                 *([Cell(_sign(run, reports[run][0]), run)] if several else []),
                 Cell(f"{len(exchanges):,}", len(exchanges)),
                 _count(sum(tokens) if tokens else None),
@@ -552,7 +537,7 @@ def _distribution(
     ]
     measured = [(one, values) for one, values in measured if values]
     if not measured:
-        return f"<h3>{title}</h3><p>{_dim('Not measured in any exchange.')}</p>\n"
+        return f"<h3>{title}</h3><p>{dim('Not measured in any exchange.')}</p>\n"
     left = len(measured) - _SERIES
     measured = measured[:_SERIES]
     every = ((value, at, each) for at, (_, of) in enumerate(measured) for value, each in of)
@@ -626,7 +611,7 @@ def _timelines(reports: Sequence[tuple[str, JSONObject]]) -> str:
         if stream["marks"]
     ]
     if not streams:
-        return f"<p>{_dim('No stream was timed chunk by chunk.')}</p>\n"
+        return f"<p>{dim('No stream was timed chunk by chunk.')}</p>\n"
     streams.sort(key=lambda one: -(one[1]["seconds"] or 0.0))
     # The slowest of each model and run come first, so that each has one.
     ranks: Counter[tuple[int, str]] = Counter()
@@ -661,7 +646,7 @@ def _stream(exchange: JSONObject, marks: Sequence[Sequence[Any]]) -> str:
         ("completion", exchange["completion_tokens"], lambda value: f"{value:,} tokens"),
     ]
     items = "".join(
-        f"<div><dt>{label}</dt><dd>{_dim('unknown') if value is None else write(value)}</dd></div>"
+        f"<div><dt>{label}</dt><dd>{dim('unknown') if value is None else write(value)}</dd></div>"
         for label, value, write in facts
     )
     rows = []
@@ -675,7 +660,7 @@ def _stream(exchange: JSONObject, marks: Sequence[Sequence[Any]]) -> str:
                     Cell(f"{len(times):,}", len(times)),
                     Cell(f"{_seconds(times[0])} s", times[0]),
                     Cell(f"{_seconds(times[-1])} s", times[-1]),
-                    Cell(_dim("none"), None) if gap is None else Cell(f"{_seconds(gap)} s", gap),
+                    Cell(dim("none"), None) if gap is None else Cell(f"{_seconds(gap)} s", gap),
                 ]
             )
     columns = [
@@ -740,7 +725,7 @@ def _rule(
     rest = len(said) - _RULE_FRAMES
     more = f"<p class=note>{rest:,} more ways in which this was found.</p>" if rest > 0 else ""
     return (
-        f'<details class="rule"><summary><span class="level {text(level)}">{text(level)}</span> '
+        f'<details class="rule"><summary>{level_of(level)} '
         f"<b>{text(code)}</b> {text(finding['name'])} "
         f"<small>{len(found):,} in {places}</small>"
         f"</summary>{shown}{more}<dl>{items}</dl></details>\n"
@@ -763,7 +748,7 @@ def _shown(finding: JSONObject) -> str:
 def _tests(reports: Sequence[tuple[str, JSONObject]]) -> str:
     tests = [(run, test) for run, (_, report) in enumerate(reports) for test in report["tests"]]
     if not tests:
-        return f"<p>{_dim('No exchange belongs to a test.')}</p>\n"
+        return f"<p>{dim('No exchange belongs to a test.')}</p>\n"
     is_priced = any(test["usd"] is not None for _, test in tests)
 
     def cost(one: tuple[int, JSONObject]) -> tuple[float, int]:
@@ -792,11 +777,11 @@ def _tests(reports: Sequence[tuple[str, JSONObject]]) -> str:
                 _count(test["total_tokens"]),
                 _count(test["cached_tokens"]),
                 Cell(f"{test['exchanges']:,}", test["exchanges"]),
-                Cell(_dim("not measured"), None)
+                Cell(dim("not measured"), None)
                 if first is None
                 else Cell(f"{_seconds(first)} s", first),
                 Cell(f"{(count := findings[run, test['test']]):,}", count),
-                Cell(text(test["outcome"] or "") or _dim("unknown"), test["outcome"]),
+                Cell(text(test["outcome"] or "") or dim("unknown"), test["outcome"]),
                 *(_score(test["scores"].get(name)) for name in scores),
             ]
         )
@@ -814,7 +799,7 @@ def _tests(reports: Sequence[tuple[str, JSONObject]]) -> str:
 
 
 def _score(score: float | None) -> Cell:
-    return Cell(_dim("no score"), None) if score is None else Cell(_share(score), score)
+    return Cell(dim("no score"), None) if score is None else Cell(_share(score), score)
 
 
 def _rest(tests: Sequence[tuple[int, JSONObject]]) -> str:
@@ -847,82 +832,7 @@ seven parts cached, two input and one output.</dd>
 </dl></details>
 """
 
-_STYLE = """
-:root { --page: #f6f8fa; --run1: #0b62c4; --run2: #a34700; --run3: #6f42c1; --run4: #116329; }
-@media (prefers-color-scheme: dark) {
-  :root { --page: #010409; --run1: #6cb0ff; --run2: #ff9b50; --run3: #c4a1ff; --run4: #7ee2a0; }
-}
-body { background: var(--page); }
-main { max-width: 90rem; margin: 0 auto; }
-header { display: flex; flex-wrap: wrap; gap: .2rem 2rem; align-items: baseline; }
-h1 { margin: 0; }
-nav ul { display: flex; flex-wrap: wrap; gap: .1rem 1rem; font-size: .9rem; }
-.card { background: var(--back); border: 1px solid var(--line); border-radius: .5rem;
-  padding: .8rem 1rem; margin: .8rem 0; }
-h2 small { color: var(--dim); opacity: 1; }
-.dim, .note, figcaption { color: var(--dim); }
-.note, figcaption { font-size: .85rem; }
-.note { margin: .5rem 0; }
-figcaption b { color: var(--text); font-weight: 600; }
-.tiles, .facts { display: grid;
-  grid-template-columns: repeat(auto-fit, minmax(min(11.5rem, 44%), 1fr));
-  gap: .6rem 1rem; margin: 0; }
-.tiles dt, .facts dt { font-size: .8rem; }
-.tiles b { display: block; font-size: 1.3rem; font-weight: 600; line-height: 1.3;
-  font-variant-numeric: tabular-nums; }
-.tiles small { color: var(--dim); opacity: 1; display: block; line-height: 1.35; }
-.facts { grid-template-columns: repeat(auto-fit, minmax(7rem, 1fr)); }
-.key { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; }
-.run b { font-size: .8em; }
-.r1 b { color: var(--run1); } .r2 b { color: var(--run2); } .r3 b { color: var(--run3); }
-.r4 b { color: var(--run4); }
-.panels { display: grid; grid-template-columns: minmax(0, 1fr); gap: 1rem 2rem;
-  margin-bottom: 1rem; }
-@media (min-width: 45rem) { .panels { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
-figure { margin: .4rem 0; min-width: 0; }
-figcaption { margin-bottom: .3rem; overflow-wrap: anywhere; }
-.chart { width: 100%; min-height: 3rem; overflow: hidden; }
-.chart svg { display: block; }
-h3 { font-size: .9rem; }
-.wide { overflow-x: auto; margin-bottom: .8rem; }
-@media screen and (min-width: 60rem) {
-  .wide { overflow: auto; max-height: 42rem; }
-  .wide thead th { position: sticky; top: 0; }
-}
-.wide table { min-width: 100%; }
-th, td { border-right: 0; padding: .25rem .6rem; font-size: .875rem;
-  font-variant-numeric: tabular-nums; }
-thead th { padding: 0; border-bottom-color: var(--dim); overflow-wrap: break-word; }
-th.n, td.n { text-align: right; }
-td.n { white-space: nowrap; }
-td small { color: var(--dim); opacity: 1; display: block; }
-td .wrap { white-space: normal; }
-tbody th { min-width: 9rem; overflow-wrap: anywhere; }
-#tests tbody th { min-width: 11rem; }
-td .run { white-space: nowrap; }
-@media (min-width: 60rem) {
-  tbody th { min-width: 14rem; }
-  #tests tbody th { min-width: 20rem; }
-}
-tbody tr:hover { background: var(--group); }
-code { font-size: .92em; }
-th button { all: unset; display: block; padding: .25rem .6rem; cursor: pointer; width: 100%;
-  box-sizing: border-box; }
-th button::after { content: "\\a0\\2195"; opacity: .45; }
-th[aria-sort=ascending] button::after { content: "\\a0\\2191"; opacity: 1; }
-th[aria-sort=descending] button::after { content: "\\a0\\2193"; opacity: 1; }
-th[aria-sort] button { font-weight: 700; }
-:is(button, summary, a, select, .wide):focus-visible { outline: 2px solid var(--run1);
-  outline-offset: -2px; border-radius: .2rem; }
-summary { cursor: pointer; padding: .15rem 0; }
-details.rule { border-bottom: 1px solid var(--line); padding: .2rem 0; }
-.level { display: inline-block; min-width: 4.6rem; text-align: center; font-size: .8rem;
-  border: 1px solid currentColor; border-radius: .3rem; }
-.level.error { color: var(--fail); background: var(--fail-back); font-weight: 700; }
-.level.warning { color: var(--loose); background: var(--loose-back); }
-.level.note { color: var(--no); background: var(--no-back); }
-select { max-width: 100%; font: inherit; font-size: .875rem; color: inherit;
-  background: var(--back); border: 1px solid var(--line); border-radius: .3rem; padding: .2rem; }
-label { display: inline-block; max-width: 100%; }
-@media (max-width: 40rem) { .card { padding: .6rem; } }
+_STYLE = f"""{CARDS}
+#tests tbody th {{ min-width: 11rem; }}
+@media (min-width: 60rem) {{ #tests tbody th {{ min-width: 20rem; }} }}
 """

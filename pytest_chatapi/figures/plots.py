@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.pages.charts import Rows, chart
-from pytest_chatapi.pages.words import plain
+from pytest_chatapi.pages.lanes import lanes, rounded, short, uprights, words
 
 __all__ = ["KINDS", "Bins", "Mark", "Sample", "bins_of", "histogram", "ranges", "timeline"]
 
@@ -22,59 +22,6 @@ KINDS = "role", "reasoning", "answer", "tool", "usage", "other"
 
 _RUN_COLOURS = tuple(f"var(--run{number})" for number in range(1, 5))
 _RUN_SHAPES = "circle", "square", "triangle-up", "diamond"
-
-_NAME = 80
-"""Characters of a name in a chart; tables have all of it."""
-
-
-def _short(name: str) -> str:
-    name = plain(name).replace("\n", " ")
-    return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.4g}")
-
-
-def _lanes(count: int) -> JSONObject:
-    """The vertical axis: each row of the chart is one unit high."""
-    scale = {"domain": [0, count], "reverse": True, "nice": False}
-    return {"type": "quantitative", "scale": scale, "axis": None}
-
-
-_NOTE = 150  # pixels for the text at the right end of a row
-
-
-def _words(field: str, y: JSONObject, top: float, *, at_end: bool = False) -> JSONObject:
-    """A layer with text at the left or at the right end of each row."""
-    return {
-        "transform": [{"calculate": f"datum.at + {top}", "as": "top"}],
-        "mark": {
-            "type": "text",
-            "baseline": "top",
-            "align": "right" if at_end else "left",
-            "limit": {"expr": "width"} if at_end else {"expr": f"width - {_NOTE}"},
-        },
-        "encoding": {
-            "y": {"field": "top", **y},
-            "x": {"value": "width" if at_end else 0},
-            "text": {"field": field},
-        },
-    }
-
-
-def _uprights(
-    x: JSONObject, y: JSONObject, top: float, base: float, width: float = 1, colour: str = "text"
-) -> JSONObject:
-    """A layer with an upright line for each value, from `top` to `base` of its row."""
-    return {
-        "transform": [
-            {"calculate": f"datum.at + {top}", "as": "top"},
-            {"calculate": f"datum.at + {base}", "as": "base"},
-        ],
-        "mark": {"type": "rule", "strokeWidth": width, "stroke": f"var(--{colour})"},
-        "encoding": {"x": x, "y": {"field": "top", **y}, "y2": {"field": "base"}},
-    }
 
 
 def _of_run(values: Sequence[str]) -> JSONObject:
@@ -96,18 +43,22 @@ class Mark(NamedTuple):
     shown: str
 
 
-def ranges(title: str, note: str, marks: Sequence[Mark]) -> str:
-    """A row for each model: its value as a point on the range."""
+def ranges(title: str, note: str, marks: Sequence[Mark], form: str = "") -> str:
+    """A row for each model: its value as a point on the range.
+
+    Args:
+        form: of the numbers of the axis, in the language of d3-format.
+    """
     rows = [
-        (at, _short(name), run % 4, *map(_rounded, (low, middle, high)), shown)
+        (at, short(name), run % 4, *map(rounded, (low, middle, high)), shown)
         for at, (name, run, low, middle, high, shown) in enumerate(marks)
     ]
-    y = _lanes(len(rows))
+    y = lanes(len(rows))
     x = {
         "type": "quantitative",
         "title": None,
         "scale": {"domain": [0, max(mark.high for mark in marks) or 1], "nice": True},
-        "axis": {"tickCount": 5},
+        "axis": {"tickCount": 5, **({"format": form} if form else {})},
     }
     line = {"field": "line", **y}
     specification = {
@@ -134,8 +85,8 @@ def ranges(title: str, note: str, marks: Sequence[Mark]) -> str:
                     "shape": _of_run(_RUN_SHAPES),
                 },
             },
-            _words("name", y, 0.08),
-            _words("shown", y, 0.08, at_end=True),
+            words("name", y, 0.08),
+            words("shown", y, 0.08, at_end=True),
         ],
     }
     columns = ("at", "name", "run", "low", "middle", "high", "shown")
@@ -183,7 +134,7 @@ def bins_of(samples: Sequence[Sequence[float]]) -> Bins:
         for value in values:
             of_sample[min(max(bisect_right(edges, value) - 1, 0), len(of_sample) - 1)] += 1
         counts.append(of_sample)
-    return Bins([_rounded(edge) for edge in edges], counts, is_log)
+    return Bins([rounded(edge) for edge in edges], counts, is_log)
 
 
 def _nice(width: float) -> float:
@@ -201,7 +152,7 @@ def histogram(title: str, unit: str, samples: Sequence[Sample], bins: Bins) -> s
         bars += [
             (
                 at + 0.86,
-                _rounded(at + 0.86 - 0.54 * count / largest),
+                rounded(at + 0.86 - 0.54 * count / largest),
                 edges[bin],
                 edges[bin + 1],
                 sample.run % 4,
@@ -209,9 +160,9 @@ def histogram(title: str, unit: str, samples: Sequence[Sample], bins: Bins) -> s
             for bin, count in enumerate(counts)
             if count
         ]
-        medians.append((at, _short(sample.name), _rounded(sample.median), sample.shown))
-        marked += [(at, _rounded(value)) for value in sample.marked]
-    y = _lanes(len(samples))
+        medians.append((at, short(sample.name), rounded(sample.median), sample.shown))
+        marked += [(at, rounded(value)) for value in sample.marked]
+    y = lanes(len(samples))
     x: JSONObject = {
         "type": "quantitative",
         "title": unit,
@@ -236,10 +187,10 @@ def histogram(title: str, unit: str, samples: Sequence[Sample], bins: Bins) -> s
                     "y2": {"field": "top"},
                 },
             },
-            {"data": {"name": "marked"}, **_uprights({"field": "value", **x}, y, 0.88, 0.95)},
-            {"data": {"name": "rows"}, **_uprights({"field": "median", **x}, y, 0.28, 0.86, 2)},
-            {"data": {"name": "rows"}, **_words("name", y, 0.06)},
-            {"data": {"name": "rows"}, **_words("shown", y, 0.06, at_end=True)},
+            {"data": {"name": "marked"}, **uprights({"field": "value", **x}, y, 0.88, 0.95)},
+            {"data": {"name": "rows"}, **uprights({"field": "median", **x}, y, 0.28, 0.86, 2)},
+            {"data": {"name": "rows"}, **words("name", y, 0.06)},
+            {"data": {"name": "rows"}, **words("shown", y, 0.06, at_end=True)},
         ],
     }
     data = {
@@ -254,7 +205,7 @@ def _round_values(low: float, high: float) -> list[float]:
     """1, 2, 5, 10, ... from `low` to `high`; only powers of ten where these are many."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = (1, 2, 5) if len(powers) <= 4 else (1,)
-    values = [_rounded(step * 10.0**power) for power in powers for step in steps]
+    values = [rounded(step * 10.0**power) for power in powers for step in steps]
     return [value for value in values if low <= value <= high]
 
 
@@ -270,16 +221,16 @@ def timeline(title: str, marks: Iterable[Sequence[Any]]) -> str:
     present = [kind for kind in KINDS if any(kind == of for _, of in marks)]
     end = max((seconds for seconds, _ in marks), default=0.0) or 1.0
     drawn = {
-        (round(seconds / end * _FINEST), present.index(kind)): _rounded(seconds)
+        (round(seconds / end * _FINEST), present.index(kind)): rounded(seconds)
         for seconds, kind in reversed(marks)
         if kind in present
     }
     rows = sorted((lane, seconds) for (_, lane), seconds in drawn.items())
-    y = _lanes(len(present))
+    y = lanes(len(present))
     x = {
         "type": "quantitative",
         "title": "seconds after the request",
-        "scale": {"domain": [0, _rounded(end)], "nice": False},
+        "scale": {"domain": [0, rounded(end)], "nice": False},
         "axis": {"tickCount": 8},
     }
     specification = {
@@ -288,11 +239,11 @@ def timeline(title: str, marks: Iterable[Sequence[Any]]) -> str:
         "layer": [
             {
                 "data": {"name": "chunks"},
-                **_uprights({"field": "seconds", **x}, y, 0.42, 0.92, 1.5, "run1"),
+                **uprights({"field": "seconds", **x}, y, 0.42, 0.92, 1.5, "run1"),
             },
-            {"data": {"name": "lanes"}, **_words("kind", y, 0.06)},
+            {"data": {"name": "lanes"}, **words("kind", y, 0.06)},
         ],
     }
-    lanes = [(lane, kind) for lane, kind in enumerate(present)]
-    data = {"chunks": Rows(("at", "seconds"), rows), "lanes": Rows(("at", "kind"), lanes)}
+    kinds = [(lane, kind) for lane, kind in enumerate(present)]
+    data = {"chunks": Rows(("at", "seconds"), rows), "lanes": Rows(("at", "kind"), kinds)}
     return chart(title, specification, data)

@@ -6,6 +6,7 @@ is done again by the engine, and what it had counted is in no result.
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -62,8 +63,9 @@ def _in_processes(tasks: Sequence[FileTask], check: _Check, jobs: int) -> _Resul
 def _dask(tasks: Sequence[FileTask], check: _Check, address: str | None) -> _Results:
     distributed = _imported("distributed", "dask", "'dask[distributed]'")
     try:
-        client = distributed.Client(address) if address else distributed.Client()
-    except (OSError, ValueError, TimeoutError) as error:
+        options = {"address": address, "timeout": _PATIENCE} if address else {}
+        client = distributed.Client(**options)
+    except Exception as error:  # of any kind, where something else answers
         raise SettingError(f"--engine dask: no cluster at {address}: {_first(error)}") from None
     with client:
         waiting = iter(tasks)
@@ -117,15 +119,33 @@ _PATIENCE = 10.0  # seconds
 
 
 def _require_reachable(engine: str, address: str | None) -> None:
-    """Look whether somebody listens: Ray would try for minutes."""
+    """Look whether a cluster listens: for anything else, Ray would try for minutes, and Dask for
+    ever. Both greet whoever connects, except with TLS.
+
+    Raises:
+        SettingError: none does.
+    """
     match = _HOST.fullmatch(address or "")
     if match is None:
         return
+    is_plain = not (address or "").startswith("tls") and not os.environ.get("RAY_USE_TLS")
     try:
-        socket.create_connection((match[1], int(match[2])), _PATIENCE).close()
+        with socket.create_connection((match[1], int(match[2])), _PATIENCE) as connection:
+            greeting = connection.recv(8, socket.MSG_WAITALL) if is_plain else b""
     except (OSError, OverflowError) as error:
         reason = _first(error).partition("] ")[2] or _first(error)
         raise SettingError(f"--engine {engine}: no cluster at {address}: {reason}") from None
+    if is_plain and not _GREETINGS[engine](greeting):
+        reason = f"something else than {engine.capitalize()} listens there"
+        raise SettingError(f"--engine {engine}: no cluster at {address}: {reason}")
+
+
+_GREETINGS: dict[str, Callable[[bytes], bool]] = {
+    # The number of bytes that follow, in eight bytes.
+    "dask": lambda data: len(data) == 8 and int.from_bytes(data, "little") < 2**32,
+    # SETTINGS of HTTP/2, which gRPC begins with.
+    "ray": lambda data: data[3:4] == b"\x04",
+}
 
 
 def _imported(name: str, engine: str, package: str) -> Any:

@@ -70,7 +70,8 @@ class Limits:
 
         A limit is exceeded where the whole interval of the rate is above it. So a few rows neither
         fail for a finding that may be chance, nor hide one that cannot be. Where a rule is named
-        with a limit, there is a verdict for rows without findings, too.
+        with a limit, there is a verdict for rows without findings, too. A family that no row
+        exercised has one as a whole.
 
         Args:
             level: the mildest that counts where the rule has no limit of its own, which counts at
@@ -79,6 +80,10 @@ class Limits:
         return list(self._verdicts(rates, at_least(level)))
 
     def _verdicts(self, rates: Rates, levels: frozenset[str]) -> Iterator[Verdict]:
+        for family in FAMILIES:
+            if family in self._limits and not rates.exercised(family):
+                of_family = self._limits[family]
+                yield Verdict(family, Group(), Rate(0, 0), of_family, "not exercised")
         named = [code for code in [UNREAD, *rules()] if code in self._limits]
         for code in dict.fromkeys([*named, *rates.codes()]):
             limit = self.of(code)

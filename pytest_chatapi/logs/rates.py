@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
-from pytest_chatapi.contract.catalogue import rules
+from pytest_chatapi.contract.catalogue import FAMILIES, rules
 from pytest_chatapi.contract.findings import LEVELS, Finding
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.logs.rows import UNREAD, CheckedRow, row_hash
@@ -167,7 +167,7 @@ class Rates:
     def _add(
         self, row: CheckedRow, group: Group, code: str, level: str, place: str, *shown: str
     ) -> None:
-        order = row_hash((row.id or place).encode())
+        order = row_hash((row.id or place).encode("utf-8", "surrogatepass"))
         kept = self.found.get((code, level, group))
         if kept is None:
             kept = self.found[code, level, group] = Found()
@@ -323,5 +323,7 @@ def _day(number: int) -> str:
 
 
 def name_of(code: str) -> str:
-    """The name of a rule, or of `UNREAD`."""
-    return "unread-row" if code == UNREAD else rules()[code].name
+    """The name of a rule, of a family, or of `UNREAD`."""
+    if code == UNREAD:
+        return "unread-row"
+    return FAMILIES[code] if code in FAMILIES else rules()[code].name

@@ -19,12 +19,23 @@ from pytest_chatapi.logs.rates import Example, Found, Group, Rate, Rates, name_o
 from pytest_chatapi.logs.rows import UNREAD
 from pytest_chatapi.report import Paint, Report, filled, plain, remarks
 
-__all__ = ["Outcome", "as_json", "as_text", "percent", "write_parquet"]
+__all__ = [
+    "VERDICTS",
+    "Outcome",
+    "as_json",
+    "as_text",
+    "moment",
+    "percent",
+    "remarks_of",
+    "where",
+    "write_parquet",
+]
 
 _MOST_MODELS = 5
 _MOST_NOTES = 6
 _MOST_CHANGES = _MOST_LIMITS = 20
-_VERDICTS = ("above", "not exercised", "undecided", "within")
+VERDICTS = ("above", "not exercised", "undecided", "within")
+"""What verdicts say, the worst first."""
 
 
 @dataclass
@@ -92,13 +103,13 @@ def _finding(rates: Rates, code: str, paint: Paint) -> Iterator[str]:
     head = f"{level} {code} {name_of(code)}: {_rate(total)}"
     yield head.replace(f"{level} {code}", f"{paint(level, level)} {paint('bold', code)}", 1)
     if found.first is not None and found.last is not None:
-        first, last = _moment(found.first), _moment(found.last)
+        first, last = moment(found.first), moment(found.last)
         yield f"  seen     {first} UTC" if first == last else f"  seen     {first} to {last} UTC"
     # A single row of its own is no reason to come first.
     most = sorted(by_model.items(), key=lambda one: (-one[1].interval[0], one[0]))
     if any(any(group) for group, _ in most):
         for at, (group, rate) in enumerate(most[:_MOST_MODELS]):
-            yield from _row("by" if at == 0 else "", f"{_where(group)}: {_rate(rate)}")
+            yield from _row("by" if at == 0 else "", f"{where(group)}: {_rate(rate)}")
         if len(most) > _MOST_MODELS:
             yield from _row("", f"and {len(most) - _MOST_MODELS:,} more (--format json has all)")
     yield from _examples(found.examples)
@@ -122,11 +133,13 @@ def _rate(rate: Rate) -> str:
     return f"{of}, {percent(rate.value)} ({percent(low)} to {percent(high)})"
 
 
-def _where(group: Group) -> str:
+def where(group: Group) -> str:
+    """Provider and model as text."""
     return " ".join(filter(None, group)) or "unknown provider and model"
 
 
-def _moment(time: float) -> str:
+def moment(time: float) -> str:
+    """A time in UTC, to the minute."""
     return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M")
 
 
@@ -145,10 +158,10 @@ def _changes(changes: Sequence[Change]) -> Iterator[str]:
     if changes:
         yield "changes:"
     for change in changes[:_MOST_CHANGES]:
-        where = f" at {change.provider}" if change.provider else ""
+        place = f" at {change.provider}" if change.provider else ""
         model = f" ({change.model})" if change.model else ""
         before, after = percent(change.before.value), percent(change.after.value)
-        text = f"  {change.code}{where}{model} went from {before} to {after} on {change.day}"
+        text = f"  {change.code}{place}{model} went from {before} to {after} on {change.day}"
         yield from filled(text, 4).splitlines()
     if len(changes) > _MOST_CHANGES:
         yield f"  and {len(changes) - _MOST_CHANGES:,} more (--format json has all)"
@@ -158,11 +171,11 @@ def _limits(outcome: Outcome, paint: Paint) -> Iterator[str]:
     shown = [verdict for verdict in outcome.verdicts if verdict.limit is not None]
     if shown:
         yield "limits:"
-    shown.sort(key=lambda verdict: _VERDICTS.index(verdict.says))
+    shown.sort(key=lambda verdict: VERDICTS.index(verdict.says))
     for verdict in shown[:_MOST_LIMITS]:
         assert verdict.limit is not None
         head = f"  {verdict.code} at most {verdict.limit * 100:g}%"
-        where = f" at {_where(verdict.group)}" if any(verdict.group) else ""
+        place = f" at {where(verdict.group)}" if any(verdict.group) else ""
         if verdict.says == "not exercised":
             text = f"{head}: not exercised, no row could have it"
         else:
@@ -173,7 +186,7 @@ def _limits(outcome: Outcome, paint: Paint) -> Iterator[str]:
                 "undecided": f"undecided, {plural(verdict.rate.rows, 'row')} are too few",
             }[verdict.says]
             value = percent(verdict.rate.value)
-            text = f"{head}{where}: {says}, {value} ({low} to {high})"
+            text = f"{head}{place}: {says}, {value} ({low} to {high})"
         style = {"above": "error", "within": "good"}.get(verdict.says, "warning")
         lines = filled(text, 4)
         word = verdict.says
@@ -183,10 +196,8 @@ def _limits(outcome: Outcome, paint: Paint) -> Iterator[str]:
 
 
 def _remarks(outcome: Outcome, with_notes: bool) -> list[str]:
-    """What was not checked, or only in part."""
     rates = outcome.rates
-    report = Report(skipped=rates.skipped, unread=outcome.unread, assembled=rates.assembled)
-    lines = remarks(report)
+    lines = remarks_of(outcome)
     notes = [code for code in rates.codes() if rates.level(code) == "note"]
     if notes and not with_notes:
         counts = [(rates.all_found(code).rows, code) for code in notes]
@@ -195,6 +206,14 @@ def _remarks(outcome: Outcome, with_notes: bool) -> list[str]:
         more = len(counts) - len(most)
         listing += f" and {plural(more, 'other code')}" if more else ""
         lines.append(f"notes: {listing}; list: --select {most[0][1]}")
+    return [filled(line) for line in lines]
+
+
+def remarks_of(outcome: Outcome) -> list[str]:
+    """What was not checked, or only in part: one line each."""
+    rates = outcome.rates
+    report = Report(skipped=rates.skipped, unread=outcome.unread, assembled=rates.assembled)
+    lines = remarks(report)
     if rates.rows and (idle := _not_exercised(rates)):
         lines.append(f"not exercised by any row: {idle}")
     undated = sum(counts.total() for group, counts in rates.checked.items() if not group.day)
@@ -203,8 +222,9 @@ def _remarks(outcome: Outcome, with_notes: bool) -> list[str]:
     for reason, count in sorted(rates.left_out.items()):
         lines.append(f"{plural(count, 'row')} left out: {reason}")
     if outcome.resumed:
-        lines.append(f"{plural(outcome.resumed, 'file')} as an earlier run left it in --state")
-    return [filled(line) for line in lines]
+        files = plural(outcome.resumed, "file")
+        lines.append(f"{files} unchanged since an earlier run, which --state has kept")
+    return lines
 
 
 def _not_exercised(rates: Rates) -> str:

@@ -69,6 +69,11 @@ async function drawAll() {
 const drawn = drawAll();
 drawn.finally(() => { document.documentElement.dataset.charts = 'drawn'; });
 
+// What is shown later is drawn then.
+document.addEventListener('toggle', (event) => {
+  drawn.then(() => event.target.querySelectorAll('figure.plot').forEach(draw));
+}, true);
+
 // -- a choice of which one of several sections is shown -------------------------------------------
 
 for (const select of document.querySelectorAll('select[data-shows]')) {

@@ -43,7 +43,7 @@ class RecordedFile:
         path: where it can be read again; ``None`` for stdin and pipes.
         on_error: called for each damaged part, after which reading goes on.
         mapping: where the exchanges are in JSON that no format knows.
-        share: its number, from 0, and how many there are. It has every so-manieth line of JSON
+        share: its number, from 0, and how many there are. It has every n-th line of JSON
             Lines; what is not in lines is in the first share.
         takes: whether to read a line of JSON, or a row of a table, by its text; ``None`` reads all.
     """
