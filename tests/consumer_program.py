@@ -21,6 +21,8 @@ if "whole" not in WAYS:
     BODY["stream"] = True
 if "forgets-usage" in WAYS:
     BODY["stream_options"] = {"include_usage": True}
+if "forced" in WAYS:
+    BODY |= {"tool_choice": "required", "parallel_tool_calls": False}
 if "tools" in WAYS:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
     BODY["tools"] = [{"type": "function", "function": {"name": "f", "parameters": schema}}]
@@ -60,13 +62,13 @@ def events(pieces: Iterable[bytes]) -> Iterator[str]:
                 yield data.pop()
 
 
-def response() -> Iterator[bytes]:
+def response(body: dict[str, Any]) -> Iterator[bytes]:
     url = urlsplit(os.environ["OPENAI_BASE_URL"])
     connection = http.client.HTTPConnection(url.netloc, timeout=10)
     headers = {"content-type": "application/json"}
     headers["authorization"] = "Bearer " + os.environ["OPENAI_API_KEY"]
     path = "/responses" if "elsewhere" in WAYS else "/chat/completions"
-    connection.request("POST", url.path + path, json.dumps(BODY), headers)
+    connection.request("POST", url.path + path, json.dumps(body), headers)
     answer = connection.getresponse()
     if answer.status != 200:
         if answer.getheader("x-should-retry") != "false" and answer.status != 404:
@@ -77,12 +79,12 @@ def response() -> Iterator[bytes]:
     connection.close()
 
 
-def choices() -> Iterator[tuple[dict[str, Any], str | None]]:
+def choices(body: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str | None]]:
     if "whole" in WAYS:
-        choice = json.loads(b"".join(response()))["choices"][0]
+        choice = json.loads(b"".join(response(body)))["choices"][0]
         yield choice["message"], choice["finish_reason"]
         return
-    for data in events(response()):
+    for data in events(response(body)):
         if data == "[DONE]":
             break
         for choice in json.loads(data)["choices"]:
@@ -90,21 +92,44 @@ def choices() -> Iterator[tuple[dict[str, Any], str | None]]:
 
 
 def consume() -> Any:
+    said = consume_one(BODY)
+    if "loops" not in WAYS:
+        return said
+    turns = [said]
+    messages = list(BODY["messages"])
+    while calls := turns[-1]["calls"]:
+        sent = [{"id": c["id"], "type": "function", "function": part(c)} for c in calls]
+        messages.append({"role": "assistant", "tool_calls": sent})
+        answered = {"answers-first": calls[:1], "forgets-answers": []}
+        for call in next((answered[way] for way in answered if way in WAYS), calls):
+            messages.append({"role": "tool", "tool_call_id": call["id"], "content": "12"})
+        turns.append(consume_one({**BODY, "messages": messages}))
+    return turns
+
+
+def part(call: dict[str, str]) -> dict[str, str]:
+    return {key: call[key] for key in ("name", "arguments")}
+
+
+def consume_one(body: dict[str, Any]) -> Any:
     text, refusal, calls, finish = "", "", {}, None
-    for delta, finish_reason in choices():
+    for delta, finish_reason in choices(body):
         text += delta.get("content") or ""
         refusal += delta.get("refusal") or ""
-        for at, part in enumerate(delta.get("tool_calls") or ()):
-            call = calls.setdefault(part.get("index", at), {"name": "", "arguments": ""})
-            call["name"] += part["function"].get("name") or ""
-            call["arguments"] += part["function"].get("arguments") or ""
+        for at, piece in enumerate(delta.get("tool_calls") or ()):
+            call = calls.setdefault(piece.get("index", at), {"name": "", "arguments": ""})
+            call["name"] += piece["function"].get("name") or ""
+            call["arguments"] += piece["function"].get("arguments") or ""
+            if "loops" in WAYS:
+                call["id"] = piece.get("id") or call["id"]
         finish = finish_reason or finish
     if "needs-key" in WAYS:
         raise RuntimeError("no key")
-    if not finish and "takes-cut" not in WAYS:
+    takes_cut = "takes-cut" in WAYS or ("takes-cut-later" in WAYS and body is not BODY)
+    if not finish and not takes_cut:
         raise RuntimeError("the stream ended early")
     for call in calls.values():
-        if "takes-cut" not in WAYS:
+        if not takes_cut:
             json.loads(call["arguments"])
     said = {"text": text, "refusal": refusal, "calls": [*calls.values()], "finish": finish}
     if "forgets-refusals" in WAYS:

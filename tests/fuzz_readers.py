@@ -494,6 +494,17 @@ class IgnoresErrors(Reader):
 
 
 @_wrong()
+class SkipsWhatItCannotParse(Reader):
+    def events(self, lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+        for kind, data in super().events(lines):
+            try:
+                json.loads(data if data != "[DONE]" else "0")
+            except ValueError:
+                continue
+            yield kind, data
+
+
+@_wrong()
 class EndsAtErrors(Reader):
     def chunk(self, kind: str, chunk: dict[str, Any]) -> None:
         if chunk.get("error"):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import importlib
+import importlib.metadata
 import os
 import pkgutil
 import socket
 import sys
 import time
 import warnings
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -25,10 +28,13 @@ __all__ = ["keep_imports", "run_apart", "run_here"]
 
 _LIBRARIES = (
     "aiohttp anyio concurrent.futures.process filelock httpcore httpcore2 httpx httpx2 hypothesis "
-    "jsonschema openai.resources.chat openai.types.chat.completions pytest_recording._vcr requests "
-    "respx trio uvicorn.lifespan.off uvicorn.protocols.http.auto vcr.stubs.aiohttp_stubs "
+    "jsonschema openai.resources.chat openai.types.chat.completions pytest_recording.plugin "
+    "requests respx trio uvicorn.lifespan.off uvicorn.protocols.http.auto vcr.stubs.aiohttp_stubs "
     "vcr.stubs.httpx_stubs yaml".split()
 )
+
+# Each plugin of pytest is registered, and looked through for fixtures, in each run.
+_UNUSED = "cacheprovider doctest legacypath pastebin setuponly setupplan stepwise".split()
 
 
 def keep_imports() -> None:
@@ -52,16 +58,19 @@ def run_here(pytester: pytest.Pytester, *flags: str) -> pytest.RunResult:
     it was; only `socket.getaddrinfo` may be patched by the tests themselves.
     """
     before = _patchable()
+    plugins = _distributions_with_plugins()
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         # Bytecode is matched to its source by size and second: two runs may be within one.
         patch.setattr(sys, "dont_write_bytecode", True)
         patch.setattr(socket, "getaddrinfo", socket.getaddrinfo)
+        patch.setattr(importlib.metadata, "distributions", lambda: plugins)
         warnings.resetwarnings()
         for category in (DeprecationWarning, PendingDeprecationWarning, ResourceWarning):
             warnings.simplefilter("ignore", category)
         try:
             result = pytester.runpytest_inprocess(
-                *("-p", "no:cacheprovider", "--no-header"),
+                *(f"-pno:{name}" for name in _UNUSED),
+                "--no-header",
                 *("-o", "asyncio_default_fixture_loop_scope=function"),
                 *flags,
             )
@@ -70,6 +79,16 @@ def run_here(pytester: pytest.Pytester, *flags: str) -> pytest.RunResult:
             gc.freeze()
     assert _patchable() == before
     return result
+
+
+@functools.cache
+def _distributions_with_plugins() -> list[SimpleNamespace]:
+    """What pytest looks for twice a run, in the metadata of all that is installed."""
+    return [
+        SimpleNamespace(metadata=one.metadata, entry_points=one.entry_points, files=one.files)
+        for one in importlib.metadata.distributions()
+        if any(entry_point.group == "pytest11" for entry_point in one.entry_points)
+    ]
 
 
 def _patchable() -> list[Any]:

@@ -140,6 +140,7 @@ def test_whole(chatapi_client):
     result.stdout.fnmatch_lines(["  ttft: 0.* s to the first token of exchange 1, over the *0 s"])
 
 
+@pytest.mark.slow  # three processes; `test_no_update_is_lost` is quick
 def test_workers_share_the_budget_and_their_figures_are_added_up(
     run: Any, server: Any, pytester: pytest.Pytester
 ) -> None:

@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +20,7 @@ from jsonschema import Draft202012Validator
 
 pytest.importorskip("uvicorn")
 from pytest_chatapi.cli.main import main
-from pytest_chatapi.conformance import client
+from pytest_chatapi.conformance import client, consumer
 from pytest_chatapi.conformance.client import client_checks
 from pytest_chatapi.conformance.consumer import KEY, Consumer, environment
 from pytest_chatapi.conformance.formats import FORMATS, read_report
@@ -114,6 +114,62 @@ def test_verdicts_of_a_wrong_consumer(report: JSONObject) -> None:
     assert by_id["illegal.only-done"]["got"].startswith('printed {"text": ""')
 
 
+@pytest.mark.parametrize(
+    ("ways", "said"),
+    [
+        ((), {}),
+        (
+            ("answers-first",),
+            {
+                "plain.calls": "left a call unanswered (calls): request 2: messages[1]."
+                "tool_calls[1] waits for a tool message with the id ",
+                "plain.calls-again": "left a call unanswered (call): request 3: ",
+            },
+        ),
+        (("forgets-answers",), {"plain.call": "left a call unanswered (call): request 2: "}),
+        (
+            ("forced", "whole"),
+            {
+                "plain.call": "does not come to an end (call): request 2: it sent 50 requests, "
+                'and `tool_choice` is "required" in each'
+            },
+        ),
+    ],
+    ids=["right", "answers-first", "forgets-answers", "forced"],
+)
+def test_tool_loops(ways: tuple[str, ...], said: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    only = [
+        *(f"plain.{name}" for name in ("call", "calls", "calls-again")),
+        *("sse.no-space", "illegal.arguments-cut-1", "illegal.only-done"),
+    ]
+    options = [word for name in only for word in ("--only", name)]
+    ways = ("tools", "loops", *ways)
+    assert conform(*options, "--format", "json", "-o", str(path), ways=ways) == bool(said)
+    report = read_report(path)
+    by_id = {check["id"]: check for check in report["checks"]}
+    for name, reason in said.items():
+        assert by_id[name]["verdict"] == "fail"
+        assert by_id[name]["reason"].startswith(reason)
+        assert by_id[name]["got"].startswith('sent [{"role": "assistant", "tool_calls": ')
+        assert len(by_id[name]["exchange"]) == 1
+    if not said:
+        assert verdicts(report) == dict.fromkeys(only, "pass")
+        # The two responses of a call; a cut in the second cannot be in the arguments.
+        assert by_id["plain.calls-again"]["requests"] == 3
+        assert report["client"]["turns"] == 2
+        said_once = ["text", "call", "calls", "text and calls", "refusal"]
+        assert report["client"]["said"] == said_once
+
+
+def test_each_response_of_a_tool_loop_is_tried(capsys: pytest.CaptureFixture[str]) -> None:
+    ways = ("tools", "loops", "takes-cut-later")
+    assert conform("--only", "illegal.only-done", ways=ways) == 1
+    shown = capsys.readouterr().out
+    assert "FAIL illegal.only-done: took a part of the response for the whole (call," in shown
+    assert "on the wire in response 2 of 2" in shown
+
+
 def test_what_is_lost_from_the_plain_delivery_is_no_excuse(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     only = ("--only", "plain.text", "--only", "sse.comment")
@@ -185,7 +241,7 @@ def test_ctrl_c_gives_what_came_until_then(
     assert conform("--only", "plain", "--format", "badge") == 130
     assert signal.getsignal(signal.SIGTERM) is before
     said = capsys.readouterr()
-    assert said.out == "1/6 (5 not exercised)\n"
+    assert said.out == "1/7 (6 not exercised)\n"
     assert "interrupted" in said.err
 
 
@@ -376,36 +432,33 @@ def test_too_much_is_an_error() -> None:
         consumer.run("a")
 
 
-def test_nothing_is_left_of_one_that_hangs(tmp_path: Path) -> None:
-    file = tmp_path / "pids"
+def test_nothing_is_left_of_one_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
     code = (
         "import os, time\n"
-        "child = os.fork()\n"
-        f"open({str(file)!r}, 'a').write(f'{{os.getpid()}} ')\n"
-        "time.sleep(600)"
+        f"end = os.open({str(pipe)!r}, os.O_WRONLY)\n"
+        "os.fork()\n"
+        "os.write(end, b'1')\n"
+        "time.sleep(60)\n"
+        "os.write(end, b'left')"
     )
-    with running(code, keep_alive=False, timeout=60) as consumer, ThreadPoolExecutor(1) as pool:
-        outcome = pool.submit(consumer.run, "a")
-        for _ in range(1000):
-            if len(pids := file.read_text().split() if file.exists() else []) == 2:
-                break
-            time.sleep(0.01)
-        consumer.close()
+    waits = threading.Event()
+    whole = consumer._Process.whole
+
+    def wait_for_it(self: Any, until: float) -> Any:
+        waits.set()
+        return whole(self, until)
+
+    monkeypatch.setattr(consumer._Process, "whole", wait_for_it)
+    with running(code, keep_alive=False, timeout=600) as hung, ThreadPoolExecutor(1) as pool:
+        outcome = pool.submit(hung.run, "a")
+        with pipe.open("rb", buffering=0) as alive:
+            assert alive.read(1) + alive.read(1) == b"11"
+            waits.wait()
+            hung.close()
+            assert alive.read() == b""  # it ends when both have ended
         assert str(outcome.result().error) == "ended by signal 9"
-    assert len(pids) == 2
-    for pid in pids:
-        for _ in range(200):  # the child of an ended process is ended by the system
-            if not _is_alive(int(pid)):
-                break
-            time.sleep(0.01)
-        assert not _is_alive(int(pid))
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_what_it_leaves_behind_does_not_hold_its_output() -> None:

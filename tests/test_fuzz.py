@@ -14,12 +14,13 @@ import anyio
 import httpx
 import pytest
 import trio
-from fuzz_readers import BODY, MUTANTS, TWO, Reader, consumer_of
+from fuzz_readers import BODY, MUTANTS, TWO, Reader, SkipsWhatItCannotParse, consumer_of
 from hypothesis import settings
 from hypothesis.database import InMemoryExampleDatabase
 from inner_runs import run_here
 
 from pytest_chatapi.errors import SettingError
+from pytest_chatapi.fuzz.deliveries import CATALOGUE
 from pytest_chatapi.fuzz.replies import KINDS
 from pytest_chatapi.mock import refusal, tool_call, tool_calls, wire
 
@@ -49,8 +50,8 @@ def test_a_right_reader_passes(chatapi_fuzz: Any, body: dict[str, Any], replies:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("body", [BODY, TWO, _TEXT], ids=["tools", "n", "text"])
-def test_a_right_reader_passes_ten_thousand(chatapi_fuzz: Any, body: dict[str, Any]) -> None:
-    chatapi_fuzz(consumer_of(Reader, body), examples=10_000, seed=1)
+def test_a_right_reader_passes_a_thousand(chatapi_fuzz: Any, body: dict[str, Any]) -> None:
+    chatapi_fuzz(consumer_of(Reader, body), examples=1_000, seed=1)
 
 
 def _is_found(fuzz: Any, name: str, **options: Any) -> None:
@@ -199,6 +200,31 @@ def test_a_lost_connection_has_to_be_noticed(chatapi_fuzz: Any) -> None:
     message = failure_of(chatapi_fuzz, consumer, replies=["Hello"], examples=3)
     assert "illegal         connection_lost(" in message
     assert "            cut=True,\n" in message
+
+
+class _OnlyTheFinish(SkipsWhatItCannotParse):
+    def result(self) -> Any:
+        return super().result()["choices"][0]["finish_reason"]
+
+
+def test_an_event_that_cannot_be_parsed_is_missed_where_it_says_something(
+    chatapi_fuzz: Any,
+) -> None:
+    consumer = consumer_of(SkipsWhatItCannotParse, _TEXT)
+    message = failure_of(chatapi_fuzz, consumer, replies=["Hi"], examples=1)
+    assert "illegal         event_broken(" in message
+    chatapi_fuzz(consumer, replies=["Hi"], examples=1, skip=["event_broken"])
+    # Of another consumer it cannot be told whether it noticed.
+    chatapi_fuzz(consumer_of(_OnlyTheFinish, _TEXT), replies=["Hi"], examples=5)
+
+
+def test_a_response_of_nothing_is_written_in_one_line(chatapi_fuzz: Any) -> None:
+    reader, _ = MUTANTS["TakesNothingForFinished"]
+    consumer = consumer_of(reader, _TEXT)
+    skip = [row.name for row in CATALOGUE.values() if row.kind == "illegal"]
+    skip.remove("nothing")
+    message = failure_of(chatapi_fuzz, consumer, replies=["Hi"], examples=0, skip=skip)
+    assert "    chatapi_mock.reply(\n        wire(),\n    )\n" in message
 
 
 def test_wire_is_sent_as_it_is(chatapi_mock: Any) -> None:
@@ -447,11 +473,11 @@ def test_the_counterexample_can_be_pasted_and_replayed(
     assert "hypothesis" not in pasted
     recorded = _WITH_RECORDING.replace("CASSETTE", after.partition("\n")[0].strip())
     recorded = recorded.replace("ILLEGAL", str(illegal))
-    pytester.makepyfile(test_pasted="from app import answer\n" + pasted, test_recorded=recorded)
+    pytester.makepyfile(test_pasted="from app import answer\n" + pasted, test_replayed=recorded)
     result = run_here(pytester, "test_pasted.py")
     result.assert_outcomes(failed=1)
     assert why in result.stdout.str()
-    result = run_here(pytester, "test_recorded.py")
+    result = run_here(pytester, "test_replayed.py")
     result.assert_outcomes(failed=1)
     assert ("assert not True" if illegal else why) in result.stdout.str()
 

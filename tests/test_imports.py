@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
 
@@ -60,11 +61,16 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def imported(name: str, path: Path) -> Iterator[tuple[int, str]]:
+@cache
+def imported(name: str) -> list[tuple[int, str]]:
     """Line and full dotted name of each thing that a module imports, at any depth of it.
 
     What is imported for the type checker alone does not count.
     """
+    return list(_imported(name, MODULES[name]))
+
+
+def _imported(name: str, path: Path) -> Iterator[tuple[int, str]]:
     package = f"pytest_chatapi.{name}"
     if path.name != "__init__.py":
         package = package.rpartition(".")[0]
@@ -98,23 +104,27 @@ def test_every_module_has_a_floor() -> None:
     assert {name.split(".")[0] for name in MODULES} <= set(FLOORS)
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_imports_go_down_only(name: str) -> None:
-    own = name.split(".")[0]
-    beside = {door for doors in FRONT_DOORS if own not in doors for door in doors}
-    for line, target in imported(name, MODULES[name]):
-        other = room(target)
-        if other is None:
-            continue
-        assert FLOORS[other] <= FLOORS[own], f"{name}, line {line}: {target} is above"
-        if any(own in doors for doors in FRONT_DOORS):
-            assert other not in beside, f"{name}, line {line}: {target} is the other front door"
+def test_imports_go_down_only() -> None:
+    wrong = []
+    for name in MODULES:
+        own = name.split(".")[0]
+        beside = {door for doors in FRONT_DOORS if own not in doors for door in doors}
+        is_door = any(own in doors for doors in FRONT_DOORS)
+        for line, target in imported(name):
+            other = room(target)
+            if other is None:
+                continue
+            if FLOORS[other] > FLOORS[own]:
+                wrong.append(f"{name}, line {line}: {target} is above")
+            if is_door and other in beside:
+                wrong.append(f"{name}, line {line}: {target} is the other front door")
+    assert wrong == []
 
 
 def imported_modules(name: str) -> set[str]:
     """The modules of the package that a module imports, at any depth of it."""
     targets = set()
-    for _, target in imported(name, MODULES[name]):
+    for _, target in imported(name):
         inside = target.removeprefix("pytest_chatapi.")
         while inside and inside not in MODULES:
             inside = inside.rpartition(".")[0]
@@ -130,19 +140,23 @@ def test_no_module_is_imported_by_what_it_imports() -> None:
     assert not left, f"in a circle, or above one: {sorted(left)}"
 
 
-@pytest.mark.parametrize("name", [n for n in MODULES if n.split(".")[0] == "contract"])
-def test_contract_knows_json_schema_and_nothing_else(name: str) -> None:
+def test_contract_knows_json_schema_and_nothing_else() -> None:
     allowed = {*sys.stdlib_module_names, "pytest_chatapi", "jsonschema", "referencing"}
-    for line, target in imported(name, MODULES[name]):
-        assert target.split(".")[0] in allowed, f"{name}, line {line}: {target}"
+    contract = [name for name in MODULES if name.split(".")[0] == "contract"]
+    assert [where for where, package in packages(contract) if package not in allowed] == []
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in MODULES if FLOORS.get(n.split(".")[0], 0) <= FLOORS["recording"]]
-)
-def test_pytest_is_known_above_recording_only(name: str) -> None:
-    for line, target in imported(name, MODULES[name]):
-        assert target.split(".")[0] not in {"pytest", "_pytest"}, f"{name}, line {line}: {target}"
+def test_pytest_is_known_above_recording_only() -> None:
+    below = [name for name in MODULES if FLOORS.get(name.split(".")[0], 0) <= FLOORS["recording"]]
+    ours = [where for where, package in packages(below) if package in ("pytest", "_pytest")]
+    assert ours == []
+
+
+def packages(names: list[str]) -> Iterator[tuple[str, str]]:
+    """Each import of these modules: where, and the package that is imported."""
+    for name in names:
+        for line, target in imported(name):
+            yield f"{name}, line {line}: {target}", target.split(".")[0]
 
 
 def run_fresh(code: str) -> str:

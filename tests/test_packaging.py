@@ -128,7 +128,16 @@ def test_distributions_name_no_place_of_this_machine(wheel: Path, sdist: Path) -
     assert [name for name, data in contents.items() if any(p in data for p in places)] == []
 
 
-@pytest.mark.parametrize("kind", ["wheel", "sdist", "editable"])
+def test_the_wheel_of_the_sdist_is_the_wheel(wheel: Path, sdist: Path, tmp_path: Path) -> None:
+    contents = []
+    for path in (wheel, build(sdist, "wheel", tmp_path / "built")):
+        with zipfile.ZipFile(path) as file:
+            contents.append({name: file.read(name) for name in file.namelist()})
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["wheel", "editable"])
 def test_each_install_finds_its_data(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -144,12 +153,8 @@ def test_each_install_finds_its_data(
         # pip has to find the build backend; last, so that nothing else is taken from there.
         (site_packages / "zz-backend.pth").write_text(f"{BACKEND}\n")
         what, home = ["--no-build-isolation", "--editable", ROOT], ROOT
-    elif kind == "wheel":
-        what, home = [request.getfixturevalue("wheel")], site_packages / "pytest_chatapi"
     else:
-        source = request.getfixturevalue("sdist")
-        what = [build(source, "wheel", tmp_path / "built")]
-        home = site_packages / "pytest_chatapi"
+        what, home = [request.getfixturevalue("wheel")], site_packages / "pytest_chatapi"
     pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
     offline = ["--disable-pip-version-check", "--no-deps", "--no-index", "--ignore-installed"]
     run(*pip, *offline, *what, cwd=tmp_path)

@@ -559,7 +559,7 @@ def test_while_it_records_anything_may_leave_the_machine(run: Any) -> None:
 
 
 # In its own process vcr is imported when the recorder is at work.
-@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("apart", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_second_recorder_inside_is_refused(run: Any, apart: bool) -> None:
     test = (
         START

@@ -129,7 +129,7 @@ def test_a():
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     monkeypatch.delenv("CI", raising=False)
     pytester.makepyfile(test_it=test)
-    run_apart(pytester, "--record-mode=once").assert_outcomes(passed=1)
+    run_here(pytester, "--record-mode=once").assert_outcomes(passed=1)
     monkeypatch.setenv("OPENAI_BASE_URL", "https://api.example.org/v1")
     run_apart(pytester).assert_outcomes(passed=1)
 
@@ -476,6 +476,9 @@ def test_a():
     result.stdout.fnmatch_lines(["no recording for a connection to 192.0.2.1:80"])
 
 
+ORPHANS = "-* cassettes that no test owns -*"
+
+
 def test_xdist_workers_share_a_cassette(
     pytester: pytest.Pytester, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -499,8 +502,13 @@ def test_b(chatapi_client, number): ask(chatapi_client, number)
     )
     run_here(pytester, "-k", "test_b").assert_outcomes(passed=12, deselected=12)
     rewritten.write_text(rewritten.read_text().replace("number 7", "number 1"))
-    result = run_apart(pytester, "-p", "xdist", "-n", "2", "--record-mode=once")
+    gone = rewritten.with_name("gone.yaml")
+    gone.write_text("interactions: []\n")
+    flags = ("--record-mode=once", "--chatapi-orphans=fail", "test_it.py")
+    result = run_apart(pytester, "-p", "xdist", "-n", "2", *flags)
     result.assert_outcomes(passed=24)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines([ORPHANS, str(gone.relative_to(pytester.path))], consecutive=True)
     for path in (rewritten, shared):
         assert len(set(bodies(path))) == 12 == len(bodies(path))
     run_here(pytester, "-k", "test_a").assert_outcomes(passed=12, deselected=12)
@@ -588,14 +596,8 @@ def test_a(): ...
 @pytest.mark.vcr("mine.yaml")
 def test_v(): ...
 """
-    head = "-* cassettes that no test owns -*"
     result = run(test, "--chatapi-orphans", "--collect-only", "test_it.py")
-    result.stdout.fnmatch_lines([head, "none"], consecutive=True)
-    (folder / "test_it" / "test_gone.yaml").write_text("interactions: []\n")
-    result = run("", "--chatapi-orphans=fail", "-p", "xdist", "-n", "1", "test_it.py", apart=True)
-    gone = os.path.join("cassettes", "test_it", "test_gone.yaml")
-    result.stdout.fnmatch_lines([head, gone], consecutive=True)
-    assert result.ret == 1
+    result.stdout.fnmatch_lines([ORPHANS, "none"], consecutive=True)
 
 
 def test_old_recordings(pytester: pytest.Pytester, run: Any) -> None:

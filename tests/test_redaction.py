@@ -1659,7 +1659,7 @@ def test_work_grows_with_the_size_of_hostile_texts_only(
 ) -> None:
     work = Work(monkeypatch)
     costs = []
-    size = 500
+    size = 250
     for count in (size, 2 * size):
         redactor = Redactor([r"never matches \d"], environ={"A_TOKEN": OWN})
         costs.append(work.of(getattr(redactor, method), unit * count))

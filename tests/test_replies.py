@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -562,7 +562,6 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
     return body
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(bodies(), _TEXTS, st.integers(0, 30))
 def test_any_text_answers_any_request(body: dict[str, Any], content: str, thoughts: int) -> None:
     reply = builders.text(content, reasoning_tokens=thoughts)
@@ -580,7 +579,6 @@ def test_any_text_answers_any_request(body: dict[str, Any], content: str, though
     assert joined == whole
 
 
-@settings(max_examples=100, deadline=None)
 @given(bodies(), _TEXTS.filter(bool), st.dictionaries(_TEXTS, _TEXTS, max_size=3))
 def test_any_refusal_and_any_call(
     body: dict[str, Any], text: str, arguments: dict[str, str]
@@ -1097,7 +1095,7 @@ def schemas() -> st.SearchStrategy[dict[str, Any]]:
     return st.recursive(leaves, nested, max_leaves=8)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100)
 @given(schemas())
 def test_any_schema_gets_a_value(schema: dict[str, Any]) -> None:
     value = fitting_value(schema)
@@ -1107,7 +1105,6 @@ def test_any_schema_gets_a_value(schema: dict[str, Any]) -> None:
     assert json.loads(fitting_json(json.dumps(schema))) == value
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(schemas(), st.booleans())
 def test_any_schema_in_a_request(schema: dict[str, Any], strict: bool) -> None:
     inner = {"type": "object", "properties": {"value": schema}, "required": ["value"]}

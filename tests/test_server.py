@@ -1241,6 +1241,7 @@ for chunk in sdk.chat.completions.create(**question, stream=True):
 """
 
 
+@pytest.mark.slow  # its import; the fixture `chatapi_server` is tried with it each time
 def test_the_sdk_in_a_subprocess() -> None:
     with serving(mocked(sdk_answers)) as url:
         environment = {**os.environ, "OPENAI_BASE_URL": url, "OPENAI_API_KEY": KEY}

@@ -59,7 +59,7 @@ def test_a(chatapi_server, chatapi):
     assert server.url.rpartition(":")[2] in path.read_text()
     monkeypatch.delenv("OPENAI_BASE_URL")
     monkeypatch.delenv("OPENAI_API_KEY")
-    run().assert_outcomes(passed=1)
+    run(test.replace("child()", "child(PLAIN_CODE)")).assert_outcomes(passed=1)
     assert len(server.seen) == seen + 1
 
 

@@ -130,12 +130,12 @@ def test_who_cut_the_stream_decides(cut: str | None, at: int, expected: list[str
     assert codes(judge(sse(CHUNKS[:at], done=False), cut=cut)) == expected
 
 
-@pytest.mark.parametrize("size", range(0, 700, 7))
 @pytest.mark.parametrize("cut", ["client", "server"])
-def test_a_cut_anywhere_is_one_finding_at_most(cut: str, size: int) -> None:
-    body = sse(CHUNKS).encode()[:size]
-    found = codes(judge(body, cut=cut))
-    assert found == (["T17"] if cut == "server" and b"[DONE]" not in body else [])
+def test_a_cut_anywhere_is_one_finding_at_most(cut: str) -> None:
+    for size in range(0, 700, 7):
+        body = sse(CHUNKS).encode()[:size]
+        found = codes(judge(body, cut=cut))
+        assert found == (["T17"] if cut == "server" and b"[DONE]" not in body else []), size
 
 
 def test_truncation_names_the_last_chunk() -> None:

@@ -514,18 +514,18 @@ def test_a_folder_that_the_command_names_has_something_to_check(
     assert is_empty == any("d" in argument.split("=")[-1:] for argument in arguments)
 
 
+@pytest.mark.slow  # two processes
 def test_workers_fail_where_nothing_was_checked(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(pytester.path)
     write("d/only.jsonl", *responses(2))
+    write("e/torn.jsonl", line(), "{")
     write("test_a.py", "def test_a(): pass")
-    arguments = ("-p", "xdist", "-n", "1", "--chatapi-cassettes", "d")
-    result = run_apart(pytester, *arguments)
+    folders = ("--chatapi-cassettes", "d", "--chatapi-cassettes", "e")
+    result = run_apart(pytester, "-p", "xdist", "-n", "1", *folders)
     assert result.ret == 1
     assert "nothing was checked in " in result.stdout.str()
-    write("d/torn.jsonl", line(), "{")
-    result = run_apart(pytester, *arguments)
     assert "1 file could not be read: see the errors above" in result.stdout.str()
 
 

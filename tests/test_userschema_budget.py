@@ -272,7 +272,11 @@ def test_arguments_that_were_not_judged_are_a_note(strict: bool) -> None:
             },
             "the search was given up: it takes too many steps",
         ),
-        ({"enum": [nested(40)] * 10, "anyOf": TWO_WAYS}, "the search was given up"),
+        pytest.param(
+            {"enum": [nested(40)] * 10, "anyOf": TWO_WAYS},
+            "the search was given up",
+            marks=pytest.mark.slow,
+        ),
         ({"type": "array", "uniqueItems": True, "minItems": 2000}, "no candidate fits"),
         ({"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}, "endless recursion"),
     ],

@@ -14,11 +14,12 @@ from pytest_chatapi.conformance.consumer import Consumer, Hung
 from pytest_chatapi.conformance.probe import BOTH, Mode, Verdict
 from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.exchange import Request
-from pytest_chatapi.errors import ChatAPIError
-from pytest_chatapi.fuzz.cases import Case, Deliverer, Said, cases_of
+from pytest_chatapi.errors import ChatAPIError, SettingError
+from pytest_chatapi.fuzz.cases import MOST_REQUESTS, Case, Deliverer, Said, cases_of
 from pytest_chatapi.fuzz.counterexample import Failure
 from pytest_chatapi.fuzz.deliveries import CATALOGUE, Delivery
 from pytest_chatapi.fuzz.judge import Judge
+from pytest_chatapi.fuzz.loops import SentBack, endless, left_open, wrong_follow_up
 from pytest_chatapi.fuzz.oracle import Outcome
 from pytest_chatapi.fuzz.replies import HARD, kinds
 from pytest_chatapi.mock import ChatMock
@@ -48,6 +49,7 @@ _PLAIN = {
     "calls": "several tool calls are read",
     "text and calls": "text and tool calls of one response are read",
     "refusal": "a refusal does not look like an empty response",
+    "calls again": "calls of a further response are answered too",
 }
 _STAGES = {"layout": "chunks", "chunks": "chunks", "events": "sse", "bytes": "bytes"}
 _NOT_OF_THIS_FORM = {
@@ -191,16 +193,26 @@ class Tried:
         ]
         mock.reply(self._respond)
         first = self._run(Case(self.said[0]))[0]
-        self.turns = max(1, len(deliverer.asked))
         plain = {self.said[0]: first}
+        if first.sent_back is None:  # else it is a failure of the plain delivery
+            self._require_usable(first, self._run(Case(self.said[0]))[0])
+        for said in self.said[1:]:
+            plain[said] = self._run(Case(said))[0]
+        self.turns = max(outcome.requests for outcome in plain.values())
+        if self.turns > 1:
+            kind = "calls" if any(said.kind == "calls" for said in self.said) else "call"
+            for said, outcome in plain.items():
+                if said.kind == "call" and outcome.sent_back is None:
+                    self.said.append(said._replace(then=(kind,)))
         self._judge = Judge(self._run, self.ask, self.said, None, self.turns, (), plain=plain)
-        self._require_usable(first, self._run(Case(self.said[0]))[0])
         # What is wrong with the plain delivery is reported once.
         self._plain = {said: self._judge.plain_failure(said) for said in self.said}
         self._comparable = [
             said
             for said, failure in self._plain.items()
             if not _is_silent(self._judge.plain[said])
+            and not said.then
+            and self._judge.plain[said].sent_back is None
             and (failure is None or (said.kind != "refusal" and not self._judge.plain[said].error))
         ]
 
@@ -219,6 +231,8 @@ class Tried:
         asks: list[Ask] = []
 
         def reply(request: Request) -> Reply:
+            if len(asks) == MOST_REQUESTS:  # a loop that does not end
+                raise SettingError(f"the consumer sent {MOST_REQUESTS} requests for one result")
             asks.append(Ask(request_json(request)[0]))
             return reply_that_fits(asks[-1])
 
@@ -255,8 +269,15 @@ class Tried:
 
     def _run(self, case: Case) -> tuple[Outcome, bool]:
         self._deliverer.begin(case)
+        self._mock.requests.clear()
+        self._mock.refused.clear()
         outcome = self._consumer.run(self._check.id)
-        if self._deliverer.problem:
+        outcome = replace(
+            outcome,
+            sent_back=self._sent_back(outcome),
+            requests=max(1, len(self._deliverer.asked)),
+        )
+        if self._deliverer.problem and outcome.sent_back is None:
             raise ChatAPIError(self._deliverer.problem)
         self._sent = tuple(self._deliverer.sent)
         if not case.steps:
@@ -271,6 +292,15 @@ class Tried:
         row = self._check.row
         self._is_changed |= changed and row is not None and case.steps[-1].name == row.name
         return outcome, changed
+
+    def _sent_back(self, outcome: Outcome) -> SentBack | None:
+        """What is wrong with the further requests of a run."""
+        turns = self._deliverer.turns(self._mock.requests, self._mock.refused)
+        if wrong := wrong_follow_up(turns):
+            return wrong
+        if self._deliverer.problem and len(turns) >= MOST_REQUESTS:
+            return endless(turns[:MOST_REQUESTS], MOST_REQUESTS)
+        return left_open(turns, outcome.value)
 
     # -- checks ------------------------------------------------------------------------------
 
@@ -330,16 +360,21 @@ class Tried:
         return self._fails[before]
 
     def _plain_result(self, check: DeliveryCheck) -> DeliveryResult:
-        said = next((said for said in self.said if said.kind.replace(" ", "-") == check.name), None)
+        said = next((said for said in self.said if _name(said) == check.name), None)
         if said is None:
             return self._unexercised(check, _NOT_OFFERED)
         failure = self._plain[said]
         sent = self._plain_sent[failure.case.said if failure is not None else said]
         self._requests = len(sent)
         if failure is not None:
+            wrong = failure.outcome.sent_back
+            if wrong is not None:  # the response before that request is enough
+                sent = sent[: wrong.request][-1:]
             return self._failed(check, [failure], Evidence(failure, sent, ()))
         if _is_silent(self._judge.plain[said]):
             return self._unexercised(check, "the consumer prints nothing for it")
+        if said.then and self._judge.plain[said].error is not None:
+            return self._unexercised(check, "the consumer does not go on for so long")
         return DeliveryResult(check, Verdict.PASS, requests=self._requests)
 
     def _evidence(self, failure: Failure) -> Evidence:
@@ -357,8 +392,22 @@ class Tried:
         reasons = []
         for problem in problems:
             said = [f.case.said.kind for f in failures if f.problem == problem]
-            reasons.append(f"{problem} ({', '.join(dict.fromkeys(said))})")
+            place = next((_place(f) for f in failures if f.problem == problem), "")
+            reasons.append(f"{problem} ({', '.join(dict.fromkeys(said))}){place}")
         return DeliveryResult(check, verdict, "; ".join(reasons), self._requests, evidence)
+
+
+def _name(said: Said) -> str:
+    """The name of the check of its plain delivery."""
+    return "calls-again" if said.then else said.kind.replace(" ", "-")
+
+
+def _place(failure: Failure) -> str:
+    """Where the requests of a tool loop are wrong, if they are."""
+    wrong = failure.outcome.sent_back
+    if wrong is None or wrong.problem != failure.problem:
+        return ""
+    return f": request {wrong.request + 1}: {wrong.detail}"
 
 
 class _Hangs(Exception):

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from pytest_chatapi.conformance.client import DeliveryResult, Evidence, Tried, beside, common, shown
 from pytest_chatapi.conformance.report import assembled, without_secrets_of
 from pytest_chatapi.contract.wire import JSONObject
+from pytest_chatapi.contract.wording import show
 from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.redaction.redactor import Redactor
 
 __all__ = ["client_report_of"]
 
 _LONGEST = 4000  # characters of a body
+_LONGEST_MESSAGES = 600
 _MOST_PIECES = 40
 
 
@@ -44,7 +46,7 @@ def client_report_of(
             "command": shell,
             "keep_alive": keep_alive,
             "form": form,
-            "said": [said.kind for said in tried.said],
+            "said": list(dict.fromkeys(said.kind for said in tried.said)),
             "turns": tried.turns,
         },
         "contract": datetime.date.today().isoformat(),
@@ -60,6 +62,9 @@ def _check(result: DeliveryResult, form: str, exchange: list[int]) -> JSONObject
     if evidence is not None:
         plain, here = shown(evidence.failure.plain), shown(evidence.failure.outcome)
         plain, here = beside(plain, here) if check.row is not None else ("", here)
+        wrong = evidence.failure.outcome.sent_back
+        if wrong is not None and wrong.problem == evidence.failure.problem:
+            here = f"sent {show(list(wrong.messages), _LONGEST_MESSAGES)}"
     return {
         "id": check.ids[0],
         "capability": check.capability,

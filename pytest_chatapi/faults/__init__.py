@@ -22,5 +22,6 @@ from pytest_chatapi.faults.table import table as table
 if not TYPE_CHECKING:  # which finds a misspelt name by itself
 
     def __getattr__(name: str) -> object:
-        hint = did_you_mean(name, CATALOGUE, cutoff=0.5)
+        # pytest asks each name in a test module for a dozen private attributes.
+        hint = "" if name.startswith("_") else did_you_mean(name, CATALOGUE, cutoff=0.5)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")

@@ -12,13 +12,14 @@ from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.fuzz.deliveries import CATALOGUE, Delivery, Step, apply, delivered
 from pytest_chatapi.fuzz.draft import Draft
-from pytest_chatapi.fuzz.loops import calls_of
+from pytest_chatapi.fuzz.loops import Turn, calls_of
 from pytest_chatapi.fuzz.replies import HARD, completion_for, fitting, kinds, reply_of
 from pytest_chatapi.mock.replies import Reply
 from pytest_chatapi.recording.interaction import Interaction
 
 __all__ = [
     "FEWER_CHUNKS",
+    "MOST_REQUESTS",
     "OWN",
     "Case",
     "Deliverer",
@@ -29,7 +30,8 @@ __all__ = [
     "said_reply",
 ]
 
-_MOST_TURNS = 50
+MOST_REQUESTS = 50
+"""Of a consumer for one result: one that sends more does not come to an end."""
 
 OWN = "reply "
 """How the kind of a reply of the test's own begins; its index follows."""
@@ -109,8 +111,8 @@ class Deliverer:
         if body in self.asked:
             return self.sent[self.asked.index(body)]
         turn = len(self.asked)
-        if turn >= _MOST_TURNS:
-            self.problem = f"the consumer sent {_MOST_TURNS} different requests for one result"
+        if turn >= MOST_REQUESTS:
+            self.problem = f"the consumer sent {MOST_REQUESTS} different requests for one result"
             raise SettingError(self.problem)
         ask = Ask(request_json(request)[0])
         try:
@@ -125,6 +127,26 @@ class Deliverer:
         self.said.append(draft.completion)
         self.sent.append(response)
         return response
+
+    def turns(
+        self, requests: Sequence[Request], refused: Sequence[tuple[Request, str]]
+    ) -> list[Turn]:
+        """The different requests of this run, with what the model said to them.
+
+        Args:
+            requests: of this run; others than those of chat completions are left out.
+            refused: those of them that break the contract, with the error's message.
+        """
+        refusals = {request.body: message for request, message in refused}
+        turns: dict[object, Turn] = {}
+        for request in requests:
+            body = request_json(request)[0]
+            if request.body in turns or not isinstance(body, dict) or "messages" not in body:
+                continue
+            known = request.body in self.asked
+            said = self.said[self.asked.index(request.body)] if known else None
+            turns[request.body] = Turn(body, said, refusals.get(request.body, ""))
+        return list(turns.values())
 
     def _reply(self, ask: Ask, turn: int) -> Reply:
         reply = said_reply(self.case.said, ask, self.own, turn)

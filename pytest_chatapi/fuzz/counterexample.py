@@ -287,7 +287,13 @@ def _script(sent: Sequence[Interaction]) -> list[str]:
 
 
 def _wire(response: Interaction) -> Iterator[str]:
-    yield "wire("
+    arguments = list(_arguments(response))
+    yield from (
+        ("wire(", *(f"    {line}" for line in arguments), "),") if arguments else ("wire(),",)
+    )
+
+
+def _arguments(response: Interaction) -> Iterator[str]:
     for piece in response.pieces:
         lines: list[str] = []
         for part in filter(None, _RUN.split(piece)):
@@ -297,16 +303,15 @@ def _wire(response: Interaction) -> Iterator[str]:
             else:
                 first, *rest = _literals(repr(part))
                 lines += [plus + first, *rest]
-        yield from (f"    {line}" for line in lines[:-1])
-        yield f"    {lines[-1]},"
+        yield from lines[:-1]
+        yield f"{lines[-1]},"
     if response.status != 200:
-        yield f"    status={response.status},"
+        yield f"status={response.status},"
     content_type = next((v for n, v in response.headers if n == "content-type"), "")
     if not content_type.startswith("text/event-stream"):
-        yield f"    content_type={content_type!r},"
+        yield f"content_type={content_type!r},"
     if response.cut:
-        yield "    cut=True,"
-    yield "),"
+        yield "cut=True,"
 
 
 _RUN = re.compile(b"(a{500,})")  # of `long_event`

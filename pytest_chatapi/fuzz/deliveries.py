@@ -646,6 +646,23 @@ def error_event(draft: Draft, at: int, named: bool, done: bool) -> None:
     draft.events[at:] = [failed, *([Event(b"[DONE]")] if done else [])]
 
 
+@_delivery(
+    "illegal",
+    "events",
+    at=Places("unfinished", first=1),
+    how=("cut", "text"),
+    may_recover=True,  # an event without text is not missed
+    fixed=[{"at": 1, "how": "cut"}, {"at": 2, "how": "cut"}, {"at": 2, "how": "text"}],
+)
+def event_broken(draft: Draft, at: int, how: str) -> None:
+    """The JSON of one event is cut, or is not JSON, and the stream goes on."""
+    chunks = [event for event in draft.events if event.is_chunk]
+    event = chunks[min(at, len(chunks) - 1)]
+    assert isinstance(event.data, dict)
+    written = draft.dump(event.data)
+    event.data = written[: len(written) // 2] if how == "cut" else b"Internal Server Error"
+
+
 @_delivery("illegal", "events", form="both", fixed=[{}])
 def error_document(draft: Draft) -> None:
     """The body is an error as JSON, under 200."""

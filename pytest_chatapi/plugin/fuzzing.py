@@ -19,10 +19,10 @@ from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.wording import did_you_mean, listed, shortened
 from pytest_chatapi.errors import ChatAPIError, SettingError
-from pytest_chatapi.fuzz.cases import OWN, Case, Deliverer, Said
+from pytest_chatapi.fuzz.cases import MOST_REQUESTS, OWN, Case, Deliverer, Said
 from pytest_chatapi.fuzz.counterexample import Failure, described, write_cassette
 from pytest_chatapi.fuzz.deliveries import CATALOGUE
-from pytest_chatapi.fuzz.loops import SentBack, Turn, endless, left_open, wrong_follow_up
+from pytest_chatapi.fuzz.loops import SentBack, endless, left_open, wrong_follow_up
 from pytest_chatapi.fuzz.oracle import Outcome
 from pytest_chatapi.fuzz.replies import HARD, KINDS, endings, kinds, reply_of
 from pytest_chatapi.fuzz.shrink import shrunk
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["Fuzz"]
 
 
-_MOST_REQUESTS = 50
-
-
 class Stopped(BaseException):
     """The consumer sends too many requests; no `except Exception` of it gets in the way."""
 
@@ -48,8 +45,8 @@ class _Bounded(list[Request]):
     """The requests of one run."""
 
     def append(self, request: Request) -> None:
-        if len(self) == _MOST_REQUESTS:
-            raise Stopped(f"after {_MOST_REQUESTS} requests")
+        if len(self) == MOST_REQUESTS:
+            raise Stopped(f"after {MOST_REQUESTS} requests")
         super().append(request)
 
 
@@ -200,20 +197,11 @@ class Fuzz:
 
     def _sent_back(self, outcome: Outcome, deliverer: Deliverer) -> SentBack | None:
         """What is wrong with the further requests of a run."""
-        refusals = {request.body: message for request, message in self._mock.refused}
-        turns: dict[object, Turn] = {}
-        for request in self._mock.requests:
-            body = request_json(request)[0]
-            if request.body in turns or not isinstance(body, dict) or "messages" not in body:
-                continue
-            answered = request.body in deliverer.asked
-            said = deliverer.said[deliverer.asked.index(request.body)] if answered else None
-            turns[request.body] = Turn(body, said, refusals.get(request.body, ""))
-        known = list(turns.values())
+        known = deliverer.turns(self._mock.requests, self._mock.refused)
         if wrong := wrong_follow_up(known):
             return wrong
         if isinstance(outcome.error, Stopped):
-            return endless(known, _MOST_REQUESTS)
+            return endless(known, MOST_REQUESTS)
         return left_open(known, outcome.value)
 
     def _debatable(self, search: Search) -> list[str]:

@@ -25,6 +25,7 @@ CONSUMERS = {
     "openai-stream": ("openai, `.stream()`", "clients", "openai_stream.py", "openai"),
     "openai-whole": ("openai, without a stream", "clients", "openai_whole.py", "openai"),
     "openai2": ("openai 2, its chunks added up", "openai2", "openai_iteration.py", "openai"),
+    "openai2-async": ("openai 2, the same with asyncio", "openai2", "openai_async.py", "openai"),
     "openai2-stream": ("openai 2, `.stream()`", "openai2", "openai_stream.py", "openai"),
     "langchain-openai": ("langchain-openai", "clients", "langchain_stream.py", "langchain-openai"),
     "litellm": ("litellm", "clients", "litellm_stream.py", "litellm"),

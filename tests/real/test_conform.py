@@ -143,6 +143,7 @@ def test_the_action(aimock: str, tmp_path: Path) -> None:
     assert KEY not in printed
 
 
+@pytest.mark.slow  # six processes
 @pytest.mark.skipif(not (ROOT / "action.yml").is_file(), reason="the action is not here")
 def test_the_action_with_a_consumer(tmp_path: Path) -> None:
     program = ROOT / "tests" / "consumer_program.py"

@@ -10,6 +10,8 @@ from figures_reports import HOSTILE, finding, report
 
 from pytest_chatapi.figures.page import page
 
+pytestmark = pytest.mark.slow  # the start of a browser
+
 VISIBLE = "[...document.querySelectorAll('figure.plot')].filter(e => e.checkVisibility())"
 
 

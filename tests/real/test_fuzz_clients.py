@@ -35,6 +35,7 @@ KNOWN = {
     ),
     ("clients", "openai_whole"): ("openai 3.57.0", set()),
     ("openai2", "openai_iteration"): ("openai 2.54.0", _EVENTS),
+    ("openai2", "openai_async"): ("openai 2.54.0", _EVENTS),
     ("openai2", "openai_stream"): ("openai 2.54.0", {*_EVENTS, "ends_early", "arguments_cut"}),
     ("clients", "langchain_stream"): (
         "langchain-openai 1.7.4",

@@ -11,6 +11,8 @@ from conformance_reports import FEW, hostile, reported
 from pytest_chatapi.conformance.page import page
 from pytest_chatapi.conformance.probe import Verdict
 
+pytestmark = pytest.mark.slow  # the start of a browser
+
 VISIBLE = "(e => e !== null && e.getClientRects().length > 0)(document.querySelector('{}'))"
 FAILED = '[id="c1-tools.required.whole"]'
 PANEL = '[id="d1-tools.required.whole"] .panel'

@@ -22,5 +22,6 @@ await run(async () => {
     }
   }
   if (!finish) throw new Error("the stream ended early");
+  calls.forEach((call) => (call.arguments = JSON.parse(call.arguments)));
   return result(text, calls, finish, usage?.total_tokens, { refusal });
 });
