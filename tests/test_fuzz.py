@@ -50,8 +50,8 @@ def test_a_right_reader_passes(chatapi_fuzz: Any, body: dict[str, Any], replies:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("body", [BODY, TWO, _TEXT], ids=["tools", "n", "text"])
-def test_a_right_reader_passes_a_thousand(chatapi_fuzz: Any, body: dict[str, Any]) -> None:
-    chatapi_fuzz(consumer_of(Reader, body), examples=1_000, seed=1)
+def test_a_right_reader_passes_many(chatapi_fuzz: Any, body: dict[str, Any]) -> None:
+    chatapi_fuzz(consumer_of(Reader, body), examples=500, seed=1)
 
 
 def _is_found(fuzz: Any, name: str, **options: Any) -> None:
@@ -73,10 +73,9 @@ def test_a_wrong_reader_is_found(chatapi_fuzz: Any, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("name", MUTANTS)
-def test_each_wrong_reader_is_found_with_any_seed(chatapi_fuzz: Any, name: str, seed: int) -> None:
-    _is_found(chatapi_fuzz, name, seed=seed)
+def test_each_wrong_reader_is_found(chatapi_fuzz: Any, name: str) -> None:
+    _is_found(chatapi_fuzz, name, seed=0)
 
 
 # -- consumers -------------------------------------------------------------------------------
