@@ -22,7 +22,9 @@ STREAM = {**QUESTION, "stream": True, "stream_options": {"include_usage": True}}
 def talk(family: Any, path: Path, url: str, mode: str) -> tuple[Any, list[bytes], list[Any]]:
     transport = RecordReplayTransport(path, record_mode=mode)
     headers = {"authorization": f"Bearer {real_servers.KEY}"}
-    with family.Client(base_url=url, transport=transport, headers=headers) as client:
+    # The other tests may keep the machine busy.
+    client = family.Client(base_url=url, transport=transport, headers=headers, timeout=60)
+    with client:
         answer = client.post("/chat/completions", json=QUESTION).json()
         with client.stream("POST", "/chat/completions", json=STREAM) as response:
             pieces = list(response.iter_raw())
