@@ -35,7 +35,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 
 
 def server(name: str) -> Any:
-    @pytest.fixture(scope="session", name=name)
+    # A server for each module: LitServe no longer responds after the probes of `conform`.
+    @pytest.fixture(scope="module", name=name)
     def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         log = tmp_path_factory.mktemp(name) / "log"
         try:
