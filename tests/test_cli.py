@@ -22,6 +22,7 @@ import pytest
 from traffic import ANSWER
 
 from pytest_chatapi.cli import check as check_module
+from pytest_chatapi.cli import jobs as jobs_module
 from pytest_chatapi.cli import rules as rules_module
 from pytest_chatapi.cli.arguments import whole_number
 from pytest_chatapi.cli.main import main
@@ -613,10 +614,10 @@ def test_jobs_share_the_lines_of_a_large_file(
     known = ["--baseline", "known.json", files[1]]
     run(capsys, "check", "--write-baseline", *known)
     for arguments in (files, ["--format", "junit", *files], ["--format", "json", *files], known):
-        monkeypatch.setattr(check_module, "_WORTH_SHARES", 1 << 60)
+        monkeypatch.setattr(jobs_module, "_WORTH_SHARES", 1 << 60)
         alone = run(capsys, "check", "--jobs", "3", *arguments)
         shares.clear()
-        monkeypatch.setattr(check_module, "_WORTH_SHARES", 0)
+        monkeypatch.setattr(jobs_module, "_WORTH_SHARES", 0)
         assert run(capsys, "check", "--jobs", "3", *arguments) == alone
         assert shares[:3] == [(0, 3), (1, 3), (2, 3)]
 
@@ -666,7 +667,7 @@ def test_processes_are_started_where_they_are_worth_it(
         return map(check_module._check_file, tasks)
 
     monkeypatch.setattr(check_module, "_in_processes", in_processes)
-    monkeypatch.setattr(check_module, "_WORTH_PROCESSES", size * os.path.getsize("0.jsonl"))
+    monkeypatch.setattr(jobs_module, "WORTH_PROCESSES", size * os.path.getsize("0.jsonl"))
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
     assert run(capsys, "check", *flags, *names)[:2] == (
         0,

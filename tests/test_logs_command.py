@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from traffic import ANSWER
 
-from pytest_chatapi.cli import rates as rates_module
+from pytest_chatapi.cli import jobs as jobs_module
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.config.checker import Checker
 from pytest_chatapi.config.file import Configuration
@@ -281,11 +281,11 @@ def test_shares_of_a_file_add_up_to_it(run: Run, monkeypatch: pytest.MonkeyPatch
         whole = as_json(run, "--rates", "--jobs", "1", name)
         assert whole["rows"] == 240
         with monkeypatch.context() as patch:
-            patch.setattr(rates_module, "_WORTH_SHARES", 1000)
+            patch.setattr(jobs_module, "_WORTH_SHARES", 1000)
             assert as_json(run, "--rates", "--jobs", "3", "--state", "state", name) == whole, name
     assert len(Path("state").read_text().splitlines()) == 3
     Path("cut.jsonl.gz").write_bytes(gzip.compress(text.encode())[:-9])
-    monkeypatch.setattr(rates_module, "_WORTH_SHARES", 10)
+    monkeypatch.setattr(jobs_module, "_WORTH_SHARES", 10)
     _, _, err = run("--rates", "--jobs", "2", "cut.jsonl.gz")
     assert err == "chatapi: cut.jsonl.gz: the gzip data is cut off\n"
     run("--state", "none", "cut.jsonl.gz")

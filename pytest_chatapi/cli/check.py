@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pytest_chatapi import output
 from pytest_chatapi.cli import rates
 from pytest_chatapi.cli.arguments import Commands, add_format, whole_number
+from pytest_chatapi.cli.jobs import jobs_for, shares, size_of
 from pytest_chatapi.config.baseline import DEFAULT_NAME, Baseline, compare, key_of
 from pytest_chatapi.config.checker import Checker, Globs
 from pytest_chatapi.config.file import FILE_KEYS, Configuration, find, read, shown_path
@@ -37,12 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["add_to"]
 
 _OPTIONS = {name: row for name, row in ROWS.items() if row.option}
-
-# Below this many bytes of input, starting processes costs more than it saves.
-_WORTH_PROCESSES = 32 * 1024 * 1024
-
-# And below this many bytes of a file, so does sharing its lines.
-_WORTH_SHARES = 16 * 1024 * 1024
 
 
 def add_to(commands: Commands) -> None:
@@ -383,15 +378,9 @@ def _relative(path: str) -> str:
 
 def _results(tasks: list[_Task], jobs: int | None) -> Iterator[Report]:
     """Yield the report of each file, in order."""
-    sizes = [os.path.getsize(task.path) if os.path.isfile(task.path) else 0 for task in tasks]
     if jobs is None:
-        jobs = (os.cpu_count() or 1) if sum(sizes) > _WORTH_PROCESSES else 1
-    shared = [
-        [task._replace(share=(share, jobs)) for share in range(jobs)]
-        if size > _WORTH_SHARES
-        else [task]
-        for task, size in zip(tasks, sizes, strict=True)
-    ]
+        jobs = jobs_for(size_of(task.path) for task in tasks)
+    shared = [[task._replace(share=share) for share in shares(task.path, jobs)] for task in tasks]
     every = [task for of_file in shared for task in of_file]
     jobs = min(jobs, len(every))
     parts = map(_check_file, every) if jobs < 2 else _in_processes(every, jobs)

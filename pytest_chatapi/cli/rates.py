@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_chatapi import output
+from pytest_chatapi.cli.jobs import WORTH_PROCESSES, jobs_for, shares, size_of
 from pytest_chatapi.config.checker import Checker
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import mask, without_secrets
@@ -182,8 +183,9 @@ def _outcome(arguments: argparse.Namespace, about: Run) -> Outcome:
                 continue
         waiting.append(task)
     progress = output.Progress(len(waiting))
-    jobs = arguments.jobs or _jobs(waiting)
-    shared = [share for task in waiting for share in _shares(task, jobs)]
+    # What is elsewhere is enough for all processors.
+    jobs = arguments.jobs or jobs_for(size_of(task.path, WORTH_PROCESSES) for task in waiting)
+    shared = [task._replace(share=share) for task in waiting for share in shares(task.path, jobs)]
     done = results(
         shared,
         rates_of_file,
@@ -296,14 +298,6 @@ def _files(path: str, about: Run, outcome: Outcome) -> Iterator[tuple[str, bool]
     outcome.unread["with another ending"] += sum(not about.excluded(file) for file in other)
 
 
-def _shares(task: FileTask, jobs: int) -> list[FileTask]:
-    """The task; a large file in shares, one for each process."""
-    is_large = os.path.isfile(task.path) and os.path.getsize(task.path) > _WORTH_SHARES
-    if not is_large:
-        return [task]
-    return [task._replace(share=(share, jobs)) for share in range(jobs)]
-
-
 def _whole_files(
     done: Iterable[tuple[FileTask, FilePart]],
 ) -> Iterator[tuple[FileTask, FilePart]]:
@@ -327,18 +321,3 @@ def _moment(option: str, text: str | None) -> float | None:
             f"{option}: {text!r} is not a date or time: use 2026-11-03 or 2026-11-03T06:00Z"
         )
     return seconds
-
-
-# Below this many bytes, starting processes costs more than it saves.
-_WORTH_PROCESSES = 32 * 1024 * 1024
-
-# And below this many bytes of a file, so does sharing its rows.
-_WORTH_SHARES = 16 * 1024 * 1024
-
-
-def _jobs(tasks: Iterable[FileTask]) -> int:
-    """One process for each processor, if there is enough to do; what is elsewhere is enough."""
-    size = 0
-    for task in tasks:
-        size += os.path.getsize(task.path) if os.path.isfile(task.path) else _WORTH_PROCESSES
-    return (os.cpu_count() or 1) if size > _WORTH_PROCESSES else 1
