@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from pytest_chatapi import __version__
 from pytest_chatapi.config.checker import Checker
@@ -227,6 +227,6 @@ class State:
             raise ReadError(str(self._path), "", f"cannot be written: {error.strerror}") from None
 
     @staticmethod
-    def _ends_a_line(file: object) -> bool:
-        file.seek(-1, os.SEEK_END)  # type: ignore[attr-defined]
-        return bool(file.read(1) == b"\n")  # type: ignore[attr-defined]
+    def _ends_a_line(file: BinaryIO) -> bool:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"

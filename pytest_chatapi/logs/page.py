@@ -210,13 +210,12 @@ def _findings(outcome: Outcome) -> str:
     rows = []
     for code in codes:
         found = rates.all_found(code)
-        total = Rate(found.rows, sum(rates.exercised(code).values()))
         level = rates.level(code)
         name = _linked(code, level)
         rows.append(
             [
                 Cell(name.html, f"{LEVELS.index(level)} {code}"),
-                *_rate(total),
+                *_rate(rates.total(code)),
                 _time(found.first),
                 _time(found.last),
             ]
@@ -239,11 +238,8 @@ def _findings(outcome: Outcome) -> str:
 def _finding(outcome: Outcome, code: str, *, is_open: bool) -> str:
     rates = outcome.rates
     level = rates.level(code)
-    by_model = {group: rate for group, rate in rates.by_model(code).items() if rate.found}
-    # A single row of its own is no reason to come first.
-    most = sorted(by_model.items(), key=lambda one: (-one[1].interval[0], one[0]))
+    most, total = rates.models_with(code), rates.total(code)
     found = rates.all_found(code)
-    total = Rate(found.rows, sum(rates.exercised(code).values()))
     examples = "".join(map(_example, found.examples))
     return (
         f'<details class="rule"{" open" if is_open else ""}><summary>'

@@ -245,6 +245,17 @@ class Rates:
             rates[whole] = rates.get(whole, Rate(0, 0)) + rate
         return rates
 
+    def total(self, code: str) -> Rate:
+        """The rate of a code in all rows that could have had it."""
+        return Rate(self.all_found(code).rows, sum(self.exercised(code).values()))
+
+    def models_with(self, code: str) -> list[tuple[Group, Rate]]:
+        """The providers and models that have a code, the one that surely has it most often first:
+        a single row of its own is no reason to come first.
+        """
+        found = [(group, rate) for group, rate in self.by_model(code).items() if rate.found]
+        return sorted(found, key=lambda one: (-one[1].interval[0], one[0]))
+
     def all_found(self, code: str, of: Group | None = None) -> Found:
         """First and last, and examples, over all levels and days.
 

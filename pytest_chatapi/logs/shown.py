@@ -98,15 +98,12 @@ def as_text(outcome: Outcome, paint: Paint = plain, *, notes: bool = False) -> s
 
 def _finding(rates: Rates, code: str, paint: Paint) -> Iterator[str]:
     level, found = rates.level(code), rates.all_found(code)
-    by_model = {group: rate for group, rate in rates.by_model(code).items() if rate.found}
-    total = Rate(found.rows, sum(rates.exercised(code).values()))
-    head = f"{level} {code} {name_of(code)}: {_rate(total)}"
+    head = f"{level} {code} {name_of(code)}: {_rate(rates.total(code))}"
     yield head.replace(f"{level} {code}", f"{paint(level, level)} {paint('bold', code)}", 1)
     if found.first is not None and found.last is not None:
         first, last = moment(found.first), moment(found.last)
         yield f"  seen     {first} UTC" if first == last else f"  seen     {first} to {last} UTC"
-    # A single row of its own is no reason to come first.
-    most = sorted(by_model.items(), key=lambda one: (-one[1].interval[0], one[0]))
+    most = rates.models_with(code)
     if any(any(group) for group, _ in most):
         for at, (group, rate) in enumerate(most[:_MOST_MODELS]):
             yield from _row("by" if at == 0 else "", f"{where(group)}: {_rate(rate)}")
@@ -319,14 +316,12 @@ def as_json(outcome: Outcome) -> str:
 
 
 def _finding_json(rates: Rates, code: str) -> JSONObject:
-    found = rates.all_found(code)
-    total = Rate(found.rows, sum(rates.exercised(code).values()))
     return {
         "code": code,
         "name": name_of(code),
         "level": rates.level(code),
-        **_rate_json(total),
-        **_seen_json(found),
+        **_rate_json(rates.total(code)),
+        **_seen_json(rates.all_found(code)),
     }
 
 
@@ -355,7 +350,7 @@ def series(rates: Rates) -> Iterator[JSONObject]:
     model has it on any day; so days without it are there, too.
     """
     for code in rates.codes():
-        with_it = {group for group, rate in rates.by_model(code).items() if rate.found}
+        with_it = {group for group, _ in rates.models_with(code)}
         for group, rate in sorted(rates.by_group(code).items()):
             if group._replace(day="") in with_it:
                 found = _in_group(rates, code, group)
