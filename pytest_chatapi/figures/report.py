@@ -303,12 +303,11 @@ def _test_row(group: Group, outcome: str | None, scores: Sequence[Score]) -> JSO
     for score in scores:
         if score.test == group.name:
             own.setdefault(score.name, []).append(score.value)
-    firsts = [one.figures.timing.first_token for one in group.exchanges]
     return {
         "test": group.name,
         "outcome": outcome,
         **group.sums(),
-        "ttft_seconds": max((first for first in firsts if first is not None), default=None),
+        "ttft_seconds": group.slowest_first_token,
         "scores": {name: math.fsum(values) / len(values) for name, values in own.items()},
     }
 

@@ -80,6 +80,12 @@ class Group:
         tokens = sum(total for _, total in both)
         return sum(usd for usd, _ in both) / tokens * 1e6 if tokens else None
 
+    @property
+    def slowest_first_token(self) -> float | None:
+        """The most seconds to a first token; ``None`` where none was measured."""
+        firsts = (one.figures.timing.first_token for one in self.exchanges)
+        return max((first for first in firsts if first is not None), default=None)
+
     def spread(self, value: Callable[[Figures], float | None]) -> JSONObject | None:
         """Count, median, and 5th and 95th percentile of what is known."""
         known = sorted(v for one in self.exchanges if (v := value(one.figures)) is not None)

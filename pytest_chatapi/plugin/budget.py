@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -16,10 +16,12 @@ from pytest_chatapi.contract.body_tests import asks_chat
 from pytest_chatapi.contract.endpoint import row_of
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.wording import mask, plural
+from pytest_chatapi.figures.measure import Timing
 from pytest_chatapi.figures.summary import Group, Priced
 
 __all__ = [
     "MARKER",
+    "MEASURED",
     "NEAR",
     "breaches",
     "limits_of",
@@ -32,6 +34,12 @@ __all__ = [
 ]
 
 MARKER = "chatapi_budget"
+
+MEASURED: dict[str, Callable[[Timing], float | None]] = {
+    "ttft": lambda timing: timing.first_token,
+    "min_tokens_per_second": lambda timing: timing.tokens_per_second,
+}
+"""What a limit on time is held against."""
 
 NEAR = 0.8
 """The share of a limit from which the end of the run tells of it."""
@@ -181,11 +189,8 @@ def _unmeasured(limits: Mapping[str, Any], group: Group) -> Iterator[str]:
     if limits.get(SWITCH):
         return
     timings = [one.figures.timing for one in group.exchanges]
-    for name, known in (
-        ("ttft", [timing.first_token for timing in timings]),
-        ("min_tokens_per_second", [timing.tokens_per_second for timing in timings]),
-    ):
-        if name in limits and all(value is None for value in known):
+    for name, measured in MEASURED.items():
+        if name in limits and all(measured(timing) is None for timing in timings):
             reasons = {timing.unmeasured for timing in timings} - {""}
             why = f": {', '.join(sorted(reasons))}" if reasons else ""
             yield f"{name}: nothing could be measured{why}; allow it: {SWITCH}=True"

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -23,19 +23,15 @@ from pytest_chatapi.config.limits import ADDED_UP, SWITCH, TIMES, TOKENS, limits
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import plural
-from pytest_chatapi.figures.measure import Figures, Timing, figures_of
+from pytest_chatapi.figures.measure import Figures, figures_of
 from pytest_chatapi.figures.price import Prices
-from pytest_chatapi.plugin.budget import NEAR, shown, uncounted_api, used_up
+from pytest_chatapi.plugin.budget import MEASURED, NEAR, shown, uncounted_api, used_up
 from pytest_chatapi.plugin.ini_and_flags import value_of_run
 from pytest_chatapi.plugin.stash import RUN
 
 __all__ = ["NOTHING", "RunBudget", "open_budget"]
 
 _LOCK_SECONDS = 60
-_MEASURED: dict[str, Callable[[Timing], float | None]] = {
-    "ttft": lambda timing: timing.first_token,
-    "min_tokens_per_second": lambda timing: timing.tokens_per_second,
-}
 
 
 def open_budget(config: pytest.Config) -> RunBudget:
@@ -185,7 +181,7 @@ class RunBudget:
                 yield f"budget of the run: {name} is not known: {unknown[name]}"
         live = [one for one in exchanges if one.source == "live" and 200 <= one.status < 300]
         for name in TIMES:
-            missing = sum(_MEASURED[name](one.timing) is None for one in live)
+            missing = sum(MEASURED[name](one.timing) is None for one in live)
             if name in self.times and missing:
                 responses = plural(len(live), "response")
                 yield f"budget of the run: {name} was not measured in {missing:,} of {responses}"

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from pytest_chatapi.contract.wording import plural
-from pytest_chatapi.figures.measure import Figures
 from pytest_chatapi.figures.price import Prices
 from pytest_chatapi.figures.summary import Group, Priced, by_model
 from pytest_chatapi.plugin.tally import Tally
@@ -138,12 +137,7 @@ def properties_of(tally: Tally, prices: Prices) -> Iterator[tuple[str, object]]:
             yield "chatapi_unreported", group.unreported
         if group.unpriced:
             yield "chatapi_unpriced", group.unpriced
-        if first := _worst_first_token(figures):
+        if first := group.slowest_first_token:
             yield "chatapi_ttft_seconds", f"{first:.3f}"
     for score in tally.scores:
         yield f"chatapi_score_{score.name}", f"{score.value:g}"
-
-
-def _worst_first_token(figures: Sequence[Figures]) -> float | None:
-    firsts = [one.timing.first_token for one in figures]
-    return max((first for first in firsts if first is not None), default=None)
