@@ -32,7 +32,7 @@ def add_to(commands: Commands) -> None:
         description="Show what recorded exchanges took and cost: tokens as reported, seconds as "
         "recorded, cost by the response, by [tool.chatapi.prices] or by list price (extra "
         "`cost`). What is not known is left blank.",
-        epilog="exit status: 0, or 2 for unreadable input and where there are no chat completions",
+        epilog="exit status: 0; 2 if input cannot be read or holds no chat completions",
     )
     parser.add_argument(
         "paths",

@@ -6,7 +6,7 @@ token, output speed), and the semantic conventions of OpenTelemetry (time to fir
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
@@ -49,7 +49,7 @@ SHORTEST_WINDOW = 0.05
 """Seconds between the first and the last token chunk from which a speed can be measured."""
 
 _TOO_MANY = 2**53
-"""From here on a number cannot be true, and floats are no longer exact."""
+"""No real count is this large, and floats are no longer exact."""
 
 _STALL = 4.0
 """How many times the median gap a gap between token chunks must be to count as a stall."""
@@ -201,40 +201,26 @@ def figures_of(
         checked: what the check of this exchange returned; without it, it is checked here.
         findings: as `Figures` has them; ``None``: all that the check found.
     """
-    request, response = exchange.request, exchange.response
+    response = exchange.response
     checked = check_exchange(exchange) if checked is None else checked
-    answer = checked.answer or _none(request, response)
-    last, ask = answer.last, answer.ask
-    groq = last.get("x_groq")
-    usage = answer.usage or _part(groq, "usage")
-    tokens = tokens_of(usage)
-    requested = _text(ask.model)
-    model = _text(answer.model) or _text(last.get("model")) or requested
-    host = _host(request.url) if request is not None else ""
-    status, headers = (response.status, response.headers) if response is not None else (0, {})
-    tier, usd = _text(last.get("service_tier")), _wire_usd(usage, headers)
+    answer = checked.answer or _none(exchange.request, response)
+    brief = _brief(exchange, source, answer, test)
+    figures = brief.figures()
     if findings is None:
         findings = [finding.to_json() for finding in checked.findings]
-    return Figures(
-        source,
-        model,
-        requested,
-        host,
-        answer.streamed,
-        status,
-        tokens,
-        # Of a replay, the times are those of the recording.
-        _UNTIMED if response is None else timing_of(response, tokens, streamed=answer.streamed),
-        tier,
-        _server_speed(last, usage, tokens),
-        usd,
-        test,
-        _account(exchange, "openai-organization"),
-        _account(exchange, "openai-project"),
-        _form(answer, checked.findings) if answer.choices else Form(),
-        tuple(findings),
-        _text(last.get("id")),
-        tuple([_text(choice.finish) for choice in answer.choices.values() if choice.finish]),
+    timing = figures.timing
+    if response is not None:  # of a replay, the times are those of the recording
+        timing = timing_of(response, figures.tokens, streamed=answer.streamed)
+    return replace(
+        figures,
+        timing=timing,
+        server_tokens_per_second=_server_speed(answer.last, brief.usage or {}, figures.tokens),
+        organization=_account(exchange, "openai-organization"),
+        project=_account(exchange, "openai-project"),
+        form=_form(answer, checked.findings) if answer.choices else Form(),
+        findings=tuple(findings),
+        response_id=_text(answer.last.get("id")),
+        finishes=tuple([_text(one.finish) for one in answer.choices.values() if one.finish]),
     )
 
 
@@ -251,7 +237,7 @@ class Brief(NamedTuple):
     status: int = 0
     url: str = ""
     is_stream: bool = False
-    model: JSON = None
+    model: str = ""
     requested_model: JSON = None
     tier: JSON = None
     usage: JSONObject | None = None
@@ -260,10 +246,10 @@ class Brief(NamedTuple):
     def figures(self) -> Figures:
         """Without times, form and findings."""
         usage, requested = self.usage or {}, _text(self.requested_model)
-        usd = _wire_usd(usage, {_COST: self.cost_header} if self.cost_header else {})
+        usd = _wire_usd(usage, self.cost_header)
         return Figures(
             self.source,
-            _text(self.model) or requested,
+            self.model or requested,
             requested,
             _host(self.url),
             self.is_stream,
@@ -279,16 +265,19 @@ class Brief(NamedTuple):
 
 def brief_of(exchange: Exchange, source: Source, checked: CheckResult, test: str = "") -> Brief:
     """As `figures_of`, with what is added up alone."""
-    request, response = exchange.request, exchange.response
-    answer = checked.answer or _none(request, response)
-    last = answer.last
+    answer = checked.answer or _none(exchange.request, exchange.response)
+    return _brief(exchange, source, answer, test)
+
+
+def _brief(exchange: Exchange, source: Source, answer: Answer, test: str) -> Brief:
+    request, response, last = exchange.request, exchange.response, answer.last
     return Brief(
         source,
         test,
         response.status if response is not None else 0,
         request.url if request is not None else "",
         answer.streamed,
-        answer.model or last.get("model"),
+        _text(answer.model) or _text(last.get("model")),
         answer.ask.model,
         last.get("service_tier"),
         answer.usage or _part(last.get("x_groq"), "usage"),
@@ -544,7 +533,7 @@ def _server_speed(last: JSONObject, usage: JSON, tokens: Tokens) -> float | None
 _COST = "x-litellm-response-cost"
 
 
-def _wire_usd(usage: JSONObject, headers: Mapping[str, str]) -> float | None:
+def _wire_usd(usage: JSONObject, header: str) -> float | None:
     """What the response says that it cost: OpenRouter's ``cost``, xAI's ticks of 1e-10 USD, the
     header of LiteLLM. In the header 0 and None are of costs that it does not know.
     """
@@ -555,7 +544,7 @@ def _wire_usd(usage: JSONObject, headers: Mapping[str, str]) -> float | None:
     if ticks is not None:
         return ticks / 1e10
     try:
-        return _number(float(headers.get(_COST, ""))) or None
+        return _number(float(header)) or None
     except ValueError:
         return None
 

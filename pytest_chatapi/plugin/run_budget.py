@@ -25,7 +25,8 @@ from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import plural
 from pytest_chatapi.figures.measure import Figures, figures_of
 from pytest_chatapi.figures.price import Prices
-from pytest_chatapi.plugin.budget import MEASURED, NEAR, shown, uncounted_api, used_up
+from pytest_chatapi.figures.summary import Priced
+from pytest_chatapi.plugin.budget import MEASURED, NEAR, shown, uncounted_api, used_by, used_up
 from pytest_chatapi.plugin.ini_and_flags import value_of_run
 from pytest_chatapi.plugin.stash import RUN
 
@@ -149,14 +150,13 @@ class RunBudget:
         if uncounted_api(exchange) != "":
             return
         figures = figures_of(exchange, "live")
-        usd = self.prices.cost(figures).usd
-        counts = {name: getattr(figures.tokens, name.removesuffix("_tokens")) for name in TOKENS}
-        unknown = _unknown(figures, usd, place, error)
+        taken = Priced(figures, self.prices.cost(figures))
+        unknown = _unknown(taken, place, error)
         try:
             with self._state() as state:
                 used = state["used"]
-                for name, count in {**counts, "usd": usd}.items():
-                    used[name] += count or 0
+                for name in (*TOKENS, "usd"):
+                    used[name] += used_by(name, taken) or 0
                 for name, most in self.limits.items():
                     if name in used and used[name] >= most:
                         state["broken"].setdefault(name, place)
@@ -202,10 +202,9 @@ class RunBudget:
             raise OSError(f"another process has locked it for {_LOCK_SECONDS} s") from None
 
 
-def _unknown(
-    figures: Figures, usd: float | None, place: str, error: BaseException | None
-) -> dict[str, str]:
+def _unknown(one: Priced, place: str, error: BaseException | None) -> dict[str, str]:
     """By limit, why it cannot be said what an exchange took of it."""
+    figures = one.figures
     if not figures.status:  # a server that was not reached, or broke, charges nothing
         if error is None or (
             isinstance(error, Exception) and type(error).__name__ != "ReadTimeout"
@@ -216,13 +215,13 @@ def _unknown(
         return {}
     unknown = {}
     for name in TOKENS:
-        if getattr(figures.tokens, name.removesuffix("_tokens")) is None:
+        if used_by(name, one) is None:
             unknown[name] = f"{place} reported no {name}" + (
                 ' (for streams: stream_options={"include_usage": True})'
                 if figures.is_stream
                 else ""
             )
-    if usd is None:
+    if used_by("usd", one) is None:
         model = figures.model or "the model"
         hint = "" if find_spec("genai_prices") else " (pip install 'pytest-chatapi[cost]')"
         unknown["usd"] = unknown.get(
