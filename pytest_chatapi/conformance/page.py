@@ -41,7 +41,7 @@ _MEANINGS = {
     Verdict.FAIL: "not as the contract says",
     Verdict.UNSUPPORTED: "the server says that it lacks this",
     Verdict.NOT_EXERCISED: "could not be forced or measured; never a pass",
-    Verdict.HARNESS_ERROR: "our request was wrong, or the network failed",
+    Verdict.HARNESS_ERROR: "our request was invalid, or the server could not be reached",
 }
 
 

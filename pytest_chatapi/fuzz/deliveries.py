@@ -318,7 +318,7 @@ def newlines(draft: Draft, style: str) -> None:
 
 @_delivery("legal", "events", fixed=[{}])
 def no_space(draft: Draft) -> None:
-    """There is no space after `data:`."""
+    """No space follows `data:`."""
     draft.space = b""
 
 
@@ -742,7 +742,7 @@ def finish_unterminated(draft: Draft) -> object:
 
 @_delivery("illegal", "bytes", unless="done_missing")
 def done_unterminated(draft: Draft) -> object:
-    """There is no blank line after `[DONE]`, and without `[DONE]` the consumer raises."""
+    """The stream ends without a blank line after `[DONE]` (if the consumer requires `[DONE]`)."""
     at = next((at for at, event in enumerate(draft.events) if event.data == b"[DONE]"), None)
     return at is not None and _unterminated(draft, draft.ends[at])
 
