@@ -11,7 +11,7 @@ seen at many servers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -24,6 +24,7 @@ from pytest_chatapi.faults.body import Body
 from pytest_chatapi.faults.fault import CATALOGUE as FAULTS
 from pytest_chatapi.faults.fault import Fault
 from pytest_chatapi.fuzz.draft import STAGES, Draft, Event, Layout, Stage
+from pytest_chatapi.fuzz.loops import calls_of
 from pytest_chatapi.mock.wire_form import events
 from pytest_chatapi.recording.interaction import Interaction
 
@@ -251,10 +252,7 @@ def obfuscation(draft: Draft) -> None:
 
 
 def _has_calls(draft: Draft, least: int) -> bool:
-    return any(
-        len(choice["message"].get("tool_calls") or ()) >= least
-        for choice in draft.completion["choices"]
-    )
+    return any(len(calls) >= least for calls in calls_of(draft.completion))
 
 
 # -- legal: chunks ------------------------------------------------------------------------------
@@ -502,7 +500,7 @@ for _fault in (
 @_delivery("tolerated", "chunks", value=(None, ""), fixed=[{"value": None}, {"value": ""}])
 def call_head_repeated(draft: Draft, value: str | None) -> bool:
     """Later fragments of a call have an empty `id` and `name`."""
-    later = [call for call in _fragments_of_calls(draft) if "id" not in call]
+    later = [call for call in _fragments_of_calls(draft.chunks) if "id" not in call]
     for call in later:
         kind = "function" if "function" in call else "custom"
         call["id"] = value
@@ -514,10 +512,10 @@ def call_head_repeated(draft: Draft, value: str | None) -> bool:
 def call_id_in_each(draft: Draft) -> bool:
     """Each fragment of a call has its `id` and `type`."""
     heads: dict[object, JSONObject] = {}
-    for call in _fragments_of_calls(draft):
+    for call in _fragments_of_calls(draft.chunks):
         head = heads.setdefault(call["index"], call)
         call.update(id=head["id"], type=head["type"])
-    return len(draft.chunks) > 0 and bool(heads)
+    return bool(heads)
 
 
 @_delivery("tolerated", "events", at=Places("events"), fixed=[{"at": 1}])
@@ -573,10 +571,10 @@ def _halves(call: JSONObject) -> list[JSONObject]:
     return [first, {"index": call["index"], kind: {key: text[middle:]}}]
 
 
-def _fragments_of_calls(draft: Draft) -> list[JSONObject]:
+def _fragments_of_calls(chunks: Iterable[JSONObject]) -> list[JSONObject]:
     return [
         call
-        for chunk in draft.chunks
+        for chunk in chunks
         for choice in chunk["choices"]
         for call in choice["delta"].get("tool_calls") or ()
     ]
@@ -701,8 +699,7 @@ def arguments_cut(draft: Draft, kept: int) -> bool:
     """The stream ends in order in the arguments of a call."""
     seen = 0
     for at, chunk in enumerate(draft.chunks):
-        calls = [c for o in chunk["choices"] for c in o["delta"].get("tool_calls") or ()]
-        seen += bool(calls)
+        seen += bool(_fragments_of_calls([chunk]))
         if seen > kept and at <= draft.finishing:
             del draft.chunks[at:]
             draft.has_done = False
@@ -713,8 +710,7 @@ def arguments_cut(draft: Draft, kept: int) -> bool:
 @_delivery("illegal", "chunks", may_recover=True, after=["compact"])
 def calls_share_index(draft: Draft) -> bool:
     """Two calls have the same `index`."""
-    calls = _fragments_of_calls(draft)
-    for call in calls:
+    for call in _fragments_of_calls(draft.chunks):
         call["index"] = 0
     return _has_calls(draft, 2)
 
