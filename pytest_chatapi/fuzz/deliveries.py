@@ -314,26 +314,24 @@ def newlines(draft: Draft, style: str) -> None:
     draft.newline = style.encode()
 
 
-@_delivery("legal", "events", fixed=[{}])
+@_delivery("legal", "events")
 def no_space(draft: Draft) -> None:
     """No space follows `data:`."""
     draft.space = b""
 
 
 @_delivery("legal", "events", at=Places("events"), fixed=[{"at": 0}, {"at": 1}])
-def comment(draft: Draft, at: int) -> object:
+def comment(draft: Draft, at: int) -> None:
     """A comment comes as a block of its own."""
     draft.events.insert(at, Event(before=[b": keep-alive"]))
-    return True
 
 
 @_delivery("legal", "events", at=Places("events"), fixed=[{"at": 1}])
-def comment_in_event(draft: Draft, at: int) -> object:
+def comment_in_event(draft: Draft, at: int) -> None:
     """A comment comes between the lines of an event."""
     event = draft.events[at % len(draft.events)]
     event.before.append(b":")
     event.after.append(b": data: {}")
-    return True
 
 
 @_delivery("legal", "events")
@@ -355,7 +353,7 @@ def other_fields(draft: Draft, style: str) -> None:
         lines += [b"event: message", b"retry: 1000"]
 
 
-@_delivery("legal", "events", fixed=[{}])
+@_delivery("legal", "events")
 def event_ids(draft: Draft) -> None:
     """Events have `id:`."""
     for number, event in enumerate(draft.events):
@@ -375,7 +373,7 @@ def blank_lines(draft: Draft, at: int) -> None:
     draft.events.insert(at, Event())
 
 
-@_delivery("legal", "events", fixed=[{}], after=["compact"])
+@_delivery("legal", "events", after=["compact"])
 def byte_order_mark(draft: Draft) -> None:
     """The stream begins with a byte order mark."""
     draft.head = b"\xef\xbb\xbf"
@@ -388,25 +386,25 @@ def raw_unicode(draft: Draft) -> object:
     return any(ord(letter) > 127 for text in draft.texts for letter in text)
 
 
-@_delivery("legal", "events", form="both", fixed=[{}])
+@_delivery("legal", "events", form="both")
 def json_spaced(draft: Draft) -> None:
     """JSON has spaces around its commas and colons."""
     draft.is_spaced = True
 
 
-@_delivery("legal", "events", fixed=[{}])
+@_delivery("legal", "events")
 def json_reversed(draft: Draft) -> None:
     """The members of chunks and deltas come in another order."""
     draft.is_reversed = True
 
 
-@_delivery("legal", "events", after=["raw_unicode"], fixed=[{}])
+@_delivery("legal", "events", after=["raw_unicode"])
 def charset_missing(draft: Draft) -> None:
     """The content type has no charset: a stream of events is always UTF-8."""
     draft.headers = [("content-type", "text/event-stream"), *draft.headers[1:]]
 
 
-@_delivery("legal", "chunks", fixed=[{}])
+@_delivery("legal", "chunks")
 def long_event(draft: Draft) -> None:
     """An event has 100,000 bytes, more than one read of most clients."""
     draft.chunks[0]["obfuscation"] = "a" * 100_000
@@ -604,23 +602,21 @@ _ERROR: JSONObject = {
     at=Places("unfinished bytes"),
     fixed=[{"at": 10**9}, {"at": 1}],
 )
-def ends_early(draft: Draft, at: int) -> object:
+def ends_early(draft: Draft, at: int) -> None:
     """The stream ends in order before any `finish_reason`."""
     at = min(at, draft.size("unfinished bytes"))
     draft.body = draft.body[:at]
     draft.ends = [end for end in draft.ends if end < at] + [at]
-    return True
 
 
 @_delivery("illegal", "bytes", form="both", at=Places("unfinished bytes"), fixed=[{"at": 10**9}])
-def connection_lost(draft: Draft, at: int) -> object:
+def connection_lost(draft: Draft, at: int) -> None:
     """The connection breaks before the response is complete."""
     if draft.streamed:
         ends_early(draft, at)
     else:
         draft.body = draft.body[: len(draft.body) // 2]
     draft.reset = True
-    return True
 
 
 @_delivery(
@@ -661,7 +657,7 @@ def event_broken(draft: Draft, at: int, how: str) -> None:
     event.data = written[: len(written) // 2] if how == "cut" else b"Internal Server Error"
 
 
-@_delivery("illegal", "events", form="both", fixed=[{}])
+@_delivery("illegal", "events", form="both")
 def error_document(draft: Draft) -> None:
     """The body is an error as JSON, under 200."""
     _replace_body(draft, "application/json", draft.dump(_ERROR))
@@ -670,7 +666,7 @@ def error_document(draft: Draft) -> None:
 WEB_PAGE = "<html><body><h1>Bad Gateway</h1></body></html>"
 
 
-@_delivery("illegal", "events", form="both", fixed=[{}])
+@_delivery("illegal", "events", form="both")
 def html(draft: Draft) -> None:
     """The body is a web page, under 200."""
     _replace_body(draft, "text/html", WEB_PAGE.encode() + b"\n")

@@ -33,8 +33,6 @@ class Layout:
         arguments: a call opens with the ``first`` piece of its arguments, or an ``empty`` one.
         choices: ``interleaved`` or ``in turn``.
         usage_null: chunks have ``usage: null`` where usage was requested.
-        logprobs_null: chunks without log probabilities have ``logprobs: null``.
-        finish_null: chunks have ``finish_reason: null`` before the last.
         padded: chunks have ``obfuscation``.
         reverse_calls: a later call opens before an earlier one.
         merged: a choice has one delta.
@@ -47,7 +45,6 @@ class Layout:
     arguments: Literal["empty", "first"] = "empty"
     choices: Literal["interleaved", "in turn"] = "interleaved"
     usage_null: bool = True
-    logprobs_null: bool = True
     padded: bool = False
     reverse_calls: bool = False
     merged: bool = False
@@ -300,7 +297,7 @@ def _streamed(choice: JSONObject, layout: Layout, ask: Ask) -> Iterator[JSONObje
             "delta": {key: delta[key] for key in ("role", *delta) if key in delta},
             "finish_reason": choice["finish_reason"] if is_last else None,
         }
-        if logprobs is not None or (ask.logprobs and layout.logprobs_null):
+        if logprobs is not None or ask.logprobs:
             streamed["logprobs"] = logprobs
         yield streamed
 
