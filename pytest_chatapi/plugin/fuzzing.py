@@ -149,22 +149,19 @@ class Fuzz:
             ask = self._first_request(consumer, runner, patch)
             said = _said(ask, own, skip)
             self._mock.reply(deliverer)
-            turns = 1
-            outcomes = []
-            for what in said:
-                outcomes.append(run(Case(what))[0])
-                turns = max(turns, len(deliverer.asked))
+            plain = {what: run(Case(what))[0] for what in said}
+            turns = max(1, *(outcome.requests for outcome in plain.values()))
             called = [what for what in said if what.kind == "call"]
             if turns > 1 and own is None:
                 several = "calls" if any(what.kind == "calls" for what in said) else "call"
                 said += [what._replace(then=(several,)) for what in called]
-            if all(outcome.error is None and outcome.value is None for outcome in outcomes):
+            if all(one.error is None and one.value is None for one in plain.values()):
                 raise SettingError(
                     "the consumer returns None: return what it understood of the response"
                 )
-            _require_comparable(outcomes[0], run(Case(said[0]))[0], same)
+            _require_comparable(plain[said[0]], run(Case(said[0]))[0], same)
             test = self._request.node.nodeid
-            search = Search(run, ask, said, own, turns, allowed, same, skip)
+            search = Search(run, ask, said, own, turns, allowed, same, skip, plain)
             search.fixed()
             notes = self._debatable(search) if "debatable" not in allowed else []
             failure = min(search.failures, key=_size, default=None)
