@@ -184,13 +184,6 @@ class Draft:
 
     # -- where things are ------------------------------------------------------------------
 
-    def frame(self, **more: object) -> JSONObject:
-        """A chunk without choices."""
-        source = self.chunks[0] if self.chunks else self.completion
-        kept = ("id", "created", "model", "service_tier", "system_fingerprint")
-        head = {key: source[key] for key in kept if key in source}
-        return {**head, "object": "chat.completion.chunk", "choices": [], **more}
-
     @property
     def finishing(self) -> int:
         """The index of the first chunk with a ``finish_reason``; of events too, before any
@@ -248,6 +241,13 @@ def _argument_text(call: JSONObject) -> str:
     )
 
 
+def _frame(completion: JSONObject, **more: object) -> JSONObject:
+    """A chunk; without choices, if these are not among the members."""
+    kept = ("id", "created", "model", "service_tier", "system_fingerprint")
+    head = {key: completion[key] for key in kept if key in completion}
+    return {**head, "object": "chat.completion.chunk", "choices": [], **more}
+
+
 def _chunks(draft: Draft) -> list[JSONObject]:
     layout, ask, completion = draft.layout, draft.ask, draft.completion
     streams = [list(_streamed(choice, layout, ask)) for choice in completion["choices"]]
@@ -255,14 +255,14 @@ def _chunks(draft: Draft) -> list[JSONObject]:
         choices: Iterable[JSONObject] = (choice for stream in streams for choice in stream)
     else:
         choices = (choice for turn in zip_longest(*streams) for choice in turn if choice)
-    chunks = [{**draft.frame(), "choices": [choice]} for choice in choices]
+    chunks = [_frame(completion, choices=[choice]) for choice in choices]
     if ask.include_usage:
         if layout.usage_null:
             for chunk in chunks:
                 chunk["usage"] = None
-        chunks.append(draft.frame(usage=completion["usage"]))
+        chunks.append(_frame(completion, usage=completion["usage"]))
     if "moderation" in completion:
-        chunks.append(draft.frame(moderation=completion["moderation"]))
+        chunks.append(_frame(completion, moderation=completion["moderation"]))
     if layout.padded:
         for number, chunk in enumerate(chunks):
             chunk["obfuscation"] = "aZ3kQ9xYt2LmVb7"[: 3 + number * 5 % 12]
