@@ -19,12 +19,12 @@ from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.wording import did_you_mean, listed, shortened
 from pytest_chatapi.errors import ChatAPIError, SettingError
-from pytest_chatapi.fuzz.cases import MOST_REQUESTS, OWN, Case, Deliverer, Said
+from pytest_chatapi.fuzz.cases import MOST_REQUESTS, OWN, Case, Deliverer, Said, hard_to_read
 from pytest_chatapi.fuzz.counterexample import Failure, described, write_cassette
 from pytest_chatapi.fuzz.deliveries import CATALOGUE
 from pytest_chatapi.fuzz.loops import SentBack, endless, left_open, wrong_follow_up
 from pytest_chatapi.fuzz.oracle import Outcome
-from pytest_chatapi.fuzz.replies import HARD, KINDS, endings, kinds, reply_of
+from pytest_chatapi.fuzz.replies import KINDS, endings, kinds, reply_of
 from pytest_chatapi.fuzz.shrink import shrunk
 from pytest_chatapi.mock.builders import reply_that_fits
 from pytest_chatapi.mock.replies import Reply
@@ -347,12 +347,9 @@ def _said(ask: Ask, own: Sequence[Reply] | None, skip: Collection[str]) -> list[
     """What the model may say, the plainest first."""
     if own is not None:
         return [Said(f"{OWN}{at}", "") for at in range(len(own))]
-    said = []
-    for kind in [*kinds(ask), *endings(ask)]:
-        text = f"No: {HARD}" if kind == "refusal" else HARD
-        if kind not in skip:
-            reply_of(kind, ask, text)
-            said.append(Said(kind, text))
+    said = hard_to_read(kind for kind in [*kinds(ask), *endings(ask)] if kind not in skip)
+    for what in said:
+        reply_of(what.kind, ask, what.text)
     if not said:
         raise SettingError(f"skip: leaves no response: the request allows {listed(kinds(ask))}")
     return said
