@@ -8,12 +8,14 @@ from typing import Any
 
 import httpx
 from conformance_servers import HEADERS, KEY, MODEL, URL, Answered, Fault, Faulty
+from jsonschema import Draft202012Validator
 
 from pytest_chatapi.conformance.probe import checks
 from pytest_chatapi.conformance.record import write_recordings
 from pytest_chatapi.conformance.report import About, report_of, shown_headers
 from pytest_chatapi.conformance.run import Options, Run
 from pytest_chatapi.conformance.wire import Caps, Live
+from pytest_chatapi.contract.schemas import document
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.redaction.redactor import Redactor
 
@@ -68,3 +70,19 @@ def reported(
     if folder is not None:
         write_recordings(folder, run, results, about, redactor)
     return report_of(results, about, redactor, run.measured)
+
+
+def problems_of(report: JSONObject) -> list[str]:
+    """Where a report is not as the schema says, which has to name each of its members."""
+    validator = Draft202012Validator(_closed(document("conformance")))
+    return [error.message for error in validator.iter_errors(report)]
+
+
+def _closed(schema: Any) -> Any:
+    """The schema without room for members that it does not name."""
+    if isinstance(schema, list):
+        return [_closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    values = {name: _closed(value) for name, value in schema.items()}
+    return {"additionalProperties": False, **values} if "properties" in schema else values

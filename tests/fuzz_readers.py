@@ -162,6 +162,15 @@ def _blocks(text: str, end: str) -> Iterator[str]:
         yield from [*block.split("\n"), ""]
 
 
+def _parsable(events: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    for kind, data in events:
+        try:
+            json.loads(data if data != "[DONE]" else "0")
+        except ValueError:
+            continue
+        yield kind, data
+
+
 @_wrong()
 class SplitsOnBlankLinesOnly(Reader):
     def lines(self, pieces: Iterable[bytes]) -> Iterator[str]:
@@ -310,9 +319,6 @@ class ReadsOnlyUnnamedEvents(Reader):
 @_wrong()
 class KeepsByteOrderMark(Reader):
     def lines(self, pieces: Iterable[bytes]) -> Iterator[str]:
-        return super().lines([b"", *pieces]) if False else self._with_mark(pieces)
-
-    def _with_mark(self, pieces: Iterable[bytes]) -> Iterator[str]:
         data = b"".join(pieces)
         mark = b"\xef\xbb\xbf"
         return super().lines([mark + data if data.startswith(mark) else data])
@@ -496,12 +502,7 @@ class IgnoresErrors(Reader):
 @_wrong()
 class SkipsWhatItCannotParse(Reader):
     def events(self, lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-        for kind, data in super().events(lines):
-            try:
-                json.loads(data if data != "[DONE]" else "0")
-            except ValueError:
-                continue
-            yield kind, data
+        return _parsable(super().events(lines))
 
 
 @_wrong()
@@ -565,12 +566,7 @@ class FailsOnUnknownMembers(Reader):
 class SkipsBrokenEvents(Reader):
     def events(self, lines: Iterable[str]) -> Iterator[tuple[str, str]]:
         for line in lines:
-            for kind, data in super().events([line, ""]):
-                try:
-                    json.loads(data if data != "[DONE]" else "0")
-                except ValueError:
-                    continue
-                yield kind, data
+            yield from _parsable(super().events([line, ""]))
 
 
 @_wrong()

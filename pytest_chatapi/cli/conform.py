@@ -238,8 +238,9 @@ def _client(arguments: argparse.Namespace) -> int:
     from pytest_chatapi.conformance.probe import Verdict, selected
     from pytest_chatapi.redaction.redactor import Redactor
 
-    known = _prepared(arguments, client_checks())
-    checks = list(selected(client_checks(), arguments.only, arguments.skip))
+    every = client_checks()
+    known = _prepared(arguments, every)
+    checks = list(selected(every, arguments.only, arguments.skip))
 
     def consumer_for(url: str) -> Consumer:
         return Consumer(

@@ -15,13 +15,13 @@ from pytest_chatapi.conformance.probe import BOTH, Mode, Verdict
 from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.errors import ChatAPIError, SettingError
-from pytest_chatapi.fuzz.cases import MOST_REQUESTS, Case, Deliverer, Said, cases_of
+from pytest_chatapi.fuzz.cases import MOST_REQUESTS, Case, Deliverer, Said, cases_of, hard_to_read
 from pytest_chatapi.fuzz.counterexample import Failure
 from pytest_chatapi.fuzz.deliveries import CATALOGUE, Delivery
 from pytest_chatapi.fuzz.judge import Judge
 from pytest_chatapi.fuzz.loops import SentBack, endless, left_open, wrong_follow_up
 from pytest_chatapi.fuzz.oracle import Outcome
-from pytest_chatapi.fuzz.replies import HARD, kinds
+from pytest_chatapi.fuzz.replies import kinds
 from pytest_chatapi.mock import ChatMock
 from pytest_chatapi.mock.builders import reply_that_fits
 from pytest_chatapi.mock.replies import Reply
@@ -188,9 +188,7 @@ class Tried:
         self._sent: Sequence[Interaction] = ()
         self._fails: dict[Case, bool] = {}
         self.ask = self._first_request()
-        self.said = [
-            Said(kind, f"No: {HARD}" if kind == "refusal" else HARD) for kind in kinds(self.ask)
-        ]
+        self.said = hard_to_read(kinds(self.ask))
         mock.reply(self._respond)
         first = self._run(Case(self.said[0]))[0]
         plain = {self.said[0]: first}

@@ -132,7 +132,7 @@ class _Process:
             raise SettingError(f"cannot run {command[0]!r}: {reason}") from None
         self._lines: SimpleQueue[bytes | None] = SimpleQueue()
         self._errors: deque[bytes] = deque(maxlen=_KEPT_LINES)
-        self._printed = b""  # in this case
+        self._printed = bytearray()  # in this case
         self.has_ended = False
         output, errors = self._popen.stdout, self._popen.stderr
         assert output is not None
@@ -168,7 +168,7 @@ class _Process:
 
     def answer(self, case: str, until: float) -> Outcome | None:
         """What it makes of a case; ``None`` if it ends in it."""
-        self._printed = b""
+        self._printed.clear()
         self._errors.clear()
         assert self._popen.stdin is not None
         with contextlib.suppress(OSError):  # it ended: its output says so
@@ -212,7 +212,7 @@ class _Process:
                 self._keep(self._lines.get_nowait() or b"")
         status = self._popen.returncode
         if status == 0:
-            return Outcome(_value(self._printed))
+            return Outcome(_value(bytes(self._printed)))
         what = f"ended with exit status {status}" if status > 0 else f"ended by signal {-status}"
         return Outcome(error=Noticed(what + self.said()))
 

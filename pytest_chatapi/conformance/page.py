@@ -41,7 +41,7 @@ _MEANINGS = {
     Verdict.FAIL: "not as the contract says",
     Verdict.UNSUPPORTED: "the server says that it lacks this",
     Verdict.NOT_EXERCISED: "could not be forced or measured; never a pass",
-    Verdict.HARNESS_ERROR: "our request was wrong, or the network failed",
+    Verdict.HARNESS_ERROR: "our request was invalid, or the server could not be reached",
 }
 
 
@@ -190,25 +190,21 @@ def _list(rows: Sequence[tuple[str, str]]) -> str:
 
 
 def _exchange(exchange: JSONObject, at: int, count: int) -> str:
-    status = exchange["status"]
-    head = [f"HTTP {status}"] if status is not None else ["no response"]
-    head += [f"{name}: {value}" for name, value in exchange["headers"].items()]
-    rest = "\n..." if exchange["cut"] else ""
     if "wire" in exchange:
         return _delivered(exchange, at, count)
+    rest = "\n..." if exchange["cut"] else ""
     problem = f"<p>{text(exchange['problem'])}</p>" if exchange["problem"] else ""
     title = "Request" if count == 1 else f"Request {at} of {count}"
     return (
         f"<h3>{title}</h3><pre>{text(exchange['curl'])}</pre><h3>Response</h3>{problem}"
-        f"<pre>{text(chr(10).join(head))}\n\n{text(exchange['body'])}{rest}</pre>"
+        f"<pre>{text(chr(10).join(_response_head(exchange)))}\n\n{text(exchange['body'])}{rest}</pre>"
     )
 
 
 def _delivered(exchange: JSONObject, at: int, count: int) -> str:
     """What a consumer sent, and what it got from where that differs from the plain delivery."""
     before, after = exchange["wire_before"], exchange["wire_after"]
-    lines = [f"HTTP {exchange['status']}"]
-    lines += [f"{name}: {value}" for name, value in exchange["headers"].items()]
+    lines = _response_head(exchange)
     lines += ["", *([f"... {plural(before, 'piece')} as in the plain delivery"] if before else [])]
     lines += exchange["wire"]
     lines += [f"... {plural(after, 'more piece')}"] if after else []
@@ -219,6 +215,12 @@ def _delivered(exchange: JSONObject, at: int, count: int) -> str:
         f"<h3>The consumer's request{number}</h3><pre>{text(exchange['request'])}</pre>"
         f"<h3>On the wire, each piece as bytes</h3><pre>{text(chr(10).join(lines))}</pre>{again}"
     )
+
+
+def _response_head(exchange: JSONObject) -> list[str]:
+    status = exchange["status"]
+    head = [f"HTTP {status}"] if status is not None else ["no response"]
+    return [*head, *(f"{name}: {value}" for name, value in exchange["headers"].items())]
 
 
 _STYLE = """

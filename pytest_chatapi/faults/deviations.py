@@ -893,7 +893,7 @@ def sse_crlf(body: Body, /) -> bool:
 
 @deviation({"stream": ""}, sdk={"stream": "unnoticed"})
 def sse_no_space(body: Body, /) -> bool:
-    """There is no space after `data:`, which is legal (TGI)."""
+    """No space follows `data:`, which is legal (TGI)."""
     return _reframe(
         body,
         lambda raw: b"".join(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ __all__ = [
     "cases_of",
     "draft_of",
     "fixed_cases",
+    "hard_to_read",
     "said_reply",
 ]
 
@@ -52,6 +53,11 @@ class Said(NamedTuple):
     text: str = HARD
     number: int = 0
     then: tuple[str, ...] = ()
+
+
+def hard_to_read(kinds: Iterable[str]) -> list[Said]:
+    """These kinds of what the model says, each with the text that readers get wrong."""
+    return [Said(kind, f"No: {HARD}" if kind == "refusal" else HARD) for kind in kinds]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ seen at many servers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -24,6 +24,7 @@ from pytest_chatapi.faults.body import Body
 from pytest_chatapi.faults.fault import CATALOGUE as FAULTS
 from pytest_chatapi.faults.fault import Fault
 from pytest_chatapi.fuzz.draft import STAGES, Draft, Event, Layout, Stage
+from pytest_chatapi.fuzz.loops import calls_of
 from pytest_chatapi.mock.wire_form import events
 from pytest_chatapi.recording.interaction import Interaction
 
@@ -251,10 +252,7 @@ def obfuscation(draft: Draft) -> None:
 
 
 def _has_calls(draft: Draft, least: int) -> bool:
-    return any(
-        len(choice["message"].get("tool_calls") or ()) >= least
-        for choice in draft.completion["choices"]
-    )
+    return any(len(calls) >= least for calls in calls_of(draft.completion))
 
 
 # -- legal: chunks ------------------------------------------------------------------------------
@@ -316,26 +314,24 @@ def newlines(draft: Draft, style: str) -> None:
     draft.newline = style.encode()
 
 
-@_delivery("legal", "events", fixed=[{}])
+@_delivery("legal", "events")
 def no_space(draft: Draft) -> None:
-    """There is no space after `data:`."""
+    """No space follows `data:`."""
     draft.space = b""
 
 
 @_delivery("legal", "events", at=Places("events"), fixed=[{"at": 0}, {"at": 1}])
-def comment(draft: Draft, at: int) -> object:
+def comment(draft: Draft, at: int) -> None:
     """A comment comes as a block of its own."""
     draft.events.insert(at, Event(before=[b": keep-alive"]))
-    return True
 
 
 @_delivery("legal", "events", at=Places("events"), fixed=[{"at": 1}])
-def comment_in_event(draft: Draft, at: int) -> object:
+def comment_in_event(draft: Draft, at: int) -> None:
     """A comment comes between the lines of an event."""
     event = draft.events[at % len(draft.events)]
     event.before.append(b":")
     event.after.append(b": data: {}")
-    return True
 
 
 @_delivery("legal", "events")
@@ -357,7 +353,7 @@ def other_fields(draft: Draft, style: str) -> None:
         lines += [b"event: message", b"retry: 1000"]
 
 
-@_delivery("legal", "events", fixed=[{}])
+@_delivery("legal", "events")
 def event_ids(draft: Draft) -> None:
     """Events have `id:`."""
     for number, event in enumerate(draft.events):
@@ -377,7 +373,7 @@ def blank_lines(draft: Draft, at: int) -> None:
     draft.events.insert(at, Event())
 
 
-@_delivery("legal", "events", fixed=[{}], after=["compact"])
+@_delivery("legal", "events", after=["compact"])
 def byte_order_mark(draft: Draft) -> None:
     """The stream begins with a byte order mark."""
     draft.head = b"\xef\xbb\xbf"
@@ -390,25 +386,25 @@ def raw_unicode(draft: Draft) -> object:
     return any(ord(letter) > 127 for text in draft.texts for letter in text)
 
 
-@_delivery("legal", "events", form="both", fixed=[{}])
+@_delivery("legal", "events", form="both")
 def json_spaced(draft: Draft) -> None:
     """JSON has spaces around its commas and colons."""
     draft.is_spaced = True
 
 
-@_delivery("legal", "events", fixed=[{}])
+@_delivery("legal", "events")
 def json_reversed(draft: Draft) -> None:
     """The members of chunks and deltas come in another order."""
     draft.is_reversed = True
 
 
-@_delivery("legal", "events", after=["raw_unicode"], fixed=[{}])
+@_delivery("legal", "events", after=["raw_unicode"])
 def charset_missing(draft: Draft) -> None:
     """The content type has no charset: a stream of events is always UTF-8."""
     draft.headers = [("content-type", "text/event-stream"), *draft.headers[1:]]
 
 
-@_delivery("legal", "chunks", fixed=[{}])
+@_delivery("legal", "chunks")
 def long_event(draft: Draft) -> None:
     """An event has 100,000 bytes, more than one read of most clients."""
     draft.chunks[0]["obfuscation"] = "a" * 100_000
@@ -502,7 +498,7 @@ for _fault in (
 @_delivery("tolerated", "chunks", value=(None, ""), fixed=[{"value": None}, {"value": ""}])
 def call_head_repeated(draft: Draft, value: str | None) -> bool:
     """Later fragments of a call have an empty `id` and `name`."""
-    later = [call for call in _fragments_of_calls(draft) if "id" not in call]
+    later = [call for call in _fragments_of_calls(draft.chunks) if "id" not in call]
     for call in later:
         kind = "function" if "function" in call else "custom"
         call["id"] = value
@@ -514,10 +510,10 @@ def call_head_repeated(draft: Draft, value: str | None) -> bool:
 def call_id_in_each(draft: Draft) -> bool:
     """Each fragment of a call has its `id` and `type`."""
     heads: dict[object, JSONObject] = {}
-    for call in _fragments_of_calls(draft):
+    for call in _fragments_of_calls(draft.chunks):
         head = heads.setdefault(call["index"], call)
         call.update(id=head["id"], type=head["type"])
-    return len(draft.chunks) > 0 and bool(heads)
+    return bool(heads)
 
 
 @_delivery("tolerated", "events", at=Places("events"), fixed=[{"at": 1}])
@@ -573,10 +569,10 @@ def _halves(call: JSONObject) -> list[JSONObject]:
     return [first, {"index": call["index"], kind: {key: text[middle:]}}]
 
 
-def _fragments_of_calls(draft: Draft) -> list[JSONObject]:
+def _fragments_of_calls(chunks: Iterable[JSONObject]) -> list[JSONObject]:
     return [
         call
-        for chunk in draft.chunks
+        for chunk in chunks
         for choice in chunk["choices"]
         for call in choice["delta"].get("tool_calls") or ()
     ]
@@ -606,23 +602,21 @@ _ERROR: JSONObject = {
     at=Places("unfinished bytes"),
     fixed=[{"at": 10**9}, {"at": 1}],
 )
-def ends_early(draft: Draft, at: int) -> object:
+def ends_early(draft: Draft, at: int) -> None:
     """The stream ends in order before any `finish_reason`."""
     at = min(at, draft.size("unfinished bytes"))
     draft.body = draft.body[:at]
     draft.ends = [end for end in draft.ends if end < at] + [at]
-    return True
 
 
 @_delivery("illegal", "bytes", form="both", at=Places("unfinished bytes"), fixed=[{"at": 10**9}])
-def connection_lost(draft: Draft, at: int) -> object:
+def connection_lost(draft: Draft, at: int) -> None:
     """The connection breaks before the response is complete."""
     if draft.streamed:
         ends_early(draft, at)
     else:
         draft.body = draft.body[: len(draft.body) // 2]
     draft.reset = True
-    return True
 
 
 @_delivery(
@@ -663,7 +657,7 @@ def event_broken(draft: Draft, at: int, how: str) -> None:
     event.data = written[: len(written) // 2] if how == "cut" else b"Internal Server Error"
 
 
-@_delivery("illegal", "events", form="both", fixed=[{}])
+@_delivery("illegal", "events", form="both")
 def error_document(draft: Draft) -> None:
     """The body is an error as JSON, under 200."""
     _replace_body(draft, "application/json", draft.dump(_ERROR))
@@ -672,7 +666,7 @@ def error_document(draft: Draft) -> None:
 WEB_PAGE = "<html><body><h1>Bad Gateway</h1></body></html>"
 
 
-@_delivery("illegal", "events", form="both", fixed=[{}])
+@_delivery("illegal", "events", form="both")
 def html(draft: Draft) -> None:
     """The body is a web page, under 200."""
     _replace_body(draft, "text/html", WEB_PAGE.encode() + b"\n")
@@ -701,8 +695,7 @@ def arguments_cut(draft: Draft, kept: int) -> bool:
     """The stream ends in order in the arguments of a call."""
     seen = 0
     for at, chunk in enumerate(draft.chunks):
-        calls = [c for o in chunk["choices"] for c in o["delta"].get("tool_calls") or ()]
-        seen += bool(calls)
+        seen += bool(_fragments_of_calls([chunk]))
         if seen > kept and at <= draft.finishing:
             del draft.chunks[at:]
             draft.has_done = False
@@ -713,8 +706,7 @@ def arguments_cut(draft: Draft, kept: int) -> bool:
 @_delivery("illegal", "chunks", may_recover=True, after=["compact"])
 def calls_share_index(draft: Draft) -> bool:
     """Two calls have the same `index`."""
-    calls = _fragments_of_calls(draft)
-    for call in calls:
+    for call in _fragments_of_calls(draft.chunks):
         call["index"] = 0
     return _has_calls(draft, 2)
 
@@ -742,7 +734,7 @@ def finish_unterminated(draft: Draft) -> object:
 
 @_delivery("illegal", "bytes", unless="done_missing")
 def done_unterminated(draft: Draft) -> object:
-    """There is no blank line after `[DONE]`, and without `[DONE]` the consumer raises."""
+    """The stream ends without a blank line after `[DONE]` (if the consumer requires `[DONE]`)."""
     at = next((at for at, event in enumerate(draft.events) if event.data == b"[DONE]"), None)
     return at is not None and _unterminated(draft, draft.ends[at])
 

@@ -33,8 +33,6 @@ class Layout:
         arguments: a call opens with the ``first`` piece of its arguments, or an ``empty`` one.
         choices: ``interleaved`` or ``in turn``.
         usage_null: chunks have ``usage: null`` where usage was requested.
-        logprobs_null: chunks without log probabilities have ``logprobs: null``.
-        finish_null: chunks have ``finish_reason: null`` before the last.
         padded: chunks have ``obfuscation``.
         reverse_calls: a later call opens before an earlier one.
         merged: a choice has one delta.
@@ -47,7 +45,6 @@ class Layout:
     arguments: Literal["empty", "first"] = "empty"
     choices: Literal["interleaved", "in turn"] = "interleaved"
     usage_null: bool = True
-    logprobs_null: bool = True
     padded: bool = False
     reverse_calls: bool = False
     merged: bool = False
@@ -187,13 +184,6 @@ class Draft:
 
     # -- where things are ------------------------------------------------------------------
 
-    def frame(self, **more: object) -> JSONObject:
-        """A chunk without choices."""
-        source = self.chunks[0] if self.chunks else self.completion
-        kept = ("id", "created", "model", "service_tier", "system_fingerprint")
-        head = {key: source[key] for key in kept if key in source}
-        return {**head, "object": "chat.completion.chunk", "choices": [], **more}
-
     @property
     def finishing(self) -> int:
         """The index of the first chunk with a ``finish_reason``; of events too, before any
@@ -251,6 +241,13 @@ def _argument_text(call: JSONObject) -> str:
     )
 
 
+def _frame(completion: JSONObject, **more: object) -> JSONObject:
+    """A chunk; without choices, if these are not among the members."""
+    kept = ("id", "created", "model", "service_tier", "system_fingerprint")
+    head = {key: completion[key] for key in kept if key in completion}
+    return {**head, "object": "chat.completion.chunk", "choices": [], **more}
+
+
 def _chunks(draft: Draft) -> list[JSONObject]:
     layout, ask, completion = draft.layout, draft.ask, draft.completion
     streams = [list(_streamed(choice, layout, ask)) for choice in completion["choices"]]
@@ -258,14 +255,14 @@ def _chunks(draft: Draft) -> list[JSONObject]:
         choices: Iterable[JSONObject] = (choice for stream in streams for choice in stream)
     else:
         choices = (choice for turn in zip_longest(*streams) for choice in turn if choice)
-    chunks = [{**draft.frame(), "choices": [choice]} for choice in choices]
+    chunks = [_frame(completion, choices=[choice]) for choice in choices]
     if ask.include_usage:
         if layout.usage_null:
             for chunk in chunks:
                 chunk["usage"] = None
-        chunks.append(draft.frame(usage=completion["usage"]))
+        chunks.append(_frame(completion, usage=completion["usage"]))
     if "moderation" in completion:
-        chunks.append(draft.frame(moderation=completion["moderation"]))
+        chunks.append(_frame(completion, moderation=completion["moderation"]))
     if layout.padded:
         for number, chunk in enumerate(chunks):
             chunk["obfuscation"] = "aZ3kQ9xYt2LmVb7"[: 3 + number * 5 % 12]
@@ -300,7 +297,7 @@ def _streamed(choice: JSONObject, layout: Layout, ask: Ask) -> Iterator[JSONObje
             "delta": {key: delta[key] for key in ("role", *delta) if key in delta},
             "finish_reason": choice["finish_reason"] if is_last else None,
         }
-        if logprobs is not None or (ask.logprobs and layout.logprobs_null):
+        if logprobs is not None or ask.logprobs:
             streamed["logprobs"] = logprobs
         yield streamed
 

@@ -14,6 +14,7 @@ from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.fuzz.cases import Case, Said, draft_of, fixed_cases, said_reply
 from pytest_chatapi.fuzz.counterexample import Failure
 from pytest_chatapi.fuzz.deliveries import CATALOGUE, Step
+from pytest_chatapi.fuzz.draft import Draft
 from pytest_chatapi.fuzz.oracle import Outcome, lost_call, lost_refusal, lost_usage, problem_of
 from pytest_chatapi.fuzz.replies import SUCCESSES
 from pytest_chatapi.mock.replies import Reply
@@ -30,11 +31,13 @@ class Judge:
             had something to change.
         ask: of the first request.
         turns: how many requests the consumer sends for the plain delivery.
-        said: kinds of what the model may say.
+        said: what the model may say.
+        own: the replies that a test allows; ``None``: any that fits.
         allowed: kinds of deliveries.
         skip: names of deliveries to leave out.
         same: compares two results; ``None``: they have to be equal.
         plain: what the consumer makes of the plain delivery.
+        accepted: whether the consumer returns something for a case; see `_accepts`.
         failures: what is wrong in the fixed list.
     """
 
@@ -55,6 +58,10 @@ class Judge:
         if said not in self.plain:
             self.plain[said] = self.run(Case(said))[0]
         return self.plain[said]
+
+    def draft(self, said: Said) -> Draft:
+        """The beginning of a delivery of what the model may say to the first request."""
+        return draft_of(said_reply(said, self.ask, self.own), self.ask)
 
     def judged(self, case: Case) -> Failure | None:
         """What is wrong in a case; ``None`` if nothing is, or if there is nothing to see in it."""
@@ -104,7 +111,7 @@ class Judge:
         plain = self.plain_outcome(short)
         if plain.error is not None:
             return None
-        completion = draft_of(said_reply(short, self.ask, self.own), self.ask).completion
+        completion = self.draft(short).completion
         has_usage = self.ask.include_usage or not self.ask.stream
         problem = ""
         if has_usage and self.turns == 1 and lost_usage(plain.value):

@@ -10,7 +10,7 @@ from typing import Any
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import mask, shortened
 from pytest_chatapi.fuzz.deliveries import UNKNOWN, WEB_PAGE, Delivery
-from pytest_chatapi.fuzz.loops import SentBack
+from pytest_chatapi.fuzz.loops import SentBack, calls_of
 
 __all__ = [
     "Outcome",
@@ -215,11 +215,7 @@ def lost_usage(value: Any) -> bool:
 def lost_call(value: Any, completion: JSONObject) -> bool:
     """Whether a result has the ids of some of the calls of a response, and not of all."""
     text = repr(value)
-    ids = [
-        call["id"]
-        for choice in completion["choices"]
-        for call in choice["message"].get("tool_calls") or ()
-    ]
+    ids = [call["id"] for calls in calls_of(completion) for call in calls]
     return 0 < sum(id_ in text for id_ in ids) < len(ids)
 
 

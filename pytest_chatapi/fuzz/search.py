@@ -11,9 +11,8 @@ from hypothesis.database import ExampleDatabase
 from hypothesis.errors import Flaky
 
 from pytest_chatapi.errors import SettingError
-from pytest_chatapi.fuzz.cases import Case, Said, draft_of, said_reply
+from pytest_chatapi.fuzz.cases import Case
 from pytest_chatapi.fuzz.counterexample import Failure
-from pytest_chatapi.fuzz.draft import Draft
 from pytest_chatapi.fuzz.judge import Judge
 from pytest_chatapi.fuzz.strategies import cases
 
@@ -70,9 +69,6 @@ class Search(Judge):
             if failure := self.judged(case):
                 raise _Found(failure)
 
-        def start(what: Said) -> Draft:
-            return draft_of(said_reply(what, self.ask, self.own), self.ask)
-
         database = settings().database
         search = settings(
             max_examples=examples,
@@ -87,7 +83,7 @@ class Search(Judge):
                 cases(
                     self.ask,
                     self.said,
-                    start,
+                    self.draft,
                     allowed=self.allowed,
                     turns=self.turns,
                     only=only,

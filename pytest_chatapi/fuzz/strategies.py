@@ -10,10 +10,10 @@ from pytest_chatapi.contract.exchange import Exchange, Request, Response, fold_h
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.faults.fault import CATALOGUE as FAULTS
-from pytest_chatapi.fuzz.cases import OWN, Case, Said, draft_of
+from pytest_chatapi.fuzz.cases import OWN, Case, Said, draft_of, said_reply
 from pytest_chatapi.fuzz.deliveries import CATALOGUE, Delivery, Places, Step, apply, delivered
 from pytest_chatapi.fuzz.draft import STAGES, Draft
-from pytest_chatapi.fuzz.replies import completion_for, endings, kinds, reply_of
+from pytest_chatapi.fuzz.replies import completion_for, endings, kinds
 
 try:
     from hypothesis import strategies as st
@@ -140,6 +140,10 @@ _PLAIN: JSONObject = {
 }
 
 
+def _all_said(ask: Ask) -> list[Said]:
+    return [Said(kind) for kind in [*kinds(ask), *endings(ask)]]
+
+
 def completions(body: JSONObject | None = None) -> st.SearchStrategy[JSONObject]:
     """``chat.completion`` objects that respond to a request.
 
@@ -148,8 +152,8 @@ def completions(body: JSONObject | None = None) -> st.SearchStrategy[JSONObject]
     """
     body = body or _PLAIN
     ask = Ask(body)
-    return _said([Said(kind) for kind in [*kinds(ask), *endings(ask)]]).map(
-        lambda what: completion_for(reply_of(what.kind, ask, what.text, what.number), body, 0)
+    return _said(_all_said(ask)).map(
+        lambda what: completion_for(said_reply(what, ask, None), body, 0)
     )
 
 
@@ -167,7 +171,7 @@ def exchanges(
     request = Request("POST", "https://api.openai.com/v1/chat/completions", {}, body)
 
     def start(what: Said) -> Draft:
-        return draft_of(reply_of(what.kind, ask, what.text, what.number), ask)
+        return draft_of(said_reply(what, ask, None), ask)
 
     def exchange(case: Case) -> Exchange:
         draft = start(case.said)
@@ -178,9 +182,7 @@ def exchanges(
         )
         return Exchange(request, response)
 
-    return cases(
-        ask, [Said(kind) for kind in [*kinds(ask), *endings(ask)]], start, allowed=allowed
-    ).map(exchange)
+    return cases(ask, _all_said(ask), start, allowed=allowed).map(exchange)
 
 
 def streams(

@@ -19,12 +19,12 @@ from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.wording import did_you_mean, listed, shortened
 from pytest_chatapi.errors import ChatAPIError, SettingError
-from pytest_chatapi.fuzz.cases import MOST_REQUESTS, OWN, Case, Deliverer, Said
+from pytest_chatapi.fuzz.cases import MOST_REQUESTS, OWN, Case, Deliverer, Said, hard_to_read
 from pytest_chatapi.fuzz.counterexample import Failure, described, write_cassette
 from pytest_chatapi.fuzz.deliveries import CATALOGUE
 from pytest_chatapi.fuzz.loops import SentBack, endless, left_open, wrong_follow_up
 from pytest_chatapi.fuzz.oracle import Outcome
-from pytest_chatapi.fuzz.replies import HARD, KINDS, endings, kinds, reply_of
+from pytest_chatapi.fuzz.replies import KINDS, endings, kinds, reply_of
 from pytest_chatapi.fuzz.shrink import shrunk
 from pytest_chatapi.mock.builders import reply_that_fits
 from pytest_chatapi.mock.replies import Reply
@@ -149,22 +149,19 @@ class Fuzz:
             ask = self._first_request(consumer, runner, patch)
             said = _said(ask, own, skip)
             self._mock.reply(deliverer)
-            turns = 1
-            outcomes = []
-            for what in said:
-                outcomes.append(run(Case(what))[0])
-                turns = max(turns, len(deliverer.asked))
+            plain = {what: run(Case(what))[0] for what in said}
+            turns = max(1, *(outcome.requests for outcome in plain.values()))
             called = [what for what in said if what.kind == "call"]
             if turns > 1 and own is None:
                 several = "calls" if any(what.kind == "calls" for what in said) else "call"
                 said += [what._replace(then=(several,)) for what in called]
-            if all(outcome.error is None and outcome.value is None for outcome in outcomes):
+            if all(one.error is None and one.value is None for one in plain.values()):
                 raise SettingError(
                     "the consumer returns None: return what it understood of the response"
                 )
-            _require_comparable(outcomes[0], run(Case(said[0]))[0], same)
+            _require_comparable(plain[said[0]], run(Case(said[0]))[0], same)
             test = self._request.node.nodeid
-            search = Search(run, ask, said, own, turns, allowed, same, skip)
+            search = Search(run, ask, said, own, turns, allowed, same, skip, plain)
             search.fixed()
             notes = self._debatable(search) if "debatable" not in allowed else []
             failure = min(search.failures, key=_size, default=None)
@@ -350,12 +347,9 @@ def _said(ask: Ask, own: Sequence[Reply] | None, skip: Collection[str]) -> list[
     """What the model may say, the plainest first."""
     if own is not None:
         return [Said(f"{OWN}{at}", "") for at in range(len(own))]
-    said = []
-    for kind in [*kinds(ask), *endings(ask)]:
-        text = f"No: {HARD}" if kind == "refusal" else HARD
-        if kind not in skip:
-            reply_of(kind, ask, text)
-            said.append(Said(kind, text))
+    said = hard_to_read(kind for kind in [*kinds(ask), *endings(ask)] if kind not in skip)
+    for what in said:
+        reply_of(what.kind, ask, what.text)
     if not said:
         raise SettingError(f"skip: leaves no response: the request allows {listed(kinds(ask))}")
     return said
