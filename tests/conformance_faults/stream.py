@@ -129,7 +129,7 @@ def _options_alone(answered: Answered) -> bool:
 
 FAULTS: dict[str, tuple[Fault, str]] = {
     "stream.usage": (edits(_no_usage), "`include_usage` was requested, but no chunk has usage"),
-    "stream.no-usage": (_unasked("[]"), "comes unasked, and has no choice to read"),
+    "stream.no-usage": (_unasked("[]"), "an unrequested usage chunk with empty choices"),
     "stream.usage-equals-whole": (_one_more, "another number of completion_tokens"),
     "stream.equals-whole": (_other_text, "the stream has another text than the whole response"),
     "stream.calls-equal-whole": (
@@ -152,7 +152,7 @@ FAULTS: dict[str, tuple[Fault, str]] = {
 }
 
 LOOSE: dict[str, tuple[Fault, str]] = {
-    "stream.no-usage": (_unasked('[{"index":0,"delta":{}}]'), "usage comes unasked"),
+    "stream.no-usage": (_unasked('[{"index":0,"delta":{}}]'), "unrequested usage"),
     "stream.options-without-stream": (status(200, _options_alone), "is accepted"),
     "stream.framing": (_mark, "byte-order mark"),
     "stream.life-cycle": (_no_done, "[DONE]"),

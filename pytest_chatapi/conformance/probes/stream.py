@@ -84,11 +84,11 @@ def no_usage(server: Server) -> None:
             continue
         if frame.get("choices") == []:
             raise fail(
-                "a chunk of usage comes unasked, and has no choice to read",
+                "an unrequested usage chunk with empty choices",
                 expected="no such chunk",
                 got='"choices": []',
             )
-        raise non_strict("usage comes unasked", expected="no usage", got="usage in a chunk")
+        raise non_strict("unrequested usage", expected="no usage", got="usage in a chunk")
 
 
 @probe(
