@@ -101,18 +101,27 @@ def _model_of(exchange: JSONObject) -> str:
     return exchange["model"] or "unknown model"
 
 
-def _sign(run: int, name: str) -> str:
+def _sign(run: int, reports: Sequence[tuple[str, JSONObject]]) -> str:
     return (
         f'<span class="run r{run % 4 + 1}"><b aria-hidden="true">{_SIGNS[run % 4]}</b> '
-        f"{text(name)}</span>"
+        f"{text(reports[run][0])}</span>"
     )
+
+
+def _run_column(reports: Sequence[tuple[str, JSONObject]]) -> list[Column]:
+    """The column of `_run_cell`: only where there are several runs."""
+    return [Column("run", False)] if len(reports) > 1 else []
+
+
+def _run_cell(run: int, reports: Sequence[tuple[str, JSONObject]]) -> list[Cell]:
+    return [Cell(_sign(run, reports), run)] if len(reports) > 1 else []
 
 
 # -- how values are written ----------------------------------------------------------------------
 
 
-def _count(count: int | None, unknown: str = "not reported") -> Cell:
-    return Cell(dim(unknown) if count is None else f"{count:,}", count)
+def _count(count: int | None) -> Cell:
+    return Cell(dim("not reported") if count is None else f"{count:,}", count)
 
 
 def _usd(usd: float | None) -> str:
@@ -142,6 +151,10 @@ def _money(usd: float | None) -> Cell:
 def _seconds(seconds: float) -> str:
     digits = 3 if seconds < 0.1 else 2 if seconds < 10 else 1
     return f"{seconds:,.{digits}f}"
+
+
+def _time(seconds: float | None, unknown: str = "not measured") -> Cell:
+    return Cell(dim(unknown) if seconds is None else f"{_seconds(seconds)} s", seconds)
 
 
 def _speed(speed: float) -> str:
@@ -179,12 +192,12 @@ def _test_name(test: str) -> str:
 
 def _totals(reports: Sequence[tuple[str, JSONObject]]) -> str:
     parts = []
-    for run, (name, report) in enumerate(reports):
+    for run, (_, report) in enumerate(reports):
         about = report["run"]
         started = f", started {_moment(about['started'])}" if about["started"] else ""
         of = "recordings" if about["kind"] == "recordings" else "a run of pytest"
         parts.append(
-            f'<section class="card"><h2>{_sign(run, name)} '
+            f'<section class="card"><h2>{_sign(run, reports)} '
             f"<small>{of}{started}, {text(about['tool'])}</small></h2>"
             f"{tiles(_tiles(report))}{_left_out(about)}</section>\n"
         )
@@ -273,22 +286,18 @@ def _left_out(about: JSONObject) -> str:
 def _models(reports: Sequence[tuple[str, JSONObject]], series: Sequence[Series]) -> str:
     if not series:
         return "<p>There are no exchanges.</p>\n"
-    several = len(reports) > 1
     key = ""
-    if several:
-        names = "".join(f"<li>{_sign(run, name)}</li>" for run, (name, _) in enumerate(reports))
+    if len(reports) > 1:
+        names = "".join(f"<li>{_sign(run, reports)}</li>" for run in range(len(reports)))
         key = f'<ul class="key">{names}</ul>\n'
     left = len(series) - _SERIES
     more = f"<p>{left} more in the tables.</p>\n" if left > 0 else ""
     charts = "".join(_panels(series[:_SERIES]))
 
     def heads(one: Series) -> list[Cell]:
-        cells = [Cell(text(one.model), one.model)]
-        if several:
-            cells.append(Cell(_sign(one.run, reports[one.run][0]), one.run))
-        return cells
+        return [Cell(text(one.model), one.model), *_run_cell(one.run, reports)]
 
-    first = [Column("model", False), *([Column("run", False)] if several else [])]
+    first = [Column("model", False), *_run_column(reports)]
     scores = sorted({name for one in series for name in one.row["scores"]})
     return (
         f'{key}<div class="panels">{charts}</div>\n{more}'
@@ -492,7 +501,6 @@ def _accounts(reports: Sequence[tuple[str, JSONObject]]) -> str:
             used[run, one["organization"], one["project"]].append(one)
     if not any(organization or project for _, organization, project in used):
         return ""
-    several = len(reports) > 1
     rows = []
     for (run, *names), exchanges in used.items():
         tokens = [one["total_tokens"] for one in exchanges if one["total_tokens"] is not None]
@@ -500,14 +508,15 @@ def _accounts(reports: Sequence[tuple[str, JSONObject]]) -> str:
         rows.append(
             [
                 *(Cell(text(name) or dim("none"), name) for name in names),
-                *([Cell(_sign(run, reports[run][0]), run)] if several else []),
-                Cell(f"{len(exchanges):,}", len(exchanges)),
+                *_run_cell(run, reports),
+                _count(len(exchanges)),
                 _count(sum(tokens) if tokens else None),
                 _money(sum(usd) if usd else None),
             ]
         )
     columns = [
-        *(Column(name, False) for name in ("organization", "project", *["run"] * several)),
+        *(Column(name, False) for name in ("organization", "project")),
+        *_run_column(reports),
         *map(Column, ("exchanges", "tokens", "USD")),
     ]
     return table("Organizations and projects", columns, rows)
@@ -564,7 +573,7 @@ def _distribution(
     rows = [
         [
             Cell(f"{_edge(bins.edges[at])} to {_edge(bins.edges[at + 1])}", bins.edges[at]),
-            *(Cell(f"{counts[at]:,}", counts[at]) for counts in bins.counts),
+            *(_count(counts[at]) for counts in bins.counts),
         ]
         for at in range(len(bins.edges) - 1)
         if any(counts[at] for counts in bins.counts)
@@ -657,10 +666,10 @@ def _stream(exchange: JSONObject, marks: Sequence[Sequence[Any]]) -> str:
             rows.append(
                 [
                     Cell(kind, kind),
-                    Cell(f"{len(times):,}", len(times)),
-                    Cell(f"{_seconds(times[0])} s", times[0]),
-                    Cell(f"{_seconds(times[-1])} s", times[-1]),
-                    Cell(dim("none"), None) if gap is None else Cell(f"{_seconds(gap)} s", gap),
+                    _count(len(times)),
+                    _time(times[0]),
+                    _time(times[-1]),
+                    _time(gap, "none"),
                 ]
             )
     columns = [
@@ -708,9 +717,7 @@ def _rule(
     where += [f"{len(models) - 8} more models"] if len(models) > 8 else []
     rows = [("models", ", ".join(where))]
     if len(reports) > 1:
-        of_runs = (
-            f"{_sign(run, reports[run][0])} {count:,}" for run, count in sorted(runs.items())
-        )
+        of_runs = (f"{_sign(run, reports)} {count:,}" for run, count in sorted(runs.items()))
         rows.append(("runs", ", ".join(of_runs)))
     listed = [f"{_test_name(test)} {count:,}" for test, count in tests.most_common(_RULE_TESTS)]
     left = len(tests) - _RULE_TESTS
@@ -762,32 +769,28 @@ def _tests(reports: Sequence[tuple[str, JSONObject]]) -> str:
                 finding["level"] != "note" for finding in exchange["findings"]
             )
     scores = sorted({name for _, test in tests for name in test["scores"]})
-    several = len(reports) > 1
     rows = []
     for run, test in tests[:_TESTS]:
         usd = _money(test["usd"])
         if test["usd"] is not None and test["unpriced"]:
             usd = Cell(f"{usd.html} <small>{test['unpriced']:,} unknown</small>", usd.key)
-        first = test["ttft_seconds"]
         rows.append(
             [
                 Cell(_test_name(test["test"]), test["test"]),
-                *([Cell(_sign(run, reports[run][0]), run)] if several else []),
+                *_run_cell(run, reports),
                 usd,
                 _count(test["total_tokens"]),
                 _count(test["cached_tokens"]),
-                Cell(f"{test['exchanges']:,}", test["exchanges"]),
-                Cell(dim("not measured"), None)
-                if first is None
-                else Cell(f"{_seconds(first)} s", first),
-                Cell(f"{(count := findings[run, test['test']]):,}", count),
+                _count(test["exchanges"]),
+                _time(test["ttft_seconds"]),
+                _count(findings[run, test["test"]]),
                 Cell(text(test["outcome"] or "") or dim("unknown"), test["outcome"]),
                 *(_score(test["scores"].get(name)) for name in scores),
             ]
         )
     columns = [
         Column("test", False),
-        *([Column("run", False)] if several else []),
+        *_run_column(reports),
         *map(Column, ("USD", "tokens", "cached", "exchanges", "slowest first token", "findings")),
         Column("outcome", False),
         *(Column(f"score: {name}") for name in scores),
