@@ -18,7 +18,7 @@ from pytest_chatapi.contract.wording import did_you_mean, mask, plural, show
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.figures.report import EXCLUDED, OTHER_ENDING
 
-__all__ = ["FIGURES", "Limit", "compare", "exceeded", "limit_of", "place"]
+__all__ = ["FIGURES", "SCOPES", "Limit", "compare", "exceeded", "limit_of", "place"]
 
 VERSION = 1
 """Of the comparison as JSON."""
@@ -67,6 +67,8 @@ FIGURES: dict[str, int] = {
 
 Scores, as ``scores.NAME``, get worse downwards.
 """
+
+_ORDER = {name: at for at, name in enumerate(FIGURES)}
 
 _SCORES = "scores."
 
@@ -321,13 +323,13 @@ def _changes(
         broken = next((limit for limit, problem in problems.items() if problem), None)
         if broken is None and _is_same(base, head):
             continue
-        is_known = base.is_known and head.is_known
+        change, percent = _difference(base, head)
         yield {
             "figure": name,
             "base": base.number,
             "head": head.number,
-            "change": _difference(base.number, head.number) if is_known else None,
-            "percent": _percentage(base.number, head.number) if is_known else None,
+            "change": change,
+            "percent": percent,
             "gaps": {"base": base.gap, "head": head.gap},
             "spread": {"base": base.spread, "head": head.spread},
             "within_spread": _is_within(head.number, base.spread),
@@ -343,7 +345,7 @@ def _is_same(base: _Value, head: _Value) -> bool:
 
 
 def _order(figure: str) -> tuple[int, str]:
-    return ([*FIGURES].index(figure) if figure in FIGURES else len(FIGURES), figure)
+    return (_ORDER.get(figure, len(_ORDER)), figure)
 
 
 def _problem(
@@ -371,12 +373,12 @@ def _gaps(*values: _Value) -> list[str]:
     return [value.gap for value in values if value.gap]
 
 
-def _difference(base: float | None, head: float | None) -> float | None:
-    return None if base is None or head is None else head - base
-
-
-def _percentage(base: float | None, head: float | None) -> float | None:
-    return None if not base or head is None else (head - base) / abs(base) * 100
+def _difference(base: _Value, head: _Value) -> tuple[float | None, float | None]:
+    """The change, and in percent of the base; ``None`` where either is not known in full."""
+    if base.number is None or head.number is None or _gaps(base, head):
+        return None, None
+    change = head.number - base.number
+    return change, change / abs(base.number) * 100 if base.number else None
 
 
 def _is_within(number: float | None, spread: JSONObject | None) -> bool | None:

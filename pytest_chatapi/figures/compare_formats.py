@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import mask, plural
-from pytest_chatapi.figures.compare import place
+from pytest_chatapi.figures.compare import SCOPES, place
 
 __all__ = ["markdown_of", "text_of"]
 
@@ -78,7 +78,7 @@ def _shown(comparison: JSONObject) -> list[list[JSONObject]]:
 def _rank(own: Sequence[JSONObject]) -> tuple[int, bool, float]:
     tokens = (one["change"] or 0 for one in own if one["figure"] == "total_tokens")
     weight = abs(next(tokens, 0)) if own[0]["scope"] == "test" else 0
-    return (("run", "model", "test").index(own[0]["scope"]), not _fails(own), -weight)
+    return (SCOPES.index(own[0]["scope"]), not _fails(own), -weight)
 
 
 def _says_something(one: JSONObject, first_token: JSONObject | None) -> bool:
@@ -374,7 +374,7 @@ def _table_rows(changes: Sequence[JSONObject]) -> Iterator[str]:
         before = where
         figure = _code(one["figure"]) if one["figure"].startswith("scores.") else one["figure"]
         notes = [f"**{one['problem']}**"] if one["problem"] else []
-        notes += [_spread(one)] if _spread(one) else []
+        notes += [spread] if (spread := _spread(one)) else []
         notes += [gap for gap in _gaps([one]) if not one["problem"]]
         cells = (name, figure, _side(one, "base"), _side(one, "head"), _change(one))
         yield f"| {' | '.join(cells)} | {'; '.join(notes)} |"
