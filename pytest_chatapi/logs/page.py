@@ -6,6 +6,7 @@ row, so its size does not grow with their number.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from pytest_chatapi.contract.findings import LEVELS
@@ -13,7 +14,7 @@ from pytest_chatapi.contract.wording import plural
 from pytest_chatapi.figures.plots import Mark, ranges
 from pytest_chatapi.logs.limits import Verdict
 from pytest_chatapi.logs.plots import Lane, by_day
-from pytest_chatapi.logs.rates import Example, Group, Rate, Rates, name_of
+from pytest_chatapi.logs.rates import Example, Found, Group, Rate, Rates, name_of
 from pytest_chatapi.logs.rows import UNREAD
 from pytest_chatapi.logs.shown import VERDICTS, Outcome, moment, percent, remarks_of, where
 from pytest_chatapi.pages.cards import CARDS, dim, level_of, page_of, tiles
@@ -76,6 +77,14 @@ def _short_rate(rate: Rate) -> Cell:
 
 
 _RATE = (Column("rows with it"), Column("rows"), Column("rate, interval of 95%"))
+
+
+def _seen(found: Found) -> list[Cell]:
+    """When it was seen: see `_SEEN`."""
+    return [_time(found.first), _time(found.last)]
+
+
+_SEEN = (Column("first seen", False), Column("last seen", False))
 
 
 def _name(name: str, unknown: str = "unknown") -> Cell:
@@ -147,7 +156,8 @@ def _unchecked(outcome: Outcome) -> str:
 
 def _limits(outcome: Outcome) -> str:
     verdicts = sorted(outcome.verdicts, key=lambda verdict: VERDICTS.index(verdict.says))
-    rows = [_verdict(outcome.rates, verdict) for verdict in verdicts[:_LISTED]]
+    levels = {code: outcome.rates.level(code) for code in outcome.rates.codes()}
+    rows = [_verdict(verdict, levels.get(verdict.code)) for verdict in verdicts[:_LISTED]]
     intro = "A rate is too high where the whole interval is above its limit."
     if all(verdict.limit is None for verdict in verdicts):
         intro = "Without <code>--max-rate</code>, any error is too much."
@@ -162,12 +172,12 @@ def _limits(outcome: Outcome) -> str:
     )
 
 
-def _verdict(rates: Rates, verdict: Verdict) -> list[Cell]:
+def _verdict(verdict: Verdict, level: str | None) -> list[Cell]:
+    """The cells of a verdict; without a level its code was not found, so there is no link."""
     code, limit = verdict.code, verdict.limit
-    is_found = code in rates.codes()
     name = Cell(f"<b>{text(code)}</b> {text(name_of(code))}", code)
     return [
-        _linked(code, rates.level(code)) if is_found else name,
+        name if level is None else _linked(code, level),
         Cell(_badge(verdict.says), VERDICTS.index(verdict.says)),
         _name(verdict.group.provider, "all" if code == UNREAD else "unknown"),
         _name(verdict.group.model, "all" if code == UNREAD else "unknown"),
@@ -209,23 +219,16 @@ def _findings(outcome: Outcome) -> str:
         return "<p>None: the rows are as the contract says, where they were checked.</p>\n"
     rows = []
     for code in codes:
-        found = rates.all_found(code)
         level = rates.level(code)
         name = _linked(code, level)
         rows.append(
             [
                 Cell(name.html, f"{LEVELS.index(level)} {code}"),
                 *_rate(rates.total(code)),
-                _time(found.first),
-                _time(found.last),
+                *_seen(rates.all_found(code)),
             ]
         )
-    columns = [
-        Column("finding", False),
-        *_RATE,
-        Column("first seen", False),
-        Column("last seen", False),
-    ]
+    columns = [Column("finding", False), *_RATE, *_SEEN]
     shown = [code for code in codes if rates.level(code) != "note"][:_OPEN]
     return (
         "<p><code>chatapi rules CODE</code> explains a rule. The rate is of the rows that could "
@@ -267,14 +270,13 @@ def _charts(outcome: Outcome, code: str, most: Sequence[tuple[Group, Rate]], mod
         for group, rate in most
     ]
     charts = [ranges(f"{code} by provider and model", note, marks, form="~%")]
-    by_group = outcome.rates.by_group(code)
+    by_model: defaultdict[Group, dict[str, Rate]] = defaultdict(dict)
+    for group, rate in sorted(outcome.rates.by_group(code).items()):
+        if group.day:
+            by_model[group._replace(day="")][group.day] = rate
     lanes = []
     for whole, _ in most:
-        days = {
-            group.day: rate
-            for group, rate in sorted(by_group.items())
-            if group.day and group._replace(day="") == whole
-        }
+        days = by_model[whole]
         if not days:
             continue
         changes = {
@@ -292,23 +294,14 @@ def _charts(outcome: Outcome, code: str, most: Sequence[tuple[Group, Rate]], mod
 
 def _models(rates: Rates, code: str, most: Sequence[tuple[Group, Rate]]) -> str:
     names = [Column("provider", False), Column("model", False)]
-    seen = [Column("first seen", False), Column("last seen", False)]
-    rows = []
-    for group, rate in most[:_LISTED]:
-        found = rates.all_found(code, group)
-        rows.append(
-            [
-                _name(group.provider),
-                _name(group.model),
-                *_rate(rate),
-                _time(found.first),
-                _time(found.last),
-            ]
-        )
+    found = rates.found_by_model(code)
     by_model = table(
         f"{code} by provider and model",
-        [*names, *_RATE, *seen],
-        rows,
+        [*names, *_RATE, *_SEEN],
+        [
+            [_name(group.provider), _name(group.model), *_rate(rate), *_seen(found[group])]
+            for group, rate in most[:_LISTED]
+        ],
         foot=_more(len(most) - _LISTED, "model"),
     )
     with_it = {group for group, _ in most}

@@ -256,16 +256,19 @@ class Rates:
         found = [(group, rate) for group, rate in self.by_model(code).items() if rate.found]
         return sorted(found, key=lambda one: (-one[1].interval[0], one[0]))
 
-    def all_found(self, code: str, of: Group | None = None) -> Found:
-        """First and last, and examples, over all levels and days.
-
-        Args:
-            of: only of this provider and model.
-        """
-        total = Found()
+    def found_by_model(self, code: str) -> dict[Group, Found]:
+        """First and last, and examples, of each provider and model, over all levels and days."""
+        by_model: dict[Group, Found] = {}
         for (found_code, _, group), found in self.found.items():
-            if found_code == code and (of is None or group._replace(day="") == of):
-                total.add(found)
+            if found_code == code:
+                by_model.setdefault(group._replace(day=""), Found()).add(found)
+        return by_model
+
+    def all_found(self, code: str) -> Found:
+        """First and last, and examples, over all levels, days, providers and models."""
+        total = Found()
+        for found in self.found_by_model(code).values():
+            total.add(found)
         return total
 
     def days(self) -> list[str]:
