@@ -25,7 +25,7 @@ from pytest_chatapi.figures.plots import (
     ranges,
     timeline,
 )
-from pytest_chatapi.pages.cards import CARDS, dim, level_of, page_of, tiles
+from pytest_chatapi.pages.cards import CARDS, dim, folded, level_of, page_of, remarks, tiles
 from pytest_chatapi.pages.frame import frame
 from pytest_chatapi.pages.tables import Cell, Column, table
 from pytest_chatapi.pages.words import text
@@ -269,15 +269,13 @@ def _left_out(about: JSONObject) -> str:
         kinds = ", ".join(f"{count:,} {text(name)}" for name, count in about["skipped"].items())
         lines.append(f"Exchanges without figures: {kinds}")
     if about["unread"]:
-        files = "".join(
-            f"<li><code>{text(one['file'])}</code>: {text(one['why'])}</li>"
+        count = len(about["unread"])
+        files = (
+            f"<code>{text(one['file'])}</code>: {text(one['why'])}"
             for one in about["unread"][:_LISTED]
         )
-        more = len(about["unread"]) - _LISTED
-        files += f"<li>{more:,} more</li>" if more > 0 else ""
-        count = plural(len(about["unread"]), "file")
-        lines.append(f"<details><summary>{count} not read</summary><ul>{files}</ul></details>")
-    return "".join(f'<div class="note">{line}</div>' for line in lines)
+        lines.append(folded(f"{plural(count, 'file')} not read", files, count - _LISTED))
+    return remarks(lines)
 
 
 # -- models --------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from pytest_chatapi.logs.plots import Lane, by_day
 from pytest_chatapi.logs.rates import Example, Found, Group, Rate, Rates, name_of
 from pytest_chatapi.logs.rows import UNREAD
 from pytest_chatapi.logs.shown import VERDICTS, Outcome, moment, percent, remarks_of, where
-from pytest_chatapi.pages.cards import CARDS, dim, level_of, page_of, tiles
+from pytest_chatapi.pages.cards import CARDS, dim, folded, level_of, page_of, remarks, tiles
 from pytest_chatapi.pages.frame import frame
 from pytest_chatapi.pages.tables import Cell, Column, table
 from pytest_chatapi.pages.words import text
@@ -143,12 +143,10 @@ def _unchecked(outcome: Outcome) -> str:
     lines = [text(f"{line[:1].upper()}{line[1:]}") for line in remarks_of(outcome)]
     errors = outcome.errors
     if errors:
-        items = "".join(f"<li><code>{text(str(error))}</code></li>" for error in errors[:_LISTED])
-        left = len(errors) - _LISTED
-        items += f"<li>{left:,} more</li>" if left > 0 else ""
         summary = f"Not everything could be read: {plural(len(errors), 'error')}"
-        lines.append(f"<details open><summary>{summary}</summary><ul>{items}</ul></details>")
-    return "".join(f'<div class="note">{line}</div>' for line in lines)
+        items = (f"<code>{text(str(error))}</code>" for error in errors[:_LISTED])
+        lines.append(folded(summary, items, len(errors) - _LISTED, is_open=True))
+    return remarks(lines)
 
 
 # -- limits and changes --------------------------------------------------------------------------

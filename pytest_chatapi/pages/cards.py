@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from pytest_chatapi.pages.words import text
 
-__all__ = ["CARDS", "dim", "level_of", "page_of", "tiles"]
+__all__ = ["CARDS", "dim", "folded", "level_of", "page_of", "remarks", "tiles"]
 
 
 def page_of(title: str, sections: Iterable[tuple[str, str, str]], head: str, foot: str = "") -> str:
@@ -44,6 +44,19 @@ def tiles(of: Iterable[tuple[str, str, str]]) -> str:
 def dim(words: str) -> str:
     """What is not known, as HTML."""
     return f'<span class="dim">{words}</span>'
+
+
+def remarks(lines: Iterable[str]) -> str:
+    """Lines below the figures, as HTML."""
+    return "".join(f'<div class="note">{line}</div>' for line in lines)
+
+
+def folded(summary: str, items: Iterable[str], left: int, *, is_open: bool = False) -> str:
+    """A list below a summary, as HTML; `left` more items, if any, are not shown."""
+    shown = "".join(f"<li>{item}</li>" for item in items)
+    more = f"<li>{left:,} more</li>" if left > 0 else ""
+    state = " open" if is_open else ""
+    return f"<details{state}><summary>{summary}</summary><ul>{shown}{more}</ul></details>"
 
 
 def level_of(level: str) -> str:
