@@ -23,8 +23,8 @@ class Page:
     """A page of the browser.
 
     Attributes:
-        requested: the URLs that were fetched.
-        messages: errors of the page and lines of its console.
+        requested: the URLs that were fetched since the last `open`.
+        messages: errors of the page and lines of its console since then.
     """
 
     def __init__(self, reads: int, writes: int) -> None:
@@ -98,7 +98,8 @@ class Page:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self._events.clear()
+        for kept in (self._events, self.requested, self.messages):
+            kept.clear()
         self.call("Page.navigate", url=path.as_uri())
         self.wait("Page.loadEventFired")
 

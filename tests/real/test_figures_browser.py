@@ -27,8 +27,6 @@ def written_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(browser: Page, file: Path, *, width: int = 1200, dark: bool = False) -> None:
-    browser.requested.clear()
-    browser.messages.clear()
     browser.open(file, width=width, dark=dark)
     browser.value("drawn")
 

@@ -27,8 +27,6 @@ def test_charts_are_drawn_and_nothing_of_a_log_runs(
     browser: Page, files: tuple[Path, Path], width: int, dark: bool
 ) -> None:
     for file in files:
-        browser.requested.clear()
-        browser.messages.clear()
         browser.open(file, width=width, dark=dark)
         browser.value("drawn")
         browser.keep(f"{file.stem}-{width}-{'dark' if dark else 'light'}", whole=True)

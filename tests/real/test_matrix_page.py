@@ -32,7 +32,6 @@ def written_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [1200, 400])
 def test_a_verdict_opens_what_was_sent(browser: Page, file: Path, width: int, dark: bool) -> None:
-    browser.requested.clear()
     browser.open(file, width=width, dark=dark)
     assert browser.value("document.documentElement.scrollWidth") <= width
     assert not browser.value(VISIBLE.format(PANEL))
