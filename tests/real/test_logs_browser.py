@@ -10,6 +10,8 @@ from log_rates import hostile, outcome
 
 from pytest_chatapi.logs.page import page
 
+pytestmark = pytest.mark.slow  # the start of a browser
+
 
 @pytest.fixture(scope="module", name="files")
 def written_pages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
