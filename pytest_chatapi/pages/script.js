@@ -2,14 +2,12 @@
 
 // -- tables: a heading's button sorts by its column -------------------------------------------------
 
-const keyOf = (row, column) => row.cells[column].dataset.key ?? row.cells[column].textContent;
-
-function compare(one, other) {
+function compare(one, other, sign) {
   if (one === other) return 0;
-  if (one === '') return 1; // what is not known is last in either direction: see below
+  if (one === '') return 1; // what is not known is last in either direction
   if (other === '') return -1;
   const numbers = [Number(one), Number(other)];
-  return numbers.some(Number.isNaN) ? one.localeCompare(other) : numbers[0] - numbers[1];
+  return sign * (numbers.some(Number.isNaN) ? one.localeCompare(other) : numbers[0] - numbers[1]);
 }
 
 function sort(button) {
@@ -19,9 +17,8 @@ function sort(button) {
   const down = heading.ariaSort ? heading.ariaSort !== 'descending' : 'number' in button.dataset;
   const sign = down ? -1 : 1;
   const body = table.tBodies[0];
-  const rows = [...body.rows].map((row) => [keyOf(row, column), row]);
-  rows.sort(([one], [other]) =>
-    one === '' || other === '' ? compare(one, other) : sign * compare(one, other));
+  const rows = [...body.rows].map((row) => [row.cells[column].dataset.key, row]);
+  rows.sort(([one], [other]) => compare(one, other, sign));
   body.append(...rows.map(([, row]) => row));
   for (const each of heading.parentNode.cells) each.removeAttribute('aria-sort');
   heading.ariaSort = down ? 'descending' : 'ascending';
