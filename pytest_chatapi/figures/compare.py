@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -16,7 +15,7 @@ from typing import Literal, NamedTuple
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import did_you_mean, mask, plural, show
 from pytest_chatapi.errors import SettingError
-from pytest_chatapi.figures.report import EXCLUDED, OTHER_ENDING
+from pytest_chatapi.figures.report import EXCLUDED, OTHER_ENDING, findings_by_test
 
 __all__ = ["FIGURES", "SCOPES", "Limit", "compare", "exceeded", "limit_of", "place"]
 
@@ -223,13 +222,9 @@ def _rows(report: JSONObject, scope: Scope) -> dict[str, JSONObject]:
     """The rows of a report by name: one for the run, one for each model or test."""
     if scope == "model":
         return {row["name"]: row for row in report["models"]}
-    findings = Counter[str]()
-    for exchange in report["exchanges"]:
-        findings[exchange["test"] if scope == "test" else ""] += sum(
-            finding["level"] != "note" for finding in exchange["findings"]
-        )
+    findings = findings_by_test(report)
     if scope == "run":
-        return {"": {**report["run"], "findings": findings[""]}}
+        return {"": {**report["run"], "findings": findings.total()}}
     return {row["test"]: {**row, "findings": findings[row["test"]]} for row in report["tests"]}
 
 

@@ -25,6 +25,7 @@ from pytest_chatapi.figures.plots import (
     ranges,
     timeline,
 )
+from pytest_chatapi.figures.report import findings_by_test
 from pytest_chatapi.pages.cards import CARDS, dim, folded, level_of, page_of, remarks, tiles
 from pytest_chatapi.pages.frame import frame
 from pytest_chatapi.pages.tables import Cell, Column, table
@@ -760,12 +761,7 @@ def _tests(reports: Sequence[tuple[str, JSONObject]]) -> str:
         return (-1.0 if one[1]["usd"] is None else one[1]["usd"], one[1]["total_tokens"] or -1)
 
     tests.sort(key=cost, reverse=True)
-    findings: Counter[tuple[int, str]] = Counter()
-    for run, (_, report) in enumerate(reports):
-        for exchange in report["exchanges"]:
-            findings[run, exchange["test"]] += sum(
-                finding["level"] != "note" for finding in exchange["findings"]
-            )
+    findings = [findings_by_test(report) for _, report in reports]
     scores = sorted({name for _, test in tests for name in test["scores"]})
     rows = []
     for run, test in tests[:_TESTS]:
@@ -781,7 +777,7 @@ def _tests(reports: Sequence[tuple[str, JSONObject]]) -> str:
                 _count(test["cached_tokens"]),
                 _count(test["exchanges"]),
                 _time(test["ttft_seconds"]),
-                _count(findings[run, test["test"]]),
+                _count(findings[run][test["test"]]),
                 Cell(text(test["outcome"] or "") or dim("unknown"), test["outcome"]),
                 *(_score(test["scores"].get(name)) for name in scores),
             ]

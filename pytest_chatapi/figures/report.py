@@ -27,6 +27,7 @@ __all__ = [
     "VERSION",
     "Score",
     "figures_of_row",
+    "findings_by_test",
     "is_report",
     "merged",
     "priced_of_row",
@@ -361,6 +362,16 @@ def read_report(path: str | os.PathLike[str]) -> JSONObject:
             place = f"$.streams[{number}].exchange"
             raise ReadError(name, place, f"there is no exchange {stream['exchange']}")
     return report
+
+
+def findings_by_test(report: JSONObject) -> Counter[str]:
+    """Errors and warnings of each test of a report; ``""`` has those outside of a test."""
+    counts: Counter[str] = Counter()
+    for exchange in report["exchanges"]:
+        counts[exchange["test"]] += sum(
+            finding["level"] != "note" for finding in exchange["findings"]
+        )
+    return counts
 
 
 def is_report(value: JSON) -> bool:
