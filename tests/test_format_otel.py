@@ -8,8 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from read_files import verdict
+from read_files import exchanges_in, verdict
 
+from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.logs import check_batch
 
 TOOL = {
@@ -175,6 +176,35 @@ def test_several_choices(tmp_path: Path) -> None:
     other = {**one, "parts": [text("Hi<|im_end|>")]}
     told = GOOD | {"gen_ai.output.messages": [one, other], "gen_ai.request.choice.count": 2}
     assert verdict(write(tmp_path, {"attributes": told})) == ([["S19"]], 0, [])
+
+
+PLAIN = {"role": "assistant", "content": "Hello<|im_end|>"}
+NOT_UNDERSTOOD: list[Any] = [
+    '[{"role": "assistant", "parts": [{"type": "te',
+    [PLAIN],
+    [PLAIN | {"parts": ["Hello<|im_end|>"]}],
+    [PLAIN | {"parts": [{"type": "text"}]}],
+    [PLAIN | {"parts": [{"type": "blob", "content": "R0lG"}]}],
+    ["Hello<|im_end|>"],
+]
+
+
+@pytest.mark.parametrize("messages", NOT_UNDERSTOOD)
+def test_what_is_not_understood_is_skipped(messages: Any, tmp_path: Path) -> None:
+    """It is cut off, has no parts or no content, or none that a message has."""
+    told = GOOD | {"gen_ai.output.messages": messages}
+    exchanges, errors = exchanges_in(write(tmp_path, {"attributes": told}))
+    assert [check_exchange(one).api for one in exchanges] == ["messages not understood"]
+    assert errors == []
+
+
+@pytest.mark.parametrize("name", ["tool.definitions", "input.messages", "system_instructions"])
+def test_a_request_that_is_cut_off_is_not_held_against_the_answer(
+    name: str, tmp_path: Path
+) -> None:
+    for told, codes in ((GOOD, []), (LEAK, ["S19"])):
+        cut = told | {f"gen_ai.{name}": '[{"type": "fun'}
+        assert verdict(write(tmp_path, {"attributes": cut})) == ([codes], 0, [])
 
 
 @pytest.mark.parametrize(

@@ -198,6 +198,12 @@ def test_a_row_without_a_name_is_named_by_its_content() -> None:
     assert len(first[0][0]) == 16
 
 
+def test_a_column_of_bytes_is_part_of_the_name() -> None:
+    columns = {"request": [json.dumps(REQUEST)] * 2, "response": [json.dumps(WRONG)] * 2}
+    batch = pa.record_batch({**columns, "digest": [b"\x01", b"\xff"]})
+    assert len(set(found(batch, "row_id"))) == 2
+
+
 @given(st.permutations(range(len(TEXTS))), st.integers(1, 4))
 def test_findings_do_not_depend_on_the_splitting(order: list[int], size: int) -> None:
     lines = [TEXTS[index] for index in order]

@@ -42,6 +42,9 @@ def nested(depth: int) -> Any:
 TWO_WAYS = [
     {"properties": {"a": {"$ref": "#"}}, "required": [name], "type": "object"} for name in "bc"
 ]
+DOUBLED = {
+    f"{number}": {"allOf": [{"$ref": f"#/$defs/{number + 1}"}] * 2} for number in range(20)
+} | {"20": {}}
 ENDLESS: list[tuple[Any, Any]] = [
     ({"type": "string", "pattern": r"^(a+)+\1$"}, "a" * 40 + "!"),
     ({"type": "string", "pattern": "^(?!b)(a|a)*$"}, "a" * 40 + "!"),
@@ -51,6 +54,8 @@ ENDLESS: list[tuple[Any, Any]] = [
     ({"anyOf": TWO_WAYS}, nested(40)),
     ({"$schema": "http://json-schema.org/draft-07/schema#", "anyOf": TWO_WAYS}, nested(40)),
     ({"oneOf": [{"not": part} for part in TWO_WAYS]}, nested(40)),
+    ({"$ref": "#/$defs/0", "$defs": DOUBLED}, 1),
+    ({"items": {"pattern": "a*a*b|c"}}, ["a" * 150 + "c"] * 50),
     ({"patternProperties": {"^(a+)+$": {}}, "unevaluatedProperties": False}, {"a" * 40 + "!": 1}),
 ]
 
@@ -183,6 +188,11 @@ def test_what_is_no_pattern_is_trouble_with_the_schema(pattern: str, text: str) 
     assert mismatch({"pattern": pattern}, text) is None
     with pytest.raises(SchemaTrouble):
         first_error({"pattern": pattern}, text)
+
+
+def test_a_pattern_that_python_warns_of_is_no_traceback() -> None:
+    with pytest.raises(SchemaTrouble, match="set"):  # by `filterwarnings = error`
+        first_error({"pattern": "[[a]x"}, "ax")
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ def _short(text: str) -> str:
 _decoder = json.JSONDecoder(
     object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite
 )
+_SPACE = " \t\n\r"
 _scan: Callable[[str, int], tuple[JSON, int]] = _decoder.scan_once  # type: ignore[attr-defined]
 
 
@@ -53,7 +54,7 @@ def _decode(text: str) -> JSON:
     """As `JSONDecoder.decode`, which always searches for white space around the value."""
     try:
         value, end = _scan(text, 0)
-        if end == len(text):
+        if end == len(text) or not text[end:].strip(_SPACE):
             return value
     except StopIteration:  # it begins with white space, or is not JSON
         pass

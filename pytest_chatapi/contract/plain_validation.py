@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, TypeAlias
 
 from pytest_chatapi.contract.budget import spend
-from pytest_chatapi.contract.patterns import is_quick
+from pytest_chatapi.contract.patterns import has_match, is_quick
 from pytest_chatapi.contract.wire import JSON
 
 __all__ = ["Fits", "compiled"]
@@ -68,6 +68,7 @@ _SIZES: dict[str, tuple[type, Callable[[Any, Any], bool]]] = {
     "minProperties": (dict, operator.ge),
     "maxProperties": (dict, operator.le),
 }
+_COMBINED: dict[str, Callable[[Iterable[bool]], bool]] = {"anyOf": any, "allOf": all}
 _OF_OBJECTS = frozenset({"properties", "required", "additionalProperties", "propertyNames"})
 # What says nothing about values, but has to be of this type.
 _ANNOTATIONS: dict[str, Any] = {
@@ -138,10 +139,8 @@ class _Compiler:
             return _one_of([wanted])
         if keyword == "items":
             return self._of_items(wanted)
-        if keyword == "anyOf":
-            return _any([self.fits(branch) or _anything for branch in _list(wanted, 1)])
-        if keyword == "allOf":
-            return _all([self.fits(branch) or _anything for branch in _list(wanted, 1)])
+        if keyword in _COMBINED:
+            return self._combined(wanted, _COMBINED[keyword])
         if keyword == "$ref":
             return self._referenced(wanted)
         if keyword in ("$defs", "definitions"):
@@ -158,6 +157,15 @@ class _Compiler:
         elif keyword in _TOO_MUCH:
             raise _Unsure
         return None
+
+    def _combined(self, branches: Any, combine: Callable[[Iterable[bool]], bool]) -> Fits:
+        tests = [self.fits(branch) or _anything for branch in _list(branches, 1)]
+
+        def fits_branches(value: JSON) -> bool:
+            spend(len(tests))
+            return combine(test(value) for test in tests)
+
+        return fits_branches
 
     def _of_items(self, schema: Any) -> Fits | None:
         fits = self.fits(schema)
@@ -210,6 +218,7 @@ class _Compiler:
         known = self._definitions
 
         def fits_definition(value: JSON) -> bool:
+            spend(1)  # with two references in each, definitions double the work
             fits = known[reference]
             return fits is None or fits(value)
 
@@ -229,13 +238,6 @@ def _all(tests: list[Fits]) -> Fits | None:
         return None
     first, rest = tests[0], _all(tests[1:])
     return first if rest is None else lambda value: first(value) and rest(value)
-
-
-def _any(tests: list[Fits]) -> Fits:
-    def fits_any(value: JSON) -> bool:
-        return any(test(value) for test in tests)
-
-    return fits_any
 
 
 def _typed(wanted: Any) -> Fits:
@@ -270,12 +272,12 @@ def _sized(bound: Any, kind: Any, holds: Callable[[Any, Any], bool]) -> Fits:
 
 def _matching(pattern: Any) -> Fits:
     try:
-        search = re.compile(_text(pattern)).search
-    except (re.error, OverflowError):
+        re.compile(_text(pattern))
+    except (re.error, OverflowError, Warning):  # which pytest may turn into errors
         raise _Unsure from None
 
     def matches(value: JSON) -> bool:
-        return type(value) is not str or (is_quick(pattern, value) and search(value) is not None)
+        return type(value) is not str or (is_quick(pattern, value) and has_match(pattern, value))
 
     return matches
 

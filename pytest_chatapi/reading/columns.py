@@ -49,7 +49,9 @@ class Row(NamedTuple):
 
     def as_text(self) -> bytes:
         """The row as text, from which its name and its draw in a sample are made."""
-        return self.text if self.text is not None else json.dumps(self.value).encode()
+        if self.text is not None:
+            return self.text
+        return json.dumps(self.value, default=_text).encode()  # a column may be of bytes
 
 
 def rows_of(batch: pa.RecordBatch) -> Iterator[Row]:

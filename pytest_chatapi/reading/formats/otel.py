@@ -72,6 +72,15 @@ def _objects(value: JSON) -> list[JSONObject]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
+def _list(value: JSON) -> list[JSONObject] | None:
+    """The objects of a list, or of the text of one; ``None`` for anything else, such as a text
+    that an SDK has cut off as too long.
+    """
+    items = parsed(value) or []
+    objects = _objects(items)
+    return objects if isinstance(items, list) and len(objects) == len(items) else None
+
+
 def _pairs(value: JSON) -> JSONObject:
     return {printable(item.get("key")): _value(item.get("value")) for item in _objects(value)}
 
@@ -121,7 +130,9 @@ def _exchange(value: JSONObject, origin: Origin) -> Exchange:
     if path != CHAT_PATH:
         return Exchange(Request(url=path))
     request = Request(url=_url(attributes), body=_body(attributes))
-    messages = _objects(parsed(attributes.get(_OUTPUT)))
+    messages = _list(attributes.get(_OUTPUT))
+    if messages is None or not all(map(_is_known, messages)):
+        return Exchange(request, lacks="messages not understood")
     if not messages:
         return Exchange(request, None, assembled=True)
     return Exchange(request, Response(body=_answer(attributes, messages)), assembled=True)
@@ -135,12 +146,15 @@ def _url(attributes: JSONObject) -> str:
 
 
 def _body(attributes: JSONObject) -> JSON:
-    """The request; ``None`` where its messages have parts that cannot be put into one."""
+    """The request; ``None`` where it is cut off, or has parts that cannot be put into one."""
     messages: list[JSON] = []
-    instructions = parsed(attributes.get("gen_ai.system_instructions"))
+    instructions = _list(attributes.get("gen_ai.system_instructions"))
+    asked, tools = _list(attributes.get(_INPUT)), _list(attributes.get("gen_ai.tool.definitions"))
+    if instructions is None or asked is None or tools is None:
+        return None
     if instructions:
-        messages.append({"role": "system", "content": _text(_objects(instructions))})
-    for message in _objects(parsed(attributes.get(_INPUT))):
+        messages.append({"role": "system", "content": _text(instructions)})
+    for message in asked:
         parts = _objects(message.get("parts"))
         kinds = {printable(part.get("type")) for part in parts}
         if not kinds <= {"text", "tool_call", "tool_call_response", "reasoning"}:
@@ -159,7 +173,6 @@ def _body(attributes: JSONObject) -> JSON:
         for ours, name in _PARAMETERS.items()
         if attributes.get(f"gen_ai.request.{ours}") is not None
     }
-    tools = _objects(parsed(attributes.get("gen_ai.tool.definitions")))
     if tools:
         members["tools"] = [_tool(tool) for tool in tools]
     return chat_request(members, messages, {"model": attributes.get("gen_ai.response.model")})
@@ -199,6 +212,21 @@ def _answer(attributes: JSONObject, messages: list[JSONObject]) -> JSONObject:
 def _finish(message: JSONObject) -> JSON:
     reason = message.get("finish_reason")
     return _FINISH.get(reason, reason) if isinstance(reason, str | None) else reason
+
+
+def _is_known(message: JSONObject) -> bool:
+    """Whether there is something in what a model answered that `_message` takes.
+
+    Without its content, which some instrumentations leave out, a text has only its type.
+    """
+    parts = message.get("parts")
+    if not isinstance(parts, list) or len(_objects(parts)) < len(parts):
+        return False
+    texts = [part for part in parts if part.get("type") == "text"]
+    kinds = {printable(part.get("type")) for part in parts}
+    return all(isinstance(part.get("content"), str) for part in texts) and (
+        not parts or not kinds.isdisjoint(("text", "tool_call", "reasoning"))
+    )
 
 
 def _message(message: JSONObject) -> JSONObject:
