@@ -133,13 +133,13 @@ class Checker:
         """
         is_selected, is_ignored = self._selected, self._ignored
         is_ignored_here = selects(self.ignored_in(*files))
+        if not (is_selected or is_ignored or is_ignored_here):
+            return list
 
         def kept(findings: list[Finding]) -> list[Finding]:
             if is_selected:
                 findings = [finding for finding in findings if is_selected(finding)]
-            if is_ignored or is_ignored_here:
-                findings = [f for f in findings if not is_ignored(f) and not is_ignored_here(f)]
-            return findings
+            return [f for f in findings if not is_ignored(f) and not is_ignored_here(f)]
 
         return kept
 

@@ -185,8 +185,9 @@ def check_completion(ledger: Ledger, ask: Ask, body: JSONObject) -> Answer:
     answer.usage = usage if isinstance(usage, dict) else None
     if echoes := ask.echoes:
         answer.echo = {key: body[key] for key in echoes if body.get(key) is not None}
-    ledger.run(_COMPLETION_CHECKS, body)
     raws = body.get("choices")
+    if not raws or usage is None:
+        ledger.run(_COMPLETION_CHECKS, body)
     if not isinstance(raws, list):
         return answer
     indexes: list[int] = []

@@ -92,7 +92,7 @@ class Text:
                 if stop in window:
                     self.stopped = stop
         # Most text has no such character: looking for it is ten times faster than the pattern.
-        if ("<" in window or "[TOOL" in window) and not self.markup:
+        if ("<" in window or ("[" in window and "[TOOL" in window)) and not self.markup:
             match = TOOL_MARKUP.search(window)
             self.markup = match[0] if match else ""
         if self.leaks is None and may_leak(joined):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from functools import lru_cache
 from typing import ParamSpec, TypeAlias, TypeVar
 
 from pytest_chatapi.contract.catalogue import rules
@@ -11,7 +12,8 @@ from pytest_chatapi.contract.exchange import Source
 from pytest_chatapi.contract.findings import LEVELS, Finding, Level
 from pytest_chatapi.contract.profiles import Profile
 from pytest_chatapi.contract.rules.registry import Check, Violation, Violations, code_of
-from pytest_chatapi.contract.wording import Shown, mask, plural, show_member
+from pytest_chatapi.contract.wire import JSON
+from pytest_chatapi.contract.wording import ABSENT, Shown, mask, plural, show_member
 
 __all__ = ["Ledger"]
 
@@ -120,18 +122,11 @@ class Ledger:
             return
         self._last[code] = key
         self._counts[code] = self._counts.get(code, 0) + 1
+        size = len(message) + (len(got) if isinstance(got, str) else 0)
+        is_short = type(got) in _REPEATED and size < _LONGEST_REPEATED
+        words = (_words if is_short else _words.__wrapped__)(path, expected, got, message)
         self._findings[key] = Finding(
-            code=code,
-            name=rule.name,
-            level=level,
-            profile=self.profile.name,
-            path=mask(path),
-            expected=mask(expected),
-            got=mask(got) if isinstance(got, Shown) else show_member(path, got),
-            message=mask(message),
-            chunk=chunk,
-            case=case,
-            source=self.source,
+            code, rule.name, level, self.profile.name, *words, chunk, case, 0, self.source
         )
 
     def findings(self) -> list[Finding]:
@@ -148,5 +143,18 @@ class Ledger:
                     message = f"{finding.message} (and {plural(count, f'more {noun}')})"
                     finding = finding._replace(message=message, repeats=repeats)
             findings.append(finding)
-        findings.sort(key=lambda finding: LEVELS.index(finding.level))
+        if len(findings) > 1:
+            findings.sort(key=lambda finding: LEVELS.index(finding.level))
         return findings
+
+
+# An application's requests have the same findings again and again. Others are rendered each time.
+_REPEATED = {str, int, bool, type(None), type(ABSENT), Shown}
+_LONGEST_REPEATED = 500
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _words(path: str, expected: str, got: JSON, message: str) -> tuple[str, str, str, str]:
+    """The words of a finding as they may be shown, in the order of its fields."""
+    shown = mask(got) if isinstance(got, Shown) else show_member(path, got)
+    return mask(path), mask(expected), shown, mask(message)

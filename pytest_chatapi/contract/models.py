@@ -65,13 +65,6 @@ class _Row(NamedTuple):
         return "model" if self.refused(None) else self.parameter
 
 
-class _Rows(NamedTuple):
-    """The rows of a model, and the members of the body that they look at."""
-
-    rows: tuple[_Row, ...]
-    members: frozenset[str]
-
-
 class ModelRefusal(NamedTuple):
     """What a model does not take.
 
@@ -130,12 +123,14 @@ def _rows() -> dict[str, tuple[_Row, ...]]:
 
 
 @lru_cache(maxsize=256)
-def _rows_of(model: str) -> _Rows:
-    """The rows of a model, of a dated snapshot of it, or of one fine-tuned from it."""
+def _rows_of(model: str, members: tuple[str, ...]) -> tuple[_Row, ...]:
+    """The rows of a model, of a dated snapshot of it, or of one fine-tuned from it, about the
+    members that a body has.
+    """
     if model.startswith("ft:"):
         model = model.split(":")[1]
     rows = _rows().get(_DATED.sub("", model), ())
-    return _Rows(rows, frozenset(row.looks_at for row in rows))
+    return tuple(row for row in rows if row.looks_at in members)
 
 
 def model_refusals(body: JSONObject, day: str) -> list[ModelRefusal]:
@@ -143,8 +138,8 @@ def model_refusals(body: JSONObject, day: str) -> list[ModelRefusal]:
     model = body.get("model")
     if not isinstance(model, str) or len(model) > _LONGEST_NAME:
         return []
-    rows, members = _rows_of(model)
-    return [] if members.isdisjoint(body) else [*_refusals(rows, body, model, day)]
+    rows = _rows_of(model, tuple(body))
+    return [*_refusals(rows, body, model, day)] if rows else []
 
 
 def _refusals(

@@ -10,8 +10,9 @@ validations, even when no two lines are equal.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
@@ -39,6 +40,8 @@ _TYPES = {
 _CONTAINERS = {"object", "array"}
 # Keywords whose verdict depends on the value and not only on its type.
 _VALUE_KEYWORDS = frozenset("enum const minimum maximum minLength maxLength pattern".split())
+_RANGE_KEYWORDS = frozenset({"minimum", "maximum"})
+_NUMBERS = frozenset({int, float})
 # Those of them that name few values, so that each may have a shape of its own.
 _NAMING_KEYWORDS = frozenset({"enum", "const", "anyOf"})
 
@@ -71,7 +74,12 @@ class SchemaViolation(NamedTuple):
     value: JSON
 
 
-_Walk: TypeAlias = Callable[[JSON, Path, list[SchemaViolation], list[Path]], None]
+_Place: TypeAlias = tuple[Any, ...]
+"""A path while it is walked: the place above and the last step, or ``()`` for the root. Most
+values are fine, so a whole path is only made of it where something is not: see `_path`.
+"""
+
+_Walk: TypeAlias = Callable[[JSON, _Place, list[SchemaViolation], list[Path]], None]
 
 
 @dataclass(slots=True)  # whose members are read twice as fast as those of a named tuple
@@ -82,11 +90,16 @@ class _Verdict:
         problems: of the object itself.
         unknown: its undocumented keys.
         children: members to look into: key, walk, and whether to walk an empty one.
+        is_plain: there are neither problems nor unknown keys.
     """
 
     problems: tuple[Problem, ...]
     unknown: tuple[str, ...]
     children: tuple[tuple[str, _Walk, bool], ...]
+    is_plain: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.is_plain = not (self.problems or self.unknown)
 
 
 def json_type(value: JSON) -> str:
@@ -145,9 +158,17 @@ class Node:
         valued = {k: sub for k, sub in properties.items() if _looks_at_value(sub)}
         self._valued = tuple(k for k, sub in valued.items() if _NAMING_KEYWORDS & sub.keys())
         # Numbers and texts within bounds, any of which is as good as another.
-        self._within: tuple[tuple[str, Fits | None], ...] = tuple(
-            (k, compiled(sub)) for k, sub in valued.items() if k not in self._valued
+        bounded = {k: sub for k, sub in valued.items() if k not in self._valued}
+        self._ranges = tuple(
+            (k, sub.get("minimum", -math.inf), sub.get("maximum", math.inf))
+            for k, sub in bounded.items()
+            if _VALUE_KEYWORDS & sub.keys() <= _RANGE_KEYWORDS
         )
+        of_ranges = {k for k, _, _ in self._ranges}
+        self._within: tuple[tuple[str, Fits | None], ...] = tuple(
+            (k, compiled(sub)) for k, sub in bounded.items() if k not in of_ranges
+        )
+        self._has_bounds = bool(bounded)
         self._is_bounded = any(
             not {"minItems", "maxItems"}.isdisjoint(each)
             for each in (schema, *schema.get("anyOf", ()))
@@ -173,20 +194,20 @@ class Node:
     # -- walking -------------------------------------------------------------------------
 
     def _walk(
-        self, value: JSON, path: Path, violations: list[SchemaViolation], unknown: list[Path]
+        self, value: JSON, place: _Place, violations: list[SchemaViolation], unknown: list[Path]
     ) -> None:
         kind = type(value)
         if self.branches:
-            self._walk_union(value, path, violations, unknown)
+            self._walk_union(value, place, violations, unknown)
         elif kind is dict and "object" in self.types:
-            self._walk_object(value, path, violations, unknown)
+            self._walk_object(value, place, violations, unknown)
         elif kind is list and "array" in self.types:
-            self._walk_list(value, path, violations, unknown)
+            self._walk_list(value, place, violations, unknown)
         elif kind is dict or kind is list:
-            violations.append(self._mistyped(path, value))
+            violations.append(self._mistyped(place, value))
         else:
             problems = self._verdict_of((kind, value), value).problems
-            violations.extend(SchemaViolation(path, problem, value) for problem in problems)
+            violations.extend(SchemaViolation(_path(place), problem, value) for problem in problems)
 
     def _walk_of(self, kind: type) -> _Walk:
         """The walk for a container of a type that this place admits."""
@@ -196,14 +217,17 @@ class Node:
         return self._walk_object if kind is dict else self._walk_list
 
     def _walk_object(
-        self, value: JSONObject, path: Path, violations: list[SchemaViolation], unknown: list[Path]
+        self,
+        value: JSONObject,
+        place: _Place,
+        violations: list[SchemaViolation],
+        unknown: list[Path],
     ) -> None:
         parts: list[Hashable] = [*value, *map(type, value.values())]
         for key in self._valued:
             parts.append(value.get(key))
-        for key, fits in self._within:
-            if key in value and not (fits and fits(value[key])):
-                parts += (key, value[key])
+        if self._has_bounds:
+            parts += self._out_of_bounds(value)
         shape = tuple(parts)
         try:
             verdict = self._verdicts.get(shape)
@@ -212,40 +236,56 @@ class Node:
             verdict = self._verdicts.get(shape)
         if verdict is None:
             verdict = self._verdict_of_object(value, shape)
-        if verdict.problems:
+        if not verdict.is_plain:
+            path = _path(place)
             for problem in verdict.problems:
                 offender = _at(value, problem.path)
                 violations.append(SchemaViolation(path + problem.path, problem, offender))
-        if verdict.unknown:
             unknown.extend((*path, key) for key in verdict.unknown)
         for key, walk, even_empty in verdict.children:
             child = value[key]
             if child or even_empty:
-                walk(child, (*path, key), violations, unknown)
-        if self.values is not None:
-            for key, member in value.items():
-                if key not in self.properties:
-                    self.values._walk(member, (*path, key), violations, unknown)
+                walk(child, (place, key), violations, unknown)
+
+    def _out_of_bounds(self, value: JSONObject) -> list[Hashable]:
+        """Name and value of each member that is not within its bounds for sure."""
+        parts: list[Hashable] = []
+        for key, low, high in self._ranges:
+            if key in value and (type(at := value[key]) not in _NUMBERS or not low <= at <= high):
+                parts += (key, at)
+        for key, fits in self._within:
+            if key in value and not (fits and fits(value[key])):
+                parts += (key, value[key])
+        return parts
 
     def _walk_list(
-        self, value: list[JSON], path: Path, violations: list[SchemaViolation], unknown: list[Path]
+        self,
+        value: list[JSON],
+        place: _Place,
+        violations: list[SchemaViolation],
+        unknown: list[Path],
     ) -> None:
         if self._is_bounded:
             # `_shallow` has no `items`: only the length matters.
             for problem in self._verdict_of(len(value), value).problems:
-                violations.append(SchemaViolation(path, problem, value))
+                violations.append(SchemaViolation(_path(place), problem, value))
         node = self.items
         if node is None or (node._plain_kinds and node._plain_kinds.issuperset(map(type, value))):
             return
-        walk = node._walk_union if node.branches else node._walk
+        tag, tagged = node._tag, node._tagged
         for index, item in enumerate(value):
-            if node._is_object and type(item) is dict:
-                node._walk_object(item, (*path, index), violations, unknown)
+            if type(item) is not dict:
+                node._walk(item, (place, index), violations, unknown)
+            elif node._is_object:
+                node._walk_object(item, (place, index), violations, unknown)
             else:
-                walk(item, (*path, index), violations, unknown)
+                named = item.get(tag)
+                branch = tagged.get(named) if type(named) is str else None
+                walk = node._walk if branch is None else branch._walk_object
+                walk(item, (place, index), violations, unknown)
 
     def _walk_union(
-        self, value: JSON, path: Path, violations: list[SchemaViolation], unknown: list[Path]
+        self, value: JSON, place: _Place, violations: list[SchemaViolation], unknown: list[Path]
     ) -> None:
         branch = self._only.get(type(value))
         if branch is None and self._tagged and type(value) is dict:
@@ -255,25 +295,25 @@ class Node:
             kind = json_type(value)
             fitting = [branch for branch in self.branches if kind in branch.types]
             if not fitting:
-                violations.append(self._mistyped(path, value))
+                violations.append(self._mistyped(place, value))
                 return
             if kind == "object" and len(fitting) > 1 and self._tag is not None:
-                branch, value = self._branch_by_tag(self._tag, fitting, value, path, violations)
+                branch, value = self._branch_by_tag(self._tag, fitting, value, place, violations)
             else:
                 branch = fitting[0]
         if branch is None:
             return
         if branch._is_object and type(value) is dict:
-            branch._walk_object(value, path, violations, unknown)
+            branch._walk_object(value, place, violations, unknown)
         else:
-            branch._walk(value, path, violations, unknown)
+            branch._walk(value, place, violations, unknown)
 
     def _branch_by_tag(
         self,
         tag: str,
         fitting: list[Node],
         value: JSONObject,
-        path: Path,
+        place: _Place,
         violations: list[SchemaViolation],
     ) -> tuple[Node | None, JSONObject]:
         """The branch that the tag of an object names, and the object to validate by it.
@@ -292,7 +332,7 @@ class Node:
         expected = "one of " + ", ".join(map(json.dumps, dict.fromkeys(values)))
         code = _code(constant[id(fitting[0])], keyword)
         problem = Problem((tag,), keyword, code, expected, False, False)
-        violations.append(SchemaViolation((*path, tag), problem, value.get(tag)))
+        violations.append(SchemaViolation((*_path(place), tag), problem, value.get(tag)))
         if tag not in value:
             for branch in fitting:
                 if all(k in value for k in branch.schema.get("required", ()) if k != tag):
@@ -301,9 +341,10 @@ class Node:
                     return branch, {**value, tag: named}
         return None, value
 
-    def _mistyped(self, path: Path, value: JSON) -> SchemaViolation:
+    def _mistyped(self, place: _Place, value: JSON) -> SchemaViolation:
         expected, code = _expected(self.schema), _code(self.schema, "type")
-        return SchemaViolation(path, Problem((), "type", code, expected, False, False), value)
+        problem = Problem((), "type", code, expected, False, False)
+        return SchemaViolation(_path(place), problem, value)
 
     # -- verdicts ------------------------------------------------------------------------
 
@@ -335,12 +376,15 @@ class Node:
         return verdict
 
     def _validated(self, value: JSONObject) -> _Verdict:
-        children = tuple(
+        children: list[tuple[str, _Walk, bool]] = [
             (key, node._walk_of(type(value[key])), type(value[key]) is dict or node._is_bounded)
             for key, node in self._deep.items()
             if isinstance(value.get(key), dict | list) and json_type(value[key]) in node.types
-        )
-        return _Verdict(tuple(self._problems(value)), (), children)
+        ]
+        if self.values is not None:
+            others = (key for key in value if key not in self.properties)
+            children += [(key, self.values._walk, True) for key in others]
+        return _Verdict(tuple(self._problems(value)), (), tuple(children))
 
     def _problems(self, value: JSON) -> Iterator[Problem]:
         if self._fits is None:
@@ -418,6 +462,14 @@ def _remember(memo: dict[Hashable, _Verdict], shape: Hashable, verdict: _Verdict
 
 def _hashable(value: JSON) -> Hashable:
     return type(value) if isinstance(value, dict | list) else value
+
+
+def _path(place: _Place) -> Path:
+    steps: list[str | int] = []
+    while place:
+        place, step = place
+        steps.append(step)
+    return tuple(reversed(steps))
 
 
 def _at(value: JSON, path: Path) -> JSON:

@@ -7,6 +7,8 @@ from __future__ import annotations
 import marshal
 import math
 import re
+from collections.abc import Callable, Collection
+from functools import lru_cache
 
 from pytest_chatapi.contract.ask import KIND_WORDS, KINDS, Ask, ToolKey
 from pytest_chatapi.contract.ledger import Ledger
@@ -20,7 +22,14 @@ from pytest_chatapi.contract.rules.refused import (
     strict_schema,
     tools_missing,
 )
-from pytest_chatapi.contract.rules.registry import Violation, checks, code_of, rule
+from pytest_chatapi.contract.rules.registry import (
+    Check,
+    Violation,
+    Violations,
+    checks,
+    code_of,
+    rule,
+)
 from pytest_chatapi.contract.schemas import load
 from pytest_chatapi.contract.validation import Path, SchemaViolation, json_path
 from pytest_chatapi.contract.wire import JSON, JSONObject
@@ -69,9 +78,7 @@ def _check_contract(
         return
     _check_schema(ledger, body, url)
     facts = RequestFacts(ask, ledger.as_of, live, url)
-    if not _CHECKED.isdisjoint(body):
-        ledger.run(PARAMETER_CHECKS, facts)
-    ledger.run(MODEL_CHECKS, facts)
+    ledger.run(_checks_of(tuple(body)), facts)
     messages = body.get("messages")
     if isinstance(messages, list):
         check_conversation(ledger, ask, messages)
@@ -222,39 +229,36 @@ _DEPRECATED = {
 
 
 @rule("Q13")
-def deprecated_parameter(facts: RequestFacts) -> list[Violation] | None:
-    body = facts.ask.body
-    if _DEPRECATED.keys().isdisjoint(body):
-        return None
+def deprecated_parameter(facts: RequestFacts) -> list[Violation]:
+    body, day = facts.ask.body, facts.day
     return [
         Violation(f"$.{name}", instead, body[name], f"`{name}` is deprecated")
         for name, (since, instead) in _DEPRECATED.items()
-        if body.get(name) is not None and since <= facts.day
+        if name in body and body[name] is not None and since <= day
     ]
 
 
-PARAMETER_CHECKS = checks(
-    top_logprobs_alone,
-    stream_options_alone,
-    audio_parameter_absent,
-    tool_choice_unknown,
-    deprecated_parameter,
-    tools_missing,
-    both_caps,
-    strict_schema,
-)
-# Most requests have none of the parameters that these rules look at. (Two caps are one too many
-# only where the deprecated one is there.)
-_CHECKED = _DEPRECATED.keys() | {
-    "modalities",
-    "parallel_tool_calls",
-    "response_format",
-    "stream_options",
-    "tool_choice",
-    "tools",
-    "top_logprobs",
+# The rules about parameters, and those without which each has nothing to say: most requests have
+# none of them. (Two caps are one too many only where the deprecated one is there.)
+_LOOKS_AT: dict[Callable[[RequestFacts], Violations], Collection[str]] = {
+    top_logprobs_alone: ("top_logprobs",),
+    stream_options_alone: ("stream_options",),
+    audio_parameter_absent: ("modalities",),
+    tool_choice_unknown: ("tool_choice", "function_call"),
+    deprecated_parameter: _DEPRECATED,
+    tools_missing: ("tools", "tool_choice", "parallel_tool_calls"),
+    both_caps: ("max_tokens",),
+    strict_schema: ("tools", "response_format"),
+    model_capability: ("model",),
+    model_shutdown: ("model",),
 }
-MODEL_CHECKS = checks(model_capability, model_shutdown)
+
+
+@lru_cache(maxsize=256)
+def _checks_of(parameters: tuple[str, ...]) -> tuple[Check[RequestFacts], ...]:
+    """The rules that may have something to say about a body with these members."""
+    present = frozenset(parameters)
+    return checks(*(rule for rule, members in _LOOKS_AT.items() if not present.isdisjoint(members)))
 
 
 # A tuple, since a union would be built anew for each member.
