@@ -122,7 +122,7 @@ def _rows() -> dict[str, tuple[_Row, ...]]:
     return by_model
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _rows_of(model: str, members: tuple[str, ...]) -> tuple[_Row, ...]:
     """The rows of a model, of a dated snapshot of it, or of one fine-tuned from it, about the
     members that a body has.
