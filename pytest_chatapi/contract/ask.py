@@ -63,6 +63,7 @@ class Ask:
         named: the tool that `choice` names.
         allowed: the tools of ``allowed_tools``, in its order; ``None`` where all are allowed.
         cap: most tokens of one choice, or ``None``.
+        members: the names of the body's members, in its order.
         format: ``json_object``, ``json_schema`` or ``None``.
         schema: of ``json_schema``; `strict` belongs to it.
     """
@@ -77,6 +78,7 @@ class Ask:
         "include_usage",
         "known",
         "logprobs",
+        "members",
         "modalities",
         "model",
         "n",
@@ -94,6 +96,7 @@ class Ask:
     def __init__(self, body: JSON) -> None:
         self.known = isinstance(body, dict)
         self.body: JSONObject = body if isinstance(body, dict) else {}
+        self.members = tuple(self.body)
         self.model = self.body.get("model")
         self._tools: dict[ToolKey, Tool] | None = None
         self.n, self.top_logprobs = 1, 0

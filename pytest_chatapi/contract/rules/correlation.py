@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+
 from pytest_chatapi.contract.ask import KIND_WORDS, ToolKey
 from pytest_chatapi.contract.assemble import Call, Choice
 from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules.facts import AnswerFacts, ChoiceFacts
 from pytest_chatapi.contract.rules.logprobs import logprob_asked
-from pytest_chatapi.contract.rules.registry import Violation, checks, codes_of, rule
+from pytest_chatapi.contract.rules.registry import (
+    Violation,
+    Violations,
+    checks,
+    checks_by_member,
+    codes_of,
+    rule,
+)
 from pytest_chatapi.contract.rules.stream_chunks import stream_index_range
 from pytest_chatapi.contract.rules.usage import cache_unasked
 from pytest_chatapi.contract.wording import ABSENT, Shown, listed, plural, show
@@ -19,16 +28,14 @@ def check_answer(ledger: Ledger, facts: AnswerFacts) -> None:
     """K01, K02, K09, K11 to K14, and U09."""
     if not ledger.has(_OUT_OF_RANGE):  # such a choice is left out, and reported already
         ledger.report(n_choices, facts)
-    ledger.run(ANSWER_CHECKS, facts)
-    if not _ECHOED.isdisjoint(facts.ask.body):
-        ledger.run(ECHO_CHECKS, facts)
+    ledger.run(_answer_checks(facts.ask.members), facts)
 
 
 def check_choice(ledger: Ledger, facts: ChoiceFacts) -> None:
     """K03 to K08, K10 and L05."""
     choice = facts.choice
-    if choice.audio or choice.logprobs or not _CHOSEN.isdisjoint(facts.ask.body):
-        ledger.run(CHOICE_CHECKS, facts)
+    has_unasked = choice.audio or choice.logprobs
+    ledger.run(CHOICE_CHECKS if has_unasked else _choice_checks(facts.ask.members), facts)
 
 
 @rule("K01")
@@ -271,27 +278,27 @@ def _names(calls: list[Call]) -> Shown:
 
 
 _OUT_OF_RANGE = codes_of(stream_index_range)
-ANSWER_CHECKS = checks(max_tokens, model_echo)
-# Parameters that a response answers to.
-_ECHOED = {"metadata", "moderation", "prompt_cache_options", "reasoning_effort", "service_tier"}
-ECHO_CHECKS = checks(tier_echo, reasoning_unasked, metadata_echo, moderation_absent, cache_unasked)
-# Parameters that a choice may contradict; others only allow what is in it.
-_CHOSEN = {
-    "function_call",
-    "logprobs",
-    "max_completion_tokens",
-    "max_tokens",
-    "parallel_tool_calls",
-    "stop",
-    "tool_choice",
-}
-CHOICE_CHECKS = checks(
-    length_reason,
-    stop_in_text,
-    tool_choice_none,
-    tool_choice_required,
-    tool_choice_named,
-    parallel_calls,
-    audio_asked,
-    logprob_asked,
+_answer_checks = checks_by_member(
+    {
+        max_tokens: ("max_tokens", "max_completion_tokens"),
+        model_echo: ("model",),
+        tier_echo: ("service_tier",),
+        reasoning_unasked: ("reasoning_effort",),
+        metadata_echo: ("metadata",),
+        moderation_absent: ("moderation",),
+        cache_unasked: ("prompt_cache_options",),
+    }
 )
+# What a choice has although no parameter asks for it is not among these.
+_OF_CHOICES: dict[Callable[[ChoiceFacts], Violations], Collection[str]] = {
+    length_reason: ("max_tokens", "max_completion_tokens"),
+    stop_in_text: ("stop",),
+    tool_choice_none: ("tool_choice", "function_call"),
+    tool_choice_required: ("tool_choice", "function_call"),
+    tool_choice_named: ("tool_choice", "function_call"),
+    parallel_calls: ("parallel_tool_calls",),
+    audio_asked: (),
+    logprob_asked: ("logprobs",),
+}
+_choice_checks = checks_by_member(_OF_CHOICES)
+CHOICE_CHECKS = checks(*_OF_CHOICES)

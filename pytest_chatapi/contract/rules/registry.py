@@ -10,12 +10,23 @@ it. Name, statement and levels of all codes are in ``schemas/rules.json``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from pytest_chatapi.contract.wire import JSON
 
-__all__ = ["RULES", "Check", "Violation", "Violations", "checks", "code_of", "codes_of", "rule"]
+__all__ = [
+    "RULES",
+    "Check",
+    "Violation",
+    "Violations",
+    "checks",
+    "checks_by_member",
+    "code_of",
+    "codes_of",
+    "rule",
+]
 
 
 class Violation(NamedTuple):
@@ -83,3 +94,21 @@ def codes_of(*functions: Callable[..., Violations]) -> frozenset[str]:
 def checks(*functions: Callable[[_Facts], Violations]) -> tuple[Check[_Facts], ...]:
     """Rules that take the same facts, in the order in which `Ledger.run` runs them."""
     return tuple((_CODES[function], function) for function in functions)
+
+
+def checks_by_member(
+    rules: Mapping[Callable[[_Facts], Violations], Collection[str]],
+) -> Callable[[tuple[str, ...]], tuple[Check[_Facts], ...]]:
+    """What selects the rules that may have something to say about a body, by its members: most
+    bodies have few, and most rules are about one.
+
+    Args:
+        rules: each with the members of which a body has to have one.
+    """
+
+    @lru_cache(maxsize=1024)
+    def checks_of(members: tuple[str, ...]) -> tuple[Check[_Facts], ...]:
+        present = frozenset(members)
+        return checks(*(rule for rule, needed in rules.items() if not present.isdisjoint(needed)))
+
+    return checks_of

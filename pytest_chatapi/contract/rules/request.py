@@ -7,8 +7,6 @@ from __future__ import annotations
 import marshal
 import math
 import re
-from collections.abc import Callable, Collection
-from functools import lru_cache
 
 from pytest_chatapi.contract.ask import KIND_WORDS, KINDS, Ask, ToolKey
 from pytest_chatapi.contract.ledger import Ledger
@@ -22,14 +20,7 @@ from pytest_chatapi.contract.rules.refused import (
     strict_schema,
     tools_missing,
 )
-from pytest_chatapi.contract.rules.registry import (
-    Check,
-    Violation,
-    Violations,
-    checks,
-    code_of,
-    rule,
-)
+from pytest_chatapi.contract.rules.registry import Violation, checks_by_member, code_of, rule
 from pytest_chatapi.contract.schemas import load
 from pytest_chatapi.contract.validation import Path, SchemaViolation, json_path
 from pytest_chatapi.contract.wire import JSON, JSONObject
@@ -78,7 +69,7 @@ def _check_contract(
         return
     _check_schema(ledger, body, url)
     facts = RequestFacts(ask, ledger.as_of, live, url)
-    ledger.run(_checks_of(tuple(body)), facts)
+    ledger.run(_checks_of(ask.members), facts)
     messages = body.get("messages")
     if isinstance(messages, list):
         check_conversation(ledger, ask, messages)
@@ -238,27 +229,21 @@ def deprecated_parameter(facts: RequestFacts) -> list[Violation]:
     ]
 
 
-# The rules about parameters, and those without which each has nothing to say: most requests have
-# none of them. (Two caps are one too many only where the deprecated one is there.)
-_LOOKS_AT: dict[Callable[[RequestFacts], Violations], Collection[str]] = {
-    top_logprobs_alone: ("top_logprobs",),
-    stream_options_alone: ("stream_options",),
-    audio_parameter_absent: ("modalities",),
-    tool_choice_unknown: ("tool_choice", "function_call"),
-    deprecated_parameter: _DEPRECATED,
-    tools_missing: ("tools", "tool_choice", "parallel_tool_calls"),
-    both_caps: ("max_tokens",),
-    strict_schema: ("tools", "response_format"),
-    model_capability: ("model",),
-    model_shutdown: ("model",),
-}
-
-
-@lru_cache(maxsize=1024)
-def _checks_of(parameters: tuple[str, ...]) -> tuple[Check[RequestFacts], ...]:
-    """The rules that may have something to say about a body with these members."""
-    present = frozenset(parameters)
-    return checks(*(rule for rule, members in _LOOKS_AT.items() if not present.isdisjoint(members)))
+# Two caps are one too many only where the deprecated one is there.
+_checks_of = checks_by_member(
+    {
+        top_logprobs_alone: ("top_logprobs",),
+        stream_options_alone: ("stream_options",),
+        audio_parameter_absent: ("modalities",),
+        tool_choice_unknown: ("tool_choice", "function_call"),
+        deprecated_parameter: _DEPRECATED,
+        tools_missing: ("tools", "tool_choice", "parallel_tool_calls"),
+        both_caps: ("max_tokens",),
+        strict_schema: ("tools", "response_format"),
+        model_capability: ("model",),
+        model_shutdown: ("model",),
+    }
+)
 
 
 # A tuple, since a union would be built anew for each member.
