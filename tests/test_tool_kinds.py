@@ -108,6 +108,22 @@ def test_a_type_that_contradicts_its_member(call: dict[str, Any], missing: str) 
     assert finding.message == f"the key `{missing}` is absent"
 
 
+# -- K05 and K08 -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("called", ["function", "legacy"])
+def test_no_tool_may_be_called(called: str) -> None:
+    parameter = "function_call" if called == "legacy" else "tool_choice"
+    assert verdict({**OFFERS[called], parameter: "none"}, *CALLS[called]) == {"K05": "error"}
+
+
+def test_one_call_at_a_time_is_asked_for_beside_functions_too() -> None:
+    message = {"tool_calls": [FUNCTION_CALL, {**FUNCTION_CALL, "id": "call_2"}]}
+    for offered in ({"tools": [FUNCTION]}, {"functions": [LEGACY]}):
+        found = verdict({**offered, "parallel_tool_calls": False}, message, "tool_calls")
+        assert found["K08"] == "warning"
+
+
 # -- K07 ---------------------------------------------------------------------------------
 
 
