@@ -19,7 +19,7 @@ from pytest_chatapi.contract.exchange import Exchange, Source
 from pytest_chatapi.contract.explanation import help_markdown, help_text
 from pytest_chatapi.contract.findings import LEVELS, Finding, Level, at_least
 from pytest_chatapi.contract.profiles import PROFILES, get_profile
-from pytest_chatapi.contract.wording import plural
+from pytest_chatapi.contract.wording import plural, wrapped
 from pytest_chatapi.errors import ReadError
 
 __all__ = [
@@ -208,14 +208,8 @@ def _painted_head(match: re.Match[str]) -> str:
 
 
 def _row(label: str, text: str, *, width: int = 8) -> list[str]:
-    return textwrap.wrap(
-        text,
-        _WIDTH - 2,
-        initial_indent=f"  {label:<{width}} ",
-        subsequent_indent=" " * (width + 3),
-        break_long_words=False,
-        break_on_hyphens=False,
-    ) or [f"  {label:<{width}}"]
+    head = f"  {label:<{width}}"
+    return wrapped(text, " " * (width + 3), first=f"{head} ", width=_WIDTH - 2) or [head]
 
 
 def _location(finding: Finding) -> str:

@@ -15,7 +15,7 @@ from pytest_chatapi.contract import wording
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.userschema import first_error
-from pytest_chatapi.contract.wording import mask, show, show_member, without_secrets
+from pytest_chatapi.contract.wording import mask, show, show_member, without_secrets, wrapped
 from pytest_chatapi.errors import ContractError
 from pytest_chatapi.recording.interaction import Interaction
 from pytest_chatapi.redaction.redactor import Redactor
@@ -144,6 +144,13 @@ def test_a_key_is_masked_before_a_text_is_shortened() -> None:
         assert "AKIAA1" not in show({"a": "." * at + key}, 500)
     long = "ABSK" + "a1B2" * 30
     assert "a1B2" not in show({long: 1}, 500) + show({"a" * 70 + " " + long: 1}, 500)
+
+
+def test_what_may_be_copied_stays_in_one_piece() -> None:
+    path = "recordings/" + "a-b/" * 20
+    assert wrapped(path, "    ", first="  at ") == [f"  at {path}"]
+    assert wrapped(f"read {path} again", "    ") == ["read", f"    {path}", "    again"]
+    assert wrapped("not so-called", " ", width=8) == ["not", " so-called"]
 
 
 def test_a_name_makes_a_value_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from pytest_chatapi.conformance.report import (
     subject_of,
 )
 from pytest_chatapi.contract.wire import JSONObject
-from pytest_chatapi.contract.wording import plural
+from pytest_chatapi.contract.wording import place_of, plural
 from pytest_chatapi.pages.frame import frame
 from pytest_chatapi.pages.words import text
 
@@ -170,11 +170,8 @@ def _details(number: int, name: str, report: JSONObject, check: JSONObject) -> s
         rows.append(("passed", f"{rate}{more}"))
     parts.append(_list(rows))
     for finding in check["findings"]:
-        place = finding["path"]
-        if finding["chunk"] is not None:
-            place += f" in chunk {finding['chunk']}"
         head = f"{finding['level']} {finding['code']} {finding['name']}: {finding['message']}"
-        rows = [("at", place), ("expected", finding["expected"]), ("got", finding["got"])]
+        rows = [("at", place_of(finding)), *((name, finding[name]) for name in ("expected", "got"))]
         parts.append(f"<h3>{text(head)}</h3>{_list(rows)}")
     if check["also"]:
         parts.append(f"<p>Reported by other checks: {text(', '.join(check['also']))}</p>")

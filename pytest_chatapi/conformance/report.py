@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from pytest_chatapi.conformance.run import Result
 from pytest_chatapi.conformance.wire import Call, Sent
 from pytest_chatapi.contract.findings import LEVELS
 from pytest_chatapi.contract.wire import JSON, JSONObject
-from pytest_chatapi.contract.wording import mask, plural, without_secrets
+from pytest_chatapi.contract.wording import mask, place_of, plural, without_secrets, wrapped
 from pytest_chatapi.redaction.names import is_secret_header
 from pytest_chatapi.redaction.redactor import Redactor
 from pytest_chatapi.report import Paint, plain
@@ -312,7 +311,7 @@ def failing(report: JSONObject) -> list[JSONObject]:
 def text_of(report: JSONObject, paint: Paint = plain) -> str:
     """A table by capability that fits 80 columns, then each failure, then other reasons, folded."""
     lines = [
-        *(paint("bold", mask(line)) for line in _wrapped("  ".join(subject_of(report)), "  ")),
+        *(paint("bold", mask(line)) for line in wrapped("  ".join(subject_of(report)), "  ")),
         made_by(report),
         "",
     ]
@@ -377,7 +376,7 @@ def _summary(report: JSONObject, paint: Paint) -> str:
     parts += [f"{known} known"] if known else []
     text = f"{', '.join(parts)}; {plural(summary['requests'], 'request')}"
     is_clean = not failing(report) and summary["pass"]
-    lines = _wrapped(text, "  ")
+    lines = wrapped(text, "  ")
     return "\n".join(paint("good" if is_clean else "error", line) for line in lines)
 
 
@@ -415,7 +414,7 @@ def failure_lines(
         word_now = _WORDS[Verdict(check["verdict"])]
         reason = f"known as a failure ({check['known']}), but is {word_now}: remove its entry"
     head = f"{word} {check['id']}"
-    lines = _wrapped(mask(f"{head}: {reason}"), "  ")
+    lines = wrapped(mask(f"{head}: {reason}"), "  ")
     lines[0] = paint("error", word) + " " + paint("bold", check["id"]) + lines[0][len(head) :]
     if is_stale(check):
         return lines
@@ -469,9 +468,9 @@ def _received(exchange: JSONObject, chunk: int) -> list[str]:
     status = exchange["status"]
     content_type = exchange["headers"].get("content-type", "")
     head = f"received {status} {content_type}".rstrip() if status is not None else "received"
-    lines = _wrapped(f"  {mask(head)}", "    ")
+    lines = wrapped(f"  {mask(head)}", "    ")
     if exchange["problem"]:
-        lines += _wrapped(f"    {mask(exchange['problem'])}", " " * 6)
+        lines += wrapped(f"    {mask(exchange['problem'])}", " " * 6)
     frames = [line for line in exchange["body"].splitlines() if line.strip()]
     first = max(0, min(chunk - 1, len(frames) - _FRAMES)) if chunk < len(frames) else 0
     if first:
@@ -501,12 +500,11 @@ def _findings(findings: Sequence[JSONObject], paint: Paint) -> list[str]:
 
 
 def _finding(finding: JSONObject, paint: Paint) -> list[str]:
-    chunk = "" if finding["chunk"] is None else f" in chunk {finding['chunk']}"
     head = f"  {finding['level']} {finding['code']}"
-    lines = _wrapped(f"{head} {finding['name']}: {finding['message']}", "    ")
+    lines = wrapped(f"{head} {finding['name']}: {finding['message']}", "    ")
     painted = paint(finding["level"], finding["level"]) + " " + paint("bold", finding["code"])
     lines[0] = f"  {painted}{lines[0][len(head) :]}"
-    lines += _row("at", f"{finding['path']}{chunk}")
+    lines += _row("at", place_of(finding))
     return [*lines, *_row("expected", finding["expected"]), *_row("got", finding["got"])]
 
 
@@ -534,17 +532,11 @@ def _folded(checks: Sequence[JSONObject], paint: Paint) -> list[str]:
         lines.append(paint("bold", title))
         for same, names in reasons.items():
             reason = same if len(names) > 1 else next(iter(names.values()))
-            lines += _wrapped(f"  {mask(reason)}", "    ")
-            lines += _wrapped(f"    {', '.join(names)}", "    ")
+            lines += wrapped(f"  {mask(reason)}", "    ")
+            lines += wrapped(f"    {', '.join(names)}", "    ")
         lines.append("")
     return lines
 
 
 def _row(label: str, text: str) -> list[str]:
-    return _wrapped(f"  {label:<8} {mask(text)}", " " * 11)
-
-
-def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(
-        text, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
+    return wrapped(f"  {label:<8} {mask(text)}", " " * 11)

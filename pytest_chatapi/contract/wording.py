@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pytest_chatapi.contract.wire import JSON
+from pytest_chatapi.contract.wire import JSON, JSONObject
 
 if TYPE_CHECKING:
     from pytest_chatapi.redaction.redactor import Redactor
@@ -21,6 +21,7 @@ __all__ = [
     "is_placeholder",
     "listed",
     "mask",
+    "place_of",
     "plural",
     "shortened",
     "show",
@@ -28,6 +29,7 @@ __all__ = [
     "use_instead",
     "use_one_of",
     "without_secrets",
+    "wrapped",
 ]
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -200,9 +202,34 @@ def is_placeholder(value: str) -> bool:
     return text.isupper() or bool(_PLACEHOLDER.search(text))
 
 
+def place_of(finding: JSONObject) -> str:
+    """Where a finding in a report is: ``$.usage``, or ``$.usage in chunk 3`` of a stream."""
+    path: str = finding["path"]
+    chunk = finding.get("chunk")
+    return path if chunk is None else f"{path} in chunk {chunk}"
+
+
 def plural(count: int, noun: str) -> str:
     """``1 finding``, ``1,603 findings``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def wrapped(text: str, indent: str, *, first: str = "", width: int = 80) -> list[str]:
+    """Lines for a terminal. Paths, names and commands stay in one piece, so that they can be
+    copied.
+
+    Args:
+        indent: of all lines but the first.
+        first: what the first line begins with; a long word stays on the line with it.
+    """
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=first,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def did_you_mean(name: str, known: Collection[str], *, cutoff: float = 0.6) -> str:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate, groupby
 from typing import Any
 
 from pytest_chatapi.contract.wire import JSONObject
-from pytest_chatapi.contract.wording import mask, plural
+from pytest_chatapi.contract.wording import mask, plural, wrapped
 from pytest_chatapi.figures.compare import SCOPES, place
 
 __all__ = ["markdown_of", "text_of"]
 
-_WIDTH = 80
 _NAME = 27
 _SHOWN = 20
 """Tests that are listed in each list; JSON has all of them."""
@@ -250,7 +248,7 @@ def text_of(comparison: JSONObject) -> str:
             for one in own:
                 lines += _text_rows(one)
             for gap in _gaps(own):
-                lines += _wrapped(gap)
+                lines += _indented(gap)
     if tests > _SHOWN:
         lines.append(f"... and {plural(tests - _SHOWN, 'more test')}: --format json")
     lines += [""] if shown else []
@@ -264,7 +262,7 @@ def text_of(comparison: JSONObject) -> str:
     lines += [
         line
         for problem in comparison["problems"][:_SHOWN]
-        for line in _wrapped(f"FAIL {_problem(problem)}", "")
+        for line in wrapped(f"FAIL {_problem(problem)}", "  ")
     ]
     if comparison["problems"][_SHOWN:]:
         lines.append(f"... and {plural(len(comparison['problems']) - _SHOWN, 'more problem')}")
@@ -291,18 +289,11 @@ def _text_rows(one: JSONObject) -> Iterator[str]:
     word = "not known" if problem.startswith("not known") else problem
     yield f"  {name:<{_NAME}}{numbers}  {word}".rstrip()
     if spread := _spread(one):
-        yield from _wrapped(spread)
+        yield from _indented(spread)
 
 
-def _wrapped(text: str, indent: str = "    ") -> list[str]:
-    return textwrap.wrap(
-        text,
-        _WIDTH,
-        initial_indent=indent,
-        subsequent_indent=f"{indent}  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+def _indented(text: str) -> list[str]:
+    return wrapped(text, " " * 6, first=" " * 4)
 
 
 # -- Markdown ------------------------------------------------------------------------------------

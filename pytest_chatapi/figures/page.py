@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from pytest_chatapi.contract.findings import LEVELS
 from pytest_chatapi.contract.wire import JSONObject
-from pytest_chatapi.contract.wording import plural
+from pytest_chatapi.contract.wording import place_of, plural
 from pytest_chatapi.figures.plots import (
     KINDS,
     Mark,
@@ -739,10 +739,8 @@ def _rule(
 
 
 def _shown(finding: JSONObject) -> str:
-    place = finding["path"]
-    if finding.get("chunk") is not None:
-        place += f" in chunk {finding['chunk']}"
-    rows = [("at", place), *((name, finding.get(name) or "") for name in ("expected", "got"))]
+    rows = [("at", place_of(finding))]
+    rows += [(name, finding.get(name) or "") for name in ("expected", "got")]
     items = "".join(f"<dt>{name}</dt><dd>{text(value)}</dd>" for name, value in rows if value)
     frame_ = f"<pre>{text(finding['frame'])}</pre>" if finding.get("frame") else ""
     return f"<h3>{text(finding['message'])}</h3><dl>{items}</dl>{frame_}"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pytest_chatapi.contract.wire import JSON, JSONObject
-from pytest_chatapi.contract.wording import plural, without_secrets
+from pytest_chatapi.contract.wording import plural, without_secrets, wrapped
 
 __all__ = ["text_of"]
 
@@ -26,7 +25,7 @@ def text_of(report: JSONObject) -> str:
         _table([*models, run] if len(models) > 1 else models, _COSTS),
         _table([model for model in models if _has_form(model)], _FORM),
         _table([_named(account) for account in report.get("accounts", ())], _COSTS, "account"),
-        [line for note in _notes(report) for line in _wrapped(note)],
+        [line for note in _notes(report) for line in wrapped(_plain(note), "  ")],
     ]
     return "\n".join("".join(f"{line}\n" for line in block) for block in blocks if block)
 
@@ -34,16 +33,6 @@ def text_of(report: JSONObject) -> str:
 def _plain(name: str) -> str:
     """A name without what would move the cursor or be a secret."""
     return "".join(c if c.isprintable() else "?" for c in without_secrets(name))
-
-
-def _wrapped(note: str) -> list[str]:
-    return textwrap.wrap(
-        _plain(note),
-        _WIDTH,
-        subsequent_indent="  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
 
 # -- tables --------------------------------------------------------------------------------------

@@ -99,9 +99,7 @@ def _to_skip(case: Case) -> list[str]:
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
-    lines = textwrap.wrap(
-        text, _WIDTH, subsequent_indent=indent, break_on_hyphens=False, drop_whitespace=True
-    )
+    lines = textwrap.wrap(text, _WIDTH, subsequent_indent=indent, break_on_hyphens=False)
     return lines or [text]
 
 

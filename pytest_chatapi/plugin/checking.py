@@ -10,7 +10,7 @@ import pytest
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.titles import title_of
-from pytest_chatapi.contract.wording import plural, without_secrets
+from pytest_chatapi.contract.wording import plural, without_secrets, wrapped
 from pytest_chatapi.errors import ChatAPIError
 from pytest_chatapi.plugin.handle import ChatAPI
 from pytest_chatapi.plugin.place import how_to_record, shown_place
@@ -429,16 +429,7 @@ def _fault_in_words(text: str) -> str:
 
 def _filled(text: str) -> str:
     """One line of a list, wrapped for the terminal."""
-    import textwrap
-
-    return textwrap.fill(
-        text,
-        80,
-        initial_indent="  ",
-        subsequent_indent="    ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return "\n".join(wrapped(text, "    ", first="  "))
 
 
 def _what_it_changes(fault: Fault, is_streamed: bool) -> str:

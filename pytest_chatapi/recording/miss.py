@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pytest_chatapi.contract.exchange import Exchange, Request
 from pytest_chatapi.contract.titles import title_of
 from pytest_chatapi.contract.wire import JSON
-from pytest_chatapi.contract.wording import mask, plural, show
+from pytest_chatapi.contract.wording import mask, plural, show, wrapped
 from pytest_chatapi.recording.kinds import DEFAULT_MATCH_ON
 from pytest_chatapi.recording.lookup import Lookup
 from pytest_chatapi.recording.matching import Matcher, differences, split_url
@@ -201,11 +200,4 @@ def _near(value: JSON, other: JSON) -> str:
 
 
 def _row(label: str, text: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        80,
-        initial_indent=f"{label:<11} ",
-        subsequent_indent=" " * 12,
-        break_long_words=False,
-        break_on_hyphens=False,
-    ) or [label]
+    return wrapped(text, " " * 12, first=f"{label:<11} ") or [label]
