@@ -9,7 +9,7 @@ import pytest
 from fuzz_loops import RIGHT, WRONG
 from inner_runs import run_here
 
-from pytest_chatapi.fuzz.loops import Turn, endless, wrong_follow_up
+from pytest_chatapi.fuzz.loops import Turn, endless, wrong_loop
 from pytest_chatapi.mock import tool_call, tool_calls
 
 _TWO = tool_calls(tool_call("get_weather"), tool_call("get_traffic"))
@@ -95,8 +95,9 @@ def test_calls_of_the_first_request_are_known() -> None:
     messages: list[Any] = [{"role": "assistant", "tool_calls": [call]}, answer]
     followed = [*messages, {"role": "user", "content": "Go on."}]
     turns = [Turn({"messages": messages}, None), Turn({"messages": followed}, None)]
-    assert wrong_follow_up(turns) is None
-    wrong = wrong_follow_up([turns[0], Turn({"messages": [*followed, answer]}, None)])
+    assert wrong_loop(turns, None, is_endless=False) is None
+    turns[1] = Turn({"messages": [*followed, answer]}, None)
+    wrong = wrong_loop(turns, None, is_endless=False)
     assert wrong is not None
     assert (wrong.problem, wrong.request) == ("answered a call twice", 1)
     assert wrong.detail == 'messages[1] and messages[3] have the id "call_1"'
@@ -109,7 +110,7 @@ def test_why_a_loop_has_no_end() -> None:
     one: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}]}
     forced = {**one, "tool_choice": "required"}
     assert [
-        endless([Turn(body, said), *further], 50).detail
+        endless([Turn(body, said), *further]).detail
         for body, said, further in [
             (one, calls, []),
             (forced, calls, [Turn(forced, calls)]),

@@ -15,11 +15,11 @@ from pytest_chatapi.conformance.probe import BOTH, Mode, Verdict
 from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.errors import ChatAPIError, SettingError
-from pytest_chatapi.fuzz.cases import MOST_REQUESTS, Case, Deliverer, Said, cases_of, hard_to_read
+from pytest_chatapi.fuzz.cases import Case, Deliverer, Said, cases_of, hard_to_read
 from pytest_chatapi.fuzz.counterexample import Failure
 from pytest_chatapi.fuzz.deliveries import CATALOGUE, Delivery
 from pytest_chatapi.fuzz.judge import Judge
-from pytest_chatapi.fuzz.loops import SentBack, endless, left_open, wrong_follow_up
+from pytest_chatapi.fuzz.loops import MOST_REQUESTS, wrong_loop
 from pytest_chatapi.fuzz.oracle import Outcome
 from pytest_chatapi.fuzz.replies import kinds
 from pytest_chatapi.mock import ChatMock
@@ -270,9 +270,11 @@ class Tried:
         self._mock.requests.clear()
         self._mock.refused.clear()
         outcome = self._consumer.run(self._check.id)
+        turns = self._deliverer.turns(self._mock.requests, self._mock.refused)
+        is_endless = bool(self._deliverer.problem) and len(turns) >= MOST_REQUESTS
         outcome = replace(
             outcome,
-            sent_back=self._sent_back(outcome),
+            sent_back=wrong_loop(turns, outcome.value, is_endless=is_endless),
             requests=max(1, len(self._deliverer.asked)),
         )
         if self._deliverer.problem and outcome.sent_back is None:
@@ -290,15 +292,6 @@ class Tried:
         row = self._check.row
         self._is_changed |= changed and row is not None and case.steps[-1].name == row.name
         return outcome, changed
-
-    def _sent_back(self, outcome: Outcome) -> SentBack | None:
-        """What is wrong with the further requests of a run."""
-        turns = self._deliverer.turns(self._mock.requests, self._mock.refused)
-        if wrong := wrong_follow_up(turns):
-            return wrong
-        if self._deliverer.problem and len(turns) >= MOST_REQUESTS:
-            return endless(turns[:MOST_REQUESTS], MOST_REQUESTS)
-        return left_open(turns, outcome.value)
 
     # -- checks ------------------------------------------------------------------------------
 

@@ -12,14 +12,13 @@ from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.fuzz.deliveries import CATALOGUE, Delivery, Step, apply, delivered
 from pytest_chatapi.fuzz.draft import Draft
-from pytest_chatapi.fuzz.loops import Turn, calls_of
+from pytest_chatapi.fuzz.loops import MOST_REQUESTS, Turn, calls_of
 from pytest_chatapi.fuzz.replies import HARD, completion_for, fitting, kinds, reply_of
 from pytest_chatapi.mock.replies import Reply
 from pytest_chatapi.recording.interaction import Interaction
 
 __all__ = [
     "FEWER_CHUNKS",
-    "MOST_REQUESTS",
     "OWN",
     "Case",
     "Deliverer",
@@ -30,9 +29,6 @@ __all__ = [
     "hard_to_read",
     "said_reply",
 ]
-
-MOST_REQUESTS = 50
-"""Of a consumer for one result: one that sends more does not come to an end."""
 
 OWN = "reply "
 """How the kind of a reply of the test's own begins; its index follows."""

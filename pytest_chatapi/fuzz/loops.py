@@ -15,7 +15,10 @@ from pytest_chatapi.contract.parse import loads
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import listed, plural, show
 
-__all__ = ["SentBack", "Turn", "calls_of", "endless", "ids_in", "left_open", "wrong_follow_up"]
+__all__ = ["MOST_REQUESTS", "SentBack", "Turn", "calls_of", "endless", "ids_in", "wrong_loop"]
+
+MOST_REQUESTS = 50
+"""Of a consumer for one result: one that sends more does not come to an end."""
 
 
 class Turn(NamedTuple):
@@ -53,7 +56,19 @@ class SentBack(NamedTuple):
     is_open: bool = False
 
 
-def wrong_follow_up(turns: Sequence[Turn]) -> SentBack | None:
+def wrong_loop(turns: Sequence[Turn], value: Any, *, is_endless: bool) -> SentBack | None:
+    """What is wrong with the further requests of a consumer.
+
+    Args:
+        value: its result.
+        is_endless: it was going to send more than `MOST_REQUESTS`.
+    """
+    if wrong := _wrong_follow_up(turns):
+        return wrong
+    return endless(turns[:MOST_REQUESTS]) if is_endless else _left_open(turns, value)
+
+
+def _wrong_follow_up(turns: Sequence[Turn]) -> SentBack | None:
     """What is wrong with the first request that does not continue the conversation right."""
     known = set(ids_in(turns[0].body)) if turns else set()
     made: dict[str, JSONObject] = {}
@@ -80,7 +95,7 @@ def _sent_back(problem: str, detail: str, turns: Sequence[Turn], changed: str = 
     return SentBack(problem, detail, len(before), new, calls, changed)
 
 
-def endless(turns: Sequence[Turn], most: int) -> SentBack:
+def endless(turns: Sequence[Turn]) -> SentBack:
     """What is wrong with a consumer that sends so many requests."""
     last, before = turns[-1], turns[-2] if len(turns) > 1 else None
     choice = last.body.get("tool_choice")
@@ -92,13 +107,13 @@ def endless(turns: Sequence[Turn], most: int) -> SentBack:
         why = "and goes on after responses without calls"
     else:
         why = f"{len(turns)} of them different"
-    detail = f"it sent {most} requests, {why}"
+    detail = f"it sent {MOST_REQUESTS} requests, {why}"
     if before is None and any(calls_of(last.completion)):
         turns = [last, last]  # the second request should have been another one
     return _sent_back("does not come to an end", detail, turns[:2])
 
 
-def left_open(turns: Sequence[Turn], value: Any) -> SentBack | None:
+def _left_open(turns: Sequence[Turn], value: Any) -> SentBack | None:
     """Whether a loop ended at a response with calls, and its result says nothing of them."""
     if len(turns) < 2 or value is None:
         return None

@@ -19,10 +19,10 @@ from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.exchange import Request
 from pytest_chatapi.contract.wording import did_you_mean, listed, shortened
 from pytest_chatapi.errors import ChatAPIError, SettingError
-from pytest_chatapi.fuzz.cases import MOST_REQUESTS, OWN, Case, Deliverer, Said, hard_to_read
+from pytest_chatapi.fuzz.cases import OWN, Case, Deliverer, Said, hard_to_read
 from pytest_chatapi.fuzz.counterexample import Failure, described, write_cassette
 from pytest_chatapi.fuzz.deliveries import CATALOGUE
-from pytest_chatapi.fuzz.loops import SentBack, endless, left_open, wrong_follow_up
+from pytest_chatapi.fuzz.loops import MOST_REQUESTS, wrong_loop
 from pytest_chatapi.fuzz.oracle import Outcome
 from pytest_chatapi.fuzz.replies import KINDS, endings, kinds, reply_of
 from pytest_chatapi.fuzz.shrink import shrunk
@@ -139,9 +139,11 @@ class Fuzz:
                     outcome.error.with_traceback(None)  # which keeps all that the consumer made
                 if deliverer.problem:
                     raise SettingError(deliverer.problem)
+                known = deliverer.turns(self._mock.requests, self._mock.refused)
+                is_endless = isinstance(outcome.error, Stopped)
                 outcome = replace(
                     outcome,
-                    sent_back=self._sent_back(outcome, deliverer),
+                    sent_back=wrong_loop(known, outcome.value, is_endless=is_endless),
                     requests=len(deliverer.asked),
                 )
                 return outcome, deliverer.changed
@@ -191,15 +193,6 @@ class Fuzz:
                 cassette=shown_path(self._request.config, path) if is_written else "",
                 notes=notes,
             )
-
-    def _sent_back(self, outcome: Outcome, deliverer: Deliverer) -> SentBack | None:
-        """What is wrong with the further requests of a run."""
-        known = deliverer.turns(self._mock.requests, self._mock.refused)
-        if wrong := wrong_follow_up(known):
-            return wrong
-        if isinstance(outcome.error, Stopped):
-            return endless(known, MOST_REQUESTS)
-        return left_open(known, outcome.value)
 
     def _debatable(self, search: Search) -> list[str]:
         """What the consumer reads differently though the reference leaves it open."""
