@@ -15,7 +15,7 @@ from pytest_chatapi.contract.parse import loads
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import listed, plural, show
 
-__all__ = ["MOST_REQUESTS", "SentBack", "Turn", "calls_of", "endless", "ids_in", "wrong_loop"]
+__all__ = ["MOST_REQUESTS", "SentBack", "Turn", "calls_of", "endless", "wrong_loop"]
 
 MOST_REQUESTS = 50
 """Of a consumer for one result: one that sends more does not come to an end."""
@@ -70,7 +70,7 @@ def wrong_loop(turns: Sequence[Turn], value: Any, *, is_endless: bool) -> SentBa
 
 def _wrong_follow_up(turns: Sequence[Turn]) -> SentBack | None:
     """What is wrong with the first request that does not continue the conversation right."""
-    known = set(ids_in(turns[0].body)) if turns else set()
+    known = set(_ids_in(turns[0].body)) if turns else set()
     made: dict[str, JSONObject] = {}
     for at, turn in enumerate(turns):
         if at:
@@ -118,7 +118,7 @@ def _left_open(turns: Sequence[Turn], value: Any) -> SentBack | None:
     if len(turns) < 2 or value is None:
         return None
     calls = [call for choice in calls_of(turns[-1].completion) for call in choice]
-    is_loop = any(id_ in ids_in(turns[-1].body) for id_ in _ids(turns[:-1]))
+    is_loop = any(id_ in _ids_in(turns[-1].body) for id_ in _ids(turns[:-1]))
     said = repr(value)
     if not calls or not is_loop or any(call["id"] in said or _name(call) in said for call in calls):
         return None
@@ -136,7 +136,7 @@ def calls_of(completion: JSONObject | None) -> list[list[JSONObject]]:
     return [list(choice["message"].get("tool_calls") or ()) for choice in choices]
 
 
-def ids_in(body: JSONObject) -> Iterator[str]:
+def _ids_in(body: JSONObject) -> Iterator[str]:
     """The ids of the calls that a request sends back."""
     for message in _messages(body):
         for call in _calls_in(message):
@@ -246,7 +246,7 @@ def _plain(value: JSON) -> str:
 
 def _dropped(before: Sequence[Turn], body: JSONObject) -> tuple[str, str] | None:
     """Whether the request has only some of the calls of a response, or none of the last one."""
-    present = set(ids_in(body))
+    present = set(_ids_in(body))
     for at, turn in enumerate(before):
         for calls in calls_of(turn.completion):
             ids = [call["id"] for call in calls]
