@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import anyio
 import openai
 import pytest
 from fault_answers import ANSWERS
@@ -29,7 +28,10 @@ from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.redaction.redactor import Redactor
 
 # What an SDK reads from a deviating answer, its own helper for streams writes again.
-pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Pydantic serializer warnings"),
+    pytest.mark.usefixtures("slept"),
+]
 
 OLDER = openai.VERSION.startswith("2.")
 FAMILY = importlib.import_module("httpx" if OLDER else "httpx2")
@@ -40,19 +42,6 @@ FORMS = {
     "stream": ["stream", "stream-usage", "parallel-stream", "named-stream"],
 }
 ENTRIES = [entry for entry in CATALOGUE.values() if entry.kind != "none"]
-
-
-@pytest.fixture(autouse=True)
-def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Seconds, each time that somebody would have slept."""
-    slept: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-
-    monkeypatch.setattr(time, "sleep", slept.append)
-    monkeypatch.setattr(anyio, "sleep", sleep)
-    return slept
 
 
 class StandIn:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import time
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from fixed_answer import FixedAnswer
 
@@ -18,24 +15,6 @@ from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.recording.transport import family_of, is_sending, sending
 
 URL = "http://x.example/"
-
-
-@pytest.fixture(params=["httpx", "httpx2"])
-def family(request: pytest.FixtureRequest) -> Any:
-    return importlib.import_module(request.param)
-
-
-@pytest.fixture
-def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Seconds of each sleep, none of which takes any time."""
-    seconds: list[float] = []
-
-    async def sleep(wait: float) -> None:
-        seconds.append(wait)
-
-    monkeypatch.setattr(time, "sleep", seconds.append)
-    monkeypatch.setattr(anyio, "sleep", sleep)
-    return seconds
 
 
 class Reader:

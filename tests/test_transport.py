@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
-import importlib
 import itertools
 import json
 import time
@@ -30,18 +29,12 @@ from pytest_chatapi import (
 )
 from pytest_chatapi.recording import clock
 
-FAMILIES = ["httpx", "httpx2"]
 PATH = "/chat/completions"
 SECRET = "s3cret-key-1234"
 
 
 def ask(text: str = "Hi", **more: Any) -> dict[str, Any]:
     return {"model": "gpt-5.2", "messages": [{"role": "user", "content": text}], **more}
-
-
-@pytest.fixture(params=FAMILIES)
-def family(request: pytest.FixtureRequest) -> Any:
-    return importlib.import_module(request.param)
 
 
 class Session:
