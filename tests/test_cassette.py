@@ -719,9 +719,10 @@ def test_a_cassette_is_named_by_its_path_unless_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["c.yaml", "c.json"])
 @pytest.mark.parametrize("sides", [("request",), ("response",), ("request", "response"), ()])
 def test_a_refusal_says_where_the_secret_is(
-    tmp_path: Path, name: str, sides: tuple[str, ...]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, sides: tuple[str, ...]
 ) -> None:
     """Nothing is masked here, as if redaction had overlooked it."""
+    monkeypatch.setattr(cassette, "redacted", lambda interaction, redactor: interaction)
     key = "sk-" + "a1B2" * 6
     body, answer = (json.dumps({"a": key if side in sides else "b"}).encode() for side in SIDES)
     harmless, bad = interaction(b'{"a": 1}'), interaction(body, answer)
@@ -734,10 +735,10 @@ def test_a_refusal_says_where_the_secret_is(
     )
     if not sides:
         with pytest.raises(SecretError) as caught:
-            prepared(path, path.name, [harmless, bad], REDACTOR, is_redacted=True)
+            prepared(path, path.name, [harmless, bad], REDACTOR)
         assert caught.value.reason == reason
         return
-    ready = prepared(path, path.name, [harmless, bad, harmless], REDACTOR, is_redacted=True)
+    ready = prepared(path, path.name, [harmless, bad, harmless], REDACTOR)
     assert isinstance(ready.refusal, SecretError)
     assert ready.refusal.reason == f"{reason} (2 other exchanges recorded)"
     assert (ready.interactions, ready.refused) == ([harmless, harmless], 1)

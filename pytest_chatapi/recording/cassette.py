@@ -270,14 +270,7 @@ class Prepared:
     refused: int = 0
 
 
-def prepared(
-    path: Path,
-    name: str,
-    new: Sequence[Interaction],
-    redactor: Redactor,
-    *,
-    is_redacted: bool = False,
-) -> Prepared:
+def prepared(path: Path, name: str, new: Sequence[Interaction], redactor: Redactor) -> Prepared:
     """Redact recordings and serialize them, each on its own: one that must not or cannot be
     written is left out, and the others are not lost for it.
 
@@ -293,7 +286,7 @@ def prepared(
     reasons: list[str] = []
     for interaction in new:
         try:
-            clean = interaction if is_redacted else redacted(interaction, redactor)
+            clean = redacted(interaction, redactor)
             form = plain_form(clean)
             block = _block(form, is_json=is_json)
         except Exception as error:  # whatever a body or a pattern of the user's can raise

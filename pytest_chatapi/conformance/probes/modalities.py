@@ -76,8 +76,9 @@ def _png(size: int) -> bytes:
     )
 
 
-def _wav(seconds: float, rate: int = 8000) -> bytes:
+def _wav(seconds: float) -> bytes:
     """Silence."""
+    rate = 8000
     data = bytes(int(seconds * rate) * 2)
     form = struct.pack("<HHIIHH", 1, 1, rate, rate * 2, 2, 16)
     chunks = b"WAVEfmt " + struct.pack("<I", 16) + form
