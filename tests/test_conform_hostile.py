@@ -217,9 +217,7 @@ def test_a_server_that_goes_away_is_not_asked_on(conform: Callable[..., object])
 
 
 @pytest.mark.parametrize("concurrency", ["1", "3"])
-def test_ctrl_c_gives_the_report_so_far(
-    concurrency: str, conform: Callable[..., object], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_gives_the_report_so_far(concurrency: str, conform: Callable[..., object]) -> None:
     def interrupts(connection: socket.socket, request: bytes, over: threading.Event) -> None:
         if b"GET /v1/chat" in request:
             os.kill(os.getpid(), signal.SIGINT)

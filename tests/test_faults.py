@@ -642,7 +642,7 @@ def test_a_fault_says_what_the_sdk_makes_of_it() -> None:
     )
 
 
-def test_methods_of_unittest_are_refused(run: Any, pytester: pytest.Pytester) -> None:
+def test_methods_of_unittest_are_refused(run: Any) -> None:
     test = """
 import unittest
 

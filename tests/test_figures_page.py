@@ -221,7 +221,7 @@ def many(given: JSONObject, times: int) -> JSONObject:
     return {**given, "exchanges": exchanges, "tests": tests}
 
 
-def test_ten_thousand_exchanges_are_less_than_two_megabytes(usual: JSONObject) -> None:
+def test_ten_thousand_exchanges_are_less_than_two_megabytes() -> None:
     given = many(report(100), 100)
     html = page([("run", given)])
     assert len(html.encode()) < 1_000_000

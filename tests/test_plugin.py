@@ -136,7 +136,7 @@ def test_folders_that_pytest_walks_anyway_are_not_named_again(pytester: pytest.P
 
 
 @pytest.mark.usefixtures("cassettes")
-def test_one_of_them(pytester: pytest.Pytester, run: Any) -> None:
+def test_one_of_them(run: Any) -> None:
     run("", IDS[0], ini="chatapi_cassettes = cassettes").assert_outcomes(passed=1)
     result = run("", "--chatapi-cassettes", "cassettes", "cassettes", "-k", "stream")
     assert result.parseoutcomes()["deselected"] == 1
@@ -216,7 +216,7 @@ def test_missing_folder(pytester: pytest.Pytester, run: Any, how: str) -> None:
 
 
 @pytest.mark.usefixtures("cassettes")
-def test_named_paths_do_not_drag_recordings_along(pytester: pytest.Pytester, run: Any) -> None:
+def test_named_paths_do_not_drag_recordings_along(run: Any) -> None:
     ini = "chatapi_cassettes = cassettes"
     run("def test_own(): pass", ini=ini).assert_outcomes(passed=3)
     name = "test_named_paths_do_not_drag_recordings_along.py"

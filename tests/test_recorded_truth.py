@@ -322,7 +322,7 @@ def test_names_that_make_one_file_name(pytester: pytest.Pytester, run: Any) -> N
         run("", f"test_it.py::test_a[{name}]").assert_outcomes(passed=1)
 
 
-def test_a_name_whose_file_is_taken(pytester: pytest.Pytester, run: Any) -> None:
+def test_a_name_whose_file_is_taken(run: Any) -> None:
     run(NAMES, "--record-mode=once", "test_it.py::test_a[openai/x]").assert_outcomes(passed=1)
     result = run("", "test_it.py::test_a[openai-x]")
     result.assert_outcomes(failed=1)

@@ -576,7 +576,7 @@ def test_a(tmp_path):
     result.stdout.fnmatch_lines(["*vcrpy opens a cassette while @pytest.mark.chatapi records*"])
 
 
-def test_what_got_no_answer_is_said(pytester: pytest.Pytester, run: Any) -> None:
+def test_what_got_no_answer_is_said(run: Any) -> None:
     test = (
         START
         + """
@@ -620,7 +620,7 @@ def test_b(monkeypatch):
     run().assert_outcomes(passed=2)
 
 
-def test_the_command_is_one_that_works(pytester: pytest.Pytester, run: Any) -> None:
+def test_the_command_is_one_that_works(run: Any) -> None:
     test = (
         START
         + """

@@ -293,7 +293,7 @@ def test_the_documented_way_to_share_a_cassette(run: Any) -> None:
     run("").assert_outcomes(passed=2)
 
 
-def test_two_spellings_of_a_path_are_one_cassette(pytester: pytest.Pytester, run: Any) -> None:
+def test_two_spellings_of_a_path_are_one_cassette(run: Any) -> None:
     test = """
 @pytest.mark.chatapi(cassette="../shared/hello")
 def test_a(chatapi_client):

@@ -210,7 +210,7 @@ def test_no_traffic():
 """
 
 
-def test_a_run_is_summed_up_and_reported(run: Any, pytester: pytest.Pytester, server: Any) -> None:
+def test_a_run_is_summed_up_and_reported(run: Any, pytester: pytest.Pytester) -> None:
     result = run(TESTS, "--record-mode=once")
     result.stdout.fnmatch_lines(
         [

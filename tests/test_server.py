@@ -710,7 +710,7 @@ def test_headers_have_an_end(protocol: str) -> None:
         assert b" 200 " not in to_end(connection)
 
 
-def test_what_is_no_http_is_let_go(protocol: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_no_http_is_let_go(protocol: str) -> None:
     with serving(mocked(answer(b"{}")), protocol) as url:
         with connected(url) as connection:
             connection.sendall(b"\x16\x03\x01 hello?\r\n\r\n")
@@ -1517,7 +1517,7 @@ def test_a_page_says_what_is_served() -> None:
         assert refused.status_code == 403
 
 
-def test_the_journal(tmp_path: Path) -> None:
+def test_the_journal() -> None:
     def respond(request: Request) -> Interaction | None:
         return answer(b"{}", headers=JSON) if text(request) != "lost" else None
 

@@ -134,9 +134,7 @@ def test_a(chatapi_mock, chatapi_server):
     run(test).assert_outcomes(passed=2)
 
 
-def test_in_process_clients_are_recorded_once(
-    run: Any, pytester: pytest.Pytester, server: Any
-) -> None:
+def test_in_process_clients_are_recorded_once(run: Any, pytester: pytest.Pytester) -> None:
     test = """
 @pytest.mark.parametrize("family", [httpx, httpx2])
 def test_a(chatapi_server, family):

@@ -248,7 +248,7 @@ def test_curl_sees_a_cut(url: str, recorder: Recorder) -> None:
     assert curl(url=url).returncode == 56  # nothing could be received
 
 
-def test_curl_is_told_that_a_body_is_too_large(url: str, tmp_path: Path) -> None:
+def test_curl_is_told_that_a_body_is_too_large(url: str) -> None:
     done = curl("-w", "%{http_code}", url=url, body={"model": "x" * 9_000_000})
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(b"413")
