@@ -10,6 +10,7 @@ from typing import BinaryIO, NamedTuple
 
 from pytest_chatapi import __version__
 from pytest_chatapi.config.checker import Checker
+from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import mask, without_secrets
 from pytest_chatapi.errors import ReadError, SettingError
@@ -84,6 +85,12 @@ def rates_of_file(task: FileTask) -> FilePart:
         has_takes = True
         return is_drawn(text)
 
+    def where(exchange: Exchange) -> str:
+        place = exchange.source
+        if place is None:
+            return task.name
+        return task.name + (f":{place.line}" if place.line else f", interaction {place.index}")
+
     kept = task.checker.keeper(task.path)
     ignored = "".join(f"-{code}" for code in task.checker.rules_ignored_in(task.path))
     try:
@@ -97,13 +104,8 @@ def rates_of_file(task: FileTask) -> FilePart:
             takes=takes if task.sample < 1 else None,
         )
         for exchange in exchanges:
-            place = exchange.source
-            where = task.name
-            if place is not None:
-                line = f":{place.line}" if place.line else f", interaction {place.index}"
-                where += line
             # As many of them as of rows, or their findings would count for more.
-            if task.sample < 1 and not has_takes and not is_drawn(os.fsencode(where)):
+            if task.sample < 1 and not has_takes and not is_drawn(os.fsencode(where(exchange))):
                 continue
             if task.since is not None or task.until is not None:
                 time = time_of_exchange(exchange)
@@ -111,11 +113,10 @@ def rates_of_file(task: FileTask) -> FilePart:
                     rates.left_out[reason] += 1
                     continue
             try:
-                row = checked(exchange, task.checker)
+                row = checked(exchange, task.checker, kept, ignored)
             except ReadError as error:
                 row = unread(error)
-            row = row._replace(findings=kept(row.findings), families=row.families + ignored)
-            rates.count(row, where)
+            rates.count(row, where(exchange) if row.findings or row.problem else "")
     except ReadError as error:
         report(error)
     if not_drawn:

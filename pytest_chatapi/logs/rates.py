@@ -104,6 +104,15 @@ class Found:
     last: float | None = None
     examples: list[Example] = field(default_factory=list)
 
+    def count(self, time: float | None) -> None:
+        """Count one row."""
+        self.rows += 1
+        if time is not None:
+            if self.first is None or time < self.first:
+                self.first = time
+            if self.last is None or time > self.last:
+                self.last = time
+
     def add(self, other: Found) -> None:
         self.rows += other.rows
         times = [time for time in (self.first, other.first) if time is not None]
@@ -148,35 +157,28 @@ class Rates:
             self.skipped[row.skipped] += 1
             return
         if row.problem:
-            self._add(row, Group(), UNREAD, "error", place, "", "", row.problem)
+            order = _order(row, place)
+            self._add((UNREAD, "error", Group()), row, order, place, "", "", row.problem)
             return
         group = Group(row.provider, row.model, day_of(row.time))
         self.checked[group][row.families] += 1
         self.assembled += row.is_assembled
         self.unanswered += row.is_unanswered
-        for finding in _worst(row.findings):
-            self._add(
-                row,
-                group,
-                finding.code,
-                finding.level,
-                place,
-                finding.path,
-                finding.got,
-                finding.message,
-            )
-
-    def _add(
-        self, row: CheckedRow, group: Group, code: str, level: str, place: str, *shown: str
-    ) -> None:
-        order = row_hash((row.id or place).encode("utf-8", "surrogatepass"))
-        kept = self.found.get((code, level, group))
-        if kept is None:
-            kept = self.found[code, level, group] = Found()
-        elif len(kept.examples) == EXAMPLES and order > kept.examples[-1].order:
-            kept.add(Found(1, row.time, row.time))  # most rows of a log
+        if not row.findings:
             return
-        kept.add(Found(1, row.time, row.time, [Example(order, row.id, place, *shown)]))
+        order = _order(row, place)
+        for one in _worst(row.findings):
+            key = one.code, one.level, group
+            self._add(key, row, order, place, one.path, one.got, one.message)
+
+    def _add(self, key: _Key, row: CheckedRow, order: str, place: str, *shown: str) -> None:
+        found = self.found.get(key)
+        if found is None:
+            found = self.found[key] = Found()
+        found.count(row.time)
+        if len(found.examples) < EXAMPLES or order <= found.examples[-1].order:
+            example = Example(order, row.id, place, *shown)
+            found.examples = sorted([*found.examples, example])[:EXAMPLES]
 
     def add(self, other: Rates) -> None:
         """Add the counts of another part."""
@@ -325,6 +327,11 @@ def _could_have(families: str, code: str) -> bool:
 
 def _severity(level: str) -> int:
     return LEVELS.index(level)
+
+
+def _order(row: CheckedRow, place: str) -> str:
+    """See `Example`."""
+    return row_hash((row.id or place).encode("utf-8", "surrogatepass"))
 
 
 def _worst(findings: Iterable[Finding]) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -58,25 +58,37 @@ class CheckedRow(NamedTuple):
     is_unanswered: bool = False
 
 
-def checked(exchange: Exchange, checker: Checker) -> CheckedRow:
+def checked(
+    exchange: Exchange,
+    checker: Checker,
+    kept: Callable[[list[Finding]], list[Finding]] | None = None,
+    ignored: str = "",
+) -> CheckedRow:
     """Check one exchange of a log.
+
+    Args:
+        kept: see `Checker.keeper`; ``None`` keeps all findings.
+        ignored: the rules that are left out for the row's file, see `CheckedRow.families`.
 
     Raises:
         ReadError: a body that is read from disk is gone.
     """
     result = checker.check(exchange)
+    findings = result.findings if kept is None else kept(result.findings)
     row = _row(exchange)
-    is_shown = bool(result.findings) or result.kind is None  # else nobody asks for its name
-    model = result.answer.model if result.answer is not None else None
+    is_shown = bool(findings) or result.kind is None  # else nobody asks for its name
+    model = _model(row, exchange)
+    if not model and result.answer is not None:
+        model = _text(result.answer.model)
     return CheckedRow(
-        _first_text(row.get(name) for name in _IDS) if is_shown else "",
+        _first_text(map(row.get, _IDS)) if is_shown else "",
         time_of_exchange(exchange),
         _provider(row, exchange),
-        _model(row, exchange) or _first_text([model]),
-        result.findings,
+        model,
+        findings,
         result.api if result.kind is None else "",
         "",
-        _families(exchange, result),
+        _families(exchange, result) + ignored,
         exchange.assembled,
         exchange.response is None,
     )
@@ -136,16 +148,21 @@ _TIMES = (
     "timeUnixNano",
 )  # fmt: skip
 _PROVIDERS = ("provider", "custom_llm_provider", "provider_name", "providerName")
+_HAS_NO_TIME = frozenset(_TIMES).isdisjoint
 _CREATED = re.compile(rb'"created"\s*:\s*(\d{9,10})\b')
 _LOOKED_AT = 4096
 
 
 def _first_text(values: Iterable[JSON]) -> str:
-    for value in values:
-        if isinstance(value, str) and value:
-            return mask(shortened(value, _LIMIT))
-        if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)[:_LIMIT]
+    return next(filter(None, map(_text, values)), "")
+
+
+def _text(value: JSON) -> str:
+    """A text or number as reports show it; empty for anything else."""
+    if isinstance(value, str):
+        return mask(shortened(value, _LIMIT))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)[:_LIMIT]
     return ""
 
 
@@ -161,9 +178,10 @@ def time_of_exchange(exchange: Exchange) -> float | None:
     ``None`` where nothing tells.
     """
     row = _row(exchange)
-    for name in _TIMES:
-        if row.get(name) is not None and (seconds := time_of(row[name])) is not None:
-            return seconds
+    if not _HAS_NO_TIME(row):
+        for name in _TIMES:
+            if row.get(name) is not None and (seconds := time_of(row[name])) is not None:
+                return seconds
     response = exchange.response
     if response is None:
         return None
@@ -178,6 +196,7 @@ def time_of_exchange(exchange: Exchange) -> float | None:
 
 
 _FIRST, _LAST = 946_684_800, 4_102_444_800  # the years 2000 and 2100
+_NUMBER = re.compile(r"\d{9,20}(?:\.\d{1,9})?")
 
 
 def time_of(value: JSON) -> float | None:
@@ -189,7 +208,7 @@ def time_of(value: JSON) -> float | None:
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, str):
-        if not re.fullmatch(r"\d{9,20}(?:\.\d{1,9})?", value):
+        if not _NUMBER.fullmatch(value):
             return _iso(value)
         value = float(value)
     if not isinstance(value, (int, float)) or not 0 < value < _LAST * 1_000_000_000:
@@ -216,7 +235,7 @@ def _iso(text: str) -> float | None:
 
 def _provider(row: JSONObject, exchange: Exchange) -> str:
     if row.get("provider"):
-        return _first_text([row["provider"]])
+        return _text(row["provider"])
     request = exchange.request
     return (_host(request.url) if request else "") or _first_text(map(row.get, _PROVIDERS))
 
@@ -233,8 +252,9 @@ def _host(url: str) -> str:
 
 
 def _model(row: JSONObject, exchange: Exchange) -> str:
-    if isinstance(row.get("model"), str):
-        return _first_text([row["model"]])
+    model = row.get("model")
+    if isinstance(model, str):
+        return _text(model)
     request = exchange.request
     body = request.body if request is not None else None
-    return _first_text([body.get("model")]) if isinstance(body, dict) else ""
+    return _text(body.get("model")) if isinstance(body, dict) else ""
