@@ -10,8 +10,6 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from itertools import islice
 from typing import Any
@@ -51,6 +49,9 @@ def results(
 
 
 def _in_processes(tasks: Sequence[FileTask], check: _Check, jobs: int) -> _Results:
+    from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+    from concurrent.futures.process import BrokenProcessPool
+
     left = dict(enumerate(tasks))
     for is_last in (False, True):
         try:

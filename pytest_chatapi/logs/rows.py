@@ -74,7 +74,7 @@ def checked(
         ReadError: a body that is read from disk is gone.
     """
     result = checker.check(exchange)
-    findings = result.findings if kept is None else kept(result.findings)
+    findings = kept(result.findings) if kept and result.findings else result.findings
     row = _row(exchange)
     is_shown = bool(findings) or result.kind is None  # else nobody asks for its name
     model = _model(row, exchange)
@@ -82,7 +82,7 @@ def checked(
         model = _text(result.answer.model)
     return CheckedRow(
         _first_text(map(row.get, _IDS)) if is_shown else "",
-        time_of_exchange(exchange),
+        _time(row, exchange),
         _provider(row, exchange),
         model,
         findings,
@@ -107,7 +107,9 @@ def _families(exchange: Exchange, result: CheckResult) -> str:
             shown += "HX" if response.status >= 400 else "H"
             if answer is not None and answer.streamed:
                 shown += "T" if response.chunks is not None else "ET"
-    return _sorted(shown + "".join([finding.code[0] for finding in result.findings]))
+    if result.findings:
+        shown += "".join([finding.code[0] for finding in result.findings])
+    return _sorted(shown)
 
 
 @lru_cache(4096)
@@ -177,7 +179,10 @@ def time_of_exchange(exchange: Exchange) -> float | None:
 
     ``None`` where nothing tells.
     """
-    row = _row(exchange)
+    return _time(_row(exchange), exchange)
+
+
+def _time(row: JSONObject, exchange: Exchange) -> float | None:
     if not _HAS_NO_TIME(row):
         for name in _TIMES:
             if row.get(name) is not None and (seconds := time_of(row[name])) is not None:
@@ -196,6 +201,7 @@ def time_of_exchange(exchange: Exchange) -> float | None:
 
 
 _FIRST, _LAST = 946_684_800, 4_102_444_800  # the years 2000 and 2100
+_SCALES = [(_FIRST * scale, _LAST * scale, scale) for scale in (1, 10**3, 10**6, 10**9)]
 _NUMBER = re.compile(r"\d{9,20}(?:\.\d{1,9})?")
 
 
@@ -205,17 +211,14 @@ def time_of(value: JSON) -> float | None:
 
     ``None`` for anything else, and outside of this century.
     """
-    if isinstance(value, bool) or value is None:
-        return None
     if isinstance(value, str):
         if not _NUMBER.fullmatch(value):
             return _iso(value)
         value = float(value)
-    if not isinstance(value, (int, float)) or not 0 < value < _LAST * 1_000_000_000:
-        return None
-    for scale in (1, 1_000, 1_000_000, 1_000_000_000):
-        if _FIRST <= value / scale < _LAST:
-            return value / scale
+    if isinstance(value, (int, float)):  # `true` is neither of this century
+        for first, last, scale in _SCALES:
+            if first <= value < last:
+                return value / scale
     return None
 
 
