@@ -15,7 +15,7 @@ from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import mask, without_secrets
 from pytest_chatapi.errors import ReadError, SettingError
 from pytest_chatapi.logs.rates import Rates
-from pytest_chatapi.logs.rows import checked, row_hash, time_of_exchange, unread
+from pytest_chatapi.logs.rows import row_hash, row_of, time_of_exchange, unread
 from pytest_chatapi.logs.sources import is_url, opened
 from pytest_chatapi.reading.mapping import Mapping
 from pytest_chatapi.reading.reader import NotARecording, read_file
@@ -113,10 +113,13 @@ def rates_of_file(task: FileTask) -> FilePart:
                     rates.left_out[reason] += 1
                     continue
             try:
-                row = checked(exchange, task.checker, kept, ignored)
-            except ReadError as error:
-                row = unread(error)
-            rates.count(row, where(exchange) if row.findings or row.problem else "")
+                result = task.checker.check(exchange)
+            except ReadError as error:  # a large body is read from disk during the check
+                rates.count(unread(error), where(exchange))
+                continue
+            findings = kept(result.findings) if result.findings else []
+            row = row_of(exchange, result, findings, ignored)
+            rates.count(row, where(exchange) if findings else "")
     except ReadError as error:
         report(error)
     if not_drawn:

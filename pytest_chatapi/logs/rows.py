@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -11,7 +11,6 @@ from hashlib import blake2b
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from pytest_chatapi.config.checker import Checker
 from pytest_chatapi.contract.check import CheckResult
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import Finding
@@ -19,7 +18,7 @@ from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import mask, shortened
 from pytest_chatapi.errors import ReadError
 
-__all__ = ["UNREAD", "CheckedRow", "checked", "row_hash", "time_of", "time_of_exchange", "unread"]
+__all__ = ["UNREAD", "CheckedRow", "row_hash", "row_of", "time_of", "time_of_exchange", "unread"]
 
 UNREAD = "unread"
 """The code under which a row counts that could not be read."""
@@ -58,25 +57,17 @@ class CheckedRow(NamedTuple):
     is_unanswered: bool = False
 
 
-def checked(
-    exchange: Exchange,
-    checker: Checker,
-    kept: Callable[[list[Finding]], list[Finding]] | None = None,
-    ignored: str = "",
+def row_of(
+    exchange: Exchange, result: CheckResult, kept: list[Finding], ignored: str = ""
 ) -> CheckedRow:
-    """Check one exchange of a log.
+    """What a log is to know of a checked exchange.
 
     Args:
-        kept: see `Checker.keeper`; ``None`` keeps all findings.
-        ignored: the rules that are left out for the row's file, see `CheckedRow.families`.
-
-    Raises:
-        ReadError: a body that is read from disk is gone.
+        kept: the findings that the settings keep.
+        ignored: the rules that are left out for its file, as `CheckedRow.families` has them.
     """
-    result = checker.check(exchange)
-    findings = kept(result.findings) if kept and result.findings else result.findings
     row = _row(exchange)
-    is_shown = bool(findings) or result.kind is None  # else nobody asks for its name
+    is_shown = bool(kept) or result.kind is None  # else nobody asks for its name
     model = _model(row, exchange)
     if not model and result.answer is not None:
         model = _text(result.answer.model)
@@ -85,7 +76,7 @@ def checked(
         _time(row, exchange),
         _provider(row, exchange),
         model,
-        findings,
+        kept,
         result.api if result.kind is None else "",
         "",
         _families(exchange, result) + ignored,
