@@ -54,11 +54,13 @@ class FilePart(NamedTuple):
         rates: those of its rows.
         errors: why the file, or the rest of it, could not be read.
         unread: why it is not a log (see `Report.unread`); empty if it is one.
+        version: of this package where it was checked, which may be another machine.
     """
 
     rates: Rates
     errors: list[ReadError]
     unread: str = ""
+    version: str = ""
 
 
 def rates_of_file(task: FileTask) -> FilePart:
@@ -126,8 +128,9 @@ def rates_of_file(task: FileTask) -> FilePart:
         rates.left_out[NOT_DRAWN] = not_drawn
     other = next((error for error in errors if isinstance(error, NotARecording)), None)
     if other is not None and not task.is_named:
-        return FilePart(Rates(), [], other.kind)
-    return FilePart(rates, [ReadError(e.file, e.place, mask(e.reason)) for e in errors])
+        return FilePart(Rates(), [], other.kind, __version__)
+    errors = [ReadError(e.file, e.place, mask(e.reason)) for e in errors]
+    return FilePart(rates, errors, version=__version__)
 
 
 def joined(parts: Sequence[FilePart]) -> FilePart:
@@ -202,7 +205,7 @@ class State:
             return None
         try:
             return Rates.from_json(entry["rates"]) if version else None
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             return None  # somebody has edited it
 
     def keep(self, path: str, version: str, rates: Rates) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from pytest_chatapi.contract.catalogue import FAMILIES, rules
 from pytest_chatapi.contract.findings import LEVELS, Finding
-from pytest_chatapi.contract.wire import JSONObject
+from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.logs.rows import UNREAD, CheckedRow, row_hash
 
 __all__ = ["EXAMPLES", "Example", "Found", "Group", "Rate", "Rates", "day_of", "name_of"]
@@ -304,19 +304,32 @@ class Rates:
         """The inverse of `to_json`.
 
         Raises:
-            ValueError, TypeError, KeyError: it is something else.
+            ValueError, TypeError, KeyError, AttributeError: it is something else.
         """
         rates = cls()
         for provider, model, day, counts in data["checked"]:
-            rates.checked[Group(provider, model, day)] = Counter(counts)
+            rates.checked[Group(provider, model, day)] = _counter(counts)
         for code, level, provider, model, day, rows, first, last, examples in data["found"]:
-            found = Found(rows, first, last, [Example(*example) for example in examples])
+            if (code != UNREAD and code not in rules()) or level not in LEVELS:
+                raise ValueError(f"{code} is not a finding")
+            shown = [Example(*example) for example in examples]
+            found = Found(_count(rows), first, last, shown)
             rates.found[code, level, Group(provider, model, day)] = found
-        rates.skipped.update(data["skipped"])
-        rates.left_out.update(data["left_out"])
-        rates.assembled, rates.files = data["assembled"], data["files"]
-        rates.unanswered = data["unanswered"]
+        rates.skipped = _counter(data["skipped"])
+        rates.left_out = _counter(data["left_out"])
+        rates.assembled, rates.files = _count(data["assembled"]), _count(data["files"])
+        rates.unanswered = _count(data["unanswered"])
         return rates
+
+
+def _counter(data: JSONObject) -> Counter[str]:
+    return Counter({name: _count(count) for name, count in data.items()})
+
+
+def _count(value: JSON) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} is not a count")
+    return value
 
 
 @lru_cache(4096)
