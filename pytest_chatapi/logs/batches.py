@@ -9,7 +9,7 @@ from pytest_chatapi.config.checker import Checker
 from pytest_chatapi.config.file import Configuration
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.errors import ReadError, SettingError
-from pytest_chatapi.logs.rows import UNREAD, CheckedRow, row_hash, row_of, unread
+from pytest_chatapi.logs.rows import UNREAD, CheckedRow, row_hash, row_of, shown, unread
 from pytest_chatapi.reading.columns import exchanges_of_row, rows_of
 from pytest_chatapi.reading.format import RecordedFile
 from pytest_chatapi.reading.mapping import Mapping
@@ -88,7 +88,7 @@ def _checked(
                 results.append(row_of(exchange, result, result.findings))
         results += map(unread, errors)
         for one in results:
-            yield row.id or one.id or row_hash(row.as_text()), one
+            yield row.id or shown(one.id) or row_hash(row.as_text()), one
 
 
 def _records(one: CheckedRow) -> list[JSONObject]:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from pytest_chatapi.contract.catalogue import FAMILIES, rules
 from pytest_chatapi.contract.findings import LEVELS, Finding
 from pytest_chatapi.contract.wire import JSON, JSONObject
-from pytest_chatapi.logs.rows import UNREAD, CheckedRow, row_hash
+from pytest_chatapi.logs.rows import UNREAD, CheckedRow, row_hash, shown
 
 __all__ = ["EXAMPLES", "Example", "Found", "Group", "Rate", "Rates", "day_of", "name_of"]
 
@@ -75,8 +75,8 @@ class Example(NamedTuple):
     """One row with a finding; its texts are without secrets.
 
     Attributes:
-        order: those with the lowest are kept: a hash of `id`, so that neither order nor splitting
-            of the log decides.
+        order: those with the lowest are kept: a hash of the row's id, so that neither order nor
+            splitting of the log decides.
         id: of the row; may be empty.
         place: ``FILE:LINE``, as far as it is known.
         path, got, message: those of the finding.
@@ -171,13 +171,13 @@ class Rates:
             key = one.code, one.level, group
             self._add(key, row, order, place, one.path, one.got, one.message)
 
-    def _add(self, key: _Key, row: CheckedRow, order: str, place: str, *shown: str) -> None:
+    def _add(self, key: _Key, row: CheckedRow, order: str, place: str, *texts: str) -> None:
         found = self.found.get(key)
         if found is None:
             found = self.found[key] = Found()
         found.count(row.time)
         if len(found.examples) < EXAMPLES or order <= found.examples[-1].order:
-            example = Example(order, row.id, place, *shown)
+            example = Example(order, shown(row.id), place, *texts)
             found.examples = sorted([*found.examples, example])[:EXAMPLES]
 
     def add(self, other: Rates) -> None:
@@ -312,8 +312,8 @@ class Rates:
         for code, level, provider, model, day, rows, first, last, examples in data["found"]:
             if (code != UNREAD and code not in rules()) or level not in LEVELS:
                 raise ValueError(f"{code} is not a finding")
-            shown = [Example(*example) for example in examples]
-            found = Found(_count(rows), first, last, shown)
+            kept = [Example(*example) for example in examples]
+            found = Found(_count(rows), first, last, kept)
             rates.found[code, level, Group(provider, model, day)] = found
         rates.skipped = _counter(data["skipped"])
         rates.left_out = _counter(data["left_out"])

@@ -18,7 +18,16 @@ from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import mask, shortened
 from pytest_chatapi.errors import ReadError
 
-__all__ = ["UNREAD", "CheckedRow", "row_hash", "row_of", "time_of", "time_of_exchange", "unread"]
+__all__ = [
+    "UNREAD",
+    "CheckedRow",
+    "row_hash",
+    "row_of",
+    "shown",
+    "time_of",
+    "time_of_exchange",
+    "unread",
+]
 
 UNREAD = "unread"
 """The code under which a row counts that could not be read."""
@@ -31,7 +40,8 @@ class CheckedRow(NamedTuple):
     """A row after its check.
 
     Attributes:
-        id: what the log calls it; empty without, and for a checked row without findings.
+        id: what the log calls it, secrets included (see `shown`): to mask it takes longer than all
+            else, and few are shown. Empty without, and for a checked row without findings.
         time: seconds since 1970; ``None`` where nothing tells.
         provider: the host that was called, else what the log calls the provider; empty without.
         model: as requested, else as the response has it; empty without.
@@ -70,7 +80,7 @@ def row_of(
     is_shown = bool(kept) or result.kind is None  # else nobody asks for its name
     model = _model(row, exchange)
     if not model and result.answer is not None:
-        model = _text(result.answer.model)
+        model = shown(_text(result.answer.model))
     return CheckedRow(
         _first_text(map(row.get, _IDS)) if is_shown else "",
         _time(row, exchange),
@@ -88,19 +98,19 @@ def row_of(
 def _families(exchange: Exchange, result: CheckResult) -> str:
     """See `CheckedRow.families`; in the order of the alphabet."""
     request, response, answer = exchange.request, exchange.response, result.answer
-    shown = "Q" if request is not None and request.body is not None else ""
+    letters = "Q" if request is not None and request.body is not None else ""
     if response is not None:
         if answer is not None:
-            shown += "CJLSUK" if shown else "CJLSU"
+            letters += "CJLSUK" if letters else "CJLSU"
         elif response.status < 400:
-            shown += "DS"
+            letters += "DS"
         if not exchange.assembled:
-            shown += "HX" if response.status >= 400 else "H"
+            letters += "HX" if response.status >= 400 else "H"
             if answer is not None and answer.streamed:
-                shown += "T" if response.chunks is not None else "ET"
+                letters += "T" if response.chunks is not None else "ET"
     if result.findings:
-        shown += "".join([finding.code[0] for finding in result.findings])
-    return _sorted(shown)
+        letters += "".join([finding.code[0] for finding in result.findings])
+    return _sorted(letters)
 
 
 @lru_cache(4096)
@@ -108,13 +118,14 @@ def _sorted(letters: str) -> str:
     return "".join(sorted(set(letters)))
 
 
-def unread(error: ReadError, name: str = "") -> CheckedRow:
-    """A row that could not be read.
+def unread(error: ReadError) -> CheckedRow:
+    """A row that could not be read."""
+    return CheckedRow("", None, "", "", [], problem=mask(error.reason))
 
-    Args:
-        name: what the log calls it.
-    """
-    return CheckedRow(name, None, "", "", [], problem=mask(error.reason))
+
+def shown(name: str) -> str:
+    """A name as reports have it: short, and without secrets."""
+    return mask(shortened(name, _LIMIT))
 
 
 def row_hash(text: bytes) -> str:
@@ -151,12 +162,10 @@ def _first_text(values: Iterable[JSON]) -> str:
 
 
 def _text(value: JSON) -> str:
-    """A text or number as reports show it; empty for anything else."""
+    """A text or number as a text; empty for anything else."""
     if isinstance(value, str):
-        return mask(shortened(value, _LIMIT))
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)[:_LIMIT]
-    return ""
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
 def _row(exchange: Exchange) -> JSONObject:
@@ -229,9 +238,9 @@ def _iso(text: str) -> float | None:
 
 def _provider(row: JSONObject, exchange: Exchange) -> str:
     if row.get("provider"):
-        return _text(row["provider"])
+        return shown(_text(row["provider"]))
     request = exchange.request
-    return (_host(request.url) if request else "") or _first_text(map(row.get, _PROVIDERS))
+    return (_host(request.url) if request else "") or shown(_first_text(map(row.get, _PROVIDERS)))
 
 
 @lru_cache(256)
@@ -247,8 +256,8 @@ def _host(url: str) -> str:
 
 def _model(row: JSONObject, exchange: Exchange) -> str:
     model = row.get("model")
-    if isinstance(model, str):
-        return _text(model)
-    request = exchange.request
-    body = request.body if request is not None else None
-    return _text(body.get("model")) if isinstance(body, dict) else ""
+    if not isinstance(model, str):
+        request = exchange.request
+        body = request.body if request is not None else None
+        model = body.get("model") if isinstance(body, dict) else None
+    return shown(_text(model))
