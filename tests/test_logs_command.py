@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -116,6 +118,23 @@ def test_rows_of_nobody_are_counted(run: Run) -> None:
     Path("log.jsonl").write_text(text_of([ROWS[0], litellm(1, **nobody), litellm(2, **nobody)]))
     _, out, _ = run("--rates", "log.jsonl")
     assert "2 rows without provider and model, so rated together\n" in out
+
+
+def test_one_process_imports_nothing_for_several(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text(text_of(ROWS[:1]))
+    code = (
+        "import sys; from pytest_chatapi.cli.main import main\n"
+        "assert main(['check', '--isolated', '--rates', 'log.jsonl']) == 0\n"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    loaded = done.stdout.splitlines()[-1].split()
+    assert "pytest_chatapi.logs.engines" in loaded
+    assert {"multiprocessing", "pyarrow", "fsspec", "pytest_chatapi.logs.batches"}.isdisjoint(
+        loaded
+    )
 
 
 def test_places_stay_in_one_piece(run: Run) -> None:
