@@ -2,11 +2,11 @@
 
     python benchmarks/bench_logs_many.py [--rows N] [--folder DIR] [--jobs N] [--write] [--check]
 
-Rows are LiteLLM's and, for one model, recorded streams. They come from 3,000 pairs of
-`bench_logs`, each with an id, a time and texts of its own; one in ten files is compressed. Faults
-are planted at random with the rates of `PLANTED`, and counted. The log is kept in the folder, and
-what was measured as well: a second call goes on where the first one ended. A row takes about 1 kB
-of disk.
+Rows are LiteLLM's, made of 1,050 exchanges of `bench_logs`, and for one model recorded streams,
+made of 1,000 (and of 1,000 others without their end). Each has an id, a time and a number of its
+own; one in ten files is compressed. Faults are planted at random with the rates of `PLANTED`, and
+counted. The log is kept in the folder, and what was measured as well: a second call goes on where
+the first one ended. A row takes about 1 kB of disk.
 
 CPU is that of all processes, in user and system mode; memory the sum of their resident sets, twice
 a second, in which Arrow comes with the first compressed file. The peers read the same bytes:

@@ -192,6 +192,15 @@ def test_an_exchange_in_a_member_of_the_row() -> None:
         check_batch(texts([text]), "exchange=$.message,response=$.x")
 
 
+def test_secrets_in_names_are_masked() -> None:
+    key = "sk-proj-" + "aB3dE5gH7jK9mN1p" * 3
+    row = {**LITELLM, "id": f"for {key}", "model": key, "api_base": f"http://me:{key}@h:1/v1"}
+    named = found(texts([json.dumps(row)]), "row_id", "provider", "model")
+    assert named
+    assert {name[1] for name in named} == {"h:1"}
+    assert key not in str(named)
+
+
 def test_a_row_without_a_name_is_named_by_its_content() -> None:
     first, second = (found(texts([json.dumps(PLAIN)]), "row_id") for _ in range(2))
     assert first == second

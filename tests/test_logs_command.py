@@ -7,8 +7,10 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from traffic import ANSWER
 
+from pytest_chatapi import __version__
 from pytest_chatapi.cli import jobs as jobs_module
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.config.checker import Checker
@@ -109,6 +112,31 @@ def test_notes_are_counted_unless_selected(run: Run) -> None:
     assert "notes:" not in out
 
 
+def test_rows_of_nobody_are_counted(run: Run) -> None:
+    """Their rate is that of all of them, in which one bad model may be hidden."""
+    nobody = {"model": None, "api_base": None, "response": {**ANSWER, "model": None}}
+    Path("log.jsonl").write_text(text_of([ROWS[0], litellm(1, **nobody), litellm(2, **nobody)]))
+    _, out, _ = run("--rates", "log.jsonl")
+    assert "2 rows without provider and model, so rated together\n" in out
+
+
+def test_one_process_imports_nothing_for_several(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text(text_of(ROWS[:1]))
+    code = (
+        "import sys; from pytest_chatapi.cli.main import main\n"
+        "assert main(['check', '--isolated', '--rates', 'log.jsonl']) == 0\n"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    loaded = done.stdout.splitlines()[-1].split()
+    assert "pytest_chatapi.logs.engines" in loaded
+    assert {"multiprocessing", "pyarrow", "fsspec", "pytest_chatapi.logs.batches"}.isdisjoint(
+        loaded
+    )
+
+
 def test_places_stay_in_one_piece(run: Run) -> None:
     """Of a document, with the number of the interaction, since nothing has its line."""
     folder = "a-folder/" + "-with-a-long-name" * 5
@@ -198,6 +226,8 @@ def test_each_path_that_was_named_has_rows(run: Run) -> None:
     assert run("--rates", "--allow-unchecked", "log.jsonl", "empty")[0] == 0
     Path("later.jsonl").write_text(text_of(ROWS[100:110]))
     assert run("--until", "2026-11-05", "log.jsonl", "later.jsonl")[0] == 0  # none was asked for
+    status, out, err = run("--rates", "--allow-unchecked", "empty")
+    assert (status, out, err) == (0, "nothing checked in 0 files\n", "")
 
 
 def test_rows_without_a_response_are_counted(run: Run) -> None:
@@ -414,6 +444,29 @@ def test_what_was_done_is_not_done_again(run: Run, monkeypatch: pytest.MonkeyPat
     assert as_json(run, "--state", "state", "--profile", "compatible", "logs")["rows"] == 239
 
 
+@pytest.mark.parametrize(
+    ("known", "edited"),
+    [
+        ('"assembled": 1', '"assembled": "x"'),
+        ('"U02", "error"', '"U99", "error"'),
+        ('"U02", "error"', '"U02", "bad"'),
+        ('"CJKLQSU": 1', '"CJKLQSU": -50'),
+        ('"CJKLQSU": 1', '"CJKLQSU": null'),
+        ('"skipped": {}', '"skipped": []'),
+    ],
+)
+def test_counts_that_somebody_has_edited_are_not_believed(
+    run: Run, known: str, edited: str
+) -> None:
+    Path("log.jsonl").write_text(text_of([ROWS[120]]))
+    expected = as_json(run, "--state", "state", "log.jsonl")
+    state = Path("state").read_text()
+    Path("state").write_text(state.replace(known, edited))
+    assert Path("state").read_text() != state
+    assert as_json(run, "--state", "state", "log.jsonl") == expected
+    assert Path("state").read_text().endswith(state)
+
+
 @pytest.mark.parametrize("row", [ROWS[0], {"chatapi-rates": 1, "file": "log.jsonl"}])
 def test_a_state_that_is_none(run: Run, row: Any) -> None:
     Path("log.jsonl").write_text(text_of([row]))
@@ -514,6 +567,29 @@ def test_what_is_not_a_cluster_is_not_waited_for(
         thread.join()
     assert (status, out) == (2, "")
     assert err == f"chatapi: --engine {engine}: no cluster at {address}: {reason}\n"
+
+
+def test_what_an_engine_returns_is_looked_at(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each file once, and of the version that is here."""
+
+    def engine(tasks: Sequence[FileTask], check: Any, address: str | None) -> Iterator[Any]:
+        done = [(task, check(task)) for task in tasks]
+        yield from done[:1] * 2
+        yield done[1][0], done[1][1]._replace(version="0.0.1")
+        yield done[2][0], None
+
+    monkeypatch.setitem(engines.ENGINES, "dask", engine)
+    Path("logs").mkdir()
+    for name in "abcd":
+        Path(f"logs/{name}.jsonl").write_text(text_of(ROWS[:10]))
+    found = as_json(run, "--engine", "dask", "--max-rate", "100%", "logs")
+    assert found["rows"] == 10
+    assert {Path(one["file"]).stem: one["reason"] for one in found["errors"]} == {
+        "b": f"--engine dask: checked by pytest-chatapi 0.0.1 on a worker, {__version__} is here",
+        "c": "--engine dask: no worker returned a result",
+        "d": "--engine dask: no worker returned a result",
+    }
+    assert run("--engine", "dask", "--max-rate", "100%", "logs")[0] == 2
 
 
 def _counted(task: FileTask) -> FilePart:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_chatapi.contract.findings import Finding, Level
 from pytest_chatapi.errors import SettingError
+from pytest_chatapi.logs import rates as rates_module
 from pytest_chatapi.logs.changes import changes_of, days_of_change
 from pytest_chatapi.logs.limits import ALL, Limits
 from pytest_chatapi.logs.rates import Group, Rate, Rates
@@ -77,6 +78,15 @@ def test_three_examples_are_kept_whatever_comes_last() -> None:
     found = rates.all_found("U02")
     assert (found.rows, len(found.examples)) == (50, 3)
     assert (found.first, found.last) == (START, START + 49)
+
+
+def test_few_ids_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To look for secrets in one takes longer than to count its row."""
+    masked: list[str] = []
+    monkeypatch.setattr(rates_module, "shown", lambda name: masked.append(name) or name)
+    rates = rates_of([row(at, ("U02", "error"), ("T08", "error")) for at in range(1000)])
+    assert len(rates.all_found("U02").examples) == 3
+    assert len(masked) < 60
 
 
 def test_rows_that_could_not_have_a_finding_are_not_counted_for_it() -> None:

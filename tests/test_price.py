@@ -138,3 +138,10 @@ def test_sums_say_what_is_not_known() -> None:
     }
     assert (other.usd, other.unpriced) == (None, 1)
     assert Group("", [Priced(figures(tokens=Tokens()), Cost(None, ""))]).usd_per_million is None
+
+
+def test_any_2xx_is_a_success_that_reports_usage_or_not() -> None:
+    """As budgets have it."""
+    statuses = (0, 199, 200, 202, 299, 300, 429)
+    every = [replace(figures(tokens=Tokens()), status=status) for status in statuses]
+    assert Group("m", [Priced(one, Cost(None, "")) for one in every]).unreported == 3

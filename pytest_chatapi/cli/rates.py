@@ -136,7 +136,7 @@ def run(arguments: argparse.Namespace, about: Run) -> int:
     ]
     outcome.verdicts = limits.verdicts(outcome.rates, "warning" if about.strict else "error")
     outcome.changes = changes_of(outcome.rates)
-    if not outcome.rates.rows and not outcome.errors:
+    if not (outcome.rates.rows or outcome.errors or arguments.allow_unchecked):
         outcome.errors.append(ReadError(arguments.paths[0], "", "nothing was checked"))
     if arguments.format == "parquet":
         write_parquet(outcome, arguments.output)

@@ -53,7 +53,8 @@ class Group:
     def unreported(self) -> int:
         """How many successful exchanges report no usage."""
         return sum(
-            one.figures.tokens.total is None and one.figures.status == 200 for one in self.exchanges
+            one.figures.tokens.total is None and 200 <= one.figures.status < 300
+            for one in self.exchanges
         )
 
     @property

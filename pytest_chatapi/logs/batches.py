@@ -9,7 +9,7 @@ from pytest_chatapi.config.checker import Checker
 from pytest_chatapi.config.file import Configuration
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.errors import ReadError, SettingError
-from pytest_chatapi.logs.rows import UNREAD, CheckedRow, checked, row_hash, unread
+from pytest_chatapi.logs.rows import UNREAD, CheckedRow, row_hash, row_of, shown, unread
 from pytest_chatapi.reading.columns import exchanges_of_row, rows_of
 from pytest_chatapi.reading.format import RecordedFile
 from pytest_chatapi.reading.mapping import Mapping
@@ -73,19 +73,22 @@ def check_batch(
 def _checked(
     batch: pa.RecordBatch, checker: Checker, mapping: Mapping | None
 ) -> Iterator[tuple[str, CheckedRow]]:
-    """Each checked exchange of a batch, with the name of its row."""
+    """Each exchange of a batch of which there is something to say, with the name of its row."""
     for index, row in enumerate(rows_of(batch)):
         errors: list[ReadError] = []
         file = RecordedFile("<rows>", None, errors.append, mapping)
         results = []
         for exchange in exchanges_of_row(file, row, index):
             try:
-                results.append(checked(exchange, checker))
+                result = checker.check(exchange)
             except ReadError as error:
                 errors.append(error)
+                continue
+            if result.findings or result.kind is None:
+                results.append(row_of(exchange, result, result.findings))
         results += map(unread, errors)
         for one in results:
-            yield row.id or one.id or row_hash(row.as_text()), one
+            yield row.id or shown(one.id) or row_hash(row.as_text()), one
 
 
 def _records(one: CheckedRow) -> list[JSONObject]:

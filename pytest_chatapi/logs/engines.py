@@ -10,14 +10,14 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from itertools import islice
 from typing import Any
 
-from pytest_chatapi.errors import KILLED, SettingError
+from pytest_chatapi import __version__
+from pytest_chatapi.errors import KILLED, ReadError, SettingError
 from pytest_chatapi.logs.files import FilePart, FileTask
+from pytest_chatapi.logs.rates import Rates
 
 __all__ = ["ENGINES", "results"]
 
@@ -31,7 +31,8 @@ _WAITING = 4
 def results(
     tasks: Sequence[FileTask], check: _Check, *, engine: str, address: str | None, jobs: int
 ) -> _Results:
-    """The result of each task, as they are done.
+    """The result of each task, as they are done: an error where an engine has none, or one of a
+    worker with another version.
 
     Args:
         engine: one of `ENGINES`; empty for this machine.
@@ -44,13 +45,34 @@ def results(
     """
     if engine:
         _require_reachable(engine, address)
-        return ENGINES[engine](tasks, check, address)
+        return _one_of_each(tasks, ENGINES[engine](tasks, check, address), engine)
     if jobs < 2:
         return ((task, check(task)) for task in tasks)
     return _in_processes(tasks, check, jobs)
 
 
+def _one_of_each(tasks: Sequence[FileTask], done: _Results, engine: str) -> _Results:
+    left = {(task.path, task.share): task for task in tasks}
+    for task, part in done:
+        if not isinstance(part, FilePart) or left.pop((task.path, task.share), None) is None:
+            continue
+        if part.version != __version__:
+            there = part.version or "another version"
+            reason = f"checked by pytest-chatapi {there} on a worker, {__version__} is here"
+            part = _failed(task, f"--engine {engine}: {reason}")
+        yield task, part
+    for task in left.values():
+        yield task, _failed(task, f"--engine {engine}: no worker returned a result")
+
+
+def _failed(task: FileTask, reason: str) -> FilePart:
+    return FilePart(Rates(), [ReadError(task.name, "", reason)])
+
+
 def _in_processes(tasks: Sequence[FileTask], check: _Check, jobs: int) -> _Results:
+    from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+    from concurrent.futures.process import BrokenProcessPool
+
     left = dict(enumerate(tasks))
     for is_last in (False, True):
         try:

@@ -10,11 +10,12 @@ from typing import BinaryIO, NamedTuple
 
 from pytest_chatapi import __version__
 from pytest_chatapi.config.checker import Checker
+from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import mask, without_secrets
 from pytest_chatapi.errors import ReadError, SettingError
 from pytest_chatapi.logs.rates import Rates
-from pytest_chatapi.logs.rows import checked, row_hash, time_of_exchange, unread
+from pytest_chatapi.logs.rows import row_hash, row_of, time_of_exchange, unread
 from pytest_chatapi.logs.sources import is_url, opened
 from pytest_chatapi.reading.mapping import Mapping
 from pytest_chatapi.reading.reader import NotARecording, read_file
@@ -53,11 +54,13 @@ class FilePart(NamedTuple):
         rates: those of its rows.
         errors: why the file, or the rest of it, could not be read.
         unread: why it is not a log (see `Report.unread`); empty if it is one.
+        version: of this package where it was checked, which may be another machine.
     """
 
     rates: Rates
     errors: list[ReadError]
     unread: str = ""
+    version: str = ""
 
 
 def rates_of_file(task: FileTask) -> FilePart:
@@ -84,6 +87,12 @@ def rates_of_file(task: FileTask) -> FilePart:
         has_takes = True
         return is_drawn(text)
 
+    def where(exchange: Exchange) -> str:
+        place = exchange.source
+        if place is None:
+            return task.name
+        return task.name + (f":{place.line}" if place.line else f", interaction {place.index}")
+
     kept = task.checker.keeper(task.path)
     ignored = "".join(f"-{code}" for code in task.checker.rules_ignored_in(task.path))
     try:
@@ -97,13 +106,8 @@ def rates_of_file(task: FileTask) -> FilePart:
             takes=takes if task.sample < 1 else None,
         )
         for exchange in exchanges:
-            place = exchange.source
-            where = task.name
-            if place is not None:
-                line = f":{place.line}" if place.line else f", interaction {place.index}"
-                where += line
             # As many of them as of rows, or their findings would count for more.
-            if task.sample < 1 and not has_takes and not is_drawn(os.fsencode(where)):
+            if task.sample < 1 and not has_takes and not is_drawn(os.fsencode(where(exchange))):
                 continue
             if task.since is not None or task.until is not None:
                 time = time_of_exchange(exchange)
@@ -111,19 +115,22 @@ def rates_of_file(task: FileTask) -> FilePart:
                     rates.left_out[reason] += 1
                     continue
             try:
-                row = checked(exchange, task.checker)
-            except ReadError as error:
-                row = unread(error)
-            row = row._replace(findings=kept(row.findings), families=row.families + ignored)
-            rates.count(row, where)
+                result = task.checker.check(exchange)
+            except ReadError as error:  # a large body is read from disk during the check
+                rates.count(unread(error), where(exchange))
+                continue
+            findings = kept(result.findings) if result.findings else []
+            row = row_of(exchange, result, findings, ignored)
+            rates.count(row, where(exchange) if findings else "")
     except ReadError as error:
         report(error)
     if not_drawn:
         rates.left_out[NOT_DRAWN] = not_drawn
     other = next((error for error in errors if isinstance(error, NotARecording)), None)
     if other is not None and not task.is_named:
-        return FilePart(Rates(), [], other.kind)
-    return FilePart(rates, [ReadError(e.file, e.place, mask(e.reason)) for e in errors])
+        return FilePart(Rates(), [], other.kind, __version__)
+    errors = [ReadError(e.file, e.place, mask(e.reason)) for e in errors]
+    return FilePart(rates, errors, version=__version__)
 
 
 def joined(parts: Sequence[FilePart]) -> FilePart:
@@ -198,7 +205,7 @@ class State:
             return None
         try:
             return Rates.from_json(entry["rates"]) if version else None
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             return None  # somebody has edited it
 
     def keep(self, path: str, version: str, rates: Rates) -> None:

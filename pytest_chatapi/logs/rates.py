@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from pytest_chatapi.contract.catalogue import FAMILIES, rules
 from pytest_chatapi.contract.findings import LEVELS, Finding
-from pytest_chatapi.contract.wire import JSONObject
-from pytest_chatapi.logs.rows import UNREAD, CheckedRow, row_hash
+from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.logs.rows import UNREAD, CheckedRow, row_hash, shown
 
 __all__ = ["EXAMPLES", "Example", "Found", "Group", "Rate", "Rates", "day_of", "name_of"]
 
@@ -75,8 +75,8 @@ class Example(NamedTuple):
     """One row with a finding; its texts are without secrets.
 
     Attributes:
-        order: those with the lowest are kept: a hash of `id`, so that neither order nor splitting
-            of the log decides.
+        order: those with the lowest are kept: a hash of the row's id, so that neither order nor
+            splitting of the log decides.
         id: of the row; may be empty.
         place: ``FILE:LINE``, as far as it is known.
         path, got, message: those of the finding.
@@ -103,6 +103,15 @@ class Found:
     first: float | None = None
     last: float | None = None
     examples: list[Example] = field(default_factory=list)
+
+    def count(self, time: float | None) -> None:
+        """Count one row."""
+        self.rows += 1
+        if time is not None:
+            if self.first is None or time < self.first:
+                self.first = time
+            if self.last is None or time > self.last:
+                self.last = time
 
     def add(self, other: Found) -> None:
         self.rows += other.rows
@@ -148,35 +157,28 @@ class Rates:
             self.skipped[row.skipped] += 1
             return
         if row.problem:
-            self._add(row, Group(), UNREAD, "error", place, "", "", row.problem)
+            order = _order(row, place)
+            self._add((UNREAD, "error", Group()), row, order, place, "", "", row.problem)
             return
         group = Group(row.provider, row.model, day_of(row.time))
         self.checked[group][row.families] += 1
         self.assembled += row.is_assembled
         self.unanswered += row.is_unanswered
-        for finding in _worst(row.findings):
-            self._add(
-                row,
-                group,
-                finding.code,
-                finding.level,
-                place,
-                finding.path,
-                finding.got,
-                finding.message,
-            )
-
-    def _add(
-        self, row: CheckedRow, group: Group, code: str, level: str, place: str, *shown: str
-    ) -> None:
-        order = row_hash((row.id or place).encode("utf-8", "surrogatepass"))
-        kept = self.found.get((code, level, group))
-        if kept is None:
-            kept = self.found[code, level, group] = Found()
-        elif len(kept.examples) == EXAMPLES and order > kept.examples[-1].order:
-            kept.add(Found(1, row.time, row.time))  # most rows of a log
+        if not row.findings:
             return
-        kept.add(Found(1, row.time, row.time, [Example(order, row.id, place, *shown)]))
+        order = _order(row, place)
+        for one in _worst(row.findings):
+            key = one.code, one.level, group
+            self._add(key, row, order, place, one.path, one.got, one.message)
+
+    def _add(self, key: _Key, row: CheckedRow, order: str, place: str, *texts: str) -> None:
+        found = self.found.get(key)
+        if found is None:
+            found = self.found[key] = Found()
+        found.count(row.time)
+        if len(found.examples) < EXAMPLES or order <= found.examples[-1].order:
+            example = Example(order, shown(row.id), place, *texts)
+            found.examples = sorted([*found.examples, example])[:EXAMPLES]
 
     def add(self, other: Rates) -> None:
         """Add the counts of another part."""
@@ -302,19 +304,32 @@ class Rates:
         """The inverse of `to_json`.
 
         Raises:
-            ValueError, TypeError, KeyError: it is something else.
+            ValueError, TypeError, KeyError, AttributeError: it is something else.
         """
         rates = cls()
         for provider, model, day, counts in data["checked"]:
-            rates.checked[Group(provider, model, day)] = Counter(counts)
+            rates.checked[Group(provider, model, day)] = _counter(counts)
         for code, level, provider, model, day, rows, first, last, examples in data["found"]:
-            found = Found(rows, first, last, [Example(*example) for example in examples])
+            if (code != UNREAD and code not in rules()) or level not in LEVELS:
+                raise ValueError(f"{code} is not a finding")
+            kept = [Example(*example) for example in examples]
+            found = Found(_count(rows), first, last, kept)
             rates.found[code, level, Group(provider, model, day)] = found
-        rates.skipped.update(data["skipped"])
-        rates.left_out.update(data["left_out"])
-        rates.assembled, rates.files = data["assembled"], data["files"]
-        rates.unanswered = data["unanswered"]
+        rates.skipped = _counter(data["skipped"])
+        rates.left_out = _counter(data["left_out"])
+        rates.assembled, rates.files = _count(data["assembled"]), _count(data["files"])
+        rates.unanswered = _count(data["unanswered"])
         return rates
+
+
+def _counter(data: JSONObject) -> Counter[str]:
+    return Counter({name: _count(count) for name, count in data.items()})
+
+
+def _count(value: JSON) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} is not a count")
+    return value
 
 
 @lru_cache(4096)
@@ -325,6 +340,11 @@ def _could_have(families: str, code: str) -> bool:
 
 def _severity(level: str) -> int:
     return LEVELS.index(level)
+
+
+def _order(row: CheckedRow, place: str) -> str:
+    """See `Example`."""
+    return row_hash((row.id or place).encode("utf-8", "surrogatepass"))
 
 
 def _worst(findings: Iterable[Finding]) -> Iterator[Finding]:

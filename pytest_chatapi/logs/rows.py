@@ -11,7 +11,6 @@ from hashlib import blake2b
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from pytest_chatapi.config.checker import Checker
 from pytest_chatapi.contract.check import CheckResult
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import Finding
@@ -19,7 +18,16 @@ from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import mask, shortened
 from pytest_chatapi.errors import ReadError
 
-__all__ = ["UNREAD", "CheckedRow", "checked", "row_hash", "time_of", "time_of_exchange", "unread"]
+__all__ = [
+    "UNREAD",
+    "CheckedRow",
+    "row_hash",
+    "row_of",
+    "shown",
+    "time_of",
+    "time_of_exchange",
+    "unread",
+]
 
 UNREAD = "unread"
 """The code under which a row counts that could not be read."""
@@ -32,7 +40,8 @@ class CheckedRow(NamedTuple):
     """A row after its check.
 
     Attributes:
-        id: what the log calls it; empty without, and for a checked row without findings.
+        id: what the log calls it, secrets included (see `shown`): to mask it takes longer than all
+            else, and few are shown. Empty without, and for a checked row without findings.
         time: seconds since 1970; ``None`` where nothing tells.
         provider: the host that was called, else what the log calls the provider; empty without.
         model: as requested, else as the response has it; empty without.
@@ -58,25 +67,29 @@ class CheckedRow(NamedTuple):
     is_unanswered: bool = False
 
 
-def checked(exchange: Exchange, checker: Checker) -> CheckedRow:
-    """Check one exchange of a log.
+def row_of(
+    exchange: Exchange, result: CheckResult, kept: list[Finding], ignored: str = ""
+) -> CheckedRow:
+    """What a log is to know of a checked exchange.
 
-    Raises:
-        ReadError: a body that is read from disk is gone.
+    Args:
+        kept: the findings that the settings keep.
+        ignored: the rules that are left out for its file, as `CheckedRow.families` has them.
     """
-    result = checker.check(exchange)
     row = _row(exchange)
-    is_shown = bool(result.findings) or result.kind is None  # else nobody asks for its name
-    model = result.answer.model if result.answer is not None else None
+    is_shown = bool(kept) or result.kind is None  # else nobody asks for its name
+    model = _model(row, exchange)
+    if not model and result.answer is not None:
+        model = shown(_text(result.answer.model))
     return CheckedRow(
-        _first_text(row.get(name) for name in _IDS) if is_shown else "",
-        time_of_exchange(exchange),
+        _first_text(map(row.get, _IDS)) if is_shown else "",
+        _time(row, exchange),
         _provider(row, exchange),
-        _model(row, exchange) or _first_text([model]),
-        result.findings,
+        model,
+        kept,
         result.api if result.kind is None else "",
         "",
-        _families(exchange, result),
+        _families(exchange, result) + ignored,
         exchange.assembled,
         exchange.response is None,
     )
@@ -85,17 +98,19 @@ def checked(exchange: Exchange, checker: Checker) -> CheckedRow:
 def _families(exchange: Exchange, result: CheckResult) -> str:
     """See `CheckedRow.families`; in the order of the alphabet."""
     request, response, answer = exchange.request, exchange.response, result.answer
-    shown = "Q" if request is not None and request.body is not None else ""
+    letters = "Q" if request is not None and request.body is not None else ""
     if response is not None:
         if answer is not None:
-            shown += "CJLSUK" if shown else "CJLSU"
+            letters += "CJLSUK" if letters else "CJLSU"
         elif response.status < 400:
-            shown += "DS"
+            letters += "DS"
         if not exchange.assembled:
-            shown += "HX" if response.status >= 400 else "H"
+            letters += "HX" if response.status >= 400 else "H"
             if answer is not None and answer.streamed:
-                shown += "T" if response.chunks is not None else "ET"
-    return _sorted(shown + "".join([finding.code[0] for finding in result.findings]))
+                letters += "T" if response.chunks is not None else "ET"
+    if result.findings:
+        letters += "".join([finding.code[0] for finding in result.findings])
+    return _sorted(letters)
 
 
 @lru_cache(4096)
@@ -103,13 +118,14 @@ def _sorted(letters: str) -> str:
     return "".join(sorted(set(letters)))
 
 
-def unread(error: ReadError, name: str = "") -> CheckedRow:
-    """A row that could not be read.
+def unread(error: ReadError) -> CheckedRow:
+    """A row that could not be read."""
+    return CheckedRow("", None, "", "", [], problem=mask(error.reason))
 
-    Args:
-        name: what the log calls it.
-    """
-    return CheckedRow(name, None, "", "", [], problem=mask(error.reason))
+
+def shown(name: str) -> str:
+    """A name as reports have it: short, and without secrets."""
+    return mask(shortened(name, _LIMIT))
 
 
 def row_hash(text: bytes) -> str:
@@ -136,17 +152,20 @@ _TIMES = (
     "timeUnixNano",
 )  # fmt: skip
 _PROVIDERS = ("provider", "custom_llm_provider", "provider_name", "providerName")
+_HAS_NO_TIME = frozenset(_TIMES).isdisjoint
 _CREATED = re.compile(rb'"created"\s*:\s*(\d{9,10})\b')
 _LOOKED_AT = 4096
 
 
 def _first_text(values: Iterable[JSON]) -> str:
-    for value in values:
-        if isinstance(value, str) and value:
-            return mask(shortened(value, _LIMIT))
-        if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)[:_LIMIT]
-    return ""
+    return next(filter(None, map(_text, values)), "")
+
+
+def _text(value: JSON) -> str:
+    """A text or number as a text; empty for anything else."""
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
 def _row(exchange: Exchange) -> JSONObject:
@@ -160,10 +179,14 @@ def time_of_exchange(exchange: Exchange) -> float | None:
 
     ``None`` where nothing tells.
     """
-    row = _row(exchange)
-    for name in _TIMES:
-        if row.get(name) is not None and (seconds := time_of(row[name])) is not None:
-            return seconds
+    return _time(_row(exchange), exchange)
+
+
+def _time(row: JSONObject, exchange: Exchange) -> float | None:
+    if not _HAS_NO_TIME(row):
+        for name in _TIMES:
+            if row.get(name) is not None and (seconds := time_of(row[name])) is not None:
+                return seconds
     response = exchange.response
     if response is None:
         return None
@@ -178,6 +201,8 @@ def time_of_exchange(exchange: Exchange) -> float | None:
 
 
 _FIRST, _LAST = 946_684_800, 4_102_444_800  # the years 2000 and 2100
+_SCALES = [(_FIRST * scale, _LAST * scale, scale) for scale in (1, 10**3, 10**6, 10**9)]
+_NUMBER = re.compile(r"\d{9,20}(?:\.\d{1,9})?")
 
 
 def time_of(value: JSON) -> float | None:
@@ -186,17 +211,14 @@ def time_of(value: JSON) -> float | None:
 
     ``None`` for anything else, and outside of this century.
     """
-    if isinstance(value, bool) or value is None:
-        return None
     if isinstance(value, str):
-        if not re.fullmatch(r"\d{9,20}(?:\.\d{1,9})?", value):
+        if not _NUMBER.fullmatch(value):
             return _iso(value)
         value = float(value)
-    if not isinstance(value, (int, float)) or not 0 < value < _LAST * 1_000_000_000:
-        return None
-    for scale in (1, 1_000, 1_000_000, 1_000_000_000):
-        if _FIRST <= value / scale < _LAST:
-            return value / scale
+    if isinstance(value, (int, float)):  # `true` is neither of this century
+        for first, last, scale in _SCALES:
+            if first <= value < last:
+                return value / scale
     return None
 
 
@@ -216,9 +238,9 @@ def _iso(text: str) -> float | None:
 
 def _provider(row: JSONObject, exchange: Exchange) -> str:
     if row.get("provider"):
-        return _first_text([row["provider"]])
+        return shown(_text(row["provider"]))
     request = exchange.request
-    return (_host(request.url) if request else "") or _first_text(map(row.get, _PROVIDERS))
+    return (_host(request.url) if request else "") or shown(_first_text(map(row.get, _PROVIDERS)))
 
 
 @lru_cache(256)
@@ -233,8 +255,9 @@ def _host(url: str) -> str:
 
 
 def _model(row: JSONObject, exchange: Exchange) -> str:
-    if isinstance(row.get("model"), str):
-        return _first_text([row["model"]])
-    request = exchange.request
-    body = request.body if request is not None else None
-    return _first_text([body.get("model")]) if isinstance(body, dict) else ""
+    model = row.get("model")
+    if not isinstance(model, str):
+        request = exchange.request
+        body = request.body if request is not None else None
+        model = body.get("model") if isinstance(body, dict) else None
+    return shown(_text(model))

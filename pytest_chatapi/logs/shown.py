@@ -221,9 +221,11 @@ def remarks_of(outcome: Outcome) -> list[str]:
     lines = remarks(report)
     if rates.rows and (idle := _not_exercised(rates)):
         lines.append(f"not exercised by any row: {idle}")
-    undated = sum(counts.total() for group, counts in rates.checked.items() if not group.day)
-    if undated:
+    by_group = [(group, counts.total()) for group, counts in rates.checked.items()]
+    if undated := sum(rows for group, rows in by_group if not group.day):
         lines.append(f"{plural(undated, 'row')} without a time, so of no day")
+    if unnamed := sum(rows for group, rows in by_group if not (group.provider or group.model)):
+        lines.append(f"{plural(unnamed, 'row')} without provider and model, so rated together")
     for reason, count in sorted(rates.left_out.items()):
         lines.append(f"{plural(count, 'row')} left out: {reason}")
     if outcome.resumed:

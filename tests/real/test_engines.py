@@ -172,37 +172,62 @@ def test_a_worker_that_dies_loses_and_doubles_nothing(
     assert rates == (logs.parent / "here.json").read_text()
 
 
-S3 = """
+STORE = """
 import os, pathlib
-from moto.server import ThreadedMotoServer
-import boto3
 from pytest_chatapi.cli.main import main
 
-server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-server.start()
-host, port = server.get_host_and_port()
-os.environ["AWS_ENDPOINT_URL"] = f"http://{host}:{port}"
-client = boto3.client("s3", region_name="us-east-1")
-client.create_bucket(Bucket="bucket")
+START
 for file in pathlib.Path("logs").iterdir():
-    client.upload_file(str(file), "bucket", f"litellm/{file.name}")
+    put(str(file), f"bucket/litellm/{file.name}")
 
 def rates(*arguments):
     main(["check", "--format", "json", "-o", "rates.json", *arguments])
     return pathlib.Path("rates.json").read_text()
 
-first = rates("s3://bucket/litellm", "--state", "state")
-assert first.replace("s3://bucket/litellm/", "logs/") == rates("logs", "--rates")
-assert first == rates("s3://bucket/litellm/*.jsonl", "--state", "state", "--jobs", "2")
+first = rates("SCHEME://bucket/litellm", "--state", "state")
+assert first.replace("SCHEME://bucket/litellm/", "logs/") == rates("logs", "--rates")
+assert first == rates("SCHEME://bucket/litellm/*.jsonl", "--state", "state", "--jobs", "2")
 assert len(pathlib.Path("state").read_text().splitlines()) == 12
-client.upload_file("logs/00.jsonl", "bucket", "litellm/01.jsonl")
-rates("s3://bucket/litellm", "--state", "state")
+put("logs/00.jsonl", "bucket/litellm/01.jsonl")
+rates("SCHEME://bucket/litellm", "--state", "state")
 assert len(pathlib.Path("state").read_text().splitlines()) == 13
 server.stop()
 print("done")
 """
+STORES = {
+    "s3": """
+from moto.server import ThreadedMotoServer
+import s3fs
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+server.start()
+host, port = server.get_host_and_port()
+os.environ["AWS_ENDPOINT_URL"] = f"http://{host}:{port}"
+system = s3fs.S3FileSystem()
+system.mkdir("bucket")
+put = system.put
+""",
+    "gs": """
+from gcp_storage_emulator.server import create_server
+import gcsfs
+server = create_server("127.0.0.1", 0, in_memory=True)
+server.start()
+host, port = server._api._httpd.server_address
+os.environ["STORAGE_EMULATOR_HOST"] = f"http://{host}:{port}"
+system = gcsfs.GCSFileSystem(project="p")
+system.mkdir("bucket")
+put = system.put
+""",
+}
 
 
-def test_logs_in_an_object_store(engines_python: Path, logs: Path) -> None:
-    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-    assert run(engines_python, logs.parent, S3, **keys) == "done"
+@pytest.mark.parametrize("scheme", STORES)
+def test_logs_in_an_object_store(scheme: str, engines_python: Path, logs: Path) -> None:
+    settings = {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "FSSPEC_GS_TOKEN": "anon",
+        # Otherwise gcsfs asks for the kind of the bucket by gRPC, which the emulator has not.
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+    }
+    code = STORE.replace("START", STORES[scheme]).replace("SCHEME", scheme)
+    assert run(engines_python, logs.parent, code, **settings) == "done"
