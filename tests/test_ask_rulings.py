@@ -114,6 +114,7 @@ CUT = '{"city": "Tu'
         ("rku", CUT, {}, "warning"),
         (["rku"], '{"city":', {}, "warning"),
         (["rku"], '{"city": nul', {}, "warning"),
+        (["rku"], '{"city": "S\\u00', {}, "warning"),
         # The model's own end token ended it.
         (["rku"], CUT, {"stop_reason": None}, "error"),
         (["rku"], CUT, {"stop_reason": 128009}, "error"),
@@ -122,6 +123,8 @@ CUT = '{"city": "Tu'
         (["rku"], "Turku", {}, "error"),
         (["rku"], '{"city" "Tu', {}, "error"),
         (["rku"], '{"city": 1}', {}, "error"),
+        (["rku"], '{"city": "S\\x', {}, "error"),
+        (["rku"], "{t", {}, "error"),
         (["rku"], "", {}, "error"),
         ([], CUT, {}, "error"),
         (None, CUT, {}, "error"),

@@ -271,7 +271,9 @@ def test_a_pattern_that_matches_nothing_is_named(capsys: pytest.CaptureFixture[s
     assert check(capsys, "--ignore", "U", "tests")[2] == ""
 
 
-def test_what_is_excluded_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_excluded_is_counted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("good", "bad_1", "old/a", "old/b"):
         write(f"tests/{name}.jsonl", line(total=21 if name == "good" else 20))
     write("tests/old/x.dat", "")
@@ -282,6 +284,9 @@ def test_what_is_excluded_is_counted(capsys: pytest.CaptureFixture[str]) -> None
         "3 files skipped: excluded by the settings\n1 exchange checked in 1 file: no findings\n",
     )
     assert check(capsys, "tests/bad_1.jsonl")[0] == 1  # what is named is read
+    bad = io.TextIOWrapper(io.BytesIO(Path("tests/bad_1.jsonl").read_bytes()))
+    monkeypatch.setattr(sys, "stdin", bad)
+    assert check(capsys, "--exclude", "*", "-")[0] == 1
     assert "2 files checked" not in check(capsys, "--exclude", "good.jsonl", "tests")[1]
     assert check(capsys, "--exclude", "good.jsonl", "tests")[0] == 1
     status, _, err = check(capsys, "tests/old")

@@ -7,7 +7,7 @@ from conformance_faults import joined
 from conformance_servers import Fault, results
 
 from pytest_chatapi.conformance.probe import checks
-from pytest_chatapi.conformance.probes.structured import is_beginning
+from pytest_chatapi.conformance.probes.structured import begins_object
 
 FAULTS, MORE = joined("FAULTS"), joined("MORE")
 LOOSE, PASS, OBEDIENT = joined("LOOSE"), joined("PASS"), joined("OBEDIENT")
@@ -50,11 +50,12 @@ def test_what_a_server_may_do_passes(name: str) -> None:
 
 def test_each_beginning_of_an_object_is_one() -> None:
     text = '\n {"a": [true, null, -1.5e-7, {}], "b\\u00e9": "x\\"\\\\ é", "c": {"d": [0.5, false]}}'
-    assert [text[:end] for end in range(len(text) + 1) if not is_beginning(text[:end])] == []
+    assert [text[:end] for end in range(len(text) + 1) if not begins_object(text[:end])] == []
 
 
 @pytest.mark.parametrize(
-    "text", ["```", "[1", "Hello", '{"a" 1', '{"a": tru,', '{"a": 1} x', '{"a": "\\x', "{a"]
+    "text",
+    ["```", "[1", "Hello", '{"a" 1', '{"a": tru,', '{"a": 1} x', '{"a": "\\x', "{a", "{t", "{\\"],
 )
 def test_what_is_not_the_beginning_of_an_object(text: str) -> None:
-    assert not is_beginning(text)
+    assert not begins_object(text)

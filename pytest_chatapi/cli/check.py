@@ -294,7 +294,7 @@ class _Path:
         self.errors: list[ReadError] = []
         self.others: Counter[str] = Counter()
         self._found = Report()
-        is_named = os.path.isfile(path)
+        is_named = path == "-" or os.path.isfile(path)
         self.files: dict[str, None] = {}
         other: list[Path] = []
         for file in find([path], self.errors.append, other.append):

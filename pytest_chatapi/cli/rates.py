@@ -174,7 +174,7 @@ def _outcome(arguments: argparse.Namespace, about: Run) -> Outcome:
     versions: dict[str, str] = {}
     for task in tasks:
         if state is not None and task.path != "-":
-            known = _known(state, task, versions, outcome)
+            known = _known(state, task, versions)
             if known is not None:
                 outcome.rates.add(known)
                 outcome.resumed += 1
@@ -219,9 +219,7 @@ def _has_rows(rates: Rates) -> bool:
     return bool(rates.rows or rates.unread or rates.left_out)
 
 
-def _known(
-    state: State, task: FileTask, versions: dict[str, str], outcome: Outcome
-) -> Rates | None:
+def _known(state: State, task: FileTask, versions: dict[str, str]) -> Rates | None:
     from pytest_chatapi.logs.sources import version_of
 
     try:

@@ -102,18 +102,26 @@ def first_value(text: bytes) -> JSON:
         return ABSENT
 
 
-# What a JSON text may end with in the middle of a value that is not a string.
-_UNFINISHED = re.compile(r"\s*(?:t|tr|tru|f|fa|fal|fals|n|nu|nul|-|[.eE+-]{1,2})?")
+_CUT_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,4})?\Z")
+# What is left of a text that ends too early, behind the place where the decoder gives up.
+_LEFT = {
+    "Expecting value": re.compile(r"\s*(?:t|tr|tru|f|fa|fal|fals|n|nu|nul|-)?"),
+    "Expecting ',' delimiter": re.compile(r"\s*|\.|[eE][+-]?"),
+    "Extra data": re.compile(r"\.|[eE][+-]?"),
+}
+_NOTHING = re.compile(r"\s*")
 
 
 def is_beginning(text: str) -> bool:
     """Whether a text is not JSON only because it ends too early."""
+    whole = _CUT_ESCAPE.sub("", text)
     try:
-        json.loads(text)
+        json.loads(whole)
     except json.JSONDecodeError as error:
         if error.msg.startswith("Unterminated string"):
             return True
-        return _UNFINISHED.fullmatch(text, error.pos) is not None
+        left = _LEFT.get(error.msg, _NOTHING)
+        return whole == text and left.fullmatch(text, error.pos) is not None
     except (ValueError, RecursionError):
         return False
     return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from datetime import UTC, datetime
 
 from pytest_chatapi.contract.catalogue import FAMILIES
 from pytest_chatapi.contract.wire import JSONObject
-from pytest_chatapi.contract.wording import plural
+from pytest_chatapi.contract.wording import plural, wrapped
 from pytest_chatapi.errors import ReadError, SettingError
 from pytest_chatapi.logs.changes import Change
 from pytest_chatapi.logs.limits import ALL, Verdict
@@ -142,13 +141,7 @@ def moment(time: float) -> str:
 
 def _row(label: str, text: str) -> list[str]:
     """A labelled line, wrapped; a place in it stays in one piece."""
-    return textwrap.wrap(
-        f"  {label:<8} {text}",
-        80,
-        subsequent_indent=" " * 11,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return wrapped(f"  {label:<8} {text}", " " * 11)
 
 
 def _changes(changes: Sequence[Change]) -> Iterator[str]:

@@ -174,7 +174,7 @@ class StreamFold:
         if course.null_counts and type(usage) is dict:
             course.null_counts = []  # of a running count, which is T15
         if violations or unknown:
-            violations = self._reported_elsewhere(chunk, violations, number)
+            violations = self._reported_elsewhere(violations, number)
             shape.report(ledger, violations, unknown, chunk=number, skip=INDEX_CODES)
         if not is_list and not (self._excuses_audio and self._lacks_choices(chunk)):
             course.lost = True
@@ -206,7 +206,7 @@ class StreamFold:
         return self._is_audio and "choices" not in chunk
 
     def _reported_elsewhere(
-        self, chunk: JSONObject, violations: list[SchemaViolation], number: int
+        self, violations: list[SchemaViolation], number: int
     ) -> list[SchemaViolation]:
         """Takes out what has a case of its own: keys that an audio stream lacks, counts that are
         null before the last chunk.
