@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 __all__ = ["STEPS", "NotJudged", "SchemaTrouble", "bounded", "budgeted", "spend"]
 
@@ -27,35 +26,33 @@ class _Budget(threading.local):
 _budget = _Budget()
 
 
-@contextlib.contextmanager
-def bounded(steps: int = STEPS) -> Iterator[None]:
+class budgeted:
+    """A block with a budget of its own."""
+
+    __slots__ = ("_before", "_steps")
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+
+    def __enter__(self) -> None:
+        self._before, _budget.left = _budget.left, self._steps
+
+    def __exit__(self, *error: object) -> None:
+        _budget.left = self._before
+
+
+def bounded(steps: int = STEPS) -> AbstractContextManager[None]:
     """A block whose validations share a budget of steps; that of an outer block holds.
 
     Raises:
         NotJudged: it is used up.
     """
-    if _budget.left is not None:
-        yield
-        return
-    _budget.left = steps
-    try:
-        yield
-    finally:
-        _budget.left = None
-
-
-@contextlib.contextmanager
-def budgeted(steps: int) -> Iterator[None]:
-    """A block with a budget of its own."""
-    before, _budget.left = _budget.left, steps
-    try:
-        yield
-    finally:
-        _budget.left = before
+    return budgeted(steps) if _budget.left is None else nullcontext()
 
 
 def spend(steps: int) -> None:
-    if _budget.left is not None:
-        _budget.left -= steps
-        if _budget.left < 0:
+    left = _budget.left
+    if left is not None:
+        _budget.left = left = left - steps
+        if left < 0:
             raise NotJudged("it takes too many steps")

@@ -120,13 +120,8 @@ def first_error(schema: JSONObject, value: JSON) -> tuple[str, str] | None:
 
 
 def _remembered(schema: JSONObject) -> _Schema:
-    try:
-        key = _key(schema)
-        remembered = _schemas.get(key)
-        if remembered is None:
-            json.dumps(schema)
-    except (ValueError, TypeError, RecursionError):
-        raise SchemaTrouble("not JSON") from None
+    key = _key(schema)
+    remembered = _schemas.get(key)
     if remembered is not None:
         _schemas.move_to_end(key)
         return remembered
@@ -140,7 +135,14 @@ def _key(schema: JSONObject) -> bytes:
     try:
         return fingerprint(schema)
     except ValueError:  # such as a text of a class of its own
-        return json.dumps(schema).encode()
+        return _json(schema).encode()
+
+
+def _json(schema: JSONObject) -> str:
+    try:
+        return json.dumps(schema)
+    except (ValueError, TypeError, RecursionError):
+        raise SchemaTrouble("not JSON") from None
 
 
 def _surely_fits(fits: Fits, value: JSON) -> bool:
@@ -153,6 +155,7 @@ def _surely_fits(fits: Fits, value: JSON) -> bool:
 
 def _validator(remembered: _Schema, schema: JSONObject) -> Any:
     if remembered.validator is None:
+        _json(schema)  # which a schema need not be that Python code built
         from jsonschema import Draft202012Validator
         from jsonschema.exceptions import best_match
 
