@@ -186,9 +186,7 @@ class _Compiler:
         return _ALL, items
 
     def _of_object(self, schema: Any) -> Fits:
-        members = {
-            name: self.fit(sub) for name, sub in _dict(schema.get("properties", {})).items()
-        }
+        members = {name: self.fit(sub) for name, sub in _dict(schema.get("properties", {})).items()}
         others = self.fit(schema.get("additionalProperties", True))
         names = None
         if "propertyNames" in schema:
