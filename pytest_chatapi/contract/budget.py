@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 
 __all__ = ["STEPS", "NotJudged", "SchemaTrouble", "bounded", "budgeted", "spend"]
 
@@ -19,26 +19,29 @@ class NotJudged(SchemaTrouble):
     """The value cannot be validated in a bounded number of steps; says why, as a clause."""
 
 
-class _Budget(threading.local):
-    left: int | None = None
+class _Budget:
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
 
 
-_budget = _Budget()
+_current: ContextVar[_Budget | None] = ContextVar("budget", default=None)
 
 
 class budgeted:
     """A block with a budget of its own."""
 
-    __slots__ = ("_before", "_steps")
+    __slots__ = ("_steps", "_token")
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
 
     def __enter__(self) -> None:
-        self._before, _budget.left = _budget.left, self._steps
+        self._token = _current.set(_Budget(self._steps))
 
     def __exit__(self, *error: object) -> None:
-        _budget.left = self._before
+        _current.reset(self._token)
 
 
 def bounded(steps: int = STEPS) -> AbstractContextManager[None]:
@@ -47,12 +50,12 @@ def bounded(steps: int = STEPS) -> AbstractContextManager[None]:
     Raises:
         NotJudged: it is used up.
     """
-    return budgeted(steps) if _budget.left is None else nullcontext()
+    return budgeted(steps) if _current.get() is None else nullcontext()
 
 
 def spend(steps: int) -> None:
-    left = _budget.left
-    if left is not None:
-        _budget.left = left = left - steps
-        if left < 0:
+    budget = _current.get()
+    if budget is not None:
+        budget.left -= steps
+        if budget.left < 0:
             raise NotJudged("it takes too many steps")
