@@ -267,6 +267,8 @@ def _object_problems(path: Path, schema: JSONObject) -> Iterator[StrictProblem]:
         )
     properties, required = schema.get("properties"), schema.get("required")
     names = properties if isinstance(properties, dict) else {}
+    if required == [*names]:
+        return  # as libraries write it
     listed_names = required if isinstance(required, list) else []
     known = {name for name in listed_names if isinstance(name, str)}
     missing = [name for name in names if name not in known]
