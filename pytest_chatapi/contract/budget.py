@@ -19,29 +19,22 @@ class NotJudged(SchemaTrouble):
     """The value cannot be validated in a bounded number of steps; says why, as a clause."""
 
 
-class _Budget:
-    __slots__ = ("left",)
-
-    def __init__(self, left: int) -> None:
-        self.left = left
-
-
-_current: ContextVar[_Budget | None] = ContextVar("budget", default=None)
-
-
 class budgeted:
     """A block with a budget of its own."""
 
-    __slots__ = ("_steps", "_token")
+    __slots__ = ("_token", "left")
 
     def __init__(self, steps: int) -> None:
-        self._steps = steps
+        self.left = steps
 
     def __enter__(self) -> None:
-        self._token = _current.set(_Budget(self._steps))
+        self._token = _current.set(self)
 
     def __exit__(self, *error: object) -> None:
         _current.reset(self._token)
+
+
+_current: ContextVar[budgeted | None] = ContextVar("budget", default=None)
 
 
 def bounded(steps: int = STEPS) -> AbstractContextManager[None]:
