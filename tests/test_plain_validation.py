@@ -130,15 +130,28 @@ def test_a_recursive_schema() -> None:
     assert not surely_fits({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, 1)
 
 
+def test_all_that_a_schema_says_counts() -> None:
+    either = {"anyOf": [{"type": "string", "minLength": 2}, {"type": "integer", "minimum": 1}]}
+    assert [surely_fits(either, value) for value in ("ab", 1, "a", 0)] == [True, True, False, False]
+    assert not surely_fits({"type": "string", "enum": ["a", None]}, None)
+    assert not surely_fits({"enum": ["a", None], "type": ["string", "array"]}, None)
+
+
 def test_values_are_equal_only_within_their_type() -> None:
     assert surely_fits({"enum": [1, "a"]}, 1)
     assert not surely_fits({"enum": [1, "a"]}, True)
+    assert not surely_fits({"enum": [0, True]}, 1)
     assert not surely_fits({"const": 0}, False)
     assert not surely_fits({"const": [1]}, [True])
     assert not surely_fits({"type": "integer"}, 1.0)
     assert not surely_fits({"type": "number"}, True)
     assert not surely_fits({"minimum": 0}, float("nan"))
     assert not surely_fits({"pattern": "(a+)+$"}, "a" * 5000)  # `re` may backtrack
+
+
+def test_a_schema_that_is_not_json_is_trouble() -> None:
+    with pytest.raises(SchemaTrouble, match="not JSON"):
+        first_error({"type": "string", "default": b"a"}, 1)
 
 
 class Text(str):

@@ -566,6 +566,14 @@ def test_a_broken_schema_breaks_nothing(schema: dict[str, Any]) -> None:
     assert refused(strict(schema)) is None or "Invalid schema" in refused(strict(schema))[0]  # type: ignore[index]
 
 
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [("not", {}), ("uniqueItems", True), ("anyOf", [{"type": "array"}]), ("oneOf", [])],
+)
+def test_what_is_beside_a_plain_type_is_looked_at(keyword: str, value: Any) -> None:
+    assert [*strict_problems(obj(a={"type": "string", keyword: value}))]
+
+
 def test_a_schema_that_is_no_object_is_left_to_q00() -> None:
     for schema in (None, 1, [], "x"):
         assert "Q20" not in [f.code for f in found(strict(schema))]  # type: ignore[arg-type]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 
 __all__ = ["STEPS", "NotJudged", "SchemaTrouble", "bounded", "budgeted", "spend"]
 
@@ -20,42 +19,36 @@ class NotJudged(SchemaTrouble):
     """The value cannot be validated in a bounded number of steps; says why, as a clause."""
 
 
-class _Budget(threading.local):
-    left: int | None = None
+class budgeted:
+    """A block with a budget of its own."""
+
+    __slots__ = ("_token", "left")
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self)
+
+    def __exit__(self, *error: object) -> None:
+        _current.reset(self._token)
 
 
-_budget = _Budget()
+_current: ContextVar[budgeted | None] = ContextVar("budget", default=None)
 
 
-@contextlib.contextmanager
-def bounded(steps: int = STEPS) -> Iterator[None]:
+def bounded(steps: int = STEPS) -> AbstractContextManager[None]:
     """A block whose validations share a budget of steps; that of an outer block holds.
 
     Raises:
         NotJudged: it is used up.
     """
-    if _budget.left is not None:
-        yield
-        return
-    _budget.left = steps
-    try:
-        yield
-    finally:
-        _budget.left = None
-
-
-@contextlib.contextmanager
-def budgeted(steps: int) -> Iterator[None]:
-    """A block with a budget of its own."""
-    before, _budget.left = _budget.left, steps
-    try:
-        yield
-    finally:
-        _budget.left = before
+    return budgeted(steps) if _current.get() is None else nullcontext()
 
 
 def spend(steps: int) -> None:
-    if _budget.left is not None:
-        _budget.left -= steps
-        if _budget.left < 0:
+    budget = _current.get()
+    if budget is not None:
+        budget.left -= steps
+        if budget.left < 0:
             raise NotJudged("it takes too many steps")

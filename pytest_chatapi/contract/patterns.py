@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from pytest_chatapi.contract.budget import NotJudged, spend
 from pytest_chatapi.contract.grammar import GrammarTrouble, matches
 from pytest_chatapi.contract.wording import show
 
-__all__ = ["has_match", "is_quick"]
+__all__ = ["has_match", "is_quick", "quick_matcher"]
 
 _QUICK_STEPS = 10_000_000
 """Steps that `re` may take on one text."""
@@ -27,8 +28,7 @@ def has_match(pattern: str, text: str) -> bool:
         NotJudged: that cannot be told.
     """
     if is_quick(pattern, text):
-        spend(_most_steps(pattern, text) // _STEPS_OF_RE)
-        return re.search(pattern, text) is not None
+        return quick_matcher(pattern)(text)
     re.compile(pattern)
     try:
         return matches(f"(?s:.*)(?:{pattern})(?s:.*)", text)
@@ -38,13 +38,25 @@ def has_match(pattern: str, text: str) -> bool:
 
 def is_quick(pattern: str, text: str) -> bool:
     """Whether `re` takes few steps for sure, however it backtracks."""
-    return _most_steps(pattern, text) <= _QUICK_STEPS
+    return _cost(pattern).steps(len(text)) <= _QUICK_STEPS
 
 
-def _most_steps(pattern: str, text: str) -> int:
-    cost = _cost(pattern)
-    steps: int = cost.ways * (len(text) + 1) ** cost.loops
-    return 4 ** len(text) * steps if cost.is_nested else steps
+def quick_matcher(pattern: str) -> Callable[[str], bool]:
+    """What tells that a text has a match; false also where `re` may take too many steps to tell.
+
+    Raises:
+        re.error: it is not a regular expression.
+    """
+    search, steps_of = re.compile(pattern).search, _cost(pattern).steps
+
+    def matches(text: str) -> bool:
+        steps = steps_of(len(text))
+        if steps > _QUICK_STEPS:
+            return False
+        spend(steps // _STEPS_OF_RE)
+        return search(text) is not None
+
+    return matches
 
 
 class _Cost(NamedTuple):
@@ -59,6 +71,11 @@ class _Cost(NamedTuple):
     loops: int
     ways: int
     is_nested: bool
+
+    def steps(self, length: int) -> int:
+        """The most that `re` may take on a text of this length."""
+        steps: int = self.ways * (length + 1) ** self.loops
+        return 4**length * steps if self.is_nested else steps
 
 
 _ESCAPED_OR_SET = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterable
-from functools import lru_cache
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from pytest_chatapi.contract.budget import spend
-from pytest_chatapi.contract.patterns import has_match, is_quick
+from pytest_chatapi.contract.patterns import quick_matcher
 from pytest_chatapi.contract.wire import JSON
 
 __all__ = ["Fits", "compiled"]
@@ -35,7 +34,7 @@ def compiled(schema: Any) -> Fits | None:
     An ``integer`` has to be an int, although JSON Schema would take 5.0.
     """
     try:
-        return _Compiler(schema).fits(schema) or _anything
+        return _function(*_Compiler(schema).fit(schema))
     except (_Unsure, RecursionError):
         return None
 
@@ -44,7 +43,15 @@ class _Unsure(Exception):
     """The schema is invalid, or has more than the keywords below."""
 
 
-_TYPES: dict[str, frozenset[type]] = {
+_Kinds: TypeAlias = frozenset[type]
+_Fit: TypeAlias = tuple[_Kinds, Fits | None]
+"""The types of the values that fit, and what else tells that a value of one of them does.
+
+Most members of objects are only bound to a type, so it is looked at where they are: a call for
+each would take longer than all the rest.
+"""
+
+_TYPES: dict[str, _Kinds] = {
     "null": frozenset({type(None)}),
     "boolean": frozenset({bool}),
     "integer": frozenset({int}),
@@ -53,7 +60,12 @@ _TYPES: dict[str, frozenset[type]] = {
     "array": frozenset({list}),
     "object": frozenset({dict}),
 }
-_PLAIN = frozenset({type(None), bool, int, float, str})
+_ALL = frozenset[type]().union(*_TYPES.values())
+_PLAIN = _ALL - {list, dict}
+# Values of these types may be equal to one of another type: 1, 1.0 and true.
+_NUMERIC = frozenset({bool, int, float})
+_ANYTHING: _Fit = (_ALL, None)
+_NOTHING: _Fit = (frozenset(), None)
 _NUMBERS = {
     "minimum": operator.ge,
     "maximum": operator.le,
@@ -68,7 +80,6 @@ _SIZES: dict[str, tuple[type, Callable[[Any, Any], bool]]] = {
     "minProperties": (dict, operator.ge),
     "maxProperties": (dict, operator.le),
 }
-_COMBINED: dict[str, Callable[[Iterable[bool]], bool]] = {"anyOf": any, "allOf": all}
 _OF_OBJECTS = frozenset({"properties", "required", "additionalProperties", "propertyNames"})
 # What says nothing about values, but has to be of this type.
 _ANNOTATIONS: dict[str, Any] = {
@@ -101,46 +112,51 @@ _TOO_MUCH = frozenset(
 class _Compiler:
     def __init__(self, root: Any) -> None:
         self._root = root
-        self._definitions: dict[str, Fits | None] = {}  # by reference
+        self._definitions: dict[str, _Fit] = {}  # by reference
 
-    def fits(self, schema: Any) -> Fits | None:
-        """What tells that a value fits; ``None`` where any value does.
+    def fit(self, schema: Any) -> _Fit:
+        """What fits a schema.
 
         Raises:
             _Unsure: see `compiled`.
         """
         if schema is True:
-            return None
+            return _ANYTHING
         if schema is False:
-            return _nothing
+            return _NOTHING
         if type(schema) is not dict:
             raise _Unsure
-        tests = []
+        kinds, has_members = _ALL, False
+        tests: list[Fits] = []
         for keyword, wanted in schema.items():
-            if keyword not in _OF_OBJECTS:
-                test = self._test(keyword, wanted, schema)
+            if keyword in _OF_OBJECTS:
+                has_members = True
+            elif keyword in _ANNOTATIONS:
+                if not isinstance(wanted, _ANNOTATIONS[keyword]):
+                    raise _Unsure
+            else:
+                fitting, test = self._keyword(keyword, wanted, schema)
+                if fitting is not _ALL:
+                    kinds = fitting if kinds is _ALL else kinds & fitting
                 if test is not None:
                     tests.append(test)
-        if not _OF_OBJECTS.isdisjoint(schema):
+        if has_members:
             tests.append(self._of_object(schema))
-        return _all(tests)
+        return kinds, _all(tests) if tests else None
 
-    def _test(self, keyword: str, wanted: Any, schema: Any) -> Fits | None:
-        """What a keyword asks for; ``None`` for nothing."""
-        if keyword in _ANNOTATIONS:
-            if not isinstance(wanted, _ANNOTATIONS[keyword]):
-                raise _Unsure
-            return None
+    def _keyword(self, keyword: str, wanted: Any, schema: Any) -> _Fit:
         if keyword == "type":
             return _typed(wanted)
+        if keyword == "items":
+            return self._of_items(wanted)
         if keyword == "enum":
             return _one_of(_list(wanted))
         if keyword == "const":
             return _one_of([wanted])
-        if keyword == "items":
-            return self._of_items(wanted)
-        if keyword in _COMBINED:
-            return self._combined(wanted, _COMBINED[keyword])
+        if keyword == "anyOf":
+            return _any_of([self.fit(branch) for branch in _list(wanted, 1)])
+        if keyword == "allOf":
+            return _all_of([self.fit(branch) for branch in _list(wanted, 1)])
         if keyword == "$ref":
             return self._referenced(wanted)
         if keyword in ("$defs", "definitions"):
@@ -156,36 +172,25 @@ class _Compiler:
                 raise _Unsure
         elif keyword in _TOO_MUCH:
             raise _Unsure
-        return None
+        return _ANYTHING
 
-    def _combined(self, branches: Any, combine: Callable[[Iterable[bool]], bool]) -> Fits:
-        tests = [self.fits(branch) or _anything for branch in _list(branches, 1)]
-
-        def fits_branches(value: JSON) -> bool:
-            spend(len(tests))
-            return combine(test(value) for test in tests)
-
-        return fits_branches
-
-    def _of_items(self, schema: Any) -> Fits | None:
-        fits = self.fits(schema)
-        if fits is None:
-            return None
+    def _of_items(self, schema: Any) -> _Fit:
+        kinds, test = self.fit(schema)
 
         def items(value: JSON) -> bool:
             if type(value) is not list:
                 return True
             spend(1 + len(value))
-            return all(map(fits, value))
+            return kinds.issuperset(map(type, value)) and (test is None or all(map(test, value)))
 
-        return items
+        return _ALL, items
 
     def _of_object(self, schema: Any) -> Fits:
-        members = {
-            name: self.fits(sub) for name, sub in _dict(schema.get("properties", {})).items()
-        }
-        others = self.fits(schema.get("additionalProperties", True))
-        names = self.fits(schema.get("propertyNames", True))
+        members = {name: self.fit(sub) for name, sub in _dict(schema.get("properties", {})).items()}
+        others = self.fit(schema.get("additionalProperties", True))
+        names = None
+        if "propertyNames" in schema:
+            names = _function(*self.fit(schema["propertyNames"]))
         required = frozenset(_texts(schema.get("required", [])))
 
         def has_members(value: JSON) -> bool:
@@ -195,8 +200,8 @@ class _Compiler:
             if not required <= value.keys():
                 return False
             for name, member in value.items():
-                fits = members.get(name, others)
-                if fits is not None and not fits(member):
+                kinds, test = members.get(name, others)
+                if type(member) not in kinds or (test is not None and not test(member)):
                     return False
             return names is None or all(map(names, value))
 
@@ -204,11 +209,11 @@ class _Compiler:
 
     def _define(self, keyword: str, definitions: Any, schema: Any) -> None:
         for name, definition in _dict(definitions).items():
-            fits = self.fits(definition)
+            fit = self.fit(definition)
             if schema is self._root:
-                self._definitions[f"#/{keyword}/{name}"] = fits
+                self._definitions[f"#/{keyword}/{name}"] = fit
 
-    def _referenced(self, reference: Any) -> Fits:
+    def _referenced(self, reference: Any) -> _Fit:
         """What looks the definition up when it is needed: it may refer to itself."""
         home, _, name = _text(reference).rpartition("/")
         if home not in ("#/$defs", "#/definitions") or not {"%", "~"}.isdisjoint(name):
@@ -216,70 +221,95 @@ class _Compiler:
         if name not in _dict(self._root.get(home[2:])):
             raise _Unsure
         known = self._definitions
+        if reference in known:
+            return known[reference]
 
         def fits_definition(value: JSON) -> bool:
             spend(1)  # with two references in each, definitions double the work
-            fits = known[reference]
-            return fits is None or fits(value)
+            kinds, test = known[reference]
+            return type(value) in kinds and (test is None or test(value))
 
-        return fits_definition
-
-
-def _anything(value: JSON) -> bool:
-    return True
+        return _ALL, fits_definition
 
 
-def _nothing(value: JSON) -> bool:
-    return False
+def _function(kinds: _Kinds, test: Fits | None) -> Fits:
+    if test is None:
+        return lambda value: type(value) in kinds
+    return lambda value: type(value) in kinds and test(value)
 
 
-def _all(tests: list[Fits]) -> Fits | None:
-    if not tests:
-        return None
-    first, rest = tests[0], _all(tests[1:])
-    return first if rest is None else lambda value: first(value) and rest(value)
+def _all(tests: list[Fits]) -> Fits:
+    first, *others = tests
+    if not others:
+        return first
+    rest = _all(others)
+    return lambda value: first(value) and rest(value)
 
 
-def _typed(wanted: Any) -> Fits:
-    return _of_types(wanted) if type(wanted) is str else _of_types(*_texts(wanted, 1))
+def _any_of(branches: list[_Fit]) -> _Fit:
+    kinds = _NOTHING[0].union(*[kinds for kinds, _ in branches])
+    # A type that one of the branches takes without a test needs none.
+    tested = kinds.difference(*[kinds for kinds, test in branches if test is None])
+    if not tested:
+        return kinds, None
+
+    def fits_a_branch(value: JSON) -> bool:
+        spend(len(branches))
+        kind = type(value)
+        return kind not in tested or any(
+            kind in kinds and test is not None and test(value) for kinds, test in branches
+        )
+
+    return kinds, fits_a_branch
 
 
-@lru_cache
-def _of_types(*names: str) -> Fits:
+def _all_of(branches: list[_Fit]) -> _Fit:
+    kinds = _ALL.intersection(*[kinds for kinds, _ in branches])
+    tests = [test for _, test in branches if test is not None]
+
+    def fits_branches(value: JSON) -> bool:
+        spend(len(branches))
+        return all(test(value) for test in tests)
+
+    return kinds, fits_branches if tests else None
+
+
+def _typed(wanted: Any) -> _Fit:
+    if type(wanted) is str and wanted in _TYPES:
+        return _TYPES[wanted], None
+    names = _texts(wanted, 1)
     if not _TYPES.keys() >= set(names):
         raise _Unsure
-    kinds = frozenset().union(*(_TYPES[name] for name in names))
-    return lambda value: type(value) in kinds
+    return _NOTHING[0].union(*[_TYPES[name] for name in names]), None
 
 
-def _one_of(values: list[Any]) -> Fits:
-    # 1, 1.0 and true are equal in Python.
-    allowed = {(type(value), value) for value in values if type(value) in _PLAIN}
-    return lambda value: type(value) in _PLAIN and (type(value), value) in allowed
+def _one_of(values: list[Any]) -> _Fit:
+    kinds = _PLAIN & set(map(type, values))
+    plain = [value for value in values if type(value) in kinds]
+    if kinds.isdisjoint(_NUMERIC):
+        return kinds, frozenset(plain).__contains__
+    allowed = {(type(value), value) for value in plain}
+    return kinds, lambda value: (type(value), value) in allowed
 
 
-def _bounded(bound: Any, holds: Callable[[Any, Any], bool]) -> Fits:
+def _bounded(bound: Any, holds: Callable[[Any, Any], bool]) -> _Fit:
     if type(bound) not in (int, float):
         raise _Unsure
-    return lambda value: type(value) not in (int, float) or holds(value, bound)
+    return _ALL, lambda value: type(value) not in (int, float) or holds(value, bound)
 
 
-def _sized(bound: Any, kind: Any, holds: Callable[[Any, Any], bool]) -> Fits:
+def _sized(bound: Any, kind: Any, holds: Callable[[Any, Any], bool]) -> _Fit:
     if type(bound) is not int or bound < 0:
         raise _Unsure
-    return lambda value: type(value) is not kind or holds(len(value), bound)
+    return _ALL, lambda value: type(value) is not kind or holds(len(value), bound)
 
 
-def _matching(pattern: Any) -> Fits:
+def _matching(pattern: Any) -> _Fit:
     try:
-        re.compile(_text(pattern))
+        matches = quick_matcher(_text(pattern))
     except (re.error, OverflowError, Warning):  # which pytest may turn into errors
         raise _Unsure from None
-
-    def matches(value: JSON) -> bool:
-        return type(value) is not str or (is_quick(pattern, value) and has_match(pattern, value))
-
-    return matches
+    return _ALL, lambda value: type(value) is not str or matches(value)
 
 
 def _text(value: Any) -> str:

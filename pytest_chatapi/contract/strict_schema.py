@@ -10,16 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from pytest_chatapi.contract.schema_memo import known_of
 from pytest_chatapi.contract.validation import Path
-from pytest_chatapi.contract.wire import JSON, JSONObject, fingerprint
+from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import ABSENT, Shown, listed
 
 __all__ = ["StrictProblem", "strict_problems", "strict_schemas"]
-
-# Fingerprints of schemas without a problem: a suite sends the same few all the time.
-_accepted: set[bytes] = set()
-_MOST_ACCEPTED = 256
-_LONGEST_ACCEPTED = 100_000
 
 MOST_PROPERTIES = 5_000
 MOST_LEVELS = 10
@@ -46,6 +42,9 @@ _UNSUPPORTED = (
     "uniqueItems",
 )
 _TYPED = ("type", "enum", "$ref", "anyOf", *_UNSUPPORTED)
+_LEAVES = ("string", "number", "integer", "boolean", "null")
+# What else than its type is looked at in a schema.
+_LOOKED_AT = frozenset({"$ref", "anyOf", "const", "enum", "items", "properties", *_UNSUPPORTED})
 
 
 class StrictProblem(NamedTuple):
@@ -91,11 +90,8 @@ def _schema_in(
 
 def strict_problems(schema: JSONObject) -> Iterator[StrictProblem]:
     """What the service refuses in one schema: its root, each schema in it, then its size."""
-    try:
-        key = fingerprint(schema)
-    except ValueError:
-        key = b""
-    if key in _accepted:
+    known = known_of(schema)
+    if known.is_accepted:
         return
     root = _root_problem(schema)
     if root is not None:
@@ -107,10 +103,7 @@ def strict_problems(schema: JSONObject) -> Iterator[StrictProblem]:
         for problem in problems:
             is_accepted = False
             yield problem
-    if is_accepted and 0 < len(key) <= _LONGEST_ACCEPTED:
-        if len(_accepted) >= _MOST_ACCEPTED:
-            _accepted.clear()
-        _accepted.add(key)
+    known.is_accepted = is_accepted
 
 
 def _root_problem(schema: JSONObject) -> StrictProblem | None:
@@ -149,6 +142,8 @@ class _Walk:
             path, schema, level = waiting.pop()
             if not isinstance(schema, dict) or len(path) > _LONGEST_PATH:
                 continue
+            if schema.get("type") in _LEAVES and _LOOKED_AT.isdisjoint(schema):
+                continue  # as most of them are
             reference = schema.get("$ref")
             if isinstance(reference, str):
                 if reference not in followed:
@@ -272,6 +267,8 @@ def _object_problems(path: Path, schema: JSONObject) -> Iterator[StrictProblem]:
         )
     properties, required = schema.get("properties"), schema.get("required")
     names = properties if isinstance(properties, dict) else {}
+    if required == [*names]:
+        return  # as libraries write it
     listed_names = required if isinstance(required, list) else []
     known = {name for name in listed_names if isinstance(name, str)}
     missing = [name for name in names if name not in known]

@@ -21,7 +21,8 @@ from pytest_chatapi.contract.budget import (
     spend,
 )
 from pytest_chatapi.contract.patterns import has_match, is_quick
-from pytest_chatapi.contract.plain_validation import Fits, compiled
+from pytest_chatapi.contract.plain_validation import compiled
+from pytest_chatapi.contract.schema_memo import known_of
 from pytest_chatapi.contract.wire import JSON, JSONObject, fingerprint
 from pytest_chatapi.contract.wording import shortened, show, show_member
 
@@ -40,24 +41,9 @@ _ERROR = 10
 """Steps that an error counts for, in each keyword that passes it on."""
 
 
-class _Schema:
-    """A schema as it is remembered.
-
-    Attributes:
-        fits: tells without jsonschema that a value fits; ``None`` where that cannot be told.
-        validator: of jsonschema, made for the first value that `fits` does not settle.
-    """
-
-    __slots__ = ("fits", "validator")
-
-    def __init__(self, fits: Fits | None) -> None:
-        self.fits = fits
-        self.validator: Any = None
-
-
-# Least recently used first out.
+# Of jsonschema, for the schemas that have not fitted. Least recently used first out.
 _LIMIT = 256
-_schemas: OrderedDict[bytes, _Schema] = OrderedDict()
+_validators: OrderedDict[bytes, Any] = OrderedDict()
 
 
 def mismatch(schema: JSONObject, value: JSON) -> tuple[str, str] | None:
@@ -81,15 +67,14 @@ def first_error(schema: JSONObject, value: JSON) -> tuple[str, str] | None:
         SchemaTrouble: the schema is not valid, or a reference in it leads nowhere.
         NotJudged: it takes too many steps to tell.
     """
-    remembered = _remembered(schema)
-    if remembered.fits is not None and _surely_fits(remembered.fits, value):
+    if _surely_fits(schema, value):
         return None
     from jsonschema.exceptions import best_match
 
     errors: list[Any] = []
     try:
         with bounded():
-            validator = _validator(remembered, schema)
+            validator = _validator(schema)
             try:
                 for error in validator.iter_errors(value):
                     errors.append(error)  # what was found before it raises counts
@@ -119,52 +104,56 @@ def first_error(schema: JSONObject, value: JSON) -> tuple[str, str] | None:
     return ("" if place == "$" else f" at {place}"), message
 
 
-def _remembered(schema: JSONObject) -> _Schema:
-    try:
-        key = _key(schema)
-        remembered = _schemas.get(key)
-        if remembered is None:
-            json.dumps(schema)
-    except (ValueError, TypeError, RecursionError):
-        raise SchemaTrouble("not JSON") from None
-    if remembered is not None:
-        _schemas.move_to_end(key)
-        return remembered
-    remembered = _schemas[key] = _Schema(compiled(schema))
-    if len(_schemas) > _LIMIT:
-        _schemas.popitem(last=False)
-    return remembered
-
-
 def _key(schema: JSONObject) -> bytes:
     try:
         return fingerprint(schema)
     except ValueError:  # such as a text of a class of its own
-        return json.dumps(schema).encode()
+        return _json(schema).encode()
 
 
-def _surely_fits(fits: Fits, value: JSON) -> bool:
+def _json(schema: JSONObject) -> str:
+    try:
+        return json.dumps(schema)
+    except (ValueError, TypeError, RecursionError):
+        raise SchemaTrouble("not JSON") from None
+
+
+def _surely_fits(schema: JSONObject, value: JSON) -> bool:
+    known = known_of(schema)
+    if known.fits is None:
+        known.fits = compiled(schema) or _not_surely
     try:
         with bounded():
-            return fits(value)
+            return known.fits(value)
     except (NotJudged, RecursionError):
         return False
 
 
-def _validator(remembered: _Schema, schema: JSONObject) -> Any:
-    if remembered.validator is None:
-        from jsonschema import Draft202012Validator
-        from jsonschema.exceptions import best_match
+def _not_surely(value: JSON) -> bool:
+    return False
 
-        meta = _validator_class()(
-            Draft202012Validator.META_SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER
-        )
-        with budgeted(STEPS):  # of its own, since this is done once
-            error = best_match(meta.iter_errors(schema))
-        if error is not None:
-            raise SchemaTrouble(error.message)
-        remembered.validator = validator_of(schema)
-    return remembered.validator
+
+def _validator(schema: JSONObject) -> Any:
+    """The validator of a schema: its messages depend on the order of the members, too."""
+    key = _key(schema)
+    if key in _validators:
+        _validators.move_to_end(key)
+        return _validators[key]
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
+    _json(schema)
+    meta = _validator_class()(
+        Draft202012Validator.META_SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER
+    )
+    with budgeted(STEPS):  # of its own, since this is done once
+        error = best_match(meta.iter_errors(schema))
+    if error is not None:
+        raise SchemaTrouble(error.message)
+    validator = _validators[key] = validator_of(schema)
+    if len(_validators) > _LIMIT:
+        _validators.popitem(last=False)
+    return validator
 
 
 def validator_of(schema: JSON) -> Any:
