@@ -95,7 +95,7 @@ class Text:
         if ("<" in window or ("[" in window and "[TOOL" in window)) and not self.markup:
             match = TOOL_MARKUP.search(window)
             self.markup = match[0] if match else ""
-        if self.leaks is None and may_leak(joined):
+        if self.leaks is None and may_leak(joined, last=last):
             line = self._tail[self._tail.rfind("\n") + 1 :]
             self.leaks = Leaks(not self._is_blank, line)
         if self.leaks is not None:

@@ -41,6 +41,7 @@ _MARKER = re.compile(
     r"|(?P<bar_square>\|(?:endofturn|assistant|user|system)\|)"
     r")\]|◁(?P<end>/)?(?P<think_wide>think)▷"
 )
+_BRACKET = re.compile(r"\[[/|A-Z]")  # with which the markers in square brackets begin
 _FENCE = re.compile(r"^[ \t>]*(`{3,}|~{3,})([^\n]*)", re.MULTILINE)
 _TICKS = re.compile("`+")
 
@@ -64,9 +65,17 @@ class Leak(NamedTuple):
     near: str
 
 
-def may_leak(text: str) -> bool:
-    """Whether text has a character with which a marker or code begins."""
-    return "<" in text or "[" in text or "`" in text or "~" in text or "◁" in text
+def may_leak(text: str, *, last: bool) -> bool:
+    """Whether `Leaks` has to look at text before which it had nothing to look at.
+
+    Args:
+        last: nothing follows, so that neither code nor half a marker at the end matters.
+    """
+    if "<" in text or "◁" in text:
+        return True
+    if last:
+        return "[" in text and _BRACKET.search(text) is not None
+    return "[" in text or "`" in text or "~" in text
 
 
 def kinds_in(text: str) -> set[str]:
