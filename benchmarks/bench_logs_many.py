@@ -520,7 +520,9 @@ def right(folder: Path) -> Iterator[Row]:
     inside = total = 0
     for plant, rate, days in phases():
         names = [f"{FIRST_DAY + timedelta(day):%Y-%m-%d}" for day in days]
-        of_days = [series[plant.code, plant.provider, plant.model, name] for name in names]
+        # Planted in all rows of a model; the report counts those that could have had the finding.
+        places = [(plant.code, plant.provider, plant.model, name) for name in names]
+        of_days = [Rate(series.get(place, Rate(0, 0)).found, truth[place].rows) for place in places]
         inside += sum(is_inside(rate, of_day) for of_day in of_days)
         total += len(of_days)
         found = sum(of_days, Rate(0, 0))

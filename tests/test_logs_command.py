@@ -94,10 +94,40 @@ def test_the_report(run: Run) -> None:
         "240 rows checked in 1 file, 2026-11-01 to 2026-11-10: 1 rate too high",
         "explain: chatapi rules U02; allow: --max-rate U02=10%",
     ]
-    at = lines.index("not exercised by any row: stream life cycle, event-stream framing, errors,")
-    assert lines[at + 1] == "  headers"
+    at = lines.index(
+        "not exercised by any row: stream life cycle, event-stream framing, tool calls,"
+    )
+    assert lines[at + 1] == "  structured output, logprobs, errors, headers"
     at = lines.index("  example  $.usage.total_tokens: the total is 1 too high")
     assert all(line.startswith("           log.jsonl:") for line in lines[at + 1 : at + 4])
+
+
+TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {}}}]
+CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+CHOICE = ANSWER["choices"][0]
+
+
+@pytest.mark.parametrize(
+    ("code", "parameters", "choice"),
+    [
+        ("C03", {"tools": TOOLS}, {}),
+        ("C03", {"functions": [{"name": "look"}]}, {}),
+        ("C03", {}, {"message": {**CHOICE["message"], "tool_calls": [CALL]}}),
+        ("J01", {"response_format": {"type": "json_object"}}, {}),
+        ("L03", {"logprobs": True}, {}),
+        ("L03", {}, {"logprobs": {"content": [], "refusal": None}}),
+    ],
+)
+def test_rows_that_could_not_have_a_finding_are_no_evidence(
+    run: Run, code: str, parameters: dict[str, Any], choice: dict[str, Any]
+) -> None:
+    response = {**ANSWER, "choices": [{**CHOICE, **choice}]}
+    could = litellm(1, model_parameters=parameters, response=response)
+    Path("log.jsonl").write_text(text_of(ROWS[:2]))
+    _, out, _ = run("--max-rate", f"{code}=1%", "log.jsonl")
+    assert f"  {code} at most 1%: not exercised, no row could have it\n" in out
+    Path("log.jsonl").write_text(text_of([*ROWS[:2], could]))
+    assert as_json(run, "--max-rate", f"{code}=1%", "log.jsonl")["limits"][0]["rows"] == 1
 
 
 def test_notes_are_counted_unless_selected(run: Run) -> None:
@@ -450,8 +480,8 @@ def test_what_was_done_is_not_done_again(run: Run, monkeypatch: pytest.MonkeyPat
         ('"assembled": 1', '"assembled": "x"'),
         ('"U02", "error"', '"U99", "error"'),
         ('"U02", "error"', '"U02", "bad"'),
-        ('"CJKLQSU": 1', '"CJKLQSU": -50'),
-        ('"CJKLQSU": 1', '"CJKLQSU": null'),
+        ('"KQSU": 1', '"KQSU": -50'),
+        ('"KQSU": 1', '"KQSU": null'),
         ('"skipped": {}', '"skipped": []'),
     ],
 )

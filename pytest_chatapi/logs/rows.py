@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from pytest_chatapi.contract.assemble import Answer
 from pytest_chatapi.contract.check import CheckResult
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import Finding
@@ -49,8 +50,10 @@ class CheckedRow(NamedTuple):
         skipped: why it was not checked (see `Report.skipped`); empty if it was.
         problem: why it could not be read; empty if it was.
         families: the letters of the rules that it exercised: those about streams are exercised by
-            none but a stream, those about the wire by nothing that a log assembled. Then each rule
-            that is left out for the row's file, after a ``-``.
+            none but a stream, those about tool calls where tools are offered or called, those about
+            structured output and log probabilities where there are any or should be, those about
+            the wire by nothing that a log assembled. Then each rule that is left out for the row's
+            file, after a ``-``.
         is_assembled: see `Exchange.assembled`.
         is_unanswered: it has no response, so only its request was checked.
     """
@@ -101,7 +104,8 @@ def _families(exchange: Exchange, result: CheckResult) -> str:
     letters = "Q" if request is not None and request.body is not None else ""
     if response is not None:
         if answer is not None:
-            letters += "CJLSUK" if letters else "CJLSU"
+            letters += "SUK" if letters else "SU"
+            letters += _exercised_by(answer)
         elif response.status < 400:
             letters += "DS"
         if not exchange.assembled:
@@ -111,6 +115,20 @@ def _families(exchange: Exchange, result: CheckResult) -> str:
     if result.findings:
         letters += "".join([finding.code[0] for finding in result.findings])
     return _sorted(letters)
+
+
+def _exercised_by(answer: Answer) -> str:
+    """The families of what only some answers have: C, J and L."""
+    ask, choices = answer.ask, answer.choices.values()
+    letters = "" if ask.format is None else "J"
+    if not _TOOLS.isdisjoint(ask.members) or any(choice.called for choice in choices):
+        letters += "C"
+    if ask.logprobs or any(choice.logprobs for choice in choices):
+        letters += "L"
+    return letters
+
+
+_TOOLS = {"tools", "functions"}
 
 
 @lru_cache(4096)

@@ -171,11 +171,10 @@ def _limits(outcome: Outcome, paint: Paint) -> Iterator[str]:
             text = f"{head}: not exercised, no row could have it"
         else:
             low, high = map(percent, verdict.rate.interval)
-            says = {
-                "above": "above",
-                "within": "within",
-                "undecided": f"undecided, {plural(verdict.rate.rows, 'row')} are too few",
-            }[verdict.says]
+            rows = verdict.rate.rows
+            says: str = verdict.says
+            if says == "undecided":
+                says += f", {plural(rows, 'row')} {'is' if rows == 1 else 'are'} too few"
             value = percent(verdict.rate.value)
             text = f"{head}{place}: {says}, {value} ({low} to {high})"
         style = {"above": "error", "within": "good"}.get(verdict.says, "warning")
