@@ -105,24 +105,38 @@ def test_the_report(run: Run) -> None:
 TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {}}}]
 CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
 CHOICE = ANSWER["choices"][0]
+CALLING = {**CHOICE["message"], "content": None, "tool_calls": [CALL]}
+
+
+TOKEN = {"token": "{}", "logprob": -0.1, "bytes": [123, 125], "top_logprobs": []}
+
+
+def batch(choice: dict[str, Any]) -> dict[str, Any]:
+    """A line of OpenAI's batch output, which does not have the request."""
+    answer = {"status_code": 200, "request_id": "r", "body": {**ANSWER, "choices": [choice]}}
+    return {"id": "b", "custom_id": "c", "response": answer, "error": None}
+
+
+def answered(parameters: dict[str, Any], **choice: Any) -> dict[str, Any]:
+    message = {**CHOICE["message"], "content": "{}"}
+    response = {**ANSWER, "choices": [{**CHOICE, "message": message, **choice}]}
+    messages = [{"role": "user", "content": "As JSON."}]
+    return litellm(1, messages=messages, model_parameters=parameters, response=response)
 
 
 @pytest.mark.parametrize(
-    ("code", "parameters", "choice"),
+    ("code", "could"),
     [
-        ("C03", {"tools": TOOLS}, {}),
-        ("C03", {"functions": [{"name": "look"}]}, {}),
-        ("C03", {}, {"message": {**CHOICE["message"], "tool_calls": [CALL]}}),
-        ("J01", {"response_format": {"type": "json_object"}}, {}),
-        ("L03", {"logprobs": True}, {}),
-        ("L03", {}, {"logprobs": {"content": [], "refusal": None}}),
+        ("C03", answered({"tools": TOOLS})),
+        ("C03", answered({"functions": [{"name": "look"}]})),
+        ("C03", batch({**CHOICE, "message": CALLING, "finish_reason": "tool_calls"})),
+        ("J01", answered({"response_format": {"type": "json_object"}})),
+        ("L03", answered({"logprobs": True}, logprobs={"content": [TOKEN], "refusal": None})),
     ],
 )
 def test_rows_that_could_not_have_a_finding_are_no_evidence(
-    run: Run, code: str, parameters: dict[str, Any], choice: dict[str, Any]
+    run: Run, code: str, could: dict[str, Any]
 ) -> None:
-    response = {**ANSWER, "choices": [{**CHOICE, **choice}]}
-    could = litellm(1, model_parameters=parameters, response=response)
     Path("log.jsonl").write_text(text_of(ROWS[:2]))
     _, out, _ = run("--max-rate", f"{code}=1%", "log.jsonl")
     assert f"  {code} at most 1%: not exercised, no row could have it\n" in out

@@ -118,12 +118,14 @@ def _families(exchange: Exchange, result: CheckResult) -> str:
 
 
 def _exercised_by(answer: Answer) -> str:
-    """The families of what only some answers have: C, J and L."""
+    """The families of what only some answers have: C, J and L. (What is missing is a finding, whose
+    letter is added.)
+    """
     ask, choices = answer.ask, answer.choices.values()
     letters = "" if ask.format is None else "J"
     if not _TOOLS.isdisjoint(ask.members) or any(choice.called for choice in choices):
         letters += "C"
-    if ask.logprobs or any(choice.logprobs for choice in choices):
+    if any(choice.logprobs for choice in choices):
         letters += "L"
     return letters
 
