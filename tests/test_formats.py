@@ -14,14 +14,24 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_chatapi.contract.exchange import Exchange, Source
+from pytest_chatapi.contract.wording import ABSENT
 from pytest_chatapi.errors import ReadError
-from pytest_chatapi.reading import formats
+from pytest_chatapi.reading import formats, registry
+from pytest_chatapi.reading.bodies import BodyProblem
 from pytest_chatapi.reading.find import find
 from pytest_chatapi.reading.format import TextFormat
 from pytest_chatapi.reading.reader import NotARecording, read, read_file, values_of
-from pytest_chatapi.reading.registry import exchange_of, not_a_recording, registered
+from pytest_chatapi.reading.registry import (
+    body_of,
+    exchange_of,
+    format_of,
+    not_a_recording,
+    registered,
+)
 
 PIGEON = """
 import re
@@ -95,10 +105,14 @@ def add_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
         (folder / f"{name}.py").write_text(source)
         names.append(name)
         importlib.invalidate_caches()
-        registered.cache_clear()
+        forget()
+
+    def forget() -> None:
+        for remembered in (registered, registry._matching, registry._bodies):
+            remembered.cache_clear()
 
     yield add
-    registered.cache_clear()
+    forget()
     for name in names:
         sys.modules.pop(f"{formats.__name__}.{name}", None)
         vars(formats).pop(name, None)
@@ -222,3 +236,42 @@ def test_the_order_of_formats_is_certain() -> None:
     for level in (registered().texts, registered().values):
         numbers = [format.precedence for format in level]
         assert numbers == sorted(set(numbers))
+
+
+# What the functions of formats look for beside the marks.
+_NAMES = st.sampled_from(
+    "StatusCode body_content choices content error host input messages method model object output "
+    "path role status type".split()
+)
+_LEAVES = st.sampled_from([None, "ok", "SPAN", "list", "json", 200, [], {}, [{"role": "user"}]])
+
+
+@st.composite
+def parts(draw: st.DrawFn) -> dict[str, Any]:
+    """An object that has something of a format, itself or in one of its members."""
+    marks = draw(st.sampled_from([format.marks for format in registered().values if format.marks]))
+    names = _NAMES | st.sampled_from(sorted(marks))
+    members = st.dictionaries(names, _LEAVES, max_size=4)
+    inner = {name: members | _LEAVES for name in ("body", "request", "response")}
+    return draw(members) | draw(st.fixed_dictionaries({}, optional=inner))
+
+
+@given(parts())
+def test_marks_rule_out_nothing_that_matches(value: dict[str, Any]) -> None:
+    every = [format for format in registered().values if format.matches]
+    assert format_of(value) is next((f for f in every if f.matches and f.matches(value)), None)
+
+
+@given(parts())
+def test_marks_rule_out_no_body(part: dict[str, Any]) -> None:
+    def of_any() -> Any:
+        bodies = (f.body(part, "response") for f in registered().values if f.body)
+        return next((body for body in bodies if body is not ABSENT), None)
+
+    def told(body: Callable[[], Any]) -> Any:
+        try:
+            return body()
+        except BodyProblem as error:
+            return str(error)
+
+    assert told(lambda: body_of(part, "response")) == told(of_any)

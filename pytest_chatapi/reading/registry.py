@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import pkgutil
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import NamedTuple
 
@@ -75,7 +75,6 @@ class Registered(NamedTuple):
 
     texts: list[TextFormat]
     values: list[ValueFormat]
-    bodies: list[Callable[[JSONObject, Side], JSON]]
 
     def every(self) -> list[Format]:
         return [*self.texts, *self.values]
@@ -89,12 +88,33 @@ def registered() -> Registered:
         for module in pkgutil.iter_modules(formats.__path__)
     ]
     every.sort(key=lambda format: format.precedence)
-    values = [format for format in every if isinstance(format, ValueFormat)]
     return Registered(
         [format for format in every if isinstance(format, TextFormat)],
-        values,
-        [format.body for format in values if format.body],
+        [format for format in every if isinstance(format, ValueFormat)],
     )
+
+
+_MOST_NAMES = 100
+"""Names up to which is remembered which formats they leave: the rows of a log have few sets."""
+
+
+def _may_be(format: ValueFormat, names: tuple[JSON, ...]) -> bool:
+    return not format.marks or not format.marks.isdisjoint(names)
+
+
+@functools.lru_cache(maxsize=256)
+def _matching(names: tuple[JSON, ...]) -> list[tuple[ValueFormat, Callable[[JSONObject], bool]]]:
+    """The formats of which an object may be an exchange, with what tells them."""
+    every = registered().values
+    return [
+        (format, format.matches) for format in every if format.matches and _may_be(format, names)
+    ]
+
+
+@functools.lru_cache(maxsize=256)
+def _bodies(names: tuple[JSON, ...]) -> list[Callable[[JSONObject, Side], JSON]]:
+    """What may find the body of a part."""
+    return [format.body for format in registered().values if format.body and _may_be(format, names)]
 
 
 def format_of_text(head: bytes, complete: bool) -> TextFormat | None:
@@ -137,10 +157,16 @@ def items_of(document: JSON, *, bare: bool) -> tuple[ValueFormat | None, list[JS
 def format_of(value: JSON) -> ValueFormat | None:
     """The format in which `value` is one exchange, if there is one."""
     if isinstance(value, dict):
-        for format in registered().values:
-            if format.matches and format.matches(value):
+        names = (*value, *_names(value.get("request")), *_names(value.get("response")))
+        matching = _matching if len(names) <= _MOST_NAMES else _matching.__wrapped__
+        for format, matches in matching(names):
+            if matches(value):
                 return format
     return None
+
+
+def _names(value: JSON) -> Iterable[JSON]:
+    return value if isinstance(value, dict) else ()
 
 
 def exchange_of(
@@ -185,7 +211,9 @@ def body_of(part: JSONObject, side: Side) -> JSON:
     Raises:
         BodyProblem: it is damaged.
     """
-    for body_by in registered().bodies:
+    names = (*part, *_names(part.get("body")))
+    bodies = _bodies if len(names) <= _MOST_NAMES else _bodies.__wrapped__
+    for body_by in bodies(names):
         body = body_by(part, side)
         if body is not ABSENT:
             return body

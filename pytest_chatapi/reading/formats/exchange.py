@@ -12,7 +12,7 @@ from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import show
 from pytest_chatapi.reading.bodies import BodyProblem, plain_body
-from pytest_chatapi.reading.format import Origin, Side, ValueFormat
+from pytest_chatapi.reading.format import NOWHERE, Origin, Side, ValueFormat
 from pytest_chatapi.reading.parts import headers_of, printable, status_of
 from pytest_chatapi.reading.registry import NotAnExchange, body_of
 from pytest_chatapi.reading.shapes import (
@@ -83,10 +83,12 @@ def _is_part(part: JSONObject) -> bool:
 
 
 def _exchange(value: JSONObject, origin: Origin) -> Exchange | None:
-    return exchange_of_parts(value.get("request"), value.get("response"), value)
+    return exchange_of_parts(value.get("request"), value.get("response"), value, origin)
 
 
-def exchange_of_parts(request: JSON, response: JSON, value: JSONObject) -> Exchange | None:
+def exchange_of_parts(
+    request: JSON, response: JSON, value: JSONObject, origin: Origin
+) -> Exchange | None:
     """The exchange of a request and a response, in the form of a recorder or of a home-made log.
 
     Each is an object with a body and what came with it, or the body itself, or a text of either.
@@ -99,8 +101,9 @@ def exchange_of_parts(request: JSON, response: JSON, value: JSONObject) -> Excha
         BodyProblem: a body is damaged.
         NotAnExchange: the body of the response is not in any known place.
     """
-    asked = _request(parsed(request), value)
-    kept = None if response is None else _response(response, value, asked)
+    part = parsed(request)
+    asked = _request(part, value, origin if part is request else NOWHERE)
+    kept = None if response is None else _response(response, value, asked, origin)
     if kept is None:
         return Exchange(asked) if asked else None
     answer, assembled = kept
@@ -136,18 +139,21 @@ def _addressed(request: Request, response: Response, value: JSONObject) -> Reque
 # -- requests ----------------------------------------------------------------------------
 
 
-def _request(part: JSON, value: JSONObject) -> Request | None:
-    above = _url(value, "url", "uri", "endpoint")
+def _request(part: JSON, value: JSONObject, origin: Origin) -> Request | None:
     if not isinstance(part, dict):
+        above = _url(value, "url", "uri", "endpoint")
         if are_messages(value.get("messages")):
             return Request(url=above, body=chat_request(value, response=value.get("response")))
         return Request(url=above) if "/" in above else None
     headers = headers_of(part.get("headers"))
-    body = _plain_body(part, "request", headers)
+    body = _plain_body(part, "request", headers, origin)
     if body is None and "body" not in part:
         body = _own_request(part)
-    method = printable(part.get("method")).strip().lstrip(":").upper()  # Ruby's :post
-    return Request(method or "POST", _url(part, "uri", "url", "path") or above, headers, body)
+    method = part.get("method")
+    if method != "POST":
+        method = printable(method).strip().lstrip(":").upper() or "POST"  # Ruby's :post
+    url = _url(part, "uri", "url", "path") or _url(value, "url", "uri", "endpoint")
+    return Request(method, url, headers, body)
 
 
 def _url(part: JSONObject, *keys: str) -> str:
@@ -174,7 +180,9 @@ _Kept = tuple[Response, bool]
 """A response, and whether a log assembled it: see `Exchange`."""
 
 
-def _response(part: JSON, value: JSONObject, request: Request | None) -> _Kept | None:
+def _response(
+    part: JSON, value: JSONObject, request: Request | None, origin: Origin
+) -> _Kept | None:
     """``None`` where no response came."""
     is_labelled = isinstance(part, dict) and ("body" in part or not _LABELS.isdisjoint(part))
     if not is_labelled:
@@ -186,7 +194,7 @@ def _response(part: JSON, value: JSONObject, request: Request | None) -> _Kept |
         if not part and (request is None or not request.url):
             return None  # what logs have for a call that failed
     headers = headers_of(part.get("headers"))
-    body = _plain_body(part, "response", headers)
+    body = _plain_body(part, "response", headers, origin)
     status = status_of(value if _STATUSES.isdisjoint(part) else part)
     chunks = None
     if body is None and _BODIES.isdisjoint(part) and not _needs_no_body(status, request):
@@ -290,12 +298,12 @@ def _member(part: JSONObject, request: Request | None) -> tuple[JSON, JSON]:
 _TYPE = "content-type"
 
 
-def _plain_body(part: JSONObject, side: Side, headers: dict[str, str]) -> JSON:
+def _plain_body(part: JSONObject, side: Side, headers: dict[str, str], origin: Origin) -> JSON:
     try:
         recorded = body_of(part, side)
         if recorded == "" and side == "response" and "event-stream" in headers.get(_TYPE, ""):
             return ""  # a stream of nothing, and not one that was not recorded
-        return plain_body(recorded, headers.get("content-encoding", ""))
+        return plain_body(recorded, headers.get("content-encoding", ""), origin)
     except BodyProblem as error:
         raise BodyProblem(f"{side}: {error}") from None
 
@@ -303,6 +311,7 @@ def _plain_body(part: JSONObject, side: Side, headers: dict[str, str]) -> JSON:
 FORMAT = ValueFormat(
     name="JSON Lines",
     precedence=60,
+    marks=frozenset({"request", "response"}),
     traces=re.compile(rb'(?m)^[ \t-]*(?:request|response)[ \t]*:|"(?:request|response)"\s*:'),
     matches=_matches,
     exchange=_exchange,

@@ -125,6 +125,7 @@ def _usage(value: JSONObject) -> JSON:
 FORMAT = ValueFormat(
     name="Langfuse",
     precedence=57,
+    marks=frozenset({"type"}),
     traces=re.compile(rb'"GENERATION"'),
     items=_items,
     matches=_matches,

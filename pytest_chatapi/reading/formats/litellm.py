@@ -103,6 +103,7 @@ def _failure(value: JSONObject) -> Response | None:
 FORMAT = ValueFormat(
     name="LiteLLM",
     precedence=51,
+    marks=frozenset({"call_type", _WRAPPER}),
     traces=re.compile(rb'"call_type"\s*:'),
     matches=_matches,
     exchange=_exchange,

@@ -27,7 +27,8 @@ def _exchange(value: JSONObject, origin: Origin) -> Exchange:
         return Exchange(Request(url="/v1/messages/batches"))
     if "url" in value and "body" in value:
         method = printable(value.get("method")).upper() or "POST"
-        return Exchange(Request(method, printable(value["url"]), body=plain_body(value["body"])))
+        body = plain_body(value["body"], origin=origin)
+        return Exchange(Request(method, printable(value["url"]), body=body))
     response = value.get("response")
     if not isinstance(response, dict) or response.get("body") is None:
         # Expired, cancelled or refused before it was sent: there is no response.
@@ -35,7 +36,7 @@ def _exchange(value: JSONObject, origin: Origin) -> Exchange:
         code = printable(error.get("code")) if isinstance(error, dict) else ""
         lacks = f"unanswered ({code})" if code else "unanswered"
         return Exchange(Request(url="/v1/chat/completions"), lacks=lacks)
-    body = plain_body(response["body"])
+    body = plain_body(response["body"], origin=origin)
     # Other services have taken over the form, and their ids begin differently.
     is_openai = printable(value.get("id")).startswith("batch_req_")
     answer = Response(status_of(response), body=body)
@@ -46,6 +47,7 @@ def _exchange(value: JSONObject, origin: Origin) -> Exchange:
 FORMAT = ValueFormat(
     name="OpenAI batch",
     precedence=53,
+    marks=frozenset({"custom_id"}),
     traces=re.compile(rb'"custom_id"\s*:'),
     matches=_matches,
     exchange=_exchange,
