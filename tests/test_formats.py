@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import inspect
 import io
 import json
 import pkgutil
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -238,21 +240,18 @@ def test_the_order_of_formats_is_certain() -> None:
         assert numbers == sorted(set(numbers))
 
 
-# What the functions of formats look for beside the marks.
-_NAMES = st.sampled_from(
-    "StatusCode body_content choices content error host input messages method model object output "
-    "path role status type".split()
-)
 _LEAVES = st.sampled_from([None, "ok", "SPAN", "list", "json", 200, [], {}, [{"role": "user"}]])
 
 
 @st.composite
 def parts(draw: st.DrawFn, function: str) -> dict[str, Any]:
-    """An object that has something of a format, itself or in one of its members."""
-    every = [format.marks for format in registered().values if getattr(format, function)]
-    marks = draw(st.sampled_from([*filter(None, every)]))
-    names = _NAMES | st.sampled_from(sorted(marks))
-    members = st.dictionaries(names, _LEAVES, max_size=4)
+    """An object of names that the module of a format has, itself or in one of its members."""
+    every = [getattr(format, function) for format in registered().values if format.marks]
+    source = inspect.getsource(
+        sys.modules[draw(st.sampled_from([*filter(None, every)])).__module__]
+    )
+    names = st.sampled_from(re.findall(r'"([\w.]+)"', source))
+    members = st.dictionaries(names, _LEAVES, max_size=5)
     inner = dict.fromkeys(("body", "request", "response"), members | _LEAVES)
     return draw(members) | draw(st.fixed_dictionaries({}, optional=inner))
 

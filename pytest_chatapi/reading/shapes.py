@@ -18,6 +18,9 @@ from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.schemas import load
 from pytest_chatapi.contract.sse import looks_like_sse
 from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.wording import show
+from pytest_chatapi.reading.format import Side
+from pytest_chatapi.reading.json_text import JSONProblem, loads
 
 __all__ = [
     "are_messages",
@@ -30,6 +33,8 @@ __all__ = [
     "is_error",
     "is_of_other_api",
     "parsed",
+    "why_no_response",
+    "why_not_json",
 ]
 
 
@@ -41,6 +46,59 @@ def parsed(value: JSON) -> JSON:
         except (ValueError, RecursionError):
             pass
     return value
+
+
+# How a body begins, also where it is no longer JSON, since it was cut off or is what Python prints
+# of an object. The text of a message may begin with a brace too, but hardly with these members.
+_REQUEST = re.compile(
+    r"""
+    \s*\{[^{}\[\]]*?["'](?:messages["']\s*:\s*\[|model["']\s*:\s*["'])
+    |\s*\[\s*\{\s*["']role["']\s*:
+    """,
+    re.VERBOSE,
+)
+_RESPONSE = re.compile(
+    r"""
+    [\s\[]*\{[^{}\[\]]*?["'](?:
+        object["']\s*:\s*["']chat\.completion
+        |id["']\s*:\s*["']chatcmpl
+        |choices["']\s*:\s*\[\s*\{[^{}\[\]]*["'](?:message|delta)["']
+        |(?P<message>role["']\s*:\s*["']assistant["'])
+    )
+    |\s*\{\s*["']error["']\s*:\s*\{
+    |\s*(?P<printed>(?:ChatCompletion|ModelResponse)\w*\(\w+=)
+    """,
+    re.VERBOSE,
+)
+
+
+def why_not_json(text: JSON, side: Side) -> str:
+    """Why a text that begins as the body of a request or response is not JSON; empty for any other
+    value.
+
+    A lone message is one only where it is cut off: models write whole ones, a line each.
+    """
+    if not isinstance(text, str):
+        return ""
+    begins = (_REQUEST if side == "request" else _RESPONSE).match(text)
+    if begins is None:
+        return ""
+    try:
+        loads(text)
+        return ""
+    except JSONProblem as error:
+        reason = error.reason
+    if begins.lastgroup == "message" and not reason.endswith("cut off"):
+        return ""
+    if begins.lastgroup == "printed":
+        reason = "not JSON, but what Python prints of an object"
+    return f"the {side} is not understood: it is {reason}; log the whole body as JSON"
+
+
+def why_no_response(value: JSON) -> str:
+    """Why a value that is not an object is not the response of a chat completion."""
+    reason = why_not_json(value, "response")
+    return reason or f"the response is not understood: it is not an object, but {show(value)}"
 
 
 def are_messages(value: JSON) -> bool:

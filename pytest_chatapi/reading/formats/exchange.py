@@ -10,7 +10,6 @@ import re
 
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.wire import JSON, JSONObject
-from pytest_chatapi.contract.wording import show
 from pytest_chatapi.reading.bodies import BodyProblem, plain_body
 from pytest_chatapi.reading.format import NOWHERE, Origin, Side, ValueFormat
 from pytest_chatapi.reading.parts import headers_of, printable, status_of
@@ -24,13 +23,14 @@ from pytest_chatapi.reading.shapes import (
     is_error,
     is_of_other_api,
     parsed,
+    why_no_response,
+    why_not_json,
 )
 
 CHAT_PATH = "/chat/completions"
 """The URL of an exchange that a log shows to be a chat completion, without saying where it went."""
 
 _STATUSES = frozenset({"status", "status_code", "statusCode"})
-_NOT_UNDERSTOOD = "the response is not understood"
 _LABELS = _STATUSES | {"headers", "body", "parsed_body"}
 # Under one of these there is a body, or the recording says that there was none.
 _BODIES = frozenset({"body", "body_content", "body_type", "content", "cut", "parsed_body"})
@@ -99,7 +99,8 @@ def exchange_of_parts(
 
     Raises:
         BodyProblem: a body is damaged.
-        NotAnExchange: the body of the response is not in any known place.
+        NotAnExchange: the body of the response is not in any known place, or is only a part of one;
+            or that of its request is.
     """
     part = parsed(request)
     asked = _request(part, value, origin if part is request else NOWHERE)
@@ -107,6 +108,9 @@ def exchange_of_parts(
     if kept is None:
         return Exchange(asked) if asked else None
     answer, assembled = kept
+    reason = why_not_json(value.get("messages") if part is None else part, "request")
+    if reason and not is_of_other_api(None, answer):
+        raise NotAnExchange(reason)
     if assembled or answer.chunks is not None:
         # Without an address, a lone response would be held against the reference alone.
         asked = asked or Request()
@@ -142,8 +146,9 @@ def _addressed(request: Request, response: Response, value: JSONObject) -> Reque
 def _request(part: JSON, value: JSONObject, origin: Origin) -> Request | None:
     if not isinstance(part, dict):
         above = _url(value, "url", "uri", "endpoint")
-        if are_messages(value.get("messages")):
-            return Request(url=above, body=chat_request(value, response=value.get("response")))
+        messages = parsed(value.get("messages"))
+        if are_messages(messages):
+            return Request(url=above, body=chat_request(value, messages, value.get("response")))
         return Request(url=above) if "/" in above else None
     headers = headers_of(part.get("headers"))
     body = _plain_body(part, "request", headers, origin)
@@ -190,7 +195,7 @@ def _response(
         if kept is not None:
             return kept
         if not isinstance(part, dict):
-            raise NotAnExchange(f"{_NOT_UNDERSTOOD}: it is not an object, but {show(part)}")
+            raise NotAnExchange(why_no_response(part))
         if not part and (request is None or not request.url):
             return None  # what logs have for a call that failed
     headers = headers_of(part.get("headers"))
@@ -247,6 +252,8 @@ def _of_body(part: JSON, value: JSONObject, request: Request | None) -> _Kept | 
             return Response(status, body=body), False
         if request is None or request.url or not is_chat_request(parsed(request.body)):
             return None
+        if reason := why_not_json(body, "response"):
+            raise NotAnExchange(reason)
         message = {"role": "assistant", "content": body}
         return Response(status, body={"message": message}), True
     if not _is_wire(body):
@@ -290,7 +297,8 @@ def _member(part: JSONObject, request: Request | None) -> tuple[JSON, JSON]:
     if request is None or not request.url or CHAT_PATH in request.url:
         keys = ", ".join(map(printable, part)) or "none"
         raise NotAnExchange(
-            f"{_NOT_UNDERSTOOD}: its keys are {keys[:200]}, and none of them is the body"
+            f"the response is not understood: its keys are {keys[:200]}, and none of them is the "
+            "body"
         )
     return None, None
 

@@ -13,7 +13,8 @@ from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.reading.bodies import plain_body
 from pytest_chatapi.reading.format import Origin, ValueFormat
 from pytest_chatapi.reading.parts import printable, status_of
-from pytest_chatapi.reading.shapes import is_completion, is_of_other_api
+from pytest_chatapi.reading.registry import NotAnExchange
+from pytest_chatapi.reading.shapes import is_completion, is_of_other_api, parsed, why_no_response
 
 _MEMBERS = {"body", "error", "params", "response", "result"}
 
@@ -29,7 +30,11 @@ def _exchange(value: JSONObject, origin: Origin) -> Exchange:
         method = printable(value.get("method")).upper() or "POST"
         body = plain_body(value["body"], origin=origin)
         return Exchange(Request(method, printable(value["url"]), body=body))
-    response = value.get("response")
+    response = parsed(value.get("response"))
+    if response and not isinstance(response, dict):
+        raise NotAnExchange(why_no_response(response))
+    if is_completion(response):  # without the frame that OpenAI has around it
+        response = {"body": response}
     if not isinstance(response, dict) or response.get("body") is None:
         # Expired, cancelled or refused before it was sent: there is no response.
         error = value.get("error")
