@@ -54,11 +54,23 @@ class Row(NamedTuple):
         return json.dumps(self.value, default=_text).encode()  # a column may be of bytes
 
 
-def rows_of(batch: pa.RecordBatch) -> Iterator[Row]:
-    """The rows of a batch, in their order."""
+def rows_of(batch: pa.RecordBatch, source: str = "<rows>") -> Iterator[Row]:
+    """The rows of a batch, in their order.
+
+    Args:
+        source: what errors call the batch.
+
+    Raises:
+        ReadError: two columns have the same name, but not the same values.
+    """
     from pyarrow import types
 
-    columns = dict(zip(batch.schema.names, batch.columns, strict=True))  # a name may be there twice
+    columns: dict[str, pa.Array] = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        first = columns.setdefault(name, column)
+        if first is not column and not first.equals(column):
+            reason = f"two different columns are called {name!r}: rename or drop one"
+            raise ReadError(source, "", reason)
     ids: list[Any] = [""] * batch.num_rows
     if ROW_ID in columns:
         ids = [_text(value) for value in columns.pop(ROW_ID).to_pylist()]
