@@ -968,6 +968,16 @@ def test_a_path_without_files(name: str, reason: str, tree: Path) -> None:
     assert [error.reason for error in errors] == [reason]
 
 
+def test_a_url_is_no_pattern_and_shown_without_its_signature() -> None:
+    url = "https://h.test/logs/a.jsonl?se=2026&sig={}"
+    signed = url.format("s3cr3t%3D")
+    for call in (lambda: find([signed]), lambda: list(read(signed))):
+        with pytest.raises(ReadError) as caught:
+            call()
+        reason = "a URL: chatapi check --rates reads it, or download it"
+        assert str(caught.value) == f"{url.format('REDACTED')}: {reason}"
+
+
 def test_a_folder_without_recordings(tmp_path: Path) -> None:
     with pytest.raises(NotARecording) as caught:
         list(read(tmp_path))
