@@ -514,6 +514,15 @@ def test_a_broken_completion_of_litellm_is_checked() -> None:
     assert one(payload(response={})).response is None
 
 
+def test_a_broken_request_of_litellm_is_checked() -> None:
+    assert alarms(one(payload(messages=[{"content": "Hello"}]))) == ["Q00"]
+    assert alarms(one(payload(messages=["Hello"]))) == ["Q00"]
+    for messages in (None, [], "Hello"):
+        request = one(payload(messages=messages)).request
+        assert request is not None
+        assert request.body is None
+
+
 def test_litellm_redacted_its_log() -> None:
     hidden = completion(14, content="redacted-by-litellm")
     parameters = {"response_format": JSON_ONLY}

@@ -15,7 +15,6 @@ from pytest_chatapi.reading.format import Origin, ValueFormat
 from pytest_chatapi.reading.parts import printable
 from pytest_chatapi.reading.registry import NotAnExchange
 from pytest_chatapi.reading.shapes import (
-    are_messages,
     chat_request,
     is_completion,
     parsed,
@@ -94,7 +93,7 @@ def _body(value: JSONObject, response: JSON) -> JSON:
     messages = parsed(value.get("messages"))
     if reason := why_not_json(messages, "request"):
         raise NotAnExchange(reason)
-    if not are_messages(messages):
+    if not isinstance(messages, list) or not messages:
         return None
     parameters = parsed(value.get("model_parameters"))
     members = parameters if isinstance(parameters, dict) else {}
