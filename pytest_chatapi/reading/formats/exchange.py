@@ -108,9 +108,10 @@ def exchange_of_parts(
     if kept is None:
         return Exchange(asked) if asked else None
     answer, assembled = kept
-    reason = why_not_json(value.get("messages") if part is None else part, "request")
-    if reason and not is_of_other_api(None, answer):
-        raise NotAnExchange(reason)
+    if not isinstance(part, dict):
+        reason = why_not_json(value.get("messages") if part is None else part, "request")
+        if reason and not is_of_other_api(None, answer):
+            raise NotAnExchange(reason)
     if assembled or answer.chunks is not None:
         # Without an address, a lone response would be held against the reference alone.
         asked = asked or Request()
