@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import pkgutil
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib import import_module
 from typing import NamedTuple
 
@@ -157,16 +157,17 @@ def items_of(document: JSON, *, bare: bool) -> tuple[ValueFormat | None, list[JS
 def format_of(value: JSON) -> ValueFormat | None:
     """The format in which `value` is one exchange, if there is one."""
     if isinstance(value, dict):
-        names = (*value, *_names(value.get("request")), *_names(value.get("response")))
+        request, response = value.get("request"), value.get("response")
+        names = (
+            *value,
+            *(request if isinstance(request, dict) else ()),
+            *(response if isinstance(response, dict) else ()),
+        )
         matching = _matching if len(names) <= _MOST_NAMES else _matching.__wrapped__
         for format, matches in matching(names):
             if matches(value):
                 return format
     return None
-
-
-def _names(value: JSON) -> Iterable[JSON]:
-    return value if isinstance(value, dict) else ()
 
 
 def exchange_of(
@@ -211,7 +212,8 @@ def body_of(part: JSONObject, side: Side) -> JSON:
     Raises:
         BodyProblem: it is damaged.
     """
-    names = (*part, *_names(part.get("body")))
+    inner = part.get("body")
+    names = (*part, *inner) if isinstance(inner, dict) else (*part,)
     bodies = _bodies if len(names) <= _MOST_NAMES else _bodies.__wrapped__
     for body_by in bodies(names):
         body = body_by(part, side)
