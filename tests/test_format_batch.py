@@ -80,6 +80,8 @@ def test_a_response_without_its_frame_or_as_text() -> None:
     for response in (completion(14), json.dumps(completion(14)), json.dumps(body(completion(14)))):
         (exchange,) = read_lines(answered(response))
         assert codes(exchange) == ["U02"]
+    (other,) = read_lines(answered({"candidates": [{"content": {"parts": [{"text": "Hi"}]}}]}))
+    assert (endpoint(other), other_api(other)) == (None, "gemini")
     for response in ("Hi", [completion()], json.dumps(body(completion()))[:-9]):
         with pytest.raises(ReadError, match="f: line 1: the response is not understood: it is not"):
             read_lines(answered(response))

@@ -264,6 +264,7 @@ DAMAGED = [
     (ERROR[: ERROR.index("down")], CUT),
     (MESSAGE[:-3], CUT),
     ("\n".join(map(json.dumps, chunks())), "it is not valid JSON: Extra data"),
+    (json.dumps(BODY)[:60], CUT),
     (str(completion()), PRINTED),
     ("ChatCompletion(id='chatcmpl-L1', choices=[Choice(finish_reason='stop')])", OF_PYTHON),
 ]
@@ -327,6 +328,23 @@ def test_a_request_that_is_no_longer_json_is_refused(text: str, reason: str) -> 
     other = {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.1]}]}
     assert endpoint(one({"request": text, "response": other})) is None
     assert alarms(one({"request": "{name}, welcome", "response": completion(14)})) == ["U02"]
+
+
+def test_a_body_may_be_the_text_of_a_text() -> None:
+    twice = json.dumps(json.dumps(completion(14)))
+    for value in (
+        {"request": json.dumps(ASKED_TEXT), "response": twice},
+        payload(response=twice),
+        observation(output=twice),
+    ):
+        exchange = one(value)
+        assert exchange.request is not None
+        assert exchange.request.body == ASKED
+        assert alarms(exchange) == ["U02"]
+    text = json.dumps('{"city": "Oslo"}')  # not a body: it is what the model wrote
+    assert one({"request": ASKED, "response": text}).response == Response(
+        body={"message": {"role": "assistant", "content": text}}
+    )
 
 
 def test_messages_may_be_text() -> None:

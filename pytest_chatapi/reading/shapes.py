@@ -39,13 +39,20 @@ __all__ = [
 
 
 def parsed(value: JSON) -> JSON:
-    """The value in a text that is a JSON object or list; any other value as it is."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+    """The value in a text that is a JSON object or list, or the text of one; any other as it is."""
+    if isinstance(value, str) and value.lstrip()[:2].startswith(_BEGINNINGS):
         try:
-            return json.loads(value)
+            inner = json.loads(value)
         except (ValueError, RecursionError):
-            pass
+            return value
+        if not isinstance(inner, str):
+            return inner
+        inner = parsed(inner)
+        return value if isinstance(inner, str) else inner
     return value
+
+
+_BEGINNINGS = ("{", "[", '"{', '"[')
 
 
 # How a body begins, also where it is no longer JSON, since it was cut off or is what Python prints
@@ -72,6 +79,10 @@ _RESPONSE = re.compile(
 )
 
 
+_HEAD = 2000
+"""Characters of a text that tell whether it is a body."""
+
+
 def why_not_json(text: JSON, side: Side) -> str:
     """Why a text that begins as the body of a request or response is not JSON; empty for any other
     value.
@@ -80,7 +91,8 @@ def why_not_json(text: JSON, side: Side) -> str:
     """
     if not isinstance(text, str):
         return ""
-    begins = (_REQUEST if side == "request" else _RESPONSE).match(text)
+    head = text[:_HEAD].replace("\\", "").lstrip('" ')  # it may be text in a text
+    begins = (_REQUEST if side == "request" else _RESPONSE).match(head)
     if begins is None:
         return ""
     try:

@@ -16,6 +16,7 @@ from pytest_chatapi.reading.parts import printable, status_of
 from pytest_chatapi.reading.registry import NotAnExchange
 from pytest_chatapi.reading.shapes import is_completion, is_of_other_api, parsed, why_no_response
 
+_FRAME = frozenset({"body", "request_id", "status_code"})
 _MEMBERS = {"body", "error", "params", "response", "result"}
 
 
@@ -33,7 +34,7 @@ def _exchange(value: JSONObject, origin: Origin) -> Exchange:
     response = parsed(value.get("response"))
     if response and not isinstance(response, dict):
         raise NotAnExchange(why_no_response(response))
-    if is_completion(response):  # without the frame that OpenAI has around it
+    if response and _FRAME.isdisjoint(response):
         response = {"body": response}
     if not isinstance(response, dict) or response.get("body") is None:
         # Expired, cancelled or refused before it was sent: there is no response.
