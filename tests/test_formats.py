@@ -25,12 +25,13 @@ from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading import formats, registry
 from pytest_chatapi.reading.bodies import BodyProblem
 from pytest_chatapi.reading.find import find
-from pytest_chatapi.reading.format import TextFormat
+from pytest_chatapi.reading.format import TextFormat, ValueFormat
 from pytest_chatapi.reading.reader import NotARecording, read, read_file, values_of
 from pytest_chatapi.reading.registry import (
     body_of,
     exchange_of,
     format_of,
+    items_of,
     not_a_recording,
     registered,
 )
@@ -110,7 +111,7 @@ def add_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
         forget()
 
     def forget() -> None:
-        for remembered in (registered, registry._matching, registry._bodies):
+        for remembered in (registered, registry._with):
             remembered.cache_clear()
 
     yield add
@@ -240,7 +241,9 @@ def test_the_order_of_formats_is_certain() -> None:
         assert numbers == sorted(set(numbers))
 
 
-_LEAVES = st.sampled_from([None, "ok", "SPAN", "list", "json", 200, [], {}, [{"role": "user"}]])
+_LEAVES = st.sampled_from(
+    [None, "ok", "SPAN", "list", "json", 200, [], {}, [{"role": "user"}], [{"response": {}}]]
+)
 
 
 @st.composite
@@ -252,7 +255,7 @@ def parts(draw: st.DrawFn, function: str) -> dict[str, Any]:
     )
     names = st.sampled_from(re.findall(r'"([\w.]+)"', source))
     members = st.dictionaries(names, _LEAVES, max_size=5)
-    inner = dict.fromkeys(("body", "request", "response"), members | _LEAVES)
+    inner = dict.fromkeys(("body", "log", "request", "response"), members | _LEAVES)
     return draw(members) | draw(st.fixed_dictionaries({}, optional=inner))
 
 
@@ -260,6 +263,17 @@ def parts(draw: st.DrawFn, function: str) -> dict[str, Any]:
 def test_marks_rule_out_nothing_that_matches(value: dict[str, Any]) -> None:
     every = [format for format in registered().values if format.matches]
     assert format_of(value) is next((f for f in every if f.matches and f.matches(value)), None)
+
+
+@given(parts("items"))
+def test_marks_rule_out_no_document(value: dict[str, Any]) -> None:
+    def items(format: ValueFormat) -> Any:
+        found = format.items(value) if format.items else None
+        return [value] if found is None and format.matches and format.matches(value) else found
+
+    told = ((format, items(format)) for format in registered().values)
+    expected = next((one for one in told if one[1] is not None), None)
+    assert items_of(value, bare=True) == expected
 
 
 @given(parts("body"))

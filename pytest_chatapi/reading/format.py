@@ -122,9 +122,9 @@ class ValueFormat(Format):
     """A format recognised by a parsed value. It has any of the four functions.
 
     Attributes:
-        marks: names of members. What `matches` has at least one of them, or its ``request`` or
-            ``response`` has; what has a `body` of this format has one, or its ``body`` has. So
-            the other functions are asked about few values. Empty where any names will do.
+        marks: names of members, of which an object in this format has at least one: itself, or in
+            its ``request``, ``response`` or ``body``. So the functions are asked about few objects.
+            Empty where any names will do.
         items: the parts of a document that are one exchange each; ``None`` if the document is
             in another format.
         matches: whether an object is one exchange in this format. Such an object may be a

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import pkgutil
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import NamedTuple
 
@@ -71,10 +71,15 @@ class NotAnExchange(ValueError):
 
 
 class Registered(NamedTuple):
-    """The formats, by precedence."""
+    """The formats, by precedence.
+
+    Attributes:
+        marks: those of all of them.
+    """
 
     texts: list[TextFormat]
     values: list[ValueFormat]
+    marks: frozenset[str]
 
     def every(self) -> list[Format]:
         return [*self.texts, *self.values]
@@ -88,33 +93,43 @@ def registered() -> Registered:
         for module in pkgutil.iter_modules(formats.__path__)
     ]
     every.sort(key=lambda format: format.precedence)
+    values = [format for format in every if isinstance(format, ValueFormat)]
     return Registered(
         [format for format in every if isinstance(format, TextFormat)],
-        [format for format in every if isinstance(format, ValueFormat)],
+        values,
+        frozenset().union(*(format.marks for format in values)),
     )
 
 
-_MOST_NAMES = 100
-"""Names up to which is remembered which formats they leave: the rows of a log have few sets."""
+class _Possible(NamedTuple):
+    """The formats that an object may be in, by the names in it.
+
+    Attributes:
+        matching: those that tell an exchange, and what tells it.
+        bodies: what finds the body of a part.
+    """
+
+    values: list[ValueFormat]
+    matching: list[tuple[ValueFormat, Callable[[JSONObject], bool]]]
+    bodies: list[Callable[[JSONObject, Side], JSON]]
 
 
-def _may_be(format: ValueFormat, names: tuple[JSON, ...]) -> bool:
-    return not format.marks or not format.marks.isdisjoint(names)
+def _possible(names: Iterable[JSON]) -> _Possible:
+    return _with(registered().marks.intersection(names))
 
 
-@functools.lru_cache(maxsize=256)
-def _matching(names: tuple[JSON, ...]) -> list[tuple[ValueFormat, Callable[[JSONObject], bool]]]:
-    """The formats of which an object may be an exchange, with what tells them."""
-    every = registered().values
-    return [
-        (format, format.matches) for format in every if format.matches and _may_be(format, names)
+@functools.lru_cache(maxsize=256)  # the rows of a log have few sets of marks
+def _with(marks: frozenset[str]) -> _Possible:
+    values = [
+        format
+        for format in registered().values
+        if not format.marks or not format.marks.isdisjoint(marks)
     ]
-
-
-@functools.lru_cache(maxsize=256)
-def _bodies(names: tuple[JSON, ...]) -> list[Callable[[JSONObject, Side], JSON]]:
-    """What may find the body of a part."""
-    return [format.body for format in registered().values if format.body and _may_be(format, names)]
+    return _Possible(
+        values,
+        [(format, format.matches) for format in values if format.matches],
+        [format.body for format in values if format.body],
+    )
 
 
 def format_of_text(head: bytes, complete: bool) -> TextFormat | None:
@@ -141,7 +156,7 @@ def items_of(document: JSON, *, bare: bool) -> tuple[ValueFormat | None, list[JS
     Args:
         bare: also look for response bodies without an exchange around them.
     """
-    for format in registered().values:
+    for format in _possible(_names(document) if isinstance(document, dict) else ()).values:
         if format.bare and not bare:
             continue
         items = format.items(document) if format.items else None
@@ -157,17 +172,20 @@ def items_of(document: JSON, *, bare: bool) -> tuple[ValueFormat | None, list[JS
 def format_of(value: JSON) -> ValueFormat | None:
     """The format in which `value` is one exchange, if there is one."""
     if isinstance(value, dict):
-        request, response = value.get("request"), value.get("response")
-        names = (
-            *value,
-            *(request if isinstance(request, dict) else ()),
-            *(response if isinstance(response, dict) else ()),
-        )
-        matching = _matching if len(names) <= _MOST_NAMES else _matching.__wrapped__
-        for format, matches in matching(names):
+        for format, matches in _possible(_names(value)).matching:
             if matches(value):
                 return format
     return None
+
+
+def _names(value: JSONObject) -> Iterable[JSON]:
+    """Those of the members of an object, and of its request and response."""
+    request, response = value.get("request"), value.get("response")
+    return (
+        *value,
+        *(request if isinstance(request, dict) else ()),
+        *(response if isinstance(response, dict) else ()),
+    )
 
 
 def exchange_of(
@@ -213,9 +231,8 @@ def body_of(part: JSONObject, side: Side) -> JSON:
         BodyProblem: it is damaged.
     """
     inner = part.get("body")
-    names = (*part, *inner) if isinstance(inner, dict) else (*part,)
-    bodies = _bodies if len(names) <= _MOST_NAMES else _bodies.__wrapped__
-    for body_by in bodies(names):
+    names = (*part, *inner) if isinstance(inner, dict) else part
+    for body_by in _possible(names).bodies:
         body = body_by(part, side)
         if body is not ABSENT:
             return body

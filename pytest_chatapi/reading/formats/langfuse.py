@@ -132,7 +132,7 @@ def _usage(value: JSONObject) -> JSON:
 FORMAT = ValueFormat(
     name="Langfuse",
     precedence=57,
-    marks=frozenset({"type"}),
+    marks=frozenset({"observations", "data", "type"}),
     traces=re.compile(rb'"GENERATION"'),
     items=_items,
     matches=_matches,

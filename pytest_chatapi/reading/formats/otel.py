@@ -313,7 +313,7 @@ def _as_text(value: JSON) -> str:
 FORMAT = ValueFormat(
     name="OpenTelemetry",
     precedence=56,
-    marks=frozenset({"attributes", _INPUT, _OUTPUT}),
+    marks=frozenset({"resourceSpans", "resourceLogs", "attributes", _INPUT, _OUTPUT}),
     traces=re.compile(rb'"gen_ai\.(?:input|output)\.messages"'),
     items=_items,
     matches=_matches,

@@ -88,7 +88,7 @@ _BODY = re.compile(rb"\x1f\x8b\x08|\s*(?:[{\[]|data:|event:|:)")
 FORMAT = ValueFormat(
     name="vcrpy",
     precedence=40,
-    marks=frozenset({"body", "parsed_body"}),
+    marks=frozenset({"body", "parsed_body", "interactions", "http_interactions", "requests"}),
     traces=re.compile(
         rb"(?m)^[ \t-]*(?:http_)?interactions[ \t]*:"
         rb'|^\[\[interactions\]\]|"interactions"\s*:'
