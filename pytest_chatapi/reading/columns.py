@@ -154,7 +154,7 @@ def exchanges_of_row(file: RecordedFile, row: Row, index: int) -> Iterator[Excha
     try:
         value = row.value if row.text is None else loads_line(row.text, file.name, index)
         if mapping is not None:
-            exchanges = exchanges_of_mapped(file, mapping, value, index)
+            exchanges = exchanges_of_mapped(file, mapping, value, row.text or b"", index)
         else:
             origin = NOWHERE if row.text is None else Origin(row.text)
             exchanges = iter(_exchanges(file, value, origin))

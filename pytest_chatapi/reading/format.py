@@ -63,14 +63,16 @@ class Origin(NamedTuple):
         text: the value as it is in the file, which a raw response body keeps. It is JSON; empty
             if the value is of something else, or its text is not known.
         path: of the file, so that a format may read others beside it; ``None`` if not known.
+        around: the JSON that the value is a part of, if `text` is not known.
     """
 
     text: bytes = b""
     path: str | None = None
+    around: bytes = b""
 
     def is_json_within(self, depth: int) -> bool:
         """Whether the value is known to be of JSON, and nested less deeply than this."""
-        text = self.text
+        text = self.text or self.around
         return text != b"" and text.count(b"{") + text.count(b"[") < depth
 
 
