@@ -111,7 +111,7 @@ def add_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
         forget()
 
     def forget() -> None:
-        for remembered in (registered, registry._with):
+        for remembered in (registered, registry._remembered, registry._with):
             remembered.cache_clear()
 
     yield add

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import pkgutil
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib import import_module
 from typing import NamedTuple
 
@@ -114,11 +114,22 @@ class _Possible(NamedTuple):
     bodies: list[Callable[[JSONObject, Side], JSON]]
 
 
-def _possible(names: Iterable[JSON]) -> _Possible:
+_MOST_NAMES = 100
+"""Names up to which is remembered what they leave: the rows of a log have few sets of them."""
+
+
+def _left_by(names: tuple[JSON, ...]) -> _Possible:
+    if len(names) > _MOST_NAMES:
+        return _with(registered().marks.intersection(names))
+    return _remembered(names)
+
+
+@functools.lru_cache(maxsize=256)
+def _remembered(names: tuple[JSON, ...]) -> _Possible:
     return _with(registered().marks.intersection(names))
 
 
-@functools.lru_cache(maxsize=256)  # the rows of a log have few sets of marks
+@functools.lru_cache(maxsize=256)  # where each row has other names, the marks among them are few
 def _with(marks: frozenset[str]) -> _Possible:
     values = [
         format
@@ -156,7 +167,7 @@ def items_of(document: JSON, *, bare: bool) -> tuple[ValueFormat | None, list[JS
     Args:
         bare: also look for response bodies without an exchange around them.
     """
-    for format in _possible(_names(document) if isinstance(document, dict) else ()).values:
+    for format in _left_by(_names(document) if isinstance(document, dict) else ()).values:
         if format.bare and not bare:
             continue
         items = format.items(document) if format.items else None
@@ -172,13 +183,13 @@ def items_of(document: JSON, *, bare: bool) -> tuple[ValueFormat | None, list[JS
 def format_of(value: JSON) -> ValueFormat | None:
     """The format in which `value` is one exchange, if there is one."""
     if isinstance(value, dict):
-        for format, matches in _possible(_names(value)).matching:
+        for format, matches in _left_by(_names(value)).matching:
             if matches(value):
                 return format
     return None
 
 
-def _names(value: JSONObject) -> Iterable[JSON]:
+def _names(value: JSONObject) -> tuple[JSON, ...]:
     """Those of the members of an object, and of its request and response."""
     request, response = value.get("request"), value.get("response")
     return (
@@ -231,8 +242,8 @@ def body_of(part: JSONObject, side: Side) -> JSON:
         BodyProblem: it is damaged.
     """
     inner = part.get("body")
-    names = (*part, *inner) if isinstance(inner, dict) else part
-    for body_by in _possible(names).bodies:
+    names = (*part, *inner) if isinstance(inner, dict) else (*part,)
+    for body_by in _left_by(names).bodies:
         body = body_by(part, side)
         if body is not ABSENT:
             return body
