@@ -7,6 +7,7 @@ import importlib
 import inspect
 import io
 import json
+import operator
 import pkgutil
 import re
 import sys
@@ -241,51 +242,47 @@ def test_the_order_of_formats_is_certain() -> None:
         assert numbers == sorted(set(numbers))
 
 
-_LEAVES = st.sampled_from(
-    [None, "ok", "SPAN", "list", "json", 200, [], {}, [{"role": "user"}], [{"response": {}}]]
-)
+MARKED = [format for format in registered().values if format.marks]
 
 
-@st.composite
-def parts(draw: st.DrawFn, function: str) -> dict[str, Any]:
-    """An object of names that the module of a format has, itself or in one of its members."""
-    every = [getattr(format, function) for format in registered().values if format.marks]
-    source = inspect.getsource(
-        sys.modules[draw(st.sampled_from([*filter(None, every)])).__module__]
+def parts(format: ValueFormat) -> st.SearchStrategy[dict[str, Any]]:
+    """Objects of the names and words in the module of a format, as they or members of them are."""
+    functions = (format.matches, format.items, format.body)
+    module = next(function.__module__ for function in functions if function is not None)
+    source = inspect.getsource(sys.modules[module])
+    words = st.sampled_from(sorted(format.marks)) | st.sampled_from(
+        re.findall(r'"([\w.]+)"', source)
     )
-    names = st.sampled_from(re.findall(r'"([\w.]+)"', source))
-    members = st.dictionaries(names, _LEAVES, max_size=5)
-    inner = dict.fromkeys(("body", "log", "request", "response"), members | _LEAVES)
-    return draw(members) | draw(st.fixed_dictionaries({}, optional=inner))
+    leaves = words | st.sampled_from(
+        [None, 200, "SPAN", [], {}, [{"role": "user"}], [{"response": {}}], [{"type": "SPAN"}]]
+    )
+    members = st.dictionaries(words, leaves, max_size=8)
+    inner = dict.fromkeys(("body", "log", "request", "response"), members | members | leaves)
+    return st.builds(operator.or_, members, st.fixed_dictionaries({}, optional=inner))
 
 
-@given(parts("matches"))
-def test_marks_rule_out_nothing_that_matches(value: dict[str, Any]) -> None:
-    every = [format for format in registered().values if format.matches]
+@pytest.mark.parametrize("format", MARKED, ids=lambda format: format.name)
+@given(data=st.data())
+def test_marks_rule_out_nothing(format: ValueFormat, data: st.DataObject) -> None:
+    value = data.draw(parts(format))
+    every = registered().values
     assert format_of(value) is next((f for f in every if f.matches and f.matches(value)), None)
 
-
-@given(parts("items"))
-def test_marks_rule_out_no_document(value: dict[str, Any]) -> None:
     def items(format: ValueFormat) -> Any:
         found = format.items(value) if format.items else None
         return [value] if found is None and format.matches and format.matches(value) else found
 
-    told = ((format, items(format)) for format in registered().values)
-    expected = next((one for one in told if one[1] is not None), None)
-    assert items_of(value, bare=True) == expected
+    told = ((one, items(one)) for one in every)
+    assert items_of(value, bare=True) == next((one for one in told if one[1] is not None), None)
 
-
-@given(parts("body"))
-def test_marks_rule_out_no_body(part: dict[str, Any]) -> None:
     def of_any() -> Any:
-        bodies = (f.body(part, "response") for f in registered().values if f.body)
+        bodies = (one.body(value, "response") for one in every if one.body)
         return next((body for body in bodies if body is not ABSENT), None)
 
-    def told(body: Callable[[], Any]) -> Any:
+    def body(found: Callable[[], Any]) -> Any:
         try:
-            return body()
+            return found()
         except BodyProblem as error:
             return str(error)
 
-    assert told(lambda: body_of(part, "response")) == told(of_any)
+    assert body(lambda: body_of(value, "response")) == body(of_any)
