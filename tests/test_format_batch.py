@@ -13,6 +13,7 @@ from test_format_ruby import completion
 from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.endpoint import endpoint, other_api
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
+from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading.reader import read
 
 ASKED = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Hello"}]}
@@ -73,6 +74,17 @@ def test_what_came_instead_of_a_response_is_named() -> None:
     ):
         (exchange,) = read_lines(line)
         assert check_exchange(exchange).api == api
+
+
+def test_a_response_without_its_frame_or_as_text() -> None:
+    for response in (completion(14), json.dumps(completion(14)), json.dumps(body(completion(14)))):
+        (exchange,) = read_lines(answered(response))
+        assert codes(exchange) == ["U02"]
+    (other,) = read_lines(answered({"candidates": [{"content": {"parts": [{"text": "Hi"}]}}]}))
+    assert (endpoint(other), other_api(other)) == (None, "gemini")
+    for response in ("Hi", [completion()], json.dumps(body(completion()))[:-9]):
+        with pytest.raises(ReadError, match="f: line 1: the response is not understood: it is not"):
+            read_lines(answered(response))
 
 
 def test_batches_of_others_are_named() -> None:

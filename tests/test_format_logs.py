@@ -249,6 +249,109 @@ def test_a_text_without_a_status_is_that_of_a_message(key: str) -> None:
     assert alarms(one({"request": asked, "response": {"status": 200, key: "Oslo"}})) == ["S00"]
 
 
+BODY = json.dumps(completion())
+ERROR = json.dumps({"error": {"message": "slow down", "type": "requests", "code": None}})
+MESSAGE = json.dumps({"role": "assistant", "content": "Hi"})
+CUT = "it is not valid JSON: Unterminated string starting at; the text is cut off"
+PRINTED = "it is not valid JSON: Expecting property name enclosed in double quotes"
+OF_PYTHON = "it is not JSON, but what Python prints of an object"
+DAMAGED = [
+    (BODY[:23], CUT),
+    (BODY[: BODY.index("Hi")], CUT),
+    (BODY.replace("chatcmpl-", "")[:-30], CUT),
+    (BODY[:-1], "it is not valid JSON: Expecting ',' delimiter; the text is cut off"),
+    (BODY.replace("Hi", "H\n"), "it is not valid JSON: Invalid control character at"),
+    (ERROR[: ERROR.index("down")], CUT),
+    (MESSAGE[:-3], CUT),
+    ("\n".join(map(json.dumps, chunks())), "it is not valid JSON: Extra data"),
+    (json.dumps(BODY)[:60], CUT),
+    (str(completion()), PRINTED),
+    ("ChatCompletion(id='chatcmpl-L1', choices=[Choice(finish_reason='stop')])", OF_PYTHON),
+]
+
+
+@pytest.mark.parametrize(("text", "reason"), DAMAGED)
+def test_a_body_that_is_no_longer_json_is_not_the_text_of_a_message(text: str, reason: str) -> None:
+    for value in (
+        {"request": ASKED, "response": text},
+        {"request": ASKED, "response": {"text": text}},
+        {**ASKED, "response": text},
+        payload(response=text),
+        observation(output=text),
+    ):
+        with pytest.raises(ReadError) as caught:
+            one(value)
+        message = str(caught.value)
+        assert message.startswith(f"f: line 1: the response is not understood: {reason}")
+        assert message.endswith("; log the whole body as JSON")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{name}, welcome",
+        '{"city": "Os',
+        '{"id": 7, "object": "chair", "choices": ["a", "b',
+        '{"choices": [{"index": 0, "text": "4"}, {"index',
+        '{"error": "no such ci',
+        f"{MESSAGE}\n{MESSAGE}",
+        f"```json\n{BODY[:50]}",
+        f"It returns {BODY[:50]}",
+        "[INST] Hi",
+        "ChatCompletion is a class.",
+    ],
+)
+def test_a_text_that_begins_with_a_brace_is_that_of_a_message(text: str) -> None:
+    exchange = one({"request": ASKED, "response": text})
+    assert exchange.response == Response(body={"message": {"role": "assistant", "content": text}})
+    assert one(observation(output=text)).response is not None
+
+
+ASKED_TEXT = json.dumps(ASKED)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [(ASKED_TEXT[:30], CUT), (ASKED_TEXT[:-6], CUT), (str(ASKED), PRINTED)]
+)
+def test_a_request_that_is_no_longer_json_is_refused(text: str, reason: str) -> None:
+    messages = text[text.index("[") : -1] if "[" in text else '[{"role": "us'
+    for value in (
+        {"request": text, "response": completion()},
+        {"messages": messages, "response": completion()},
+        payload(messages=messages),
+        observation(input=messages, output=completion()),
+    ):
+        with pytest.raises(ReadError) as caught:
+            one(value)
+        message = str(caught.value)
+        assert message.startswith(f"f: line 1: the request is not understood: {reason}")
+    other = {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.1]}]}
+    assert endpoint(one({"request": text, "response": other})) is None
+    assert alarms(one({"request": "{name}, welcome", "response": completion(14)})) == ["U02"]
+
+
+def test_a_body_may_be_the_text_of_a_text() -> None:
+    twice = json.dumps(json.dumps(completion(14)))
+    for value in (
+        {"request": json.dumps(ASKED_TEXT), "response": twice},
+        payload(response=twice),
+        observation(output=twice),
+    ):
+        exchange = one(value)
+        assert exchange.request is not None
+        assert exchange.request.body == ASKED
+        assert alarms(exchange) == ["U02"]
+    text = json.dumps('{"city": "Oslo"}')  # not a body: it is what the model wrote
+    assert one({"request": ASKED, "response": text}).response == Response(
+        body={"message": {"role": "assistant", "content": text}}
+    )
+
+
+def test_messages_may_be_text() -> None:
+    value = {"model": "gpt-5.2", "messages": json.dumps(ASKED["messages"]), "temperature": 3}
+    assert alarms(one({**value, "response": completion()})) == ["Q00"]
+
+
 def test_a_request_that_is_something_else_hides_no_response() -> None:
     value = {"request": {"a": 1}, "response": {"completion": completion(14)}}
     assert alarms(one(value)) == ["U02"]
@@ -414,6 +517,28 @@ def test_litellm_failed(code: str, status: int) -> None:
     assert exchange.response is not None
     assert exchange.response.status == status
     assert alarms(exchange) == []
+
+
+@pytest.mark.parametrize("response", ["Hi", [completion()], 5])
+def test_a_response_of_litellm_that_is_not_an_object_is_refused(response: Any) -> None:
+    reason = "the response is not understood: it is not an object, but "
+    with pytest.raises(ReadError, match=reason):
+        one(payload(response=response))
+
+
+def test_a_broken_completion_of_litellm_is_checked() -> None:
+    broken = {**completion(), "choices": "none", "object": 5}
+    assert alarms(one(payload(response=broken))) == ["S01", "S03"]
+    assert one(payload(response={})).response is None
+
+
+def test_a_broken_request_of_litellm_is_checked() -> None:
+    assert alarms(one(payload(messages=[{"content": "Hello"}]))) == ["Q00"]
+    assert alarms(one(payload(messages=["Hello"]))) == ["Q00"]
+    for messages in (None, [], "Hello"):
+        request = one(payload(messages=messages)).request
+        assert request is not None
+        assert request.body is None
 
 
 def test_litellm_redacted_its_log() -> None:

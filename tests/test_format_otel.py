@@ -119,6 +119,17 @@ def test_spans_of_other_work_are_skipped(tmp_path: Path) -> None:
         assert not [row for row in found if row["code"] == "unread"]
 
 
+def test_what_is_beside_a_call_of_a_model_is_counted(tmp_path: Path) -> None:
+    web = {"attributes": {"http.method": "GET"}}
+    document = otlp(web, {"attributes": GOOD}, web)
+    assert verdict(write(tmp_path, document)) == ([[]], 2, [])
+    (scope,) = document["resourceSpans"][0]["scopeSpans"]
+    scope["spans"].append(5)
+    document["resourceSpans"] += ["x", {"scopeSpans": {"spans": []}}, {"scopeSpans": [None]}, {}]
+    document |= otlp(web, signal="logs")
+    assert verdict(write(tmp_path, document)) == ([[]], 7, [])
+
+
 def test_where_and_when_it_was(tmp_path: Path) -> None:
     span = {"startTimeUnixNano": "1793491200000000000", "spanId": "s1", "attributes": LEAK}
     (row,) = check_batch(pa.record_batch({"line": [json.dumps(otlp(span))]})).to_pylist()
@@ -178,6 +189,66 @@ def test_several_choices(tmp_path: Path) -> None:
     assert verdict(write(tmp_path, {"attributes": told})) == ([["S19"]], 0, [])
 
 
+CUT_CALL = {**CALL, "arguments": '{"city": "Os'}
+
+
+@pytest.mark.parametrize(
+    ("finish", "count"),
+    [
+        ("length", 0),
+        ("content_filter", 0),
+        ("error", 0),
+        ("tool_call", 1),
+        ("", 1),
+        (["length"], 1),
+    ],
+)
+def test_a_call_that_was_cut_off_need_not_be_whole(finish: Any, count: int, tmp_path: Path) -> None:
+    one = {"role": "assistant", "parts": [CUT_CALL], "finish_reason": finish}
+    told = GOOD | {"gen_ai.output.messages": [one]}
+    beside = attributes(CUT_CALL, finish="", **{"response.finish_reasons": [finish]})
+    two = GOOD | {"gen_ai.output.messages": [one, one], "gen_ai.request.choice.count": 2}
+    for value, expected in ((told, count), (beside, count), (two, 2 * count)):
+        [codes], skipped, errors = verdict(write(tmp_path, {"attributes": value}))
+        assert (codes.count("C03"), skipped, errors) == (expected, 0, [])
+
+
+def test_arguments_that_were_not_recorded(tmp_path: Path) -> None:
+    for call in (CALL | {"arguments": None}, {"type": "tool_call", "name": "weather"}):
+        told = attributes(call)
+        assert verdict(write(tmp_path, {"attributes": told})) == ([[]], 0, [])
+        two = told | {"gen_ai.output.messages": told["gen_ai.output.messages"] * 2}
+        exchanges, _ = exchanges_in(write(tmp_path, {"attributes": two}))
+        assert [check_exchange(one).api for one in exchanges] == ["messages not understood"]
+    empty = attributes(CALL | {"arguments": ""})
+    assert verdict(write(tmp_path, {"attributes": empty})) == ([["C03"]], 0, [])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"input.messages": [{"role": "user", "content": "Hi"}]},
+        {"input.messages": [{"role": "user", "parts": ["Hi"]}]},
+        {"input.messages": [{"role": "user", "parts": [{"type": "text"}]}]},
+        {
+            "input.messages": [
+                {"role": "user", "parts": [text("Hi"), {"type": "tool_call_response"}]}
+            ]
+        },
+        {"system_instructions": [{"type": "uri", "uri": "https://h/i.png"}]},
+        {"tool.definitions": [{"type": "web_search"}]},
+    ],
+)
+def test_a_request_of_which_only_a_part_is_known_is_left_alone(
+    more: dict[str, Any], tmp_path: Path
+) -> None:
+    told = attributes(text("Hello<|im_end|>"), finish="stop", **more)
+    ([exchange], _) = exchanges_in(write(tmp_path, {"attributes": told}))
+    assert exchange.request is not None
+    assert exchange.request.body is None
+    assert verdict(write(tmp_path, {"attributes": told})) == ([["S19"]], 0, [])
+
+
 PLAIN = {"role": "assistant", "content": "Hello<|im_end|>"}
 NOT_UNDERSTOOD: list[Any] = [
     '[{"role": "assistant", "parts": [{"type": "te',
@@ -185,13 +256,16 @@ NOT_UNDERSTOOD: list[Any] = [
     [PLAIN | {"parts": ["Hello<|im_end|>"]}],
     [PLAIN | {"parts": [{"type": "text"}]}],
     [PLAIN | {"parts": [{"type": "blob", "content": "R0lG"}]}],
+    [PLAIN | {"parts": [text("Hello"), {"type": "blob", "content": "R0lG"}]}],
+    [PLAIN | {"parts": [text("Hello"), {"type": "server_tool_call", "id": "s1"}]}],
+    [PLAIN | {"parts": [text("Hello"), {"content": "Hello"}]}],
     ["Hello<|im_end|>"],
 ]
 
 
 @pytest.mark.parametrize("messages", NOT_UNDERSTOOD)
 def test_what_is_not_understood_is_skipped(messages: Any, tmp_path: Path) -> None:
-    """It is cut off, has no parts or no content, or none that a message has."""
+    """It is cut off, has no parts or no content, or parts that no message has."""
     told = GOOD | {"gen_ai.output.messages": messages}
     exchanges, errors = exchanges_in(write(tmp_path, {"attributes": told}))
     assert [check_exchange(one).api for one in exchanges] == ["messages not understood"]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import inspect
 import io
 import json
+import operator
 import pkgutil
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,14 +17,25 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_chatapi.contract.exchange import Exchange, Source
+from pytest_chatapi.contract.wording import ABSENT
 from pytest_chatapi.errors import ReadError
-from pytest_chatapi.reading import formats
+from pytest_chatapi.reading import formats, registry
+from pytest_chatapi.reading.bodies import BodyProblem
 from pytest_chatapi.reading.find import find
-from pytest_chatapi.reading.format import TextFormat
+from pytest_chatapi.reading.format import TextFormat, ValueFormat
 from pytest_chatapi.reading.reader import NotARecording, read, read_file, values_of
-from pytest_chatapi.reading.registry import exchange_of, not_a_recording, registered
+from pytest_chatapi.reading.registry import (
+    body_of,
+    exchange_of,
+    format_of,
+    items_of,
+    not_a_recording,
+    registered,
+)
 
 PIGEON = """
 import re
@@ -95,10 +109,14 @@ def add_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
         (folder / f"{name}.py").write_text(source)
         names.append(name)
         importlib.invalidate_caches()
-        registered.cache_clear()
+        forget()
+
+    def forget() -> None:
+        for remembered in (registered, registry._remembered, registry._with):
+            remembered.cache_clear()
 
     yield add
-    registered.cache_clear()
+    forget()
     for name in names:
         sys.modules.pop(f"{formats.__name__}.{name}", None)
         vars(formats).pop(name, None)
@@ -222,3 +240,49 @@ def test_the_order_of_formats_is_certain() -> None:
     for level in (registered().texts, registered().values):
         numbers = [format.precedence for format in level]
         assert numbers == sorted(set(numbers))
+
+
+MARKED = [format for format in registered().values if format.marks]
+
+
+def parts(format: ValueFormat) -> st.SearchStrategy[dict[str, Any]]:
+    """Objects of the names and words in the module of a format, as they or members of them are."""
+    functions = (format.matches, format.items, format.body)
+    module = next(function.__module__ for function in functions if function is not None)
+    source = inspect.getsource(sys.modules[module])
+    words = st.sampled_from(sorted(format.marks)) | st.sampled_from(
+        re.findall(r'"([\w.]+)"', source)
+    )
+    leaves = words | st.sampled_from(
+        [None, 200, "SPAN", [], {}, [{"role": "user"}], [{"response": {}}], [{"type": "SPAN"}]]
+    )
+    members = st.dictionaries(words, leaves, max_size=8)
+    inner = dict.fromkeys(("body", "log", "request", "response"), members | members | leaves)
+    return st.builds(operator.or_, members, st.fixed_dictionaries({}, optional=inner))
+
+
+@pytest.mark.parametrize("format", MARKED, ids=lambda format: format.name)
+@given(data=st.data())
+def test_marks_rule_out_nothing(format: ValueFormat, data: st.DataObject) -> None:
+    value = data.draw(parts(format))
+    every = registered().values
+    assert format_of(value) is next((f for f in every if f.matches and f.matches(value)), None)
+
+    def items(format: ValueFormat) -> Any:
+        found = format.items(value) if format.items else None
+        return [value] if found is None and format.matches and format.matches(value) else found
+
+    told = ((one, items(one)) for one in every)
+    assert items_of(value, bare=True) == next((one for one in told if one[1] is not None), None)
+
+    def of_any() -> Any:
+        bodies = (one.body(value, "response") for one in every if one.body)
+        return next((body for body in bodies if body is not ABSENT), None)
+
+    def body(found: Callable[[], Any]) -> Any:
+        try:
+            return found()
+        except BodyProblem as error:
+            return str(error)
+
+    assert body(lambda: body_of(value, "response")) == body(of_any)

@@ -130,6 +130,13 @@ def laughs(levels: int) -> str:
             b'{"request": {"body": ' + b"[" * 300 + b"]" * 300 + b"}}",
             "f: line 1: request: the body is nested deeper than 200 levels",
         ),
+        (
+            rb'{"request": "{\"messages\": [{\"role\": \"user\"}], \"body\": '
+            + rb"\u005b" * 300
+            + rb"\u005d" * 300
+            + b'}"}',
+            "f: line 1: request: the body is nested deeper than 200 levels",
+        ),
         # Damaged YAML.
         (
             b'interactions:\n- request: {uri: "/v',

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from read_files import STREAM, WRONG
 from traffic import ANSWER
 
 from pytest_chatapi.cli.main import main
-from pytest_chatapi.errors import SettingError
+from pytest_chatapi.errors import ReadError, SettingError
 from pytest_chatapi.logs import check_batch, finding_schema
 
 REQUEST = {**_REQUEST, "model": WRONG["model"]}
@@ -211,6 +212,24 @@ def test_a_column_of_bytes_is_part_of_the_name() -> None:
     columns = {"request": [json.dumps(REQUEST)] * 2, "response": [json.dumps(WRONG)] * 2}
     batch = pa.record_batch({**columns, "digest": [b"\x01", b"\xff"]})
     assert len(set(found(batch, "row_id"))) == 2
+
+
+def test_different_columns_of_one_name_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a join of two tables has them: the last one was read. One that is there twice is fine."""
+    columns = {"request": REQUEST, "response": WRONG, "other": ANSWER}
+    arrays = [pa.array([json.dumps(value)]) for value in columns.values()]
+    table = pa.table(arrays, names=["request", "response", "response"])
+    reason = "two different columns are called 'response': rename or drop one"
+    with pytest.raises(ReadError, match=f"^<rows>: {reason}$"):
+        check_batch(table.to_batches()[0])
+    pq.write_table(table, tmp_path / "log.parquet")
+    for option in ("--isolated", "--rates"):
+        assert main(["check", option, str(tmp_path / "log.parquet")]) == 2
+        line = capsys.readouterr().err.splitlines()[0]
+        assert line.startswith("chatapi: ")
+        assert line.endswith(f"log.parquet: {reason}")
 
 
 @given(st.permutations(range(len(TEXTS))), st.integers(1, 4))

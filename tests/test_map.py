@@ -22,6 +22,7 @@ from traffic import ANSWER
 
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.errors import SettingError
+from pytest_chatapi.reading import bodies
 from pytest_chatapi.reading.mapping import MEMBERS, Mapping
 
 BOTH = "request=$.input,response=$.output"
@@ -57,6 +58,23 @@ def test_lines(tmp_path: Path) -> None:
     assert verdict(path, BOTH) == ([["U02"], [], ["U02"]], 0, [])
     exchanges, _ = exchanges_in(path, BOTH)
     assert [e.source and e.source.index for e in exchanges] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("lines", [True, False])
+def test_how_deep_a_mapped_body_may_be(
+    lines: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nested: Any = 1
+    for _ in range(201):
+        nested = [nested]
+    place = "line 1: " if lines else ""
+    reason = f"f: {place}the body is nested deeper than 200 levels"
+    for value in (logged(ANSWER | {"x": nested}), logged(ANSWER, REQUEST | {"x": nested})):
+        path = write(tmp_path, *[value] * (1 + lines), lines=lines)
+        assert exchanges_in(path, BOTH)[1][:1] == [reason]
+    monkeypatch.setattr(bodies, "_parsed", None)  # what only YAML has is not looked for
+    path = write(tmp_path, logged(WRONG), lines=lines)
+    assert verdict(path, BOTH) == ([["U02"]], 0, [])
 
 
 @pytest.mark.parametrize(
@@ -233,6 +251,13 @@ def test_a_known_format_is_read_where_nothing_is_mapped(tmp_path: Path) -> None:
     path = write(tmp_path, known, logged(WRONG), lines=True)
     assert verdict(path, BOTH) == ([["U02"], ["U02"]], 0, [])
     assert verdict(write(tmp_path, {"interactions": [known]}), BOTH) == ([["U02"]], 0, [])
+
+
+def test_a_line_of_many_exchanges_where_nothing_is_mapped(tmp_path: Path) -> None:
+    entry = {"request": {"url": "/v1/chat/completions"}, "response": {"status": 200}}
+    entries = [entry | {"response": {"status": 200, "content": {"text": json.dumps(WRONG)}}}] * 2
+    path = write(tmp_path, logged(ANSWER), {"log": {"entries": entries}}, lines=True)
+    assert verdict(path, BOTH) == ([[], ["U02"], ["U02"]], 0, [])
 
 
 def test_a_shape_is_no_known_format_where_nothing_is_mapped(tmp_path: Path) -> None:

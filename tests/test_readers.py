@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from pytest_chatapi.contract.check import check_exchange
 from pytest_chatapi.contract.exchange import Exchange, Source
 from pytest_chatapi.errors import ReadError
-from pytest_chatapi.reading import yaml_events
+from pytest_chatapi.reading import bodies, yaml_events
 from pytest_chatapi.reading.files import blocks_of
 from pytest_chatapi.reading.find import find
 from pytest_chatapi.reading.mapping import Mapping
@@ -214,6 +214,14 @@ def test_how_deep_a_body_may_be(levels: int, is_read: bool) -> None:
     assert indexes == ([0] if is_read else [])
     reason = "f: line 1: request: the body is nested deeper than 200 levels"
     assert errors == ([] if is_read else [reason])
+
+
+def test_a_parsed_body_of_json_lines_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "_parsed", None)
+    parts = {"request": {"url": URL, "body": json.loads(SENT)}, "response": {"body": {}}}
+    batch = {"custom_id": "c", "response": {"status_code": 200, "body": json.loads(GOT)}}
+    rows = "".join(json.dumps(row) + "\n" for row in (parts, batch))
+    assert read_through(rows.encode()) == ([0, 1], [])
 
 
 def test_a_parsed_body_becomes_what_json_can_say(tmp_path: Path) -> None:
@@ -958,6 +966,16 @@ def test_a_path_without_files(name: str, reason: str, tree: Path) -> None:
     errors: list[ReadError] = []
     assert find([path, tree / "b.yaml"], errors.append) == [tree / "b.yaml"]
     assert [error.reason for error in errors] == [reason]
+
+
+def test_a_url_is_no_pattern_and_shown_without_its_signature() -> None:
+    url = "https://h.test/logs/a.jsonl?se=2026&sig={}"
+    signed = url.format("s3cr3t%3D")
+    for call in (lambda: find([signed]), lambda: list(read(signed))):
+        with pytest.raises(ReadError) as caught:
+            call()
+        reason = "a URL: chatapi check --rates reads it, or download it"
+        assert str(caught.value) == f"{url.format('REDACTED')}: {reason}"
 
 
 def test_a_folder_without_recordings(tmp_path: Path) -> None:

@@ -460,6 +460,9 @@ def test_a_persister_of_vcrpy(capsys: pytest.CaptureFixture[str]) -> None:
     assert (status, err, data["exchanges"]) == (1, "", 2)
     assert {finding["code"] for finding in data["findings"]} >= {"S01"}
     assert not {"E02", "S00"} & {finding["code"] for finding in data["findings"]}
+    write("e.yaml", json.dumps({"requests": [call] * 3, "responses": [answer]}))
+    data = json.loads(run(capsys, "e.yaml", "--format", "json")[1])
+    assert (data["exchanges"], data["unanswered"]) == (3, 2)
     write("d.json", json.dumps({"requests": [{"method": "GET"}], "responses": [answer]}))
     assert run(capsys, "d.json")[2].startswith("chatapi: d.json: not a recording in a known format")
 

@@ -14,6 +14,7 @@ from pytest_chatapi.reading.files import (
     mib,
     zlib_reason,
 )
+from pytest_chatapi.reading.format import NOWHERE, Origin
 from pytest_chatapi.reading.yaml_events import MAX_DEPTH
 
 __all__ = ["BodyProblem", "plain_body"]
@@ -29,37 +30,41 @@ class BodyProblem(ValueError):
     """Why a recorded body cannot be used, in one line."""
 
 
-def plain_body(body: JSON, encoding: str = "") -> JSON:
+def plain_body(body: JSON, encoding: str = "", origin: Origin = NOWHERE) -> JSON:
     """The body as it was on the wire, but decompressed; ``None`` for an empty one.
 
     Args:
         body: bytes, text or parsed JSON.
         encoding: the content-encoding header, for encodings that the bytes do not show.
+        origin: of the value that it is part of; parsed JSON is not searched then.
 
     Raises:
         BodyProblem: it is damaged, too large or nested too deeply.
     """
     if isinstance(body, str):
+        if body.isascii():
+            return body or None
         if body.startswith("\x1f\x8b\x08"):  # gzip data recorded as Latin-1 text
             try:
                 return plain_body(body.encode("latin-1"), encoding)
             except UnicodeEncodeError:
                 pass
-        return _encodable(body) or None
+        return _encodable(body)
     if isinstance(body, (bytes, bytearray)):
         return _decompressed(bytes(body), encoding.lower()) or None
-    return body if body is None else _parsed(body)
+    if body is None or origin.is_json_within(MAX_DEPTH):
+        return body
+    return _parsed(body)
 
 
 def _encodable(text: str) -> str | bytes:
-    if not text.isascii():
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # lone surrogates: undecodable bytes, or JSON escapes
         try:
-            text.encode()
-        except UnicodeEncodeError:  # lone surrogates: undecodable bytes, or JSON escapes
-            try:
-                return text.encode("utf-8", "surrogateescape")
-            except UnicodeEncodeError:
-                return text.encode("utf-8", "surrogatepass")
+            return text.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            return text.encode("utf-8", "surrogatepass")
     return text
 
 

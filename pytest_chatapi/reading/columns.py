@@ -54,11 +54,23 @@ class Row(NamedTuple):
         return json.dumps(self.value, default=_text).encode()  # a column may be of bytes
 
 
-def rows_of(batch: pa.RecordBatch) -> Iterator[Row]:
-    """The rows of a batch, in their order."""
+def rows_of(batch: pa.RecordBatch, source: str = "<rows>") -> Iterator[Row]:
+    """The rows of a batch, in their order.
+
+    Args:
+        source: what errors call the batch.
+
+    Raises:
+        ReadError: two columns have the same name, but not the same values.
+    """
     from pyarrow import types
 
-    columns = dict(zip(batch.schema.names, batch.columns, strict=True))  # a name may be there twice
+    columns: dict[str, pa.Array] = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        first = columns.setdefault(name, column)
+        if first is not column and not first.equals(column):
+            reason = f"two different columns are called {name!r}: rename or drop one"
+            raise ReadError(source, "", reason)
     ids: list[Any] = [""] * batch.num_rows
     if ROW_ID in columns:
         ids = [_text(value) for value in columns.pop(ROW_ID).to_pylist()]
@@ -142,7 +154,7 @@ def exchanges_of_row(file: RecordedFile, row: Row, index: int) -> Iterator[Excha
     try:
         value = row.value if row.text is None else loads_line(row.text, file.name, index)
         if mapping is not None:
-            exchanges = exchanges_of_mapped(file, mapping, value, index)
+            exchanges = exchanges_of_mapped(file, mapping, value, row.text or b"", index)
         else:
             origin = NOWHERE if row.text is None else Origin(row.text)
             exchanges = iter(_exchanges(file, value, origin))

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from pytest_chatapi.contract.wording import without_secrets
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading.files import os_reason
 from pytest_chatapi.reading.format import OnError
@@ -70,6 +71,9 @@ def _files_of(path: str, on_error: OnError, on_other: Callable[[Path], None]) ->
         yield from walk(path, on_error, on_other)
     elif path == "-" or os.path.exists(path):
         yield Path(path)
+    elif "://" in path:  # which may be signed, and so have a question mark
+        reason = "a URL: chatapi check --rates reads it, or download it"
+        on_error(ReadError(without_secrets(path), "", reason))
     elif glob.has_magic(path):
         matches = sorted(glob.glob(path, recursive=True))
         if not matches:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from re import Pattern
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.wire import JSON, JSONObject
@@ -56,17 +56,24 @@ class RecordedFile:
     takes: Callable[[bytes], bool] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a parsed value comes from.
 
     Attributes:
-        text: the value as it is in the file, which a raw response body keeps; empty if not known.
+        text: the value as it is in the file, which a raw response body keeps. It is JSON; empty
+            if the value is of something else, or its text is not known.
         path: of the file, so that a format may read others beside it; ``None`` if not known.
+        around: the JSON that the value is a part of, if `text` is not known.
     """
 
     text: bytes = b""
     path: str | None = None
+    around: bytes = b""
+
+    def is_json_within(self, depth: int) -> bool:
+        """Whether the value is known to be of JSON, and nested less deeply than this."""
+        text = self.text or self.around
+        return text != b"" and text.count(b"{") + text.count(b"[") < depth
 
 
 NOWHERE = Origin()
@@ -117,6 +124,9 @@ class ValueFormat(Format):
     """A format recognised by a parsed value. It has any of the four functions.
 
     Attributes:
+        marks: names of members, of which an object in this format has at least one: itself, or in
+            its ``request``, ``response`` or ``body``. So the functions are asked about few objects.
+            Empty where any names will do.
         items: the parts of a document that are one exchange each; ``None`` if the document is
             in another format.
         matches: whether an object is one exchange in this format. Such an object may be a
@@ -130,6 +140,7 @@ class ValueFormat(Format):
             but other files look like one, so there it is not recognised as a document.
     """
 
+    marks: frozenset[str] = frozenset()
     items: Callable[[JSON], list[JSON] | None] | None = None
     matches: Callable[[JSONObject], bool] | None = None
     exchange: Callable[[JSON, Origin], Exchange | None] | None = None

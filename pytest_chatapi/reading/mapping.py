@@ -16,11 +16,17 @@ from pytest_chatapi.contract.wording import did_you_mean
 from pytest_chatapi.errors import ReadError, SettingError
 from pytest_chatapi.reading.bodies import BodyProblem, plain_body
 from pytest_chatapi.reading.documents import exchanges_of_document
-from pytest_chatapi.reading.format import Origin, RecordedFile
+from pytest_chatapi.reading.format import NOWHERE, Origin, RecordedFile
 from pytest_chatapi.reading.formats.chunks import is_chunk
 from pytest_chatapi.reading.json_text import JSONProblem, loads
 from pytest_chatapi.reading.parts import headers_of, printable, status_of
-from pytest_chatapi.reading.registry import NotAnExchange, exchange_of, format_of, items_of
+from pytest_chatapi.reading.registry import (
+    NotAnExchange,
+    exchange_of,
+    exchanges_of,
+    format_of,
+    items_of,
+)
 from pytest_chatapi.redaction.jsonpath import JsonPath
 
 __all__ = ["MEMBERS", "Mapping", "exchanges_of_mapped"]
@@ -167,16 +173,18 @@ def _one(path: JsonPath, values: list[JSON], start: int = 0) -> JSON:
 
 
 def exchanges_of_mapped(
-    file: RecordedFile, mapping: Mapping, value: JSON, line: int | None = None
+    file: RecordedFile, mapping: Mapping, value: JSON, text: bytes = b"", line: int | None = None
 ) -> Iterator[Exchange]:
     """The exchanges of a document or line, as `mapping` finds them, else as its format does.
 
     What is damaged, or in neither, is reported, and the others are still read.
 
     Args:
+        text: the JSON that the value is; empty if not known.
         line: number of the line, from 0; ``None`` for a document.
     """
     place = "" if line is None else f"line {line + 1}"
+    origin = Origin(around=text)
     try:
         found = mapping.found(value)
         if not found:
@@ -189,7 +197,7 @@ def exchanges_of_mapped(
         try:
             if not members:
                 raise NotAnExchange(f"{mapping.text!r} finds neither request nor response")
-            exchange = _exchange(members)
+            exchange = _exchange(members, origin)
             exchange.row = _row(exchange.row, members, value if len(found) == 1 else None)
         except (BodyProblem, NotAnExchange) as error:
             where = place or (f"interaction {index}" if len(found) > 1 else "")
@@ -232,9 +240,9 @@ def _unmapped(
     if line is None:
         yield from exchanges_of_document(file, value)
     else:
-        exchange = exchange_of(value)
-        exchange.source = _source(file, 0, line)
-        yield exchange
+        for exchange in exchanges_of(value):
+            exchange.source = _source(file, 0, line)
+            yield exchange
 
 
 def _is_labelled(value: JSON) -> bool:
@@ -252,21 +260,21 @@ def _is_labelled(value: JSON) -> bool:
 # -- the members ---------------------------------------------------------------------------------
 
 
-def _exchange(members: JSONObject) -> Exchange:
+def _exchange(members: JSONObject, origin: Origin) -> Exchange:
     if "exchange" in members:
         value = members["exchange"]
         text = value.encode("utf-8", "replace") if isinstance(value, str) else b""
         return exchange_of(_unquoted(value), Origin(text))
     response_headers = members.get("response_headers", members.get("headers"))
     has_wire = "status" in members or response_headers is not None
-    request = _request(members.get("request"))
+    request = _request(members.get("request"), origin)
     if "url" in members or "request_headers" in members:
         request = request or Request()
         request.url = printable(members.get("url")) or request.url
         request.headers = headers_of(members.get("request_headers")) or request.headers
     if "response" not in members:
         return Exchange(request)
-    response, is_assembled = _response(members["response"])
+    response, is_assembled = _response(members["response"], origin)
     if "status" in members:
         response.status = status_of(members)
     if response_headers is not None:
@@ -274,7 +282,7 @@ def _exchange(members: JSONObject) -> Exchange:
     return Exchange(request, response, assembled=is_assembled and not has_wire)
 
 
-def _request(value: JSON) -> Request | None:
+def _request(value: JSON, origin: Origin) -> Request | None:
     parsed = _unquoted(value)
     if parsed is None:
         return None
@@ -286,10 +294,10 @@ def _request(value: JSON) -> Request | None:
             f"the mapped request is {_shown(parsed)}: it must be a request body "
             "(an object with model and messages)"
         )
-    return Request(body=plain_body(value))
+    return Request(body=plain_body(value, origin=origin))
 
 
-def _response(value: JSON) -> tuple[Response, bool]:
+def _response(value: JSON, origin: Origin) -> tuple[Response, bool]:
     """The response, and whether a log assembled it."""
     parsed = _unquoted(value)
     if isinstance(parsed, str) and looks_like_sse(parsed.encode("utf-8", "replace")[:512]):
@@ -297,9 +305,9 @@ def _response(value: JSON) -> tuple[Response, bool]:
     if isinstance(parsed, list):
         chunks = [_unquoted(item) for item in parsed if item != "[DONE]"]
         if chunks and all(isinstance(chunk, str) for chunk in chunks):
-            return _response("\n\n".join(chunk.strip() for chunk in chunks) + "\n\n")
+            return _response("\n\n".join(chunk.strip() for chunk in chunks) + "\n\n", origin)
         if len(chunks) == 1 and not is_chunk(chunks[0]):
-            return _response(chunks[0])
+            return _response(chunks[0], NOWHERE)
         parsed = chunks
     elif (
         isinstance(parsed, dict)
@@ -311,8 +319,9 @@ def _response(value: JSON) -> tuple[Response, bool]:
             return exchange.response, False
     recognised = items_of(parsed, bare=True) if isinstance(parsed, (dict, list)) else None
     if recognised and recognised[0] and len(recognised[1]) == 1:
-        text = value.encode("utf-8", "replace") if isinstance(value, str) else b""
-        exchange = exchange_of(recognised[1][0], Origin(text), recognised[0])
+        if isinstance(value, str):
+            origin = Origin(value.encode("utf-8", "replace"))
+        exchange = exchange_of(recognised[1][0], origin, recognised[0])
         if exchange.response is not None:
             # The chunks of a stream show its course.
             is_assembled = recognised[0].bare and exchange.response.chunks is None

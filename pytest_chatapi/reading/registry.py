@@ -71,11 +71,15 @@ class NotAnExchange(ValueError):
 
 
 class Registered(NamedTuple):
-    """The formats, by precedence."""
+    """The formats, by precedence.
+
+    Attributes:
+        marks: those of all of them.
+    """
 
     texts: list[TextFormat]
     values: list[ValueFormat]
-    bodies: list[Callable[[JSONObject, Side], JSON]]
+    marks: frozenset[str]
 
     def every(self) -> list[Format]:
         return [*self.texts, *self.values]
@@ -93,6 +97,48 @@ def registered() -> Registered:
     return Registered(
         [format for format in every if isinstance(format, TextFormat)],
         values,
+        frozenset().union(*(format.marks for format in values)),
+    )
+
+
+class _Possible(NamedTuple):
+    """The formats that an object may be in, by the names in it.
+
+    Attributes:
+        matching: those that tell an exchange, and what tells it.
+        bodies: what finds the body of a part.
+    """
+
+    values: list[ValueFormat]
+    matching: list[tuple[ValueFormat, Callable[[JSONObject], bool]]]
+    bodies: list[Callable[[JSONObject, Side], JSON]]
+
+
+_MOST_NAMES = 100
+"""Names up to which is remembered what they leave: the rows of a log have few sets of them."""
+
+
+def _left_by(names: tuple[JSON, ...]) -> _Possible:
+    if len(names) > _MOST_NAMES:
+        return _with(registered().marks.intersection(names))
+    return _remembered(names)
+
+
+@functools.lru_cache(maxsize=256)
+def _remembered(names: tuple[JSON, ...]) -> _Possible:
+    return _with(registered().marks.intersection(names))
+
+
+@functools.lru_cache(maxsize=256)  # where each row has other names, the marks among them are few
+def _with(marks: frozenset[str]) -> _Possible:
+    values = [
+        format
+        for format in registered().values
+        if not format.marks or not format.marks.isdisjoint(marks)
+    ]
+    return _Possible(
+        values,
+        [(format, format.matches) for format in values if format.matches],
         [format.body for format in values if format.body],
     )
 
@@ -121,7 +167,7 @@ def items_of(document: JSON, *, bare: bool) -> tuple[ValueFormat | None, list[JS
     Args:
         bare: also look for response bodies without an exchange around them.
     """
-    for format in registered().values:
+    for format in _left_by(_names(document) if isinstance(document, dict) else ()).values:
         if format.bare and not bare:
             continue
         items = format.items(document) if format.items else None
@@ -137,10 +183,20 @@ def items_of(document: JSON, *, bare: bool) -> tuple[ValueFormat | None, list[JS
 def format_of(value: JSON) -> ValueFormat | None:
     """The format in which `value` is one exchange, if there is one."""
     if isinstance(value, dict):
-        for format in registered().values:
-            if format.matches and format.matches(value):
+        for format, matches in _left_by(_names(value)).matching:
+            if matches(value):
                 return format
     return None
+
+
+def _names(value: JSONObject) -> tuple[JSON, ...]:
+    """Those of the members of an object, and of its request and response."""
+    request, response = value.get("request"), value.get("response")
+    return (
+        *value,
+        *(request if isinstance(request, dict) else ()),
+        *(response if isinstance(response, dict) else ()),
+    )
 
 
 def exchange_of(
@@ -185,7 +241,9 @@ def body_of(part: JSONObject, side: Side) -> JSON:
     Raises:
         BodyProblem: it is damaged.
     """
-    for body_by in registered().bodies:
+    inner = part.get("body")
+    names = (*part, *inner) if isinstance(inner, dict) else (*part,)
+    for body_by in _left_by(names).bodies:
         body = body_by(part, side)
         if body is not ABSENT:
             return body

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from functools import cache
 
 from pytest_chatapi.contract.apis import UNKNOWN
 from pytest_chatapi.contract.endpoint import other_api
@@ -17,6 +18,9 @@ from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.schemas import load
 from pytest_chatapi.contract.sse import looks_like_sse
 from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.contract.wording import show
+from pytest_chatapi.reading.format import Side
+from pytest_chatapi.reading.json_text import JSONProblem, loads
 
 __all__ = [
     "are_messages",
@@ -29,26 +33,94 @@ __all__ = [
     "is_error",
     "is_of_other_api",
     "parsed",
+    "why_no_response",
+    "why_not_json",
 ]
 
 
 def parsed(value: JSON) -> JSON:
-    """The value in a text that is a JSON object or list; any other value as it is."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+    """The value in a text that is a JSON object or list, or the text of one; any other as it is."""
+    if isinstance(value, str) and value.lstrip()[:2].startswith(_BEGINNINGS):
         try:
-            return json.loads(value)
+            inner = json.loads(value)
         except (ValueError, RecursionError):
-            pass
+            return value
+        if not isinstance(inner, str):
+            return inner
+        inner = parsed(inner)
+        return value if isinstance(inner, str) else inner
     return value
+
+
+_BEGINNINGS = ("{", "[", '"{', '"[')
+
+
+# How a body begins, also where it is no longer JSON, since it was cut off or is what Python prints
+# of an object. The text of a message may begin with a brace too, but hardly with these members.
+_REQUEST = re.compile(
+    r"""
+    \s*\{[^{}\[\]]*?["'](?:messages["']\s*:\s*\[|model["']\s*:\s*["'])
+    |\s*\[\s*\{\s*["']role["']\s*:
+    """,
+    re.VERBOSE,
+)
+_RESPONSE = re.compile(
+    r"""
+    [\s\[]*\{[^{}\[\]]*?["'](?:
+        object["']\s*:\s*["']chat\.completion
+        |id["']\s*:\s*["']chatcmpl
+        |choices["']\s*:\s*\[\s*\{[^{}\[\]]*["'](?:message|delta)["']
+        |(?P<message>role["']\s*:\s*["']assistant["'])
+    )
+    |\s*\{\s*["']error["']\s*:\s*\{
+    |\s*(?P<printed>(?:ChatCompletion|ModelResponse)\w*\(\w+=)
+    """,
+    re.VERBOSE,
+)
+
+
+_HEAD = 2000
+"""Characters of a text that tell whether it is a body."""
+
+
+def why_not_json(text: JSON, side: Side) -> str:
+    """Why a text that begins as the body of a request or response is not JSON; empty for any other
+    value.
+
+    A lone message is one only where it is cut off: models write whole ones, a line each.
+    """
+    if not isinstance(text, str):
+        return ""
+    head = text[:_HEAD].replace("\\", "").lstrip('" ')  # it may be text in a text
+    begins = (_REQUEST if side == "request" else _RESPONSE).match(head)
+    if begins is None:
+        return ""
+    try:
+        loads(text)
+        return ""
+    except JSONProblem as error:
+        reason = error.reason
+    if begins.lastgroup == "message" and not reason.endswith("cut off"):
+        return ""
+    if begins.lastgroup == "printed":
+        reason = "not JSON, but what Python prints of an object"
+    return f"the {side} is not understood: it is {reason}; log the whole body as JSON"
+
+
+def why_no_response(value: JSON) -> str:
+    """Why a value that is not an object is not the response of a chat completion."""
+    reason = why_not_json(value, "response")
+    return reason or f"the response is not understood: it is not an object, but {show(value)}"
 
 
 def are_messages(value: JSON) -> bool:
     """Whether a value is a list of messages, each with a role."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(item, dict) and isinstance(item.get("role"), str) for item in value)
-    )
+    if not isinstance(value, list):
+        return False
+    for item in value:
+        if not isinstance(item, dict) or not isinstance(item.get("role"), str):
+            return False
+    return bool(value)
 
 
 def is_chat_request(value: JSON) -> bool:
@@ -130,13 +202,15 @@ def chat_request(
         messages: those of the request, if they are not among the members.
         response: names the model where the members do not.
     """
-    known = load("request").properties
-    body = {name: _typed(name, value) for name, value in members.items() if name in known}
-    body = {
-        name: value
-        for name, value in body.items()
-        if value is not None and not _is_converted(name, value)
-    }
+    kinds = _kinds()
+    body: JSONObject = {}
+    for name, value in members.items():
+        if name not in kinds:
+            continue
+        if kinds[name] and isinstance(value, (str, float)):
+            value = _typed(kinds[name], value)
+        if value is not None and not (name in _CONVERTED and _is_converted(name, value)):
+            body[name] = value
     if messages is not None:
         body["messages"] = messages
     if "model" not in body:
@@ -150,26 +224,29 @@ _SWITCHES = {"true": True, "false": False}
 _UNSET = frozenset({"", "none", "null", "inf", "-inf", "infinity", "-infinity", "nan"})
 
 
-def _typed(name: str, value: JSON) -> JSON:
-    """The value of a parameter; parsed if it is a text and the parameter is a number or boolean.
+@cache
+def _kinds() -> dict[str, str]:
+    """The parameters, each with what a text in its place has to be parsed to; empty for nothing."""
+    kinds = {}
+    for name, node in load("request").properties.items():
+        is_number = not node.types.isdisjoint(("number", "integer"))
+        kinds[name] = "number" if is_number else "boolean" if "boolean" in node.types else ""
+    return kinds
 
-    ``None`` where it was not set.
-    """
-    types = load("request").properties[name].types
-    is_number = "number" in types or "integer" in types
-    if isinstance(value, float) and is_number:
-        return value if math.isfinite(value) else None
-    if not isinstance(value, str) or not (is_number or "boolean" in types):
-        return value
+
+def _typed(kind: str, value: str | float) -> JSON:
+    """The value of a parameter of a kind; ``None`` where it was not set."""
+    if isinstance(value, float):
+        return value if kind == "boolean" or math.isfinite(value) else None
     text = value.strip().lower()
     if text in _UNSET:
         return None
-    if is_number:
-        if not _NUMBER.fullmatch(text):
-            return value
-        number = float(text)
-        return int(number) if number.is_integer() else number
-    return _SWITCHES.get(text, value)
+    if kind == "boolean":
+        return _SWITCHES.get(text, value)
+    if not _NUMBER.fullmatch(text):
+        return value
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def _model(response: JSON) -> JSON:
@@ -178,11 +255,12 @@ def _model(response: JSON) -> JSON:
     return first.get("model") if isinstance(first, dict) else None
 
 
+_CONVERTED = frozenset({"tools", "tool_choice", "response_format"})
+
+
 def _is_converted(name: str, value: JSON) -> bool:
     if name == "tools":
         return not isinstance(value, list) or not all(
             isinstance(tool, dict) and ("function" in tool or "custom" in tool) for tool in value
         )
-    if name in ("tool_choice", "response_format") and isinstance(value, dict):
-        return "type" not in value or value["type"] in ("any", "tool")
-    return False
+    return isinstance(value, dict) and value.get("type", "any") in ("any", "tool")

@@ -58,6 +58,7 @@ def _body(body: JSON, side: Side, headers: dict[str, str]) -> JSON:
 FORMAT = ValueFormat(
     name="Azure test proxy",
     precedence=33,
+    marks=frozenset({"Entries", "RequestUri"}),
     traces=re.compile(rb'"(?:Entries|RequestUri)"\s*:'),
     items=_items,
     matches=_matches,

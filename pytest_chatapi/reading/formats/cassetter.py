@@ -50,4 +50,6 @@ def other_traffic(document: JSON) -> Iterator[Exchange]:
             yield Exchange(Request("GET", address if isinstance(address, str) and address else key))
 
 
-FORMAT = ValueFormat(name="cassetter", precedence=30, body=_body)
+FORMAT = ValueFormat(
+    name="cassetter", precedence=30, marks=frozenset({"body_type", "type"}), body=_body
+)

@@ -56,6 +56,7 @@ FORMAT = ValueFormat(
     name="Charles",
     precedence=55,
     suffixes=(".chlsj",),
+    marks=frozenset({"scheme"}),
     traces=re.compile(rb'"scheme"\s*:'),
     matches=_matches,
     exchange=_exchange,

@@ -32,7 +32,7 @@ def _matches(value: JSONObject) -> bool:
 
 def _exchange(value: JSONObject, origin: Origin) -> Exchange | None:
     parts = _parts(value)
-    return exchange_of_parts(*parts, value) if parts else None
+    return exchange_of_parts(*parts, value, origin) if parts else None
 
 
 def _parts(value: JSONObject) -> tuple[JSON, JSON] | None:

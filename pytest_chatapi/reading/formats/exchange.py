@@ -10,9 +10,8 @@ import re
 
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.wire import JSON, JSONObject
-from pytest_chatapi.contract.wording import show
 from pytest_chatapi.reading.bodies import BodyProblem, plain_body
-from pytest_chatapi.reading.format import Origin, Side, ValueFormat
+from pytest_chatapi.reading.format import NOWHERE, Origin, Side, ValueFormat
 from pytest_chatapi.reading.parts import headers_of, printable, status_of
 from pytest_chatapi.reading.registry import NotAnExchange, body_of
 from pytest_chatapi.reading.shapes import (
@@ -24,13 +23,14 @@ from pytest_chatapi.reading.shapes import (
     is_error,
     is_of_other_api,
     parsed,
+    why_no_response,
+    why_not_json,
 )
 
 CHAT_PATH = "/chat/completions"
 """The URL of an exchange that a log shows to be a chat completion, without saying where it went."""
 
 _STATUSES = frozenset({"status", "status_code", "statusCode"})
-_NOT_UNDERSTOOD = "the response is not understood"
 _LABELS = _STATUSES | {"headers", "body", "parsed_body"}
 # Under one of these there is a body, or the recording says that there was none.
 _BODIES = frozenset({"body", "body_content", "body_type", "content", "cut", "parsed_body"})
@@ -83,10 +83,12 @@ def _is_part(part: JSONObject) -> bool:
 
 
 def _exchange(value: JSONObject, origin: Origin) -> Exchange | None:
-    return exchange_of_parts(value.get("request"), value.get("response"), value)
+    return exchange_of_parts(value.get("request"), value.get("response"), value, origin)
 
 
-def exchange_of_parts(request: JSON, response: JSON, value: JSONObject) -> Exchange | None:
+def exchange_of_parts(
+    request: JSON, response: JSON, value: JSONObject, origin: Origin
+) -> Exchange | None:
     """The exchange of a request and a response, in the form of a recorder or of a home-made log.
 
     Each is an object with a body and what came with it, or the body itself, or a text of either.
@@ -97,13 +99,19 @@ def exchange_of_parts(request: JSON, response: JSON, value: JSONObject) -> Excha
 
     Raises:
         BodyProblem: a body is damaged.
-        NotAnExchange: the body of the response is not in any known place.
+        NotAnExchange: the body of the response is not in any known place, or is only a part of one;
+            or that of its request is.
     """
-    asked = _request(parsed(request), value)
-    kept = None if response is None else _response(response, value, asked)
+    part = parsed(request)
+    asked = _request(part, value, origin if part is request else NOWHERE)
+    kept = None if response is None else _response(response, value, asked, origin)
     if kept is None:
         return Exchange(asked) if asked else None
     answer, assembled = kept
+    if not isinstance(part, dict):
+        reason = why_not_json(value.get("messages") if part is None else part, "request")
+        if reason and not is_of_other_api(None, answer):
+            raise NotAnExchange(reason)
     if assembled or answer.chunks is not None:
         # Without an address, a lone response would be held against the reference alone.
         asked = asked or Request()
@@ -136,18 +144,22 @@ def _addressed(request: Request, response: Response, value: JSONObject) -> Reque
 # -- requests ----------------------------------------------------------------------------
 
 
-def _request(part: JSON, value: JSONObject) -> Request | None:
-    above = _url(value, "url", "uri", "endpoint")
+def _request(part: JSON, value: JSONObject, origin: Origin) -> Request | None:
     if not isinstance(part, dict):
-        if are_messages(value.get("messages")):
-            return Request(url=above, body=chat_request(value, response=value.get("response")))
+        above = _url(value, "url", "uri", "endpoint")
+        messages = parsed(value.get("messages"))
+        if are_messages(messages):
+            return Request(url=above, body=chat_request(value, messages, value.get("response")))
         return Request(url=above) if "/" in above else None
     headers = headers_of(part.get("headers"))
-    body = _plain_body(part, "request", headers)
+    body = _plain_body(part, "request", headers, origin)
     if body is None and "body" not in part:
         body = _own_request(part)
-    method = printable(part.get("method")).strip().lstrip(":").upper()  # Ruby's :post
-    return Request(method or "POST", _url(part, "uri", "url", "path") or above, headers, body)
+    method = part.get("method")
+    if method != "POST":
+        method = printable(method).strip().lstrip(":").upper() or "POST"  # Ruby's :post
+    url = _url(part, "uri", "url", "path") or _url(value, "url", "uri", "endpoint")
+    return Request(method, url, headers, body)
 
 
 def _url(part: JSONObject, *keys: str) -> str:
@@ -174,7 +186,9 @@ _Kept = tuple[Response, bool]
 """A response, and whether a log assembled it: see `Exchange`."""
 
 
-def _response(part: JSON, value: JSONObject, request: Request | None) -> _Kept | None:
+def _response(
+    part: JSON, value: JSONObject, request: Request | None, origin: Origin
+) -> _Kept | None:
     """``None`` where no response came."""
     is_labelled = isinstance(part, dict) and ("body" in part or not _LABELS.isdisjoint(part))
     if not is_labelled:
@@ -182,11 +196,11 @@ def _response(part: JSON, value: JSONObject, request: Request | None) -> _Kept |
         if kept is not None:
             return kept
         if not isinstance(part, dict):
-            raise NotAnExchange(f"{_NOT_UNDERSTOOD}: it is not an object, but {show(part)}")
+            raise NotAnExchange(why_no_response(part))
         if not part and (request is None or not request.url):
             return None  # what logs have for a call that failed
     headers = headers_of(part.get("headers"))
-    body = _plain_body(part, "response", headers)
+    body = _plain_body(part, "response", headers, origin)
     status = status_of(value if _STATUSES.isdisjoint(part) else part)
     chunks = None
     if body is None and _BODIES.isdisjoint(part) and not _needs_no_body(status, request):
@@ -239,6 +253,8 @@ def _of_body(part: JSON, value: JSONObject, request: Request | None) -> _Kept | 
             return Response(status, body=body), False
         if request is None or request.url or not is_chat_request(parsed(request.body)):
             return None
+        if reason := why_not_json(body, "response"):
+            raise NotAnExchange(reason)
         message = {"role": "assistant", "content": body}
         return Response(status, body={"message": message}), True
     if not _is_wire(body):
@@ -282,7 +298,8 @@ def _member(part: JSONObject, request: Request | None) -> tuple[JSON, JSON]:
     if request is None or not request.url or CHAT_PATH in request.url:
         keys = ", ".join(map(printable, part)) or "none"
         raise NotAnExchange(
-            f"{_NOT_UNDERSTOOD}: its keys are {keys[:200]}, and none of them is the body"
+            f"the response is not understood: its keys are {keys[:200]}, and none of them is the "
+            "body"
         )
     return None, None
 
@@ -290,12 +307,12 @@ def _member(part: JSONObject, request: Request | None) -> tuple[JSON, JSON]:
 _TYPE = "content-type"
 
 
-def _plain_body(part: JSONObject, side: Side, headers: dict[str, str]) -> JSON:
+def _plain_body(part: JSONObject, side: Side, headers: dict[str, str], origin: Origin) -> JSON:
     try:
         recorded = body_of(part, side)
         if recorded == "" and side == "response" and "event-stream" in headers.get(_TYPE, ""):
             return ""  # a stream of nothing, and not one that was not recorded
-        return plain_body(recorded, headers.get("content-encoding", ""))
+        return plain_body(recorded, headers.get("content-encoding", ""), origin)
     except BodyProblem as error:
         raise BodyProblem(f"{side}: {error}") from None
 
@@ -303,6 +320,7 @@ def _plain_body(part: JSONObject, side: Side, headers: dict[str, str]) -> JSON:
 FORMAT = ValueFormat(
     name="JSON Lines",
     precedence=60,
+    marks=frozenset({"request", "response"}),
     traces=re.compile(rb'(?m)^[ \t-]*(?:request|response)[ \t]*:|"(?:request|response)"\s*:'),
     matches=_matches,
     exchange=_exchange,

@@ -47,4 +47,10 @@ def _body(part: JSONObject) -> JSON:
     return term[6:]
 
 
-FORMAT = ValueFormat(name="ExVCR", precedence=37, matches=_matches, exchange=_exchange)
+FORMAT = ValueFormat(
+    name="ExVCR",
+    precedence=37,
+    marks=frozenset({"options", "request_body"}),
+    matches=_matches,
+    exchange=_exchange,
+)

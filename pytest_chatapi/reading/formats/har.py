@@ -63,6 +63,7 @@ FORMAT = ValueFormat(
     name="HAR",
     precedence=50,
     suffixes=(".har",),
+    marks=frozenset({"log", "content", "postData"}),
     traces=re.compile(rb'"entries"\s*:'),
     items=_items,
     body=_body,

@@ -32,7 +32,9 @@ def _matches(value: JSONObject) -> bool:
 def _exchange(value: JSONObject, origin: Origin) -> Exchange:
     is_error = value.get("object") == "error" or isinstance(value.get("error"), (dict, str))
     status = 400 if is_error and "choices" not in value else 200
-    return Exchange(None, Response(status, {}, plain_body(origin.text.strip() or value)))
+    return Exchange(
+        None, Response(status, {}, plain_body(origin.text.strip() or value, origin=origin))
+    )
 
 
 FORMAT = ValueFormat(

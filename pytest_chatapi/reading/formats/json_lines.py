@@ -188,7 +188,7 @@ def _mapped_document(
 ) -> Iterator[Exchange]:
     data = join(_with_newlines(lines), file.name, file.path)
     for document in _values(file.name, data):
-        yield from exchanges_of_mapped(file, mapping, document)
+        yield from exchanges_of_mapped(file, mapping, document, data)
 
 
 def _mapped_lines(
@@ -202,7 +202,7 @@ def _mapped_lines(
         except ReadError as error:
             file.on_error(error)
         else:
-            yield from exchanges_of_mapped(file, mapping, value, number)
+            yield from exchanges_of_mapped(file, mapping, value, line, number)
 
 
 def _is_mapped_below(mapping: Mapping, lines: _Lookahead) -> bool:

@@ -13,12 +13,14 @@ from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.reading.format import Origin, ValueFormat
 from pytest_chatapi.reading.formats.exchange import CHAT_PATH
+from pytest_chatapi.reading.registry import NotAnExchange
 from pytest_chatapi.reading.shapes import (
     are_messages,
     chat_request,
     is_completion,
     is_of_other_api,
     parsed,
+    why_not_json,
 )
 
 _TYPES = frozenset(
@@ -53,6 +55,11 @@ def _exchange(value: JSONObject, origin: Origin) -> Exchange:
     parameters = _parameters(value)
     body = _request(parameters) if value["type"] == "GENERATION" else None
     output = parsed(value.get("output"))
+    reason = why_not_json(output, "response") if body is not None else ""
+    if is_completion(output):
+        reason = why_not_json(parameters.get("messages"), "request")
+    if reason:
+        raise NotAnExchange(reason)
     if is_completion(output):
         response = Response(body=output)
     elif body is not None and (message := _message(output)) is not None:
@@ -125,6 +132,7 @@ def _usage(value: JSONObject) -> JSON:
 FORMAT = ValueFormat(
     name="Langfuse",
     precedence=57,
+    marks=frozenset({"observations", "data", "type"}),
     traces=re.compile(rb'"GENERATION"'),
     items=_items,
     matches=_matches,

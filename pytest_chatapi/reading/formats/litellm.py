@@ -13,7 +13,14 @@ from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.reading.format import Origin, ValueFormat
 from pytest_chatapi.reading.parts import printable
-from pytest_chatapi.reading.shapes import are_messages, chat_request, is_completion, parsed
+from pytest_chatapi.reading.registry import NotAnExchange
+from pytest_chatapi.reading.shapes import (
+    chat_request,
+    is_completion,
+    parsed,
+    why_no_response,
+    why_not_json,
+)
 
 _WRAPPER = "standard_logging_object"
 _REDACTED = b"redacted-by-litellm"
@@ -64,7 +71,12 @@ def _exchange(value: JSONObject, origin: Origin) -> Exchange:
     request = Request(url=url, body=None if is_redacted else _body(value, response))
     if is_completion(response):
         return Exchange(request, Response(body=response), assembled=True)
-    return Exchange(request, _failure(value), assembled=True)
+    failure = _failure(value)
+    if not response or failure is not None or is_redacted:
+        return Exchange(request, failure, assembled=True)
+    if isinstance(response, dict):  # a completion without its choices, say
+        return Exchange(request, Response(body=response), assembled=True)
+    raise NotAnExchange(why_no_response(response))
 
 
 def _path(call_type: str) -> str:
@@ -79,7 +91,9 @@ def _path(call_type: str) -> str:
 def _body(value: JSONObject, response: JSON) -> JSON:
     """The request, as far as it was logged; ``None`` if that is not far enough."""
     messages = parsed(value.get("messages"))
-    if not are_messages(messages):
+    if reason := why_not_json(messages, "request"):
+        raise NotAnExchange(reason)
+    if not isinstance(messages, list) or not messages:
         return None
     parameters = parsed(value.get("model_parameters"))
     members = parameters if isinstance(parameters, dict) else {}
@@ -103,6 +117,7 @@ def _failure(value: JSONObject) -> Response | None:
 FORMAT = ValueFormat(
     name="LiteLLM",
     precedence=51,
+    marks=frozenset({"call_type", _WRAPPER}),
     traces=re.compile(rb'"call_type"\s*:'),
     matches=_matches,
     exchange=_exchange,

@@ -65,6 +65,7 @@ def _is_hex(value: JSON) -> bool:
 FORMAT = ValueFormat(
     name="nock",
     precedence=31,
+    marks=frozenset({"scope"}),
     traces=re.compile(rb'"scope"\s*:\s*"https?:'),
     matches=_matches,
     exchange=_exchange,

@@ -13,8 +13,10 @@ from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.reading.bodies import plain_body
 from pytest_chatapi.reading.format import Origin, ValueFormat
 from pytest_chatapi.reading.parts import printable, status_of
-from pytest_chatapi.reading.shapes import is_completion, is_of_other_api
+from pytest_chatapi.reading.registry import NotAnExchange
+from pytest_chatapi.reading.shapes import is_completion, is_of_other_api, parsed, why_no_response
 
+_FRAME = frozenset({"body", "request_id", "status_code"})
 _MEMBERS = {"body", "error", "params", "response", "result"}
 
 
@@ -27,15 +29,20 @@ def _exchange(value: JSONObject, origin: Origin) -> Exchange:
         return Exchange(Request(url="/v1/messages/batches"))
     if "url" in value and "body" in value:
         method = printable(value.get("method")).upper() or "POST"
-        return Exchange(Request(method, printable(value["url"]), body=plain_body(value["body"])))
-    response = value.get("response")
+        body = plain_body(value["body"], origin=origin)
+        return Exchange(Request(method, printable(value["url"]), body=body))
+    response = parsed(value.get("response"))
+    if response and not isinstance(response, dict):
+        raise NotAnExchange(why_no_response(response))
+    if response and _FRAME.isdisjoint(response):
+        response = {"body": response}
     if not isinstance(response, dict) or response.get("body") is None:
         # Expired, cancelled or refused before it was sent: there is no response.
         error = value.get("error")
         code = printable(error.get("code")) if isinstance(error, dict) else ""
         lacks = f"unanswered ({code})" if code else "unanswered"
         return Exchange(Request(url="/v1/chat/completions"), lacks=lacks)
-    body = plain_body(response["body"])
+    body = plain_body(response["body"], origin=origin)
     # Other services have taken over the form, and their ids begin differently.
     is_openai = printable(value.get("id")).startswith("batch_req_")
     answer = Response(status_of(response), body=body)
@@ -46,6 +53,7 @@ def _exchange(value: JSONObject, origin: Origin) -> Exchange:
 FORMAT = ValueFormat(
     name="OpenAI batch",
     precedence=53,
+    marks=frozenset({"custom_id"}),
     traces=re.compile(rb'"custom_id"\s*:'),
     matches=_matches,
     exchange=_exchange,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.wire import JSON, JSONObject
@@ -40,32 +41,47 @@ _PARAMETERS = {
     "stop_sequences": "stop",
     "choice.count": "n",
 }
-_FINISH = {"tool_call": "tool_calls", "": "stop", None: "stop"}
+# The conventions' own words; after an error a message ends early, as it does at a limit.
+_FINISH = {"tool_call": "tool_calls", "error": "length"}
+_KINDS = frozenset({"text", "tool_call", "reasoning"})
+"""Types of the parts that a message of a model may have in chat completions."""
+
+_Finish = str | None
 
 
 def _items(document: JSON) -> list[JSON] | None:
-    """The spans and events of a document in OTLP that are of GenAI, each with plain attributes."""
+    """The spans and events of a document in OTLP, each with plain attributes. Those that are not of
+    GenAI are among them, to be counted, if there is any that is.
+    """
     if not isinstance(document, dict):
         return None
     found: list[JSON] = []
-    for outer, middle, inner in (
+    for names in (
         ("resourceSpans", "scopeSpans", "spans"),
         ("resourceLogs", "scopeLogs", "logRecords"),
     ):
-        for resource in _objects(document.get(outer)):
-            for scope in _objects(resource.get(middle)):
-                for one in _objects(scope.get(inner)):
-                    flat = {**one, "attributes": _pairs(one.get("attributes"))}
-                    found += (
-                        [flat] if any(k.startswith("gen_ai.") for k in flat["attributes"]) else []
-                    )
-                    found += [
-                        {**flat, **event, "attributes": flat["attributes"] | attributes}
-                        for event in _objects(one.get("events"))
-                        if _OUTPUT in (attributes := _pairs(event.get("attributes")))
-                    ]
+        for one in _inside(document, names):
+            flat = {**one, "attributes": _pairs(one.get("attributes"))}
+            found.append(flat)
+            found += [
+                {**flat, **event, "attributes": flat["attributes"] | attributes}
+                for event in _objects(one.get("events"))
+                if _OUTPUT in (attributes := _pairs(event.get("attributes")))
+            ]
     has_any = any(isinstance(one, dict) and _matches(one) for one in found)
     return found if has_any else None
+
+
+def _inside(value: JSON, names: tuple[str, ...]) -> Iterator[JSONObject]:
+    """What is in lists in lists of these names; an empty object for what is something else."""
+    if not isinstance(value, dict):
+        yield {}
+    elif not names:
+        yield value
+    elif value.get(names[0]) is not None:
+        items = value[names[0]]
+        for item in items if isinstance(items, list) else [None]:
+            yield from _inside(item, names[1:])
 
 
 def _objects(value: JSON) -> list[JSONObject]:
@@ -131,7 +147,7 @@ def _exchange(value: JSONObject, origin: Origin) -> Exchange:
         return Exchange(Request(url=path))
     request = Request(url=_url(attributes), body=_body(attributes))
     messages = _list(attributes.get(_OUTPUT))
-    if messages is None or not all(map(_is_known, messages)):
+    if messages is None or not all(map(_is_known, messages)) or _lack_calls(messages):
         return Exchange(request, lacks="messages not understood")
     if not messages:
         return Exchange(request, None, assembled=True)
@@ -152,14 +168,17 @@ def _body(attributes: JSONObject) -> JSON:
     asked, tools = _list(attributes.get(_INPUT)), _list(attributes.get("gen_ai.tool.definitions"))
     if instructions is None or asked is None or tools is None:
         return None
+    if not _is_known({"parts": instructions}) or not all(map(_has_name, tools)):
+        return None
     if instructions:
         messages.append({"role": "system", "content": _text(instructions)})
     for message in asked:
-        parts = _objects(message.get("parts"))
-        kinds = {printable(part.get("type")) for part in parts}
-        if not kinds <= {"text", "tool_call", "tool_call_response", "reasoning"}:
+        if not _is_known(message, _KINDS | {"tool_call_response"}):
             return None
-        results = [part for part in parts if part.get("type") == "tool_call_response"]
+        parts = message["parts"]
+        results = [part for part in parts if part["type"] == "tool_call_response"]
+        if results and len(results) < len(parts):
+            return None
         messages += [
             {"role": "tool", "tool_call_id": part.get("id"), "content": _as_text(_result(part))}
             for part in results
@@ -182,6 +201,10 @@ def _result(part: JSONObject) -> JSON:
     return part.get("response", part.get("result"))
 
 
+def _has_name(tool: JSONObject) -> bool:
+    return "function" in tool or isinstance(tool.get("name"), str)
+
+
 def _tool(tool: JSONObject) -> JSONObject:
     if "function" in tool:
         return tool
@@ -200,48 +223,76 @@ def _answer(attributes: JSONObject, messages: list[JSONObject]) -> JSONObject:
             "completion_tokens": completion,
             "total_tokens": prompt + completion,  # type: ignore[operator]
         }
+    finishes = _finishes(attributes, messages)
     if len(messages) == 1:
-        return {"message": _message(messages[0]), "usage": usage}
-    choices = [
-        {"index": index, "message": _message(one), "finish_reason": _finish(one)}
-        for index, one in enumerate(messages)
-    ]
+        message = _message(messages[0])
+        is_cut = finishes[0] in ("length", "content_filter")
+        for call, part in zip(message.get("tool_calls", ()), _calls(messages[0]), strict=False):
+            if is_cut or part.get("arguments") is None:  # not all of them, or not recorded
+                del call["function"]["arguments"]
+        return {"message": message, "finish_reason": finishes[0], "usage": usage}
+    choices: list[JSON] = []
+    for index, (one, finish) in enumerate(zip(messages, finishes, strict=True)):
+        message = _message(one)
+        finish = finish or ("tool_calls" if "tool_calls" in message else "stop")
+        choices.append({"index": index, "message": message, "finish_reason": finish})
     return {"object": "chat.completion", "choices": choices, **({"usage": usage} if usage else {})}
 
 
-def _finish(message: JSONObject) -> JSON:
-    reason = message.get("finish_reason")
-    return _FINISH.get(reason, reason) if isinstance(reason, str | None) else reason
+def _finishes(attributes: JSONObject, messages: list[JSONObject]) -> list[_Finish]:
+    """Why each message ended, as chat completions say it; ``None`` where that is not known."""
+    told = parsed(attributes.get("gen_ai.response.finish_reasons"))
+    if not isinstance(told, list) or len(told) != len(messages):
+        told = [None] * len(messages)
+    reasons = [
+        one.get("finish_reason") or reason for one, reason in zip(messages, told, strict=True)
+    ]
+    return [
+        _FINISH.get(reason, reason) if isinstance(reason, str) and reason else None
+        for reason in reasons
+    ]
 
 
-def _is_known(message: JSONObject) -> bool:
-    """Whether there is something in what a model answered that `_message` takes.
+def _is_known(message: JSONObject, kinds: frozenset[str] = _KINDS) -> bool:
+    """Whether `_message` takes all that is in a message.
 
     Without its content, which some instrumentations leave out, a text has only its type.
     """
     parts = message.get("parts")
     if not isinstance(parts, list) or len(_objects(parts)) < len(parts):
         return False
-    texts = [part for part in parts if part.get("type") == "text"]
-    kinds = {printable(part.get("type")) for part in parts}
-    return all(isinstance(part.get("content"), str) for part in texts) and (
-        not parts or not kinds.isdisjoint(("text", "tool_call", "reasoning"))
+    return all(
+        printable(part.get("type")) in kinds
+        and (part["type"] != "text" or isinstance(part.get("content"), str))
+        for part in parts
     )
+
+
+def _lack_calls(messages: list[JSONObject]) -> bool:
+    """Whether calls in several messages have no id or arguments, which a completion must have."""
+    return len(messages) > 1 and any(
+        call.get(name) is None
+        for message in messages
+        for call in _calls(message)
+        for name in ("id", "arguments")
+    )
+
+
+def _calls(message: JSONObject) -> list[JSONObject]:
+    return [part for part in message["parts"] if part["type"] == "tool_call"]
 
 
 def _message(message: JSONObject) -> JSONObject:
     """A message as chat completions have it."""
-    parts = _objects(message.get("parts"))
     calls = [
         {
             "id": part.get("id"),
             "type": "function",
             "function": {"name": part.get("name"), "arguments": _as_text(part.get("arguments"))},
         }
-        for part in parts
-        if part.get("type") == "tool_call"
+        for part in _calls(message)
     ]
-    texts = [part for part in parts if part.get("type") == "text"]
+    texts = [part for part in message["parts"] if part["type"] == "text"]
     content = _text(texts) if texts or not calls else None
     return {
         "role": message.get("role"),
@@ -262,6 +313,7 @@ def _as_text(value: JSON) -> str:
 FORMAT = ValueFormat(
     name="OpenTelemetry",
     precedence=56,
+    marks=frozenset({"resourceSpans", "resourceLogs", "attributes", _INPUT, _OUTPUT}),
     traces=re.compile(rb'"gen_ai\.(?:input|output)\.messages"'),
     items=_items,
     matches=_matches,

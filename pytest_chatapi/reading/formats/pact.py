@@ -21,4 +21,4 @@ def _body(part: JSONObject, side: Side) -> JSON:
     return body["content"]
 
 
-FORMAT = ValueFormat(name="Pact", precedence=38, body=_body)
+FORMAT = ValueFormat(name="Pact", precedence=38, marks=frozenset({"contentType"}), body=_body)

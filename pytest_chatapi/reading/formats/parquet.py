@@ -29,8 +29,8 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
             table = pq.ParquetFile(stream)
             if file.mapping is None:
                 for head in islice(table.iter_batches(batch_size=LOOKED_AT), 1):
-                    require_known(file.name, rows_of(head))
-            for index, row in _rows(table, file.share):
+                    require_known(file.name, rows_of(head, file.name))
+            for index, row in _rows(table, file):
                 if file.takes is None or file.takes(row.as_text()):
                     for exchange in exchanges_of_row(file, row, index):
                         exchange.source = Source(file.name, index, index + 1)
@@ -42,16 +42,16 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
             raise ReadError(file.name, "", reason) from None
 
 
-def _rows(table: Any, share: tuple[int, int]) -> Iterator[tuple[int, Row]]:
+def _rows(table: Any, file: RecordedFile) -> Iterator[tuple[int, Row]]:
     """The rows of a share, which has each n-th row group, with their numbers in the table."""
-    mine, shares = share
+    mine, shares = file.share
     first = 0
     for group in range(table.num_row_groups):
         index = first
         first += table.metadata.row_group(group).num_rows
         if group % shares == mine:
             for batch in table.iter_batches(batch_size=_ROWS, row_groups=[group]):
-                for row in rows_of(batch):
+                for row in rows_of(batch, file.name):
                     yield index, row
                     index += 1
 

@@ -20,4 +20,4 @@ def _body(part: JSONObject, side: Side) -> JSON:
     return body.get("string")
 
 
-FORMAT = ValueFormat(name="vcr for R", precedence=39, body=_body)
+FORMAT = ValueFormat(name="vcr for R", precedence=39, marks=frozenset({"file"}), body=_body)

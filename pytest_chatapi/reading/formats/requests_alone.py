@@ -48,5 +48,10 @@ def _exchange(value: JSONObject, origin: Origin) -> Exchange:
 
 
 FORMAT = ValueFormat(
-    name="requests", precedence=67, matches=_matches, exchange=_exchange, bare=True
+    marks=frozenset({"input", "messages"}),
+    name="requests",
+    precedence=67,
+    matches=_matches,
+    exchange=_exchange,
+    bare=True,
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from itertools import zip_longest
 
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import ABSENT
@@ -32,7 +33,7 @@ def _items(document: JSON) -> list[JSON] | None:
                 return items if is_of_http else None
         requests, responses = document.get("requests"), document.get("responses")
         if isinstance(requests, list) and isinstance(responses, list):
-            pairs = zip(requests, responses, strict=False)
+            pairs = zip_longest(requests, responses)
             items = [{"request": request, "response": response} for request, response in pairs]
             return items if all(map(_is_call, requests)) else None
     return None
@@ -87,6 +88,7 @@ _BODY = re.compile(rb"\x1f\x8b\x08|\s*(?:[{\[]|data:|event:|:)")
 FORMAT = ValueFormat(
     name="vcrpy",
     precedence=40,
+    marks=frozenset({"body", "parsed_body", "interactions", "http_interactions", "requests"}),
     traces=re.compile(
         rb"(?m)^[ \t-]*(?:http_)?interactions[ \t]*:"
         rb'|^\[\[interactions\]\]|"interactions"\s*:'

@@ -220,6 +220,7 @@ def _files_folder(mapping: Path) -> Path | None:
 FORMAT = ValueFormat(
     name="WireMock",
     precedence=32,
+    marks=_IN_REQUEST | _IN_RESPONSE | _IN_MAPPING | {"mappings"},
     traces=re.compile(rb'"(?:urlPath|urlPattern|urlPathPattern|jsonBody|bodyFileName)"\s*:'),
     items=_items,
     matches=_matches,
