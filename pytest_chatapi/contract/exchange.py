@@ -34,7 +34,7 @@ def fold_headers(
         return headers
     if not headers:
         return _NONE
-    if type(headers) is list:
+    if type(headers) is dict or type(headers) is list:
         # Fast path: usually lower-case strings without duplicates.
         folded = _Folded(headers)
         if len(folded) == len(headers) and _is_plain(folded):

@@ -13,6 +13,8 @@ from pytest_chatapi.reading.find import is_recording
 __all__ = ["expanded", "is_url", "opened", "version_of"]
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+# The question mark begins a query there, in which there may be a signature, and is no pattern.
+_WITH_QUERY = re.compile(r"https?://[^?*\[]+\?")
 
 
 def is_url(path: str) -> bool:
@@ -27,6 +29,8 @@ def expanded(url: str) -> tuple[list[str], int]:
     Raises:
         ReadError: there are none, or the place cannot be reached.
     """
+    if _WITH_QUERY.match(url):
+        return [url], 0
     system, path = _system(url)
     try:
         system.invalidate_cache()  # a process that looks twice is to see what is new
@@ -91,7 +95,9 @@ def _system(url: str) -> tuple[Any, str]:
         reason = "fsspec is not installed: pip install 'pytest-chatapi[logs]'"
         raise ReadError(url, "", reason) from None
     try:
-        system, path = fsspec.core.url_to_fs(url)
+        # A signature may be of the URL as it is written, and so it is not quoted anew.
+        as_written = {"encoded": True} if _WITH_QUERY.match(url) else {}
+        system, path = fsspec.core.url_to_fs(url, **as_written)
     except (ImportError, ValueError) as error:  # names the package to install
         raise ReadError(url, "", str(error).splitlines()[0]) from None
     except Exception as error:
@@ -108,5 +114,6 @@ def _unreachable(url: str, error: Exception) -> ReadError:
     with suppress(Exception):
         text = str(error).splitlines()[0]
     if isinstance(error, FileNotFoundError):
-        return ReadError(url, "", "no such file or folder")
+        expired = ", or the URL has expired" if _WITH_QUERY.match(url) else ""
+        return ReadError(url, "", f"no such file or folder{expired}")
     return ReadError(url, "", f"cannot be read: {type(error).__name__}: {text}")

@@ -17,7 +17,7 @@ def headers_of(headers: JSON) -> dict[str, str]:
     if not headers:
         return fold_headers(None)
     if type(headers) is dict and _are_plain(headers):
-        return fold_headers([*headers.items()])
+        return fold_headers(headers)
     return fold_headers(header_pairs(headers))
 
 
