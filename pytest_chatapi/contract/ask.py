@@ -129,9 +129,11 @@ class Ask:
         self.parallel = get("parallel_tool_calls")
         modalities = get("modalities")
         self.modalities = modalities if isinstance(modalities, list) else _TEXT
-        self.choice, self.named = _choice(self.body)
-        self.allowed = _allowed(get("tool_choice"))
-        self.format, self.schema, self.strict = _format(get("response_format"))
+        if "tool_choice" in self.body or "function_call" in self.body:
+            self.choice, self.named = _choice(self.body)
+            self.allowed = _allowed(get("tool_choice"))
+        if "response_format" in self.body:
+            self.format, self.schema, self.strict = _format(get("response_format"))
 
     @property
     def tools(self) -> dict[ToolKey, Tool]:
