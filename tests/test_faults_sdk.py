@@ -28,10 +28,7 @@ from pytest_chatapi.recording.recorder import Recorder
 from pytest_chatapi.redaction.redactor import Redactor
 
 # What an SDK reads from a deviating answer, its own helper for streams writes again.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Pydantic serializer warnings"),
-    pytest.mark.usefixtures("slept"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 
 OLDER = openai.VERSION.startswith("2.")
 FAMILY = importlib.import_module("httpx" if OLDER else "httpx2")
@@ -42,6 +39,19 @@ FORMS = {
     "stream": ["stream", "stream-usage", "parallel-stream", "named-stream"],
 }
 ENTRIES = [entry for entry in CATALOGUE.values() if entry.kind != "none"]
+
+
+@pytest.fixture(autouse=True)
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """As in ``conftest.py``, which is not there where the tests of openai 2 copy this module."""
+    seconds: list[float] = []
+
+    async def sleep(wait: float) -> None:
+        seconds.append(wait)
+
+    monkeypatch.setattr(time, "sleep", seconds.append)
+    monkeypatch.setattr("anyio.sleep", sleep)
+    return seconds
 
 
 class StandIn:

@@ -267,6 +267,7 @@ DAMAGED = [
     (json.dumps(BODY)[:60], CUT),
     (str(completion()), PRINTED),
     ("ChatCompletion(id='chatcmpl-L1', choices=[Choice(finish_reason='stop')])", OF_PYTHON),
+    ('{"choices":[{"content_filter_results":{"hate":{"filtered":false}},"finish_re', CUT),
 ]
 
 
@@ -299,6 +300,9 @@ def test_a_body_that_is_no_longer_json_is_not_the_text_of_a_message(text: str, r
         f"It returns {BODY[:50]}",
         "[INST] Hi",
         "ChatCompletion is a class.",
+        "ChatCompletion(model='gpt-5.2') makes one.",
+        '{"error": {"message": "not found"}}\n\nThat is the error you get.',
+        '{"choices": [{"label": "A", "message": "foo"}]} Hope this helps!',
     ],
 )
 def test_a_text_that_begins_with_a_brace_is_that_of_a_message(text: str) -> None:
@@ -328,6 +332,30 @@ def test_a_request_that_is_no_longer_json_is_refused(text: str, reason: str) -> 
     other = {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.1]}]}
     assert endpoint(one({"request": text, "response": other})) is None
     assert alarms(one({"request": "{name}, welcome", "response": completion(14)})) == ["U02"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"model": "T-800", "year": 1984} Describe this robot.',
+        '[{"role": "user", "content": "a"}]\nContinue this conversation.',
+    ],
+)
+def test_a_prompt_may_begin_like_a_request(text: str) -> None:
+    for value in (
+        {"request": text, "response": completion(14)},
+        {"messages": text, "response": completion(14)},
+        payload(messages=text, response=completion(14)),
+        observation(input=text, output=completion(14)),
+    ):
+        assert "U02" in alarms(one(value))
+
+
+def test_json_that_a_model_wrote_is_its_text_in_langfuse() -> None:
+    for text in ('{"city": "Oslo<|im_end|>"}', json.dumps('{"city": "Oslo<|im_end|>"}')):
+        response = one(observation(output=text)).response
+        assert response is not None
+        assert response.body["message"] == {"role": "assistant", "content": text}
 
 
 def test_a_body_may_be_the_text_of_a_text() -> None:
@@ -534,8 +562,8 @@ def test_a_broken_completion_of_litellm_is_checked() -> None:
 
 def test_a_broken_request_of_litellm_is_checked() -> None:
     assert alarms(one(payload(messages=[{"content": "Hello"}]))) == ["Q00"]
-    assert alarms(one(payload(messages=["Hello"]))) == ["Q00"]
-    for messages in (None, [], "Hello"):
+    printed = "Message(content='Hi', role='assistant', tool_calls=None)"
+    for messages in (None, [], "Hello", [*ASKED["messages"], printed]):
         request = one(payload(messages=messages)).request
         assert request is not None
         assert request.body is None

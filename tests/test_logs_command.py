@@ -144,6 +144,23 @@ def test_rows_that_could_not_have_a_finding_are_no_evidence(
     assert as_json(run, "--max-rate", f"{code}=1%", "log.jsonl")["limits"][0]["rows"] == 1
 
 
+@pytest.mark.parametrize(
+    ("code", "choice"),
+    [
+        ("C08", {"finish_reason": "tool_calls"}),
+        ("C09", {"message": CALLING, "finish_reason": "tool_calls"}),
+        ("L05", {"logprobs": {"content": [TOKEN], "refusal": None}}),
+    ],
+)
+def test_what_nobody_asked_for_is_counted_in_all_rows(
+    run: Run, code: str, choice: dict[str, Any]
+) -> None:
+    rows = [*(answered({}) for _ in range(400)), answered({}, **choice)]
+    Path("log.jsonl").write_text(text_of(rows))
+    (limit,) = as_json(run, "--max-rate", f"{code}=2%", "log.jsonl")["limits"]
+    assert (limit["code"], limit["says"], limit["rows"]) == (code, "within", 401)
+
+
 def test_notes_are_counted_unless_selected(run: Run) -> None:
     asked = {"startTime": None, "model_parameters": {"max_tokens": 5}}
     response = {**ANSWER, "created": None}
@@ -497,6 +514,8 @@ def test_what_was_done_is_not_done_again(run: Run, monkeypatch: pytest.MonkeyPat
         ('"KQSU": 1', '"KQSU": -50'),
         ('"KQSU": 1', '"KQSU": null'),
         ('"skipped": {}', '"skipped": []'),
+        ('"the total is 1 too high"', "7"),
+        (f"{START + 120 * 3600}.0", '"never"'),
     ],
 )
 def test_counts_that_somebody_has_edited_are_not_believed(

@@ -86,7 +86,7 @@ def test_few_ids_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates_module, "shown", lambda name: masked.append(name) or name)
     rates = rates_of([row(at, ("U02", "error"), ("T08", "error")) for at in range(1000)])
     assert len(rates.all_found("U02").examples) == 3
-    assert len(masked) < 60
+    assert 3 <= len(masked) < 60
 
 
 def test_rows_that_could_not_have_a_finding_are_not_counted_for_it() -> None:

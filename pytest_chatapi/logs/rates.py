@@ -313,6 +313,10 @@ class Rates:
             if (code != UNREAD and code not in rules()) or level not in LEVELS:
                 raise ValueError(f"{code} is not a finding")
             kept = [Example(*example) for example in examples]
+            if not all(isinstance(text, str) for example in kept for text in example):
+                raise ValueError("not an example")
+            if not all(time is None or isinstance(time, (int, float)) for time in (first, last)):
+                raise ValueError("not a time")
             found = Found(_count(rows), first, last, kept)
             rates.found[code, level, Group(provider, model, day)] = found
         rates.skipped = _counter(data["skipped"])
@@ -332,10 +336,15 @@ def _count(value: JSON) -> int:
     return value
 
 
+# What an answer may have although nothing asks for it is held against all answers (S), or all whose
+# request is known (K).
+_UNASKED = {"C08": "S", "C09": "K", "L05": "K"}
+
+
 @lru_cache(4096)
 def _could_have(families: str, code: str) -> bool:
     letters, *ignored = families.split("-")
-    return code[0] in letters and code not in ignored
+    return _UNASKED.get(code, code[0]) in letters and code not in ignored
 
 
 def _severity(level: str) -> int:

@@ -14,7 +14,7 @@ __all__ = ["expanded", "is_url", "opened", "version_of"]
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 # The question mark begins a query there, in which there may be a signature, and is no pattern.
-_WITH_QUERY = re.compile(r"https?://[^?*\[]+\?")
+_WITH_QUERY = re.compile(r"https?://[^?*]+\?", re.IGNORECASE)
 
 
 def is_url(path: str) -> bool:

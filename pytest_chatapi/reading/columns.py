@@ -68,7 +68,9 @@ def rows_of(batch: pa.RecordBatch, source: str = "<rows>") -> Iterator[Row]:
     columns: dict[str, pa.Array] = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         first = columns.setdefault(name, column)
-        if first is not column and not first.equals(column):
+        if first is column or first.equals(column):
+            continue
+        if repr(_values(first)) != repr(_values(column)):  # NaN, and texts of two types, are equal
             reason = f"two different columns are called {name!r}: rename or drop one"
             raise ReadError(source, "", reason)
     ids: list[Any] = [""] * batch.num_rows

@@ -69,11 +69,14 @@ _RESPONSE = re.compile(
     [\s\[]*\{[^{}\[\]]*?["'](?:
         object["']\s*:\s*["']chat\.completion
         |id["']\s*:\s*["']chatcmpl
-        |choices["']\s*:\s*\[\s*\{[^{}\[\]]*["'](?:message|delta)["']
+        |choices["']\s*:\s*\[\s*\{[^{}\[\]]*["'](?:
+            (?:content_filter_results|finish_reason|logprobs)["']\s*:
+            |(?:message|delta)["']\s*:\s*\{
+        )
         |(?P<message>role["']\s*:\s*["']assistant["'])
     )
     |\s*\{\s*["']error["']\s*:\s*\{
-    |\s*(?P<printed>(?:ChatCompletion|ModelResponse)\w*\(\w+=)
+    |\s*(?P<printed>(?:ChatCompletion|ModelResponse)\w*\((?:id|content|role)=)
     """,
     re.VERBOSE,
 )
@@ -100,6 +103,9 @@ def why_not_json(text: JSON, side: Side) -> str:
         return ""
     except JSONProblem as error:
         reason = error.reason
+        rest = text.split("\n", error.line - 1)[-1][error.column - 1 :]
+        if reason.endswith("Extra data") and not _RESPONSE.match(rest):
+            return ""  # a model goes on in words
     if begins.lastgroup == "message" and not reason.endswith("cut off"):
         return ""
     if begins.lastgroup == "printed":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pytest_chatapi.contract.exchange import Exchange, Response
 from pytest_chatapi.contract.wire import JSON, JSONObject
-from pytest_chatapi.reading.format import Origin, ValueFormat
+from pytest_chatapi.reading.format import NOWHERE, Origin, ValueFormat
 from pytest_chatapi.reading.formats.exchange import exchange_of_parts
 from pytest_chatapi.reading.shapes import (
     are_messages,
@@ -32,7 +32,11 @@ def _matches(value: JSONObject) -> bool:
 
 def _exchange(value: JSONObject, origin: Origin) -> Exchange | None:
     parts = _parts(value)
-    return exchange_of_parts(*parts, value, origin) if parts else None
+    if parts is None:
+        return None
+    if not all(any(part is item for item in (None, value, *value.values())) for part in parts):
+        origin = NOWHERE  # it was parsed, from a text
+    return exchange_of_parts(*parts, value, origin)
 
 
 def _parts(value: JSONObject) -> tuple[JSON, JSON] | None:

@@ -54,7 +54,11 @@ def _matches(value: JSONObject) -> bool:
 def _exchange(value: JSONObject, origin: Origin) -> Exchange:
     parameters = _parameters(value)
     body = _request(parameters) if value["type"] == "GENERATION" else None
-    output = parsed(value.get("output"))
+    told = value.get("output")
+    output = parsed(told)
+    if isinstance(told, str) and isinstance(output, dict) and _message(output) is None:
+        is_body = is_completion(output) or is_of_other_api(None, Response(body=output))
+        output = output if is_body else told  # JSON that the model wrote
     reason = why_not_json(output, "response") if body is not None else ""
     if is_completion(output):
         reason = why_not_json(parameters.get("messages"), "request")

@@ -17,6 +17,7 @@ from pytest_chatapi.reading.registry import NotAnExchange
 from pytest_chatapi.reading.shapes import (
     chat_request,
     is_completion,
+    is_of_other_api,
     parsed,
     why_no_response,
     why_not_json,
@@ -75,7 +76,9 @@ def _exchange(value: JSONObject, origin: Origin) -> Exchange:
     if not response or failure is not None or is_redacted:
         return Exchange(request, failure, assembled=True)
     if isinstance(response, dict):  # a completion without its choices, say
-        return Exchange(request, Response(body=response), assembled=True)
+        answer = Response(body=response)
+        of_other = is_of_other_api(None, answer)
+        return Exchange(None if of_other else request, answer, assembled=True)
     raise NotAnExchange(why_no_response(response))
 
 
@@ -95,6 +98,8 @@ def _body(value: JSONObject, response: JSON) -> JSON:
         raise NotAnExchange(reason)
     if not isinstance(messages, list) or not messages:
         return None
+    if any(isinstance(message, str) for message in messages):
+        return None  # what its loggers make of an object: "Message(content=...)"
     parameters = parsed(value.get("model_parameters"))
     members = parameters if isinstance(parameters, dict) else {}
     model = value.get("model") or value.get("model_group") or None

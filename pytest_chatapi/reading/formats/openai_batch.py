@@ -11,10 +11,10 @@ import re
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.reading.bodies import plain_body
-from pytest_chatapi.reading.format import Origin, ValueFormat
+from pytest_chatapi.reading.format import NOWHERE, Origin, ValueFormat
+from pytest_chatapi.reading.formats.exchange import exchange_of_parts
 from pytest_chatapi.reading.parts import printable, status_of
-from pytest_chatapi.reading.registry import NotAnExchange
-from pytest_chatapi.reading.shapes import is_completion, is_of_other_api, parsed, why_no_response
+from pytest_chatapi.reading.shapes import is_completion, is_of_other_api, parsed
 
 _FRAME = frozenset({"body", "request_id", "status_code"})
 _MEMBERS = {"body", "error", "params", "response", "result"}
@@ -24,18 +24,21 @@ def _matches(value: JSONObject) -> bool:
     return "custom_id" in value and not _MEMBERS.isdisjoint(value)
 
 
-def _exchange(value: JSONObject, origin: Origin) -> Exchange:
+def _exchange(value: JSONObject, origin: Origin) -> Exchange | None:
     if "params" in value or "result" in value:  # a batch of Anthropic's, input or output
         return Exchange(Request(url="/v1/messages/batches"))
     if "url" in value and "body" in value:
         method = printable(value.get("method")).upper() or "POST"
         body = plain_body(value["body"], origin=origin)
         return Exchange(Request(method, printable(value["url"]), body=body))
-    response = parsed(value.get("response"))
-    if response and not isinstance(response, dict):
-        raise NotAnExchange(why_no_response(response))
-    if response and _FRAME.isdisjoint(response):
+    kept = value.get("response")
+    response = parsed(kept)
+    if response and (not isinstance(response, dict) or _FRAME.isdisjoint(response)):
+        if not is_completion(response) and not is_of_other_api(None, Response(body=response)):
+            return exchange_of_parts(value.get("request"), kept, value, origin)  # a log's own form
         response = {"body": response}
+    if response is not kept:
+        origin = NOWHERE
     if not isinstance(response, dict) or response.get("body") is None:
         # Expired, cancelled or refused before it was sent: there is no response.
         error = value.get("error")

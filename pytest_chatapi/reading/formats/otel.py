@@ -151,6 +151,8 @@ def _exchange(value: JSONObject, origin: Origin) -> Exchange:
         return Exchange(request, lacks="messages not understood")
     if not messages:
         return Exchange(request, None, assembled=True)
+    if "gen_ai.tool.definitions" not in attributes and any(map(_calls, messages)):
+        request.body = None  # tools are recorded only on request, by a setting of their own
     return Exchange(request, Response(body=_answer(attributes, messages)), assembled=True)
 
 
