@@ -917,6 +917,10 @@ class _Watched(dict[str, Any]):
         self.seen.add(key)
         return super().get(key, default)
 
+    def __contains__(self, key: object) -> bool:
+        self.seen.add(str(key))
+        return super().__contains__(key)
+
 
 def test_requests_without_these_parameters_are_read_at_once() -> None:
     body = _Watched(model="gpt-5.1", messages=[], n=2)

@@ -49,13 +49,28 @@ def test_what_a_server_may_do_passes(name: str) -> None:
 
 
 def test_each_beginning_of_an_object_is_one() -> None:
-    text = '\n {"a": [true, null, -1.5e-7, {}], "b\\u00e9": "x\\"\\\\ é", "c": {"d": [0.5, false]}}'
+    text = '\n {"a": [true, null, -1.5e-7, {}], "b\\u00e9\\u4f60": "x\\"\\\\ é", '
+    text += '"c": {"d": [0.5, false]}}'
     assert [text[:end] for end in range(len(text) + 1) if not begins_object(text[:end])] == []
 
 
 @pytest.mark.parametrize(
     "text",
-    ["```", "[1", "Hello", '{"a" 1', '{"a": tru,', '{"a": 1} x', '{"a": "\\x', "{a", "{t", "{\\"],
+    [
+        "```",
+        "[1",
+        "Hello",
+        '{"a" 1',
+        '{"a": tru,',
+        '{"a": 1} x',
+        '{"a": 1}.',
+        '{"a": "b"e',
+        '{"a": 1.5.',
+        '{"a": "\\x',
+        "{a",
+        "{t",
+        "{\\",
+    ],
 )
 def test_what_is_not_the_beginning_of_an_object(text: str) -> None:
     assert not begins_object(text)

@@ -274,13 +274,19 @@ def test_any_cut_gives_the_same_leaks(cuts: list[int], together: int) -> None:
     ]
 
 
-@pytest.mark.parametrize("marker", ["<|im_end|>", "</think>", "<｜end▁of▁sentence｜>"])
+@pytest.mark.parametrize("marker", ["<|im_end|>", "</think>", "<｜end▁of▁sentence｜>", "[INST]"])
 @pytest.mark.parametrize("before", [0, 510, 511, 512, 513, 1500])
 def test_a_marker_that_is_cut_over_chunks(marker: str, before: int) -> None:
     pieces = ["word "] * before + list(marker) + [" more"]
     (finding,) = streamed(pieces)
     assert finding.got == marker
     assert streamed([*(["word "] * before), "`", *marker, "`", " more"]) == []
+
+
+@pytest.mark.parametrize("fence", ["```", "~~~"])
+def test_code_that_began_long_ago_is_still_code(fence: str) -> None:
+    code = [f"Look:\n{fence}\n", *(["word "] * 600), "\n<|im_end|>\n", f"{fence}\n"]
+    assert streamed(code) == []
 
 
 def test_a_line_that_never_ends_is_looked_at_all_the_same() -> None:

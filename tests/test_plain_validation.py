@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_chatapi.contract.budget import bounded
 from pytest_chatapi.contract.plain_validation import compiled
 from pytest_chatapi.contract.schemas import document, resolved
 from pytest_chatapi.contract.userschema import NotJudged, SchemaTrouble, first_error
@@ -128,6 +129,16 @@ def test_a_recursive_schema() -> None:
     assert not surely_fits(schema, {"next": {"next": 1}})
     assert first_error({"$ref": "#/$defs/a", "$defs": {"a": {"type": "null"}}}, None) is None
     assert not surely_fits({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, 1)
+
+
+def test_definitions_that_double_the_work_use_up_the_budget() -> None:
+    definitions: dict[str, Any] = {"d0": {"pattern": "a"}}
+    for number in range(1, 13):
+        definitions[f"d{number}"] = {"allOf": [{"$ref": f"#/$defs/d{number - 1}"}] * 2}
+    fits = compiled({"$defs": definitions, "$ref": "#/$defs/d12"})
+    assert fits is not None
+    with bounded(1000), pytest.raises(NotJudged):
+        fits("a")
 
 
 def test_all_that_a_schema_says_counts() -> None:

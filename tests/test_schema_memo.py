@@ -67,6 +67,21 @@ def test_no_more_than_a_few_are_remembered(monkeypatch: pytest.MonkeyPatch) -> N
         assert sum(map(len, memo._by_names.values())) <= 20
 
 
+def test_tools_with_equal_parameters_are_all_remembered() -> None:
+    memo = SchemaMemo()
+    schemas = [{"properties": {"query": {"description": str(number)}}} for number in range(40)]
+    known = [memo.known_of(schema) for schema in schemas]
+    assert [memo.known_of(schema) for schema in schemas] == known
+
+
+def test_a_schema_that_changes_all_the_time_drives_out_no_other() -> None:
+    memo, other = SchemaMemo(), {"properties": {"city": {}}}
+    known = memo.known_of(other)
+    for day in range(2 * schema_memo.MOST_SCHEMAS):
+        memo.known_of({"properties": {"day": {"description": str(day)}}})
+    assert memo.known_of(other) is known
+
+
 @pytest.mark.parametrize("odd", [b"a", (1,), {1}, object()])
 def test_what_is_not_json_is_not_remembered(odd: Any) -> None:
     memo, schema = SchemaMemo(), {"default": odd}

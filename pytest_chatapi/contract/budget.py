@@ -1,4 +1,4 @@
-"""How many steps the validation of a value by a user's schema may take, in each thread."""
+"""How many steps the validation of a value by a user's schema may take, in each context."""
 
 from __future__ import annotations
 

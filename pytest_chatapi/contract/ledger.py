@@ -122,7 +122,7 @@ class Ledger:
             return
         self._last[code] = key
         self._counts[code] = self._counts.get(code, 0) + 1
-        size = len(message) + (len(got) if isinstance(got, str) else 0)
+        size = len(path) + len(expected) + len(message) + (len(got) if isinstance(got, str) else 0)
         is_short = type(got) in _REPEATED and size < _LONGEST_REPEATED
         words = (_words if is_short else _words.__wrapped__)(path, expected, got, message)
         self._findings[key] = Finding(
@@ -148,7 +148,8 @@ class Ledger:
         return findings
 
 
-# An application's requests have the same findings again and again. Others are rendered each time.
+# An application's requests have the same findings again and again. Long ones, and those about
+# containers, are rendered each time.
 _REPEATED = {str, int, bool, type(None), type(ABSENT), Shown}
 _LONGEST_REPEATED = 500
 

@@ -102,26 +102,25 @@ def first_value(text: bytes) -> JSON:
         return ABSENT
 
 
-_CUT_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,4})?\Z")
-# What is left of a text that ends too early, behind the place where the decoder gives up.
-_LEFT = {
-    "Expecting value": re.compile(r"\s*(?:t|tr|tru|f|fa|fal|fals|n|nu|nul|-)?"),
-    "Expecting ',' delimiter": re.compile(r"\s*|\.|[eE][+-]?"),
-    "Extra data": re.compile(r"\.|[eE][+-]?"),
-}
+_CUT_NUMBER = re.compile(r"(?<![^\s\[:,])(-?(?:0|[1-9]\d*))(?:\.|(?:\.\d+)?[eE][+-]?)\Z")
+# With the escapes before it: the decoder does not take a text that ends with a whole one either.
+_CUT_ESCAPE = re.compile(r"(?:\\u[0-9a-fA-F]{4})*\\(?:u[0-9a-fA-F]{0,4})?\Z")
+_CUT_WORD = re.compile(r"\s*(?:t|tr|tru|f|fa|fal|fals|n|nu|nul|-)?")
 _NOTHING = re.compile(r"\s*")
 
 
 def is_beginning(text: str) -> bool:
     """Whether a text is not JSON only because it ends too early."""
+    number = _CUT_NUMBER.search(text)
+    text = text if number is None else text[: number.end(1)]
     whole = _CUT_ESCAPE.sub("", text)
     try:
         json.loads(whole)
     except json.JSONDecodeError as error:
         if error.msg.startswith("Unterminated string"):
             return True
-        left = _LEFT.get(error.msg, _NOTHING)
+        left = _CUT_WORD if error.msg == "Expecting value" else _NOTHING
         return whole == text and left.fullmatch(text, error.pos) is not None
     except (ValueError, RecursionError):
         return False
-    return False
+    return number is not None

@@ -14,7 +14,7 @@ __all__ = ["Known", "SchemaMemo", "known_of"]
 _Names: TypeAlias = tuple[tuple[str, ...], tuple[str, ...]]
 
 MOST_SCHEMAS = 256
-_MOST_ALIKE = 16
+_MOST_ALIKE = 64
 
 
 class Known:
@@ -58,8 +58,10 @@ class SchemaMemo:
         self._count += 1
         known = Known()
         alike = self._by_names.setdefault(names, [])
+        if len(alike) >= _MOST_ALIKE:
+            alike.pop()
+            self._count -= 1
         alike.insert(0, (exact, known))
-        del alike[_MOST_ALIKE:]
         return known
 
 

@@ -289,7 +289,8 @@ _answer_checks = checks_by_member(
         cache_unasked: ("prompt_cache_options",),
     }
 )
-# What a choice has although no parameter asks for it is not among these.
+# Audio and log probabilities that nothing asked for are looked for in any choice that has them: see
+# `check_choice`.
 _OF_CHOICES: dict[Callable[[ChoiceFacts], Violations], Collection[str]] = {
     length_reason: ("max_tokens", "max_completion_tokens"),
     stop_in_text: ("stop",),
