@@ -10,6 +10,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import import_module
 from itertools import islice
 from typing import Any
@@ -65,8 +66,17 @@ def _one_of_each(tasks: Sequence[FileTask], done: _Results, engine: str) -> _Res
         yield task, _failed(task, f"--engine {engine}: no worker returned a result")
 
 
+def _result(task: FileTask, get: Callable[[], FilePart], engine: str) -> FilePart:
+    try:
+        return get()
+    except Exception as error:  # of any kind, such as that the package is not there
+        cause = getattr(error, "cause", None) or error  # Ray's own has a traceback as its text
+        reason = f"a worker failed: {type(cause).__name__}: {_first(cause)}"
+        return _failed(task, f"--engine {engine}: {reason}")
+
+
 def _failed(task: FileTask, reason: str) -> FilePart:
-    return FilePart(Rates(), [ReadError(task.name, "", reason)])
+    return FilePart(Rates(), [ReadError(task.name, "", reason)], version=__version__)
 
 
 def _in_processes(tasks: Sequence[FileTask], check: _Check, jobs: int) -> _Results:
@@ -113,7 +123,8 @@ def _dask(tasks: Sequence[FileTask], check: _Check, address: str | None) -> _Res
         for _ in range(max(1, len(client.ncores())) * _WAITING * 4):
             submit()
         for future in done:
-            yield under_way.pop(future.key), future.result()
+            task = under_way.pop(future.key)
+            yield task, _result(task, future.result, "dask")
             submit()
 
 
@@ -138,7 +149,8 @@ def _ray(tasks: Sequence[FileTask], check: _Check, address: str | None) -> _Resu
                 return
             done, _ = ray.wait(list(under_way), num_returns=1)
             for reference in done:
-                yield under_way.pop(reference), ray.get(reference)
+                task = under_way.pop(reference)
+                yield task, _result(task, partial(ray.get, reference), "ray")
     finally:
         if is_ours:
             ray.shutdown()

@@ -121,7 +121,7 @@ def test_findings_are_the_same_on_each_engine(
 
 
 KILLED = """
-import os, pathlib, signal
+import contextlib, io, os, pathlib, signal
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.logs import files
 
@@ -134,12 +134,23 @@ def check(task):
         os.kill(os.getpid(), signal.SIGKILL)
     return rates_of_file(task)
 
+def broken(task):
+    if task.path.endswith("03.jsonl"):
+        raise ModuleNotFoundError("No module named 'pytest_chatapi'")
+    return rates_of_file(task)
+
 if __name__ == "__main__":
     files.rates_of_file = check
     command_line = ["check", "logs", "--format", "json", "-o", "rates.json"]
     START
     assert main([*command_line, "--engine", "ENGINE", *address]) == 2  # a row cannot be read
     assert pathlib.Path("killed").exists()
+    files.rates_of_file = broken
+    with contextlib.redirect_stderr(io.StringIO()) as errors:
+        assert main([*command_line[:-1], "other.json", "--engine", "ENGINE", *address]) == 2
+    reason = "a worker failed: ModuleNotFoundError: No module named 'pytest_chatapi'"
+    line = [line for line in errors.getvalue().splitlines() if "03.jsonl" in line][0]
+    assert line.endswith(f"03.jsonl: --engine ENGINE: {reason}"), line
     files.rates_of_file = rates_of_file
     assert main([*command_line[:-1], "here.json", "--rates", "--jobs", "1"]) == 2
     END
