@@ -351,6 +351,11 @@ def test_a_prompt_may_begin_like_a_request(text: str) -> None:
         assert "U02" in alarms(one(value))
 
 
+def test_two_requests_in_one_text_are_refused() -> None:
+    with pytest.raises(ReadError, match="the request is not understood: it is not valid JSON"):
+        one({"request": f"{ASKED_TEXT}\n{ASKED_TEXT}", "response": completion()})
+
+
 def test_json_that_a_model_wrote_is_its_text_in_langfuse() -> None:
     for text in ('{"city": "Oslo<|im_end|>"}', json.dumps('{"city": "Oslo<|im_end|>"}')):
         response = one(observation(output=text)).response

@@ -55,8 +55,8 @@ def parsed(value: JSON) -> JSON:
 _BEGINNINGS = ("{", "[", '"{', '"[')
 
 
-# How a body begins, also where it is no longer JSON, since it was cut off or is what Python prints
-# of an object. The text of a message may begin with a brace too, but hardly with these members.
+# How a body begins, even if it is no longer JSON because it was cut off or printed by Python. The
+# text of a message may begin with a brace as well, but rarely with these members.
 _REQUEST = re.compile(
     r"""
     \s*\{[^{}\[\]]*?["'](?:messages["']\s*:\s*\[|model["']\s*:\s*["'])
@@ -95,7 +95,8 @@ def why_not_json(text: JSON, side: Side) -> str:
     if not isinstance(text, str):
         return ""
     head = text[:_HEAD].replace("\\", "").lstrip('" ')  # it may be text in a text
-    begins = (_REQUEST if side == "request" else _RESPONSE).match(head)
+    pattern = _REQUEST if side == "request" else _RESPONSE
+    begins = pattern.match(head)
     if begins is None:
         return ""
     try:
@@ -103,9 +104,10 @@ def why_not_json(text: JSON, side: Side) -> str:
         return ""
     except JSONProblem as error:
         reason = error.reason
-        rest = text.split("\n", error.line - 1)[-1][error.column - 1 :]
-        if reason.endswith("Extra data") and not _RESPONSE.match(rest):
-            return ""  # a model goes on in words
+        if reason.endswith("Extra data"):
+            rest = text.split("\n", error.line - 1)[-1][error.column - 1 :]
+            if not pattern.match(rest):
+                return ""  # it goes on in words
     if begins.lastgroup == "message" and not reason.endswith("cut off"):
         return ""
     if begins.lastgroup == "printed":
