@@ -6,12 +6,12 @@ import gc
 import importlib
 import os
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sleeps
 import stub_server
 from inner_runs import keep_imports, run_apart, run_here
 from recording_runs import HEAD
@@ -83,15 +83,7 @@ def family(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Seconds of each sleep, none of which takes any time."""
-    seconds: list[float] = []
-
-    async def sleep(wait: float) -> None:
-        seconds.append(wait)
-
-    monkeypatch.setattr(time, "sleep", seconds.append)
-    monkeypatch.setattr("anyio.sleep", sleep)
-    return seconds
+    return sleeps.noted(monkeypatch)
 
 
 @pytest.fixture(scope="module")

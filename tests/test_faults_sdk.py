@@ -13,6 +13,7 @@ from typing import Any
 
 import openai
 import pytest
+import sleeps
 from fault_answers import ANSWERS
 
 from pytest_chatapi import AsyncRecordReplayTransport, RecordReplayTransport, faults
@@ -43,15 +44,7 @@ ENTRIES = [entry for entry in CATALOGUE.values() if entry.kind != "none"]
 
 @pytest.fixture(autouse=True)
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """As in ``conftest.py``, which is not there where the tests of openai 2 copy this module."""
-    seconds: list[float] = []
-
-    async def sleep(wait: float) -> None:
-        seconds.append(wait)
-
-    monkeypatch.setattr(time, "sleep", seconds.append)
-    monkeypatch.setattr("anyio.sleep", sleep)
-    return seconds
+    return sleeps.noted(monkeypatch)
 
 
 class StandIn:

@@ -22,7 +22,7 @@ ROWS = "".join(json.dumps(ROW) + "\n" for _ in range(3)).encode()
 
 
 class _Store(BaseHTTPRequestHandler):
-    """Has the log for who has the signature, and does not answer HEAD, which is not signed."""
+    """Serves the log to whoever has the signature, and refuses HEAD, which is not signed."""
 
     def do_GET(self) -> None:
         is_signed = self.path.endswith(f"sig={SIGNATURE}")

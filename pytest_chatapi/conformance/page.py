@@ -171,7 +171,11 @@ def _details(number: int, name: str, report: JSONObject, check: JSONObject) -> s
     parts.append(_list(rows))
     for finding in check["findings"]:
         head = f"{finding['level']} {finding['code']} {finding['name']}: {finding['message']}"
-        rows = [("at", place_of(finding)), *((name, finding[name]) for name in ("expected", "got"))]
+        rows = [
+            ("at", place_of(finding)),
+            ("expected", finding["expected"]),
+            ("got", finding["got"]),
+        ]
         parts.append(f"<h3>{text(head)}</h3>{_list(rows)}")
     if check["also"]:
         parts.append(f"<p>Reported by other checks: {text(', '.join(check['also']))}</p>")

@@ -126,7 +126,7 @@ class Ledger:
         is_short = type(got) in _REPEATED and size < _LONGEST_REPEATED
         words = (_words if is_short else _words.__wrapped__)(path, expected, got, message)
         self._findings[key] = Finding(
-            code, rule.name, level, self.profile.name, *words, chunk, case, 0, self.source
+            code, rule.name, level, self.profile.name, *words, chunk, case, source=self.source
         )
 
     def findings(self) -> list[Finding]:

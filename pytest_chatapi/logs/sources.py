@@ -13,7 +13,7 @@ from pytest_chatapi.reading.find import is_recording
 __all__ = ["expanded", "is_url", "opened", "version_of"]
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-# The question mark begins a query there, in which there may be a signature, and is no pattern.
+# In these URLs a question mark starts the query, which may hold a signature. It is not a pattern.
 _WITH_QUERY = re.compile(r"https?://[^?*]+\?", re.IGNORECASE)
 
 

@@ -208,7 +208,7 @@ def test_faults(
 
 
 def test_faults_and_builders_with_openai_2(openai2_python: Path, tmp_path: Path) -> None:
-    for name in ("test_faults_sdk.py", "test_builders_sdk.py", "fault_answers.py"):
+    for name in ("test_faults_sdk.py", "test_builders_sdk.py", "fault_answers.py", "sleeps.py"):
         shutil.copy(Path(__file__).parent.parent / name, tmp_path)
     strict = ("-W", "error", "-W", "ignore:The configuration option", "--strict-markers")
     done = run(openai2_python, tmp_path, GONE, *strict)

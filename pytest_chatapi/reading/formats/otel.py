@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 
+from pytest_chatapi.contract.body_tests import objects_in
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.reading.format import Origin, ValueFormat
@@ -65,7 +66,7 @@ def _items(document: JSON) -> list[JSON] | None:
             found.append(flat)
             found += [
                 {**flat, **event, "attributes": flat["attributes"] | attributes}
-                for event in _objects(one.get("events"))
+                for event in objects_in(one.get("events"))
                 if _OUTPUT in (attributes := _pairs(event.get("attributes")))
             ]
     has_any = any(isinstance(one, dict) and _matches(one) for one in found)
@@ -84,21 +85,17 @@ def _inside(value: JSON, names: tuple[str, ...]) -> Iterator[JSONObject]:
             yield from _inside(item, names[1:])
 
 
-def _objects(value: JSON) -> list[JSONObject]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
 def _list(value: JSON) -> list[JSONObject] | None:
     """The objects of a list, or of the text of one; ``None`` for anything else, such as a text
     that an SDK has cut off as too long.
     """
     items = parsed(value) or []
-    objects = _objects(items)
+    objects = objects_in(items)
     return objects if isinstance(items, list) and len(objects) == len(items) else None
 
 
 def _pairs(value: JSON) -> JSONObject:
-    return {printable(item.get("key")): _value(item.get("value")) for item in _objects(value)}
+    return {printable(item.get("key")): _value(item.get("value")) for item in objects_in(value)}
 
 
 def _value(value: JSON) -> JSON:
@@ -106,7 +103,7 @@ def _value(value: JSON) -> JSON:
     if not isinstance(value, dict):
         return value
     if "arrayValue" in value:
-        return [_value(item) for item in _objects(_at(value["arrayValue"], "values"))]
+        return [_value(item) for item in objects_in(_at(value["arrayValue"], "values"))]
     if "kvlistValue" in value:
         return _pairs(_at(value["kvlistValue"], "values"))
     if "intValue" in value:  # 64 bits, so a text
@@ -261,7 +258,7 @@ def _is_known(message: JSONObject, kinds: frozenset[str] = _KINDS) -> bool:
     Without its content, which some instrumentations leave out, a text has only its type.
     """
     parts = message.get("parts")
-    if not isinstance(parts, list) or len(_objects(parts)) < len(parts):
+    if not isinstance(parts, list) or len(objects_in(parts)) < len(parts):
         return False
     return all(
         printable(part.get("type")) in kinds

@@ -48,9 +48,9 @@ def _exchange(value: JSONObject, origin: Origin) -> Exchange:
 
 
 FORMAT = ValueFormat(
-    marks=frozenset({"input", "messages"}),
     name="requests",
     precedence=67,
+    marks=frozenset({"input", "messages"}),
     matches=_matches,
     exchange=_exchange,
     bare=True,
