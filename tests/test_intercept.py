@@ -534,7 +534,9 @@ FIRST_IMPORTS = [
     "import botocore.awsrequest",
     "import vcr.stubs.requests_stubs",
     "[importlib.util.find_spec(n) for n in ('urllib3', 'aiohttp', 'vcr')]; import requests",
-    "in_threads('requests', 'aiohttp', 'urllib3', 'vcr', 'requests.adapters')",
+    # Not also 'urllib3' or 'vcr': threads that enter one package at several places at once meet in
+    # the middle of it, and Python gives one of them a module that is not complete.
+    "in_threads('requests', 'aiohttp')",
 ]
 MORE_FIRST_IMPORTS = [
     "import httpx",
