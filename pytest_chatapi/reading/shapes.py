@@ -56,30 +56,70 @@ _BEGINNINGS = ("{", "[", '"{', '"[')
 
 
 # How a body begins, even if it is no longer JSON because it was cut off or printed by Python. The
-# text of a message may begin with a brace as well, but rarely with these members.
+# text of a message may begin with a brace as well, but rarely with these members. Before them may
+# be others, of objects in objects at most: that is what "usage" is.
+_BEFORE = r"(?:[^{}\[\]]|\{(?:[^{}]|\{[^{}]*\})*\}|\[[^{}\[\]]*\])*?"
 _REQUEST = re.compile(
-    r"""
-    \s*\{[^{}\[\]]*?["'](?:messages["']\s*:\s*\[|model["']\s*:\s*["'])
-    |\s*\[\s*\{\s*["']role["']\s*:
+    rf"""
+    \s*\{{{_BEFORE}["'](?:
+        messages["']\s*:\s*\[
+        |model["']\s*:\s*["']
+        |tools["']\s*:\s*\[\s*\{{\s*["'](?:type|function)["']\s*:
+    )
+    |\s*\[\s*\{{\s*["']role["']\s*:
     """,
     re.VERBOSE,
 )
 _RESPONSE = re.compile(
-    r"""
-    [\s\[]*\{[^{}\[\]]*?["'](?:
+    rf"""
+    [\s\[]*\{{{_BEFORE}["'](?:
         object["']\s*:\s*["']chat\.completion
         |id["']\s*:\s*["']chatcmpl
-        |choices["']\s*:\s*\[\s*\{[^{}\[\]]*["'](?:
+        |usage["']\s*:\s*\{{[^{{}}]*["'](?:prompt|completion|total)_tokens["']\s*:
+        |choices["']\s*:\s*\[\s*\{{[^{{}}\[\]]*["'](?:
             (?:content_filter_results|finish_reason|logprobs)["']\s*:
-            |(?:message|delta)["']\s*:\s*\{
+            |(?:message|delta)["']\s*:\s*\{{
         )
         |(?P<message>role["']\s*:\s*["']assistant["'])
     )
-    |\s*\{\s*["']error["']\s*:\s*\{
-    |\s*(?P<printed>(?:ChatCompletion|ModelResponse)\w*\((?:id|content|role)=)
+    |\s*\{{\s*["']error["']\s*:\s*\{{
     """,
     re.VERBOSE,
 )
+
+# What Python prints instead of a body: bytes, an object that has no words of its own, a stream's
+# for instance, and one of a class with members as messages and completions have them. Models write
+# code as well, so one such member is not enough. pydantic and LangChain leave the class out.
+_PRINTED = re.compile(
+    r"""
+    \s*(?:
+        b["']\s*(?:[{\[]|data:)
+        |<[\w. ]+\ at\ 0x[0-9a-fA-F]+>\s*\Z
+        |[\s\[]*(?:ChatCompletion|ModelResponse)\w*\((?:id|content|role)=
+        |(?P<one>[\s\[]*(?:[A-Z][\w.]*\()?
+            (?:choices|content|finish_reason|generations|id|index|message|messages|object|role|text)=["'\[A-Z])
+    )
+    """,
+    re.VERBOSE,
+)
+_ANOTHER = re.compile(
+    r"""
+    [\s,(](?:
+        (?:additional_kwargs|response_metadata|usage_metadata)=\{
+        |finish_reason=["']
+        |role=["'](?:assistant|system|user)["']
+        |choices=\[[A-Z]
+    )
+    """,
+    re.VERBOSE,
+)
+
+
+def _is_printed(text: str) -> bool:
+    begins = _PRINTED.match(text)
+    if begins is None or begins.lastgroup != "one":
+        return begins is not None
+    return any(found.start() >= begins.end() for found in _ANOTHER.finditer(text))
 
 
 _HEAD = 2000
@@ -94,8 +134,15 @@ def why_not_json(text: JSON, side: Side) -> str:
     """
     if not isinstance(text, str):
         return ""
+    if _is_printed(text):
+        reason = "not JSON, but what Python prints of an object"
+    else:
+        reason = _why_broken(text, _REQUEST if side == "request" else _RESPONSE)
+    return reason and f"the {side} is not understood: it is {reason}; log the whole body as JSON"
+
+
+def _why_broken(text: str, pattern: re.Pattern[str]) -> str:
     head = text[:_HEAD].replace("\\", "").lstrip('" ')  # it may be text in a text
-    pattern = _REQUEST if side == "request" else _RESPONSE
     begins = pattern.match(head)
     if begins is None:
         return ""
@@ -110,9 +157,7 @@ def why_not_json(text: JSON, side: Side) -> str:
                 return ""  # it goes on in words
     if begins.lastgroup == "message" and not reason.endswith("cut off"):
         return ""
-    if begins.lastgroup == "printed":
-        reason = "not JSON, but what Python prints of an object"
-    return f"the {side} is not understood: it is {reason}; log the whole body as JSON"
+    return reason
 
 
 def why_no_response(value: JSON) -> str:
