@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import functools
 import inspect
 import io
 import json
@@ -245,6 +246,7 @@ def test_the_order_of_formats_is_certain() -> None:
 MARKED = [format for format in registered().values if format.marks]
 
 
+@functools.cache
 def parts(format: ValueFormat) -> st.SearchStrategy[dict[str, Any]]:
     """Objects of the names and words in the module of a format, as they or members of them are."""
     functions = (format.matches, format.items, format.body)
