@@ -21,6 +21,7 @@ from pytest_chatapi.contract.findings import LEVELS, Finding, Level, at_least
 from pytest_chatapi.contract.profiles import PROFILES, get_profile
 from pytest_chatapi.contract.wording import plural, wrapped
 from pytest_chatapi.errors import ReadError
+from pytest_chatapi.reading.mapped import Mapped
 
 __all__ = [
     "FORMATS",
@@ -70,6 +71,7 @@ class Report:
         known: number of findings that the baseline knows; they are not in `findings`.
         stale: a line for each entry of the baseline that has more findings than there are.
         exceeded: a line for each that has fewer; all of these are in `findings`.
+        mapped: what the mapping has found, if there is one.
     """
 
     exchanges: int = 0
@@ -84,6 +86,7 @@ class Report:
     known: int = 0
     stale: list[str] = field(default_factory=list)
     exceeded: list[str] = field(default_factory=list)
+    mapped: Mapped = field(default_factory=Mapped)
 
     def count(self, exchange: Exchange, skipped_as: str = "") -> None:
         """Count one exchange.
@@ -111,6 +114,7 @@ class Report:
         self.known += other.known
         self.stale += other.stale
         self.exceeded += other.exceeded
+        self.mapped.add(other.mapped)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ import pytest
 from read_files import EMBEDDINGS, REQUEST, WRONG, exchanges_in, verdict
 from traffic import ANSWER
 
+from pytest_chatapi.cli.main import main
+
 
 def netstring(value: Any) -> bytes:
     """A value as mitmproxy writes it."""
@@ -126,10 +128,16 @@ def test_what_is_in_an_exchange(flows: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert [e.source and e.source.index for e in exchanges] == [0, 1, 2]
 
 
-def test_other_traffic_is_skipped(flows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_traffic_is_skipped_and_counted(
+    flows: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     other = flow(EMBEDDINGS, "https://api.openai.com/v1/embeddings")
-    monkeypatch.setattr(FlowReader, "flows", [SimpleNamespace(type="tcp"), other, flow(WRONG)])
-    assert verdict(flows) == ([["U02"]], 1, [])
+    tcp, dns = SimpleNamespace(type="tcp"), SimpleNamespace(type="dns")
+    monkeypatch.setattr(FlowReader, "flows", [tcp, other, dns, flow(WRONG)])
+    assert main(["check", str(flows)]) == 1
+    out = capsys.readouterr().out
+    assert "3 exchanges skipped: 2 not HTTP, 1 embeddings\n" in out
+    assert "1 exchange checked in 1 file: 1 error (U02)\n" in out
 
 
 def test_damage_is_named(flows: Path, monkeypatch: pytest.MonkeyPatch) -> None:

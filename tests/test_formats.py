@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import importlib
-import functools
 import inspect
 import io
 import json

@@ -334,6 +334,16 @@ def test_what_is_said(value: Any, reason: str, lines: bool, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
+    ("status", "shown"),
+    [("ok", "the text 'ok'"), (True, "True"), (1200, "1200"), ({"a": 1}, "an object with a")],
+)
+def test_a_status_that_is_no_code_is_an_error(status: Any, shown: str, tmp_path: Path) -> None:
+    path = write(tmp_path, logged(ANSWER) | {"code": status})
+    error = f"f: the mapped status is {shown}: it must be a status code, such as 200"
+    assert verdict(path, BOTH + ",status=$.code") == ([], 0, [error])
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "map request, response or both, such as request=$.input,response=$.output; got ''"),
@@ -382,6 +392,90 @@ def test_what_a_mapping_finds_has_a_line_in_json_lines_only(
     path = write(tmp_path, logged(ANSWER), logged(WRONG), lines=True)
     assert main(["check", str(path), "--map", BOTH]) == 1
     assert capsys.readouterr().out.startswith("log.json:2: error U02 ")
+
+
+WRONG_PATH = (
+    "'request=$.inptu' finds nothing in 2 exchanges: the keys here are trace, input, output"
+)
+
+
+def test_a_path_that_finds_nothing_anywhere_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(write(tmp_path, logged(ANSWER), logged(ANSWER), lines=True))
+    wrong = BOTH.replace("input", "inptu")
+    for rates in ([], ["--rates"]):
+        for mapping, error in (
+            (wrong, WRONG_PATH),
+            (f"{BOTH},time=$.ts", WRONG_PATH.replace("request=$.inptu", "time=$.ts")),
+        ):
+            assert main(["check", path, *rates, "--map", mapping]) == 2
+            assert capsys.readouterr().err == f"chatapi: --map: {error}\n"
+        for flags in (["--map", BOTH], ["--map", wrong, "--allow-unchecked"]):
+            assert main(["check", path, *rates, *flags]) == 0
+            assert capsys.readouterr().err == ""
+
+
+def test_a_path_may_find_something_elsewhere_or_null(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mapping = f"{BOTH},status=$.code,time=$.ts"
+    write(tmp_path, logged(ANSWER) | {"ts": None})
+    (tmp_path / "other.json").write_text(json.dumps(logged(ANSWER) | {"code": 200}))
+    for flags in ([], ["--jobs", "2"], ["--rates"], ["--rates", "--jobs", "2"]):
+        assert main(["check", str(tmp_path), *flags, "--map", mapping]) == 0
+        assert capsys.readouterr().err == ""
+        assert main(["check", str(tmp_path / "log.json"), *flags, "--map", mapping]) == 2
+        assert "'status=$.code' finds nothing in 1 exchange: " in capsys.readouterr().err
+
+
+def test_what_a_mapping_found_is_in_the_state(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    write(logs, logged(ANSWER) | {"code": 200})
+    command = ["check", "--rates", str(logs), "--state", str(tmp_path / "state")]
+    for names in ("log.json", "log.json other.json"):
+        for name in names.split()[1:]:
+            (logs / name).write_text(json.dumps(logged(ANSWER)))
+        assert main([*command, "--map", f"{BOTH},status=$.code"]) == 0
+        assert capsys.readouterr().err == ""
+        assert main([*command, "--map", f"{BOTH},status=$.cod"]) == 2
+        assert "'status=$.cod' finds nothing" in capsys.readouterr().err
+
+
+def test_side_by_side_a_path_may_find_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(write(tmp_path, {"ins": [REQUEST], "outs": [ANSWER], "url": "/v1/chat/completions"}))
+    mapping = "request=$.ins[*],response=$.outs[*],url=$.u"
+    assert main(["check", path, "--map", mapping]) == 2
+    assert "'url=$.u' finds nothing in 1 exchange: the keys" in capsys.readouterr().err
+    assert main(["check", path, "--map", mapping + "rl"]) == 0
+
+
+def test_figures_name_a_path_that_finds_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = str(write(tmp_path, logged(ANSWER), logged(ANSWER), lines=True))
+    setting = tmp_path / "pyproject.toml"
+    for mapping, error in ((BOTH, ""), (BOTH.replace("input", "inptu"), WRONG_PATH)):
+        setting.write_text(f"[tool.chatapi]\nmap = '{mapping}'\n")
+        assert main(["figures", path]) == (2 if error else 0)
+        assert error in capsys.readouterr().err
+
+
+def test_a_run_names_a_path_that_finds_nothing(pytester: pytest.Pytester) -> None:
+    (pytester.path / "logs").mkdir()
+    write(pytester.path / "logs", logged(ANSWER), logged(ANSWER), lines=True)
+    flags = ["--chatapi-cassettes", "logs", "--chatapi-map"]
+    result = run_here(pytester, *flags, BOTH.replace("input", "inptu"))
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines([f"chatapi_map: {WRONG_PATH}".replace("[", "[[]")])
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert run_here(pytester, *flags, BOTH).ret == 0
 
 
 @pytest.mark.parametrize("by_flag", [True, False])

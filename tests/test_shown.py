@@ -119,6 +119,12 @@ def test_repr_shows_the_rest() -> None:
     [
         ("at https://me:hunter2pw@h.example/v1, 2", "at https://h.example/v1, 2"),
         ("POST /v1/chat?key=hunter2pw&n=1 200", "POST /v1/chat?key=REDACTED&n=1 200"),
+        (
+            "at https://h.example/a?sig=hunter2pw: not found",
+            "at https://h.example/a?sig=REDACTED: not found",
+        ),
+        ("(https://h.example/?sig=hunter2pw).", "(https://h.example/?sig=REDACTED)."),
+        ("/v1/chat?key=hunter2pw, 200", "/v1/chat?key=REDACTED, 200"),
         ('{"to": "https://h.example/?sig=hunter2pw"}', '{"to": "https://h.example/?sig=REDACTED"}'),
         ("Bearer " + "abcdefgh" * 2, "Bearer REDACTED"),
         ("sk-" + "abcdefgh" * 2, "sk-REDACTED"),

@@ -72,7 +72,8 @@ def add_to(commands: Commands) -> None:
     check.add_argument(
         "--allow-unchecked",
         action="store_true",
-        help="do not fail for a path in which nothing was checked; for lists of changed files",
+        help="do not fail for a path in which nothing was checked, or one of --map that leads to "
+        "nothing; for lists of changed files",
     )
     check.add_argument("--statistics", action="store_true", help="count findings by rule")
     rates.add_options(check)
@@ -235,6 +236,9 @@ def _run(arguments: argparse.Namespace) -> int:
         report.unread += path.others
         if not arguments.allow_unchecked:
             report.unreadable += path.nothing_checked()
+    used = _mapping(settings.get("map"))
+    if used is not None and not arguments.allow_unchecked:
+        report.unreadable += used.idle(report.mapped)
     # Parts of a damaged file are quoted.
     report.unreadable = [
         ReadError(e.file, e.place, without_secrets(e.reason)) for e in report.unreadable
@@ -427,6 +431,8 @@ def _check_file(task: _Task) -> _Part:
             counts.update(map(key_of, result.findings))
         if task.titles and exchange.source is not None:
             report.cases.append((exchange.source.file, exchange.source.index, title_of(exchange)))
+    if mapping is not None:
+        report.mapped = mapping.mapped
     part = _Part(report, counts)
     return part if task.share[1] > 1 else _Part(_whole(task, [part]), counts)
 

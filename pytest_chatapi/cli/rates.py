@@ -162,6 +162,7 @@ def _outcome(arguments: argparse.Namespace, about: Run) -> Outcome:
     from pytest_chatapi.logs.files import State, rates_of_file
     from pytest_chatapi.logs.rates import Rates
     from pytest_chatapi.logs.shown import Outcome
+    from pytest_chatapi.reading.mapping import Mapping
 
     outcome = Outcome(Rates())
     named, tasks = _tasks(arguments, about, outcome)
@@ -209,6 +210,8 @@ def _outcome(arguments: argparse.Namespace, about: Run) -> Outcome:
             for path, files in named.items()
             if with_rows.isdisjoint(files)
         ]
+        if about.mapping is not None:
+            outcome.errors += Mapping(about.mapping).idle(outcome.rates.mapped)
     outcome.unread = +outcome.unread
     outcome.errors.sort(key=lambda error: (error.file, error.place))
     return outcome

@@ -201,7 +201,7 @@ class Exchange:
             course of a stream and the wire form of an error were never in it.
         live: it has just been sent to a server, and is not one of a recording.
         lacks: why there is nothing to check, where the recording says that much: ``body not
-            recorded``, ``fault``, or ``unanswered`` with the reason; else empty.
+            recorded``, ``fault``, ``not HTTP``, or ``unanswered`` with the reason; else empty.
         sent_from: ``FILE:LINE`` of the user's code that sent it in this process; else empty.
         fault: the fault that was injected into the response, as text; empty without one.
         row: the parsed row, entry or interaction that it was read from, where it has one: what else

@@ -75,6 +75,9 @@ _MASKED = 4096
 """Characters of a value that are masked before it is shortened."""
 
 _TOKEN = re.compile(r"""[^\s"'<>`\\]+""")
+_AFTER_URL = ",.:;)]}"
+"""What a sentence has behind a URL: no part of the parameter before it, which may be a secret."""
+
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,20}://")
 
 
@@ -102,11 +105,12 @@ def _loosely_masked(match: re.Match[str]) -> str:
 
 
 def _without_url_secrets(match: re.Match[str]) -> str:
-    token = match[0]
+    token = match[0].rstrip(_AFTER_URL)
+    after = match[0][len(token) :]
     scheme = _SCHEME.search(token) if "://" in token else None
     if scheme is not None:
-        return token[: scheme.start()] + _redactor().url(token[scheme.start() :])
-    return _redactor().url(token) if "?" in token and "=" in token else token
+        return token[: scheme.start()] + _redactor().url(token[scheme.start() :]) + after
+    return _redactor().url(token) + after if "?" in token and "=" in token else match[0]
 
 
 def _escape(match: re.Match[str]) -> str:

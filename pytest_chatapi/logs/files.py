@@ -93,6 +93,7 @@ def rates_of_file(task: FileTask) -> FilePart:
             return task.name
         return task.name + (f":{place.line}" if place.line else f", interaction {place.index}")
 
+    mapping = None if task.mapping is None else Mapping(task.mapping)
     kept = task.checker.keeper(task.path)
     ignored = "".join(f"-{code}" for code in task.checker.rules_ignored_in(task.path))
     try:
@@ -101,7 +102,7 @@ def rates_of_file(task: FileTask) -> FilePart:
             source,
             report,
             name=task.name,
-            mapping=None if task.mapping is None else Mapping(task.mapping),
+            mapping=mapping,
             share=task.share,
             takes=takes if task.sample < 1 else None,
         )
@@ -124,6 +125,8 @@ def rates_of_file(task: FileTask) -> FilePart:
             rates.count(row, where(exchange) if findings else "")
     except ReadError as error:
         report(error)
+    if mapping is not None:
+        rates.mapped = mapping.mapped
     if not_drawn:
         rates.left_out[NOT_DRAWN] = not_drawn
     other = next((error for error in errors if isinstance(error, NotARecording)), None)

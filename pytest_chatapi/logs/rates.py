@@ -17,6 +17,7 @@ from pytest_chatapi.contract.catalogue import FAMILIES, rules
 from pytest_chatapi.contract.findings import LEVELS, Finding
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.logs.rows import UNREAD, CheckedRow, row_hash, shown
+from pytest_chatapi.reading.mapped import Mapped
 
 __all__ = ["EXAMPLES", "Example", "Found", "Group", "Rate", "Rates", "day_of", "name_of"]
 
@@ -137,6 +138,7 @@ class Rates:
         left_out: rows that were not asked for, by the reason.
         assembled, unanswered: see `Report`.
         files: number of files read.
+        mapped: what the mapping has found, if there is one.
     """
 
     checked: defaultdict[Group, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -146,6 +148,7 @@ class Rates:
     assembled: int = 0
     unanswered: int = 0
     files: int = 0
+    mapped: Mapped = field(default_factory=Mapped)
 
     def count(self, row: CheckedRow, place: str = "") -> None:
         """Count one row.
@@ -191,6 +194,7 @@ class Rates:
         self.assembled += other.assembled
         self.unanswered += other.unanswered
         self.files += other.files
+        self.mapped.add(other.mapped)
 
     # -- what they say ------------------------------------------------------------------
 
@@ -297,6 +301,7 @@ class Rates:
             "assembled": self.assembled,
             "unanswered": self.unanswered,
             "files": self.files,
+            "mapped": [self.mapped.exchanges, sorted(self.mapped.members), self.mapped.keys],
         }
 
     @classmethod
@@ -319,6 +324,8 @@ class Rates:
                 raise ValueError("not a time")
             found = Found(_count(rows), first, last, kept)
             rates.found[code, level, Group(provider, model, day)] = found
+        exchanges, members, keys = data["mapped"]
+        rates.mapped = Mapped(_count(exchanges), set(members), str(keys))
         rates.skipped = _counter(data["skipped"])
         rates.left_out = _counter(data["left_out"])
         rates.assembled, rates.files = _count(data["assembled"]), _count(data["files"])

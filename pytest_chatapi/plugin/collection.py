@@ -110,6 +110,9 @@ class CassetteCollector:
         files = {error.file for error in whole.unreadable}
         if files:
             failing.append(f"{plural(len(files), 'file')} could not be read: see the errors above")
+        if self.mapping is not None:
+            idle = self.mapping.idle(self.mapping.mapped)
+            failing += [f"chatapi_map: {error.reason}" for error in idle]
         return failing, [*remarks(whole), *baseline_lines(whole)]
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -12,14 +12,15 @@ from itertools import takewhile
 from pytest_chatapi.contract.exchange import Exchange, Request, Response, Source
 from pytest_chatapi.contract.sse import looks_like_sse
 from pytest_chatapi.contract.wire import JSON, JSONObject
-from pytest_chatapi.contract.wording import did_you_mean
+from pytest_chatapi.contract.wording import did_you_mean, plural
 from pytest_chatapi.errors import ReadError, SettingError
 from pytest_chatapi.reading.bodies import BodyProblem, plain_body
 from pytest_chatapi.reading.documents import exchanges_of_document
 from pytest_chatapi.reading.format import NOWHERE, Origin, RecordedFile
 from pytest_chatapi.reading.formats.chunks import is_chunk
 from pytest_chatapi.reading.json_text import JSONProblem, loads
-from pytest_chatapi.reading.parts import headers_of, printable, status_of
+from pytest_chatapi.reading.mapped import Mapped
+from pytest_chatapi.reading.parts import headers_of, printable, status_code
 from pytest_chatapi.reading.registry import (
     NotAnExchange,
     exchange_of,
@@ -67,13 +68,18 @@ class Mapping:
     Args:
         text: a comma-separated list of ``MEMBER=PATH``.
 
+    Attributes:
+        mapped: what it has found so far.
+
     Raises:
         SettingError: it is not of this form.
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self.mapped = Mapped()
         self._paths: dict[str, JsonPath] = {}
+        self._parts: dict[str, str] = {}
         for part in filter(None, map(str.strip, _PART.findall(text))):
             member, equals, path = (word.strip() for word in part.partition("="))
             if not equals:
@@ -86,6 +92,7 @@ class Mapping:
             if member in self._paths:
                 raise SettingError(f"{member!r} is mapped twice")
             self._paths[member] = JsonPath(path)
+            self._parts[member] = part.strip()
         if self._paths.keys().isdisjoint(_ALL):
             raise SettingError(f"map request, response or both, such as {_EXAMPLE}; got {text!r}")
         if "exchange" in self._paths and (more := self._paths.keys() - {"exchange", *_OF_ROW}):
@@ -124,21 +131,19 @@ class Mapping:
         if self._lists:
             yield from self._side_by_side(value)
             return
-        constant = {n: _one(p, p.values(value)) for n, p in self._paths.items() if not _loops(p)}
+        constant = {n: self._one(n, value) for n, p in self._paths.items() if not _loops(p)}
         looped = {name: path for name, path in self._paths.items() if _loops(path)}
         if not looped:
             yield constant
             return
         beginning = next(iter(looped.values()))
         for item in beginning.values(value, 0, self._shared):
-            yield constant | {
-                name: _one(path, path.values(item, self._shared), self._shared)
-                for name, path in looped.items()
-            }
+            yield constant | {name: self._one(name, item, self._shared) for name in looped}
 
     def _side_by_side(self, value: JSON) -> Iterator[dict[str, JSON]]:
         """Lists with nothing in common, paired in their order."""
         found = {name: path.values(value) for name, path in self._paths.items()}
+        self.mapped.members.update(name for name, values in found.items() if values)
         lengths = {len(found[name]) for name, path in self._paths.items() if _loops(path)}
         if len(lengths) > 1:
             raise NotAnExchange(
@@ -150,26 +155,53 @@ class Mapping:
                 for name, values in found.items()
             }
 
+    def _one(self, name: str, value: JSON, start: int = 0) -> JSON:
+        """The value that a member's path finds; all of them as a list where it names several."""
+        path = self._paths[name]
+        values = path.values(value, start)
+        if values:
+            self.mapped.members.add(name)
+        if None in path.steps[start:]:
+            return values or None
+        return values[0] if values else None
+
     def nothing_in(self, value: JSON) -> str:
         """The reason that a message gives where the mapping finds nothing in `value`."""
-        while isinstance(value, list) and value:
-            value = value[0]
-        if isinstance(value, dict) and value:
-            keys = [printable(key) for key in value]
-            shown = ", ".join(keys[:_MOST_KEYS]) + (", ..." if len(keys) > _MOST_KEYS else "")
-            return f"{self.text!r} finds nothing: the keys here are {shown}"
-        return f"{self.text!r} finds nothing: there is no object with keys here"
+        return f"{self.text!r} finds nothing: {_keys(value)}"
+
+    def count(self, value: JSON) -> None:
+        """Take note of an exchange that was found in `value`."""
+        self.mapped.exchanges += 1
+        self.mapped.keys = self.mapped.keys or _keys(value)
+
+    def idle(self, mapped: Mapped) -> list[ReadError]:
+        """An error for each member that was found nowhere, however many files there were.
+
+        A path that is mistyped would go unnoticed: what it does not find is not checked.
+        """
+        return [
+            ReadError(
+                "--map",
+                "",
+                f"{part!r} finds nothing in {plural(mapped.exchanges, 'exchange')}: {mapped.keys}",
+            )
+            for member, part in self._parts.items()
+            if mapped.exchanges and member not in mapped.members
+        ]
+
+
+def _keys(value: JSON) -> str:
+    while isinstance(value, list) and value:
+        value = value[0]
+    if isinstance(value, dict) and value:
+        keys = [printable(key) for key in value]
+        shown = ", ".join(keys[:_MOST_KEYS]) + (", ..." if len(keys) > _MOST_KEYS else "")
+        return f"the keys here are {shown}"
+    return "there is no object with keys here"
 
 
 def _loops(path: JsonPath) -> bool:
     return None in path.steps
-
-
-def _one(path: JsonPath, values: list[JSON], start: int = 0) -> JSON:
-    """The value that a path found; all of them as a list where it names several."""
-    if None in path.steps[start:]:
-        return values or None
-    return values[0] if values else None
 
 
 def exchanges_of_mapped(
@@ -197,6 +229,7 @@ def exchanges_of_mapped(
         try:
             if not members:
                 raise NotAnExchange(f"{mapping.text!r} finds neither request nor response")
+            mapping.count(value)
             exchange = _exchange(members, origin)
             exchange.row = _row(exchange.row, members, value if len(found) == 1 else None)
         except (BodyProblem, NotAnExchange) as error:
@@ -276,10 +309,19 @@ def _exchange(members: JSONObject, origin: Origin) -> Exchange:
         return Exchange(request)
     response, is_assembled = _response(members["response"], origin)
     if "status" in members:
-        response.status = status_of(members)
+        response.status = _status(members["status"])
     if response_headers is not None:
         response.headers = headers_of(response_headers)
     return Exchange(request, response, assembled=is_assembled and not has_wire)
+
+
+def _status(value: JSON) -> int:
+    status = status_code(value)
+    if status is None:
+        raise NotAnExchange(
+            f"the mapped status is {_shown(value)}: it must be a status code, such as 200"
+        )
+    return status
 
 
 def _request(value: JSON, origin: Origin) -> Request | None:

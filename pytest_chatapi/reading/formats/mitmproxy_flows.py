@@ -54,16 +54,15 @@ def _exchanges(file: RecordedFile, blocks: Iterator[bytes]) -> Iterator[Exchange
         except BodyProblem as error:
             file.on_error(ReadError(file.name, f"interaction {index}", str(error)))
         else:
-            if exchange is not None:
-                exchange.source = Source(file.name, index)
-                yield exchange
+            exchange.source = Source(file.name, index)
+            yield exchange
         index += 1
 
 
-def _exchange(flow: Any) -> Exchange | None:
-    """The exchange of a flow of HTTP; ``None`` for TCP, UDP and DNS."""
+def _exchange(flow: Any) -> Exchange:
+    """The exchange of a flow; those of TCP, UDP and DNS have none to show."""
     if getattr(flow, "type", "") != "http":
-        return None
+        return Exchange(lacks="not HTTP")
     message = flow.request
     headers, body = _parts(message, "request")
     request = Request(message.method.upper(), message.pretty_url, headers, body)

@@ -1,0 +1,27 @@
+"""What a mapping has found: counts that can be added up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["Mapped"]
+
+
+@dataclass
+class Mapped:
+    """What a mapping has found, in a file or in several.
+
+    Attributes:
+        exchanges: number of them that it was used for.
+        members: those whose path led to a value, even to null, in any of these.
+        keys: those of the value that the first of them was found in.
+    """
+
+    exchanges: int = 0
+    members: set[str] = field(default_factory=set)
+    keys: str = ""
+
+    def add(self, other: Mapped) -> None:
+        self.exchanges += other.exchanges
+        self.members |= other.members
+        self.keys = self.keys or other.keys
