@@ -137,7 +137,7 @@ def test_other_traffic_is_skipped_and_counted(
     assert main(["check", str(flows)]) == 1
     out = capsys.readouterr().out
     assert "3 exchanges skipped: 2 not HTTP, 1 embeddings\n" in out
-    assert "1 exchange checked in 1 file: 1 error (U02)\n" in out
+    assert "1 exchange checked in 1 file: 1 error, 2 notes\n" in out
 
 
 def test_damage_is_named(flows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
