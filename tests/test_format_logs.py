@@ -13,6 +13,7 @@ from pytest_chatapi.contract.endpoint import endpoint, other_api
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading.reader import read
+from pytest_chatapi.reading.shapes import why_not_json
 
 ASKED: dict[str, Any] = {
     "model": "gpt-5.2",
@@ -265,19 +266,8 @@ DAMAGED = [
     (MESSAGE[:-3], CUT),
     ("\n".join(map(json.dumps, chunks())), "it is not valid JSON: Extra data"),
     (json.dumps(BODY)[:60], CUT),
-    (str(completion()), PRINTED),
+    (str(completion()), OF_PYTHON),
     ("ChatCompletion(id='chatcmpl-L1', choices=[Choice(finish_reason='stop')])", OF_PYTHON),
-    (repr(BODY.encode()), OF_PYTHON),
-    (repr(b'data: {"id": 1}'), OF_PYTHON),
-    ("Message(content='Hi', role='assistant', tool_calls=None)", OF_PYTHON),
-    ("AIMessage(content='Hi', additional_kwargs={}, id='run--1')", OF_PYTHON),
-    ("content='Hi' additional_kwargs={} response_metadata={'finish_reason': 'stop'}", OF_PYTHON),
-    ("[AIMessageChunk(content='H', response_metadata={})]", OF_PYTHON),
-    ("generations=[[ChatGeneration(text='Hi', message=AIMessage(role='assistant'))]]", OF_PYTHON),
-    ("id='cmpl-9' object='chat.completion' choices=[Choice(index=0)]", OF_PYTHON),
-    ("[Choice(finish_reason='stop', index=0, message=Message(role='assistant'))]", OF_PYTHON),
-    ("<openai.AsyncStream object at 0x7f2d8c0b1a90>", OF_PYTHON),
-    ("<coroutine object Completions.create at 0x7F2D8C0B1A90>\n", OF_PYTHON),
     (json.dumps({"usage": USAGE, **completion()}).split("Hi")[0], CUT),
     (json.dumps({"usage": USAGE, **completion()})[:40], CUT),
     (
@@ -286,6 +276,81 @@ DAMAGED = [
     ),
     ('{"choices":[{"content_filter_results":{"hate":{"filtered":false}},"finish_re', CUT),
 ]
+
+
+# What clients print, taken from the libraries themselves.
+PRINTED_BY_CLIENTS = [
+    "ChatCompletion(id='chatcmpl-1', choices=[Choice(finish_reason='stop', index=0)])",
+    "ChatCompletion(id='chatcmpl-1', choices=[Choice(finish_reason='stop', message=ChatComp",
+    "ParsedChatCompletion[~ResponseFormatT](id='chatcmpl-1', choices=[ParsedChoice[NoneType](",
+    "ChatCompletionMessage(content='It\\'s', refusal=None, role='assistant', audio=None)",
+    "[Choice(finish_reason='stop', index=0, message=ChatCompletionMessage(content='Hi'))]",
+    "[Choice(delta=ChoiceDelta(content='Hi', role='assistant'), index=0)]",
+    "ChoiceDelta(content='Hi', function_call=None, refusal=None, role=None)",
+    "ChunkEvent(type='chunk', chunk=ChatCompletionChunk(id='chatcmpl-1'))",
+    "ModelResponse(id='chatcmpl-1', created=1, choices=[Choices(index=0)])",
+    "StreamingChoices(finish_reason=None, index=0, delta=Delta(content='Hi', role='assistant'))",
+    "Delta(provider_specific_fields=None, content='Hi', role='assistant')",
+    "Message(content='Hi', role='assistant', tool_calls=None)",
+    "ModelResponse(parts=[TextPart(content='Hi')], model_name='test')",
+    "[ModelRequest(parts=[UserPromptPart(content='Hi')]), ModelResponse(parts=[])]",
+    "AgentRunResult(output='Hi')",
+    "AIMessage(content='Hi', additional_kwargs={}, response_metadata={})",
+    "[AIMessageChunk(content='H', additional_kwargs={}, response_metadata={})]",
+    "content='Hi' additional_kwargs={} response_metadata={'finish_reason': 'stop'} id='run--1'",
+    "generations=[[ChatGeneration(text='Hi', message=AIMessage(content='Hi'))]] llm_output={}",
+    "text='Hi' generation_info={'finish_reason': 'stop'} message=AIMessage(content='Hi')",
+    "ChatGeneration(text='Hi', message=AIMessage(content='Hi'))",
+    "LLMResult(generations=[[ChatGeneration(text='Hi')]], llm_output={})",
+    "{'messages': [HumanMessage(content='Hi', additional_kwargs={}), AIMessage(content='Hi')]}",
+    "{'raw': AIMessage(content='', additional_kwargs={}), 'parsed': None}",
+    "id='cmpl-9' object='chat.completion' choices=[Choice(index=0)]",
+    "choices=[Choice(index=0)] created=1",
+    "{'content': 'Hi', 'refusal': None, 'role': 'assistant', 'tool_calls': None}",
+    "{'content': 'Hi', 'additional_kwargs': {}, 'response_metadata': {}}",
+    "[{'finish_reason': 'stop', 'index': 0, 'message': {'content': 'Hi'}}]",
+    repr(BODY.encode()),
+    repr(BODY.encode())[:70],
+    repr(b"\n     \n" + BODY.encode()),
+    repr(b'{\n  "error": {"message": "slow down"}}'),
+    repr(bytearray(BODY.encode())),
+    repr(b'data: {"id": 1}'),
+    repr([b'data: {"id": 1}', b"data: [DONE]"]),
+    repr(b": OPENROUTER PROCESSING\n\ndata: {}"),
+    "<Response [200 OK]>",
+    "<Response [200]>",
+    "<APIResponse [200 OK] type=<class 'openai.types.chat.chat_completion.ChatCompletion'>>",
+    "<openai.AsyncStream object at 0x7f2d8c0b1a90>",
+    "<coroutine object AsyncCompletions.create at 0x7F2D8C0B1A90>\n",
+    "<async_generator object acompletion at 0x7f2d8c0b1a90>",
+    "<bound method Response.json of <Response [200 OK]>>",
+    "<Task pending name='Task-2' coro=<AsyncCompletions.create()>>",
+    "Error code: 429 - {'error': {'message': 'slow down'}}",
+]
+
+
+@pytest.mark.parametrize("text", PRINTED_BY_CLIENTS)
+def test_what_python_prints_of_an_object_is_not_the_text_of_a_message(text: str) -> None:
+    assert why_not_json(text, "response").startswith(f"the response is not understood: {OF_PYTHON}")
+    with pytest.raises(ReadError, match="what Python prints of an object"):
+        one({"request": ASKED, "response": text})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n" * 40_000,
+        " " * 40_000 + "Hi",
+        "[" * 40_000,
+        "b'" + "\\n" * 20_000,
+        "id='" + " a" * 20_000,
+        "{'a': " + "'role': 'assistant'" * 5000,
+        "<" + "a." * 20_000,
+    ],
+)
+def test_a_long_text_is_no_print(text: str) -> None:
+    """Each in a few milliseconds: white space alone once took minutes."""
+    assert why_not_json(text, "response") == why_not_json(text, "request") == ""
 
 
 @pytest.mark.parametrize(("text", "reason"), DAMAGED)
@@ -318,12 +383,26 @@ def test_a_body_that_is_no_longer_json_is_not_the_text_of_a_message(text: str, r
         "[INST] Hi",
         "ChatCompletion is a class.",
         "ChatCompletion(model='gpt-5.2') makes one.",
-        "Message(content='Hi') makes one.",
+        "Message(content='Hi') is positional in v1; now write Message(role='assistant').",
         "Message(content='Hi', sender='me')",
+        "AIMessage(content='Hi')",
+        "User(id='u1', name='Ann', role='user')",
+        "[CreateUser(id='7', role='user')]",
+        "Question(text='Where?', choices=[Choice(text='Here'), Choice(text='There')])",
         "content='Hi'",
+        "content='Hi' is the argument, with additional_kwargs={} beside it.",
+        "id='42'\nadditional_kwargs={'role': 'assistant'}",
+        'id="req-1" level=info msg="done" finish_reason="stop"',
+        "{'role': 'assistant', 'content': 'Hi'}",
         "b'abc' is a bytes literal.",
-        "It is <Widget object at 0x7f2d8c0b1a90>",
-        "<Widget object at 0x7f2d8c0b1a90> is what it prints.",
+        """b'{"id": "chatcmpl-1"}' is a bytes literal holding JSON.""",
+        """b'{"a": 1}'""",
+        "b'data:image/png;base64,iVBORw0KGgo='",
+        "It is <openai.Stream object at 0x7f2d8c0b1a90>",
+        "<openai.Stream object at 0x7f2d8c0b1a90> is what it prints.",
+        "<__main__.Dog object at 0x7f2d8c0b1a90>",
+        "<function greet at 0x7f2d8c0b1a90>",
+        "<generator object squares at 0x7f2d8c0b1a90>",
         '{"usage": {"cpu": "80',
         '{"error": {"message": "not found"}}\n\nThat is the error you get.',
         '{"choices": [{"label": "A", "message": "foo"}]} Hope this helps!',
@@ -363,6 +442,9 @@ def test_a_request_that_is_no_longer_json_is_refused(text: str, reason: str) -> 
     [
         '{"model": "T-800", "year": 1984} Describe this robot.',
         '[{"role": "user", "content": "a"}]\nContinue this conversation.',
+        "Message(content='Hi', role='assistant')\nWhat does this code do?",
+        """b'{"messages": []}' what type is this in Python?""",
+        '{"tools": [{"type": "hammer"}, {"type": "saw"} Fix this JSON',
     ],
 )
 def test_a_prompt_may_begin_like_a_request(text: str) -> None:

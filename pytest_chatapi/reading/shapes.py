@@ -21,6 +21,7 @@ from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import show
 from pytest_chatapi.reading.format import Side
 from pytest_chatapi.reading.json_text import JSONProblem, loads
+from pytest_chatapi.reading.printed import is_printed
 
 __all__ = [
     "are_messages",
@@ -64,7 +65,10 @@ _REQUEST = re.compile(
     \s*\{{{_BEFORE}["'](?:
         messages["']\s*:\s*\[
         |model["']\s*:\s*["']
-        |tools["']\s*:\s*\[\s*\{{\s*["'](?:type|function)["']\s*:
+        |tools["']\s*:\s*\[\s*\{{\s*["'](?:
+            type["']\s*:\s*["'](?:custom|function)["']
+            |function["']\s*:\s*\{{
+        )
     )
     |\s*\[\s*\{{\s*["']role["']\s*:
     """,
@@ -87,41 +91,6 @@ _RESPONSE = re.compile(
     re.VERBOSE,
 )
 
-# What Python prints instead of a body: bytes, an object that has no words of its own, a stream's
-# for instance, and one of a class with members as messages and completions have them. Models write
-# code as well, so one such member is not enough. pydantic and LangChain leave the class out.
-_PRINTED = re.compile(
-    r"""
-    \s*(?:
-        b["']\s*(?:[{\[]|data:)
-        |<[\w. ]+\ at\ 0x[0-9a-fA-F]+>\s*\Z
-        |[\s\[]*(?:ChatCompletion|ModelResponse)\w*\((?:id|content|role)=
-        |(?P<one>[\s\[]*(?:[A-Z][\w.]*\()?
-            (?:choices|content|finish_reason|generations|id|index|message|messages|object|role|text)=["'\[A-Z])
-    )
-    """,
-    re.VERBOSE,
-)
-_ANOTHER = re.compile(
-    r"""
-    [\s,(](?:
-        (?:additional_kwargs|response_metadata|usage_metadata)=\{
-        |finish_reason=["']
-        |role=["'](?:assistant|system|user)["']
-        |choices=\[[A-Z]
-    )
-    """,
-    re.VERBOSE,
-)
-
-
-def _is_printed(text: str) -> bool:
-    begins = _PRINTED.match(text)
-    if begins is None or begins.lastgroup != "one":
-        return begins is not None
-    return any(found.start() >= begins.end() for found in _ANOTHER.finditer(text))
-
-
 _HEAD = 2000
 """Characters of a text that tell whether it is a body."""
 
@@ -134,10 +103,11 @@ def why_not_json(text: JSON, side: Side) -> str:
     """
     if not isinstance(text, str):
         return ""
-    if _is_printed(text):
+    pattern = _REQUEST if side == "request" else _RESPONSE
+    if is_printed(text, pattern.match):
         reason = "not JSON, but what Python prints of an object"
     else:
-        reason = _why_broken(text, _REQUEST if side == "request" else _RESPONSE)
+        reason = _why_broken(text, pattern)
     return reason and f"the {side} is not understood: it is {reason}; log the whole body as JSON"
 
 
