@@ -734,9 +734,10 @@ def _github(report: Report, options: Options) -> str:
 
 def _unread_annotation(error: ReadError) -> str:
     line = _LINE.match(error.place)
-    properties = f"file={annotation_property(error.file)}" + (f",line={line[1]}" if line else "")
+    file = f"file={annotation_property(error.file)}," if error.file else ""  # else an option
+    properties = file + (f"line={line[1]}," if line else "")
     text = f"{error.place}: {error.reason}" if error.place else error.reason
-    return f"::error {properties},title=not read::{annotation_text(text)}\n"
+    return f"::error {properties}title=not read::{annotation_text(text)}\n"
 
 
 _LINE = re.compile(r"line (\d+)")
@@ -819,13 +820,12 @@ def _sarif_result(finding: Finding, rule_index: int) -> dict[str, object]:
 
 
 def _sarif_notification(error: ReadError) -> dict[str, object]:
+    said: dict[str, object] = {"level": "error", "message": {"text": str(error)}}
+    if not error.file:  # an option
+        return said
     line = _LINE.match(error.place)
     location = _physical_location(error.file, int(line[1]) if line else 0)
-    return {
-        "level": "error",
-        "message": {"text": str(error)},
-        "locations": [{"physicalLocation": location}],
-    }
+    return {**said, "locations": [{"physicalLocation": location}]}
 
 
 def _physical_location(file: str, line: int) -> dict[str, object]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_chatapi.logs.files import FilePart, FileTask, State
     from pytest_chatapi.logs.rates import Rates
     from pytest_chatapi.logs.shown import Outcome
+    from pytest_chatapi.reading.mapped import Mapped
 
 __all__ = ["FORMATS", "Run", "add_options", "are_wanted", "run"]
 
@@ -100,6 +101,7 @@ class Run(NamedTuple):
         strict: warnings count as errors.
         settings: all that decides what is found, for the state.
         shown_name: a path as reports have it.
+        idle: an error for each path of the mapping that has found nothing anywhere.
     """
 
     checker: Checker
@@ -108,6 +110,7 @@ class Run(NamedTuple):
     strict: bool
     settings: JSONObject
     shown_name: Callable[[str], str]
+    idle: Callable[[Mapped], list[ReadError]]
 
 
 def run(arguments: argparse.Namespace, about: Run) -> int:
@@ -162,7 +165,6 @@ def _outcome(arguments: argparse.Namespace, about: Run) -> Outcome:
     from pytest_chatapi.logs.files import State, rates_of_file
     from pytest_chatapi.logs.rates import Rates
     from pytest_chatapi.logs.shown import Outcome
-    from pytest_chatapi.reading.mapping import Mapping
 
     outcome = Outcome(Rates())
     named, tasks = _tasks(arguments, about, outcome)
@@ -210,8 +212,8 @@ def _outcome(arguments: argparse.Namespace, about: Run) -> Outcome:
             for path, files in named.items()
             if with_rows.isdisjoint(files)
         ]
-        if about.mapping is not None:
-            outcome.errors += Mapping(about.mapping).idle(outcome.rates.mapped)
+        if arguments.sample is None:  # what was not drawn may have it
+            outcome.errors += about.idle(outcome.rates.mapped)
     outcome.unread = +outcome.unread
     outcome.errors.sort(key=lambda error: (error.file, error.place))
     return outcome

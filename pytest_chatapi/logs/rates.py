@@ -325,7 +325,7 @@ class Rates:
             found = Found(_count(rows), first, last, kept)
             rates.found[code, level, Group(provider, model, day)] = found
         exchanges, members, keys = data["mapped"]
-        rates.mapped = Mapped(_count(exchanges), set(members), str(keys))
+        rates.mapped = Mapped(_count(exchanges), set(members), dict(keys))
         rates.skipped = _counter(data["skipped"])
         rates.left_out = _counter(data["left_out"])
         rates.assembled, rates.files = _count(data["assembled"]), _count(data["files"])
