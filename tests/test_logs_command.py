@@ -435,8 +435,24 @@ def test_a_part_of_the_time(run: Run) -> None:
     found = as_json(run, "--since", "2026-11-02", "--until", "2026-11-03T06:00Z", "log.jsonl")
     assert found["rows"] == 30
     assert found["left_out"] == {"from --until on": 186, "before --since": 24, "without a time": 1}
-    status, _, err = run("--since", "2027-01-01", "log.jsonl")
-    assert (status, err) == (2, "chatapi: log.jsonl: nothing was checked\n")
+    status, out, err = run("--since", "2027-01-01", "log.jsonl")
+    reason = "nothing was checked: all rows were left out"
+    assert (status, err) == (2, f"chatapi: log.jsonl: {reason}\n")
+    assert "could be read" not in out
+    status, _, err = run("--since", "2027-01-01", "--until", "2027-01-01", "log.jsonl")
+    assert (status, err) == (2, "chatapi: --until: it has to be later than --since\n")
+
+
+def test_a_mapped_time_that_is_none(run: Run) -> None:
+    """Days would be those of another clock: the response has a time, too."""
+    answer = litellm(0)["response"]
+    row = {"in": {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}, "out": answer}
+    rows = [row | {"ts": ts} for ts in ("2026-11-02T10:00:00Z", 1793613600, None, "yesterday")]
+    Path("log.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    status, out, _ = run("--rates", "--map", "request=$.in,response=$.out,time=$.ts", "log.jsonl")
+    assert status == 2
+    assert "unread-row: 1 of 4 rows" in out
+    assert 'the mapped time is "yesterday": it must be a date and time' in " ".join(out.split())
 
 
 def test_a_mapping_says_when_and_who(run: Run) -> None:

@@ -219,6 +219,8 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.refuse("the following arguments are required: PATH")
     if rates.are_wanted(arguments):
         return rates.run(arguments, _about(settings))
+    if arguments.write_baseline and "select" in settings.options:
+        raise SettingError("--write-baseline: leave out --select: it would forget all other rules")
     report = Report()
     known_before = _baseline(arguments, settings)
     known = None if arguments.write_baseline else known_before

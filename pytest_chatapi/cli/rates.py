@@ -123,7 +123,7 @@ def run(arguments: argparse.Namespace, about: Run) -> int:
     from pytest_chatapi.logs.changes import changes_of
     from pytest_chatapi.logs.limits import Limits
     from pytest_chatapi.logs.rows import UNREAD
-    from pytest_chatapi.logs.shown import as_json, as_text, write_parquet
+    from pytest_chatapi.logs.shown import NOTHING, as_json, as_text, write_parquet
     from pytest_chatapi.report import coloured_text, plain, unreadable_lines
 
     limits = Limits(arguments.max_rate)
@@ -140,7 +140,8 @@ def run(arguments: argparse.Namespace, about: Run) -> int:
     outcome.verdicts = limits.verdicts(outcome.rates, "warning" if about.strict else "error")
     outcome.changes = changes_of(outcome.rates)
     if not (outcome.rates.rows or outcome.errors or arguments.allow_unchecked):
-        outcome.errors.append(ReadError(arguments.paths[0], "", "nothing was checked"))
+        reason = f"{NOTHING}: all rows were left out" if outcome.rates.left_out else NOTHING
+        outcome.errors.append(ReadError(arguments.paths[0], "", reason))
     if arguments.format == "parquet":
         write_parquet(outcome, arguments.output)
     elif arguments.format == "json":
@@ -164,7 +165,7 @@ def _outcome(arguments: argparse.Namespace, about: Run) -> Outcome:
     from pytest_chatapi.logs.engines import results
     from pytest_chatapi.logs.files import State, rates_of_file
     from pytest_chatapi.logs.rates import Rates
-    from pytest_chatapi.logs.shown import Outcome
+    from pytest_chatapi.logs.shown import NOTHING, Outcome
 
     outcome = Outcome(Rates())
     named, tasks = _tasks(arguments, about, outcome)
@@ -208,7 +209,7 @@ def _outcome(arguments: argparse.Namespace, about: Run) -> Outcome:
     progress.clear()
     if not arguments.allow_unchecked:
         outcome.errors += [
-            ReadError(path, "", "nothing was checked")
+            ReadError(path, "", NOTHING)
             for path, files in named.items()
             if with_rows.isdisjoint(files)
         ]
@@ -250,6 +251,8 @@ def _tasks(
         if not sample:
             raise SettingError(f"--sample: {arguments.sample!r} is not a part: use 1% or 0.01")
     since, until = _moment("--since", arguments.since), _moment("--until", arguments.until)
+    if since is not None and until is not None and since >= until:
+        raise SettingError("--until: it has to be later than --since")
     files: dict[str, bool] = {}
     named: dict[str, list[str]] = {}
     spelled: dict[str, str] = {}  # a file may be named in two ways, or linked to

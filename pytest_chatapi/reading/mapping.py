@@ -69,6 +69,7 @@ class Mapping:
         text: a comma-separated list of ``MEMBER=PATH``.
 
     Attributes:
+        members: those that are mapped.
         mapped: what it has found so far.
 
     Raises:
@@ -106,6 +107,7 @@ class Mapping:
         ]
         while common and common[-1] is not None:
             common.pop()
+        self.members = self._paths.keys()
         self._shared = len(common)
         self._lists = len(looped) > 1 and not common
 
