@@ -161,6 +161,13 @@ def test_what_nobody_asked_for_is_counted_in_all_rows(
     assert (limit["code"], limit["says"], limit["rows"]) == (code, "within", 401)
 
 
+def test_rows_whose_tools_are_unknown_are_no_evidence_about_their_names(run: Run) -> None:
+    converted = answered({"tools": [{"name": "look", "input_schema": {"type": "object"}}]})
+    Path("log.jsonl").write_text(text_of([converted]))
+    limits = as_json(run, "--max-rate", "C09=1%", "--max-rate", "U02=1%", "log.jsonl")["limits"]
+    assert {limit["code"]: limit["rows"] for limit in limits} == {"C09": 0, "U02": 1}
+
+
 def test_notes_are_counted_unless_selected(run: Run) -> None:
     asked = {"startTime": None, "model_parameters": {"max_tokens": 5}}
     response = {**ANSWER, "created": None}
