@@ -306,6 +306,26 @@ def test_rows_without_a_response_are_counted(run: Run) -> None:
         assert as_json(run, "--state", "state", "log.jsonl")["unanswered"] == 1
 
 
+def test_rows_without_a_request_are_counted(run: Run) -> None:
+    """It was not logged, or is not understood; a failed call with neither is no such row."""
+    image = {"role": "user", "parts": [{"type": "uri", "uri": "https://h/i.png"}]}
+    answer = {"role": "assistant", "parts": [{"type": "text", "content": "Hi"}]}
+    names = ("gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.request.model")
+    told = dict(zip(names, ([image], [answer], "m"), strict=True))
+    rows = [ROWS[0], litellm(1, messages={}), {"attributes": told}]
+    Path("log.jsonl").write_text(text_of([*rows, litellm(2, messages={}, response=None)]))
+    line = (
+        "2 exchanges whose request was not logged, or is not understood: only the response was "
+        "checked"
+    )
+    _, out, _ = run("--rates", "log.jsonl")
+    assert line in " ".join(out.split())
+    for _ in range(2):
+        assert as_json(run, "--state", "state", "log.jsonl")["unasked"] == 2
+    _, out, _ = run("log.jsonl")
+    assert line in " ".join(out.split())
+
+
 def test_rows_of_files_that_leave_a_rule_out_are_not_in_its_rate(
     capsys: pytest.CaptureFixture[str], run: Run
 ) -> None:

@@ -220,3 +220,9 @@ class Exchange:
     sent_from: str = field(default="", compare=False)
     fault: str = field(default="", compare=False)
     row: JSON = field(default=None, compare=False, repr=False)
+
+    @property
+    def is_unasked(self) -> bool:
+        """Whether a log has a response without its request, or with one that is not understood."""
+        has_request = self.request is not None and self.request.body is not None
+        return self.assembled and self.response is not None and not has_request

@@ -56,6 +56,7 @@ class CheckedRow(NamedTuple):
             file, or that could not be checked as its tools are unknown, after a ``-``.
         is_assembled: see `Exchange.assembled`.
         is_unanswered: it has no response, so only its request was checked.
+        is_unasked: see `Exchange.is_unasked`.
     """
 
     id: str
@@ -68,6 +69,7 @@ class CheckedRow(NamedTuple):
     families: str = ""
     is_assembled: bool = False
     is_unanswered: bool = False
+    is_unasked: bool = False
 
 
 def row_of(
@@ -95,6 +97,7 @@ def row_of(
         _families(exchange, result) + ignored,
         exchange.assembled,
         exchange.response is None,
+        exchange.is_unasked,
     )
 
 
