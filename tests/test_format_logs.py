@@ -614,8 +614,10 @@ def test_spend_logs_of_litellm_have_the_request_that_its_proxy_received() -> Non
 SKIPPED = "... (litellm_truncated skipped 900 chars. It is whole in callbacks.) ..."
 
 
-def test_texts_that_litellm_truncated_are_not_compared() -> None:
-    text = f'{{"city": "O{SKIPPED}o"}}}}'
+@pytest.mark.parametrize(
+    "text", [f'{{"city": "O{SKIPPED}o"}}}}', '{"city": "O... (litellm_truncated 900 chars)']
+)
+def test_texts_that_litellm_truncated_are_not_compared(text: str) -> None:
     asked = {"response_format": JSON_ONLY, "logprobs": True, "n": 2}
     short = completion(content=text)
     token = {"token": "O", "logprob": -1.0, "bytes": None, "top_logprobs": []}
@@ -860,6 +862,13 @@ def test_a_conversation_as_langchain_logs_it_in_langfuse(output: Any, expected: 
     body = exchange.request.json()
     assert (body["tools"], body["messages"][2:]) == ([TOOL], [RESULT])
     assert body["messages"][1]["tool_calls"] == [call()]
+
+
+def test_the_result_of_a_call_is_no_tool() -> None:
+    exchange = one(observation(input=[*ASKED["messages"], {**RESULT, "content": {"degrees": 3}}]))
+    assert exchange.request is not None
+    assert "tools" not in exchange.request.json()
+    assert len(exchange.request.json()["messages"]) == 2
 
 
 def test_tools_that_langfuse_does_not_have_are_not_missing() -> None:

@@ -133,7 +133,8 @@ def _request(parameters: JSONObject) -> JSON:
     messages, tools = list[JSON](), list[JSON]()
     for message in asked:
         content = message.get("content")
-        if message["role"] == "tool" and isinstance(content, dict):
+        is_lone = message["role"] == "tool" and "tool_call_id" not in message
+        if is_lone and isinstance(content, dict):
             tools.append(content)  # so LangChain's handler has what was offered
         elif _is_of_sdk(message):
             return None

@@ -29,8 +29,8 @@ from pytest_chatapi.reading.shapes import (
 
 _WRAPPER = "standard_logging_object"
 _REDACTED = "redacted-by-litellm"
-_TRUNCATED = "(litellm_truncated skipped "
-"""In the middle of a text, which spend logs have only so much of."""
+_TRUNCATED = "(litellm_truncated "
+"""In a text that was too long for spend logs: in its middle, or of older versions at its end."""
 
 # What the names of call types contain, and the path of the API that it is.
 _PATHS = {
