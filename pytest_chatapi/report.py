@@ -65,6 +65,7 @@ class Report:
             (``of LangSmith``).
         assembled: number of those `exchanges` that a log assembled (see `Exchange.assembled`).
         unanswered: number of those `exchanges` whose request alone was recorded.
+        unasked: number of those `exchanges` of which a log has only the response.
         unreadable: what could not be read, and the paths of which nothing was checked.
         findings: in the order of reading.
         cases: (file, index, title) of each checked exchange; only for formats that need it.
@@ -80,6 +81,7 @@ class Report:
     unread: Counter[str] = field(default_factory=Counter)
     assembled: int = 0
     unanswered: int = 0
+    unasked: int = 0
     unreadable: list[ReadError] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     cases: list[tuple[str, int, str]] = field(default_factory=list)
@@ -100,6 +102,7 @@ class Report:
             self.exchanges += 1
             self.assembled += exchange.assembled
             self.unanswered += exchange.response is None
+            self.unasked += exchange.is_unasked
 
     def add(self, other: Report) -> None:
         self.exchanges += other.exchanges
@@ -108,6 +111,7 @@ class Report:
         self.unread += other.unread
         self.assembled += other.assembled
         self.unanswered += other.unanswered
+        self.unasked += other.unasked
         self.unreadable += other.unreadable
         self.findings += other.findings
         self.cases += other.cases
@@ -371,6 +375,11 @@ def _remarks(report: Report) -> dict[str, str]:
             f"{plural(report.unanswered, 'exchange')} without a response: only the request was "
             "checked"
         )
+    if report.unasked:
+        lines["responses alone"] = (
+            f"{plural(report.unasked, 'exchange')} whose request was not logged, or is not "
+            "understood: only the response was checked"
+        )
     if report.assembled:
         lines["assembled logs"] = (
             f"{plural(report.assembled, 'exchange')} from assembled logs: their streams, headers "
@@ -630,6 +639,7 @@ def _uncovered(report: Report) -> dict[str, object]:
         "unread_files": dict(report.unread.most_common()),
         "assembled": report.assembled,
         "unanswered": report.unanswered,
+        "unasked": report.unasked,
         # Only where there is a baseline.
         **({"known": report.known} if report.known else {}),
         **({"stale": report.stale} if report.stale else {}),

@@ -161,6 +161,13 @@ def test_what_nobody_asked_for_is_counted_in_all_rows(
     assert (limit["code"], limit["says"], limit["rows"]) == (code, "within", 401)
 
 
+def test_rows_whose_tools_are_unknown_are_no_evidence_about_their_names(run: Run) -> None:
+    converted = answered({"tools": [{"name": "look", "input_schema": {"type": "object"}}]})
+    Path("log.jsonl").write_text(text_of([converted]))
+    limits = as_json(run, "--max-rate", "C09=1%", "--max-rate", "U02=1%", "log.jsonl")["limits"]
+    assert {limit["code"]: limit["rows"] for limit in limits} == {"C09": 0, "U02": 1}
+
+
 def test_notes_are_counted_unless_selected(run: Run) -> None:
     asked = {"startTime": None, "model_parameters": {"max_tokens": 5}}
     response = {**ANSWER, "created": None}
@@ -297,6 +304,26 @@ def test_rows_without_a_response_are_counted(run: Run) -> None:
     assert "1 exchange without a response: only the request was checked\n" in out
     for _ in range(2):
         assert as_json(run, "--state", "state", "log.jsonl")["unanswered"] == 1
+
+
+def test_rows_without_a_request_are_counted(run: Run) -> None:
+    """It was not logged, or is not understood; a failed call with neither is no such row."""
+    image = {"role": "user", "parts": [{"type": "uri", "uri": "https://h/i.png"}]}
+    answer = {"role": "assistant", "parts": [{"type": "text", "content": "Hi"}]}
+    names = ("gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.request.model")
+    told = dict(zip(names, ([image], [answer], "m"), strict=True))
+    rows = [ROWS[0], litellm(1, messages={}), {"attributes": told}]
+    Path("log.jsonl").write_text(text_of([*rows, litellm(2, messages={}, response=None)]))
+    line = (
+        "2 exchanges whose request was not logged, or is not understood: only the response was "
+        "checked"
+    )
+    _, out, _ = run("--rates", "log.jsonl")
+    assert line in " ".join(out.split())
+    for _ in range(2):
+        assert as_json(run, "--state", "state", "log.jsonl")["unasked"] == 2
+    _, out, _ = run("log.jsonl")
+    assert line in " ".join(out.split())
 
 
 def test_rows_of_files_that_leave_a_rule_out_are_not_in_its_rate(

@@ -53,9 +53,10 @@ class CheckedRow(NamedTuple):
             none but a stream, those about tool calls where tools are offered or called, those about
             structured output and log probabilities where there are any or should be, those about
             the wire by nothing that a log assembled. Then each rule that is left out for the row's
-            file, after a ``-``.
+            file, or that could not be checked as its tools are unknown, after a ``-``.
         is_assembled: see `Exchange.assembled`.
         is_unanswered: it has no response, so only its request was checked.
+        is_unasked: see `Exchange.is_unasked`.
     """
 
     id: str
@@ -68,6 +69,7 @@ class CheckedRow(NamedTuple):
     families: str = ""
     is_assembled: bool = False
     is_unanswered: bool = False
+    is_unasked: bool = False
 
 
 def row_of(
@@ -95,6 +97,7 @@ def row_of(
         _families(exchange, result) + ignored,
         exchange.assembled,
         exchange.response is None,
+        exchange.is_unasked,
     )
 
 
@@ -114,7 +117,8 @@ def _families(exchange: Exchange, result: CheckResult) -> str:
                 letters += "T" if response.chunks is not None else "ET"
     if result.findings:
         letters += "".join([finding.code[0] for finding in result.findings])
-    return _sorted(letters)
+    is_without = answer is not None and not answer.ask.tools_known
+    return _sorted(letters) + ("-C09" if is_without else "")
 
 
 def _exercised_by(answer: Answer) -> str:
@@ -242,6 +246,10 @@ def time_of(value: JSON) -> float | None:
     return None
 
 
+_OF_JAVASCRIPT = re.compile(r"\b(?:GMT|UTC)(?=[+-]\d)")  # as in 'GMT-0500'
+_ZONE = re.compile(r":\d\d(?:\.\d+)?\s*[A-Za-z]")
+
+
 @lru_cache(256)
 def _iso(text: str) -> float | None:
     text = text.strip()
@@ -249,9 +257,11 @@ def _iso(text: str) -> float | None:
         moment = datetime.fromisoformat(text.removesuffix("UTC").rstrip())  # as of BigQuery
     except ValueError:
         try:
-            moment = parsedate_to_datetime(text)
+            moment = parsedate_to_datetime(_OF_JAVASCRIPT.sub("", text))
         except (ValueError, TypeError, IndexError, OverflowError):
             return None
+        if moment.tzinfo is None and _ZONE.search(text):
+            return None  # a zone that it does not know, such as CEST
     seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     return seconds if _FIRST <= seconds < _LAST else None
 

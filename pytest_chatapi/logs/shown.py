@@ -215,6 +215,7 @@ def remarks_of(outcome: Outcome) -> list[str]:
         unread=outcome.unread,
         assembled=rates.assembled,
         unanswered=rates.unanswered,
+        unasked=rates.unasked,
     )
     lines = remarks(report)
     if rates.rows and (idle := _not_exercised(rates)):
@@ -285,6 +286,7 @@ def as_json(outcome: Outcome) -> str:
         "unread_files": dict(outcome.unread.most_common()),
         "assembled": rates.assembled,
         "unanswered": rates.unanswered,
+        "unasked": rates.unasked,
         "not_exercised": _not_exercised(rates).split(", ") if _not_exercised(rates) else [],
         "errors": [{"file": e.file, "place": e.place, "reason": e.reason} for e in outcome.errors],
         "findings": [_finding_json(rates, code) for code in rates.codes()],
