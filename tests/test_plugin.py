@@ -15,6 +15,7 @@ from inner_runs import run_here
 from traffic import ANSWER
 
 from pytest_chatapi.plugin.collection import _not_below_arguments
+from pytest_chatapi.recording.kinds import MATCHERS
 
 LOW = copy.deepcopy(ANSWER)
 LOW["usage"]["total_tokens"] = 20
@@ -438,6 +439,7 @@ class TestIt:
         ("'a.yaml'", "takes keyword arguments only: did you mean cassette='a.yaml'?"),
         ("profile='opennai'", "unknown profile 'opennai': did you mean openai?"),
         ("match_on=['bdy']", "match_on cannot compare 'bdy': did you mean body?"),
+        ("match_on=[]", f"match_on is empty: use {', '.join(MATCHERS)}"),
         ("ignore=['u2x']", "unknown rule 'u2x': did you mean U02?"),
     ],
 )
