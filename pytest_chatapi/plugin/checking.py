@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_chatapi.contract.endpoint import endpoint
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.titles import title_of
@@ -40,11 +41,10 @@ class Checks:
         handle: what the test sent and received.
     """
 
-    def __init__(self, handle: ChatAPI, item: pytest.Item, scenario: str = "") -> None:
+    def __init__(self, handle: ChatAPI, item: pytest.Item) -> None:
         self.handle = handle
         self._recorder, self._settings = handle.recorder, handle.settings
         self._item = item
-        self._scenario = scenario
         self._passed = False
         self._has_ended_phase = False
         self._checked = self._budgeted = 0  # exchanges
@@ -69,7 +69,7 @@ class Checks:
                 self._item.add_report_section("call", "chatapi", refusal)
             raise
         self._save()
-        self._skip_idle_scenario()
+        self._skip_idle_faults()
         self._passed = True
 
     def call_failed(self, error: BaseException) -> None:
@@ -399,26 +399,35 @@ class Checks:
             return f"chatapi: {without_secrets(str(error))}"
         return ""
 
-    def _skip_idle_scenario(self) -> None:
-        if not self._scenario:
+    def _skip_idle_faults(self) -> None:
+        """Skip a test in which no fault happened: it did not exercise what it is for."""
+        if self._recorder.faults is None:
             return
-        from pytest_chatapi.faults import Plan, parse
+        from pytest_chatapi.faults import Plan
 
-        plan = self._recorder.faults
-        if isinstance(plan, Plan) and plan.happened:
+        plan, exchanges = self._recorder.faults, self._recorder.exchanges
+        if not isinstance(plan, Plan) or plan.happened or not plan.left:
             return
-        exchanges = self._recorder.exchanges
-        if not exchanges:
-            pytest.skip(f"{self._scenario}: the test requested no chat completion")
-        requests = [e.request for e in exchanges if e.request is not None]
-        hints = {
-            _what_it_changes(fault, any(map(streams, requests))): None
-            for fault in parse(self._scenario)
-        }
-        pytest.skip(
-            f"{self._scenario}: there is nothing in this traffic that it could change; "
-            + "; ".join(hints)
-        )
+        if not any(exchange.fault for exchange in exchanges):  # of a plan before this one
+            pytest.skip(f"{plan.text}: {_why_idle(plan.text, exchanges)}")
+
+
+def _why_idle(plan: str, exchanges: Sequence[Exchange]) -> str:
+    """Why no fault of a plan happened."""
+    from pytest_chatapi.faults import parse
+
+    chats = [e for e in exchanges if e.request and endpoint(Exchange(e.request)) == "chat"]
+    if not chats:
+        return "the test requested no chat completion"
+    steps = parse(plan)
+    first = next(at for at, step in enumerate(steps) if step.kind != "none")
+    if len(chats) <= first:
+        return f"its turn did not come in {plural(len(chats), 'chat completion')}"
+    if all(exchange.live for exchange in chats):
+        return "what a server responds is not changed, only what a recording or a mock does"
+    is_streamed = any(e.request and streams(e.request) for e in chats)
+    hints = {_what_it_changes(fault, is_streamed): None for fault in steps if fault.kind != "none"}
+    return f"there is nothing in this traffic that it could change; {'; '.join(hints)}"
 
 
 def _fault_in_words(text: str) -> str:
