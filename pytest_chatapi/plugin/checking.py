@@ -16,7 +16,8 @@ from pytest_chatapi.errors import ChatAPIError
 from pytest_chatapi.plugin.handle import ChatAPI
 from pytest_chatapi.plugin.place import how_to_record, shown_place
 from pytest_chatapi.plugin.policy import Checked, checker_of, fail_for_findings, failure_of
-from pytest_chatapi.plugin.run import KNOWN, NEAR, NOT_RECORDED, RECORDED
+from pytest_chatapi.plugin.recorded import is_marked_itself
+from pytest_chatapi.plugin.run import KNOWN, NEAR, NOT_RECORDED, RECORDED, UNSEEN
 from pytest_chatapi.plugin.stash import RUN, RUN_BUDGET
 from pytest_chatapi.plugin.tally import tally_of
 from pytest_chatapi.plugin.unanswered import instead_of, remember_unanswered
@@ -45,8 +46,9 @@ class Checks:
         self.handle = handle
         self._recorder, self._settings = handle.recorder, handle.settings
         self._item = item
+        self._is_marked = is_marked_itself(item)  # unittest drops the function before the end
         self._passed = False
-        self._has_ended_phase = False
+        self._has_ended_phase = self._has_forked = False
         self._checked = self._budgeted = 0  # exchanges
         self._results: dict[int, tuple[CheckResult, list[Finding]]] = {}
         self._reported = 0  # misses
@@ -127,6 +129,7 @@ class Checks:
                 if len(self._recorder.exchanges) > self._budgeted:
                     self._check_budget()
                 self._save()
+                self._note_unseen()
         finally:
             self._note_recordings()
             self._note_figures()
@@ -152,6 +155,18 @@ class Checks:
                 f"{recorder.cassette.name} is also the cassette of {others}, whose file "
                 "name is the same; each test replays its own recordings"
             )
+
+    def _note_unseen(self) -> None:
+        """Leave to `Run` that the recorder, for which the test asks, saw no request of it."""
+        if self._recorder.exchanges or self._has_forked or self._settings.unplayed == "ignore":
+            return
+        # A test with one of these can look for itself; chatapi_fuzz keeps no exchange. The clients
+        # bring `chatapi` along.
+        names = getattr(self._item, "fixturenames", ())
+        arguments = getattr(getattr(self._item, "_fixtureinfo", None), "argnames", ())
+        can_look = not {"chatapi_mock", "chatapi_fuzz"}.isdisjoint(names) or "chatapi" in arguments
+        if self._is_marked and not can_look:
+            self._item.user_properties.append((UNSEEN, True))
 
     def _note_figures(self) -> None:
         """Leave to `Run` what the test sent."""
@@ -198,6 +213,7 @@ class Checks:
             )
         forked = recorder.of_forks()
         if forked:
+            self._has_forked = True
             self._warn(
                 f"a forked process sent {forked}: not recorded, nor counted as replayed;\n"
                 "  to record it, give the process the base URL of the fixture chatapi_server"
