@@ -377,6 +377,15 @@ def test_auto(): ...
     result = run(test, "--record-mode=once", ini="chatapi_auto = true")
     result.assert_outcomes(passed=9)
     result.stdout.no_fnmatch_line("*that was seen*")
+    result.stdout.no_fnmatch_line("*never calls*")
+
+
+def test_a_test_that_does_not_call_its_fuzzer_is_named(run: Any) -> None:
+    result = run("def test_a(chatapi_fuzz): ...")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["test_it.py::test_a: the test never calls its argument chatapi_fuzz"]
+    )
 
 
 def test_the_documented_way_to_share_a_cassette(run: Any) -> None:

@@ -160,12 +160,13 @@ class Checks:
         """Leave to `Run` that the recorder, for which the test asks, saw no request of it."""
         if self._recorder.exchanges or self._has_forked or self._settings.unplayed == "ignore":
             return
-        # A test with one of these can look for itself; chatapi_fuzz keeps no exchange. The clients
-        # bring `chatapi` along.
         names = getattr(self._item, "fixturenames", ())
         arguments = getattr(getattr(self._item, "_fixtureinfo", None), "argnames", ())
-        can_look = not {"chatapi_mock", "chatapi_fuzz"}.isdisjoint(names) or "chatapi" in arguments
-        if self._is_marked and not can_look:
+        if "chatapi_fuzz" in names:
+            if "chatapi_fuzz" in arguments and not self.handle.is_fuzzed:  # it keeps no exchange
+                self._warn("the test never calls its argument chatapi_fuzz")
+        # With these a test can look for itself; fixtures of clients bring `chatapi` along.
+        elif self._is_marked and "chatapi_mock" not in names and "chatapi" not in arguments:
             self._item.user_properties.append((UNSEEN, True))
 
     def _note_figures(self) -> None:

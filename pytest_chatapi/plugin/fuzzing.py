@@ -89,6 +89,7 @@ class Fuzz:
             SettingError: Hypothesis is not installed, or an argument is wrong.
         """
         __tracebackhide__ = True
+        self._handle.is_fuzzed = True
         try:
             _require_hypothesis()
             _check(consumer, examples, same, skip)
