@@ -246,6 +246,7 @@ def assert_error_body(
     answer = exchange.response
     if answer is None:
         raise TypeError("the exchange has no response")
+    _expect_no_chunks(exchange, "an error body")
     has_status = is_http_response(response) or isinstance(response, Exchange)
     if status is not None or not has_status:
         answer = replace(answer, status=status or 400)
@@ -283,6 +284,7 @@ def assert_models(
     __tracebackhide__ = True
     exchange = exchange_from(response)
     _expect_success(exchange, "models")
+    _expect_no_chunks(exchange, "models")
     body = _body_of(exchange)
     is_model = isinstance(body, dict) and "data" not in body and body.get("object") != "list"
     if profile is None:
@@ -338,6 +340,12 @@ def _expect_success(exchange: Exchange, what: str) -> None:
             f"expected {what}, got status {response.status}: the server says {message}\n"
             "use assert_error_body() if an error is expected"
         )
+
+
+def _expect_no_chunks(exchange: Exchange, what: str) -> None:
+    __tracebackhide__ = True
+    if exchange.response is not None and exchange.response.chunks is not None:
+        raise ContractError(f"expected {what}, got a list or a stream: pass the response itself")
 
 
 def _wrong_kind(what: str, body: JSON) -> NoReturn:

@@ -208,6 +208,19 @@ def test_stream_fails(make: Any) -> None:
 # -- the wrong kind --------------------------------------------------------------------
 
 
+def test_a_stream_that_was_read_before() -> None:
+    stream = STREAMS["openai"](CHUNKS)
+    assert list(stream)
+    for empty in (stream, [], (), iter(())):
+        with pytest.raises(
+            ContractError, match=r"T18 .* the stream is empty: was it read before\?"
+        ):
+            chatapi.assert_chat_stream(empty)
+        assert [f.code for f in chatapi.check(empty)] == ["T18"]
+    # The test knows that nobody waited for the first chunk.
+    assert chatapi.check(Exchange(None, Response(chunks=[], cut="client"))) == []
+
+
 def test_error_where_an_answer_is_expected() -> None:
     failed = response(httpx, {"error": ERROR}, 429)
     for judge in (chatapi.assert_chat_completion, chatapi.assert_chat_stream):
@@ -288,6 +301,8 @@ def test_error_body() -> None:
         chatapi.assert_error_body({"detail": "no"})
     with pytest.raises(ContractError, match="expected an error status, got 200"):
         chatapi.assert_error_body(response(httpx, ANSWER))
+    with pytest.raises(ContractError, match="expected an error body, got a list or a stream"):
+        chatapi.assert_error_body([body])
 
 
 def test_models() -> None:
@@ -300,6 +315,9 @@ def test_models() -> None:
             assert chatapi.assert_models(given) == body
     with pytest.raises(ContractError, match="D0"):
         chatapi.assert_models({"object": "list", "data": [{"id": 3}]})
+    for items in ([one], iter([])):  # which lacks what is around it
+        with pytest.raises(ContractError, match="expected models, got a list or a stream"):
+            chatapi.assert_models(items)
 
 
 def test_an_exchange_is_left_as_it_is() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -29,6 +31,8 @@ REQUEST = Request(
 )
 GOOD = Exchange(REQUEST, Response(body=ANSWER))
 WRONG = Exchange(REQUEST, Response(body={**ANSWER, "object": "x"}))  # S03, an error
+EMBEDDED = Exchange(Request("POST", "https://api.openai.com/v1/embeddings"), Response(body={}))
+LIVE = replace(GOOD, live=True)
 WARNED = Exchange(  # the same where it is a warning
     Request("POST", "http://localhost/v1/chat/completions", body=REQUEST.body), WRONG.response
 )
@@ -98,7 +102,6 @@ class Run:
     def __init__(
         self,
         *,
-        scenario: str = "",
         is_xfail: bool = False,
         unused: list[str] | None = None,
         **settings: object,
@@ -112,7 +115,7 @@ class Run:
             scores=(),
             source_of=lambda exchange: "mock",
         )
-        self.checks = Checks(cast(Any, handle), cast(Any, self.item), scenario)
+        self.checks = Checks(cast(Any, handle), cast(Any, self.item))
 
     @property
     def notes(self) -> list[str]:
@@ -429,11 +432,11 @@ def test_what_differs_or_got_no_response_is_noted_once() -> None:
     assert run.notes == ["another body"]
 
 
-# -- scenarios -----------------------------------------------------------------------------------
+# -- faults that do not happen ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("scenario", "exchanges", "why"),
+    ("plan", "exchanges", "why"),
     [
         ("rate_limit", [], "the test requested no chat completion"),
         (
@@ -449,23 +452,48 @@ def test_what_differs_or_got_no_response_is_noted_once() -> None:
             "it changes streams only: request with stream=True; "
             f"what it does: {tool_id_empty().summary}",
         ),
+        ("rate_limit", [EMBEDDED], "the test requested no chat completion"),
+        ("2*ok, rate_limit", [GOOD, GOOD, EMBEDDED], "its turn did not come in 2 chat completions"),
+        (
+            "ok, cut",
+            [LIVE, LIVE],
+            "what a server responds is not changed, only what a recording or a mock does",
+        ),
     ],
 )
-def test_a_scenario_that_changed_nothing_is_skipped(
-    scenario: str, exchanges: list[Exchange], why: str
+def test_a_plan_of_which_nothing_happened_is_skipped(
+    plan: str, exchanges: list[Exchange], why: str
 ) -> None:
-    run = Run(scenario=scenario)
-    run.recorder.faults = plan = Plan(scenario)
+    run = Run()
+    run.recorder.faults = idle = Plan(plan)
     run.recorder.exchanges = exchanges
     with pytest.raises(pytest.skip.Exception) as caught:
         run.checks.call_passed()
-    assert str(caught.value) == f"{scenario}: {why}"
+    assert str(caught.value) == f"{plan}: {why}"
     assert run.recorder.saved == 1
-    plan.done(rate_limit())
-    try:
+    idle.done(rate_limit())
+    with not_skipped():
         run.checks.call_passed()
-    except pytest.skip.Exception:
-        pytest.fail("the scenario has happened")
+
+
+def test_a_plan_may_have_nothing_that_happens() -> None:
+    run = Run()
+    for plan in (Plan(), Plan("ok")):
+        run.recorder.faults = plan
+        with not_skipped():
+            run.checks.call_passed()
+    run.recorder.faults = Plan("cut")  # after a plan that was carried out
+    run.recorder.exchanges = [replace(GOOD, fault="rate_limit")]
+    with not_skipped():
+        run.checks.call_passed()
+
+
+@contextmanager
+def not_skipped() -> Iterator[None]:
+    try:
+        yield
+    except pytest.skip.Exception as error:
+        pytest.fail(f"skipped: {error}")
 
 
 # -- what the run sums up ------------------------------------------------------------------------

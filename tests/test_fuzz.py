@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -312,6 +313,9 @@ def test_replies_narrow_what_is_said(chatapi_fuzz: Any) -> None:
 
     chatapi_fuzz(consume, replies=["One", refusal("Two")], examples=5, illegal=False)
     assert said == {"Hello!", "One", "Two"}
+    said.clear()
+    chatapi_fuzz(consume, replies=refusal("Two"), examples=0, illegal=False)
+    assert said == {"Hello!", "Two"}
 
 
 def test_results_are_compared_by_same(chatapi_fuzz: Any) -> None:
@@ -334,7 +338,12 @@ def test_results_are_compared_by_same(chatapi_fuzz: Any) -> None:
         (lambda: 1, {"skip": ["compakt"]}, "skip: no delivery 'compakt': did you mean compact?"),
         (lambda: _answer(_WHOLE), {"skip": ["text", *KINDS]}, "skip: leaves no response: the req"),
         (lambda: 1, {"skip": "compact"}, "skip: use a list of names, ['compact']"),
-        (lambda: 1, {"examples": -1}, "examples: -1 is less than 0"),
+        (lambda: 1, {"examples": -1}, "examples must be a number (0 or more), not -1"),
+        (lambda: 1, {"examples": "5"}, "examples must be a number (0 or more), not '5'"),
+        (lambda: 1, {"same": True}, "same must be a function of two results, not True"),
+        (lambda: 1, {"skip": 5}, "skip must be a list of names, not 5"),
+        (lambda: 1, {"skip": [5]}, "skip must be a list of names, not [5]"),
+        (lambda: 1, {"replies": 5}, "replies must be a list of replies, not 5"),
         (lambda: 1, {"replies": [3]}, "replies: 3 is not a reply: use a text, or"),
         (lambda: 1, {"replies": []}, "replies is empty: pass at least one"),
         (42, {}, "the consumer is 42: pass a function without arguments"),
@@ -346,6 +355,68 @@ def test_misuse_is_named(chatapi_fuzz: Any, consumer: Any, options: Any, why: st
     with pytest.raises(SettingError) as error:
         chatapi_fuzz(consumer, **options)
     assert why in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("returned", "body", "options"),
+    [
+        (True, _WHOLE, {}),
+        (True, _TEXT, {}),
+        ("", _TEXT, {"skip": [kind for kind in KINDS if kind != "text"]}),
+        (True, {**_WHOLE, "tool_choice": "required"}, {}),
+        (True, _TEXT, {"replies": ["One", "Two"]}),
+        (True, _TEXT, {"replies": [refusal("One"), "One"]}),
+    ],
+)
+def test_a_consumer_returns_what_depends_on_the_response(
+    chatapi_fuzz: Any, returned: object, body: dict[str, Any], options: dict[str, Any]
+) -> None:
+    consumer = consumer_of(Reader, body) if "stream" in body else lambda: _answer(body)
+
+    def consume() -> object:
+        consumer()
+        return returned
+
+    with pytest.raises(SettingError) as error:
+        chatapi_fuzz(consume, examples=1, **options)
+    assert str(error.value) == (
+        f"the consumer returned {returned!r} for different responses: return what it understood "
+        "of them"
+    )
+
+
+def _calls_of(message: dict[str, Any]) -> list[str]:
+    return [call["function"]["name"] for call in message.get("tool_calls") or ()]
+
+
+_NEEDS_CALLS = {**_WHOLE, "tool_choice": "required"}
+_JSON = {
+    "model": "gpt-5.2",
+    "messages": [{"role": "user", "content": "As JSON: what is the weather in Oslo?"}],
+    "response_format": {"type": "json_object"},
+}
+
+
+@pytest.mark.parametrize(
+    ("read", "body", "options"),
+    [
+        # Replies that mean the same.
+        (lambda m: "y" in m["content"].lower(), _WHOLE, {"replies": ["Yes", "yes!"]}),
+        (lambda m: len(m["content"]) > 1, _WHOLE, {"replies": ["Yes"]}),
+        # The part of a response that is wanted.
+        (lambda m: _calls_of(m)[0], _NEEDS_CALLS, {"skip": ["refusal"]}),
+        (lambda m: bool(m["content"]), _WHOLE, {}),
+        (
+            lambda m: type(json.loads(m["content"])).__name__,
+            _JSON,
+            {"skip": ["refusal"]},
+        ),
+    ],
+)
+def test_results_for_different_responses_may_agree(
+    chatapi_fuzz: Any, read: Any, body: dict[str, Any], options: dict[str, Any]
+) -> None:
+    chatapi_fuzz(lambda: read(_message(body)), examples=1, illegal=False, **options)
 
 
 _MISUSED = """

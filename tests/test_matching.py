@@ -153,3 +153,20 @@ def test_a_normalizer_that_fails_is_named() -> None:
             Matcher(REDACTOR, normalize_body=normalizer).key(request(b'{"a": 1}'))
         assert str(caught.value) == f"normalize_body: {name} failed on {{\"a\": 1}}: KeyError: 'x'"
     assert Matcher(REDACTOR, normalize_body=fails).key(request(b""))  # there is nothing to change
+
+
+def test_a_normalizer_without_a_return_is_named() -> None:
+    def pops(body: Any) -> None:
+        body.pop("metadata", None)
+
+    with pytest.raises(SettingError) as caught:
+        Matcher(REDACTOR, normalize_body=pops).key(request(b'{"a": 1}'))
+    assert str(caught.value) == (
+        f"normalize_body: {pops.__qualname__} returned None: return the body"
+    )
+    assert Matcher(REDACTOR, normalize_body=pops).key(request(b""))
+
+
+def test_something_has_to_be_compared() -> None:
+    with pytest.raises(SettingError, match="match_on is empty: use method, scheme, host, port, pa"):
+        Matcher(REDACTOR, [])

@@ -315,6 +315,37 @@ def test_b(chatapi_mock): ...
     )
 
 
+def test_a_plan_that_never_happens_is_skipped(run: Any) -> None:
+    test = (
+        MOCK
+        + """
+def test_a(chatapi_mock, chatapi, openai_client):
+    chatapi.inject("ok, ok", faults.rate_limit(retry_after=7))
+    chatapi_mock.reply("text")
+    openai_client.chat.completions.create(**ask())
+
+def test_b(chatapi_mock, chatapi):
+    chatapi.inject("rate_limit")
+
+@pytest.mark.chatapi_faults("ok", "cut")
+def test_c(chatapi_mock, openai_client):
+    chatapi_mock.reply("text")
+    try:
+        openai_client.chat.completions.create(**ask())
+    except openai.APIConnectionError:
+        pass
+"""
+    )
+    result = run(test, "-rs")
+    result.assert_outcomes(passed=2, skipped=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*ok, ok, rate_limit(retry_after=7): its turn did not come in 1 chat completion",
+            "*rate_limit: the test requested no chat completion",
+        ]
+    )
+
+
 def test_a_set_is_one_test_for_each(run: Any) -> None:
     test = (
         MOCK

@@ -15,6 +15,7 @@ from inner_runs import run_here
 from traffic import ANSWER
 
 from pytest_chatapi.plugin.collection import _not_below_arguments
+from pytest_chatapi.recording.kinds import MATCHERS
 
 LOW = copy.deepcopy(ANSWER)
 LOW["usage"]["total_tokens"] = 20
@@ -439,6 +440,7 @@ class TestIt:
         ("profile='opennai'", "unknown profile 'opennai': did you mean openai?"),
         ("match_on=['bdy']", "match_on cannot compare 'bdy': did you mean body?"),
         ("match_on=['method,path']", "name each by itself, between spaces in an ini file"),
+        ("match_on=[]", f"match_on is empty: use {', '.join(MATCHERS)}"),
         ("ignore=['u2x']", "unknown rule 'u2x': did you mean U02?"),
         ("ignore='S10,U02'", "unknown rule 'S10,U02': name each by itself, not in one text"),
         ("record_mode='ones'", "did you mean once?"),

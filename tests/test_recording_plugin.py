@@ -283,6 +283,111 @@ def test_what_was_recorded_is_summed_up(run: Any) -> None:
     result.stdout.no_fnmatch_line("*recorded*")
 
 
+def test_a_marked_test_of_which_nothing_was_seen_is_named(run: Any, server: Any) -> None:
+    test = """
+import json, os, socket, unittest, urllib.parse
+
+@pytest.mark.chatapi
+def test_unknown_client():
+    url = urllib.parse.urlsplit(os.environ["OPENAI_BASE_URL"])
+    body = json.dumps(ask())
+    head = f"POST {url.path}/chat/completions HTTP/1.1\\r\\ncontent-length: {len(body)}"
+    with socket.create_connection((url.hostname, url.port)) as connection:
+        connection.sendall(f"{head}\\r\\n\\r\\n{body}".encode())
+        assert connection.recv(99).startswith(b"HTTP/1.1 200")
+
+@pytest.mark.chatapi
+@pytest.mark.parametrize("number", [1, 2])
+def test_not_awaited(async_openai_client, number):
+    async_openai_client.chat.completions.create(**ask()).close()
+
+class TestCase(unittest.TestCase):
+    @pytest.mark.chatapi(record_mode="once")
+    def test_nothing(self): ...
+
+@pytest.mark.chatapi
+def test_skipped():
+    pytest.skip()
+
+@pytest.mark.xfail
+@pytest.mark.chatapi
+def test_expected():
+    assert 0
+"""
+    seen = len(server.seen)
+    result = run(test)
+    result.assert_outcomes(passed=4, skipped=1, xfailed=1)
+    assert len(server.seen) == seen + 1
+    result.stdout.fnmatch_lines(
+        [
+            "-* chat completions -*",
+            "4 tests with @pytest.mark.chatapi sent no request that was seen:",
+            "  test_it.py::test_unknown_client",
+            "  test_it.py::test_not_awaited[[]1]",
+            "  test_it.py::test_not_awaited[[]2]",
+            "  ... and 1 more",
+            "  unknown clients and other processes go unseen; to allow it: unplayed='ignore'",
+            "=* 4 passed*",
+        ],
+        consecutive=True,
+    )
+
+
+def test_a_test_that_need_not_send_is_not_named(run: Any) -> None:
+    test = """
+@pytest.mark.chatapi
+def test_sends(chatapi_client):
+    chatapi_client.post("/chat/completions", json=ask())
+
+@pytest.fixture
+def sends_at_the_end(chatapi_client):
+    yield
+    chatapi_client.post("/chat/completions", json=ask())
+
+@pytest.mark.chatapi
+def test_teardown(sends_at_the_end): ...
+
+@pytest.mark.chatapi(unplayed="ignore")
+def test_allowed(): ...
+
+@pytest.mark.chatapi(ignore=["S10"])
+def test_checks_only(chat_contract): ...
+
+@pytest.mark.chatapi
+def test_looks(chatapi):
+    assert not chatapi.exchanges
+
+@pytest.mark.chatapi
+def test_mocks(chatapi_mock):
+    assert not chatapi_mock.requests
+
+@pytest.mark.chatapi
+def test_fuzz(chatapi_fuzz):
+    def read():
+        response = httpx.post("https://api.openai.com/v1/chat/completions", json=ask())
+        return response.raise_for_status().json()["choices"][0]["message"]
+    chatapi_fuzz(read, examples=0, illegal=False)
+
+@pytest.mark.chatapi
+class TestClass:
+    def test_in_a_class(self): ...
+
+def test_auto(): ...
+"""
+    result = run(test, "--record-mode=once", ini="chatapi_auto = true")
+    result.assert_outcomes(passed=9)
+    result.stdout.no_fnmatch_line("*that was seen*")
+    result.stdout.no_fnmatch_line("*never calls*")
+
+
+def test_a_test_that_does_not_call_its_fuzzer_is_named(run: Any) -> None:
+    result = run("def test_a(chatapi_fuzz): ...")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["test_it.py::test_a: the test never calls its argument chatapi_fuzz"]
+    )
+
+
 def test_the_documented_way_to_share_a_cassette(run: Any) -> None:
     page = Path(__file__).parent.parent / "docs" / "record-and-replay.md"
     section = page.read_text("utf-8").partition("## Share a cassette")[2]

@@ -229,6 +229,9 @@ def test_a_run_is_summed_up_and_reported(run: Any, pytester: pytest.Pytester) ->
             "2 replayed: 21 tokens, 1 without usage, at an unknown price; 1 mocked",
             "  gpt-5.2: 2, 9 prompt and 12 completion tokens, first token 0.* s",
             "slowest first token: 0.* s, as recorded, test_it.py::test_streamed",
+            "1 test with @pytest.mark.chatapi sent no request that was seen:",
+            "  test_it.py::test_idle",
+            "  unknown clients *",
             "report: a.json",
             "report: b.JSON",
             "=* 4 passed, 1 xfailed *",
@@ -257,11 +260,12 @@ def test_a_run_is_summed_up_and_reported(run: Any, pytester: pytest.Pytester) ->
     assert properties["test_whole"]["chatapi_total_tokens"] == "21"
     assert properties["test_whole"]["chatapi_score_polite"] == "1"
     assert properties["test_mocked"]["chatapi_calls_mock"] == "1"
-    assert properties["test_idle"] == properties["test_no_traffic"] == {}
+    assert properties["test_idle"] == {"chatapi_unseen": "True"}
+    assert properties["test_no_traffic"] == {}
 
 
 def test_nothing_is_said_where_nothing_happened(run: Any) -> None:
-    result = run("@pytest.mark.chatapi\ndef test_a(): pass\n", "-v")
+    result = run("pytestmark = pytest.mark.chatapi\ndef test_a(): pass\n", "-v")
     result.stdout.no_fnmatch_line("* chat completions *")
 
 

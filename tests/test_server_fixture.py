@@ -112,6 +112,7 @@ def test_what_polls_a_server_takes_its_time(chatapi_mock, chatapi_server, chatap
     asyncio.run(asyncio.sleep(0.8))
     assert [s for s in real_sleeps if s > 0.6] == [0.7, 0.8]
     assert chatapi.slept == []
+    assert httpx.post(chatapi_server + "/chat/completions", json=ask()).status_code == 503
 
 def test_after():
     assert "OPENAI_BASE_URL" not in os.environ

@@ -93,6 +93,7 @@ class Plan:
         steps: faults, or texts as `parse` reads them.
 
     Attributes:
+        text: the steps as `parse` reads them.
         happened: the faults that were applied, in order.
 
     Raises:
@@ -109,6 +110,7 @@ class Plan:
                 )
             self._steps += parse(step) if isinstance(step, str) else [step]
         self._goes_on = False
+        self.text = ", ".join(map(str, steps))
         self.happened: list[Fault] = []
 
     @property

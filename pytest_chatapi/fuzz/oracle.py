@@ -15,6 +15,7 @@ from pytest_chatapi.fuzz.loops import SentBack, calls_of
 __all__ = [
     "Outcome",
     "difference",
+    "is_equal",
     "is_part",
     "lost_call",
     "lost_refusal",
@@ -63,7 +64,7 @@ def problem_of(
         # `None` is how many functions say that they have no result.
         if outcome.error is not None or plain.error is not None or outcome.value is None:
             return ""
-        if _equal(plain.value, outcome.value, same):
+        if is_equal(plain.value, outcome.value, same):
             has_asked_again = outcome.requests > plain.requests
             if illegal.may_recover or has_asked_again:
                 return ""
@@ -80,12 +81,17 @@ def problem_of(
     if outcome.error is not None:
         is_same = type(outcome.error) is type(plain.error)
         return "" if is_same else f"could not read a {kind} delivery"
-    if plain.error is None and _equal(plain.value, outcome.value, same):
+    if plain.error is None and is_equal(plain.value, outcome.value, same):
         return ""
     return f"reads a {kind} delivery differently"
 
 
-def _equal(one: Any, other: Any, same: Callable[[Any, Any], bool] | None) -> bool:
+def is_equal(one: Any, other: Any, same: Callable[[Any, Any], bool] | None) -> bool:
+    """Whether two results are the same but for members that no consumer knows.
+
+    Args:
+        same: compares them instead.
+    """
     if same is not None:
         return bool(same(one, other))
     return bool(one == other) or _known(one) == _known(other)

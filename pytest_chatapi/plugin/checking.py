@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_chatapi.contract.endpoint import endpoint
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.titles import title_of
@@ -15,7 +16,8 @@ from pytest_chatapi.errors import ChatAPIError
 from pytest_chatapi.plugin.handle import ChatAPI
 from pytest_chatapi.plugin.place import how_to_record, shown_place
 from pytest_chatapi.plugin.policy import Checked, checker_of, fail_for_findings, failure_of
-from pytest_chatapi.plugin.run import KNOWN, NEAR, NOT_RECORDED, RECORDED
+from pytest_chatapi.plugin.recorded import is_marked_itself
+from pytest_chatapi.plugin.run import KNOWN, NEAR, NOT_RECORDED, RECORDED, UNSEEN
 from pytest_chatapi.plugin.stash import RUN, RUN_BUDGET
 from pytest_chatapi.plugin.tally import tally_of
 from pytest_chatapi.plugin.unanswered import instead_of, remember_unanswered
@@ -40,13 +42,13 @@ class Checks:
         handle: what the test sent and received.
     """
 
-    def __init__(self, handle: ChatAPI, item: pytest.Item, scenario: str = "") -> None:
+    def __init__(self, handle: ChatAPI, item: pytest.Item) -> None:
         self.handle = handle
         self._recorder, self._settings = handle.recorder, handle.settings
         self._item = item
-        self._scenario = scenario
+        self._is_marked = is_marked_itself(item)  # unittest drops the function before the end
         self._passed = False
-        self._has_ended_phase = False
+        self._has_ended_phase = self._has_forked = False
         self._checked = self._budgeted = 0  # exchanges
         self._results: dict[int, tuple[CheckResult, list[Finding]]] = {}
         self._reported = 0  # misses
@@ -69,7 +71,7 @@ class Checks:
                 self._item.add_report_section("call", "chatapi", refusal)
             raise
         self._save()
-        self._skip_idle_scenario()
+        self._skip_idle_faults()
         self._passed = True
 
     def call_failed(self, error: BaseException) -> None:
@@ -127,6 +129,7 @@ class Checks:
                 if len(self._recorder.exchanges) > self._budgeted:
                     self._check_budget()
                 self._save()
+                self._note_unseen()
         finally:
             self._note_recordings()
             self._note_figures()
@@ -152,6 +155,19 @@ class Checks:
                 f"{recorder.cassette.name} is also the cassette of {others}, whose file "
                 "name is the same; each test replays its own recordings"
             )
+
+    def _note_unseen(self) -> None:
+        """Leave to `Run` that the recorder, for which the test asks, saw no request of it."""
+        if self._recorder.exchanges or self._has_forked or self._settings.unplayed == "ignore":
+            return
+        names = getattr(self._item, "fixturenames", ())
+        arguments = getattr(getattr(self._item, "_fixtureinfo", None), "argnames", ())
+        if "chatapi_fuzz" in names:
+            if "chatapi_fuzz" in arguments and not self.handle.is_fuzzed:  # it keeps no exchange
+                self._warn("the test never calls its argument chatapi_fuzz")
+        # With these a test can look for itself; fixtures of clients bring `chatapi` along.
+        elif self._is_marked and "chatapi_mock" not in names and "chatapi" not in arguments:
+            self._item.user_properties.append((UNSEEN, True))
 
     def _note_figures(self) -> None:
         """Leave to `Run` what the test sent."""
@@ -198,6 +214,7 @@ class Checks:
             )
         forked = recorder.of_forks()
         if forked:
+            self._has_forked = True
             self._warn(
                 f"a forked process sent {forked}: not recorded, nor counted as replayed;\n"
                 "  to record it, give the process the base URL of the fixture chatapi_server"
@@ -399,26 +416,35 @@ class Checks:
             return f"chatapi: {without_secrets(str(error))}"
         return ""
 
-    def _skip_idle_scenario(self) -> None:
-        if not self._scenario:
+    def _skip_idle_faults(self) -> None:
+        """Skip a test in which no fault happened: it did not exercise what it is for."""
+        if self._recorder.faults is None:
             return
-        from pytest_chatapi.faults import Plan, parse
+        from pytest_chatapi.faults import Plan
 
-        plan = self._recorder.faults
-        if isinstance(plan, Plan) and plan.happened:
+        plan, exchanges = self._recorder.faults, self._recorder.exchanges
+        if not isinstance(plan, Plan) or plan.happened or not plan.left:
             return
-        exchanges = self._recorder.exchanges
-        if not exchanges:
-            pytest.skip(f"{self._scenario}: the test requested no chat completion")
-        requests = [e.request for e in exchanges if e.request is not None]
-        hints = {
-            _what_it_changes(fault, any(map(streams, requests))): None
-            for fault in parse(self._scenario)
-        }
-        pytest.skip(
-            f"{self._scenario}: there is nothing in this traffic that it could change; "
-            + "; ".join(hints)
-        )
+        if not any(exchange.fault for exchange in exchanges):  # of a plan before this one
+            pytest.skip(f"{plan.text}: {_why_idle(plan.text, exchanges)}")
+
+
+def _why_idle(plan: str, exchanges: Sequence[Exchange]) -> str:
+    """Why no fault of a plan happened."""
+    from pytest_chatapi.faults import parse
+
+    chats = [e for e in exchanges if e.request and endpoint(Exchange(e.request)) == "chat"]
+    if not chats:
+        return "the test requested no chat completion"
+    steps = parse(plan)
+    first = next(at for at, step in enumerate(steps) if step.kind != "none")
+    if len(chats) <= first:
+        return f"its turn did not come in {plural(len(chats), 'chat completion')}"
+    if all(exchange.live for exchange in chats):
+        return "what a server responds is not changed, only what a recording or a mock does"
+    is_streamed = any(e.request and streams(e.request) for e in chats)
+    hints = {_what_it_changes(fault, is_streamed): None for fault in steps if fault.kind != "none"}
+    return f"there is nothing in this traffic that it could change; {'; '.join(hints)}"
 
 
 def _fault_in_words(text: str) -> str:

@@ -77,7 +77,7 @@ def _chatapi_recording(request: pytest.FixtureRequest) -> Iterator[ChatAPI]:
                 name=_value(request, "default_cassette_name"),
             )
         )
-        item.stash[CHECKS] = Checks(handle, item, scenario)
+        item.stash[CHECKS] = Checks(handle, item)
         yield handle
 
 

@@ -17,14 +17,15 @@ import pytest
 
 from pytest_chatapi.contract.ask import Ask, request_json
 from pytest_chatapi.contract.exchange import Request
+from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import did_you_mean, listed, shortened
 from pytest_chatapi.errors import ChatAPIError, SettingError
 from pytest_chatapi.fuzz.cases import OWN, Case, Deliverer, Said, hard_to_read
 from pytest_chatapi.fuzz.counterexample import Failure, described, write_cassette
 from pytest_chatapi.fuzz.deliveries import CATALOGUE
 from pytest_chatapi.fuzz.loops import MOST_REQUESTS, wrong_loop
-from pytest_chatapi.fuzz.oracle import Outcome
-from pytest_chatapi.fuzz.replies import KINDS, endings, kinds, reply_of
+from pytest_chatapi.fuzz.oracle import Outcome, is_equal
+from pytest_chatapi.fuzz.replies import KINDS, completion_for, endings, kinds, reply_of
 from pytest_chatapi.fuzz.shrink import shrunk
 from pytest_chatapi.mock.builders import reply_that_fits
 from pytest_chatapi.mock.replies import Reply
@@ -88,9 +89,10 @@ class Fuzz:
             SettingError: Hypothesis is not installed, or an argument is wrong.
         """
         __tracebackhide__ = True
+        self._handle.is_fuzzed = True
         try:
             _require_hypothesis()
-            _check(consumer, examples, skip)
+            _check(consumer, examples, same, skip)
             names = {"illegal": illegal, "tolerated": tolerated, "debatable": debatable}
             allowed = ["legal", *(name for name, is_on in names.items() if is_on)]
             own = None if replies is None else _replies(replies)
@@ -148,10 +150,13 @@ class Fuzz:
                 )
                 return outcome, deliverer.changed
 
-            ask = self._first_request(consumer, runner, patch)
+            ask, first = self._first_request(consumer, runner, patch)
             said = _said(ask, own, skip)
             self._mock.reply(deliverer)
-            plain = {what: run(Case(what))[0] for what in said}
+            plain, gists = {}, []
+            for what in said:
+                plain[what] = run(Case(what))[0]
+                gists += [_gist(ask, completion) for completion in deliverer.said]
             turns = max(1, *(outcome.requests for outcome in plain.values()))
             called = [what for what in said if what.kind == "call"]
             if turns > 1 and own is None:
@@ -162,6 +167,10 @@ class Fuzz:
                     "the consumer returns None: return what it understood of the response"
                 )
             _require_comparable(plain[said[0]], run(Case(said[0]))[0], same)
+            if own is None:
+                gists.append(_gist(ask, completion_for(reply_that_fits(ask), ask.body, 0)))
+            if turns == 1 and len(set(gists)) > 1:  # what a loop sends back is checked as well
+                _require_different([first, *plain.values()], same)
             test = self._request.node.nodeid
             search = Search(run, ask, said, own, turns, allowed, same, skip, plain)
             search.fixed()
@@ -246,8 +255,8 @@ class Fuzz:
 
     def _first_request(
         self, consumer: Callable[[], Any], runner: asyncio.Runner, patch: pytest.MonkeyPatch
-    ) -> Ask:
-        """What the consumer asks for, first of all."""
+    ) -> tuple[Ask, Outcome]:
+        """What the consumer asks for, first of all, and what it makes of the plainest reply."""
         __tracebackhide__ = True
         bodies: list[Ask] = []
 
@@ -265,7 +274,7 @@ class Fuzz:
             if outcome.error is not None:
                 raise outcome.error
             raise SettingError("the consumer sent no request of a chat completion")
-        return bodies[0]
+        return bodies[0], outcome
 
 
 def _size(failure: Failure) -> tuple[bool, int]:
@@ -282,6 +291,29 @@ def _require_comparable(
         raise SettingError(
             f"the consumer {one}, and for the same response it {other}: return what can be "
             "compared, or pass same="
+        )
+
+
+def _gist(ask: Ask, completion: JSONObject) -> tuple[object, ...]:
+    """What consumers tell apart in a response. Of JSON and of calls, many need only a part."""
+    is_json = ask.format in ("json_object", "json_schema")
+    messages = [choice["message"] for choice in completion["choices"]]
+    return tuple(
+        (None if is_json else m.get("content"), m.get("refusal"), bool(m.get("tool_calls")))
+        for m in messages
+    )
+
+
+def _require_different(
+    outcomes: Sequence[Outcome], same: Callable[[Any, Any], bool] | None
+) -> None:
+    """Refuse results in which no response can be seen: they are the same if it is read wrong."""
+    one, *others = outcomes
+    if any(outcome.error is not None for outcome in outcomes):
+        return
+    if all(is_equal(one.value, other.value, same) for other in others):
+        raise SettingError(
+            f"the consumer {one} for different responses: return what it understood of them"
         )
 
 
@@ -306,31 +338,39 @@ def _require_hypothesis() -> None:
     from pytest_chatapi.fuzz.strategies import cases  # noqa: F401 - says what is missing
 
 
-def _check(consumer: object, examples: int, skip: Collection[str]) -> None:
+def _check(consumer: object, examples: object, same: object, skip: object) -> None:
     if not callable(consumer):
-        raise SettingError(
-            f"the consumer is {shortened(repr(consumer), 60)}: pass a function without arguments"
-        )
-    if examples < 0:
-        raise SettingError(f"examples: {examples} is less than 0")
+        raise SettingError(f"the consumer is {_shown(consumer)}: pass a function without arguments")
+    if not isinstance(examples, int) or isinstance(examples, bool) or examples < 0:
+        raise SettingError(f"examples must be a number (0 or more), not {_shown(examples)}")
+    if same is not None and not callable(same):
+        raise SettingError(f"same must be a function of two results, not {_shown(same)}")
     if isinstance(skip, str):
         raise SettingError(f"skip: use a list of names, [{skip!r}]")
+    if not isinstance(skip, Collection) or not all(isinstance(name, str) for name in skip):
+        raise SettingError(f"skip must be a list of names, not {_shown(skip)}")
     for name in skip:
         if name not in CATALOGUE and name not in KINDS:
             raise SettingError(f"skip: no delivery {name!r}{did_you_mean(name, CATALOGUE)}")
 
 
+def _shown(value: object) -> str:
+    return shortened(repr(value), 60)
+
+
 def _replies(replies: Sequence[Reply | str]) -> list[Reply]:
     from pytest_chatapi.mock.builders import text
 
-    if isinstance(replies, str):
+    if isinstance(replies, str | Reply):
         replies = [replies]
+    if not isinstance(replies, Sequence):
+        raise SettingError(f"replies must be a list of replies, not {_shown(replies)}")
     if not replies:
         raise SettingError("replies is empty: pass at least one, or leave it out")
     for reply in replies:
         if not isinstance(reply, Reply | str):
             raise SettingError(
-                f"replies: {shortened(repr(reply), 60)} is not a reply: use a text, or "
+                f"replies: {_shown(reply)} is not a reply: use a text, or "
                 "`tool_call`, `refusal` and the others of pytest_chatapi.mock"
             )
     return [text(reply) if isinstance(reply, str) else reply for reply in replies]

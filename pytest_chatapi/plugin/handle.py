@@ -59,6 +59,7 @@ class ChatAPI:
         hosts: whose traffic is let through, by the settings or by ``vcr_config``.
         prices: of models, looked up once a run.
         scores: by the test, each with its name.
+        is_fuzzed: the fixture ``chatapi_fuzz`` was called.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class ChatAPI:
         self._clock: VirtualTime | None = None
         self._is_served = False
         self.scores: list[tuple[str, float]] = []
+        self.is_fuzzed = False
 
     # -- traffic -------------------------------------------------------------------------------
 

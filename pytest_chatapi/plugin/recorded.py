@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from pytest_chatapi.plugin.ini_and_flags import is_on
 
-__all__ = ["FIXTURES", "TwoRecorders", "is_recorded"]
+__all__ = ["FIXTURES", "TwoRecorders", "is_marked_itself", "is_recorded"]
 
 # The fixtures that need a recorder, by name: an idle plugin does not look into them.
 FIXTURES = frozenset(
@@ -40,6 +42,18 @@ def is_recorded(item: pytest.Item) -> bool:
     return False
 
 
+def is_marked_itself(item: pytest.Item) -> bool:
+    """Whether the function of a test has a marker ``chatapi`` that turns on the recorder.
+
+    That of its class or module is for others of its tests maybe.
+    """
+    function = getattr(item, "function", None)
+    return any(
+        marker.name == "chatapi" and _turns_on(marker.kwargs)
+        for marker in getattr(function, "pytestmark", ())
+    )
+
+
 def _is_ours(item: pytest.Item, fixture: str) -> bool:
     """Whether a fixture's definition is this package's: projects have an `openai_client` of their
     own. One that requests ours of the same name counts as ours.
@@ -66,10 +80,12 @@ def _refuse_second(item: pytest.Item, fixtures: list[str]) -> None:
 
 def _asks_for_recorder(item: pytest.Item) -> bool:
     """Whether a marker ``chatapi`` does more than say how exchanges are checked."""
-    from pytest_chatapi.config.options import SETTINGS
     from pytest_chatapi.plugin.settings import marker_arguments
 
-    return any(
-        not arguments or not all(SETTINGS[name].only_checks for name in arguments)
-        for arguments in marker_arguments(item)
-    )
+    return any(map(_turns_on, marker_arguments(item)))
+
+
+def _turns_on(arguments: Mapping[str, object]) -> bool:
+    from pytest_chatapi.config.options import SETTINGS
+
+    return not arguments or not all(SETTINGS[name].only_checks for name in arguments)

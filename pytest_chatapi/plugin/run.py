@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_chatapi.figures.price import Prices
     from pytest_chatapi.plugin.tally import Tally
 
-__all__ = ["KNOWN", "NEAR", "NOTE", "NOT_RECORDED", "RECORDED", "Run", "WorkerReports"]
+__all__ = ["KNOWN", "NEAR", "NOTE", "NOT_RECORDED", "RECORDED", "UNSEEN", "Run", "WorkerReports"]
 
 # Names of properties of a test, which a worker of pytest-xdist reports with it.
 NOTE = "chatapi"
@@ -35,6 +35,9 @@ KNOWN = "chatapi_known"
 
 NEAR = "chatapi_budget"
 """A limit of the test's own budget that is nearly used up, in words."""
+
+UNSEEN = "chatapi_unseen"
+"""The test passed, and the recorder that its marker turns on saw no request."""
 
 _LISTED = 3
 
@@ -152,6 +155,7 @@ class Run:
             if budget is not None:
                 lines += budget.lines(one.figures for one in figures.exchanges)
         lines += self._recorded(is_quiet=is_quiet)
+        lines += self._unseen()
         lines += self._reported
         if lines:
             terminalreporter.write_sep("-", "chat completions")
@@ -196,6 +200,22 @@ class Run:
             yield "  to record anyway: chatapi_record_on_failure = true"
         if known:
             yield f"{plural(known, 'known finding')} in the baseline"
+
+    def _unseen(self) -> Iterator[str]:
+        from pytest_chatapi.contract.wording import plural
+
+        tests = [
+            nodeid
+            for nodeid, properties in self._properties.items()
+            if any(name == UNSEEN for name, _ in properties)
+        ]
+        if tests:
+            count = plural(len(tests), "test")
+            yield f"{count} with @pytest.mark.chatapi sent no request that was seen:"
+            yield from (f"  {nodeid}" for nodeid in tests[:_LISTED])
+            if tests[_LISTED:]:
+                yield f"  ... and {len(tests) - _LISTED:,} more"
+            yield "  unknown clients and other processes go unseen; to allow it: unplayed='ignore'"
 
 
 class WorkerReports:

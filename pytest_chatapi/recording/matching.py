@@ -38,7 +38,7 @@ class Matcher:
             paths.
 
     Raises:
-        SettingError: a name or a path that does not exist.
+        SettingError: a name or a path that does not exist, or nothing to match by.
     """
 
     def __init__(
@@ -56,6 +56,8 @@ class Matcher:
                 if "," in name:
                     near = ": name each by itself, between spaces in an ini file"
                 raise SettingError(f"match_on cannot compare {name!r}{near}")
+        if not self.match_on:  # any request would get any recording
+            raise SettingError(f"match_on is empty: use {', '.join(MATCHERS)}")
         self._ignored = JsonPaths(ignore_body)
         self._normalize = normalize_body
 
@@ -109,14 +111,16 @@ class Matcher:
         if self._ignored:
             self._ignored.drop(value)
         if self._normalize is not None and value != "":
+            name = getattr(self._normalize, "__qualname__", "normalize_body")
             try:
                 value = self._normalize(value)
             except Exception as error:  # anything the user's function raises
-                name = getattr(self._normalize, "__qualname__", "normalize_body")
                 raise SettingError(
                     f"normalize_body: {name} failed on {show(value)}: "
                     f"{type(error).__name__}: {error}"
                 ) from error
+            if value is None:  # all bodies would be equal
+                raise SettingError(f"normalize_body: {name} returned None: return the body")
         return value
 
 

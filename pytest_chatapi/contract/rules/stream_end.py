@@ -106,8 +106,10 @@ def check_end(
         )
     answer.whole = not stopped and not course.failed
     if answer.whole:
-        if framed and not answer.choices and not ledger.has(_UNREAD):
-            ledger.report(stream_empty, course)
+        # Chunks without their wire text may be a part of the stream: only none at all is too few.
+        is_empty = not answer.choices if framed else not course.number and cut is None
+        if is_empty and not ledger.has(_UNREAD):
+            ledger.report(stream_empty, course, framed=framed)
         else:
             _check_whole(ledger, course, framed)
     if not course.filtered and not course.lost:
@@ -216,7 +218,10 @@ def stream_truncated(expected: str, got: str, place: str, chunk: int | None = No
 
 
 @rule("T18")
-def stream_empty(course: Course) -> Violation:
+def stream_empty(course: Course, *, framed: bool) -> Violation:
+    if not framed:
+        message = "the stream is empty: was it read before?"
+        return Violation("$", "at least one chunk", Shown("none"), message)
     got = Shown("[DONE] alone" if course.done else "no event")
     return Violation("$", "at least one chunk", got, "the stream is empty")
 
