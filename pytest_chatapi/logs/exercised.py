@@ -197,7 +197,12 @@ def exercised_by(exchange: Exchange, result: CheckResult) -> str:
     if result.findings:
         codes = {finding.code for finding in result.findings}
         others = sorted(code for code in codes if not _is_met(shown, code))
-        return "+".join([f"{shown:x}", *others])
+        return "+".join([_text(shown), *others])
+    return _text(shown)
+
+
+@lru_cache(4096)
+def _text(shown: int) -> str:
     return f"{shown:x}"
 
 
@@ -225,9 +230,12 @@ def _of_answer(exchange: Exchange, answer: Answer) -> int:
         choices = last.get("choices")
         if type(choices) is list and choices and type(choices[0]) is dict:
             shown |= _INDEX if "index" in choices[0] else 0
-    for name, bit in _MEMBERS:
-        if name in last:
-            shown |= bit
+    if "id" in last:
+        shown |= _ID
+    if "object" in last:
+        shown |= _OBJECT
+    if "created" in last:
+        shown |= _CREATED
     if not (ask.stream and exchange.assembled):
         shown |= _NOT_JOINED
     if answer.model and type(answer.model) is type(ask.model) is str:
@@ -241,9 +249,6 @@ def _of_answer(exchange: Exchange, answer: Answer) -> int:
     if answer.echo and answer.echo.get("metadata") is not None:
         shown |= _METADATA
     return shown
-
-
-_MEMBERS = (("id", _ID), ("object", _OBJECT), ("created", _CREATED))
 
 
 def _of_choice(choice: Choice) -> int:
