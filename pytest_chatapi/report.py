@@ -65,6 +65,7 @@ class Report:
             (``of LangSmith``).
         assembled: number of those `exchanges` that a log assembled (see `Exchange.assembled`).
         unanswered: number of those `exchanges` whose request alone was recorded.
+        unasked: number of those `exchanges` of which a log has only the response.
         unreadable: what could not be read, and the paths of which nothing was checked.
         findings: in the order of reading.
         cases: (file, index, title) of each checked exchange; only for formats that need it.
@@ -80,6 +81,7 @@ class Report:
     unread: Counter[str] = field(default_factory=Counter)
     assembled: int = 0
     unanswered: int = 0
+    unasked: int = 0
     unreadable: list[ReadError] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     cases: list[tuple[str, int, str]] = field(default_factory=list)
@@ -100,6 +102,7 @@ class Report:
             self.exchanges += 1
             self.assembled += exchange.assembled
             self.unanswered += exchange.response is None
+            self.unasked += exchange.is_unasked
 
     def add(self, other: Report) -> None:
         self.exchanges += other.exchanges
@@ -108,6 +111,7 @@ class Report:
         self.unread += other.unread
         self.assembled += other.assembled
         self.unanswered += other.unanswered
+        self.unasked += other.unasked
         self.unreadable += other.unreadable
         self.findings += other.findings
         self.cases += other.cases
@@ -371,6 +375,11 @@ def _remarks(report: Report) -> dict[str, str]:
             f"{plural(report.unanswered, 'exchange')} without a response: only the request was "
             "checked"
         )
+    if report.unasked:
+        lines["responses alone"] = (
+            f"{plural(report.unasked, 'exchange')} whose request was not logged, or is not "
+            "understood: only the response was checked"
+        )
     if report.assembled:
         lines["assembled logs"] = (
             f"{plural(report.assembled, 'exchange')} from assembled logs: their streams, headers "
@@ -630,6 +639,7 @@ def _uncovered(report: Report) -> dict[str, object]:
         "unread_files": dict(report.unread.most_common()),
         "assembled": report.assembled,
         "unanswered": report.unanswered,
+        "unasked": report.unasked,
         # Only where there is a baseline.
         **({"known": report.known} if report.known else {}),
         **({"stale": report.stale} if report.stale else {}),
@@ -734,9 +744,10 @@ def _github(report: Report, options: Options) -> str:
 
 def _unread_annotation(error: ReadError) -> str:
     line = _LINE.match(error.place)
-    properties = f"file={annotation_property(error.file)}" + (f",line={line[1]}" if line else "")
+    file = f"file={annotation_property(error.file)}," if error.file else ""  # else an option
+    properties = file + (f"line={line[1]}," if line else "")
     text = f"{error.place}: {error.reason}" if error.place else error.reason
-    return f"::error {properties},title=not read::{annotation_text(text)}\n"
+    return f"::error {properties}title=not read::{annotation_text(text)}\n"
 
 
 _LINE = re.compile(r"line (\d+)")
@@ -819,13 +830,12 @@ def _sarif_result(finding: Finding, rule_index: int) -> dict[str, object]:
 
 
 def _sarif_notification(error: ReadError) -> dict[str, object]:
+    said: dict[str, object] = {"level": "error", "message": {"text": str(error)}}
+    if not error.file:  # an option
+        return said
     line = _LINE.match(error.place)
     location = _physical_location(error.file, int(line[1]) if line else 0)
-    return {
-        "level": "error",
-        "message": {"text": str(error)},
-        "locations": [{"physicalLocation": location}],
-    }
+    return {**said, "locations": [{"physicalLocation": location}]}
 
 
 def _physical_location(file: str, line: int) -> dict[str, object]:

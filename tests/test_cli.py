@@ -234,7 +234,7 @@ def test_what_the_last_line_says_can_be_pasted(capsys: pytest.CaptureFixture[str
 # -- other formats ---------------------------------------------------------------------
 
 KEYS = ["code", "name", "level", "profile", "source", "chunk", "path", "expected", "got", "message"]
-UNCOVERED = ["skipped_by_api", "unread_files", "assembled", "unanswered"]
+UNCOVERED = ["skipped_by_api", "unread_files", "assembled", "unanswered", "unasked"]
 
 
 def test_json(capsys: pytest.CaptureFixture[str], log: str) -> None:
@@ -269,6 +269,7 @@ def test_json_without_findings(capsys: pytest.CaptureFixture[str], good: str) ->
         "unread_files": {},
         "assembled": 0,
         "unanswered": 0,
+        "unasked": 0,
         "errors": [],
         "findings": [],
     }

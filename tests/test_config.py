@@ -391,6 +391,15 @@ def test_known_findings_are_only_counted(capsys: pytest.CaptureFixture[str], kno
     assert json.loads(out)["known"] == 4
 
 
+def test_a_baseline_is_not_written_of_some_rules(
+    capsys: pytest.CaptureFixture[str], known: Path
+) -> None:
+    status, _, err = check(capsys, "tests", "--write-baseline", "--select", "S")
+    said = "chatapi: --write-baseline: leave out --select: it would forget all other rules\n"
+    assert (status, err) == (2, said)
+    assert known.read_text() == KNOWN
+
+
 def test_one_more_finding_fails(capsys: pytest.CaptureFixture[str], known: Path) -> None:
     with open("tests/a.jsonl", "a") as file:
         file.write(f"{line(total=24)}\n{line(model='', object='x')}\n")

@@ -190,6 +190,8 @@ def test_strict_and_known_failures(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "'sse.nospace' is not a check: did you mean sse.no-space?" in capsys.readouterr().err
     assert conform("--skip", "sse.comments") == 2
     assert "'sse.comments' names no check: did you mean sse.comment?" in capsys.readouterr().err
+    assert conform("--only", "sse.no-space", "--skip", "sse") == 2
+    assert "--only and --skip leave no check\n" in capsys.readouterr().err
 
 
 def test_a_process_for_each_case(capsys: pytest.CaptureFixture[str]) -> None:

@@ -267,6 +267,10 @@ def test_caps_hold_beside_other_checks() -> None:
         (["localhost:8000/v1", "--model", "m"], "'localhost:8000/v1' is not a base URL"),
         (["http://h/v1", "--model", "m", "--header", "a b: c"], "'a b: c' is not a header"),
         (["http://h/v1", "--model", "m", "--api-key-env", "BAD"], "the key in BAD has characters"),
+        (
+            ["http://h/v1", "--model", "m", "--api-key-env", "NOPE"],
+            "the environment variable NOPE, for the key, is not set",
+        ),
     ],
 )
 def test_bad_settings_are_one_line(

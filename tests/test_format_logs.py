@@ -13,6 +13,7 @@ from pytest_chatapi.contract.endpoint import endpoint, other_api
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.reading.reader import read
+from pytest_chatapi.reading.shapes import why_not_json
 
 ASKED: dict[str, Any] = {
     "model": "gpt-5.2",
@@ -265,19 +266,8 @@ DAMAGED = [
     (MESSAGE[:-3], CUT),
     ("\n".join(map(json.dumps, chunks())), "it is not valid JSON: Extra data"),
     (json.dumps(BODY)[:60], CUT),
-    (str(completion()), PRINTED),
+    (str(completion()), OF_PYTHON),
     ("ChatCompletion(id='chatcmpl-L1', choices=[Choice(finish_reason='stop')])", OF_PYTHON),
-    (repr(BODY.encode()), OF_PYTHON),
-    (repr(b'data: {"id": 1}'), OF_PYTHON),
-    ("Message(content='Hi', role='assistant', tool_calls=None)", OF_PYTHON),
-    ("AIMessage(content='Hi', additional_kwargs={}, id='run--1')", OF_PYTHON),
-    ("content='Hi' additional_kwargs={} response_metadata={'finish_reason': 'stop'}", OF_PYTHON),
-    ("[AIMessageChunk(content='H', response_metadata={})]", OF_PYTHON),
-    ("generations=[[ChatGeneration(text='Hi', message=AIMessage(role='assistant'))]]", OF_PYTHON),
-    ("id='cmpl-9' object='chat.completion' choices=[Choice(index=0)]", OF_PYTHON),
-    ("[Choice(finish_reason='stop', index=0, message=Message(role='assistant'))]", OF_PYTHON),
-    ("<openai.AsyncStream object at 0x7f2d8c0b1a90>", OF_PYTHON),
-    ("<coroutine object Completions.create at 0x7F2D8C0B1A90>\n", OF_PYTHON),
     (json.dumps({"usage": USAGE, **completion()}).split("Hi")[0], CUT),
     (json.dumps({"usage": USAGE, **completion()})[:40], CUT),
     (
@@ -286,6 +276,81 @@ DAMAGED = [
     ),
     ('{"choices":[{"content_filter_results":{"hate":{"filtered":false}},"finish_re', CUT),
 ]
+
+
+# What clients print, taken from the libraries themselves.
+PRINTED_BY_CLIENTS = [
+    "ChatCompletion(id='chatcmpl-1', choices=[Choice(finish_reason='stop', index=0)])",
+    "ChatCompletion(id='chatcmpl-1', choices=[Choice(finish_reason='stop', message=ChatComp",
+    "ParsedChatCompletion[~ResponseFormatT](id='chatcmpl-1', choices=[ParsedChoice[NoneType](",
+    "ChatCompletionMessage(content='It\\'s', refusal=None, role='assistant', audio=None)",
+    "[Choice(finish_reason='stop', index=0, message=ChatCompletionMessage(content='Hi'))]",
+    "[Choice(delta=ChoiceDelta(content='Hi', role='assistant'), index=0)]",
+    "ChoiceDelta(content='Hi', function_call=None, refusal=None, role=None)",
+    "ChunkEvent(type='chunk', chunk=ChatCompletionChunk(id='chatcmpl-1'))",
+    "ModelResponse(id='chatcmpl-1', created=1, choices=[Choices(index=0)])",
+    "StreamingChoices(finish_reason=None, index=0, delta=Delta(content='Hi', role='assistant'))",
+    "Delta(provider_specific_fields=None, content='Hi', role='assistant')",
+    "Message(content='Hi', role='assistant', tool_calls=None)",
+    "ModelResponse(parts=[TextPart(content='Hi')], model_name='test')",
+    "[ModelRequest(parts=[UserPromptPart(content='Hi')]), ModelResponse(parts=[])]",
+    "AgentRunResult(output='Hi')",
+    "AIMessage(content='Hi', additional_kwargs={}, response_metadata={})",
+    "[AIMessageChunk(content='H', additional_kwargs={}, response_metadata={})]",
+    "content='Hi' additional_kwargs={} response_metadata={'finish_reason': 'stop'} id='run--1'",
+    "generations=[[ChatGeneration(text='Hi', message=AIMessage(content='Hi'))]] llm_output={}",
+    "text='Hi' generation_info={'finish_reason': 'stop'} message=AIMessage(content='Hi')",
+    "ChatGeneration(text='Hi', message=AIMessage(content='Hi'))",
+    "LLMResult(generations=[[ChatGeneration(text='Hi')]], llm_output={})",
+    "{'messages': [HumanMessage(content='Hi', additional_kwargs={}), AIMessage(content='Hi')]}",
+    "{'raw': AIMessage(content='', additional_kwargs={}), 'parsed': None}",
+    "id='cmpl-9' object='chat.completion' choices=[Choice(index=0)]",
+    "choices=[Choice(index=0)] created=1",
+    "{'content': 'Hi', 'refusal': None, 'role': 'assistant', 'tool_calls': None}",
+    "{'content': 'Hi', 'additional_kwargs': {}, 'response_metadata': {}}",
+    "[{'finish_reason': 'stop', 'index': 0, 'message': {'content': 'Hi'}}]",
+    repr(BODY.encode()),
+    repr(BODY.encode())[:70],
+    repr(b"\n     \n" + BODY.encode()),
+    repr(b'{\n  "error": {"message": "slow down"}}'),
+    repr(bytearray(BODY.encode())),
+    repr(b'data: {"id": 1}'),
+    repr([b'data: {"id": 1}', b"data: [DONE]"]),
+    repr(b": OPENROUTER PROCESSING\n\ndata: {}"),
+    "<Response [200 OK]>",
+    "<Response [200]>",
+    "<APIResponse [200 OK] type=<class 'openai.types.chat.chat_completion.ChatCompletion'>>",
+    "<openai.AsyncStream object at 0x7f2d8c0b1a90>",
+    "<coroutine object AsyncCompletions.create at 0x7F2D8C0B1A90>\n",
+    "<async_generator object acompletion at 0x7f2d8c0b1a90>",
+    "<bound method Response.json of <Response [200 OK]>>",
+    "<Task pending name='Task-2' coro=<AsyncCompletions.create()>>",
+    "Error code: 429 - {'error': {'message': 'slow down'}}",
+]
+
+
+@pytest.mark.parametrize("text", PRINTED_BY_CLIENTS)
+def test_what_python_prints_of_an_object_is_not_the_text_of_a_message(text: str) -> None:
+    assert why_not_json(text, "response").startswith(f"the response is not understood: {OF_PYTHON}")
+    with pytest.raises(ReadError, match="what Python prints of an object"):
+        one({"request": ASKED, "response": text})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n" * 40_000,
+        " " * 40_000 + "Hi",
+        "[" * 40_000,
+        "b'" + "\\n" * 20_000,
+        "id='" + " a" * 20_000,
+        "{'a': " + "'role': 'assistant'" * 5000,
+        "<" + "a." * 20_000,
+    ],
+)
+def test_a_long_text_is_no_print(text: str) -> None:
+    """Each in a few milliseconds: white space alone once took minutes."""
+    assert why_not_json(text, "response") == why_not_json(text, "request") == ""
 
 
 @pytest.mark.parametrize(("text", "reason"), DAMAGED)
@@ -318,12 +383,26 @@ def test_a_body_that_is_no_longer_json_is_not_the_text_of_a_message(text: str, r
         "[INST] Hi",
         "ChatCompletion is a class.",
         "ChatCompletion(model='gpt-5.2') makes one.",
-        "Message(content='Hi') makes one.",
+        "Message(content='Hi') is positional in v1; now write Message(role='assistant').",
         "Message(content='Hi', sender='me')",
+        "AIMessage(content='Hi')",
+        "User(id='u1', name='Ann', role='user')",
+        "[CreateUser(id='7', role='user')]",
+        "Question(text='Where?', choices=[Choice(text='Here'), Choice(text='There')])",
         "content='Hi'",
+        "content='Hi' is the argument, with additional_kwargs={} beside it.",
+        "id='42'\nadditional_kwargs={'role': 'assistant'}",
+        'id="req-1" level=info msg="done" finish_reason="stop"',
+        "{'role': 'assistant', 'content': 'Hi'}",
         "b'abc' is a bytes literal.",
-        "It is <Widget object at 0x7f2d8c0b1a90>",
-        "<Widget object at 0x7f2d8c0b1a90> is what it prints.",
+        """b'{"id": "chatcmpl-1"}' is a bytes literal holding JSON.""",
+        """b'{"a": 1}'""",
+        "b'data:image/png;base64,iVBORw0KGgo='",
+        "It is <openai.Stream object at 0x7f2d8c0b1a90>",
+        "<openai.Stream object at 0x7f2d8c0b1a90> is what it prints.",
+        "<__main__.Dog object at 0x7f2d8c0b1a90>",
+        "<function greet at 0x7f2d8c0b1a90>",
+        "<generator object squares at 0x7f2d8c0b1a90>",
         '{"usage": {"cpu": "80',
         '{"error": {"message": "not found"}}\n\nThat is the error you get.',
         '{"choices": [{"label": "A", "message": "foo"}]} Hope this helps!',
@@ -363,6 +442,9 @@ def test_a_request_that_is_no_longer_json_is_refused(text: str, reason: str) -> 
     [
         '{"model": "T-800", "year": 1984} Describe this robot.',
         '[{"role": "user", "content": "a"}]\nContinue this conversation.',
+        "Message(content='Hi', role='assistant')\nWhat does this code do?",
+        """b'{"messages": []}' what type is this in Python?""",
+        '{"tools": [{"type": "hammer"}, {"type": "saw"} Fix this JSON',
     ],
 )
 def test_a_prompt_may_begin_like_a_request(text: str) -> None:
@@ -567,6 +649,77 @@ def test_tools_that_litellm_had_converted_are_left_out() -> None:
     assert exchange.request.body == {**ASKED, "max_tokens": 100}
 
 
+def called(name: str = "weather", arguments: str = '{"city": "Oslo"}') -> dict[str, Any]:
+    value = completion(tool_calls=[call(name, arguments)], content=None)
+    value["choices"][0]["finish_reason"] = "tool_calls"
+    return value
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [
+        [{"name": "weather", "input_schema": {"type": "object"}}],
+        [{"function_declarations": [{"name": "weather"}]}],
+        [{"toolSpec": {"name": "weather"}}],
+        [{"type": "web_search"}, TOOL],
+    ],
+)
+@pytest.mark.parametrize("choice", ["required", {"type": "auto"}, {"type": "tool", "name": "w"}])
+def test_a_call_of_a_tool_that_is_not_in_the_log_is_not_unknown(tools: Any, choice: Any) -> None:
+    """Neither is a choice among them; all else is compared."""
+    parameters = {"tools": tools, "tool_choice": choice, "parallel_tool_calls": True, "n": 2}
+    value = payload(response=called("train"), model_parameters=parameters)
+    assert alarms(one(value)) == ["K01"]
+    parameters |= {"tools": [TOOL], "n": 1}
+    value = payload(response=called("train"), model_parameters=parameters)
+    assert alarms(one(value)) == ["C09"]
+    assert alarms(one(payload(response=called()))) == ["C09"]  # it would have logged them
+
+
+def spend(response: Any, **asked: Any) -> dict[str, Any]:
+    body = {**ASKED, "model": "alias", "litellm_call_id": "a", **asked}
+    return payload(messages={}, model_parameters=None, response=response, proxy_server_request=body)
+
+
+def test_spend_logs_of_litellm_have_the_request_that_its_proxy_received() -> None:
+    value = spend(completion(content="no JSON"), response_format=JSON_ONLY)
+    exchange = one(value)
+    assert exchange.request is not None
+    assert exchange.request.body == {**ASKED, "response_format": JSON_ONLY}
+    assert alarms(exchange) == ["J02"]
+    for name in ("messages", "response", "proxy_server_request"):  # as the database exports them
+        value[name] = json.dumps(value[name])
+    assert alarms(one(value)) == ["J02"]
+    assert alarms(one({**value, "proxy_server_request": "{}"})) == []
+
+
+SKIPPED = "... (litellm_truncated skipped 900 chars. It is whole in callbacks.) ..."
+
+
+@pytest.mark.parametrize(
+    "text", [f'{{"city": "O{SKIPPED}o"}}}}', '{"city": "O... (litellm_truncated 900 chars)']
+)
+def test_texts_that_litellm_truncated_are_not_compared(text: str) -> None:
+    asked = {"response_format": JSON_ONLY, "logprobs": True, "n": 2}
+    short = completion(content=text)
+    token = {"token": "O", "logprob": -1.0, "bytes": None, "top_logprobs": []}
+    short["choices"][0]["logprobs"] = {"content": [token], "refusal": None}
+    assert alarms(one(spend(short, **asked))) == ["K01"]
+    assert alarms(one(spend(called("train", text), tools=[TOOL], n=2))) == ["K01"]
+    grammar = {"type": "grammar", "grammar": {"syntax": "lark", "definition": f"a{SKIPPED}b"}}
+    tool = {"type": "custom", "custom": {"name": "sql", "format": grammar}}
+    made = called()
+    made["choices"][0]["message"]["tool_calls"] = [
+        {"id": "call_1", "type": "custom", "custom": {"name": "sql", "input": "SELECT"}}
+    ]
+    assert alarms(one(spend(made, tools=[tool]))) == []
+    # What is truncated elsewhere does not matter.
+    messages = [{"role": "user", "content": text}]
+    assert alarms(one(spend(called("train"), messages=messages, tools=[TOOL]))) == ["C09"]
+    described = {**TOOL, "function": {**TOOL["function"], "description": text}}
+    assert alarms(one(spend(called(arguments="{}"), tools=[described]))) == ["C10"]
+
+
 @pytest.mark.parametrize(("code", "status"), [("429", 429), ("", 500), ("999", 500)])
 def test_litellm_failed(code: str, status: int) -> None:
     details = {"error_code": code, "error_class": "RateLimitError", "error_message": "slow down"}
@@ -604,6 +757,8 @@ def test_litellm_redacted_its_log() -> None:
     for messages in ("redacted-by-litellm", ASKED["messages"]):
         value = payload(messages=messages, response=hidden, model_parameters=parameters)
         assert alarms(one(value)) == ["U02"]
+        hidden_call = called(arguments="redacted-by-litellm")
+        assert alarms(one(payload(messages=messages, response=hidden_call))) == []
     value = payload(messages="redacted-by-litellm", response={"text": "redacted-by-litellm"})
     exchange = one(value)
     assert exchange.request is not None
@@ -733,6 +888,110 @@ def test_parameters_that_a_log_wrote_as_text(logged: Any, sent: Any) -> None:
 def test_a_parameter_that_no_text_explains_is_wrong() -> None:
     assert alarms(one(observation(modelParameters={"temperature": "hot"}))) == ["Q00"]
     assert alarms(one(observation(modelParameters={"temperature": "3"}))) == ["Q00"]
+
+
+@pytest.mark.parametrize(
+    ("logged", "sent"),
+    [
+        (
+            {"stream_options": '{"include_usage": true}'},
+            {"stream_options": {"include_usage": True}},
+        ),
+        ({"response_format": json.dumps(JSON_ONLY)}, {"response_format": JSON_ONLY}),
+        ({"tools": json.dumps([TOOL])}, {"tools": [TOOL]}),
+        ({"stop": '["a", "b"]'}, {"stop": ["a", "b"]}),
+        ({"stop": "{"}, {"stop": "{"}),
+        ({"tools": [TOOL], "tool_choice": "auto"}, {"tools": [TOOL], "tool_choice": "auto"}),
+        # What Python prints of a value.
+        ({"response_format": "{'type': 'json_object'}", "logit_bias": "{'50256': -100}"}, {}),
+        ({"modalities": "['text']", "metadata": "{'a': None}", "tools": "[{'type': 1}]"}, {}),
+        ({"tools": [TOOL], "tool_choice": "{'type': 'function'}"}, {"tools": [TOOL]}),
+    ],
+)
+def test_objects_that_a_log_wrote_as_text(logged: Any, sent: Any) -> None:
+    exchange = one(observation(modelParameters=logged, output=None))
+    assert exchange.request is not None
+    assert exchange.request.body == {**sent, **ASKED}
+    if "stream_options" not in sent:
+        assert alarms(exchange) == []
+
+
+OFFERED = {"role": "tool", "content": TOOL}
+LANGCHAIN_CALL = {"name": "weather", "args": {"city": "Oslo"}, "id": "call_1", "type": "tool_call"}
+RESULT = {"role": "tool", "content": "3 degrees", "tool_call_id": "call_1"}
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ({"tool_calls": [LANGCHAIN_CALL]}, []),
+        ({"tool_calls": [{**LANGCHAIN_CALL, "name": "train"}]}, ["C09"]),
+        ({"tool_calls": [{**LANGCHAIN_CALL, "args": {}}]}, ["C10"]),
+        ({"content": "Hi<|im_end|>"}, ["S19"]),
+    ],
+)
+def test_a_conversation_as_langchain_logs_it_in_langfuse(output: Any, expected: list[str]) -> None:
+    asked = [
+        *ASKED["messages"],
+        {"role": "assistant", "content": "", "tool_calls": [LANGCHAIN_CALL]},
+        RESULT,
+        OFFERED,
+    ]
+    message = {"role": "assistant", "content": "", **output}
+    exchange = one(observation(input=asked, output=message))
+    assert alarms(exchange) == expected
+    assert exchange.request is not None
+    body = exchange.request.json()
+    assert (body["tools"], body["messages"][2:]) == ([TOOL], [RESULT])
+    assert body["messages"][1]["tool_calls"] == [call()]
+
+
+def test_the_result_of_a_call_is_no_tool() -> None:
+    exchange = one(observation(input=[*ASKED["messages"], {**RESULT, "content": {"degrees": 3}}]))
+    assert exchange.request is not None
+    assert "tools" not in exchange.request.json()
+    assert len(exchange.request.json()["messages"]) == 2
+
+
+def test_tools_that_langfuse_does_not_have_are_not_missing() -> None:
+    output = {"role": "assistant", "content": None, "tool_calls": [call("train")]}
+    asked = {"tool_choice": "required", "temperature": 3}
+    assert alarms(one(observation(output=output, modelParameters=asked))) == ["Q00"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "content": [{"type": "tool-call", "toolCallId": "a", "input": {}}]},
+        {"role": "tool", "content": [{"type": "tool-result", "toolCallId": "a", "output": {}}]},
+        {"role": "tool", "content": "3 degrees"},
+        {"role": "user", "parts": [{"type": "uri", "uri": "https://h/i.png"}]},
+    ],
+)
+def test_a_request_of_langfuse_in_a_form_of_its_own_is_left_alone(message: Any) -> None:
+    value = observation(input=[*ASKED["messages"], message], output="Hi<|im_end|>")
+    exchange = one(value)
+    assert exchange.request is not None
+    assert exchange.request.body is None
+    assert alarms(exchange) == ["S19"]
+
+
+def test_messages_with_parts_in_langfuse_are_read_as_those_of_opentelemetry() -> None:
+    made = {"type": "tool_call", "id": "call_1", "name": "weather", "arguments": {"city": "Oslo"}}
+    asked = [
+        {"role": "user", "parts": [{"type": "text", "content": "Hello"}]},
+        {"role": "assistant", "parts": [made]},
+        {"role": "tool", "parts": [{"type": "tool_call_response", "id": "call_1", "result": "3"}]},
+    ]
+    wrong = {"type": "tool_call", "id": "call_2", "name": "weather", "arguments": {"town": "Oslo"}}
+    output = [{"role": "assistant", "parts": [wrong], "finish_reason": "tool_call"}]
+    value = observation(input=asked, output=output, modelParameters={"tools": [TOOL]})
+    assert alarms(one(value)) == ["C10"]
+    assert alarms(one({**value, "output": json.dumps(output), "modelParameters": {}})) == []
+    image = [{"role": "assistant", "parts": [{"type": "blob", "content": "R0lG"}]}]
+    assert one({**value, "output": image}).lacks == "messages not understood"
+    claude = {"attributes": {"gen_ai.provider.name": "anthropic"}}
+    assert other_api(one({**value, "metadata": claude})) == "anthropic"
 
 
 def test_other_observations_are_named_and_skipped() -> None:

@@ -176,6 +176,13 @@ def test_other_apis_are_skipped(more: dict[str, str], tmp_path: Path) -> None:
     assert verdict(write(tmp_path, {"attributes": LEAK | more})) == ([], 1, [])
 
 
+def test_tools_that_were_not_recorded_are_not_missing(tmp_path: Path) -> None:
+    """All else of the request is compared."""
+    told = attributes({**CALL, "name": "train"}, **{"request.temperature": 3.0})
+    del told["gen_ai.tool.definitions"]
+    assert verdict(write(tmp_path, {"attributes": told})) == ([["Q00"]], 0, [])
+
+
 def test_parts_that_no_request_has_are_left_alone(tmp_path: Path) -> None:
     image = {"role": "user", "parts": [{"type": "uri", "uri": "https://h/i.png"}]}
     told = attributes(text("Hello<|im_end|>"), finish="stop", **{"input.messages": [image]})
@@ -235,6 +242,8 @@ def test_arguments_that_were_not_recorded(tmp_path: Path) -> None:
                 {"role": "user", "parts": [text("Hi"), {"type": "tool_call_response"}]}
             ]
         },
+        {"input.messages": [ASKED, {"role": "assistant", "parts": [{**CALL, "id": None}]}]},
+        {"input.messages": [{"role": "tool", "parts": [{"type": "tool_call_response"}]}]},
         {"system_instructions": [{"type": "uri", "uri": "https://h/i.png"}]},
         {"tool.definitions": [{"type": "web_search"}]},
     ],

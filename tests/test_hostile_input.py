@@ -117,6 +117,10 @@ def laughs(levels: int) -> str:
             "f: line 2, byte 11: not UTF-8 (0xff); save the file as UTF-8",
         ),
         (
+            b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR",
+            "f: line 1, byte 1: binary data, which is no recording",
+        ),
+        (
             b'{"request": {"url": "\xff"}}\n',
             "f: line 1, byte 22: not UTF-8 (0xff); save the file as UTF-8",
         ),

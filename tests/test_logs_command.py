@@ -170,6 +170,13 @@ def test_what_nobody_asked_for_is_counted_in_all_rows(
     assert (limit["code"], limit["says"], limit["rows"]) == (code, "within", 401)
 
 
+def test_rows_whose_tools_are_unknown_are_no_evidence_about_their_names(run: Run) -> None:
+    converted = answered({"tools": [{"name": "look", "input_schema": {"type": "object"}}]})
+    Path("log.jsonl").write_text(text_of([converted]))
+    limits = as_json(run, "--max-rate", "C09=1%", "--max-rate", "U02=1%", "log.jsonl")["limits"]
+    assert {limit["code"]: limit["rows"] for limit in limits} == {"C09": 0, "U02": 1}
+
+
 def test_notes_are_counted_unless_selected(run: Run) -> None:
     asked = {"startTime": None, "model_parameters": {"max_tokens": 5}}
     response = {**ANSWER, "created": None}
@@ -308,6 +315,26 @@ def test_rows_without_a_response_are_counted(run: Run) -> None:
         assert as_json(run, "--state", "state", "log.jsonl")["unanswered"] == 1
 
 
+def test_rows_without_a_request_are_counted(run: Run) -> None:
+    """It was not logged, or is not understood; a failed call with neither is no such row."""
+    image = {"role": "user", "parts": [{"type": "uri", "uri": "https://h/i.png"}]}
+    answer = {"role": "assistant", "parts": [{"type": "text", "content": "Hi"}]}
+    names = ("gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.request.model")
+    told = dict(zip(names, ([image], [answer], "m"), strict=True))
+    rows = [ROWS[0], litellm(1, messages={}), {"attributes": told}]
+    Path("log.jsonl").write_text(text_of([*rows, litellm(2, messages={}, response=None)]))
+    line = (
+        "2 exchanges whose request was not logged, or is not understood: only the response was "
+        "checked"
+    )
+    _, out, _ = run("--rates", "log.jsonl")
+    assert line in " ".join(out.split())
+    for _ in range(2):
+        assert as_json(run, "--state", "state", "log.jsonl")["unasked"] == 2
+    _, out, _ = run("log.jsonl")
+    assert line in " ".join(out.split())
+
+
 def test_rows_of_files_that_leave_a_rule_out_are_not_in_its_rate(
     capsys: pytest.CaptureFixture[str], run: Run
 ) -> None:
@@ -444,8 +471,24 @@ def test_a_part_of_the_time(run: Run) -> None:
     found = as_json(run, "--since", "2026-11-02", "--until", "2026-11-03T06:00Z", "log.jsonl")
     assert found["rows"] == 30
     assert found["left_out"] == {"from --until on": 186, "before --since": 24, "without a time": 1}
-    status, _, err = run("--since", "2027-01-01", "log.jsonl")
-    assert (status, err) == (2, "chatapi: log.jsonl: nothing was checked\n")
+    status, out, err = run("--since", "2027-01-01", "log.jsonl")
+    reason = "nothing was checked: all rows were left out"
+    assert (status, err) == (2, f"chatapi: log.jsonl: {reason}\n")
+    assert "could be read" not in out
+    status, _, err = run("--since", "2027-01-01", "--until", "2027-01-01", "log.jsonl")
+    assert (status, err) == (2, "chatapi: --until: it has to be later than --since\n")
+
+
+def test_a_mapped_time_that_is_none(run: Run) -> None:
+    """Days would be those of another clock: the response has a time, too."""
+    answer = litellm(0)["response"]
+    row = {"in": {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}, "out": answer}
+    rows = [row | {"ts": ts} for ts in ("2026-11-02T10:00:00Z", 1793613600, None, "yesterday")]
+    Path("log.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    status, out, _ = run("--rates", "--map", "request=$.in,response=$.out,time=$.ts", "log.jsonl")
+    assert status == 2
+    assert "unread-row: 1 of 4 rows" in out
+    assert 'the mapped time is "yesterday": it must be a date and time' in " ".join(out.split())
 
 
 def test_a_mapping_says_when_and_who(run: Run) -> None:

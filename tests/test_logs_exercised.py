@@ -118,6 +118,7 @@ def test_each_need_is_that_of_a_rule_or_a_family() -> None:
         ("U03 U04 U07 K02", langfuse(usage={"input": 9, "output": 4, "total": 13})),
         ("U01 U02 U03 U04 S07", attributes(part("Hi"), finish="stop")),
         ("U01 U02 U07", several()),
+        ("C09", {**attributes(part("Hi")), "gen_ai.tool.definitions": None}),
         ("S06", own({"choices": [{"message": message(), "finish_reason": "stop"}]})),
         ("S02 S03 S04 K09", own({"choices": [CHOICE], "usage": USAGE})),
         ("S07 C07 C08 K03", own(body({"finish_reason": None}, max_tokens=9))),
@@ -150,7 +151,7 @@ def test_a_rule_that_no_row_could_break(codes: str, row: Row) -> None:
         ("S S15 S19 K Q Q00 C09", TEXT),
         ("U U01 U02 U05 S01 S02 S03 S04 S05 S06 S07 S08 S09 S10 S14 K01 K09 L05", own(body())),
         ("U01 U02", langfuse(usage={"input": 9, "output": 4, "total": 13})),
-        ("S15 C C03 C10", attributes(part("Hi"), finish="stop")),
+        ("S15 C C03 C09 C10", attributes(part("Hi"), finish="stop")),
         ("S05 S07 K01 K02", several(**{"request.max_tokens": 9})),
         ("U03 U06", own(body(usage={**USAGE, "prompt_tokens_details": {"cached_tokens": 0}}))),
         (

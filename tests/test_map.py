@@ -23,7 +23,8 @@ from traffic import ANSWER
 from pytest_chatapi.cli.main import main
 from pytest_chatapi.errors import SettingError
 from pytest_chatapi.reading import bodies
-from pytest_chatapi.reading.mapping import MEMBERS, Mapping
+from pytest_chatapi.reading.format import RecordedFile
+from pytest_chatapi.reading.mapping import MEMBERS, Mapping, exchanges_of_mapped
 
 BOTH = "request=$.input,response=$.output"
 
@@ -335,12 +336,40 @@ def test_what_is_said(value: Any, reason: str, lines: bool, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("status", "shown"),
-    [("ok", "the text 'ok'"), (True, "True"), (1200, "1200"), ({"a": 1}, "an object with a")],
+    [
+        ("ok", "the text 'ok'"),
+        ("2026-11-27T10:00:00Z", "the text '2026-11-27T10:00:00Z'"),
+        ("20000", "the text '20000'"),
+        (True, "True"),
+        (0, "0"),
+        (1200, "1200"),
+        (200.5, "200.5"),
+        ({"a": 1}, "an object with a"),
+    ],
 )
 def test_a_status_that_is_no_code_is_an_error(status: Any, shown: str, tmp_path: Path) -> None:
     path = write(tmp_path, logged(ANSWER) | {"code": status})
     error = f"f: the mapped status is {shown}: it must be a status code, such as 200"
     assert verdict(path, BOTH + ",status=$.code") == ([], 0, [error])
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(429, 429), (429.0, 429), ("429", 429), ("HTTP/1.1 429 Too Many", 429)]
+)
+def test_a_status_may_be_a_text(status: Any, code: int, tmp_path: Path) -> None:
+    path = write(tmp_path, logged(ANSWER) | {"code": status})
+    (exchange,), _ = exchanges_in(path, BOTH + ",status=$.code")
+    assert exchange.response is not None
+    assert exchange.response.status == code
+
+
+@pytest.mark.parametrize("status", [None, "", float("nan")])
+def test_a_status_that_is_not_set(status: Any, tmp_path: Path) -> None:
+    value = logged(ANSWER) | {"code": status}
+    (exchange,) = exchanges_of_mapped(
+        RecordedFile("f", None, pytest.fail), Mapping(f"{BOTH},status=$.code"), value
+    )
+    assert exchange.assembled
 
 
 @pytest.mark.parametrize(
@@ -398,6 +427,8 @@ WRONG_PATH = (
     "'request=$.inptu' finds nothing in 2 exchanges: the keys here are trace, input, output"
 )
 
+REMEDY = "correct it, leave it out or let it pass with --allow-unchecked"
+
 
 def test_a_path_that_finds_nothing_anywhere_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -410,7 +441,7 @@ def test_a_path_that_finds_nothing_anywhere_is_an_error(
             (f"{BOTH},time=$.ts", WRONG_PATH.replace("request=$.inptu", "time=$.ts")),
         ):
             assert main(["check", path, *rates, "--map", mapping]) == 2
-            assert capsys.readouterr().err == f"chatapi: --map: {error}\n"
+            assert capsys.readouterr().err == f"chatapi: --map: {error}; {REMEDY}\n"
         for flags in (["--map", BOTH], ["--map", wrong, "--allow-unchecked"]):
             assert main(["check", path, *rates, *flags]) == 0
             assert capsys.readouterr().err == ""
@@ -455,27 +486,77 @@ def test_side_by_side_a_path_may_find_nothing(
     assert main(["check", path, "--map", mapping + "rl"]) == 0
 
 
-def test_figures_name_a_path_that_finds_nothing(
+def test_a_mapping_that_is_never_used(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The option is meant for these files; the setting may be for others."""
     monkeypatch.chdir(tmp_path)
-    path = str(write(tmp_path, logged(ANSWER), logged(ANSWER), lines=True))
-    setting = tmp_path / "pyproject.toml"
-    for mapping, error in ((BOTH, ""), (BOTH.replace("input", "inptu"), WRONG_PATH)):
-        setting.write_text(f"[tool.chatapi]\nmap = '{mapping}'\n")
-        assert main(["figures", path]) == (2 if error else 0)
-        assert error in capsys.readouterr().err
+    write(tmp_path, {"request": REQUEST, "response": ANSWER})
+    for flags in ([], ["--rates"]):
+        assert main(["check", "log.json", *flags, "--map", BOTH]) == 2
+        said = f"chatapi: --map: {BOTH!r} finds nothing in what was read; {REMEDY}\n"
+        assert capsys.readouterr().err == said
+    (tmp_path / "pyproject.toml").write_text(f"[tool.chatapi]\nmap = '{BOTH}'\n")
+    assert main(["check", "log.json"]) == 0
+
+
+def test_where_a_path_finds_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keys are those of the object in which its path ends; the place is that of the mapping."""
+    monkeypatch.chdir(tmp_path)
+    run = {"in": {"body": REQUEST}, "out": ANSWER, "\x1b[31m": 1}
+    write(tmp_path, {"runs": [run, run]})
+    mapping = "request=$.runs[*].in.bdy,response=$.runs[*].out,status=$.runs[*].code,url=$.u.v"
+    (tmp_path / "pyproject.toml").write_text(f"[tool.chatapi]\nmap = '{mapping}'\n")
+    assert main(["check", "log.json"]) == 2
+    nothing = "finds nothing in 2 exchanges: the keys here are"
+    assert capsys.readouterr().err.splitlines() == [
+        f"chatapi: pyproject.toml: map: {said}; {REMEDY}"
+        for said in (
+            f"'request=$.runs[*].in.bdy' {nothing} body",
+            f"'status=$.runs[*].code' {nothing} in, out, \\u001b[31m",
+            f"'url=$.u.v' {nothing} runs",
+        )
+    ]
+    assert main(["check", "log.json", "--map", mapping, "--format", "github"]) == 2
+    assert "::error title=not read::--map: 'request=" in capsys.readouterr().out
+    assert main(["check", "log.json", "--map", mapping, "--format", "sarif"]) == 2
+    run = json.loads(capsys.readouterr().out)["runs"][0]
+    said = run["invocations"][0]["toolExecutionNotifications"]
+    of_map = [one for one in said if one["message"]["text"].startswith("--map: ")]
+    assert [list(one) for one in of_map] == [["level", "message"]] * 3
+
+
+def test_a_sample_may_miss_what_a_path_finds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [logged(ANSWER) | ({"code": 200} if n == 250 else {"n": n}) for n in range(500)]
+    path = str(write(tmp_path, *rows, lines=True))
+    command = ["check", path, "--rates", "--map", f"{BOTH},status=$.code"]
+    assert main([*command, "--sample", "5%"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_a_run_names_a_path_that_finds_nothing(pytester: pytest.Pytester) -> None:
     (pytester.path / "logs").mkdir()
-    write(pytester.path / "logs", logged(ANSWER), logged(ANSWER), lines=True)
-    flags = ["--chatapi-cassettes", "logs", "--chatapi-map"]
-    result = run_here(pytester, *flags, BOTH.replace("input", "inptu"))
-    result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines([f"chatapi_map: {WRONG_PATH}".replace("[", "[[]")])
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    assert run_here(pytester, *flags, BOTH).ret == 0
+    for name in ("a.jsonl", "b.jsonl"):
+        write(pytester.path / "logs", logged(ANSWER)).rename(pytester.path / "logs" / name)
+    wrong = BOTH.replace("input", "inptu")
+    for flags, ini in (
+        (["--chatapi-cassettes", "logs", "--chatapi-map", wrong], ""),
+        ([], f"chatapi_cassettes = logs\nchatapi_map = {wrong}\n"),
+    ):
+        pytester.makeini(f"[pytest]\n{ini}")
+        result = run_here(pytester, *flags)
+        result.assert_outcomes(passed=2)
+        result.stdout.fnmatch_lines([f"chatapi_map: {WRONG_PATH}"])
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+    part = run_here(pytester, "logs/a.jsonl")  # the others may have it
+    part.stdout.no_fnmatch_line("chatapi_map: *")
+    assert part.ret == 0
+    pytester.makeini(f"[pytest]\nchatapi_cassettes = logs\nchatapi_map = {BOTH}\n")
+    assert run_here(pytester).ret == 0
 
 
 @pytest.mark.parametrize("by_flag", [True, False])

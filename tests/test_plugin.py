@@ -438,7 +438,10 @@ class TestIt:
         ("'a.yaml'", "takes keyword arguments only: did you mean cassette='a.yaml'?"),
         ("profile='opennai'", "unknown profile 'opennai': did you mean openai?"),
         ("match_on=['bdy']", "match_on cannot compare 'bdy': did you mean body?"),
+        ("match_on=['method,path']", "name each by itself, between spaces in an ini file"),
         ("ignore=['u2x']", "unknown rule 'u2x': did you mean U02?"),
+        ("ignore='S10,U02'", "unknown rule 'S10,U02': name each by itself, not in one text"),
+        ("record_mode='ones'", "did you mean once?"),
     ],
 )
 def test_wrong_marker(run: Any, marker: str, message: str) -> None:

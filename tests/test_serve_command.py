@@ -445,6 +445,7 @@ def test_what_is_not_served(
             ["ok.yaml", "--fault", "rate_limt"],
             "unknown fault 'rate_limt': did you mean rate_limit?",
         ),
+        (["empty.yaml"], "empty.yaml: holds no interactions: there is nothing to serve\n"),
         (["ok.yaml", "--match-on", "bodi"], "match_on cannot compare 'bodi'"),
         (
             ["--record", "c.yaml", "--upstream", "http://x/v1", "--record-mode", "x"],
@@ -464,6 +465,7 @@ def test_what_it_refuses(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(SHIPPED / "plain.yaml", "ok.yaml")
+    Path("empty.yaml").write_text("")
     assert main(["serve", "--port", "0", *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == ""

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +21,7 @@ from pytest_chatapi.config.checker import Checker, Globs
 from pytest_chatapi.config.file import FILE_KEYS, Configuration, find, read, shown_path
 from pytest_chatapi.config.options import ROWS, Setting
 from pytest_chatapi.contract.findings import Finding, at_least
-from pytest_chatapi.contract.wording import plural, without_secrets
+from pytest_chatapi.contract.wording import mask, plural, without_secrets
 from pytest_chatapi.errors import KILLED, ReadError, SettingError
 from pytest_chatapi.report import (
     FORMATS,
@@ -34,6 +35,7 @@ from pytest_chatapi.report import (
 
 if TYPE_CHECKING:
     from pytest_chatapi.reading import mapping
+    from pytest_chatapi.reading.mapped import Mapped
 
 __all__ = ["add_to"]
 
@@ -49,7 +51,8 @@ def add_to(commands: Commands) -> None:
         "vcrpy and cassetter, HAR, JSONL, raw JSON and SSE bodies. The format is detected from "
         "the content.",
         epilog="exit status: 0 no errors, 1 errors (with --strict: or warnings), 2 unreadable "
-        "input, a path in which nothing was checked, or bad usage",
+        "input, a path in which nothing was checked, one of --map that leads to nothing, or bad "
+        "usage",
     )
     check.add_argument(
         "paths", nargs="*", metavar="PATH", help="a file, folder or glob pattern, or - for stdin"
@@ -216,6 +219,8 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.refuse("the following arguments are required: PATH")
     if rates.are_wanted(arguments):
         return rates.run(arguments, _about(settings))
+    if arguments.write_baseline and "select" in settings.options:
+        raise SettingError("--write-baseline: leave out --select: it would forget all other rules")
     report = Report()
     known_before = _baseline(arguments, settings)
     known = None if arguments.write_baseline else known_before
@@ -236,13 +241,10 @@ def _run(arguments: argparse.Namespace) -> int:
         report.unread += path.others
         if not arguments.allow_unchecked:
             report.unreadable += path.nothing_checked()
-    used = _mapping(settings.get("map"))
-    if used is not None and not arguments.allow_unchecked:
-        report.unreadable += used.idle(report.mapped)
+    if not arguments.allow_unchecked:
+        report.unreadable += _idle(settings, report.mapped)
     # Parts of a damaged file are quoted.
-    report.unreadable = [
-        ReadError(e.file, e.place, without_secrets(e.reason)) for e in report.unreadable
-    ]
+    report.unreadable = [ReadError(e.file, e.place, mask(e.reason)) for e in report.unreadable]
     for line in unreadable_lines(report.unreadable):
         print(f"chatapi: {line}", file=sys.stderr)
     if known is not None:
@@ -280,7 +282,19 @@ def _about(settings: _Settings) -> rates.Run:
             for where, of in values.items()
         },
         _relative,
+        partial(_idle, settings),
     )
+
+
+def _idle(settings: _Settings, mapped: Mapped) -> list[ReadError]:
+    """An error for each path of the mapping that has found nothing anywhere."""
+    used, is_option = _mapping(settings.get("map")), "map" in settings.options
+    if used is None:
+        return []
+    file, place = ("", "--map") if is_option else (shown_path(settings.file.file), "map")
+    remedy = "correct it, leave it out or let it pass with --allow-unchecked"
+    reasons = used.idle(mapped, must_be_used=is_option)
+    return [ReadError(file, place, f"{reason}; {remedy}") for reason in reasons]
 
 
 class _Path:

@@ -166,7 +166,7 @@ def _server(arguments: argparse.Namespace) -> int:
     from pytest_chatapi.conformance.wire import Caps
 
     known = _prepared(arguments, every_check())
-    checks = list(selected(every_check(), arguments.only, arguments.skip))
+    checks = selected(every_check(), arguments.only, arguments.skip)
     options = Options(
         arguments.model,
         arguments.profile,
@@ -240,7 +240,7 @@ def _client(arguments: argparse.Namespace) -> int:
 
     every = client_checks()
     known = _prepared(arguments, every)
-    checks = list(selected(every, arguments.only, arguments.skip))
+    checks = selected(every, arguments.only, arguments.skip)
 
     def consumer_for(url: str) -> Consumer:
         return Consumer(

@@ -130,8 +130,6 @@ def _reports(
             findings = frames.of(exchange, kept(checked.findings))
             one = figures_of(exchange, "recorded", checked=checked, findings=findings)
             found.append(one.masked(mask))
-    if mapping is not None:
-        errors += mapping.idle(mapping.mapped)
     if found or skipped or unread or not reports:
         run = {"kind": "recordings", "skipped": skipped, "unread": unread}
         reports.insert(0, ("recordings", report_of(found, prices, run)))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_chatapi.logs.files import FilePart, FileTask, State
     from pytest_chatapi.logs.rates import Rates
     from pytest_chatapi.logs.shown import Outcome
+    from pytest_chatapi.reading.mapped import Mapped
 
 __all__ = ["FORMATS", "Run", "add_options", "are_wanted", "run"]
 
@@ -100,6 +101,7 @@ class Run(NamedTuple):
         strict: warnings count as errors.
         settings: all that decides what is found, for the state.
         shown_name: a path as reports have it.
+        idle: an error for each path of the mapping that has found nothing anywhere.
     """
 
     checker: Checker
@@ -108,6 +110,7 @@ class Run(NamedTuple):
     strict: bool
     settings: JSONObject
     shown_name: Callable[[str], str]
+    idle: Callable[[Mapped], list[ReadError]]
 
 
 def run(arguments: argparse.Namespace, about: Run) -> int:
@@ -120,7 +123,7 @@ def run(arguments: argparse.Namespace, about: Run) -> int:
     from pytest_chatapi.logs.changes import changes_of
     from pytest_chatapi.logs.limits import Limits
     from pytest_chatapi.logs.rows import UNREAD
-    from pytest_chatapi.logs.shown import as_json, as_text, write_parquet
+    from pytest_chatapi.logs.shown import NOTHING, as_json, as_text, write_parquet
     from pytest_chatapi.report import coloured_text, plain, unreadable_lines
 
     limits = Limits(arguments.max_rate)
@@ -137,7 +140,8 @@ def run(arguments: argparse.Namespace, about: Run) -> int:
     outcome.verdicts = limits.verdicts(outcome.rates, "warning" if about.strict else "error")
     outcome.changes = changes_of(outcome.rates)
     if not (outcome.rates.rows or outcome.errors or arguments.allow_unchecked):
-        outcome.errors.append(ReadError(arguments.paths[0], "", "nothing was checked"))
+        reason = f"{NOTHING}: all rows were left out" if outcome.rates.left_out else NOTHING
+        outcome.errors.append(ReadError(arguments.paths[0], "", reason))
     if arguments.format == "parquet":
         write_parquet(outcome, arguments.output)
     elif arguments.format == "json":
@@ -161,8 +165,7 @@ def _outcome(arguments: argparse.Namespace, about: Run) -> Outcome:
     from pytest_chatapi.logs.engines import results
     from pytest_chatapi.logs.files import State, rates_of_file
     from pytest_chatapi.logs.rates import Rates
-    from pytest_chatapi.logs.shown import Outcome
-    from pytest_chatapi.reading.mapping import Mapping
+    from pytest_chatapi.logs.shown import NOTHING, Outcome
 
     outcome = Outcome(Rates())
     named, tasks = _tasks(arguments, about, outcome)
@@ -206,12 +209,12 @@ def _outcome(arguments: argparse.Namespace, about: Run) -> Outcome:
     progress.clear()
     if not arguments.allow_unchecked:
         outcome.errors += [
-            ReadError(path, "", "nothing was checked")
+            ReadError(path, "", NOTHING)
             for path, files in named.items()
             if with_rows.isdisjoint(files)
         ]
-        if about.mapping is not None:
-            outcome.errors += Mapping(about.mapping).idle(outcome.rates.mapped)
+        if arguments.sample is None:  # what was not drawn may have it
+            outcome.errors += about.idle(outcome.rates.mapped)
     outcome.unread = +outcome.unread
     outcome.errors.sort(key=lambda error: (error.file, error.place))
     return outcome
@@ -248,6 +251,8 @@ def _tasks(
         if not sample:
             raise SettingError(f"--sample: {arguments.sample!r} is not a part: use 1% or 0.01")
     since, until = _moment("--since", arguments.since), _moment("--until", arguments.until)
+    if since is not None and until is not None and since >= until:
+        raise SettingError("--until: it has to be later than --since")
     files: dict[str, bool] = {}
     named: dict[str, list[str]] = {}
     spelled: dict[str, str] = {}  # a file may be named in two ways, or linked to

@@ -316,6 +316,8 @@ def _merged(paths: list[str]) -> Cassette:
     merged, *others = [Cassette(file) for file in find(paths)] or [Cassette(paths[0])]
     if not merged.exists:
         raise ReadError(paths[0], "", "no cassette found: record one with chatapi serve --record")
+    if not any(cassette.entries for cassette in (merged, *others)):
+        raise ReadError(paths[0], "", "holds no interactions: there is nothing to serve")
     for cassette in others:
         merged.entries += cassette.entries
     if others:

@@ -87,6 +87,8 @@ def check_url(url: str) -> str:
 def _headers(key_variable: str, texts: Sequence[str]) -> dict[str, str]:
     headers = {}
     key = os.environ.get(key_variable, "").strip()
+    if not key and key_variable != "OPENAI_API_KEY":  # the default
+        raise SettingError(f"the environment variable {key_variable}, for the key, is not set")
     if key:
         headers["authorization"] = f"Bearer {key}"
     if not _is_header(key):

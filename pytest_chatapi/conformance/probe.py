@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
@@ -236,11 +236,11 @@ def checks() -> list[Check]:
     return [Check(one, mode) for one in probes for mode in one.modes]
 
 
-def selected(every: Sequence[_Named], only: list[str], skip: list[str]) -> Iterator[_Named]:
+def selected(every: Sequence[_Named], only: list[str], skip: list[str]) -> list[_Named]:
     """The checks that are named, or not skipped: by id, capability, or code of a rule.
 
     Raises:
-        SettingError: a name that is none of these.
+        SettingError: a name that is none of these, or nothing is left.
     """
     for name in (*only, *skip):
         if not any(_is_named(check, name) for check in every):
@@ -248,11 +248,15 @@ def selected(every: Sequence[_Named], only: list[str], skip: list[str]) -> Itera
 
             known = dict.fromkeys(n for check in every for n in (check.capability, *check.ids))
             raise SettingError(f"{name!r} names no check{did_you_mean(name, known)}")
-    for check in every:
-        if only and not any(_is_named(check, name) for name in only):
-            continue
-        if not any(_is_named(check, name) for name in skip):
-            yield check
+    found = [
+        check
+        for check in every
+        if (not only or any(_is_named(check, name) for name in only))
+        and not any(_is_named(check, name) for name in skip)
+    ]
+    if not found:
+        raise SettingError("--only and --skip leave no check")
+    return found
 
 
 def _is_named(check: Named, name: str) -> bool:

@@ -55,8 +55,10 @@ def check_chat(ledger: Ledger, exchange: Exchange, keep: bool) -> Answer | None:
     """
     request, response = exchange.request, exchange.response
     request_body, why_not = request_json(request)
-    ask = Ask(request_body) if request_body is not None else Ask.UNKNOWN
+    ask = Ask.UNKNOWN
     if request is not None:
+        if request_body is not None:
+            ask = Ask(request_body, partial=request.partial)
         refused = response is not None and 400 <= response.status < 500
         check_request(
             ledger,

@@ -59,6 +59,7 @@ class Ask:
 
     Attributes:
         known: whether there is a request body; without one, nothing is compared with it.
+        tools_known: whether the tools that are not in the body were not sent.
         choice: ``tool_choice``: ``none``, ``auto``, ``required``, ``named``, or ``None``.
         named: the tool that `choice` names.
         allowed: the tools of ``allowed_tools``, in its order; ``None`` where all are allowed.
@@ -88,14 +89,16 @@ class Ask:
         "stops",
         "stream",
         "strict",
+        "tools_known",
         "top_logprobs",
     )
 
     UNKNOWN: ClassVar[Ask]
 
-    def __init__(self, body: JSON) -> None:
+    def __init__(self, body: JSON, *, partial: bool = False) -> None:
         self.known = isinstance(body, dict)
         self.body: JSONObject = body if isinstance(body, dict) else {}
+        self.tools_known = not partial or "tools" in self.body or "functions" in self.body
         self.members = tuple(self.body)
         self.model = self.body.get("model")
         self._tools: dict[ToolKey, Tool] | None = None

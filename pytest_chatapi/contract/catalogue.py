@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from typing import NamedTuple
 
@@ -94,6 +95,8 @@ def get_rule(code: str) -> Rule:
     for rule in known.values():
         if rule.name == code.lower():
             return rule
+    if len(re.split(r"[\s,]+", code.strip())) > 1:
+        raise SettingError(f"unknown rule {code!r}: name each by itself, not in one text")
     parts = [f"{rule.code} {rule.name}" for rule in known.values() if code.lower() in rule.name]
     if parts and len(code) > 2:
         near = ", ".join(parts[:_MOST_NEAR])

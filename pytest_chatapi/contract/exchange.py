@@ -95,12 +95,15 @@ class Request:
         headers: names in lower case (see `fold_headers`).
         body: ``bytes`` or ``str`` as on the wire (decompressed), ``None`` where it is unknown;
             any other value is parsed JSON.
+        partial: the body was put together from what a log has of it: tools that are not in it may
+            have been sent all the same.
     """
 
     method: str = "POST"
     url: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     body: JSON = None
+    partial: bool = False
 
     def __repr__(self) -> str:
         """Without secrets: tracebacks and failed assertions print it."""
@@ -217,3 +220,9 @@ class Exchange:
     sent_from: str = field(default="", compare=False)
     fault: str = field(default="", compare=False)
     row: JSON = field(default=None, compare=False, repr=False)
+
+    @property
+    def is_unasked(self) -> bool:
+        """Whether a log has a response without its request, or with one that is not understood."""
+        has_request = self.request is not None and self.request.body is not None
+        return self.assembled and self.response is not None and not has_request

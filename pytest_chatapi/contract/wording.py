@@ -267,7 +267,8 @@ _LINE = 40
 
 
 def _nearest(name: str, known: Collection[str]) -> list[str]:
-    return sorted(known, key=lambda other: -_likeness(name, other))
+    # A mistyped name still begins as it should, more often than not.
+    return sorted(known, key=lambda other: (-_likeness(name, other), other[:1] != name[:1]))
 
 
 def _likeness(name: str, other: str) -> float:

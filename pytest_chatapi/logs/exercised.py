@@ -63,6 +63,7 @@ _COST = next(_BITS)
 _METADATA = next(_BITS)
 # and of what its request asks for.
 _TOOLS = next(_BITS)
+_ALL_TOOLS = next(_BITS)  # no tools but those that it shows
 _NO_CALL = next(_BITS)
 _ANY_CALL = next(_BITS)
 _SOME_CALL = next(_BITS)  # a call of some of the tools only
@@ -124,7 +125,7 @@ _NEEDS: dict[str, tuple[int, ...]] = {
     "C06": (_STREAM | _TOOLS | _READ, _STREAM | _CALLS),
     "C07": (_FRAME | _FINISH | _TOOLS | _READ, _FRAME | _FINISH | _CALLS),
     "C08": (_FRAME | _FINISH | _READ, _FRAME | _FINISH | _CALLS),
-    "C09": (_ASKED | _READ, _ASKED | _CALLS),
+    "C09": (_ALL_TOOLS | _READ, _ALL_TOOLS | _CALLS),
     "C10": (_TOOLS | _READ, _TOOLS | _CALLS),
     "C11": (_TOOLS | _TEXT, _UNASKED | _TEXT),
     "J": (_TO_BE_JSON, _TO_FIT),
@@ -289,7 +290,7 @@ def _of_usage(usage: JSONObject) -> int:
 
 
 def _asked(ask: Ask) -> int:
-    shown = _ASKED
+    shown = _ASKED | _ALL_TOOLS if ask.tools_known else _ASKED
     if ask.choice is not None:
         shown |= _CHOICES.get(ask.choice, 0)
         if ask.allowed is not None:

@@ -12,10 +12,10 @@ from pytest_chatapi import __version__
 from pytest_chatapi.config.checker import Checker
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.wire import JSONObject
-from pytest_chatapi.contract.wording import mask, without_secrets
+from pytest_chatapi.contract.wording import mask, show, without_secrets
 from pytest_chatapi.errors import ReadError, SettingError
 from pytest_chatapi.logs.rates import FORM, Rates
-from pytest_chatapi.logs.rows import row_hash, row_of, time_of_exchange, unread
+from pytest_chatapi.logs.rows import row_hash, row_of, time_of, time_of_exchange, unread
 from pytest_chatapi.logs.sources import is_url, opened
 from pytest_chatapi.reading.mapping import Mapping
 from pytest_chatapi.reading.reader import NotARecording, read_file
@@ -110,6 +110,9 @@ def rates_of_file(task: FileTask) -> FilePart:
             # As many of them as of rows, or their findings would count for more.
             if task.sample < 1 and not has_takes and not is_drawn(os.fsencode(where(exchange))):
                 continue
+            if wrong := _wrong_time(exchange, mapping):
+                rates.count(unread(ReadError(task.name, "", wrong)), where(exchange))
+                continue
             if task.since is not None or task.until is not None:
                 time = time_of_exchange(exchange)
                 if reason := _outside(time, task.since, task.until):
@@ -145,6 +148,16 @@ def joined(parts: Sequence[FilePart]) -> FilePart:
         errors |= {str(error): error for error in part.errors}  # each share has met them
     rates.files = parts[0].rates.files
     return FilePart(rates, list(errors.values()), parts[0].unread)
+
+
+def _wrong_time(exchange: Exchange, mapping: Mapping | None) -> str:
+    """Why the time that the user has mapped is none: days would be those of another clock."""
+    if mapping is None or "time" not in mapping.members or not isinstance(exchange.row, dict):
+        return ""
+    told = exchange.row.get("time")
+    if told is None or time_of(told) is not None:
+        return ""
+    return f"the mapped time is {show(told)}: it must be a date and time, or seconds since 1970"
 
 
 NOT_DRAWN = "not in the sample"

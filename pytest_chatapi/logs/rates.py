@@ -140,7 +140,7 @@ class Rates:
         found: by code, level and group. A row counts for a code once, with its worst level.
         skipped: rows that were not checked, by the API that they are of, or what they lack.
         left_out: rows that were not asked for, by the reason.
-        assembled, unanswered: see `Report`.
+        assembled, unanswered, unasked: see `Report`.
         files: number of files read.
         mapped: what the mapping has found, if there is one.
     """
@@ -151,6 +151,7 @@ class Rates:
     left_out: Counter[str] = field(default_factory=Counter)
     assembled: int = 0
     unanswered: int = 0
+    unasked: int = 0
     files: int = 0
     mapped: Mapped = field(default_factory=Mapped)
 
@@ -171,6 +172,7 @@ class Rates:
         self.checked[group][row.exercised] += 1
         self.assembled += row.is_assembled
         self.unanswered += row.is_unanswered
+        self.unasked += row.is_unasked
         if not row.findings:
             return
         order = _order(row, place)
@@ -197,6 +199,7 @@ class Rates:
         self.left_out.update(other.left_out)
         self.assembled += other.assembled
         self.unanswered += other.unanswered
+        self.unasked += other.unasked
         self.files += other.files
         self.mapped.add(other.mapped)
 
@@ -306,6 +309,7 @@ class Rates:
             "left_out": dict(sorted(self.left_out.items())),
             "assembled": self.assembled,
             "unanswered": self.unanswered,
+            "unasked": self.unasked,
             "files": self.files,
             "mapped": [self.mapped.exchanges, sorted(self.mapped.members), self.mapped.keys],
         }
@@ -333,11 +337,11 @@ class Rates:
             found = Found(_count(rows), first, last, kept)
             rates.found[code, level, Group(provider, model, day)] = found
         exchanges, members, keys = data["mapped"]
-        rates.mapped = Mapped(_count(exchanges), set(members), str(keys))
+        rates.mapped = Mapped(_count(exchanges), set(members), dict(keys))
         rates.skipped = _counter(data["skipped"])
         rates.left_out = _counter(data["left_out"])
         rates.assembled, rates.files = _count(data["assembled"]), _count(data["files"])
-        rates.unanswered = _count(data["unanswered"])
+        rates.unanswered, rates.unasked = _count(data["unanswered"]), _count(data["unasked"])
         return rates
 
 

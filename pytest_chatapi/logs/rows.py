@@ -53,6 +53,7 @@ class CheckedRow(NamedTuple):
             that is left out for the row's file, after a ``-``.
         is_assembled: see `Exchange.assembled`.
         is_unanswered: it has no response, so only its request was checked.
+        is_unasked: see `Exchange.is_unasked`.
     """
 
     id: str
@@ -65,6 +66,7 @@ class CheckedRow(NamedTuple):
     exercised: str = ""
     is_assembled: bool = False
     is_unanswered: bool = False
+    is_unasked: bool = False
 
 
 def row_of(
@@ -92,6 +94,7 @@ def row_of(
         exercised_by(exchange, result) + ignored,
         exchange.assembled,
         exchange.response is None,
+        exchange.is_unasked,
     )
 
 
@@ -199,6 +202,10 @@ def time_of(value: JSON) -> float | None:
     return None
 
 
+_OF_JAVASCRIPT = re.compile(r"\b(?:GMT|UTC)(?=[+-]\d)")  # as in 'GMT-0500'
+_ZONE = re.compile(r":\d\d(?:\.\d+)?\s*[A-Za-z]")
+
+
 @lru_cache(256)
 def _iso(text: str) -> float | None:
     text = text.strip()
@@ -206,9 +213,11 @@ def _iso(text: str) -> float | None:
         moment = datetime.fromisoformat(text.removesuffix("UTC").rstrip())  # as of BigQuery
     except ValueError:
         try:
-            moment = parsedate_to_datetime(text)
+            moment = parsedate_to_datetime(_OF_JAVASCRIPT.sub("", text))
         except (ValueError, TypeError, IndexError, OverflowError):
             return None
+        if moment.tzinfo is None and _ZONE.search(text):
+            return None  # a zone that it does not know, such as CEST
     seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     return seconds if _FIRST <= seconds < _LAST else None
 

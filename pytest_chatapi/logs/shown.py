@@ -19,6 +19,7 @@ from pytest_chatapi.logs.rows import UNREAD
 from pytest_chatapi.report import Paint, Report, filled, plain, remarks
 
 __all__ = [
+    "NOTHING",
     "VERDICTS",
     "Outcome",
     "as_json",
@@ -35,6 +36,9 @@ _MOST_NOTES = 6
 _MOST_CHANGES = _MOST_LIMITS = 20
 VERDICTS = ("above", "not exercised", "undecided", "within")
 """What verdicts say, the worst first."""
+
+NOTHING = "nothing was checked"
+"""The error of a path, and of a run, where nothing was."""
 
 
 @dataclass
@@ -188,8 +192,10 @@ def _limits(outcome: Outcome, paint: Paint) -> Iterator[str]:
 def _remarks(outcome: Outcome, with_notes: bool) -> list[str]:
     rates = outcome.rates
     lines = remarks_of(outcome)
-    if outcome.errors:  # which go to standard error, whereas this may go to a file
-        lines.append(f"not everything could be read: {plural(len(outcome.errors), 'error')}")
+    # Errors go to standard error, whereas this may go to a file.
+    errors = sum(rates.rows > 0 or not error.reason.startswith(NOTHING) for error in outcome.errors)
+    if errors:
+        lines.append(f"not everything could be read: {plural(errors, 'error')}")
     notes = [code for code in rates.codes() if rates.level(code) == "note"]
     if notes and not with_notes:
         counts = [(rates.all_found(code).rows, code) for code in notes]
@@ -209,6 +215,7 @@ def remarks_of(outcome: Outcome) -> list[str]:
         unread=outcome.unread,
         assembled=rates.assembled,
         unanswered=rates.unanswered,
+        unasked=rates.unasked,
     )
     lines = remarks(report)
     if rates.rows and (idle := _not_exercised(rates)):
@@ -278,6 +285,7 @@ def as_json(outcome: Outcome) -> str:
         "unread_files": dict(outcome.unread.most_common()),
         "assembled": rates.assembled,
         "unanswered": rates.unanswered,
+        "unasked": rates.unasked,
         "not_exercised": _not_exercised(rates).split(", ") if _not_exercised(rates) else [],
         "errors": [{"file": e.file, "place": e.place, "reason": e.reason} for e in outcome.errors],
         "findings": [_finding_json(rates, code) for code in rates.codes()],

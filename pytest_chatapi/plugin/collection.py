@@ -36,6 +36,7 @@ from pytest_chatapi.report import (
 __all__ = ["CassetteCollector", "CassetteFile", "ExchangeItem"]
 
 _MOST_CODES = 6
+_IDLE = "chatapi_map: "
 
 
 class _Worker(Protocol):
@@ -110,9 +111,8 @@ class CassetteCollector:
         files = {error.file for error in whole.unreadable}
         if files:
             failing.append(f"{plural(len(files), 'file')} could not be read: see the errors above")
-        if self.mapping is not None:
-            idle = self.mapping.idle(self.mapping.mapped)
-            failing += [f"chatapi_map: {error.reason}" for error in idle]
+        if self.mapping is not None and not self.not_run:
+            failing += [_IDLE + reason for reason in self.mapping.idle(self.mapping.mapped)]
         return failing, [*remarks(whole), *baseline_lines(whole)]
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -120,10 +120,10 @@ class CassetteCollector:
         if output is not None:
             counts = [(*key, count) for key, count in self.counts.items()]
             output["chatapi_recordings"] = (self.checked, counts, self._lines())
-        elif self.are_named and session.exitstatus == pytest.ExitCode.OK:
+        elif session.exitstatus == pytest.ExitCode.OK:
             # A folder that the command names has to hold something to check.
             failing, _ = self._lines_of_run(session.config)
-            if failing:
+            if any(self.are_named or line.startswith(_IDLE) for line in failing):
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _lines_of_run(self, config: pytest.Config) -> tuple[list[str], list[str]]:

@@ -14,14 +14,14 @@ class Mapped:
     Attributes:
         exchanges: number of them that it was used for.
         members: those whose path led to a value, even to null, in any of these.
-        keys: those of the value that the first of them was found in.
+        keys: for members that were not found in one, the keys of the object where the path ended.
     """
 
     exchanges: int = 0
     members: set[str] = field(default_factory=set)
-    keys: str = ""
+    keys: dict[str, str] = field(default_factory=dict)
 
     def add(self, other: Mapped) -> None:
         self.exchanges += other.exchanges
         self.members |= other.members
-        self.keys = self.keys or other.keys
+        self.keys = other.keys | self.keys

@@ -20,7 +20,7 @@ from pytest_chatapi.reading.format import NOWHERE, Origin, RecordedFile
 from pytest_chatapi.reading.formats.chunks import is_chunk
 from pytest_chatapi.reading.json_text import JSONProblem, loads
 from pytest_chatapi.reading.mapped import Mapped
-from pytest_chatapi.reading.parts import headers_of, printable, status_code
+from pytest_chatapi.reading.parts import headers_of, printable
 from pytest_chatapi.reading.registry import (
     NotAnExchange,
     exchange_of,
@@ -69,6 +69,7 @@ class Mapping:
         text: a comma-separated list of ``MEMBER=PATH``.
 
     Attributes:
+        members: those that are mapped.
         mapped: what it has found so far.
 
     Raises:
@@ -106,6 +107,7 @@ class Mapping:
         ]
         while common and common[-1] is not None:
             common.pop()
+        self.members = self._paths.keys()
         self._shared = len(common)
         self._lists = len(looped) > 1 and not common
 
@@ -143,7 +145,8 @@ class Mapping:
     def _side_by_side(self, value: JSON) -> Iterator[dict[str, JSON]]:
         """Lists with nothing in common, paired in their order."""
         found = {name: path.values(value) for name, path in self._paths.items()}
-        self.mapped.members.update(name for name, values in found.items() if values)
+        for name, values in found.items():
+            self._note(name, values, value)
         lengths = {len(found[name]) for name, path in self._paths.items() if _loops(path)}
         if len(lengths) > 1:
             raise NotAnExchange(
@@ -159,35 +162,53 @@ class Mapping:
         """The value that a member's path finds; all of them as a list where it names several."""
         path = self._paths[name]
         values = path.values(value, start)
-        if values:
-            self.mapped.members.add(name)
+        self._note(name, values, value, start)
         if None in path.steps[start:]:
             return values or None
         return values[0] if values else None
+
+    def _note(self, name: str, values: list[JSON], value: JSON, start: int = 0) -> None:
+        """Take note of whether a member's path has found values in one."""
+        if values:
+            self.mapped.members.add(name)
+        elif name not in self.mapped.keys:
+            for step in self._paths[name].steps[start:]:
+                inner = _member(value, step)
+                if inner is None:
+                    break
+                value = inner
+            self.mapped.keys[name] = _keys(value)
 
     def nothing_in(self, value: JSON) -> str:
         """The reason that a message gives where the mapping finds nothing in `value`."""
         return f"{self.text!r} finds nothing: {_keys(value)}"
 
-    def count(self, value: JSON) -> None:
-        """Take note of an exchange that was found in `value`."""
-        self.mapped.exchanges += 1
-        self.mapped.keys = self.mapped.keys or _keys(value)
-
-    def idle(self, mapped: Mapped) -> list[ReadError]:
-        """An error for each member that was found nowhere, however many files there were.
+    def idle(self, mapped: Mapped, *, must_be_used: bool = False) -> list[str]:
+        """What to say of each member that was found nowhere, however many files there were.
 
         A path that is mistyped would go unnoticed: what it does not find is not checked.
+
+        Args:
+            must_be_used: it is not only there for the files that need it.
         """
+        if not mapped.exchanges:
+            return [f"{self.text!r} finds nothing in what was read"] if must_be_used else []
         return [
-            ReadError(
-                "--map",
-                "",
-                f"{part!r} finds nothing in {plural(mapped.exchanges, 'exchange')}: {mapped.keys}",
-            )
+            f"{part!r} finds nothing in {plural(mapped.exchanges, 'exchange')}: "
+            f"{mapped.keys.get(member, _keys(None))}"
             for member, part in self._parts.items()
-            if mapped.exchanges and member not in mapped.members
+            if member not in mapped.members
         ]
+
+
+def _member(value: JSON, step: str | int | None) -> JSON:
+    """What a step of a path leads to, the first of what it may lead to; else ``None``."""
+    if isinstance(value, list):
+        index = step or 0
+        return (
+            value[index] if isinstance(index, int) and -len(value) <= index < len(value) else None
+        )
+    return value.get(step) if isinstance(value, dict) else None
 
 
 def _keys(value: JSON) -> str:
@@ -216,7 +237,6 @@ def exchanges_of_mapped(
         line: number of the line, from 0; ``None`` for a document.
     """
     place = "" if line is None else f"line {line + 1}"
-    origin = Origin(around=text)
     try:
         found = mapping.found(value)
         if not found:
@@ -225,11 +245,12 @@ def exchanges_of_mapped(
     except (BodyProblem, NotAnExchange) as error:
         file.on_error(ReadError(file.name, place, str(error)))
         return
+    origin = Origin(around=text) if len(found) == 1 else NOWHERE
     for index, members in enumerate(found):
         try:
             if not members:
                 raise NotAnExchange(f"{mapping.text!r} finds neither request nor response")
-            mapping.count(value)
+            mapping.mapped.exchanges += 1
             exchange = _exchange(members, origin)
             exchange.row = _row(exchange.row, members, value if len(found) == 1 else None)
         except (BodyProblem, NotAnExchange) as error:
@@ -299,7 +320,9 @@ def _exchange(members: JSONObject, origin: Origin) -> Exchange:
         text = value.encode("utf-8", "replace") if isinstance(value, str) else b""
         return exchange_of(_unquoted(value), Origin(text))
     response_headers = members.get("response_headers", members.get("headers"))
-    has_wire = "status" in members or response_headers is not None
+    status = members.get("status")
+    has_status = status is not None and status != "" and status == status  # NaN in a table
+    has_wire = has_status or response_headers is not None
     request = _request(members.get("request"), origin)
     if "url" in members or "request_headers" in members:
         request = request or Request()
@@ -308,20 +331,26 @@ def _exchange(members: JSONObject, origin: Origin) -> Exchange:
     if "response" not in members:
         return Exchange(request)
     response, is_assembled = _response(members["response"], origin)
-    if "status" in members:
-        response.status = _status(members["status"])
+    if has_status:
+        response.status = _status(status)
     if response_headers is not None:
         response.headers = headers_of(response_headers)
     return Exchange(request, response, assembled=is_assembled and not has_wire)
 
 
+_STATUS = re.compile(r"\s*(?:HTTP/[\d.]+\s+)?([1-5]\d\d)(?![\w.:-])")
+
+
 def _status(value: JSON) -> int:
-    status = status_code(value)
-    if status is None:
-        raise NotAnExchange(
-            f"the mapped status is {_shown(value)}: it must be a status code, such as 200"
-        )
-    return status
+    """The status code that a value is, as a number or at the beginning of a text."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if value in range(100, 600):
+            return int(value)
+    elif isinstance(value, str) and (status := _STATUS.match(value)):
+        return int(status[1])
+    raise NotAnExchange(
+        f"the mapped status is {_shown(value)}: it must be a status code, such as 200"
+    )
 
 
 def _request(value: JSON, origin: Origin) -> Request | None:

@@ -31,4 +31,6 @@ def undecodable(data: bytes, error: UnicodeDecodeError, above: int = 0) -> tuple
     line = above + data.count(b"\n", 0, error.start) + 1
     byte = error.start - data.rfind(b"\n", 0, error.start)
     reason = f"not UTF-8 (0x{data[error.start]:02x}); save the file as UTF-8"
+    if b"\0" in data:
+        reason = "binary data, which is no recording"
     return f"line {line}, byte {byte}", reason

@@ -21,6 +21,7 @@ from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import show
 from pytest_chatapi.reading.format import Side
 from pytest_chatapi.reading.json_text import JSONProblem, loads
+from pytest_chatapi.reading.printed import is_printed
 
 __all__ = [
     "are_messages",
@@ -32,6 +33,7 @@ __all__ = [
     "is_completion",
     "is_error",
     "is_of_other_api",
+    "lacks_tools",
     "parsed",
     "why_no_response",
     "why_not_json",
@@ -64,7 +66,10 @@ _REQUEST = re.compile(
     \s*\{{{_BEFORE}["'](?:
         messages["']\s*:\s*\[
         |model["']\s*:\s*["']
-        |tools["']\s*:\s*\[\s*\{{\s*["'](?:type|function)["']\s*:
+        |tools["']\s*:\s*\[\s*\{{\s*["'](?:
+            type["']\s*:\s*["'](?:custom|function)["']
+            |function["']\s*:\s*\{{
+        )
     )
     |\s*\[\s*\{{\s*["']role["']\s*:
     """,
@@ -87,41 +92,6 @@ _RESPONSE = re.compile(
     re.VERBOSE,
 )
 
-# What Python prints instead of a body: bytes, an object that has no words of its own, a stream's
-# for instance, and one of a class with members as messages and completions have them. Models write
-# code as well, so one such member is not enough. pydantic and LangChain leave the class out.
-_PRINTED = re.compile(
-    r"""
-    \s*(?:
-        b["']\s*(?:[{\[]|data:)
-        |<[\w. ]+\ at\ 0x[0-9a-fA-F]+>\s*\Z
-        |[\s\[]*(?:ChatCompletion|ModelResponse)\w*\((?:id|content|role)=
-        |(?P<one>[\s\[]*(?:[A-Z][\w.]*\()?
-            (?:choices|content|finish_reason|generations|id|index|message|messages|object|role|text)=["'\[A-Z])
-    )
-    """,
-    re.VERBOSE,
-)
-_ANOTHER = re.compile(
-    r"""
-    [\s,(](?:
-        (?:additional_kwargs|response_metadata|usage_metadata)=\{
-        |finish_reason=["']
-        |role=["'](?:assistant|system|user)["']
-        |choices=\[[A-Z]
-    )
-    """,
-    re.VERBOSE,
-)
-
-
-def _is_printed(text: str) -> bool:
-    begins = _PRINTED.match(text)
-    if begins is None or begins.lastgroup != "one":
-        return begins is not None
-    return any(found.start() >= begins.end() for found in _ANOTHER.finditer(text))
-
-
 _HEAD = 2000
 """Characters of a text that tell whether it is a body."""
 
@@ -134,10 +104,11 @@ def why_not_json(text: JSON, side: Side) -> str:
     """
     if not isinstance(text, str):
         return ""
-    if _is_printed(text):
+    pattern = _REQUEST if side == "request" else _RESPONSE
+    if is_printed(text, pattern.match):
         reason = "not JSON, but what Python prints of an object"
     else:
-        reason = _why_broken(text, _REQUEST if side == "request" else _RESPONSE)
+        reason = _why_broken(text, pattern)
     return reason and f"the {side} is not understood: it is {reason}; log the whole body as JSON"
 
 
@@ -247,9 +218,10 @@ def chat_request(
 
     ``None`` where nothing says which model it was for.
 
-    Only documented parameters are taken, without those that are null. Numbers and booleans that
-    the log wrote as text are parsed. Tools in the form of another API are left out, since the
-    library that wrote the log had converted them.
+    Only documented parameters are taken, without those that are null. Numbers, booleans, objects
+    and lists that the log wrote as text are parsed; what Python prints of an object or list is left
+    out. So are tools in the form of another API, since the library that wrote the log had converted
+    them, and what refers to tools that are not there (see `lacks_tools`).
 
     Args:
         messages: those of the request, if they are not among the members.
@@ -258,12 +230,16 @@ def chat_request(
     kinds = _kinds()
     body: JSONObject = {}
     for name, value in members.items():
-        if name not in kinds:
+        if name not in kinds or (name == "messages" and messages is not None):
             continue
         if kinds[name] and isinstance(value, (str, float)):
             value = _typed(kinds[name], value)
         if value is not None and not (name in _CONVERTED and _is_converted(name, value)):
             body[name] = value
+    for tools, names in _OF_TOOLS.items():
+        if tools not in body:
+            for name in names:
+                body.pop(name, None)
     if messages is not None:
         body["messages"] = messages
     if "model" not in body:
@@ -271,26 +247,46 @@ def chat_request(
     return body if body["model"] is not None else None
 
 
+def lacks_tools(body: JSONObject | None, members: Mapping[str, JSON]) -> bool:
+    """Whether tools that a log has among its members are not in the body made of them, so that it
+    is `Request.partial`. (It always is where a log may be without the tools that were sent.)
+    """
+    return body is not None and any(members.get(name) and name not in body for name in _OF_TOOLS)
+
+
 _NUMBER = re.compile(r"[+-]?\d{1,15}(?:\.\d{0,15})?(?:e[+-]?\d{1,2})?")
 _SWITCHES = {"true": True, "false": False}
+_OF_TOOLS = {"tools": ("tool_choice", "parallel_tool_calls"), "functions": ("function_call",)}
 # What libraries write for a limit that was not set.
 _UNSET = frozenset({"", "none", "null", "inf", "-inf", "infinity", "-infinity", "nan"})
 
 
 @cache
 def _kinds() -> dict[str, str]:
-    """The parameters, each with what a text in its place has to be parsed to; empty for nothing."""
+    """The parameters, each with what a text in its place has to be parsed to; empty for nothing.
+
+    Of ``text``, only a JSON object or list is parsed.
+    """
     kinds = {}
     for name, node in load("request").properties.items():
-        is_number = not node.types.isdisjoint(("number", "integer"))
-        kinds[name] = "number" if is_number else "boolean" if "boolean" in node.types else ""
+        if not node.types.isdisjoint(("number", "integer")):
+            kinds[name] = "number"
+        elif "boolean" in node.types:
+            kinds[name] = "boolean"
+        elif node.types.isdisjoint(("array", "object")):
+            kinds[name] = ""
+        else:
+            kinds[name] = "text" if "string" in node.types else "json"
     return kinds
 
 
 def _typed(kind: str, value: str | float) -> JSON:
     """The value of a parameter of a kind; ``None`` where it was not set."""
     if isinstance(value, float):
-        return value if kind == "boolean" or math.isfinite(value) else None
+        return value if kind != "number" or math.isfinite(value) else None
+    if kind in ("json", "text"):
+        inner = parsed(value)
+        return inner if kind == "text" or not isinstance(inner, str) else None
     text = value.strip().lower()
     if text in _UNSET:
         return None
@@ -309,6 +305,7 @@ def _model(response: JSON) -> JSON:
 
 
 _CONVERTED = frozenset({"tools", "tool_choice", "response_format"})
+_CHOSEN = ("function", "custom", "allowed_tools")
 
 
 def _is_converted(name: str, value: JSON) -> bool:
@@ -316,4 +313,8 @@ def _is_converted(name: str, value: JSON) -> bool:
         return not isinstance(value, list) or not all(
             isinstance(tool, dict) and ("function" in tool or "custom" in tool) for tool in value
         )
+    if name == "tool_choice":
+        if isinstance(value, str):
+            return value.startswith("{")  # printed by Python
+        return isinstance(value, dict) and value.get("type") not in _CHOSEN
     return isinstance(value, dict) and value.get("type", "any") in ("any", "tool")

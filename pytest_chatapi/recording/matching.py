@@ -53,6 +53,8 @@ class Matcher:
         for name in self.match_on:
             if name not in MATCHERS:
                 near = did_you_mean(name, MATCHERS) or f": use {', '.join(MATCHERS)}"
+                if "," in name:
+                    near = ": name each by itself, between spaces in an ini file"
                 raise SettingError(f"match_on cannot compare {name!r}{near}")
         self._ignored = JsonPaths(ignore_body)
         self._normalize = normalize_body

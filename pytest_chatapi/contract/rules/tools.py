@@ -216,7 +216,7 @@ def tool_finish_no_calls(facts: ChoiceFacts) -> Violation | None:
 @rule("C09")
 def tool_unknown_name(facts: ChoiceFacts) -> list[Violation] | None:
     ask, choice = facts.ask, facts.choice
-    if not ask.known or ask.choice == "none":  # K05
+    if not ask.known or not ask.tools_known or ask.choice == "none":  # K05
         return None
     violations = []
     for call in choice.all_calls:

@@ -1,7 +1,8 @@
-"""LiteLLM's StandardLoggingPayload, which its proxy and its callbacks log for each call.
+"""LiteLLM's StandardLoggingPayload, which its proxy and its callbacks log for each call, and rows
+of the proxy's table LiteLLM_SpendLogs, which are made of it.
 
 It holds what the library returned: of a stream the chunks joined, of an error the exception.
-Source: ``StandardLoggingPayload`` in litellm/types/utils.py.
+Sources: ``StandardLoggingPayload`` in litellm/types/utils.py, and litellm/proxy/spend_tracking.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 
+from pytest_chatapi.contract.body_tests import objects_in
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.reading.format import Origin, ValueFormat
@@ -16,15 +18,19 @@ from pytest_chatapi.reading.parts import printable
 from pytest_chatapi.reading.registry import NotAnExchange
 from pytest_chatapi.reading.shapes import (
     chat_request,
+    is_chat_request,
     is_completion,
     is_of_other_api,
+    lacks_tools,
     parsed,
     why_no_response,
     why_not_json,
 )
 
 _WRAPPER = "standard_logging_object"
-_REDACTED = b"redacted-by-litellm"
+_REDACTED = "redacted-by-litellm"
+_TRUNCATED = "(litellm_truncated "
+"""In a text that was too long for spend logs: in its middle, or of older versions at its end."""
 
 # What the names of call types contain, and the path of the API that it is.
 _PATHS = {
@@ -68,8 +74,16 @@ def _exchange(value: JSONObject, origin: Origin) -> Exchange:
     response = parsed(value.get("response"))
     if call_type not in ("completion", "acompletion"):
         return Exchange(Request(url=url), Response(body=response or None), assembled=True)
-    is_redacted = _REDACTED in (origin.text or json.dumps(value).encode())
-    request = Request(url=url, body=None if is_redacted else _body(value, response))
+    text = origin.text or json.dumps(value).encode()
+    is_redacted = _REDACTED.encode() in text
+    members = {} if is_redacted else _members(value)
+    body = chat_request(members, response=response) if members else None
+    if is_redacted or _TRUNCATED.encode() in text:
+        uncompared = _cover(response)
+        if body is not None:
+            uncompared |= _FOR_CALLS if _has_broken_grammar(body) else frozenset()
+            body = {name: item for name, item in body.items() if name not in uncompared}
+    request = Request(url=url, body=body, partial=lacks_tools(body, members))
     if is_completion(response):
         return Exchange(request, Response(body=response), assembled=True)
     failure = _failure(value)
@@ -91,19 +105,65 @@ def _path(call_type: str) -> str:
     return f"/{call_type}"
 
 
-def _body(value: JSONObject, response: JSON) -> JSON:
-    """The request, as far as it was logged; ``None`` if that is not far enough."""
+def _members(value: JSONObject) -> JSONObject:
+    """Those of the request, as far as it was logged; none if that is not far enough."""
+    model = value.get("model") or value.get("model_group") or None
     messages = parsed(value.get("messages"))
     if reason := why_not_json(messages, "request"):
         raise NotAnExchange(reason)
     if not isinstance(messages, list) or not messages:
-        return None
+        # Spend logs have the prompt in the body that the proxy received.
+        received = parsed(value.get("proxy_server_request"))
+        if not isinstance(received, dict) or not is_chat_request(received):
+            return {}
+        return {**received, "model": model or received.get("model")}
     if any(isinstance(message, str) for message in messages):
-        return None  # what its loggers make of an object: "Message(content=...)"
+        return {}  # what its loggers make of an object: "Message(content=...)"
     parameters = parsed(value.get("model_parameters"))
     members = parameters if isinstance(parameters, dict) else {}
-    model = value.get("model") or value.get("model_group") or None
-    return chat_request({**members, "model": model}, messages, response)
+    return {**members, "model": model, "messages": messages}
+
+
+def _cover(response: JSON) -> frozenset[str]:
+    """Replace what is incomplete in a completion, and return the parameters of the request that it
+    can no longer be compared with.
+    """
+    uncompared: frozenset[str] = frozenset()
+    for choice in objects_in(response.get("choices") if isinstance(response, dict) else None):
+        message = choice.get("message")
+        if not isinstance(message, dict):
+            continue
+        if _is_incomplete(message.get("content")) or _is_incomplete(message.get("refusal")):
+            choice.pop("logprobs", None)
+            uncompared |= _FOR_TEXT
+        for call in (message, *objects_in(message.get("tool_calls"))):
+            for kind in ("function", "function_call"):
+                inner = call.get(kind)
+                if isinstance(inner, dict) and _is_incomplete(inner.get("arguments")):
+                    inner["arguments"] = "{}"
+                    uncompared |= _FOR_CALLS
+            custom = call.get("custom")
+            if isinstance(custom, dict) and _is_incomplete(custom.get("input")):
+                uncompared |= _FOR_CALLS
+    return uncompared
+
+
+_FOR_TEXT = frozenset({"response_format", "logprobs", "top_logprobs"})
+_FOR_CALLS = frozenset(
+    {"tools", "functions", "tool_choice", "function_call", "parallel_tool_calls"}
+)
+
+
+def _is_incomplete(text: JSON) -> bool:
+    return isinstance(text, str) and (_TRUNCATED in text or text == _REDACTED)
+
+
+def _has_broken_grammar(body: JSONObject) -> bool:
+    """Whether the definition of a custom tool is incomplete. Of functions, only descriptions are
+    long enough for that.
+    """
+    tools = objects_in(body.get("tools"))
+    return any("custom" in tool and _TRUNCATED in json.dumps(tool["custom"]) for tool in tools)
 
 
 def _failure(value: JSONObject) -> Response | None:

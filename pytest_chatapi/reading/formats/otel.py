@@ -134,24 +134,28 @@ def _matches(value: JSONObject) -> bool:
 
 def _exchange(value: JSONObject, origin: Origin) -> Exchange:
     attributes = _attributes(value)
-    provider = printable(attributes.get("gen_ai.provider.name") or attributes.get("gen_ai.system"))
-    path = next((path for name, path in _OTHER.items() if provider.startswith(name)), CHAT_PATH)
-    if attributes.get("openai.api.type") == "responses":
-        path = "/v1/responses"
+    path = path_of(attributes)
     operation = attributes.get("gen_ai.operation.name", "chat")
     if operation != "chat" or not _matches(value):  # an agent, a tool: telemetry
         path = "/v1/traces"
     if path != CHAT_PATH:
         return Exchange(Request(url=path))
-    request = Request(url=_url(attributes), body=_body(attributes))
+    # Tools are recorded only on request, by a setting of their own.
+    request = Request(url=_url(attributes), body=_body(attributes), partial=True)
     messages = _list(attributes.get(_OUTPUT))
-    if messages is None or not all(map(_is_known, messages)) or _lack_calls(messages):
+    if messages is None or not all(map(is_known, messages)) or _lack_calls(messages):
         return Exchange(request, lacks="messages not understood")
     if not messages:
         return Exchange(request, None, assembled=True)
-    if "gen_ai.tool.definitions" not in attributes and any(map(_calls, messages)):
-        request.body = None  # tools are recorded only on request, by a setting of their own
     return Exchange(request, Response(body=_answer(attributes, messages)), assembled=True)
+
+
+def path_of(attributes: JSONObject) -> str:
+    """The path of the API that was called."""
+    provider = printable(attributes.get("gen_ai.provider.name") or attributes.get("gen_ai.system"))
+    if attributes.get("openai.api.type") == "responses":
+        return "/v1/responses"
+    return next((path for name, path in _OTHER.items() if provider.startswith(name)), CHAT_PATH)
 
 
 def _url(attributes: JSONObject) -> str:
@@ -163,29 +167,18 @@ def _url(attributes: JSONObject) -> str:
 
 def _body(attributes: JSONObject) -> JSON:
     """The request; ``None`` where it is cut off, or has parts that cannot be put into one."""
-    messages: list[JSON] = []
     instructions = _list(attributes.get("gen_ai.system_instructions"))
     asked, tools = _list(attributes.get(_INPUT)), _list(attributes.get("gen_ai.tool.definitions"))
     if instructions is None or asked is None or tools is None:
         return None
-    if not _is_known({"parts": instructions}) or not all(map(_has_name, tools)):
+    if not is_known({"parts": instructions}) or not all(map(_has_name, tools)):
+        return None
+    messages = conversation(asked)
+    if messages is None:
         return None
     if instructions:
-        messages.append({"role": "system", "content": _text(instructions)})
-    for message in asked:
-        if not _is_known(message, _KINDS | {"tool_call_response"}):
-            return None
-        parts = message["parts"]
-        results = [part for part in parts if part["type"] == "tool_call_response"]
-        if results and len(results) < len(parts):
-            return None
-        messages += [
-            {"role": "tool", "tool_call_id": part.get("id"), "content": _as_text(_result(part))}
-            for part in results
-        ]
-        if not results:
-            messages.append(_message(message))
-    if len(messages) < 1:
+        messages.insert(0, {"role": "system", "content": _text(instructions)})
+    if not messages:
         return None
     members: JSONObject = {
         name: attributes[f"gen_ai.request.{ours}"]
@@ -195,6 +188,30 @@ def _body(attributes: JSONObject) -> JSON:
     if tools:
         members["tools"] = [_tool(tool) for tool in tools]
     return chat_request(members, messages, {"model": attributes.get("gen_ai.response.model")})
+
+
+def conversation(asked: list[JSONObject]) -> list[JSON] | None:
+    """Messages of a request, with parts, as chat completions have them.
+
+    ``None`` where they have other parts, or calls or results without an id.
+    """
+    messages: list[JSON] = []
+    for message in asked:
+        if not is_known(message, _KINDS | {"tool_call_response"}):
+            return None
+        parts = message["parts"]
+        results = [part for part in parts if part["type"] == "tool_call_response"]
+        if results and len(results) < len(parts):
+            return None
+        if not all(isinstance(part.get("id"), str) for part in results + _calls(message)):
+            return None
+        messages += [
+            {"role": "tool", "tool_call_id": part["id"], "content": _as_text(_result(part))}
+            for part in results
+        ]
+        if not results:
+            messages.append(_message(message))
+    return messages
 
 
 def _result(part: JSONObject) -> JSON:
@@ -225,11 +242,7 @@ def _answer(attributes: JSONObject, messages: list[JSONObject]) -> JSONObject:
         )
     finishes = _finishes(attributes, messages)
     if len(messages) == 1:
-        message = _message(messages[0])
-        is_cut = finishes[0] in ("length", "content_filter")
-        for call, part in zip(message.get("tool_calls", ()), _calls(messages[0]), strict=False):
-            if is_cut or part.get("arguments") is None:  # not all of them, or not recorded
-                del call["function"]["arguments"]
+        message = lone_message(messages[0], finishes[0])
         return {"message": message, "finish_reason": finishes[0], "usage": usage}
     choices: list[JSON] = []
     for index, (one, finish) in enumerate(zip(messages, finishes, strict=True)):
@@ -237,6 +250,16 @@ def _answer(attributes: JSONObject, messages: list[JSONObject]) -> JSONObject:
         finish = finish or ("tool_calls" if "tool_calls" in message else "stop")
         choices.append({"index": index, "message": message, "finish_reason": finish})
     return {"object": "chat.completion", "choices": choices, **({"usage": usage} if usage else {})}
+
+
+def lone_message(message: JSONObject, finish: JSON) -> JSONObject:
+    """The message of a response, without arguments that are not whole or were not recorded."""
+    kept = _message(message)
+    is_cut = _FINISH.get(printable(finish), finish) in ("length", "content_filter")
+    for call, part in zip(kept.get("tool_calls", ()), _calls(message), strict=False):
+        if is_cut or part.get("arguments") is None:
+            del call["function"]["arguments"]
+    return kept
 
 
 def _finishes(attributes: JSONObject, messages: list[JSONObject]) -> list[_Finish]:
@@ -253,7 +276,7 @@ def _finishes(attributes: JSONObject, messages: list[JSONObject]) -> list[_Finis
     ]
 
 
-def _is_known(message: JSONObject, kinds: frozenset[str] = _KINDS) -> bool:
+def is_known(message: JSONObject, kinds: frozenset[str] = _KINDS) -> bool:
     """Whether `_message` takes all that is in a message.
 
     Without its content, which some instrumentations leave out, a text has only its type.
