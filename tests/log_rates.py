@@ -6,6 +6,7 @@ from typing import Any
 
 from figures_reports import HOSTILE
 
+from pytest_chatapi.contract.catalogue import rules
 from pytest_chatapi.contract.findings import Finding, Level
 from pytest_chatapi.errors import ReadError
 from pytest_chatapi.logs.changes import changes_of
@@ -16,6 +17,7 @@ from pytest_chatapi.logs.shown import Outcome
 
 START = 1793491200.0  # 2026-11-01
 HOUR = 3600.0
+EXERCISED = "+".join(["0", *(code for code in rules() if code[0] in "CJLSUK")])
 
 
 def found(code: str, level: Level = "error", **more: str) -> Finding:
@@ -32,7 +34,7 @@ def row(at: float, *findings: Finding, **more: Any) -> CheckedRow:
         "time": START + at * HOUR,
         "provider": "vllm-prod:8000",
         "model": "qwen3-8b",
-        "families": "CJLSUK",
+        "exercised": EXERCISED,
         "is_assembled": True,
         **more,
     }
@@ -45,7 +47,7 @@ def outcome(*limits: str, rows: list[CheckedRow] | None = None) -> Outcome:
         rows = [row(at / 2, *[found("U02")] * (at >= 240 and at % 8 == 0)) for at in range(480)]
         other = {"provider": "api.openai.com", "model": "gpt-5.2"}
         rows += [row(at, *[found("S07", "warning")] * (at == 7), **other) for at in range(240)]
-        rows.append(row(3, found("Q13", "note"), families="Q"))
+        rows.append(row(3, found("Q13", "note"), exercised="0+Q13"))
     rates = Rates(files=1)
     for one in rows:
         rates.count(one, "log.jsonl:7")

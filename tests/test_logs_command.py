@@ -144,6 +144,15 @@ def test_rows_that_could_not_have_a_finding_are_no_evidence(
     assert as_json(run, "--max-rate", f"{code}=1%", "log.jsonl")["limits"][0]["rows"] == 1
 
 
+def test_rows_that_do_not_show_usage_are_no_evidence_about_it(run: Run) -> None:
+    asked = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+    Path("log.jsonl").write_text(text_of([{"request": asked, "response": "Hi"}] * 4000))
+    _, out, _ = run("--max-rate", "U02=0.1%", "--max-rate", "S07=0.1%", "log.jsonl")
+    for code in ("U02", "S07"):
+        assert f"  {code} at most 0.1%: not exercised, no row could have it\n" in out
+    assert "not exercised by any row: usage, stream life cycle, event-stream framing," in out
+
+
 @pytest.mark.parametrize(
     ("code", "choice"),
     [
@@ -548,14 +557,25 @@ def test_what_was_done_is_not_done_again(run: Run, monkeypatch: pytest.MonkeyPat
     assert as_json(run, "--state", "state", "--profile", "compatible", "logs")["rows"] == 239
 
 
+def test_counts_of_an_earlier_form_are_counted_again(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("log.jsonl").write_text(text_of(ROWS[:9]))
+    for form, lines in ((1, 1), (2, 2), (2, 2)):
+        monkeypatch.setattr(files_module, "FORM", form)
+        assert as_json(run, "--state", "state", "log.jsonl")["rows"] == 9
+        assert len(Path("state").read_text().splitlines()) == lines
+
+
 @pytest.mark.parametrize(
     ("known", "edited"),
     [
         ('"assembled": 1', '"assembled": "x"'),
         ('"U02", "error"', '"U99", "error"'),
         ('"U02", "error"', '"U02", "bad"'),
-        ('"KQSU": 1', '"KQSU": -50'),
-        ('"KQSU": 1', '"KQSU": null'),
+        ('": 1}]], "found"', '": -50}]], "found"'),
+        ('": 1}]], "found"', '": null}]], "found"'),
+        ('"2026-11-06", {"', '"2026-11-06", {"KQSU'),
         ('"skipped": {}', '"skipped": []'),
         ('"the total is 1 too high"', "7"),
         (f"{START + 120 * 3600}.0", '"never"'),

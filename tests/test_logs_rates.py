@@ -29,7 +29,7 @@ def finding(code: str, level: Level = "error", message: str = "m") -> Finding:
 
 
 def row(at: int, *codes: tuple[str, Level], day: int = 0, **more: Any) -> CheckedRow:
-    kept: dict[str, Any] = {"provider": "p", "model": "m", "families": "TU", **more}
+    kept: dict[str, Any] = {"provider": "p", "model": "m", "exercised": "0+T08+U02+U06", **more}
     return CheckedRow(f"id-{at}", START + day * DAY + at, findings=[], **kept)._replace(
         findings=[finding(*code) for code in codes]
     )
@@ -90,7 +90,9 @@ def test_few_ids_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_rows_that_could_not_have_a_finding_are_not_counted_for_it() -> None:
-    rates = rates_of([row(1, ("T08", "error")), row(2, families="U"), row(3, families="U")])
+    rates = rates_of(
+        [row(1, ("T08", "error")), row(2, exercised="0+U02"), row(3, exercised="0+U02")]
+    )
     assert rates.by_group("T08") == {Group("p", "m", "2026-11-01"): Rate(1, 1)}
     assert rates.by_group("U02") == {Group("p", "m", "2026-11-01"): Rate(0, 3)}
     unread = CheckedRow("", None, "", "", [], problem="cut")
@@ -130,7 +132,7 @@ def test_a_limit_decides_by_the_interval(found: int, rows: int, says: str) -> No
     rates = Rates()
     for at in range(found):
         rates.count(row(at, ("U02", "error")))
-    rates.checked[Group("p", "m", "2026-11-01")]["TU"] += rows - found
+    rates.checked[Group("p", "m", "2026-11-01")]["0+T08+U02"] += rows - found
     (verdict,) = Limits(["U02=0.1%"]).verdicts(rates)
     assert (verdict.says, verdict.rate) == (says, Rate(found, rows))
 
@@ -169,7 +171,7 @@ def test_without_a_limit_any_error_is_too_much() -> None:
 
 
 def test_a_limit_that_no_row_could_exceed() -> None:
-    (verdict,) = Limits(["stream-done-missing=1%"]).verdicts(rates_of([row(0, families="U")]))
+    (verdict,) = Limits(["stream-done-missing=1%"]).verdicts(rates_of([row(0, exercised="0+U02")]))
     assert (verdict.code, verdict.says) == ("T08", "not exercised")
 
 

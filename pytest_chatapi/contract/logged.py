@@ -16,12 +16,16 @@ from pytest_chatapi.contract.rules.structured import check_structured
 from pytest_chatapi.contract.rules.text import check_text
 from pytest_chatapi.contract.rules.tools import check_calls
 from pytest_chatapi.contract.rules.usage import check_usage
-from pytest_chatapi.contract.wire import JSON
+from pytest_chatapi.contract.wire import JSON, JSONObject
 
-__all__ = ["check_logged_message", "is_in_logs", "is_logged_message"]
+__all__ = ["SummedUsage", "check_logged_message", "is_in_logs", "is_logged_message"]
 
 # A message may be empty with `length`, and the log does not have the finish_reason.
 _CHECKS = tuple(check for check in message.CHECKS if check[1] is not message.message_empty)
+
+
+class SummedUsage(JSONObject):
+    """Usage with a total that a reader added up: it is right, whatever the server sent."""
 
 
 def is_logged_message(body: JSON) -> bool:

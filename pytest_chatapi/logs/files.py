@@ -14,7 +14,7 @@ from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.wire import JSONObject
 from pytest_chatapi.contract.wording import mask, show, without_secrets
 from pytest_chatapi.errors import ReadError, SettingError
-from pytest_chatapi.logs.rates import Rates
+from pytest_chatapi.logs.rates import FORM, Rates
 from pytest_chatapi.logs.rows import row_hash, row_of, time_of, time_of_exchange, unread
 from pytest_chatapi.logs.sources import is_url, opened
 from pytest_chatapi.reading.mapping import Mapping
@@ -190,7 +190,7 @@ class State:
 
     def __init__(self, path: str, settings: JSONObject) -> None:
         self._path = Path(path)
-        text = json.dumps([__version__, settings], sort_keys=True, default=str)
+        text = json.dumps([__version__, FORM, settings], sort_keys=True, default=str)
         self._settings = row_hash(text.encode())
         self._done = {line["file"]: line for line in self._lines()}
 

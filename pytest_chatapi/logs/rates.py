@@ -16,13 +16,17 @@ from typing import NamedTuple
 from pytest_chatapi.contract.catalogue import FAMILIES, rules
 from pytest_chatapi.contract.findings import LEVELS, Finding
 from pytest_chatapi.contract.wire import JSON, JSONObject
+from pytest_chatapi.logs.exercised import could_have
 from pytest_chatapi.logs.rows import UNREAD, CheckedRow, row_hash, shown
 from pytest_chatapi.reading.mapped import Mapped
 
-__all__ = ["EXAMPLES", "Example", "Found", "Group", "Rate", "Rates", "day_of", "name_of"]
+__all__ = ["EXAMPLES", "FORM", "Example", "Found", "Group", "Rate", "Rates", "day_of", "name_of"]
 
 EXAMPLES = 3
 """Examples that are kept of each finding, of each group."""
+
+FORM = 2
+"""Of `Rates.to_json`, the bits of `exercised` included: a state of another form is not used."""
 
 _Z = 1.959964
 """Standard normal quantile of a two-sided interval of 95%."""
@@ -131,8 +135,8 @@ class Rates:
     """The counts of a log, or of a part of it.
 
     Attributes:
-        checked: number of checked rows of each group, by the rules they exercised (see
-            `CheckedRow.families`).
+        checked: number of checked rows of each group, by what they exercise (see
+            `CheckedRow.exercised`).
         found: by code, level and group. A row counts for a code once, with its worst level.
         skipped: rows that were not checked, by the API that they are of, or what they lack.
         left_out: rows that were not asked for, by the reason.
@@ -165,7 +169,7 @@ class Rates:
             self._add((UNREAD, "error", Group()), row, order, place, "", "", row.problem)
             return
         group = Group(row.provider, row.model, day_of(row.time))
-        self.checked[group][row.families] += 1
+        self.checked[group][row.exercised] += 1
         self.assembled += row.is_assembled
         self.unanswered += row.is_unanswered
         self.unasked += row.is_unasked
@@ -211,11 +215,13 @@ class Rates:
         return sum(found.rows for (code, *_), found in self.found.items() if code == UNREAD)
 
     def exercised(self, code: str) -> dict[Group, int]:
-        """How many rows of each group could have had a finding, without groups of none."""
+        """How many rows of each group could have had a finding, or any of a family, without groups
+        of none.
+        """
         if code == UNREAD:
             return {Group(): self.rows + self.skipped.total() + self.unread}
         rows = {
-            group: sum(n for families, n in counts.items() if _could_have(families, code))
+            group: sum(n for exercised, n in counts.items() if could_have(exercised, code))
             for group, counts in self.checked.items()
         }
         return {group: n for group, n in rows.items() if n}
@@ -317,6 +323,8 @@ class Rates:
         """
         rates = cls()
         for provider, model, day, counts in data["checked"]:
+            for exercised in counts:
+                could_have(exercised, "S")  # or it is not one
             rates.checked[Group(provider, model, day)] = _counter(counts)
         for code, level, provider, model, day, rows, first, last, examples in data["found"]:
             if (code != UNREAD and code not in rules()) or level not in LEVELS:
@@ -345,17 +353,6 @@ def _count(value: JSON) -> int:
     if not isinstance(value, int) or value < 0:
         raise ValueError(f"{value!r} is not a count")
     return value
-
-
-# What an answer may have although nothing asks for it is held against all answers (S), or all whose
-# request is known (K).
-_UNASKED = {"C08": "S", "C09": "K", "L05": "K"}
-
-
-@lru_cache(4096)
-def _could_have(families: str, code: str) -> bool:
-    letters, *ignored = families.split("-")
-    return _UNASKED.get(code, code[0]) in letters and code not in ignored
 
 
 def _severity(level: str) -> int:

@@ -11,13 +11,13 @@ from hashlib import blake2b
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from pytest_chatapi.contract.assemble import Answer
 from pytest_chatapi.contract.check import CheckResult
 from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.findings import Finding
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.contract.wording import mask, shortened
 from pytest_chatapi.errors import ReadError
+from pytest_chatapi.logs.exercised import exercised_by
 
 __all__ = [
     "UNREAD",
@@ -49,11 +49,8 @@ class CheckedRow(NamedTuple):
         findings: those that the settings keep.
         skipped: why it was not checked (see `Report.skipped`); empty if it was.
         problem: why it could not be read; empty if it was.
-        families: the letters of the rules that it exercised: those about streams are exercised by
-            none but a stream, those about tool calls where tools are offered or called, those about
-            structured output and log probabilities where there are any or should be, those about
-            the wire by nothing that a log assembled. Then each rule that is left out for the row's
-            file, or that could not be checked as its tools are unknown, after a ``-``.
+        exercised: the rules whose finding it could have had (see `exercised_by`), then each one
+            that is left out for the row's file, after a ``-``.
         is_assembled: see `Exchange.assembled`.
         is_unanswered: it has no response, so only its request was checked.
         is_unasked: see `Exchange.is_unasked`.
@@ -66,7 +63,7 @@ class CheckedRow(NamedTuple):
     findings: list[Finding]
     skipped: str = ""
     problem: str = ""
-    families: str = ""
+    exercised: str = ""
     is_assembled: bool = False
     is_unanswered: bool = False
     is_unasked: bool = False
@@ -79,7 +76,7 @@ def row_of(
 
     Args:
         kept: the findings that the settings keep.
-        ignored: the rules that are left out for its file, as `CheckedRow.families` has them.
+        ignored: the rules that are left out for its file, as `CheckedRow.exercised` has them.
     """
     row = _row(exchange)
     is_shown = bool(kept) or result.kind is None  # else nobody asks for its name
@@ -94,52 +91,11 @@ def row_of(
         kept,
         result.api if result.kind is None else "",
         "",
-        _families(exchange, result) + ignored,
+        exercised_by(exchange, result) + ignored,
         exchange.assembled,
         exchange.response is None,
         exchange.is_unasked,
     )
-
-
-def _families(exchange: Exchange, result: CheckResult) -> str:
-    """See `CheckedRow.families`; in the order of the alphabet."""
-    request, response, answer = exchange.request, exchange.response, result.answer
-    letters = "Q" if request is not None and request.body is not None else ""
-    if response is not None:
-        if answer is not None:
-            letters += "SUK" if letters else "SU"
-            letters += _exercised_by(answer)
-        elif response.status < 400:
-            letters += "DS"
-        if not exchange.assembled:
-            letters += "HX" if response.status >= 400 else "H"
-            if answer is not None and answer.streamed:
-                letters += "T" if response.chunks is not None else "ET"
-    if result.findings:
-        letters += "".join([finding.code[0] for finding in result.findings])
-    is_without = answer is not None and not answer.ask.tools_known
-    return _sorted(letters) + ("-C09" if is_without else "")
-
-
-def _exercised_by(answer: Answer) -> str:
-    """The families of what only some answers have: C, J and L. (What is missing is a finding, whose
-    letter is added.)
-    """
-    ask, choices = answer.ask, answer.choices.values()
-    letters = "" if ask.format is None else "J"
-    if not _TOOLS.isdisjoint(ask.members) or any(choice.called for choice in choices):
-        letters += "C"
-    if any(choice.logprobs for choice in choices):
-        letters += "L"
-    return letters
-
-
-_TOOLS = {"tools", "functions"}
-
-
-@lru_cache(4096)
-def _sorted(letters: str) -> str:
-    return "".join(sorted(set(letters)))
 
 
 def unread(error: ReadError) -> CheckedRow:

@@ -235,10 +235,9 @@ def remarks_of(outcome: Outcome) -> list[str]:
 
 def _not_exercised(rates: Rates) -> str:
     """The families of rules that no row exercised."""
-    shown = {families for counts in rates.checked.values() for families in counts}
-    letters = set("".join(families.partition("-")[0] for families in shown))
     # Lists of models are no part of a log.
-    idle = [name for letter, name in FAMILIES.items() if letter not in letters and letter != "D"]
+    families = [letter for letter in FAMILIES if letter != "D"]
+    idle = [FAMILIES[letter] for letter in families if not rates.exercised(letter)]
     return ", ".join(idle)
 
 

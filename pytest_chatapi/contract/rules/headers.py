@@ -11,15 +11,20 @@ from pytest_chatapi.contract.ledger import Ledger
 from pytest_chatapi.contract.rules.registry import Violation, checks, rule
 from pytest_chatapi.contract.wording import ABSENT, is_placeholder
 
-__all__ = ["check_headers"]
+__all__ = ["check_headers", "is_bare"]
 
 # A recording with only these, or none, has dropped the others, so none is missing.
 _BARE = {"content-type", "content-length", "transfer-encoding", "date"}
 
 
+def is_bare(headers: Mapping[str, str]) -> bool:
+    """Whether a recording has dropped headers, so that nothing can be told from those it has."""
+    return headers.keys() <= _BARE
+
+
 def check_headers(ledger: Ledger, headers: Mapping[str, str], status: int) -> None:
     """H01, H02 and X05, none of which is about the headers of a bare recording."""
-    if not headers.keys() <= _BARE:
+    if not is_bare(headers):
         ledger.run(CHECKS, HeaderFacts(headers, status, ledger.profile.name))
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from pytest_chatapi.contract.body_tests import objects_in
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
+from pytest_chatapi.contract.logged import SummedUsage
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.reading.format import Origin, ValueFormat
 from pytest_chatapi.reading.formats.exchange import CHAT_PATH
@@ -234,11 +235,11 @@ def _answer(attributes: JSONObject, messages: list[JSONObject]) -> JSONObject:
     usage = None
     if all(type(count) is int and count > 0 for count in counts):
         prompt, completion = counts
-        usage = {
-            "prompt_tokens": prompt,
-            "completion_tokens": completion,
-            "total_tokens": prompt + completion,  # type: ignore[operator]
-        }
+        usage = SummedUsage(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            total_tokens=prompt + completion,  # type: ignore[operator]
+        )
     finishes = _finishes(attributes, messages)
     if len(messages) == 1:
         message = lone_message(messages[0], finishes[0])
