@@ -194,7 +194,8 @@ def test_a_message_alone_is_held_against_the_request() -> None:
         exchange = one({"request": {**ASKED, "response_format": JSON_ONLY}, "response": response})
         assert alarms(exchange) == ["J02"]
         assert alarms(one({"request": ASKED, "response": response})) == []
-    value = {"input": ASKED, "output": {"role": "assistant", "content": None}}
+    asked = {**ASKED, "response_format": JSON_ONLY}
+    value = {"input": asked, "output": {"role": "assistant", "content": None}}
     assert alarms(one(value)) == []  # the log does not say why it is empty
 
 
@@ -540,6 +541,7 @@ def test_the_whole_request_may_be_beside_its_response(key: str) -> None:
         {"seed": "a3"},
         {"stop": False},
         {"prediction": {"label": "a"}},
+        {"audio": {"path": "a.wav"}},
         {"tools": ["weather"]},
         {"response_format": "json"},
         {"max_tokens": 100.0},
@@ -565,9 +567,16 @@ def test_parameters_of_a_flat_request() -> None:
     assert exchange.request.body == {**ASKED, "n": 2, "tools": [TOOL]}
     assert alarms(exchange) == []
     assert alarms(one({**value, "n": 3})) == ["K01"]
+    audio = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "mp3"}}
+    assert alarms(one({**ASKED, **audio, "response": completion()})) == []
     second = json.loads(json.dumps(chunks()[:3]).replace('"index": 0', '"index": 1'))
-    value = {**ASKED, "stream": True, "n": 2, "response": second + chunks()}
-    assert alarms(one(value)) == []
+    streamed = second + chunks()
+    events = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in streamed) + "data: [DONE]\n\n"
+    for response in (streamed, events):
+        value = {**ASKED, "stream": True, "n": 2, "response": response}
+        assert not {*alarms(one(value))} & {"K01", "T12"}
+    events = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks()) + "data: [DONE]\n\n"
+    assert "K01" not in alarms(one({**value, "n": 17, "response": events}))
 
 
 @pytest.mark.parametrize("tools", [{}, {"tools": None}, {"tools": ["weather"]}])

@@ -129,7 +129,7 @@ def check_logged_message(ledger: Ledger, ask: Ask, body: JSON) -> Answer:
     if choice.called or choice.content.markup:
         check_calls(ledger, facts)
     if ask.known:
-        if ask.format is not None:
+        if ask.format is not None and choice.content.any:  # a log may leave a refusal out
             check_structured(ledger, facts)
         check_choice(ledger, facts)
     return answer

@@ -193,7 +193,7 @@ def _addressed(request: Request, response: Response, value: JSONObject) -> Reque
 _MESSAGES = ("messages", "input", "inputs", "prompt")
 _PARAMETERS = ("parameters", "params", "model_parameters", "invocation_params", "kwargs")
 # Parameters whose names logs give to what is their own.
-_OWN = frozenset({"audio", "messages", "metadata", "moderation", "prediction", "store", "user"})
+_OWN = frozenset({"messages", "metadata", "moderation", "prediction", "store", "user"})
 
 
 def sent_beside(value: JSONObject, response: JSON) -> JSONObject | None:
@@ -248,9 +248,10 @@ def _flat_body(value: JSONObject, messages: JSON, response: JSON) -> JSONObject 
     A member that has a parameter's name, but not its type, is the log's own.
     """
     known, stated = load("request").properties, _stated(value)
+    own = _OWN if "modalities" in value else _OWN | {"audio"}
     members: JSONObject = {}
     for name, item in value.items():
-        if name in known and name not in stated and name not in _OWN:
+        if name in known and name not in stated and name not in own:
             types = known[name].types
             members[name] = parsed(item) if "object" in types or "string" not in types else item
     if not isinstance(members.get("model", ""), str):
@@ -273,6 +274,8 @@ def _fitting(body: JSON, response: Response, value: JSONObject) -> JSON:
     answers = [one for one in response.chunks or [response.body] if isinstance(one, dict)]
     if "n" in value and "n" in body:
         indexes = {str(one.get("index", at)) for at, one in enumerate(_choices(answers))}
+        if isinstance(response.body, str):
+            indexes = {*_INDEX.findall(response.body)}
         if len(indexes) != body["n"]:
             del body["n"]
     if "tools" in body or "functions" in body:
@@ -291,6 +294,7 @@ def _choices(answers: list[JSONObject]) -> Iterator[JSONObject]:
 
 
 _OF_CALLS = ("tool_calls", "function_call")
+_INDEX = re.compile(r'"index"\s*:\s*(\d+)')
 _CALLS = re.compile(r'"(?:tool_calls"\s*:\s*\[\s*|function_call"\s*:\s*)\{')
 
 
