@@ -36,6 +36,7 @@ TOOL = {
 JSON_ONLY = {"type": "json_schema", "json_schema": {
     "name": "city", "strict": True, "schema": TOOL["function"]["parameters"],
 }}  # fmt: skip
+PLAIN = {"role": "assistant", "content": "Hi"}
 USAGE = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
 FRAME = {"id": "chatcmpl-L1", "created": 1766496292, "model": "gpt-5.2-2025-12-11"}
 
@@ -194,8 +195,104 @@ def test_a_message_alone_is_held_against_the_request() -> None:
         exchange = one({"request": {**ASKED, "response_format": JSON_ONLY}, "response": response})
         assert alarms(exchange) == ["J02"]
         assert alarms(one({"request": ASKED, "response": response})) == []
-    value = {"input": ASKED, "output": {"role": "assistant", "content": None}}
+    asked = {**ASKED, "response_format": JSON_ONLY}
+    value = {"input": asked, "output": {"role": "assistant", "content": None}}
     assert alarms(one(value)) == []  # the log does not say why it is empty
+
+
+MODEL, MESSAGES = ASKED["model"], ASKED["messages"]
+COUNTS = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 99}
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        ({"content": "Hi", "model": "m"}, []),
+        ({"content": "Hi", "model": "m", "usage": USAGE}, []),
+        ({"content": "Hi", "model": "m", "usage": COUNTS}, ["U02"]),
+        ({"content": "Hi", "usage": {"prompt_tokens": 9, "total_tokens": -1}}, []),
+        ({"text": "Hi", "id": "c1", "usage": COUNTS}, ["U02"]),
+        ({"content": "It is \ufffd", "status": "success"}, ["S15"]),
+        ({"content": None, "tool_calls": [call("train", "{bad")]}, ["C09", "C03"]),
+        ({"content": "One moment", "tool_calls": [call("train")]}, ["C09"]),
+        ({"tool_calls": [call()], "model": "m"}, []),
+        ({"content": None, "function_call": call("train")["function"]}, ["C09"]),
+        ({"content": "", "tool_calls": []}, []),
+        ({"content": None, "tool_calls": []}, []),
+        ({**PLAIN, "usage": COUNTS}, ["U02"]),
+    ],
+)
+@pytest.mark.parametrize("url", ["", "http://127.0.0.1:8000/v1/chat/completions"])
+def test_what_a_log_made_of_a_response_is_a_message(
+    response: Any, expected: list[str], url: str
+) -> None:
+    asked = {**ASKED, "tools": [TOOL]}
+    exchange = one({"request": asked, "response": response, "url": url})
+    assert exchange.assembled
+    assert alarms(exchange) == expected
+
+
+@pytest.mark.parametrize("response", ["Hi", {"content": "Hi"}, PLAIN])
+def test_the_tokens_of_a_message_may_be_beside_it(response: Any) -> None:
+    for usage, expected in ((COUNTS, ["U02"]), (USAGE, []), ({"total_tokens": 99}, []), (5, [])):
+        assert alarms(one({"request": ASKED, "response": response, "usage": usage})) == expected
+
+
+@pytest.mark.parametrize("finish", ["length", "content_filter", "max_tokens"])
+def test_a_message_that_was_cut_off_need_not_be_whole(finish: str) -> None:
+    asked = {**ASKED, "response_format": JSON_ONLY}
+    cut = {"content": '{"city', "finish_reason": finish}
+    for response in (cut, {**cut, "role": "assistant"}):
+        assert alarms(one({"request": asked, "response": response})) == []
+        ended = {**response, "finish_reason": "stop"}
+        assert alarms(one({"request": asked, "response": ended})) == ["J02"]
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ({"content": [{"type": "text", "text": "Os"}, {"type": "text", "text": "lo"}]}, ["J02"]),
+        ({"content": [{"type": "text", "text": '{"city": "Oslo"}'}]}, []),
+        ({"content": "", "tool_calls": [call(arguments={"town": "Oslo"})]}, ["C10"]),  # type: ignore[arg-type]
+        ({"content": "", "tool_calls": [call(arguments={"city": "Oslo"})]}, []),  # type: ignore[arg-type]
+        ({"content": '{"city": "Oslo"}', "tool_calls": []}, []),
+    ],
+)
+def test_what_a_library_parsed_is_checked_as_it_was(message: Any, expected: list[str]) -> None:
+    asked = {**ASKED, "tools": [TOOL], "response_format": JSON_ONLY}
+    value = {"request": asked, "response": {"role": "assistant", **message}}
+    assert alarms(one(value)) == expected
+    output = {"role": "assistant", **message}
+    assert alarms(one(observation(input=asked, output=output))) == expected
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": {"city": "Oslo"}},
+        {"content": 5},
+        {"content": [{"type": "text", "text": "Hi"}, {"type": "tool-call", "toolName": "f"}]},
+        {"content": ["Hi"]},
+        {"content": [{"type": "text", "text": None}]},
+        {"content": None, "tool_calls": [{"id": "t1", "name": "weather", "args": {}}]},
+        {"content": None, "tool_calls": [call(), "weather"]},
+        {"content": None, "tool_calls": "weather"},
+        {"content": None, "tool_calls": [{"id": "t1", "function": {"arguments": "{}"}}]},
+        {"content": None, "tool_calls": [call(arguments=5)]},  # type: ignore[arg-type]
+        {"content": None, "function_call": "weather"},
+        {"parts": [{"type": "blob", "content": "R0lG"}]},
+    ],
+)
+def test_a_message_in_a_form_of_a_librarys_own_is_counted(message: Any) -> None:
+    message = {"role": "assistant", **message}
+    asked = {**ASKED, "tools": [TOOL]}
+    for value in (
+        {"request": asked, "response": message},
+        {"request": asked, "output": message},
+        observation(input=asked, output=message),
+    ):
+        result = check_exchange(one(value))
+        assert (result.kind, result.api) == (None, "messages not understood")
 
 
 NO_BODY = ", and none of them is the body"
@@ -486,6 +583,121 @@ def test_a_body_may_be_the_text_of_a_text() -> None:
     )
 
 
+@pytest.mark.parametrize("key", ["response", "result"])
+@pytest.mark.parametrize("name", ["messages", "input"])
+@pytest.mark.parametrize("parameters", ["params", "kwargs", "model_parameters"])
+def test_parameters_may_have_an_object_of_their_own(parameters: str, key: str, name: str) -> None:
+    called = completion(tool_calls=[call()], content=None)
+    called["choices"][0]["finish_reason"] = "tool_calls"
+    two = completion()
+    two["choices"].append({**two["choices"][0], "index": 1})
+    for stated, response, expected in (
+        ({"response_format": JSON_ONLY}, completion(), ["J02"]),
+        ({"tools": [TOOL]}, called, []),
+        ({"n": 2}, two, []),
+        ({"n": 2}, completion(), ["K01"]),
+        ({"temperature": 3}, completion(), ["Q00"]),
+    ):
+        for told in (stated, json.dumps(stated)):
+            value = {"model": MODEL, name: MESSAGES, parameters: told, key: response}
+            assert alarms(one(value)) == expected
+
+
+@pytest.mark.parametrize("key", ["response", "result"])
+def test_the_whole_request_may_be_beside_its_response(key: str) -> None:
+    asked = {**ASKED, "response_format": JSON_ONLY}
+    for value in ({"kwargs": asked}, {"messages": MESSAGES, "sent": json.dumps(asked)}):
+        assert alarms(one({**value, key: completion()})) == ["J02"]
+    earlier = {"messages": [{"role": "user", "content": "Hey"}], "response_format": JSON_ONLY}
+    assert alarms(one({**ASKED, "previous": earlier, "response": completion()})) == []
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"user": 42},
+        {"metadata": {"attempt": 2}},
+        {"store": "redis"},
+        {"n": 17},
+        {"n": "17"},
+        {"seed": "a3"},
+        {"stop": False},
+        {"prediction": {"label": "a"}},
+        {"audio": {"path": "a.wav"}},
+        {"tools": ["weather"]},
+        {"response_format": "json"},
+        {"max_tokens": 100.0},
+        {"model": {"name": "m"}},
+    ],
+)
+@pytest.mark.parametrize("key", ["response", "result"])
+def test_members_of_a_log_that_are_named_like_parameters(own: Any, key: str) -> None:
+    value = {**ASKED, **own, key: completion()}
+    assert alarms(one(value)) == []
+    assert alarms(one({**value, "temperature": 3})) == ["Q00"]
+    (name,) = own
+    if name not in ("model", "metadata"):  # in a request it is a parameter
+        assert {*alarms(one({"request": {**ASKED, **own}, key: completion()}))} & {"K01", "Q00"}
+
+
+def test_parameters_of_a_flat_request() -> None:
+    two = completion()
+    two["choices"].append({**two["choices"][0], "index": 1})
+    value = {**ASKED, "n": 2, "tools": json.dumps([TOOL]), "response": two}
+    exchange = one(value)
+    assert exchange.request is not None
+    assert exchange.request.body == {**ASKED, "n": 2, "tools": [TOOL]}
+    assert alarms(exchange) == []
+    assert alarms(one({**value, "n": 3})) == ["K01"]
+    audio = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "mp3"}}
+    assert alarms(one({**ASKED, **audio, "response": completion()})) == []
+    second = json.loads(json.dumps(chunks()[:3]).replace('"index": 0', '"index": 1'))
+    streamed = second + chunks()
+    events = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in streamed) + "data: [DONE]\n\n"
+    for response in (streamed, events):
+        value = {**ASKED, "stream": True, "n": 2, "response": response}
+        assert not {*alarms(one(value))} & {"K01", "T12"}
+    events = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks()) + "data: [DONE]\n\n"
+    assert "K01" not in alarms(one({**value, "n": 17, "response": events}))
+
+
+@pytest.mark.parametrize("tools", [{}, {"tools": None}, {"tools": ["weather"]}])
+def test_a_log_that_left_its_tools_out_shows_no_unknown_call(tools: Any) -> None:
+    called = completion(tool_calls=[call()], content=None)
+    called["choices"][0]["finish_reason"] = "tool_calls"
+    delta = {"role": "assistant", "tool_calls": [{"index": 0, **call()}]}
+    streamed = chunks()
+    streamed[0]["choices"][0]["delta"] = delta
+    streamed[2]["choices"][0]["finish_reason"] = "tool_calls"
+    events = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in streamed)
+    for response in (
+        called,
+        json.dumps(called),
+        {"content": None, "tool_calls": [call()]},
+        {"content": None, "function_call": call()["function"]},
+        streamed,
+        events + "data: [DONE]\n\n",
+    ):
+        exchange = one({**ASKED, "stream": True, **tools, "response": response})
+        assert "C09" not in alarms(exchange)
+        assert exchange.request is not None
+        assert exchange.request.body is None
+        exchange = one({"request": ASKED, "response": response})
+        assert "C09" in alarms(exchange)
+
+
+def test_a_list_of_chunks_may_be_the_body_of_http() -> None:
+    for headers, expected in (
+        ({}, ["U02"]),
+        ({"content-type": "text/event-stream"}, ["U02"]),
+        ({"content-type": "application/json"}, ["S00"]),
+    ):
+        response = {"status": 200, "headers": headers, "body": chunks(14)}
+        exchange = one({"request": {"body": STREAMED}, "response": response})
+        assert not exchange.assembled
+        assert alarms(exchange) == expected
+
+
 def test_messages_may_be_text() -> None:
     value = {"model": "gpt-5.2", "messages": json.dumps(ASKED["messages"]), "temperature": 3}
     assert alarms(one({**value, "response": completion()})) == ["Q00"]
@@ -512,7 +724,6 @@ CLAUDE = {
 }  # fmt: skip
 TO_CLAUDE = {"model": "claude-test", "max_tokens": 9, "messages": ASKED["messages"]}
 CLAUDE_TOOLS = [{"name": "weather", "input_schema": {"type": "object"}}]
-PLAIN = {"role": "assistant", "content": "Hi"}
 
 
 @pytest.mark.parametrize(
@@ -587,6 +798,18 @@ def test_a_choice_with_text_and_a_message_is_one_of_a_chat() -> None:
 def test_two_responses_are_no_log() -> None:
     with pytest.raises(ReadError, match="not a recording in a known format"):
         one({"chosen": completion(), "rejected": completion()})
+    with pytest.raises(ReadError, match="chosen and rejected could be it; name it `response`"):
+        one({"request": ASKED, "chosen": completion(), "rejected": completion()})
+    # Where one is called the response, the other is something else.
+    assert alarms(one({"request": ASKED, "response": completion(), "raw": completion(14)})) == []
+
+
+@pytest.mark.parametrize("key", ["completion", "output", "result"])
+def test_the_response_to_a_request_may_have_another_name(key: str) -> None:
+    for request in (ASKED, {"url": "/v1/chat/completions", "body": ASKED}):
+        for response in (completion(14), json.dumps(completion(14)), chunks(14)):
+            assert alarms(one({"request": request, key: response})) == ["U02"]
+    assert one({"request": ASKED, key: "Hi"}).response is None
 
 
 # -- LiteLLM -----------------------------------------------------------------------------

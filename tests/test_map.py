@@ -168,6 +168,7 @@ ENVELOPE = {"status": 200, "headers": {"content-type": "application/json", "x-re
         (ENVELOPE | {"body": ANSWER}, ENVELOPE | {"body": WRONG}, "U02"),
         (ENVELOPE | {"body": json.dumps(ANSWER)}, json.dumps(ENVELOPE | {"body": WRONG}), "U02"),
         ({"request": {}, "response": ENVELOPE | {"body": ANSWER}}, WRONG, "U02"),
+        ({"status": 200, "body": CHUNKS}, {"status": 200, "body": CHUNKS[:1]}, "T05"),
     ],
 )
 def test_what_a_response_may_be(clean: Any, broken: Any, code: str, tmp_path: Path) -> None:

@@ -530,11 +530,33 @@ def test_raw_chunk_lines(tmp_path: Path) -> None:
     assert list(piped.response.chunks or ()) == chunks
 
 
+@pytest.mark.parametrize(
+    ("first", "is_stream"),
+    [
+        ({"choices": []}, None),
+        ({"object": "", "choices": [], "prompt_filter_results": []}, None),
+        ({"object": "chat.completion", "choices": []}, False),
+        ({"object": "chat.completion", "choices": [{"index": 0}]}, False),
+        ({"object": "text_completion", "choices": [{"text": "Hi"}]}, False),
+        ({"choices": [{"text": "Hi"}]}, False),
+        ({"object": "chat.completion", "choices": [{"delta": {}}]}, True),
+        ({"choices": [{"delta": {}, "text": "Hi"}]}, True),
+        ({"choices": [{"index": 0, "finish_reason": "stop"}]}, True),
+    ],
+)
+def test_the_first_line_with_choices_tells_whether_the_lines_are_chunks(
+    first: Any, is_stream: bool | None, tmp_path: Path
+) -> None:
+    whole, chunk = {"choices": [{"message": {}}]}, {"choices": [{"delta": {}}]}
+    for below, streams in ((whole, False), (chunk, True)):
+        text = "\n\n".join(map(json.dumps, [first, below, below]))
+        count = 1 if is_stream or (is_stream is None and streams) else 3
+        assert len(of(text, tmp_path)) == count
+
+
 def test_a_list_of_exchanges_or_bodies(tmp_path: Path) -> None:
     text = "[\n" + line() + ",\n" + line() + "\n]\n"
     assert len(of(text, tmp_path)) == 2
-    lines = of(GOT + "\n" + GOT.replace("[]", '[{"message":{}}]') + "\n", tmp_path)
-    assert [e.source.index for e in lines if e.source] == [0]  # two chunks of nothing: a stream
     whole = GOT.replace("[]", '[{"message":{}}]')
     lines = of(whole + "\n" + whole + "\n", tmp_path)
     assert [e.response.body for e in lines if e.response] == [whole.encode()] * 2

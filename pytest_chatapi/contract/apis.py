@@ -45,7 +45,7 @@ from pytest_chatapi.contract.rules.models import (
     model_object,
 )
 
-__all__ = ["CHAT", "ENDPOINTS", "OTHER_APIS", "UNANSWERED", "UNKNOWN", "Endpoint"]
+__all__ = ["CHAT", "ENDPOINTS", "NOT_UNDERSTOOD", "OTHER_APIS", "UNANSWERED", "UNKNOWN", "Endpoint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,3 +336,6 @@ UNKNOWN = Endpoint("unknown", "")
 
 UNANSWERED = Endpoint("unanswered", "")
 """A request without a body that got no response: there is nothing in it to check."""
+
+NOT_UNDERSTOOD = Endpoint("messages not understood", "")
+"""A message out of a log, which has its text or its calls in a form of the log's own."""

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pytest_chatapi.contract.apis import (
     CHAT,
     ENDPOINTS,
+    NOT_UNDERSTOOD,
     OTHER_APIS,
     UNANSWERED,
     UNKNOWN,
@@ -18,6 +19,7 @@ from pytest_chatapi.contract.apis import (
 )
 from pytest_chatapi.contract.body_tests import asks_chat, is_list, may_be_chat, objects_in
 from pytest_chatapi.contract.exchange import Exchange, Request, Response, fold_headers
+from pytest_chatapi.contract.logged import is_logged_message, is_understood
 from pytest_chatapi.contract.sse import decode_sse, looks_like_sse
 from pytest_chatapi.contract.wire import JSON, JSONObject
 
@@ -71,7 +73,8 @@ def row_of(exchange: Exchange) -> Endpoint:
 
 
 def checked_row_of(exchange: Exchange) -> Endpoint:
-    """As `row_of`, but `UNANSWERED` where there is nothing to check: no response, no body.
+    """As `row_of`, but `UNANSWERED` where there is nothing to check: no response, no body; and
+    `NOT_UNDERSTOOD` for a message of a log that cannot be.
 
     Where the recording says what it lacks, the row has that as its name.
     """
@@ -79,6 +82,9 @@ def checked_row_of(exchange: Exchange) -> Endpoint:
         row = row_of(exchange)
         return row if row.check is None else Endpoint(exchange.lacks, "")
     request, response = exchange.request, exchange.response
+    if exchange.assembled and response is not None and is_logged_message(response.body):
+        row = row_of(exchange)
+        return row if row.check is None or is_understood(response.body) else NOT_UNDERSTOOD
     if response is None and (request is None or request.body is None):
         row = row_of(exchange)
         return row if row.check is None else UNANSWERED

@@ -243,7 +243,8 @@ def _of_answer(exchange: Exchange, answer: Answer) -> int:
         shown |= _MODELS
     for choice in answer.choices.values():
         shown |= _of_choice(choice)
-        if ask.format is not None and is_to_be_json(ask, answer, choice):
+        has_text = choice.content.any or shown & _FRAME  # of a logged message, text alone is judged
+        if ask.format is not None and has_text and is_to_be_json(ask, answer, choice):
             shown |= _TO_BE_JSON if ask.format == "json_object" else _TO_FIT
     if usage is not None:
         shown |= _of_usage(usage)

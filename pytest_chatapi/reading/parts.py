@@ -9,7 +9,7 @@ from pytest_chatapi.contract.exchange import fold_headers
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.reading.bodies import BodyProblem
 
-__all__ = ["from_base64", "header_pairs", "headers_of", "printable", "status_of"]
+__all__ = ["from_base64", "header_pairs", "headers_of", "printable", "status_code", "status_of"]
 
 
 def headers_of(headers: JSON) -> dict[str, str]:
@@ -52,7 +52,12 @@ def header_pairs(headers: JSON) -> list[tuple[str, str]]:
 
 def status_of(part: JSONObject) -> int:
     """The status code of a response; 200 where none is recorded, below 100 where none came."""
-    status = part.get("status", part.get("status_code", part.get("statusCode")))
+    status = status_code(part.get("status", part.get("status_code", part.get("statusCode"))))
+    return 200 if status is None else status
+
+
+def status_code(status: JSON) -> int | None:
+    """The status code that a value is, as a number, a text or an object; else ``None``."""
     if isinstance(status, dict):
         status = status.get("code", status.get("status_code"))
     if isinstance(status, str) and status.strip()[:3].isdecimal():
@@ -61,7 +66,7 @@ def status_of(part: JSONObject) -> int:
         status = int(status)
     if isinstance(status, int) and not isinstance(status, bool) and 0 <= status <= 999:
         return status
-    return 200
+    return None
 
 
 def from_base64(text: JSON) -> bytes:

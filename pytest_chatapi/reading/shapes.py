@@ -168,12 +168,16 @@ def is_chunk(value: JSON) -> bool:
     """Whether a value is a chunk of a stream, or has choices as one has them."""
     if not isinstance(value, dict):
         return False
-    if value.get("object") == "chat.completion.chunk":
+    kind, choices = value.get("object"), value.get("choices")
+    if kind == "chat.completion.chunk":
         return True
-    choices = value.get("choices")
-    return isinstance(choices, list) and all(
-        isinstance(choice, dict) and "message" not in choice for choice in choices
-    )
+    if not isinstance(choices, list):
+        return False
+    for choice in choices:
+        if not isinstance(choice, dict) or "message" in choice:
+            return False
+    # Some servers call their chunks completions.
+    return kind != "chat.completion" or any("delta" in choice for choice in choices)
 
 
 def is_chat_stream(value: JSON) -> bool:

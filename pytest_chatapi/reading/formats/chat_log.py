@@ -6,24 +6,19 @@ messages. An object in which two members could be the response is not taken for 
 
 from __future__ import annotations
 
-from pytest_chatapi.contract.exchange import Exchange, Response
+from pytest_chatapi.contract.exchange import Exchange
 from pytest_chatapi.contract.wire import JSON, JSONObject
 from pytest_chatapi.reading.format import NOWHERE, Origin, ValueFormat
-from pytest_chatapi.reading.formats.exchange import exchange_of_parts
-from pytest_chatapi.reading.shapes import (
-    are_messages,
-    chat_request,
-    is_chat_request,
-    is_chat_stream,
-    is_completion,
-    is_of_other_api,
-    parsed,
+from pytest_chatapi.reading.formats.exchange import (
+    exchange_of_parts,
+    has_parts_beside,
+    is_response,
+    responses_in,
+    sent_beside,
 )
 
 _SHORT_NAMES = (("req", "res"), ("req", "resp"))
 _ENVELOPE = {"headers", "status", "status_code", "statusCode"}
-_MESSAGES = ("input", "inputs", "messages", "prompt")
-_PARAMETERS = ("parameters", "params", "model_parameters", "invocation_params", "kwargs")
 
 
 def _matches(value: JSONObject) -> bool:
@@ -44,45 +39,16 @@ def _parts(value: JSONObject) -> tuple[JSON, JSON] | None:
     for request, response in _SHORT_NAMES:
         if isinstance(value.get(request), dict) and isinstance(value.get(response), dict):
             return value[request], value[response]
-    if "body" in value and not _ENVELOPE.isdisjoint(value) and _is_response(value["body"]):
+    if "body" in value and not _ENVELOPE.isdisjoint(value) and is_response(value["body"]):
         return None, value  # a response alone, with what came with it
-    responses = [item for item in value.values() if _is_response(item)]
-    if len(responses) == 1:
-        return _request(value, responses[0]), responses[0]
-    output = parsed(value.get("output"))
-    if not responses and isinstance(output, dict) and output.get("role") == "assistant":
-        request = _request(value, output)
-        return (request, output) if request else None
-    return None
-
-
-def _is_response(item: JSON) -> bool:
-    if isinstance(item, str):
-        if item.lstrip()[:1] != "{":
-            return is_chat_stream(item) and '"chat.completion.chunk"' in item
-        item = parsed(item) if '"choices"' in item else None
-    return is_completion(item) or is_chat_stream(item) or _is_of_other_api(item)
-
-
-def _is_of_other_api(item: JSON) -> bool:
-    """Whether this is a message of another API, which is not to be missed beside a request."""
-    is_message = isinstance(item, dict) and item.get("role") == "assistant"
-    return is_message and is_of_other_api(None, Response(body=item))
-
-
-def _request(value: JSONObject, response: JSON) -> JSON:
-    bodies = [item for item in map(parsed, value.values()) if is_chat_request(item)]
-    if bodies:
-        return bodies[0] if len(bodies) == 1 else None
-    for name in _MESSAGES:
-        messages = parsed(value.get(name))
-        if are_messages(messages):
-            members = dict(value)
-            for parameters in _PARAMETERS:
-                more = parsed(value.get(parameters))
-                members.update(more if isinstance(more, dict) else {})
-            return chat_request(members, messages, response)
-    return None
+    responses = responses_in(value)
+    if len(responses) != 1:
+        return None
+    response = responses[0]
+    if isinstance(response, str) or is_response(response):
+        return None, response
+    is_log = sent_beside(value, response) is not None or has_parts_beside(value, response)
+    return (None, response) if is_log else None
 
 
 FORMAT = ValueFormat(

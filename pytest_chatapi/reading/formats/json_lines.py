@@ -86,12 +86,27 @@ def _told(file: RecordedFile, lines: _Lookahead) -> tuple[bool, Iterator[Exchang
             return True, _lines(file, lines.all())
         if next(lines.filled(), None) is None:
             return False, _of_document(file, first, text)
-    if chunks.is_chunk(first):
+    if chunks.is_chunk(first) and _are_chunks(first, lines):
         return False, iter([chunks.exchange_of_lines(file, lines.all())])
     is_known = format_of(first) is not None or items_of(first, bare=False) is not None
     if not is_known and not _is_recognised(lines):
         raise unknown_json(file.name, first)
     return True, _lines(file, lines.all())
+
+
+def _are_chunks(first: JSON, lines: _Lookahead) -> bool:
+    """Whether the lines are the chunks of one stream, whose first one may have no choices.
+
+    The bodies of a log may begin with one without choices, or with a completion of text.
+    """
+    below = (_value(line) for _, line in itertools.islice(lines.filled(), LOOKED_AT))
+    for value in itertools.chain([first], below):
+        choices = value.get("choices") if isinstance(value, dict) else None
+        if choices:
+            return chunks.is_chunk(value) and any(
+                "delta" in choice or "text" not in choice for choice in choices
+            )
+    return True
 
 
 def _recognised_below(lines: _Lookahead) -> JSON:
