@@ -511,6 +511,20 @@ def test_a_text_that_begins_with_a_brace_is_that_of_a_message(text: str) -> None
     assert one(observation(output=text)).response is not None
 
 
+def test_a_message_alone_shows_no_log_probabilities() -> None:
+    asked = {**ASKED, "logprobs": True}
+    for response in ("Hi", {"role": "assistant", "content": "Hi"}):
+        assert alarms(one({"request": asked, "response": response})) == []
+    assert "L05" in alarms(one({"request": asked, "response": completion()}))
+
+
+def test_a_call_that_may_have_been_forced_may_finish_with_stop() -> None:
+    response = completion(content=None, tool_calls=[call()])
+    assert alarms(one({"request": {**ASKED, "tools": [TOOL]}, "response": response})) == ["C07"]
+    assert alarms(one(observation(input=ASKED["messages"], output=response))) == []
+    assert "C07" in alarms(one(response))  # not of a log
+
+
 ASKED_TEXT = json.dumps(ASKED)
 
 

@@ -162,7 +162,13 @@ def is_in_logs(finding: Finding, exchange: Exchange) -> bool:
         return False
     if finding.got == "absent" and _FRAME.fullmatch(finding.path):
         return False
-    return code not in ("L05", "U05") or not _is_streamed(exchange.request)
+    if code == "C07":  # a forced call finishes with `stop`
+        return exchange.request is not None and not exchange.request.partial
+    if code not in ("L05", "U05"):
+        return True
+    response = exchange.response
+    is_alone = response is not None and is_logged_message(response.body)
+    return not is_alone and not _is_streamed(exchange.request)
 
 
 def _is_streamed(request: Request | None) -> bool:

@@ -123,7 +123,11 @@ _NEEDS: dict[str, tuple[int, ...]] = {
     "C02": (_FRAME | _TOOLS | _READ, _FRAME | _CALLS),
     "C05": (_STREAM | _TOOLS | _READ, _STREAM | _CALLS),
     "C06": (_STREAM | _TOOLS | _READ, _STREAM | _CALLS),
-    "C07": (_FRAME | _FINISH | _TOOLS | _READ, _FRAME | _FINISH | _CALLS),
+    "C07": (
+        _FRAME | _FINISH | _TOOLS | _ALL_TOOLS | _READ,
+        _FRAME | _FINISH | _CALLS | _ALL_TOOLS,
+        _FRAME | _FINISH | _CALLS | _WIRE,
+    ),
     "C08": (_FRAME | _FINISH | _READ, _FRAME | _FINISH | _CALLS),
     "C09": (_ALL_TOOLS | _READ, _ALL_TOOLS | _CALLS),
     "C10": (_TOOLS | _READ, _TOOLS | _CALLS),
