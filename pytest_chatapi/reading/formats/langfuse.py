@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 
+from pytest_chatapi.contract.apis import NOT_UNDERSTOOD
 from pytest_chatapi.contract.body_tests import objects_in
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.wire import JSON, JSONObject
@@ -77,7 +78,7 @@ def _exchange(value: JSONObject, origin: Origin) -> Exchange:
     elif is_chat and (parts := _with_parts(output)) is not None:
         request.url = _path(value)
         if not is_known(parts):
-            return Exchange(request, lacks="messages not understood")
+            return Exchange(request, lacks=NOT_UNDERSTOOD.name)
         message = lone_message(parts, parts.get("finish_reason"))
         response = Response(body={"message": message, "usage": _usage(value)})
     elif is_chat and (message := _message(output)) is not None:

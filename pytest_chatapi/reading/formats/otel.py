@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 
+from pytest_chatapi.contract.apis import NOT_UNDERSTOOD
 from pytest_chatapi.contract.body_tests import objects_in
 from pytest_chatapi.contract.exchange import Exchange, Request, Response
 from pytest_chatapi.contract.logged import SummedUsage
@@ -144,7 +145,7 @@ def _exchange(value: JSONObject, origin: Origin) -> Exchange:
     request = Request(url=_url(attributes), body=_body(attributes), partial=True)
     messages = _list(attributes.get(_OUTPUT))
     if messages is None or not all(map(is_known, messages)) or _lack_calls(messages):
-        return Exchange(request, lacks="messages not understood")
+        return Exchange(request, lacks=NOT_UNDERSTOOD.name)
     if not messages:
         return Exchange(request, None, assembled=True)
     return Exchange(request, Response(body=_answer(attributes, messages)), assembled=True)
