@@ -522,6 +522,9 @@ def test_a_call_that_may_have_been_forced_may_finish_with_stop() -> None:
     response = completion(content=None, tool_calls=[call()])
     assert alarms(one({"request": {**ASKED, "tools": [TOOL]}, "response": response})) == ["C07"]
     assert alarms(one(observation(input=ASKED["messages"], output=response))) == []
+    row = {"latency": 1, "url": "/v1/chat/completions", "response": response}
+    assert one(row).is_unasked
+    assert alarms(one(row)) == []
     assert "C07" in alarms(one(response))  # not of a log
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "is_in_logs",
     "is_logged_message",
     "is_understood",
+    "is_whole_request",
 ]
 
 # A message may be empty with `length`, and the log does not have the finish_reason.
@@ -163,12 +164,17 @@ def is_in_logs(finding: Finding, exchange: Exchange) -> bool:
     if finding.got == "absent" and _FRAME.fullmatch(finding.path):
         return False
     if code == "C07":  # a forced call finishes with `stop`
-        return exchange.request is not None and not exchange.request.partial
+        return is_whole_request(exchange.request)
     if code not in ("L05", "U05"):
         return True
     response = exchange.response
     is_alone = response is not None and is_logged_message(response.body)
     return not is_alone and not _is_streamed(exchange.request)
+
+
+def is_whole_request(request: Request | None) -> bool:
+    """Whether a log has all that was asked for, ``tool_choice`` included."""
+    return request is not None and request.body is not None and not request.partial
 
 
 def _is_streamed(request: Request | None) -> bool:

@@ -14,7 +14,7 @@ from pytest_chatapi.contract.ask import Ask
 from pytest_chatapi.contract.assemble import Answer, Choice
 from pytest_chatapi.contract.check import CheckResult
 from pytest_chatapi.contract.exchange import Exchange, Response, fold_headers
-from pytest_chatapi.contract.logged import SummedUsage, is_logged_message
+from pytest_chatapi.contract.logged import SummedUsage, is_logged_message, is_whole_request
 from pytest_chatapi.contract.rules.headers import is_bare
 from pytest_chatapi.contract.rules.structured import is_to_be_json
 from pytest_chatapi.contract.wire import JSON, JSONObject
@@ -34,6 +34,7 @@ _DOCUMENT = next(_BITS)  # a response that is not a model's, such as a list of m
 # of a model's answer,
 _ASKED = next(_BITS)  # its request is known
 _UNASKED = next(_BITS)  # ... or is not
+_ALL_ASKED = next(_BITS)  # ... or as a whole, not only what a log has of it
 _FRAME = next(_BITS)  # more than a message: one of the next two
 _COMPLETION = next(_BITS)
 _STREAM = next(_BITS)
@@ -124,8 +125,8 @@ _NEEDS: dict[str, tuple[int, ...]] = {
     "C05": (_STREAM | _TOOLS | _READ, _STREAM | _CALLS),
     "C06": (_STREAM | _TOOLS | _READ, _STREAM | _CALLS),
     "C07": (
-        _FRAME | _FINISH | _TOOLS | _ALL_TOOLS | _READ,
-        _FRAME | _FINISH | _CALLS | _ALL_TOOLS,
+        _FRAME | _FINISH | _TOOLS | _ALL_ASKED | _READ,
+        _FRAME | _FINISH | _CALLS | _ALL_ASKED,
         _FRAME | _FINISH | _CALLS | _WIRE,
     ),
     "C08": (_FRAME | _FINISH | _READ, _FRAME | _FINISH | _CALLS),
@@ -228,6 +229,8 @@ def _of_wire(response: Response) -> int:
 def _of_answer(exchange: Exchange, answer: Answer) -> int:
     ask, last, usage = answer.ask, answer.last, answer.usage
     shown = _asked(ask) if ask.known else _UNASKED
+    if is_whole_request(exchange.request):
+        shown |= _ALL_ASKED
     if answer.streamed:
         shown |= _FRAME | _STREAM
     elif not exchange.assembled or not is_logged_message(last):
@@ -267,9 +270,8 @@ def _of_choice(choice: Choice) -> int:
         shown |= _TEXT
     if choice.called:
         shown |= _CALLS
-        for call in choice.calls.values():
-            if call.kind == "custom":
-                shown |= _CUSTOM_CALLS
+        if any(call.kind == "custom" for call in choice.calls.values()):
+            shown |= _CUSTOM_CALLS
     if choice.refusal.any:
         shown |= _REFUSAL
     if choice.audio:

@@ -30,7 +30,7 @@ def undecodable(data: bytes, error: UnicodeDecodeError, above: int = 0) -> tuple
     """Place and reason for bytes that are not UTF-8, with `above` lines before them."""
     line = above + data.count(b"\n", 0, error.start) + 1
     byte = error.start - data.rfind(b"\n", 0, error.start)
-    reason = f"not UTF-8 (0x{data[error.start]:02x}); save the file as UTF-8"
+    place = f"line {line}, byte {byte}"
     if b"\0" in data:
-        reason = "binary data, which is no recording"
-    return f"line {line}, byte {byte}", reason
+        return place, "binary data, which is no recording"
+    return place, f"not UTF-8 (0x{data[error.start]:02x}); save the file as UTF-8"

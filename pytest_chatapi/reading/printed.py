@@ -63,9 +63,6 @@ _REFERENCE = re.compile(
     """,
     re.VERBOSE,
 )
-_HEAD = 2000
-"""Characters of bytes that tell what they are of."""
-
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*(?:'|\Z)|"(?:[^"\\]|\\.)*(?:"|\Z)""")
 
 
@@ -82,7 +79,7 @@ def is_printed(text: str, is_body: Callable[[str], object]) -> bool:
     if data is not None:
         inner = text[data.end() :]
         is_whole = text.rstrip(")]").endswith(data[1]) or data[1] not in inner
-        return is_whole and bool(_EVENTS.match(inner) or is_body(_ESCAPED.sub(" ", inner[:_HEAD])))
+        return is_whole and bool(_EVENTS.match(inner) or is_body(_ESCAPED.sub(" ", inner)))
     if _REFERENCE.match(text):
         return True
     return _OBJECT.match(text) is not None and _is_one_value(text)
@@ -90,14 +87,9 @@ def is_printed(text: str, is_body: Callable[[str], object]) -> bool:
 
 def _is_one_value(text: str) -> bool:
     """Whether a value, or its members, are all of a text; it may be cut off."""
-    depth = 0
-    words = [""]
+    depth, characters = 0, []
     for character in _QUOTED.sub("_", text):
-        if character in "([{":
-            depth += 1
-        elif character in ")]}":
-            depth -= 1
-        elif character == " " and depth == 0:
-            words.append("")
-        words[-1] += character
+        depth += (character in "([{") - (character in ")]}")
+        characters.append("\n" if character == " " and depth == 0 else character)
+    words = "".join(characters).split("\n")
     return len(words) == 1 or all("=" in word for word in words)

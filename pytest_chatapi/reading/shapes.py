@@ -105,7 +105,7 @@ def why_not_json(text: JSON, side: Side) -> str:
     if not isinstance(text, str):
         return ""
     pattern = _REQUEST if side == "request" else _RESPONSE
-    if is_printed(text, pattern.match):
+    if is_printed(text, lambda data: pattern.match(data[:_HEAD])):
         reason = "not JSON, but what Python prints of an object"
     else:
         reason = _why_broken(text, pattern)
